@@ -1,0 +1,47 @@
+# `make run` starts the product, `make test` proves it; both set themselves up on a machine that has only Python 3.11.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+
+.PHONY: run test acceptance lint lock clean
+
+run: $(VENV)/installed
+	@$(BIN)/python run.py
+
+test: $(VENV)/installed-tests lint
+	@tests/system_packages.sh
+	$(BIN)/python -m pytest --cov --cov-report=
+	$(BIN)/coverage report
+	$(BIN)/coverage report --include='pipeline/*' --fail-under=90 >/dev/null
+	$(BIN)/coverage report --include='mediaserver/localengine/*' --fail-under=90 >/dev/null
+
+acceptance: $(VENV)/installed-tests
+	@tests/system_packages.sh
+	$(BIN)/python -m pytest -m acceptance --timeout=1200
+
+lint: $(VENV)/installed-tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock:
+	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv
+	$(VENV)/lock/bin/$(UV_COMPILE) --excludes config/lock-excludes.txt --extra local pyproject.toml config/lock-only.txt -o requirements.lock
+	$(VENV)/lock/bin/$(UV_COMPILE) --excludes config/lock-excludes.txt --constraints requirements.lock --group test -o tests/requirements.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
+
+# --no-deps: the lock is complete, and what it leaves out (torch, for one) must stay out.
+$(VENV)/installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Mediaserver needs Python 3.11 or newer; PYTHON=python3.11 make run chooses one")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing from requirements.lock (once; about half a minute)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/installed-tests: $(VENV)/installed tests/requirements.lock
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/requirements.lock
+	@touch $@

@@ -1,0 +1,1 @@
+"""One conversation's media: microphone and screen up to the engine, speech down."""

@@ -1,0 +1,122 @@
+"""What can go wrong: fault codes, their classes, and the one exception tree that carries them."""
+
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How far a fault reaches."""
+
+    REPORT = "report"  # told; the conversation goes on audibly
+    TURN = "turn"  # silence at once, told; the next turn is heard
+    FATAL = "fatal"  # silence, told, closed politely
+
+
+class FaultCode(StrEnum):
+    """The closed list of codes a client can meet."""
+
+    INVALID_MESSAGE = "INVALID_MESSAGE"
+    UNKNOWN_ACTION = "UNKNOWN_ACTION"
+    SESSION_NOT_FOUND = "SESSION_NOT_FOUND"
+    SESSION_EXISTS = "SESSION_EXISTS"
+    RATE_LIMITED = "RATE_LIMITED"
+    PAYLOAD_TOO_LARGE = "PAYLOAD_TOO_LARGE"
+    UNSUPPORTED_FORMAT = "UNSUPPORTED_FORMAT"
+    FRAME_PROCESSING_ERROR = "FRAME_PROCESSING_ERROR"
+    HISTORY_UNAVAILABLE = "HISTORY_UNAVAILABLE"
+    REDACTION_FAILED = "REDACTION_FAILED"
+    ENGINE_CONFIG_REDUCED = "ENGINE_CONFIG_REDUCED"
+    ENGINE_UNSUPPORTED_OP = "ENGINE_UNSUPPORTED_OP"
+
+    AUDIO_PROCESSING_ERROR = "AUDIO_PROCESSING_ERROR"
+    ENGINE_NETWORK = "ENGINE_NETWORK"
+    ENGINE_INTERNAL = "ENGINE_INTERNAL"
+    ENGINE_PROTOCOL = "ENGINE_PROTOCOL"
+    ENGINE_STALLED = "ENGINE_STALLED"
+    ENGINE_QUOTA = "ENGINE_QUOTA"
+    ENGINE_CONTEXT_LIMIT = "ENGINE_CONTEXT_LIMIT"
+    ENGINE_CONTENT_BLOCKED = "ENGINE_CONTENT_BLOCKED"
+    ENGINE_DOWN = "ENGINE_DOWN"
+
+    UNAUTHORIZED = "UNAUTHORIZED"
+    FORBIDDEN = "FORBIDDEN"
+    SESSION_LIMIT = "SESSION_LIMIT"
+    SLOW_CONSUMER = "SLOW_CONSUMER"
+    ENGINE_AUTH_INVALID = "ENGINE_AUTH_INVALID"
+    ENGINE_MODEL_UNAVAILABLE = "ENGINE_MODEL_UNAVAILABLE"
+    ENGINE_CONFIG_REJECTED = "ENGINE_CONFIG_REJECTED"
+    ENGINE_FAILED = "ENGINE_FAILED"
+    INTERNAL_ERROR = "INTERNAL_ERROR"
+
+    @property
+    def severity(self) -> Severity:
+        """The class of this fault."""
+        return _SEVERITY[self]
+
+
+_TURN = {
+    FaultCode.AUDIO_PROCESSING_ERROR,
+    FaultCode.ENGINE_NETWORK,
+    FaultCode.ENGINE_INTERNAL,
+    FaultCode.ENGINE_PROTOCOL,
+    FaultCode.ENGINE_STALLED,
+    FaultCode.ENGINE_QUOTA,
+    FaultCode.ENGINE_CONTEXT_LIMIT,
+    FaultCode.ENGINE_CONTENT_BLOCKED,
+    FaultCode.ENGINE_DOWN,
+}
+_FATAL = {
+    FaultCode.UNAUTHORIZED,
+    FaultCode.FORBIDDEN,
+    FaultCode.SESSION_LIMIT,
+    FaultCode.SLOW_CONSUMER,
+    FaultCode.ENGINE_AUTH_INVALID,
+    FaultCode.ENGINE_MODEL_UNAVAILABLE,
+    FaultCode.ENGINE_CONFIG_REJECTED,
+    FaultCode.ENGINE_FAILED,
+    FaultCode.INTERNAL_ERROR,
+}
+_SEVERITY = {
+    code: Severity.FATAL if code in _FATAL else Severity.TURN if code in _TURN else Severity.REPORT
+    for code in FaultCode
+}
+
+
+class MediaError(Exception):
+    """A fault on its way to the session: a code, a sentence for the client, and where it arose (for the log)."""
+
+    def __init__(self, code: FaultCode, message: str, *, where: str = "", details: dict[str, object] | None = None):
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.where = where
+        self.details = details or {}
+
+    @property
+    def severity(self) -> Severity:
+        """The class of this fault."""
+        return self.code.severity
+
+
+class AudioError(MediaError):
+    """Audio that cannot be decoded, resampled, judged or encoded."""
+
+    def __init__(self, message: str, *, where: str):
+        super().__init__(FaultCode.AUDIO_PROCESSING_ERROR, message, where=where)
+
+
+class FrameError(MediaError):
+    """A picture that cannot be decoded, compared or made a JPEG of."""
+
+    def __init__(self, message: str, *, where: str):
+        super().__init__(FaultCode.FRAME_PROCESSING_ERROR, message, where=where)
+
+
+class EngineError(MediaError):
+    """The engine, or the way to it, failed; `code` is one of the ENGINE_ codes."""
+
+
+class ProtocolError(MediaError):
+    """A client's message that is not one of those accepted: INVALID_MESSAGE or UNKNOWN_ACTION."""
+
+    def __init__(self, message: str, *, code: FaultCode = FaultCode.INVALID_MESSAGE):
+        super().__init__(code, message, where="protocol")
