@@ -1,0 +1,1 @@
+"""The HTTP interface beside the media: the page, guests, sessions, health."""

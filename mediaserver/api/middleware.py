@@ -1,0 +1,68 @@
+"""What every request passes: an id, the error shape, security headers, and where HTTP catches everything."""
+
+import re
+import time
+import uuid
+from http import HTTPStatus
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from loguru import logger
+
+from mediaserver.http import REQUEST_ID, HttpError
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self' ws: wss:; "
+        "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "Permissions-Policy": "microphone=(self), display-capture=(self), camera=(), geolocation=()",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+}
+
+_ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+@web.middleware
+async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer every request, whatever its handler does; log it without its query or body."""
+    offered = request.headers.get("X-Request-ID", "")
+    request_id = offered if _ACCEPTABLE_ID.fullmatch(offered) else uuid.uuid4().hex
+    request[REQUEST_ID] = request_id
+    began = time.perf_counter()
+    with logger.contextualize(request=request_id):
+        response = await _answer(request, handler)
+        took = round((time.perf_counter() - began) * 1000, 1)
+        level = "DEBUG" if response.status < 400 else "INFO"
+        logger.log(level, "http", method=request.method, path=request.path, status=response.status, ms=took)
+    if not response.prepared:
+        response.headers["X-Request-ID"] = request_id
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+    return response
+
+
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except HttpError as error:
+        return error.response()
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return _said_by_aiohttp(error)
+    except Exception as error:
+        logger.opt(exception=error).error("request failed", path=request.path)
+        return HttpError(500, "INTERNAL_ERROR", "The server made a mistake.").response()
+
+
+def _said_by_aiohttp(error: web.HTTPException) -> web.StreamResponse:
+    headers = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
+    message = {
+        404: "There is nothing at this address.",
+        405: "This address does not take that method.",
+        413: "The body is too large.",
+    }.get(error.status, error.reason)
+    code = HTTPStatus(error.status).name
+    return HttpError(error.status, code, message, headers=headers).response()

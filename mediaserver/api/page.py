@@ -1,0 +1,42 @@
+"""The page at /, its files, and what it asks about the engine."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import aiohttp_jinja2
+import jinja2
+from aiohttp import web
+
+from mediaserver import __version__
+
+WEB = Path(__file__).parents[2] / "web"
+
+
+class Page:
+    """GET / and /static, and GET /api/v1/engine."""
+
+    def __init__(self, *, engine: str, model: str, can_be_asked: Sequence[str]):
+        self._engine = {"engine": engine, "model": model, "can_be_asked": list(can_be_asked)}
+
+    def add_routes(self, app: web.Application) -> None:
+        """Serve it."""
+        aiohttp_jinja2.setup(app, loader=jinja2.FileSystemLoader(WEB / "templates"))
+        app.router.add_get("/", self.show)
+        app.router.add_get("/favicon.ico", self.icon)
+        app.router.add_get("/api/v1/engine", self.engine)
+        app.router.add_static("/static", WEB / "static", append_version=True)
+
+    async def show(self, request: web.Request) -> web.Response:
+        """The page."""
+        context = {"version": __version__, "static": "/static"}
+        response = aiohttp_jinja2.render_template("index.html", request, context)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+    async def icon(self, _: web.Request) -> web.StreamResponse:
+        """The icon, for browsers that look in the old place."""
+        return web.FileResponse(WEB / "static" / "icon.svg")
+
+    async def engine(self, _: web.Request) -> web.Response:
+        """Which engine answers and, for the local one, what it can be asked."""
+        return web.json_response(self._engine)

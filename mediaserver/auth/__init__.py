@@ -1,0 +1,1 @@
+"""Who is asking: tokens and the users they stand for."""

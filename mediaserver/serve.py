@@ -1,0 +1,77 @@
+"""From settings to a listening server, and its words on the terminal."""
+
+import asyncio
+import signal
+import sys
+
+from aiohttp import web
+from loguru import logger
+
+from mediaserver import __version__, logs
+from mediaserver.app import make_app, tls_context
+from mediaserver.settings import Settings, SettingsError, load, warnings
+from pipeline.errors import MediaError
+
+
+def serve() -> int:
+    """Serve until SIGINT or SIGTERM; 0 then, 2 when the server cannot be made, 1 when it cannot listen."""
+    try:
+        settings = load()
+    except SettingsError as error:
+        for fault in error.faults:
+            sys.stderr.write(fault + "\n")
+        return 2
+    folder = settings.log_dir if settings.is_production else None
+    logs.configure(level="DEBUG" if settings.debug else settings.log_level, folder=folder, debug=settings.debug)
+    for name, warning in warnings(settings).items():
+        logger.warning(f"{name} {warning}")
+    return asyncio.run(_serve(settings), debug=settings.debug)
+
+
+async def _serve(settings: Settings) -> int:
+    try:
+        app = await make_app(settings)
+    except MediaError as error:
+        sys.stderr.write(f"{error.message}\n")
+        return 2
+    # Media goes over UDP and needs no HTTP access log; the middleware logs what matters.
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
+    await runner.setup()
+    try:
+        return await _listen(settings, runner)
+    finally:
+        await runner.cleanup()
+
+
+async def _listen(settings: Settings, runner: web.AppRunner) -> int:
+    try:
+        site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls_context(settings))
+        await site.start()
+    except OSError as error:
+        sys.stderr.write(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror or error}\n")
+        return 1
+    stop = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    _greet(settings, runner)
+    await stop.wait()
+    sys.stdout.write("Stopping: sessions are told and closed.\n")
+    return 0
+
+
+def _greet(settings: Settings, runner: web.AppRunner) -> None:
+    port = runner.addresses[0][1]
+    scheme = "https" if settings.tls_cert else "http"
+    lines = [f"Mediaserver {__version__}: {scheme}://localhost:{port}"]
+    if settings.uses_gemini:
+        lines.append(f"Engine: Gemini Live ({settings.gemini_model})")
+    elif settings.local_engine_script:
+        lines.append(f"Engine: local, scripted by {settings.local_engine_script}")
+    else:
+        lines.append(
+            "Engine: local (offline; a small set of questions). For Gemini Live set GEMINI_API_KEY and start again."
+        )
+    if settings.host not in ("127.0.0.1", "localhost", "::1") and not settings.tls_cert:
+        lines.append("From another machine browsers allow the microphone over https only: set TLS_CERT and TLS_KEY.")
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()

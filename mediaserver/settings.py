@@ -1,0 +1,178 @@
+"""Every setting, from the environment or a `.env` file; a value that does not parse is told by name."""
+
+import os
+import secrets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from limits import RateLimitItem, parse
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MIN_SECRET_BYTES = 32
+
+
+def _comma_separated(value: object) -> object:
+    return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+
+def _rate(value: str) -> str:
+    parse(value)
+    return value
+
+
+Rate = Annotated[str, AfterValidator(_rate)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
+
+
+class SettingsError(Exception):
+    """The environment does not make a server; `faults` has a line for each setting that is wrong."""
+
+    def __init__(self, faults: list[str]):
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class Settings(BaseSettings):
+    """What the environment says; each description is what the setting accepts."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
+
+    environment: Literal["development", "production"] = Field("development", description="development or production")
+    debug: bool = Field(False, description="true or false: asyncio's debug mode and full detail in the logs")
+    host: str = Field("0.0.0.0", description="an address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="a port from 0 (any free one) to 65535")
+    log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="TRACE, DEBUG, INFO, WARNING or ERROR"
+    )
+    log_dir: Path = Field(Path("logs"), description="a folder; in production app.log and error.log go there")
+    data_dir: Path = Field(Path("data"), description="a folder for what the server keeps")
+
+    secret_key: SecretStr | None = Field(
+        None,
+        description=f"{MIN_SECRET_BYTES} bytes or more; required in production, made and kept in DATA_DIR elsewhere",
+    )
+    allow_guests: bool | None = Field(
+        None, description="true or false; unset: true in development (loopback only with a Gemini key), else false"
+    )
+
+    engine: Literal["auto", "gemini", "local"] = Field(
+        "auto", description="auto (Gemini with a key, else local), gemini or local"
+    )
+    gemini_api_key: SecretStr | None = Field(
+        None, description="a Gemini API key; required in production unless ENGINE=local"
+    )
+    gemini_model: str = Field("gemini-3.8-live", min_length=1, description="a Gemini model that can do Live")
+    gemini_voice: str = Field("Kore", description="one of Gemini's prebuilt voices")
+    gemini_base_url: str | None = Field(
+        None, pattern="^https://", description="an https:// address other than Google's"
+    )
+    gemini_ca_file: Path | None = Field(None, description="a PEM file of authorities to trust for GEMINI_BASE_URL")
+    local_engine_script: Path | None = Field(
+        None, description="a YAML file: the local engine answers from it instead of listening and looking"
+    )
+    instructions: str = Field("", max_length=20_000, description="text added to the assistant's instructions")
+    media_resolution: Literal["low", "medium", "high"] = Field("medium", description="low, medium or high")
+    frame_max_side: int = Field(1280, ge=64, le=4096, description="pixels of a frame's long side, 64 to 4096")
+
+    vad_threshold: float = Field(0.5, gt=0, lt=1, description="a probability between 0 and 1")
+    vad_start_ms: int = Field(192, ge=32, le=2000, description="milliseconds of speech that start a turn, 32 to 2000")
+    vad_silence_ms: int = Field(500, ge=96, le=5000, description="milliseconds of silence that end a turn, 96 to 5000")
+    vad_pre_roll_ms: int = Field(400, ge=0, le=2000, description="milliseconds of audio kept from before, 0 to 2000")
+
+    max_sessions: int = Field(50, ge=1, description="a number from 1")
+    max_sessions_per_user: int = Field(4, ge=1, description="a number from 1")
+    session_idle_seconds: float = Field(600, gt=0, description="seconds")
+    session_max_seconds: float = Field(3600, gt=0, description="seconds")
+
+    ice_servers: Names = Field((), description="stun: or turn: addresses, separated by commas")
+    turn_urls: Names = Field((), description="turn: or turns: addresses, separated by commas; needs TURN_SECRET")
+    turn_secret: SecretStr | None = Field(
+        None, description="the secret shared with the TURN server (coturn's static-auth-secret)"
+    )
+
+    rate_limit_api: Rate = Field("120/minute", description="such as 120/minute")
+    rate_limit_offer: Rate = Field("30/minute", description="such as 30/minute")
+
+    tls_cert: Path | None = Field(None, description="a PEM certificate chain; needs TLS_KEY")
+    tls_key: Path | None = Field(None, description="the PEM key of TLS_CERT")
+    shutdown_grace_seconds: float = Field(30, ge=0, description="seconds")
+
+    @property
+    def is_production(self) -> bool:
+        """Whether this server faces strangers."""
+        return self.environment == "production"
+
+    @property
+    def uses_gemini(self) -> bool:
+        """Whether Gemini answers, and not the local engine."""
+        return self.engine == "gemini" or (self.engine == "auto" and self.gemini_api_key is not None)
+
+    @property
+    def key(self) -> str:
+        """The Gemini API key."""
+        return self.gemini_api_key.get_secret_value() if self.gemini_api_key else ""
+
+    def limit(self, rate: str) -> RateLimitItem:
+        """A rate such as "30/minute" as the limiter takes it."""
+        return parse(rate)
+
+
+def load(env_file: str | None = ".env") -> Settings:
+    """Read the settings, or raise `SettingsError` that names every fault at once and echoes no value."""
+    try:
+        settings = Settings(_env_file=env_file)  # type: ignore[call-arg] # pydantic-settings' own argument
+    except ValidationError as error:
+        fields = {str(fault["loc"][0]) for fault in error.errors() if fault["loc"]}
+        faults = [_line(name) for name in Settings.model_fields if name in fields]
+        raise SettingsError(faults or ["The settings do not parse."]) from None
+    faults = list(_missing(settings))
+    if faults:
+        raise SettingsError(faults)
+    return settings
+
+
+def secret_from(settings: Settings) -> str:
+    """The key that signs tokens: given, or made once and kept in DATA_DIR (never in production)."""
+    if settings.secret_key is not None:
+        return settings.secret_key.get_secret_value()
+    path = settings.data_dir / "secret_key"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(MIN_SECRET_BYTES))
+    return path.read_text()
+
+
+def warnings(settings: Settings) -> Mapping[str, str]:
+    """What works but should not stay so, by setting."""
+    secret = settings.secret_key
+    if secret is not None and len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
+        return {"SECRET_KEY": f"is short; production wants {MIN_SECRET_BYTES} bytes or more"}
+    return {}
+
+
+def _missing(settings: Settings) -> list[str]:
+    faults = []
+    if settings.is_production:
+        secret = settings.secret_key
+        if secret is None or len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
+            faults.append(_line("secret_key"))
+        if settings.engine == "auto" and settings.gemini_api_key is None:
+            faults.append(_line("gemini_api_key"))
+    if settings.engine == "gemini" and settings.gemini_api_key is None:
+        faults.append(_line("gemini_api_key"))
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        faults.append(_line("tls_cert" if settings.tls_cert is None else "tls_key"))
+    if settings.turn_urls and settings.turn_secret is None:
+        faults.append(_line("turn_secret"))
+    for name in ("tls_cert", "tls_key", "gemini_ca_file", "local_engine_script"):
+        path = getattr(settings, name)
+        if path is not None and not path.is_file():
+            faults.append(f"{name.upper()}: no such file; accepts {Settings.model_fields[name].description}")
+    return faults
+
+
+def _line(name: str) -> str:
+    return f"{name.upper()}: accepts {Settings.model_fields[name].description}"

@@ -1,0 +1,129 @@
+"""The assistant's voice: what the engine says, as frames at their time, and how much of it was heard."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pipeline.media import SAMPLE_BYTES, AudioChunk, SpeechFrame
+from pipeline.opus import OpusEncoder
+from pipeline.playout import SILENCE, Playout
+from pipeline.said import Said
+from pipeline.ticker import Ticker
+
+RATE = 24_000
+
+
+@dataclass(frozen=True, slots=True)
+class HeardReply:
+    """How much of a reply was heard: in milliseconds, and in words."""
+
+    turn: int
+    ms: int
+    text: str
+
+
+class Speaker:
+    """Speaks one reply at a time; ticks, and costs anything, only while there is one.
+
+    `play` is given each frame when it is due, `flush` drops what was given and is not out yet, `over` is called once when a finished reply was played to its end, and
+    `failed` takes whatever goes wrong on the ticker, which belongs to no conversation and must not be stopped by one.
+    """
+
+    def __init__(
+        self,
+        ticker: Ticker,
+        *,
+        play: Callable[[SpeechFrame], None],
+        flush: Callable[[], None],
+        over: Callable[[], None],
+        failed: Callable[[Exception], None],
+    ):
+        self._ticker = ticker
+        self._play = play
+        self._flush = flush
+        self._over = over
+        self._failed = failed
+        self._playout = Playout()
+        self._encoder = OpusEncoder()
+        self._said: Said | None = None
+        self._client_played: int | None = None
+
+    @property
+    def turn(self) -> int | None:
+        """The turn being spoken, or None."""
+        return self._said.turn if self._said else None
+
+    @property
+    def text(self) -> str:
+        """All that the reply being spoken says, as far as it is known."""
+        return self._said.text.strip() if self._said else ""
+
+    @property
+    def is_audible(self) -> bool:
+        """Whether the user may be hearing the assistant right now."""
+        return self._playout.is_audible
+
+    @property
+    def is_over(self) -> bool:
+        """Whether a finished reply has been played to its end."""
+        return self._playout.is_over
+
+    def open(self, turn: int, *, timed: bool) -> None:
+        """Begin a reply; `timed`: its text arrives just before the audio that says it."""
+        self._said = Said(turn, timed=timed)
+        self._client_played = None
+        self._playout.open(turn)
+        self._encoder.reset()
+        self._ticker.subscribe(self._tick)
+
+    def add_audio(self, turn: int, chunk: AudioChunk) -> None:
+        """Queue voice, unless it belongs to a turn that is over; raises `AudioError` if far too much is queued."""
+        if self._said is not None and turn == self._said.turn:
+            self._said.add_samples(len(chunk.pcm) // SAMPLE_BYTES)
+            self._playout.push(turn, chunk.pcm)
+
+    def add_text(self, turn: int, text: str) -> None:
+        """Take a piece of what is being said, unless it belongs to a turn that is over."""
+        if self._said is not None and turn == self._said.turn:
+            self._said.add_text(text)
+
+    def finish(self, turn: int) -> None:
+        """Say that no more voice comes for this turn."""
+        self._playout.finish(turn)
+
+    def client_played(self, turn: int, ms: int) -> None:
+        """Believe the client about how much it has played, up to what it was given."""
+        if self._said is not None and turn == self._said.turn:
+            self._client_played = ms
+
+    def close(self) -> HeardReply | None:
+        """Fall silent at once; tells what was heard, or None if no reply was open."""
+        if self._said is None:
+            return None
+        heard = self._heard(self._said)
+        self._playout.close()
+        self._flush()
+        self._ticker.unsubscribe(self._tick)
+        ramp = self._playout.pull()
+        if ramp is not SILENCE:  # 5 ms from the last sample to zero: a cut without a click
+            self._play(SpeechFrame(self._said.turn, ramp, self._encoder.encode(ramp)))
+        self._said = None
+        return heard
+
+    def _heard(self, said: Said) -> HeardReply:
+        samples = self._playout.heard_samples
+        if self._client_played is not None:
+            samples = min(samples, self._client_played * RATE // 1000)
+        return HeardReply(said.turn, samples * 1000 // RATE, said.heard(samples))
+
+    def _tick(self) -> None:
+        try:
+            if self._said is None:
+                return
+            pcm = self._playout.pull()
+            if pcm is not SILENCE:
+                self._play(SpeechFrame(self._said.turn, pcm, self._encoder.encode(pcm)))
+            elif self._playout.is_over:
+                self._ticker.unsubscribe(self._tick)
+                self._over()
+        except Exception as error:  # handed to the conversation, where everything is caught
+            self._failed(error)

@@ -1,0 +1,133 @@
+"""What the engine may do besides talking: functions it can call, each of which becomes events for the client."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pipeline.events import Box, Guidance, Pointer, Step, StepState
+
+Schema = Mapping[str, object]
+
+MAX_STEPS = 30
+MAX_LABEL = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """What a tool may know of the conversation: the number of the frame seen last, or None if no screen is shared."""
+
+    frame: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function the engine can call: its declaration (JSON Schema `parameters`), and what a call of it means."""
+
+    name: str
+    description: str
+    parameters: Schema
+    run: Callable[[Mapping[str, object], ToolContext], Guidance | Pointer]
+
+
+class ToolError(Exception):
+    """A call that cannot be carried out; the message is meant for the model."""
+
+
+def point_at(args: Mapping[str, object], context: ToolContext) -> Pointer:
+    """Turn a box into a pointer on the frame seen last, clamped and ordered, or raise `ToolError`."""
+    if context.frame is None:
+        raise ToolError("No screen is shared, so there is nothing to point at.")
+    return Pointer(context.frame, _box(args.get("box_2d")), _text(args.get("label", ""), "label"))
+
+
+def show_steps(args: Mapping[str, object], _: ToolContext) -> Guidance:
+    """Turn a list of steps into guidance, or raise `ToolError`."""
+    steps = args.get("steps")
+    if not isinstance(steps, list) or not 0 < len(steps) <= MAX_STEPS:
+        raise ToolError(f"`steps` is a list of 1 to {MAX_STEPS} objects with `text` and `state`.")
+    title = _text(args.get("title", ""), "title")
+    return Guidance(title, tuple(_step(number, step) for number, step in enumerate(steps, start=1)))
+
+
+POINT_AT = Tool(
+    "point_at",
+    "Draw a box on the shared screen around the thing you are talking about. Call it whenever you say where something is.",
+    {
+        "type": "object",
+        "properties": {
+            "box_2d": {
+                "type": "array",
+                "items": {"type": "integer"},
+                "description": "[ymin, xmin, ymax, xmax], integers 0 to 1000 of the newest frame",
+            },
+            "label": {"type": "string", "description": "what it is, in a word or two"},
+        },
+        "required": ["box_2d", "label"],
+    },
+    point_at,
+)
+
+SHOW_STEPS = Tool(
+    "show_steps",
+    "Show the steps of the task as a list beside the screen. Call it again whenever a step is done.",
+    {
+        "type": "object",
+        "properties": {
+            "title": {"type": "string"},
+            "steps": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "text": {"type": "string"},
+                        "state": {"type": "string", "enum": [state.value for state in StepState]},
+                    },
+                    "required": ["text", "state"],
+                },
+            },
+        },
+        "required": ["title", "steps"],
+    },
+    show_steps,
+)
+
+
+class Toolbox:
+    """The tools of one server, found by name."""
+
+    def __init__(self, tools: tuple[Tool, ...] = (POINT_AT, SHOW_STEPS)):
+        self.tools = tools
+        self._by_name = {tool.name: tool for tool in tools}
+
+    def run(self, name: str, args: Mapping[str, object], context: ToolContext) -> Guidance | Pointer:
+        """Carry out one call, or raise `ToolError`."""
+        tool = self._by_name.get(name)
+        if tool is None:
+            raise ToolError(f"There is no function {name!r}; there are: {', '.join(self._by_name)}.")
+        return tool.run(args, context)
+
+
+def _box(value: object) -> Box:
+    numbers = [side for side in value if _is_number(side)] if isinstance(value, list) else []
+    if not isinstance(value, list) or len(value) != 4 or len(numbers) != 4:
+        raise ToolError("`box_2d` is [ymin, xmin, ymax, xmax], integers 0 to 1000.")
+    top, left, bottom, right = (round(min(1000.0, max(0.0, float(side)))) for side in numbers)
+    return min(top, bottom), min(left, right), max(top, bottom), max(left, right)
+
+
+def _is_number(value: object) -> bool:
+    # NaN compares false with everything, so it fails here too.
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e6 < value < 1e6
+
+
+def _text(value: object, name: str) -> str:
+    if not isinstance(value, str):
+        raise ToolError(f"`{name}` is a string.")
+    return value.strip()[:MAX_LABEL]
+
+
+def _step(number: int, step: object) -> Step:
+    match step:
+        case {"text": str(text), "state": "done" | "current" | "todo" as state}:
+            return Step(number, text.strip()[:MAX_LABEL], StepState(state))
+        case _:
+            raise ToolError("A step has `text` (a string) and `state`: done, current or todo.")
