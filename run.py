@@ -12,7 +12,7 @@ sets everything up and starts; by hand that is
 
 def main() -> int:
     """Serve until interrupted; 2 when the settings or the dependencies are not as they must be."""
-    if sys.version_info < (3, 11):
+    if sys.version_info < (3, 11):  # noqa: UP036 - who starts by hand may have an older one
         sys.stderr.write("Mediaserver needs Python 3.11 or newer.\n")
         return 2
     try:

@@ -12,7 +12,10 @@ from loguru import logger
 if TYPE_CHECKING:
     from loguru import Record
 
-_READABLE = "<green>{time:HH:mm:ss.SSS}</green> <level>{level: <7}</level> <level>{message}</level> <dim>{extra[_tail]}</dim>\n{exception}"
+_READABLE = (
+    "<green>{time:HH:mm:ss.SSS}</green> <level>{level: <7}</level> <level>{message}</level> "
+    "<dim>{extra[_tail]}</dim>\n{exception}"
+)
 
 
 def configure(*, level: str, folder: Path | None, debug: bool = False) -> None:

@@ -24,8 +24,9 @@ class HeardReply:
 class Speaker:
     """Speaks one reply at a time; ticks, and costs anything, only while there is one.
 
-    `play` is given each frame when it is due, `flush` drops what was given and is not out yet, `over` is called once when a finished reply was played to its end, and
-    `failed` takes whatever goes wrong on the ticker, which belongs to no conversation and must not be stopped by one.
+    `play` is given each frame when it is due, `flush` drops what was given and is not out yet, `over` is called once
+    when a finished reply was played to its end, and `failed` takes whatever goes wrong on the ticker, which belongs to
+    no conversation and must not be stopped by one.
     """
 
     def __init__(

@@ -50,7 +50,7 @@ def show_steps(args: Mapping[str, object], _: ToolContext) -> Guidance:
 
 POINT_AT = Tool(
     "point_at",
-    "Draw a box on the shared screen around the thing you are talking about. Call it whenever you say where something is.",
+    "Draw a box on the shared screen around the thing you speak of. Call it whenever you say where something is.",
     {
         "type": "object",
         "properties": {
