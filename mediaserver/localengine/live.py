@@ -1,0 +1,162 @@
+"""The listening side of one session, without clock or socket: client messages in, questions and interruptions out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import assert_never
+
+from mediaserver.localengine.brain import Question
+from mediaserver.localengine.intake import Detector, Intake
+from mediaserver.localengine.messages import (
+    ActivityEnd,
+    ActivityStart,
+    Audio,
+    AudioStreamEnd,
+    ClientContent,
+    ContextUpdate,
+    Input,
+    Picture,
+    RealtimeInput,
+    Setup,
+    Typed,
+)
+from mediaserver.localengine.wire import INVALID, INVALID_ARGUMENT, WireError
+from pipeline.events import SpeechEnded, SpeechStarted
+from pipeline.media import SAMPLE_BYTES, AudioChunk
+from pipeline.resample import HEARD_RATE
+from pipeline.turn import Heard
+
+SCREEN_GONE = "[The screen is no longer shared.]"
+"""A client says this as clientContent when sharing ends: the protocol has no message for it."""
+
+LONGEST_WINDOW = 120.0
+"""Seconds of one spoken window that are kept; of a longer one the newest are."""
+
+_PRECONDITION = "Precondition check failed."
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Whatever is being answered is interrupted."""
+
+
+class Live:
+    """What has been said, typed and shown so far; `detector` is None when the client marks its own activity."""
+
+    def __init__(self, setup: Setup, detector: Detector | None):
+        self.functions = setup.functions
+        self._may_interrupt = setup.may_interrupt
+        self._detector = detector
+        self._intake = Intake()
+        self._window: bytearray | None = None
+        self._window_text: str | None = None
+        self._screen: bytes | None = None
+        self._appended = ""
+
+    def push(
+        self, message: Setup | RealtimeInput | ClientContent | ContextUpdate, *, audible: bool
+    ) -> Iterator[Stop | Question]:
+        """Take one message and say what follows from it; raises `WireError` if it has no place here."""
+        match message:
+            case RealtimeInput(items):
+                for item in items:
+                    yield from self._take(item, audible=audible)
+            case ClientContent():
+                yield from self._append(message)
+            case ContextUpdate(functions):
+                self.functions = self.functions if functions is None else functions
+            case Setup():
+                raise WireError(INVALID, f"{INVALID_ARGUMENT} Setup must be the first message and only the first.")
+            case _:
+                assert_never(message)
+
+    def _take(self, item: Input, *, audible: bool) -> Iterator[Stop | Question]:
+        match item:
+            case Audio():
+                yield from self._hear(item, audible=audible)
+            case Picture(data):
+                self._screen = data
+            case Typed(text):
+                yield from self._read(text)
+            case ActivityStart() | ActivityEnd() if self._detector is not None:
+                raise WireError(INVALID, _PRECONDITION)
+            case ActivityStart():
+                self._intake = Intake()
+                yield from self._open()
+            case ActivityEnd():
+                yield from self._close()
+            case AudioStreamEnd():
+                yield from self._end_stream()
+            case _:
+                assert_never(item)
+
+    def _hear(self, audio: Audio, *, audible: bool) -> Iterator[Stop | Question]:
+        if self._detector is None and self._window is None:
+            return  # Google's server keeps nothing of what comes before activityStart.
+        for chunk in self._intake.push(audio):
+            if self._detector is None:
+                self._keep(chunk)
+            else:
+                yield from self._follow(self._detector.push(chunk, audible=audible))
+
+    def _follow(self, heard: Iterator[Heard]) -> Iterator[Stop | Question]:
+        for event in heard:
+            match event:
+                case SpeechStarted():
+                    yield from self._open()
+                case AudioChunk():
+                    self._keep(event)
+                case SpeechEnded():
+                    yield from self._close()
+                case _:
+                    assert_never(event)
+
+    def _open(self) -> Iterator[Stop]:
+        if self._window is None:
+            self._window = bytearray()
+            self._window_text = None
+            yield from self._interruption()
+
+    def _keep(self, chunk: AudioChunk) -> None:
+        if self._window is not None:
+            self._window += chunk.pcm
+            del self._window[: -int(LONGEST_WINDOW * HEARD_RATE) * SAMPLE_BYTES]
+
+    def _close(self) -> Iterator[Stop | Question]:
+        if self._window is not None:
+            question = Question(bytes(self._window), self._window_text, self._screen)
+            self._window = None
+            yield from self._interruption()
+            yield question
+
+    def _end_stream(self) -> Iterator[Stop | Question]:
+        if self._detector is None:
+            raise WireError(INVALID, INVALID_ARGUMENT)
+        yield from self._follow(self._detector.flush())
+        self._intake = Intake()
+
+    def _read(self, text: str) -> Iterator[Stop | Question]:
+        if self._detector is not None or self._window is None:
+            yield from self._interruption()
+            yield Question(b"", text, self._screen)
+        elif not self._window:
+            # Google's server closes too: a window must open with audio.
+            raise WireError(INVALID, INVALID_ARGUMENT)
+        else:
+            self._window_text = (self._window_text or "") + text
+
+    def _append(self, content: ClientContent) -> Iterator[Stop | Question]:
+        yield Stop()
+        for turn in content.turns:
+            if turn.text == SCREEN_GONE:
+                self._screen = None
+            elif turn.role == "user" and turn.text:
+                self._appended = turn.text
+            self._screen = self._screen if turn.picture is None else turn.picture
+        if content.is_complete:
+            question = Question(b"", self._appended, self._screen)
+            self._appended = ""
+            yield question
+
+    def _interruption(self) -> Iterator[Stop]:
+        if self._may_interrupt:
+            yield Stop()

@@ -1,0 +1,38 @@
+"""Which models can be asked for, and what each of them refuses, as the real server would."""
+
+from mediaserver.localengine.messages import Setup
+from mediaserver.localengine.wire import INVALID, INVALID_ARGUMENT, POLICY, WireError
+
+OWN = "models/local"
+"""The engine's own name. The other accepted ones let a client meant for Gemini be developed here: one brain for all."""
+
+_EXTENDED = "models/gemini-3.8-live-extended-thinking"
+_ACCEPTED = {
+    OWN,
+    "models/gemini-3.8-live",
+    _EXTENDED,
+    "models/gemini-3.1-flash-live-preview",
+    "models/gemini-2.5-flash-native-audio-preview-12-2025",
+}
+
+
+def check(setup: Setup, version: str) -> None:
+    """Raise `WireError` if the model is unknown or refuses this setup."""
+    model = setup.model if setup.model.startswith("models/") else f"models/{setup.model}"
+    if model not in _ACCEPTED:
+        # A close reason has 123 bytes, and these words are what clients look for: the name gives way.
+        text = f" is not found for API version {version}, or is not supported for bidiGenerateContent"
+        raise WireError(POLICY, f"{model[: 120 - len(text)]}{text}")
+    if any(modality.upper() != "AUDIO" for modality in setup.modalities):
+        raise WireError(INVALID, "Cannot extract voices from a non-audio request.")
+    if model.startswith("models/gemini-3.8-live"):
+        _check_newest(setup, has_thinking=model == _EXTENDED)
+
+
+def _check_newest(setup: Setup, *, has_thinking: bool) -> None:
+    if setup.proactive is False or setup.affective:
+        raise WireError(INVALID, f"{INVALID_ARGUMENT} proactiveAudio is always on, enableAffectiveDialog is gone.")
+    if has_thinking and not setup.thinking:
+        raise WireError(INVALID, f"{INVALID_ARGUMENT} thinkingLevel is required.")
+    if not has_thinking and setup.thinking_level is not None:
+        raise WireError(INVALID, f"{INVALID_ARGUMENT} thinkingLevel is not supported.")

@@ -1,0 +1,182 @@
+"""The local engine: Gemini Live's server side on loopback, spoken so that the google-genai SDK cannot tell."""
+
+import asyncio
+import hmac
+import logging
+import re
+import ssl
+from http import HTTPStatus
+from types import TracebackType
+from typing import Self
+from urllib.parse import parse_qs, urlsplit
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from mediaserver.localengine.brain import Brain
+from mediaserver.localengine.certificate import make_certificate
+from mediaserver.localengine.intake import Detector
+from mediaserver.localengine.messages import Setup
+from mediaserver.localengine.models import check
+from mediaserver.localengine.session import Session
+from mediaserver.localengine.wire import INTERNAL, INVALID, INVALID_ARGUMENT, WireError, parse
+from pipeline.errors import MediaError
+from pipeline.vad import VadModel
+
+LARGEST_MESSAGE = 4 << 20
+"""Bytes of one client frame; a longer one closes the session with 1009."""
+
+_SETUP_DEADLINE = 10.0
+_CLOSE_DEADLINE = 2.0
+# The SDK doubles the slash when its base address ends in one; short-lived keys use the Constrained method.
+_PATH = re.compile(
+    r"//?ws/google\.ai\.generativelanguage\.(v1|v1beta|v1alpha)\.GenerativeService\.BidiGenerateContent(Constrained)?"
+)
+_KEY_REJECTED = "API key not valid. Please pass a valid API key."
+_INTERNAL = "Internal error encountered."
+
+# At DEBUG, websockets writes every header and path it reads, keys included.
+_logger = logging.getLogger("mediaserver.localengine.websockets")
+_logger.setLevel(logging.INFO)
+
+
+class LocalEngine:
+    """A TLS WebSocket server that answers with `brain`; `key` is the one API key it takes, any when None.
+
+    `vad` serves clients that leave it to the server to find utterances; None loads the installed model at start.
+    """
+
+    def __init__(
+        self,
+        brain: Brain,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        key: str | None = None,
+        vad: VadModel | None = None,
+    ):
+        self._brain = brain
+        self._host = host
+        self._port = port
+        self._key = key
+        self._vad = vad
+        self._certificate = make_certificate(host)
+        self._server: Server | None = None
+
+    async def start(self) -> None:
+        """Listen; `base_url` is known from here on. Raises OSError (taken port) or ModelMissingError."""
+        self._vad = self._vad or await asyncio.to_thread(VadModel)
+        self._server = await serve(
+            self._serve,
+            self._host,
+            self._port,
+            ssl=self._certificate.server,
+            process_request=_refuse_other_paths,
+            compression=None,
+            max_size=LARGEST_MESSAGE,
+            close_timeout=_CLOSE_DEADLINE,
+            server_header="mediaserver-local-engine",
+            logger=_logger,
+        )
+
+    async def close(self) -> None:
+        """Stop listening and close every session with 1001; again is harmless."""
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def is_serving(self) -> bool:
+        """Whether new sessions are accepted."""
+        return self._server is not None and self._server.is_serving()
+
+    @property
+    def base_url(self) -> str:
+        """The address for the SDK's `base_url`, with the port that was taken; raises RuntimeError before `start`."""
+        if self._server is None or not self._server.sockets:
+            raise RuntimeError("the local engine is not serving")
+        return f"https://{self._host}:{self._server.sockets[0].getsockname()[1]}"
+
+    @property
+    def client_ssl(self) -> ssl.SSLContext:
+        """The only context that trusts this engine, for the SDK's `async_client_args`."""
+        return self._certificate.client
+
+    async def _serve(self, socket: ServerConnection) -> None:
+        try:
+            setup = await self._admit(socket)
+            await Session(socket, setup, self._brain, self._detector_for(setup)).run()
+        except* ConnectionClosed:
+            pass
+        except* WireError as group:
+            await socket.close(*_farewell(group))
+        except* MediaError:
+            await socket.close(INTERNAL, _INTERNAL)
+
+    async def _admit(self, socket: ServerConnection) -> Setup:
+        assert socket.request is not None
+        try:
+            async with asyncio.timeout(_SETUP_DEADLINE):
+                # The key is judged after the first message: a close before it would reach the SDK
+                # in its send, as an error of websockets and without the reason.
+                frame = await socket.recv()
+        except TimeoutError:
+            raise WireError(INTERNAL, "Deadline expired before operation could complete.") from None
+        if not self._accepts(_key_of(socket.request)):
+            raise WireError(INVALID, _KEY_REJECTED)
+        setup = parse(frame)
+        if not isinstance(setup, Setup):
+            raise WireError(INVALID, f"{INVALID_ARGUMENT} The first message must be setup.")
+        check(setup, _version_of(socket.request))
+        return setup
+
+    def _accepts(self, key: str) -> bool:
+        if self._key is None:
+            return bool(key)
+        return hmac.compare_digest(key.encode(errors="replace"), self._key.encode())
+
+    def _detector_for(self, setup: Setup) -> Detector | None:
+        if not setup.detection.automatic:
+            return None
+        assert self._vad is not None
+        return Detector(self._vad, setup.detection)
+
+
+def _refuse_other_paths(socket: ServerConnection, request: Request) -> Response | None:
+    if _PATH.fullmatch(_path_of(request)) is None:
+        return socket.respond(HTTPStatus.NOT_FOUND, "Not found.\n")
+    return None
+
+
+def _path_of(request: Request) -> str:
+    return request.path.partition("?")[0]
+
+
+def _version_of(request: Request) -> str:
+    match = _PATH.fullmatch(_path_of(request))
+    return match[1] if match else ""
+
+
+def _key_of(request: Request) -> str:
+    headers = request.headers
+    query = parse_qs(urlsplit("/?" + request.path.partition("?")[2]).query)
+    token = headers.get("Authorization", "").partition(" ")[2]
+    offered = (headers.get("x-goog-api-key", ""), token, *query.get("key", []), *query.get("access_token", []))
+    return next((key.strip() for key in offered if key.strip()), "")
+
+
+def _farewell(group: BaseExceptionGroup[WireError]) -> tuple[int, str]:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, WireError)
+    return error.code, error.reason

@@ -1,0 +1,341 @@
+"""The codec of Gemini Live's server side: client frames to messages or `WireError`, messages to binary JSON frames.
+
+Follows proto3 JSON: camelCase and snake_case names, null as absence, both base64 alphabets.
+"""
+
+import base64
+import binascii
+import functools
+import json
+import re
+from typing import Any, assert_never
+
+from mediaserver.localengine.messages import (
+    ActivityEnd,
+    ActivityStart,
+    Audio,
+    AudioStreamEnd,
+    ClientContent,
+    ClientMessage,
+    ContentTurn,
+    ContextUpdate,
+    Detection,
+    FunctionResponse,
+    GenerationComplete,
+    Input,
+    InputTranscription,
+    Interrupted,
+    OutputTranscription,
+    Picture,
+    RealtimeInput,
+    ServerMessage,
+    Setup,
+    SetupComplete,
+    SpokenAudio,
+    ToolCall,
+    ToolCallCancellation,
+    ToolResponse,
+    TurnComplete,
+    Typed,
+    Usage,
+)
+
+INVALID = 1007
+"""Close code of whatever the server cannot accept (RFC 6455: invalid frame payload data)."""
+POLICY = 1008
+"""Close code of what exists but is not for this client (RFC 6455: policy violation)."""
+INTERNAL = 1011
+"""Close code of the server's own failures (RFC 6455)."""
+
+INVALID_ARGUMENT = "Request contains an invalid argument."
+RATES = range(8_000, 48_001)
+"""Sample rates (Hz) that audio may declare."""
+
+_DEFAULT_RATE = 16_000
+_REASON_BYTES = 123  # RFC 6455 section 5.5: a control frame carries 125 bytes, two of them the code
+_SETUP = (
+    "model generationConfig systemInstruction tools sessionResumption contextWindowCompression inputAudioTranscription "
+    "outputAudioTranscription realtimeInputConfig proactivity explicitVadSignal historyConfig avatarConfig "
+    "safetySettings labels"
+)
+_GENERATION = (
+    "modelSelectionConfig responseJsonSchema audioTimestamp candidateCount enableAffectiveDialog frequencyPenalty "
+    "logprobs maxOutputTokens mediaResolution presencePenalty responseLogprobs responseMimeType responseModalities "
+    "responseSchema routingConfig seed speechConfig stopSequences temperature thinkingConfig topK topP "
+    "enableEnhancedCivicAnswers responseFormat translationConfig audioTranscriptionConfig"
+)
+_REALTIME = "mediaChunks audio audioStreamEnd video text activityStart activityEnd"
+_REALTIME_CONFIG = "automaticActivityDetection activityHandling turnCoverage interimTranscriptTimestampEnabled"
+_DETECTION = "disabled startOfSpeechSensitivity endOfSpeechSensitivity prefixPaddingMs silenceDurationMs"
+_URL_SAFE = str.maketrans("-_", "+/")
+
+
+class WireError(Exception):
+    """A frame or a request that ends the session: the close code and the reason the client is told."""
+
+    def __init__(self, code: int, reason: str):
+        super().__init__(reason)
+        self.code = code
+        self.reason = reason.encode(errors="replace")[:_REASON_BYTES].decode(errors="ignore")
+
+
+def parse(frame: str | bytes) -> ClientMessage:
+    """Read one client frame, or raise `WireError` and nothing else."""
+    try:
+        body = json.loads(frame)
+    except (ValueError, RecursionError):
+        raise WireError(INVALID, "Invalid JSON payload received.") from None
+    message = _Object(body, "message")
+    message.allow_only("setup clientContent realtimeInput toolResponse contextUpdate")
+    if (setup := message.child("setup")) is not None:
+        return _setup(setup)
+    if (realtime := message.child("realtimeInput")) is not None:
+        return _realtime_input(realtime)
+    if (content := message.child("clientContent")) is not None:
+        return _client_content(content)
+    if (answers := message.child("toolResponse")) is not None:
+        return _tool_response(answers)
+    if (update := message.child("contextUpdate")) is not None:
+        tools = update.child("tools")
+        return ContextUpdate(None if tools is None else _functions(tools.children("tools")))
+    raise WireError(INVALID, INVALID_ARGUMENT)
+
+
+def render(message: ServerMessage) -> bytes:
+    """Say one message as the UTF-8 JSON of a binary frame, which is what Google's server sends."""
+    return json.dumps(_body(message), separators=(",", ":")).encode()
+
+
+def _body(message: ServerMessage) -> dict[str, object]:
+    match message:
+        case SetupComplete(session_id):
+            return {"setupComplete": {"sessionId": session_id}}
+        case SpokenAudio(pcm):
+            blob = {"mimeType": "audio/pcm;rate=24000", "data": base64.b64encode(pcm).decode()}
+            return {"serverContent": {"modelTurn": {"role": "model", "parts": [{"inlineData": blob}]}}}
+        case InputTranscription(text):
+            return {"serverContent": {"inputTranscription": {"text": text}}}
+        case OutputTranscription(text):
+            return {"serverContent": {"outputTranscription": {"text": text}}}
+        case Interrupted():
+            return {"serverContent": {"interrupted": True}}
+        case GenerationComplete():
+            return {"serverContent": {"generationComplete": True}}
+        case TurnComplete(usage):
+            return {"serverContent": {"turnComplete": True}, "usageMetadata": _usage(usage)}
+        case ToolCall(call_id, name, args):
+            return {"toolCall": {"functionCalls": [{"id": call_id, "name": name, "args": dict(args)}]}}
+        case ToolCallCancellation(ids):
+            return {"toolCallCancellation": {"ids": list(ids)}}
+        case _:
+            assert_never(message)
+
+
+def _usage(usage: Usage) -> dict[str, object]:
+    prompt, response = sum(usage.prompt.values()), sum(usage.response.values())
+    return {
+        "promptTokenCount": prompt,
+        "responseTokenCount": response,
+        "totalTokenCount": prompt + response,
+        "promptTokensDetails": [{"modality": kind, "tokenCount": count} for kind, count in usage.prompt.items()],
+        "responseTokensDetails": [{"modality": kind, "tokenCount": count} for kind, count in usage.response.items()],
+    }
+
+
+class _Object:
+    """A JSON object read by camelCase names, whichever of the two spellings it uses."""
+
+    def __init__(self, value: Any, where: str):
+        if not isinstance(value, dict):
+            raise WireError(INVALID, f"Invalid value at '{where}': an object is expected.")
+        self._fields: dict[str, Any] = value
+        self._where = where
+
+    def allow_only(self, names: str) -> None:
+        for name in self._fields:
+            if name not in _spellings(names):
+                raise WireError(INVALID, f"Unknown name \"{name[:60]}\" at '{self._where}': Cannot find field.")
+
+    def has(self, name: str) -> bool:
+        return self._value(name) is not None
+
+    def child(self, name: str) -> "_Object | None":
+        value = self._value(name)
+        return None if value is None else _Object(value, f"{self._where}.{name}")
+
+    def children(self, name: str) -> list["_Object"]:
+        return [_Object(value, f"{self._where}.{name}") for value in self._list(name)]
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        return tuple(self._checked(value, name) for value in self._list(name))
+
+    def text(self, name: str) -> str | None:
+        value = self._value(name)
+        return None if value is None else self._checked(value, name)
+
+    def flag(self, name: str) -> bool | None:
+        value = self._value(name)
+        if value is None or isinstance(value, bool):
+            return value
+        raise self._wrong(name, "true or false")
+
+    def count(self, name: str) -> int | None:
+        value = self._value(name)
+        if value is None:
+            return None
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31:
+            return value
+        raise self._wrong(name, "an integer from 0")
+
+    def mapping(self, name: str) -> dict[str, object]:
+        value = self._value(name)
+        if value is None:
+            return {}
+        if isinstance(value, dict):
+            return value
+        raise self._wrong(name, "an object")
+
+    def data(self, name: str) -> bytes:
+        text = (self.text(name) or "").translate(_URL_SAFE).rstrip("=")
+        try:
+            return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        except (binascii.Error, ValueError):
+            raise self._wrong(name, "base64") from None
+
+    def _value(self, name: str) -> Any:
+        value = self._fields.get(name)
+        return self._fields.get(_snake(name)) if value is None else value
+
+    def _list(self, name: str) -> list[Any]:
+        value = self._value(name)
+        if value is None:
+            return []
+        if isinstance(value, list):
+            return value
+        raise self._wrong(name, "a list")
+
+    def _checked(self, value: Any, name: str) -> str:
+        # A lone surrogate passes JSON, but is no Unicode text and could be encoded nowhere.
+        if isinstance(value, str) and not any("\ud800" <= sign <= "\udfff" for sign in value):
+            return value
+        raise self._wrong(name, "a string")
+
+    def _wrong(self, name: str, expected: str) -> WireError:
+        return WireError(INVALID, f"Invalid value at '{self._where}.{name}': {expected} is expected.")
+
+
+def _setup(setup: _Object) -> Setup:
+    setup.allow_only(_SETUP)
+    generation = setup.child("generationConfig") or _Object({}, "setup.generationConfig")
+    generation.allow_only(_GENERATION)
+    speech = generation.child("speechConfig")
+    thinking = generation.child("thinkingConfig")
+    proactivity = setup.child("proactivity")
+    realtime = setup.child("realtimeInputConfig") or _Object({}, "setup.realtimeInputConfig")
+    realtime.allow_only(_REALTIME_CONFIG)
+    level = thinking.text("thinkingLevel") if thinking else None
+    return Setup(
+        model=setup.text("model") or "",
+        modalities=generation.texts("responseModalities"),
+        media_resolution=generation.text("mediaResolution"),
+        language=speech.text("languageCode") if speech else None,
+        thinking=thinking is not None and (level is not None or thinking.has("thinkingBudget")),
+        thinking_level=level,
+        affective=generation.flag("enableAffectiveDialog") or False,
+        proactive=proactivity.flag("proactiveAudio") if proactivity else None,
+        functions=_functions(setup.children("tools")),
+        transcribe_input=setup.child("inputAudioTranscription") is not None,
+        transcribe_output=setup.child("outputAudioTranscription") is not None,
+        detection=_detection(realtime.child("automaticActivityDetection")),
+        may_interrupt=realtime.text("activityHandling") != "NO_INTERRUPTION",
+    )
+
+
+def _detection(config: _Object | None) -> Detection:
+    if config is None:
+        return Detection()
+    config.allow_only(_DETECTION)
+    return Detection(
+        automatic=not config.flag("disabled"),
+        silence_ms=config.count("silenceDurationMs"),
+        prefix_ms=config.count("prefixPaddingMs"),
+    )
+
+
+def _functions(tools: list[_Object]) -> frozenset[str]:
+    declarations = [declaration for tool in tools for declaration in tool.children("functionDeclarations")]
+    return frozenset(declaration.text("name") or "" for declaration in declarations)
+
+
+def _realtime_input(realtime: _Object) -> RealtimeInput:
+    realtime.allow_only(_REALTIME)
+    items: list[Input] = []
+    if realtime.child("activityStart") is not None:
+        items.append(ActivityStart())
+    blobs = realtime.children("mediaChunks")
+    blobs += [blob for name in ("audio", "video") if (blob := realtime.child(name)) is not None]
+    items.extend(_media(blob) for blob in blobs)
+    if (text := realtime.text("text")) is not None:
+        items.append(Typed(text))
+    if realtime.flag("audioStreamEnd"):
+        items.append(AudioStreamEnd())
+    if realtime.child("activityEnd") is not None:
+        items.append(ActivityEnd())
+    return RealtimeInput(tuple(items))
+
+
+def _media(blob: _Object) -> Audio | Picture:
+    mime = (blob.text("mimeType") or "").lower().replace(" ", "")
+    kind, *parameters = mime.split(";")
+    if kind.startswith("image/"):
+        return Picture(blob.data("data"))
+    if kind not in ("audio/pcm", "audio/l16"):
+        raise WireError(INVALID, f"{INVALID_ARGUMENT} Unsupported MIME type: {kind[:40]}")
+    return Audio(blob.data("data"), _rate(parameters))
+
+
+def _rate(parameters: list[str]) -> int:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name == "rate":
+            if not re.fullmatch("[0-9]{4,5}", value) or int(value) not in RATES:
+                raise WireError(INVALID, f"{INVALID_ARGUMENT} Unsupported sample rate.")
+            return int(value)
+    return _DEFAULT_RATE
+
+
+def _client_content(content: _Object) -> ClientContent:
+    content.allow_only("turns turnComplete")
+    turns = tuple(_content_turn(turn) for turn in content.children("turns"))
+    return ClientContent(turns, content.flag("turnComplete") or False)
+
+
+def _content_turn(turn: _Object) -> ContentTurn:
+    texts: list[str] = []
+    picture: bytes | None = None
+    for part in turn.children("parts"):
+        if (text := part.text("text")) is not None:
+            texts.append(text)
+        blob = part.child("inlineData")
+        if blob is not None and (blob.text("mimeType") or "").startswith("image/"):
+            picture = blob.data("data")
+    return ContentTurn(turn.text("role") or "user", "".join(texts), picture)
+
+
+def _tool_response(answers: _Object) -> ToolResponse:
+    return ToolResponse(
+        tuple(
+            FunctionResponse(answer.text("id"), answer.mapping("response"), answer.text("scheduling"))
+            for answer in answers.children("functionResponses")
+        )
+    )
+
+
+@functools.cache
+def _spellings(names: str) -> frozenset[str]:
+    return frozenset(names.split()) | {_snake(name) for name in names.split()}
+
+
+@functools.cache
+def _snake(name: str) -> str:
+    return re.sub("[A-Z]", lambda letter: "_" + letter[0].lower(), name)
