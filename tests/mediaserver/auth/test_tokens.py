@@ -1,0 +1,72 @@
+"""Access tokens."""
+
+import time
+
+import jwt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mediaserver.auth.tokens import Tokens, new_guest
+from mediaserver.auth.users import AuthError, User
+
+SECRET = "a secret of thirty-two bytes or more"
+CLAIMS = {
+    "sub": "u1",
+    "name": "ada",
+    "guest": False,
+    "jti": "1",
+    "iss": "mediaserver",
+    "aud": "mediaserver",
+    "iat": int(time.time()),
+    "exp": int(time.time()) + 60,
+}
+
+
+def forge(secret: str = SECRET, algorithm: str = "HS256", **changes: object) -> str:
+    claims = {name: value for name, value in {**CLAIMS, **changes}.items() if value is not None}
+    return jwt.encode(claims, secret, algorithm)
+
+
+def test_a_token_stands_for_the_user_it_was_issued_to() -> None:
+    tokens = Tokens(SECRET)
+    guest = new_guest()
+    assert tokens.verify(tokens.issue(guest)) == guest
+    assert tokens.verify(forge()) == User("u1", "ada", is_guest=False)
+
+
+def test_two_guests_are_two_people() -> None:
+    assert new_guest().id != new_guest().id
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "x.y.z",
+        "a" * 5000,
+        forge("another secret of thirty-two bytes or more"),
+        forge(aud="somebody else"),
+        forge(iss="somebody else"),
+        forge(sub=None),
+        forge(exp=None),
+        forge(jti=None),
+        forge(guest="yes"),
+        jwt.encode(CLAIMS, "", "none"),
+        forge(SECRET * 2, "HS512"),
+    ],
+)
+def test_a_token_that_is_not_ours_is_refused(token: str) -> None:
+    with pytest.raises(AuthError):
+        Tokens(SECRET).verify(token)
+
+
+def test_an_expired_token_is_told_to_be_expired() -> None:
+    with pytest.raises(AuthError, match="expired"):
+        Tokens(SECRET).verify(forge(exp=int(time.time()) - 60))
+
+
+@given(st.text())
+def test_any_text_is_a_user_or_an_auth_error(text: str) -> None:
+    with pytest.raises(AuthError):
+        Tokens(SECRET).verify(text)

@@ -1,0 +1,100 @@
+"""Settings: what is accepted, and what is told when it is not."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from mediaserver.settings import Settings, SettingsError, load, secret_from, warnings
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def test_development_needs_nothing() -> None:
+    settings = load(None)
+    assert not settings.is_production
+    assert not settings.uses_gemini
+
+
+def test_a_key_makes_gemini_answer_unless_local_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GEMINI_API_KEY", "k")
+    assert load(None).uses_gemini
+    monkeypatch.setenv("ENGINE", "local")
+    assert not load(None).uses_gemini
+
+
+def test_all_faults_are_told_at_once_by_name_and_without_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"PORT": "http", "VAD_THRESHOLD": "7", "RATE_LIMIT_OFFER": "often", "ENGINE": "gpt"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as caught:
+        load(None)
+    named = [fault.partition(":")[0] for fault in caught.value.faults]
+    assert named == ["PORT", "ENGINE", "VAD_THRESHOLD", "RATE_LIMIT_OFFER"]
+    assert all("accepts" in fault for fault in caught.value.faults)
+    assert "often" not in str(caught.value)
+    assert "gpt" not in str(caught.value)
+
+
+def test_production_wants_a_key_and_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    with pytest.raises(SettingsError) as caught:
+        load(None)
+    assert [fault.partition(":")[0] for fault in caught.value.faults] == ["SECRET_KEY", "GEMINI_API_KEY"]
+
+
+def test_a_short_secret_is_refused_in_production_and_warned_of_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_KEY", "short")
+    monkeypatch.setenv("ENGINE", "local")
+    assert "SECRET_KEY" in warnings(load(None))
+    monkeypatch.setenv("ENVIRONMENT", "production")
+    with pytest.raises(SettingsError, match="SECRET_KEY"):
+        load(None)
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    assert not warnings(load(None))
+
+
+@pytest.mark.parametrize(
+    ("name", "missing"),
+    [("TLS_CERT", "TLS_KEY"), ("TLS_KEY", "TLS_CERT"), ("TURN_URLS", "TURN_SECRET")],
+)
+def test_half_a_pair_is_told_its_other_half(monkeypatch: pytest.MonkeyPatch, name: str, missing: str) -> None:
+    monkeypatch.setenv(name, __file__ if "TLS" in name else "turn:example.org")
+    with pytest.raises(SettingsError, match=missing):
+        load(None)
+
+
+def test_a_file_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_ENGINE_SCRIPT", "/nowhere.yaml")
+    with pytest.raises(SettingsError, match="LOCAL_ENGINE_SCRIPT: no such file"):
+        load(None)
+
+
+def test_lists_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ICE_SERVERS", "stun:a.example:3478, stun:b.example")
+    assert load(None).ice_servers == ("stun:a.example:3478", "stun:b.example")
+
+
+def test_a_secret_is_made_once_and_kept_for_its_owner_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DATA_DIR", str(tmp_path / "data"))
+    made = secret_from(load(None))
+    assert len(made) >= 32
+    assert secret_from(load(None)) == made
+    assert (tmp_path / "data" / "secret_key").stat().st_mode & 0o077 == 0
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    assert secret_from(load(None)) == SECRET
+
+
+def test_the_example_environments_are_complete_and_parse(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {name.upper() for name in Settings.model_fields}
+    for path in (Path("config/env.development"), Path("config/env.production")):
+        assert set(re.findall(r"^(?:# )?([A-Z_]+)=", path.read_text(), re.MULTILINE)) == known, path
+    assert not load("config/env.development").is_production
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    monkeypatch.setenv("GEMINI_API_KEY", "k")
+    assert load("config/env.production").is_production
