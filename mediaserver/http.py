@@ -4,8 +4,6 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-REQUEST_ID = "request_id"
-
 
 class HttpError(Exception):
     """An answer other than success: status, code and a sentence for the client; `retry_after` in seconds."""

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from loguru import logger
 
-from mediaserver.http import REQUEST_ID, HttpError
+from mediaserver.http import HttpError
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
@@ -29,7 +29,6 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every request, whatever its handler does; log it without its query or body."""
     offered = request.headers.get("X-Request-ID", "")
     request_id = offered if _ACCEPTABLE_ID.fullmatch(offered) else uuid.uuid4().hex
-    request[REQUEST_ID] = request_id
     began = time.perf_counter()
     with logger.contextualize(request=request_id):
         response = await _answer(request, handler)

@@ -1,0 +1,91 @@
+"""What every request passes."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from loguru import logger
+
+from mediaserver.api.middleware import guard
+from mediaserver.http import HttpError
+
+Client = TestClient[web.Request, web.Application]
+MakeClient = Callable[[web.Application], Awaitable[Client]]
+
+
+async def fine(_: web.Request) -> web.Response:
+    return web.json_response({})
+
+
+async def refused(_: web.Request) -> web.Response:
+    raise HttpError(503, "SESSION_LIMIT", "The server is full.", retry_after=10)
+
+
+async def broken(_: web.Request) -> web.Response:
+    raise ValueError("a secret detail")
+
+
+async def moved(_: web.Request) -> web.Response:
+    raise web.HTTPFound("/fine")
+
+
+@pytest.fixture
+async def client(aiohttp_client: MakeClient) -> Client:
+    app = web.Application(middlewares=[guard])
+    app.add_routes(
+        [web.get("/fine", fine), web.get("/refused", refused), web.get("/broken", broken), web.get("/moved", moved)]
+    )
+    return await aiohttp_client(app)
+
+
+async def test_every_answer_carries_a_request_id_and_security_headers(client: Client) -> None:
+    for path in ("/fine", "/refused", "/broken", "/nowhere"):
+        response = await client.get(path)
+        assert len(response.headers["X-Request-ID"]) == 32
+        assert "default-src 'self'" in response.headers["Content-Security-Policy"]
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_a_request_id_that_is_offered_is_kept_if_it_is_harmless(client: Client) -> None:
+    assert (await client.get("/fine", headers={"X-Request-ID": "abc-1"})).headers["X-Request-ID"] == "abc-1"
+    assert (await client.get("/fine", headers={"X-Request-ID": "a b"})).headers["X-Request-ID"] != "a b"
+
+
+async def test_an_error_has_its_status_code_and_sentence(client: Client) -> None:
+    response = await client.get("/refused")
+    assert response.status == 503
+    assert response.headers["Retry-After"] == "10"
+    assert await response.json() == {
+        "error": {"code": "SESSION_LIMIT", "message": "The server is full.", "details": {}}
+    }
+
+
+async def test_a_bug_is_an_internal_error_that_shows_nothing_of_itself(client: Client) -> None:
+    lines: list[str] = []
+    sink = logger.add(lines.append, format="{message} {extra} {exception}")
+    response = await client.get("/broken?token=hunter2", headers={"Authorization": "Bearer hunter2"})
+    logger.remove(sink)
+    assert response.status == 500
+    assert "secret detail" not in await response.text()
+    assert "ValueError" in "".join(lines)
+    assert "hunter2" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "NOT_FOUND"),
+        ("POST", "/fine", 405, "METHOD_NOT_ALLOWED"),
+    ],
+)
+async def test_what_aiohttp_refuses_is_told_in_our_shape(
+    client: Client, method: str, path: str, status: int, code: str
+) -> None:
+    response = await client.request(method, path)
+    assert response.status == status
+    assert (await response.json())["error"]["code"] == code
+
+
+async def test_a_redirect_stays_a_redirect(client: Client) -> None:
+    assert (await client.get("/moved", allow_redirects=False)).status == 302
