@@ -1,0 +1,297 @@
+/** The page: finds its elements, makes its parts, and says who tells whom. */
+
+import { engineInWords, privacyInWords } from "./engine.js";
+import { Trouble } from "./errors.js";
+import { showGuidance } from "./guidance.js";
+import { Identity, reach } from "./identity.js";
+import { Levels } from "./levels.js";
+import { Microphone } from "./microphone.js";
+import { Notices } from "./notices.js";
+import { Screen } from "./screen.js";
+import { Session } from "./session.js";
+import { listen } from "./shortcuts.js";
+import { controlsFor, isWorthSaying, stateInWords } from "./state.js";
+import { Transcript } from "./transcript.js";
+import { Usage } from "./usage.js";
+
+const find = (selector) => document.querySelector(selector);
+const hook = (name) => find(`[data-testid="${name}"]`);
+const CONTROLS = ["start", "share", "mute", "interrupt", "text", "send", "end"];
+
+const buttons = Object.fromEntries(CONTROLS.map((name) => [name, hook(name)]));
+const meters = { microphone: hook("mic-level"), voice: hook("voice-level") };
+const sound = find(".voice");
+
+const identity = new Identity();
+const notices = new Notices(hook("error"));
+const transcript = new Transcript(hook("transcript"));
+const usage = new Usage(hook("usage"));
+const levels = new Levels(paintLevel);
+const microphone = new Microphone(() => noMicrophone(new Trouble("MIC_GONE")));
+const screen = new Screen(
+  {
+    section: find(".screen"),
+    video: hook("preview"),
+    live: find(".live .overlay"),
+    canvas: find(".seen canvas"),
+    overlay: find(".seen .overlay"),
+    age: find(".age"),
+    reason: find(".reason"),
+    pointed: hook("pointed"),
+    hint: hook("hint"),
+  },
+  (path) => identity.fetch(path),
+  stopSharing,
+);
+
+let view = "idle";
+let state = "idle";
+let connected = false;
+let session = null;
+let conversation = null; // the server's id of the one we are in
+
+const events = {
+  session_started(event) {
+    if (conversation && conversation !== event.id) {
+      transcript.newConversation();
+      transcript.note("A new conversation begins: the assistant does not remember the one above.");
+    }
+    conversation = event.id;
+    screen.belongTo(event.id);
+    showEngine(event);
+  },
+  state: (event) => enter(view, event.state),
+  transcript: (event) => transcript.said(event),
+  text_response: (event) => transcript.said({ ...event, role: "assistant", final: true }),
+  interrupted: (event) => transcript.cut(event),
+  turn_complete(event) {
+    const latency = event.latency_ms?.speech_end_to_first_audio;
+    if (Number.isFinite(latency)) transcript.timed(event.turn, latency);
+    usage.add(event.usage);
+    notices.dropPassing();
+  },
+  screen_seen: (event) => screen.saw(event),
+  guidance: (event) => showGuidance(hook("guidance"), event.steps.length > 0 ? event : null),
+  pointer: (event) => screen.point(event),
+  error: (event) => event.fatal || notices.say(new Trouble(event.code, { message: event.message }), { lasting: false }),
+};
+
+const notify = {
+  voice: play,
+  connected() {
+    connected = true;
+    enter(view, state === "reconnecting" || state === "connecting" ? "idle" : state);
+  },
+  lost() {
+    connected = false;
+    enter(view, "reconnecting");
+  },
+  over: finish,
+};
+
+async function start() {
+  if (session) return;
+  notices.clear();
+  if (!globalThis.RTCPeerConnection) return notices.say(new Trouble("BROWSER_TOO_OLD"));
+  const mine = new Session(identity, events, notify);
+  session = mine;
+  conversation = null;
+  if (!transcript.isEmpty) transcript.newConversation();
+  enter("live", "asking");
+  buttons.end.focus();
+  await openMicrophone();
+  if (session !== mine) return forgetMicrophone(); // ended while the browser asked
+  enter("live", "connecting");
+  try {
+    await mine.start(microphone.track);
+  } catch (trouble) {
+    if (session === mine) refuse(trouble);
+  }
+}
+
+/** The conversation could not begin. */
+function refuse(trouble) {
+  leave();
+  const again = ["GUESTS_NOT_ALLOWED", "FORBIDDEN"].includes(trouble.code) ? null : { label: "Try again", run: start };
+  notices.say(trouble, { action: again });
+}
+
+/** The conversation is over; `trouble` says why when it was not the person's wish. */
+function finish(trouble) {
+  leave();
+  if (trouble) notices.say(trouble, { action: { label: "Start again", run: start }, fatal: true });
+}
+
+function leave() {
+  session = null;
+  connected = false;
+  screen.stop();
+  showGuidance(hook("guidance"), null);
+  forgetMicrophone();
+  levels.close();
+  sound.srcObject = null;
+  notices.drop("SOUND_BLOCKED");
+  enter(transcript.isEmpty ? "idle" : "ended", "idle");
+  buttons.start.focus();
+}
+
+async function end() {
+  const mine = session;
+  if (!mine) return;
+  if (!connected && state !== "reconnecting") leave(); // nothing has begun that could say goodbye
+  await mine.end();
+}
+
+async function openMicrophone() {
+  try {
+    await microphone.open();
+    levels.watch("microphone", new MediaStream([microphone.track]));
+  } catch (trouble) {
+    noMicrophone(trouble);
+  }
+}
+
+function noMicrophone(trouble) {
+  levels.watch("microphone", null);
+  session?.setMicrophone(null);
+  const again = trouble.code === "INSECURE_CONTEXT" ? null : { label: "Try the microphone again", run: retryMicrophone };
+  notices.say(trouble, { action: again });
+  enter(view, state);
+}
+
+function forgetMicrophone() {
+  if (session) return; // a newer start has it by now
+  microphone.close();
+  levels.watch("microphone", null);
+  for (const code of ["MIC_DENIED", "MIC_MISSING", "MIC_BUSY", "MIC_GONE", "INSECURE_CONTEXT"]) notices.drop(code);
+}
+
+async function retryMicrophone() {
+  await openMicrophone();
+  if (!session) return forgetMicrophone();
+  await session.setMicrophone(microphone.track);
+  enter(view, state);
+}
+
+function mute() {
+  if (buttons.mute.disabled) return;
+  microphone.toggle();
+  enter(view, state);
+}
+
+async function share() {
+  if (buttons.share.disabled) return;
+  if (screen.track) return stopSharing();
+  try {
+    const track = await screen.share();
+    if (!session) return screen.stop();
+    if (track) await session.setScreen(track);
+  } catch (trouble) {
+    notices.say(trouble);
+  }
+  enter(view, state);
+}
+
+async function stopSharing() {
+  screen.stop();
+  enter(view, state);
+  await session?.setScreen(null);
+}
+
+function interrupt() {
+  if (!buttons.interrupt.disabled) session.send({ action: "interrupt" });
+}
+
+function ask(event) {
+  event.preventDefault();
+  const text = buttons.text.value.trim();
+  if (text && session?.send({ action: "text_input", text })) buttons.text.value = "";
+}
+
+async function play(stream) {
+  sound.srcObject = stream;
+  levels.watch("voice", stream);
+  try {
+    await sound.play();
+    notices.drop("SOUND_BLOCKED");
+  } catch (error) {
+    if (error.name !== "NotAllowedError") return; // a newer line has taken over the element
+    notices.say(new Trouble("SOUND_BLOCKED"), { action: { label: "Turn on sound", run: () => play(stream) } });
+  }
+}
+
+function enter(nextView, nextState) {
+  view = nextView;
+  state = nextState;
+  Object.assign(document.body.dataset, { view, state, microphone: microphone.state });
+  document.body.toggleAttribute("data-sharing", screen.track !== null);
+  const words = stateInWords(view, state, microphone.state);
+  if (hook("state").textContent !== words) {
+    hook("state").textContent = words;
+    if (isWorthSaying(view, state)) find(".announcer").textContent = words;
+  }
+  const shown = { view, state, connected, microphone: microphone.state, sharing: screen.track !== null, canShare: Screen.isPossible };
+  for (const [name, control] of Object.entries(controlsFor(shown))) showControl(buttons[name], control);
+  for (const button of hook("can-be-asked").querySelectorAll("button")) button.disabled = buttons.text.disabled;
+}
+
+function showControl(button, { hidden = false, disabled = false, label = null, title = "" }) {
+  button.hidden = hidden;
+  button.disabled = disabled;
+  button.title = title;
+  if (label !== null) (button.querySelector(".label") ?? button).textContent = label;
+}
+
+function paintLevel(name, level, told) {
+  document.body.style.setProperty(`--${name}`, level.toFixed(3));
+  if (told) meters[name].ariaValueNow = Math.round(level * 100);
+}
+
+function showEngine(engine) {
+  hook("engine").textContent = engineInWords(engine);
+  find("#privacy").textContent = privacyInWords(engine.engine);
+  if (engine.can_be_asked) showExamples(engine.can_be_asked);
+}
+
+function showExamples(examples) {
+  hook("can-be-asked").hidden = examples.length === 0;
+  hook("can-be-asked").querySelector("ul").replaceChildren(...examples.map(example));
+}
+
+function example(text) {
+  const item = document.createElement("li");
+  const button = Object.assign(document.createElement("button"), { type: "button", textContent: text, disabled: buttons.text.disabled });
+  button.addEventListener("click", () => {
+    buttons.text.value = text;
+    buttons.text.focus();
+  });
+  item.append(button);
+  return item;
+}
+
+async function askForEngine() {
+  try {
+    const response = await reach("/api/v1/engine");
+    if (response.ok) showEngine(await response.json());
+  } catch (trouble) {
+    notices.say(trouble);
+  }
+}
+
+buttons.start.addEventListener("click", start);
+buttons.share.addEventListener("click", share);
+buttons.mute.addEventListener("click", mute);
+buttons.interrupt.addEventListener("click", interrupt);
+buttons.end.addEventListener("click", end);
+find(".ask").addEventListener("submit", ask);
+buttons.text.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  event.preventDefault();
+  buttons.text.blur();
+});
+listen({ m: mute, s: share, escape: interrupt, "/": () => buttons.text.focus() }, find(".keys-on"));
+window.addEventListener("online", () => session?.probe());
+document.addEventListener("visibilitychange", () => document.hidden || session?.probe());
+window.addEventListener("pagehide", () => session?.abandon());
+enter("idle", "idle");
+askForEngine();

@@ -1,0 +1,172 @@
+/** Everything that can go wrong, as one sentence and what to do about it. */
+
+/** A failure with a code of the table below; `seconds` is how long the server asks to wait, if it does. */
+export class Trouble extends Error {
+  constructor(code, { message = "", seconds = null, passing = false } = {}) {
+    super(message || code);
+    this.code = code;
+    this.said = message;
+    this.seconds = seconds;
+    this.passing = passing; // trying the same again soon may help
+  }
+}
+
+const SENTENCES = {
+  // The browser and its devices
+  MIC_DENIED: [
+    "The microphone is blocked for this page.",
+    "You can type meanwhile. To talk, open the settings beside the address, allow the microphone, then press “Try the microphone again”.",
+  ],
+  MIC_MISSING: [
+    "No microphone was found.",
+    "You can type meanwhile. Plug one in, then press “Try the microphone again”.",
+  ],
+  MIC_BUSY: [
+    "The microphone could not be opened; another program may be using it.",
+    "You can type meanwhile. Close the other program, then press “Try the microphone again”.",
+  ],
+  MIC_GONE: [
+    "The microphone was disconnected or taken away from this page.",
+    "You can type meanwhile. Plug it in or allow it, then press “Try the microphone again”.",
+  ],
+  INSECURE_CONTEXT: [
+    "Browsers give microphone and screen only to secure pages, and this one came over plain http from another machine.",
+    "You can type meanwhile. To talk, open the page by https, or on the server itself as http://localhost.",
+  ],
+  BROWSER_TOO_OLD: [
+    "This browser has no WebRTC, which carries the conversation.",
+    "Open the page in a current Chrome, Edge, Firefox or Safari.",
+  ],
+  SHARE_UNSUPPORTED: [
+    "This browser cannot share a screen; browsers on phones and most tablets cannot.",
+    "Talk and type as usual, and open the page on a computer to show a screen.",
+  ],
+  SHARE_FORBIDDEN: [
+    "Your computer does not let this browser record the screen.",
+    "Allow screen recording for the browser in the system’s privacy settings, then press “Share screen” again.",
+  ],
+  SHARE_FAILED: ["The screen could not be captured.", "Press “Share screen” again and choose another window or tab."],
+  SOUND_BLOCKED: ["The browser holds back the assistant’s voice.", "Press “Turn on sound”."],
+
+  // The way to the server
+  SERVER_FULL: ["The server is full: every conversation it has room for is taken.", "Wait a moment, then try again."],
+  TOO_MANY_REQUESTS: ["That was too many tries in a short time.", "Wait a moment, then try again."],
+  GUESTS_NOT_ALLOWED: [
+    "This server lets nobody in without logging in, and this page has no account.",
+    "Ask whoever runs the server for an account, or to allow guests (ALLOW_GUESTS=true).",
+  ],
+  SERVER_UNREACHABLE: [
+    "The server does not answer.",
+    "Check the network and that the server is running, then try again.",
+  ],
+  SERVER_REFUSED: ["The server did not accept the conversation.", "Try again; if it stays so, look into the server’s log."],
+  NO_MEDIA_PATH: [
+    "The server answers, but sound cannot reach it: no way through for UDP was found.",
+    "Try another network, or ask whoever runs the server to open its UDP ports or set PUBLIC_IP.",
+  ],
+  CONNECTION_LOST: [
+    "The connection was lost and could not be made again in time.",
+    "What was said is kept below. Check the network, then press “Start again”.",
+  ],
+  SERVER_GONE: [
+    "The server went away and did not come back.",
+    "What was said is kept below. When it runs again, press “Start again”.",
+  ],
+
+  // How a conversation ends
+  ENDED_IDLE: ["The conversation ended because nothing happened for a while.", "Press “Start again” to go on."],
+  ENDED_LIMIT: ["The conversation reached the longest time this server allows.", "Press “Start again” for a new one."],
+  ENDED_SHUTDOWN: ["The server is being stopped or restarted.", "Give it a moment, then press “Start again”."],
+  ENDED_ERROR: ["The conversation ended because something went wrong.", "Press “Start again”."],
+
+  // What the server reports while the conversation goes on
+  INVALID_MESSAGE: ["The server did not understand something this page sent.", "Reload the page; it may be out of date."],
+  UNKNOWN_ACTION: ["The server does not know something this page asked for.", "Reload the page; it may be out of date."],
+  SESSION_NOT_FOUND: ["The server no longer knows this conversation.", "Press “End”, then start again."],
+  SESSION_EXISTS: ["This conversation is already open elsewhere.", "Close the other page, or start a new one here."],
+  RATE_LIMITED: ["That was too many tries in a short time.", "Wait a moment, then try again."],
+  PAYLOAD_TOO_LARGE: ["That was too much to send at once.", "Send a shorter text or share a smaller window."],
+  UNSUPPORTED_FORMAT: ["The server cannot read a format this browser sends.", "Try another browser."],
+  FRAME_PROCESSING_ERROR: [
+    "One picture of your screen could not be read.",
+    "Nothing needs doing: the next one is tried by itself. If it stays so, share again.",
+  ],
+  HISTORY_UNAVAILABLE: ["What is said cannot be stored at the moment.", "The conversation goes on; only its record has gaps."],
+  REDACTION_FAILED: ["A picture was held back because its private parts could not be hidden.", "Share again, or ask without it."],
+  ENGINE_CONFIG_REDUCED: ["The model cannot do everything that was asked for.", "The conversation goes on without it."],
+  ENGINE_UNSUPPORTED_OP: ["The model cannot do that.", "Ask in another way."],
+
+  // What cost one answer
+  AUDIO_PROCESSING_ERROR: ["The sound could not be processed, so that answer is lost.", "Say it again, or type it."],
+  ENGINE_NETWORK: ["The line to the engine broke, so that answer is lost.", "Ask again; it is being made anew."],
+  ENGINE_INTERNAL: ["The engine failed at that answer.", "Ask again."],
+  ENGINE_PROTOCOL: ["The engine answered in a way that cannot be understood.", "Ask again."],
+  ENGINE_STALLED: ["The engine fell silent in the middle.", "Ask again."],
+  ENGINE_QUOTA: ["The engine’s quota is used up for now.", "Wait a minute, then ask again; whoever runs the server can raise the quota."],
+  ENGINE_CONTEXT_LIMIT: ["The conversation grew longer than the model can remember.", "Ask again; if it stays so, end and start anew."],
+  ENGINE_CONTENT_BLOCKED: ["The engine declined to answer that.", "Ask in other words."],
+  ENGINE_DOWN: ["The engine cannot be reached at the moment.", "Ask again shortly; it is being tried again."],
+
+  // What ends it
+  UNAUTHORIZED: ["The server no longer accepts this page’s pass.", "Press “Start again” to get a new one."],
+  FORBIDDEN: ["The server does not allow this.", "Ask whoever runs it for access."],
+  SESSION_LIMIT: ["You have as many conversations open as this server allows.", "End one elsewhere, then start again."],
+  SLOW_CONSUMER: ["This page could not keep up with the server.", "Close other heavy tabs, then press “Start again”."],
+  ENGINE_AUTH_INVALID: ["The engine refused the server’s key.", "Whoever runs the server has to set a valid GEMINI_API_KEY."],
+  ENGINE_MODEL_UNAVAILABLE: ["The model is not available to this server.", "Whoever runs the server has to set another GEMINI_MODEL."],
+  ENGINE_CONFIG_REJECTED: ["The engine refused the server’s settings.", "Whoever runs the server finds the reason in its log."],
+  ENGINE_FAILED: ["The engine could not be brought back.", "Press “Start again” in a while."],
+  INTERNAL_ERROR: ["The server made a mistake and ended this conversation.", "Press “Start again”; whoever runs it finds the reason in its log."],
+};
+
+/** The codes that have a sentence of their own. */
+export const CODES = Object.keys(SENTENCES);
+
+/** `{ what, todo }` for a code; an unknown one is shown with what the server says. */
+export function sentenceFor(code, said = "") {
+  const [what, todo] = SENTENCES[code] ?? [said || `Something went wrong (${code}).`, "Try again."];
+  return { what, todo };
+}
+
+/** The trouble a refused HTTP request means. */
+export async function troubleFrom(response) {
+  const { code, message } = await errorBody(response);
+  const seconds = secondsOf(response.headers.get("Retry-After"));
+  switch (response.status) {
+    case 401:
+      return new Trouble("UNAUTHORIZED", { message });
+    case 403:
+      return new Trouble("FORBIDDEN", { message });
+    case 409:
+      return new Trouble("SESSION_EXISTS", { message, passing: true });
+    case 429:
+      return new Trouble("TOO_MANY_REQUESTS", { message, seconds, passing: true });
+    case 503:
+      return new Trouble(code === "SESSION_LIMIT" || !code ? "SERVER_FULL" : serviceCode(code), { message, seconds, passing: true });
+    default:
+      return new Trouble("SERVER_REFUSED", { message, passing: response.status >= 500 });
+  }
+}
+
+/** The trouble a failed getUserMedia means. */
+export function microphoneTrouble(error) {
+  const code = { NotAllowedError: "MIC_DENIED", SecurityError: "MIC_DENIED", NotFoundError: "MIC_MISSING", OverconstrainedError: "MIC_MISSING" };
+  return new Trouble(code[error.name] ?? "MIC_BUSY");
+}
+
+function serviceCode(code) {
+  return /DRAIN|SHUTDOWN|STOPPING/.test(code) ? "ENDED_SHUTDOWN" : "SERVER_FULL";
+}
+
+async function errorBody(response) {
+  try {
+    return (await response.json()).error ?? {};
+  } catch {
+    return {};
+  }
+}
+
+function secondsOf(header) {
+  const seconds = Number.parseInt(header ?? "", 10);
+  return Number.isFinite(seconds) && seconds >= 0 ? seconds : null;
+}

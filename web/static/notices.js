@@ -1,0 +1,85 @@
+/** Notices to the person: one sentence, what to do, and a button where one helps. */
+
+import { sentenceFor } from "./errors.js";
+
+/** The alert region; each code is shown at most once, the newest first. */
+export class Notices {
+  #region;
+  #shown = new Map(); // code -> { node, timer, lasting }
+
+  constructor(region) {
+    this.#region = region;
+  }
+
+  /**
+   * Say a trouble. `action` is `{ label, run }`; `seconds` counts down beside it; `fatal` cannot be dismissed;
+   * `lasting` stays when answers come again.
+   */
+  say(trouble, { action = null, fatal = false, lasting = true } = {}) {
+    this.drop(trouble.code);
+    const { what, todo } = sentenceFor(trouble.code, trouble.said);
+    const node = element("div", "notice");
+    node.dataset.code = trouble.code;
+    const text = element("p", "notice-text");
+    text.append(element("strong", "", what), " ", todo);
+    const actions = element("div", "notice-actions");
+    const timer = trouble.seconds ? countdown(actions, trouble.seconds) : 0;
+    if (action) actions.append(button(action.label, () => this.#act(trouble.code, action)));
+    if (!fatal) actions.append(button("Dismiss", () => this.drop(trouble.code), "quiet"));
+    node.append(text, actions);
+    this.#region.prepend(node);
+    this.#shown.set(trouble.code, { node, timer, lasting });
+  }
+
+  /** Take a notice away. */
+  drop(code) {
+    const notice = this.#shown.get(code);
+    if (!notice) return;
+    clearInterval(notice.timer);
+    notice.node.remove();
+    this.#shown.delete(code);
+  }
+
+  /** An answer came: what was said about a lost one is over. */
+  dropPassing() {
+    for (const [code, notice] of [...this.#shown]) if (!notice.lasting) this.drop(code);
+  }
+
+  /** Take all notices away. */
+  clear() {
+    for (const code of [...this.#shown.keys()]) this.drop(code);
+  }
+
+  #act(code, action) {
+    this.drop(code);
+    action.run();
+  }
+}
+
+function countdown(parent, seconds) {
+  // Ticking digits inside an alert must not be read aloud every second.
+  const left = element("span", "countdown");
+  left.ariaLive = "off";
+  left.dataset.testid = "countdown";
+  parent.append(left);
+  const until = performance.now() + seconds * 1000;
+  const tick = () => {
+    const rest = Math.ceil((until - performance.now()) / 1000);
+    left.textContent = rest > 0 ? `room may be free in ${rest} s` : "now is a good time";
+    if (rest <= 0) clearInterval(timer);
+  };
+  const timer = setInterval(tick, 500);
+  tick();
+  return timer;
+}
+
+function button(label, run, className = "") {
+  const node = element("button", className, label);
+  node.type = "button";
+  node.addEventListener("click", run);
+  return node;
+}
+
+function element(name, className, text = "") {
+  return Object.assign(document.createElement(name), { className, textContent: text });
+}
