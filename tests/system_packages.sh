@@ -1,0 +1,17 @@
+#!/bin/sh
+# What the browser tests need and pip cannot bring. Installs it on Debian as root; elsewhere says what to install.
+set -eu
+missing=""
+command -v chromium >/dev/null || missing="$missing chromium"
+fc-list 2>/dev/null | grep -qi dejavu || missing="$missing fonts-dejavu-core fontconfig"
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "Installing$missing"
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get update -qq
+    # shellcheck disable=SC2086 # a list of names
+    apt-get install -y -qq --no-install-recommends $missing >/dev/null
+else
+    echo "Browser tests will be skipped; for them install:$missing"
+    [ -z "${CI:-}" ] || exit 1
+fi
