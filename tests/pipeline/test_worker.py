@@ -312,36 +312,36 @@ class Loop:
 
 
 @pytest.fixture
-def loop() -> Iterator[Loop]:
-    loop = Loop()
-    yield loop
-    loop.close()
+def child() -> Iterator[Loop]:
+    child = Loop()
+    yield child
+    child.close()
 
 
-def test_the_childs_loop_answers_until_its_input_ends(loop: Loop) -> None:
-    loop.send(pickle.dumps((ready, ())))
-    loop.send(pickle.dumps((int, ("x",))))
-    loop.send(b"not a pickle")
-    assert loop.answer() == (True, None)
+def test_the_childs_loop_answers_until_its_input_ends(child: Loop) -> None:
+    child.send(pickle.dumps((ready, ())))
+    child.send(pickle.dumps((int, ("x",))))
+    child.send(b"not a pickle")
+    assert child.answer() == (True, None)
     for _ in range(2):
-        succeeded, trace = loop.answer()
+        succeeded, trace = child.answer()
         assert not succeeded
         assert "Error" in str(trace)
-    assert loop.finish()
+    assert child.finish()
 
 
-def test_the_childs_loop_ends_at_half_a_message(loop: Loop) -> None:
-    os.write(loop.sink, HEADER.pack(100) + b"only this")
-    assert loop.finish()
+def test_the_childs_loop_ends_at_half_a_message(child: Loop) -> None:
+    os.write(child.sink, HEADER.pack(100) + b"only this")
+    assert child.finish()
 
 
 def test_the_childs_loop_waits_for_no_call_when_its_input_ends(
-    loop: Loop, gate: Gate, monkeypatch: pytest.MonkeyPatch
+    child: Loop, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("pipeline.worker_child.GRACE", 0.0)
-    loop.send(pickle.dumps((Path.read_text, (gate.path,))))
+    child.send(pickle.dumps((Path.read_text, (gate.path,))))
     handle = os.open(gate.path, os.O_WRONLY)
-    loop.send(pickle.dumps((abs, (1,))))
-    assert not loop.finish()
+    child.send(pickle.dumps((abs, (1,))))
+    assert not child.finish()
     gate.release(handle, "late")
-    assert loop.answer() == (True, "late")
+    assert child.answer() == (True, "late")
