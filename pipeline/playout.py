@@ -61,7 +61,7 @@ class Playout:
         self.close()
         self.turn = turn
         self.heard_samples = 0
-        self._is_seam = self._last is not SILENCE
+        self._is_seam = not _is_at_rest(self._last)
 
     def push(self, turn: int, pcm: bytes) -> None:
         """Queue 16-bit PCM unless its turn is over; raise `AudioError` if it is malformed or there is too much."""
@@ -109,13 +109,12 @@ class Playout:
             return frame
         if self._last is not SILENCE:
             self._is_seam = self.turn is not None and self.heard_samples > 0
-            self._last = _settle(self._last)
+            self._last = SILENCE if _is_at_rest(self._last) else _bend(SILENCE, self._last)
         return self._last
 
 
-def _settle(last: bytes) -> bytes:
-    # SILENCE itself where the sound has already come to rest.
-    return SILENCE if last.endswith(b"\0\0") else _bend(SILENCE, last)
+def _is_at_rest(last: bytes) -> bool:
+    return last.endswith(b"\0\0")
 
 
 def _bend(frame: bytes, last: bytes) -> bytes:
