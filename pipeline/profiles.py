@@ -1,0 +1,165 @@
+"""What each model takes in its setup, so that a setting one model refuses is never sent to it."""
+
+import re
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from google.genai import types
+
+from pipeline.engine import EngineConfig, Function
+
+LOCAL = "local"
+"""The id of the embedded engine's model."""
+
+
+class Calls(Enum):
+    """How a model runs functions."""
+
+    PLAIN = auto()  # blocking, or as the model likes: nothing is said about it
+    NON_BLOCKING = auto()  # it goes on talking, but takes no scheduling of answers
+    SCHEDULED = auto()  # it goes on talking, and SILENT answers stay unspoken
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What one family of models takes. The defaults are the least that works with any of them."""
+
+    coverage: types.TurnCoverage | None = None
+    takes_resolution: bool = False
+    takes_voice: bool = False
+    thinking: types.ThinkingLevel | None = None
+    calls: Calls = Calls.PLAIN
+    takes_content: bool = False
+    """Whether client_content is allowed at any time, and interrupts."""
+    timed_transcript: bool = False
+    """Whether the reply's text stands between its audio exactly where the words begin."""
+
+
+_ALL_VIDEO = types.TurnCoverage.TURN_INCLUDES_AUDIO_ACTIVITY_AND_ALL_VIDEO
+
+_PROFILES = {
+    LOCAL: Profile(
+        coverage=_ALL_VIDEO,
+        takes_resolution=True,
+        takes_voice=True,
+        calls=Calls.SCHEDULED,
+        takes_content=True,
+        timed_transcript=True,
+    ),
+    "gemini-3.8-live": Profile(
+        coverage=_ALL_VIDEO, takes_resolution=True, takes_voice=True, calls=Calls.SCHEDULED, takes_content=True
+    ),
+    "gemini-3.8-live-extended-thinking": Profile(
+        coverage=_ALL_VIDEO,
+        takes_resolution=True,
+        takes_voice=True,
+        thinking=types.ThinkingLevel.LOW,  # required; more of it is more silence
+        calls=Calls.NON_BLOCKING,
+        takes_content=True,
+    ),
+    # The default coverage made this one hear nothing when the client marks the activity.
+    "gemini-3.1-flash-live": Profile(
+        coverage=types.TurnCoverage.TURN_INCLUDES_ALL_INPUT, takes_resolution=True, takes_voice=True
+    ),
+    "gemini-2.5-flash-native-audio": Profile(
+        coverage=types.TurnCoverage.TURN_INCLUDES_ALL_INPUT,
+        takes_resolution=True,
+        takes_voice=True,
+        calls=Calls.SCHEDULED,
+    ),
+}
+
+# Shut down, or live in another sense: they translate or transcribe and converse with nobody.
+_UNFIT = ("gemini-2.0-flash-live", "gemini-live-2.5-flash-preview", "gemini-1.", "translate", "transcribe")
+_LIVE_ID = re.compile(r"(?=.*(live|native-audio))[a-z0-9][a-z0-9._-]{0,99}")
+
+# Google's own example of a cap: without explicit values nothing is ever compressed, and the whole context is billed
+# again with every turn.
+_TRIGGER_TOKENS = 25_600
+_KEPT_TOKENS = 12_800
+
+
+def profile_of(model: str) -> Profile:
+    """The profile with the longest id that `model` begins with; a model nobody knows is sent the least."""
+    known = [prefix for prefix in _PROFILES if _name(model).startswith(prefix) and _is_known(model, prefix)]
+    return _PROFILES[max(known, key=len)] if known else Profile()
+
+
+def resolve_model(requested: str | None, default: str) -> tuple[str, bool]:
+    """The model to use, and whether it is another than was asked for: some are retired, or never did Live."""
+    if not requested or _name(requested) == _name(default):
+        return default, False
+    name = _name(requested)
+    is_fit = _LIVE_ID.fullmatch(name) is not None and not any(part in name for part in _UNFIT)
+    # The embedded engine serves its own model only, and Google does not serve that one.
+    if not is_fit or LOCAL in (name, _name(default)):
+        return default, True
+    return name, False
+
+
+def setup_of(config: EngineConfig) -> types.LiveConnectConfig:
+    """The setup of one session: what `config` asks for, without what its model refuses."""
+    profile = profile_of(config.model)
+    return types.LiveConnectConfig(
+        response_modalities=[types.Modality.AUDIO],
+        system_instruction=_instructions(config),
+        speech_config=_speech(config.voice) if profile.takes_voice else None,
+        media_resolution=_resolution(config.media_resolution) if profile.takes_resolution else None,
+        thinking_config=types.ThinkingConfig(thinking_level=profile.thinking) if profile.thinking else None,
+        tools=_tools(config.tools, profile),
+        input_audio_transcription=types.AudioTranscriptionConfig(),
+        output_audio_transcription=types.AudioTranscriptionConfig(),
+        realtime_input_config=types.RealtimeInputConfig(
+            automatic_activity_detection=types.AutomaticActivityDetection(disabled=True),
+            activity_handling=types.ActivityHandling.START_OF_ACTIVITY_INTERRUPTS,
+            turn_coverage=profile.coverage,
+        ),
+        context_window_compression=types.ContextWindowCompressionConfig(
+            trigger_tokens=_TRIGGER_TOKENS, sliding_window=types.SlidingWindow(target_tokens=_KEPT_TOKENS)
+        ),
+    )
+
+
+def _name(model: str) -> str:
+    return model.strip().lower().removeprefix("models/")
+
+
+def _is_known(model: str, prefix: str) -> bool:
+    # "local" is a whole name; "gemini-3.8-live" begins dated and tuned ones too.
+    return prefix != LOCAL or _name(model) == LOCAL
+
+
+def _instructions(config: EngineConfig) -> str:
+    # Live models take no language code that binds them: words do.
+    if not config.language:
+        return config.instructions
+    return f"{config.instructions}\n\nAnswer in the language {config.language!r}, whatever language you hear.".strip()
+
+
+def _speech(voice: str | None) -> types.SpeechConfig | None:
+    if not voice:
+        return None
+    return types.SpeechConfig(
+        voice_config=types.VoiceConfig(prebuilt_voice_config=types.PrebuiltVoiceConfig(voice_name=voice))
+    )
+
+
+def _resolution(name: str) -> types.MediaResolution:
+    return types.MediaResolution(f"MEDIA_RESOLUTION_{name.upper()}")
+
+
+def _tools(functions: tuple[Function, ...], profile: Profile) -> types.ToolListUnion | None:
+    if not functions:
+        return None
+    behavior = None if profile.calls is Calls.PLAIN else types.Behavior.NON_BLOCKING
+    # `parameters` and not `parameters_json_schema`: every model takes it.
+    declarations = [
+        types.FunctionDeclaration(
+            name=function.name,
+            description=function.description,
+            parameters=types.Schema.model_validate(function.parameters),
+            behavior=behavior,
+        )
+        for function in functions
+    ]
+    return [types.Tool(function_declarations=declarations)]

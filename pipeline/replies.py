@@ -1,0 +1,186 @@
+"""Which turn each thing the engine says belongs to, and whether it may still be heard."""
+
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pipeline.engine import ReplyAudio, ReplyEnded, ReplyEvent, ReplyGenerated, ReplyText, ToolCall, UserText
+from pipeline.errors import EngineError
+from pipeline.events import Usage
+from pipeline.media import AudioChunk
+
+_EARLY_TEXT = 2_000  # characters
+
+
+@dataclass(slots=True)
+class _Reply:
+    turn: int
+    is_born: bool = False  # something of it has arrived
+    is_generated: bool = False  # all of its voice has arrived
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class _Dead:
+    """A generation that must not be heard any more, and that the engine has not closed yet."""
+
+    is_born: bool
+    is_generated: bool = False
+    is_past: bool = False  # nothing of it can arrive any more, but for the word that it is closed
+
+
+class Replies:
+    """Counts the engine's generations, which carry no numbers, against the user's turns.
+
+    Every question opens one generation, and the engine closes each with turnComplete, in order. Whatever the user does
+    next kills the open one: its remains are dropped until it is closed, so they are never taken for the next reply.
+    Methods return what is to be told, in order. One object serves one connection.
+    """
+
+    def __init__(self, next_turn: Callable[[], int]):
+        self._next_turn = next_turn
+        self._dead: deque[_Dead] = deque()
+        self._reply: _Reply | None = None
+        self._is_listening = False
+        self._spoken_turn: int | None = None
+        self._early_text = ""
+        self._spent: Counter[str] = Counter()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether a reply is expected or being made."""
+        return self._reply is not None
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the engine owes us something: a silence from it now is no pause."""
+        return self._reply is not None and not self._reply.is_generated
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody is saying anything, so that nothing is lost if the connection ends here."""
+        return not self._is_listening and self._reply is None
+
+    # What the user does.
+
+    def open_window(self, turn: int) -> None:
+        """The user begins to speak: nothing of the model is passed on until they have finished."""
+        self.stop()
+        self._is_listening = True
+        self._spoken_turn = turn
+
+    def close_window(self) -> None:
+        """The user has finished speaking and expects a reply."""
+        if not self._is_listening or self._spoken_turn is None:
+            return
+        self._is_listening = False
+        self._reply = _Reply(self._spoken_turn)
+        # Saying something takes far longer than the way to the engine and back, and its first sign (activityStart)
+        # cancels whatever was being made. So what had sent nothing before, or had been made completely, sends nothing
+        # from here on: not every server closes a generation that it had hardly begun.
+        for dead in self._dead:
+            dead.is_past = dead.is_past or dead.is_generated or not dead.is_born
+
+    def ask(self, turn: int) -> None:
+        """The user has asked in writing and expects a reply."""
+        self.stop()
+        self._reply = _Reply(turn)
+
+    def stop(self) -> None:
+        """Let nothing more of the open reply through."""
+        self._early_text = ""
+        if self._reply is not None:
+            self._dead.append(_Dead(self._reply.is_born, self._reply.is_generated))
+            self._reply = None
+
+    # What the engine does.
+
+    def interrupted(self) -> None:
+        """The engine says that it was interrupted; some say so at any time."""
+        if not self._dead and (self._reply is None or not self._reply.is_born):
+            # Not the new reply, of which there is nothing yet: the next turnComplete may close what was before it.
+            self._dead.append(_Dead(is_born=False, is_past=True))
+
+    def audio(self, pcm: bytes, rate: int) -> list[ReplyEvent]:
+        """A piece of voice: 16-bit mono PCM at `rate` Hz."""
+        reply = self._heard_reply()
+        if reply is None:
+            return []
+        told: list[ReplyEvent] = self._take_early_text(reply)
+        chunk = AudioChunk(pcm, rate, reply.seconds)
+        reply.seconds += chunk.duration
+        return [*told, ReplyAudio(reply.turn, chunk)]
+
+    def text(self, text: str) -> list[ReplyEvent]:
+        """A piece of what the voice says. Text alone begins no remark: it may be the tail of a reply that is over."""
+        if self._is_listening or not text:
+            return []
+        while self._dead and self._dead[0].is_past:
+            self._dead.popleft()
+        if self._dead:
+            return []
+        if self._reply is None:
+            self._early_text = (self._early_text + text)[-_EARLY_TEXT:]
+            return []
+        self._reply.is_born = True
+        return [ReplyText(self._reply.turn, text)]
+
+    def user_text(self, text: str) -> list[ReplyEvent]:
+        """A piece of what the user was understood to say."""
+        if self._spoken_turn is None or not text:
+            return []
+        return [UserText(self._spoken_turn, text)]
+
+    def call(self, call_id: str, name: str, args: Mapping[str, object]) -> list[ReplyEvent]:
+        """A function call; nothing is returned if it belongs to a dead turn."""
+        reply = self._heard_reply()
+        if reply is None:
+            return []
+        return [*self._take_early_text(reply), ToolCall(reply.turn, call_id, name, args)]
+
+    def generated(self) -> list[ReplyEvent]:
+        """All of the voice has been sent."""
+        reply = self._reply if self._is_of_the_reply() else None
+        if reply is None:
+            if self._dead:
+                self._dead[0].is_generated = True
+            return []
+        reply.is_generated = True
+        return [ReplyGenerated(reply.turn)]
+
+    def spent(self, tokens: Mapping[str, int]) -> None:
+        """Tokens by kind, on top of those before."""
+        self._spent.update(tokens)
+
+    def ended(self, blocked: EngineError | None = None) -> list[ReplyEvent]:
+        """The engine closes a generation: the oldest that is open."""
+        if self._dead:
+            self._dead.popleft()
+            return []
+        if self._reply is None:
+            return []
+        turn, self._reply = self._reply.turn, None
+        usage = Usage(dict(self._spent))
+        self._spent.clear()
+        return [ReplyEnded(turn, usage, blocked)]
+
+    def _heard_reply(self) -> _Reply | None:
+        """The reply that voice or a call arriving now belongs to, or None if it must not be heard."""
+        if self._is_of_the_reply():
+            if self._reply is None:
+                self._reply = _Reply(self._next_turn())  # a remark that nobody asked for
+            self._reply.is_born = True
+            return self._reply
+        if not self._dead:
+            self._dead.append(_Dead(is_born=True))  # a remark that crossed the user's first words
+        self._dead[0].is_born = True
+        return None
+
+    def _is_of_the_reply(self) -> bool:
+        while self._dead and (self._dead[0].is_past or self._dead[0].is_generated):
+            self._dead.popleft()  # never to be closed, since something else has begun
+        return not self._dead and not self._is_listening
+
+    def _take_early_text(self, reply: _Reply) -> list[ReplyEvent]:
+        text, self._early_text = self._early_text, ""
+        return [ReplyText(reply.turn, text)] if text else []

@@ -1,0 +1,64 @@
+"""How long the bridge waits for what, how often it tries again, and when it gives up."""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Deadlines and delays in seconds."""
+
+    connect: float = 10.0
+    """For the way from nothing to setupComplete."""
+    close: float = 2.0
+    mute: float = 8.0
+    """For any sign of an engine that owes a reply."""
+    mute_in_call: float = 30.0
+    """The same while it waits for a function."""
+    call: float = 10.0
+    """For a function to be answered by the conversation."""
+    leave: float = 5.0
+    """How long before the end that goAway announces the session is left at the latest."""
+    backoff: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    """Most time before each further try; the last holds for all that follow."""
+    stable: float = 10.0
+    """A session that lasted this long was no failure."""
+    failures: int = 3
+    failures_within: float = 60.0
+    budget: float = 30.0
+    """An outage that would last longer is given up."""
+
+
+class Setbacks:
+    """Counts sessions that failed, whether they never began or broke too soon."""
+
+    def __init__(self, patience: Patience, jitter: Callable[[], float], *, began: float):
+        self._patience = patience
+        self._jitter = jitter
+        self._failures: deque[float] = deque()
+        self._outage_began = began
+        self._tries = 0
+
+    def delay(self, now: float, *, lasted: float, is_planned: bool = False) -> float | None:
+        """Seconds to wait now that a session ended which was ready for `lasted` seconds (0: never); None: give up."""
+        if lasted >= self._patience.stable:
+            self._failures.clear()
+            self._outage_began = now
+            self._tries = 0
+            if is_planned:
+                return 0.0
+        else:
+            self._failures.append(now)
+        while self._failures and now - self._failures[0] > self._patience.failures_within:
+            self._failures.popleft()
+        if len(self._failures) >= self._patience.failures:
+            return None
+        delay = self._next_delay()
+        return delay if now + delay - self._outage_began <= self._patience.budget else None
+
+    def _next_delay(self) -> float:
+        backoff = self._patience.backoff
+        longest = backoff[min(self._tries, len(backoff) - 1)]
+        self._tries += 1
+        return longest * self._jitter()  # full jitter: sessions lost together do not all come back at once

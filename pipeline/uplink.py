@@ -1,0 +1,221 @@
+"""What goes up to the engine, in the order its protocol wants, and never more than it is worth keeping."""
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipeline.media import SAMPLE_BYTES, AudioChunk, StillFrame
+
+MESSAGE_SECONDS = 0.064
+"""Audio is gathered up to this: a message costs the same CPU whatever its length."""
+
+QUEUED_SECONDS = 3.0
+"""Audio that may wait for a slow socket: a client may be 2 s ahead of real time, and an utterance has a pre-roll."""
+
+KEPT_SECONDS = 10.0
+"""How much of an utterance is kept while there is no connection."""
+
+KEPT_QUESTIONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWindow:
+    """The user begins to speak."""
+
+
+@dataclass(frozen=True, slots=True)
+class CloseWindow:
+    """The user has finished."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A typed question."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Whatever is being answered: stop, and wait for more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The result of a function call."""
+
+    id: str
+    name: str
+    result: Mapping[str, object]
+
+
+Control = OpenWindow | CloseWindow | Text | Stop | Answer
+Item = Control | AudioChunk | StillFrame
+
+
+class Uplink:
+    """A queue in which control is never dropped, audio gives way oldest first, and only the newest frame counts."""
+
+    def __init__(self) -> None:
+        self.dropped_seconds = 0.0
+        self.is_open = False
+        """Whether the user is speaking, as far as has been queued."""
+        self._items: deque[Item] = deque()
+        self._seconds = 0.0
+        # What was kept while there was no connection comes all at once.
+        self._limit = KEPT_SECONDS + QUEUED_SECONDS
+        self._gathered: list[AudioChunk] = []
+        self._arrival = asyncio.Event()
+        self._is_window_sent = False
+        self._is_audio_sent = False
+        self._held: StillFrame | None = None
+
+    def control(self, item: Control) -> None:
+        """Queue what must arrive."""
+        self._flush()
+        match item:
+            case OpenWindow():
+                self.is_open = True
+            case CloseWindow():
+                self.is_open = False
+        self._put(item)
+
+    def hear(self, chunk: AudioChunk) -> None:
+        """Queue 16 kHz audio of the open window; outside of one nobody listens."""
+        if not self.is_open or not chunk.pcm:
+            return
+        self._gathered.append(chunk)
+        if sum(part.duration for part in self._gathered) >= MESSAGE_SECONDS:
+            self._flush()
+
+    def show(self, frame: StillFrame) -> None:
+        """Queue a frame, instead of those that no control item separates from it."""
+        self._flush()
+        for index in reversed(range(len(self._items))):
+            match self._items[index]:
+                case StillFrame():
+                    del self._items[index]
+                    break
+                case AudioChunk():
+                    continue
+                case _:
+                    break
+        self._put(frame)
+
+    async def next(self) -> Item:
+        """Wait for the next item to send."""
+        while (item := self.pop()) is None:
+            self._arrival.clear()
+            await self._arrival.wait()
+        return item
+
+    def pop(self) -> Item | None:
+        """The next item to send now, if any."""
+        if self._held is not None and (self._is_audio_sent or not self._is_window_sent):
+            frame, self._held = self._held, None
+            return frame
+        while self._items:
+            item = self._items.popleft()
+            match item:
+                case StillFrame() if self._is_window_sent and not self._is_audio_sent:
+                    self._held = item  # a window must open with audio, or the server closes
+                    continue
+                case AudioChunk():
+                    self._seconds -= item.duration
+                    self._is_audio_sent = True
+                case OpenWindow():
+                    self._is_window_sent, self._is_audio_sent = True, False
+                case CloseWindow():
+                    self._is_window_sent = False
+            if self._seconds < QUEUED_SECONDS:
+                self._limit = QUEUED_SECONDS
+            return item
+        return None
+
+    def _flush(self) -> None:
+        if not self._gathered:
+            return
+        first = self._gathered[0]
+        chunk = AudioChunk(b"".join(part.pcm for part in self._gathered), first.rate, first.pts)
+        self._gathered.clear()
+        self._seconds += chunk.duration
+        self._put(chunk)
+        while self._seconds > self._limit:
+            self._drop_oldest_audio()
+
+    def _drop_oldest_audio(self) -> None:
+        oldest = next(item for item in self._items if isinstance(item, AudioChunk))
+        self._items.remove(oldest)
+        self._seconds -= oldest.duration
+        self.dropped_seconds += oldest.duration
+
+    def _put(self, item: Item) -> None:
+        self._items.append(item)
+        self._arrival.set()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something typed while there was no connection."""
+
+    turn: int
+    text: str
+
+
+@dataclass(slots=True)
+class Utterance:
+    """Something said while there was no connection: its newest seconds, oldest first."""
+
+    turn: int
+    chunks: deque[AudioChunk]
+    is_open: bool = True
+
+
+class Waiting:
+    """What the user said and typed while there was no connection, bounded, in order."""
+
+    def __init__(self) -> None:
+        self._acts: deque[Question | Utterance] = deque()
+
+    def start(self, turn: int) -> None:
+        """A new utterance takes the place of the one before."""
+        self.cancel()
+        self._acts.append(Utterance(turn, deque()))
+
+    def hear(self, chunk: AudioChunk) -> None:
+        """Keep audio of the open utterance."""
+        utterance = self._open()
+        if utterance is None:
+            return
+        utterance.chunks.append(chunk)
+        most = int(KEPT_SECONDS * chunk.rate) * SAMPLE_BYTES
+        while sum(len(part.pcm) for part in utterance.chunks) > most and len(utterance.chunks) > 1:
+            utterance.chunks.popleft()
+
+    def end(self) -> None:
+        """The open utterance is complete."""
+        utterance = self._open()
+        if utterance is not None:
+            utterance.is_open = False
+
+    def cancel(self) -> None:
+        """Forget what was spoken."""
+        self._acts = deque(act for act in self._acts if isinstance(act, Question))
+
+    def ask(self, turn: int, text: str) -> None:
+        """Keep a question; the oldest gives way."""
+        self.end()
+        self._acts.append(Question(turn, text))
+        questions = [act for act in self._acts if isinstance(act, Question)]
+        if len(questions) > KEPT_QUESTIONS:
+            self._acts.remove(questions[0])
+
+    def take(self) -> list[Question | Utterance]:
+        """Everything kept, oldest first; nothing is kept after that."""
+        acts, self._acts = list(self._acts), deque()
+        return acts
+
+    def _open(self) -> Utterance | None:
+        last = self._acts[-1] if self._acts else None
+        return last if isinstance(last, Utterance) and last.is_open else None
