@@ -58,7 +58,9 @@ class OpusEncoder:
         codec.time_base = Fraction(1, SPEECH_RATE)
         codec.bit_rate = 48_000
         # "audio" keeps to CELT: a third of the cost of "voip" (SILK) for speech at this bit rate.
-        codec.options = {"application": "audio", "compression_level": "5", "frame_duration": "20"}
+        # Expecting loss, it codes loudness afresh where it matters: a listener who was sent silence in place of frames,
+        # or lost one, hears speech again after one frame. Without it the next 100 ms are muffled. No cost measured.
+        codec.options = {"application": "audio", "compression_level": "5", "frame_duration": "20", "packet_loss": "5"}
         self._codec = codec
         self._is_settled = False
 

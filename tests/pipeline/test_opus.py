@@ -78,6 +78,19 @@ def test_speech_after_silence_is_as_it_would_be_had_the_silence_been_encoded() -
     assert loudness(one - other) < 0.02 * loudness(other)
 
 
+@pytest.mark.parametrize("is_reset", [False, True])
+def test_speech_is_itself_again_one_frame_after_silence_that_the_encoder_was_not_given(is_reset: bool) -> None:
+    before, after = tone(20, hertz=1_000), tone(10)
+    encoder = OpusEncoder()
+    packets = [encoder.encode(frame) for frame in before] + [SILENCE_PACKET] * 5
+    if is_reset:
+        encoder.reset()
+    packets += [encoder.encode(frame) for frame in after]
+    heard = decoded(packets)[25 * 960 :]
+    assert loudness(heard[960 : 2 * 960]) == pytest.approx(8_000 / np.sqrt(2), rel=0.2)
+    assert np.abs(heard).max() < 10_000
+
+
 def test_the_end_of_speech_is_not_cut_off_by_the_silence_after_it() -> None:
     encoder = OpusEncoder()
     heard = decoded([encoder.encode(frame) for frame in [*tone(10), SILENCE, SILENCE]])
