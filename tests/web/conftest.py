@@ -26,7 +26,7 @@ from aiortc import (
 )
 from aiortc.contrib.media import MediaBlackhole
 from av import AudioFrame
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright, expect
 
 CHROMIUM = Path("/usr/bin/chromium")
 WEB = Path(__file__).parents[2] / "web"
@@ -251,7 +251,7 @@ class Visit:
         await other.set_content(LEDGER)
         await self.page.bring_to_front()
         await self.page.get_by_test_id("share").click()
-        await self.page.wait_for_function("document.querySelector('[data-testid=preview]').videoWidth > 0")
+        await expect(self.page.get_by_test_id("preview")).not_to_have_js_property("videoWidth", 0)
 
 
 LEDGER = """<title>Ledger</title><style>body{margin:0;font:16px Liberation Sans;background:#fff;color:#222}
@@ -267,16 +267,21 @@ def picture(width: int, height: int) -> bytes:
     pixels = np.full((height, width, 3), 245, np.uint8)
     pixels[: height // 8] = (47, 72, 88)
     pixels[height // 30 : height // 10, width // 5 : width // 4] = (230, 230, 230)
-    return simplejpeg.encode_jpeg(pixels, quality=80)
+    return bytes(simplejpeg.encode_jpeg(pixels, quality=80))
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def browser() -> AsyncIterator[Browser]:
+def require_chromium() -> None:
+    """Skip without a browser, but never where CI vouches for one."""
     if not CHROMIUM.exists():
         missing = "Chromium is missing: apt-get install chromium"
         if os.environ.get("CI") == "true":
             pytest.fail(missing)
         pytest.skip(missing)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    require_chromium()
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 async def test_start_offers_microphone_screen_and_events_under_a_label_of_its_own(visit: "Visit") -> None:
     await visit.start()
 
-    method, path, headers = (await visit.server.requested("POST", "/whip"))[0]
+    _, path, headers = (await visit.server.requested("POST", "/whip"))[0]
     assert re.fullmatch(r"/whip\?session=page-[0-9a-f]{16}", path)
     assert headers["Content-Type"] == "application/sdp"
     assert headers["Authorization"] == "Bearer guest-1"

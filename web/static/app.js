@@ -67,6 +67,7 @@ const events = {
   turn_complete(event) {
     const latency = event.latency_ms?.speech_end_to_first_audio;
     if (Number.isFinite(latency)) transcript.timed(event.turn, latency);
+    transcript.settle(event.turn);
     usage.add(event.usage);
     notices.dropPassing();
   },
@@ -125,6 +126,7 @@ function finish(trouble) {
 function leave() {
   session = null;
   connected = false;
+  transcript.settle();
   screen.stop();
   showGuidance(hook("guidance"), null);
   forgetMicrophone();
@@ -132,7 +134,7 @@ function leave() {
   sound.srcObject = null;
   notices.drop("SOUND_BLOCKED");
   enter(transcript.isEmpty ? "idle" : "ended", "idle");
-  buttons.start.focus();
+  buttons.start.focus({ preventScroll: true });
 }
 
 async function end() {

@@ -28,6 +28,7 @@ export class Notices {
     if (!fatal) actions.append(button("Dismiss", () => this.drop(trouble.code), "quiet"));
     node.append(text, actions);
     this.#region.prepend(node);
+    node.scrollIntoView({ block: "nearest" });
     this.#shown.set(trouble.code, { node, timer, lasting });
   }
 

@@ -53,6 +53,14 @@ export class Transcript {
     this.#show(entry, false);
   }
 
+  /** Nothing more follows in this turn, or in any: what still seemed to grow is final. */
+  settle(turn = null) {
+    for (const entry of this.#entries.filter((one) => !one.final && (turn === null || one.turn === turn))) {
+      entry.final = true;
+      this.#show(entry, true);
+    }
+  }
+
   /** A remark of the page itself between the entries. */
   note(text) {
     this.#insert({ order: [this.#conversation, this.#latest, 2], text, final: true, note: true });
