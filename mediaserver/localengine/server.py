@@ -36,9 +36,9 @@ _PATH = re.compile(
 _KEY_REJECTED = "API key not valid. Please pass a valid API key."
 _INTERNAL = "Internal error encountered."
 
-# At DEBUG, websockets writes every header and path it reads, keys included.
+# At DEBUG, websockets writes every header and path it reads, keys included. What is left is a brain's bug.
 _logger = logging.getLogger("mediaserver.localengine.websockets")
-_logger.setLevel(logging.INFO)
+_logger.setLevel(logging.WARNING)
 
 
 class LocalEngine:
