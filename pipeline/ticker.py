@@ -46,8 +46,8 @@ class Ticker:
 
     def _tick(self) -> None:
         late = self._clock().time() - (self._epoch + self._ticks * self._period)
-        # The loop may call a timer early by its clock's resolution (asyncio/base_events.py, _run_once).
-        due = 1 + max(0, int(late / self._period))
+        # Cut toward 0: the loop may call a timer early by its clock's resolution (asyncio/base_events.py, _run_once).
+        due = 1 + int(late / self._period)
         self._schedule(due)
         self._call(deque(list(self._subscribers) * min(due, MAX_CATCH_UP)))
 

@@ -65,10 +65,8 @@ class TurnDetector:
                 yield from self.close()
         elif self._is_start(window, audible):
             self._is_open = True
-            recent = [window for window, _ in self._recent]
-            self._recent.clear()
             yield SpeechStarted(self._run_start)
-            yield _chunk(recent)
+            yield _chunk([window for window, _ in self._recent])
 
     def close(self) -> Iterator[Heard]:
         """End the utterance now; one too short to have started is yielded whole if 96 ms of it were speech."""

@@ -63,6 +63,15 @@ def test_any_chunking_gives_the_same_windows(model: VadModel, sizes: list[int]) 
     assert [part.pts for part in parts] == pytest.approx([one.pts for one in whole])
 
 
+def test_every_window_is_judged_after_the_last_64_samples_of_the_one_before(model: VadModel) -> None:
+    samples = np.frombuffer(voice(), "<i2").astype(np.float32) / 32_768
+    padded, state, expected = np.concatenate([np.zeros(64, np.float32), samples]), np.zeros((2, 1, 128), np.float32), []
+    for start in range(0, len(samples) - 511, 512):
+        probability, state = model.judge(padded[start : start + 576].reshape(1, 576), state)
+        expected.append(probability)
+    assert [window.probability for window in judged(SileroVad(model), voice())] == pytest.approx(expected, abs=1e-6)
+
+
 def test_one_model_serves_streams_that_do_not_disturb_each_other(model: VadModel) -> None:
     pcm = voice()
     alone = judged(SileroVad(model), pcm)
