@@ -35,7 +35,7 @@ def judged(vad: SileroVad, pcm: bytes, pts: float = 0.0) -> list[Window]:
 def test_a_person_speaking_is_speech_and_silence_is_not(model: VadModel) -> None:
     windows = judged(SileroVad(model), bytes(16_000) + voice() + bytes(16_000))
     spoken = [window for window in windows if window.probability >= 0.5]
-    assert spoken[0].pts == pytest.approx(1.0, abs=0.1)  # the man begins half a second into the recording
+    assert spoken[0].pts == pytest.approx(1.0, abs=0.1)  # speech begins half a second into the recording
     assert spoken[-1].end == pytest.approx(2.78, abs=0.1)
     assert len(spoken) == pytest.approx((spoken[-1].end - spoken[0].pts) / WINDOW_SECONDS, abs=2)
     assert max(window.probability for window in windows[:15]) < 0.1
