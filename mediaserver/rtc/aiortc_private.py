@@ -1,0 +1,215 @@
+"""The only file that touches private parts of aiortc 1.16 and aioice 0.13, each with its reason, file and line."""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import aiortc
+from aiortc import RTCDataChannel, RTCPeerConnection, RTCRtpReceiver
+from aiortc.codecs import CODECS, is_rtx
+from aiortc.exceptions import InvalidStateError
+from aiortc.rtcdtlstransport import RTCDtlsTransport, RtpReceiver, RtpRouter
+from aiortc.rtcicetransport import RTCIceTransport
+from aiortc.rtcpeerconnection import find_common_codecs
+from aiortc.rtp import RtcpByePacket, RtpPacket
+from aiortc.sdp import MediaDescription
+
+VERSION = "1.16."
+
+MAX_BACKLOG = 90
+"""Encoded frames that may wait for a decoder: 3 s of video, 1.8 s of audio."""
+
+
+def refuse_other_versions(version: str) -> None:
+    """Raise ImportError unless `version` is one whose private parts were read for this file."""
+    if not version.startswith(VERSION):
+        raise ImportError(f"aiortc {VERSION}x is needed, {version} is installed; run: pip install 'aiortc==1.16.0'")
+
+
+refuse_other_versions(aiortc.__version__)
+
+
+def has_common_codec(media: MediaDescription, names: set[str]) -> bool:
+    """Say whether aiortc and an offered section share a codec of these names, such as "opus"."""
+    # rtcpeerconnection.py:925 raises OperationError when nothing is shared, with half the connection built.
+    common = find_common_codecs(CODECS[media.kind], media.rtp.codecs)
+    return any(codec.name.lower() in names for codec in common if not is_rtx(codec))
+
+
+class Pulse:
+    """When (monotonic clock, s) the far end was last heard: media, data, or an ICE check."""
+
+    def __init__(self, transport: RTCIceTransport):
+        # aioice/ice.py:284: a datagram goes to Connection.data_received, an ICE check to request_received. ICE checks
+        # count, as a peer that only types has no RTP to send. aioice itself notices a dead peer after 30 s only.
+        self.last = time.monotonic()
+        connection: Any = transport._connection
+        self._data_received = connection.data_received
+        self._request_received = connection.request_received
+        connection.data_received = self._on_data
+        connection.request_received = self._on_request
+
+    def _on_data(self, data: bytes, component: int) -> None:
+        # rtcdtlstransport.py:650 reads data[0] unasked: one empty datagram from anywhere would end the connection.
+        if data:
+            self.last = time.monotonic()
+            self._data_received(data, component)
+
+    def _on_request(self, message: object, addr: tuple[str, int], protocol: object) -> None:
+        self.last = time.monotonic()
+        self._request_received(message, addr, protocol)
+
+
+class MidRouter(RtpRouter):
+    """Routes by the MID header extension too, which is all that tells videos apart when an offer names no SSRC."""
+
+    def route_rtp(self, packet: RtpPacket) -> RtpReceiver | None:
+        """Find the receiver of a packet (RFC 8843 section 9.2); rtcdtlstransport.py:309 looks at the SSRC only."""
+        if packet.ssrc not in self.ssrc_table and packet.extensions.mid is not None:
+            named = self.mid_table.get(packet.extensions.mid)
+            if named is not None and named in self.payload_type_table.get(packet.payload_type, ()):
+                self.ssrc_table[packet.ssrc] = named
+        return super().route_rtp(packet)
+
+
+def route_by_mid(transport: RTCDtlsTransport) -> None:
+    """Give a transport that has no receivers yet a `MidRouter`."""
+    transport._rtp_router = MidRouter()
+
+
+class Connecting:
+    """Owns the tasks in which aiortc connects: it starts them and forgets them (rtcpeerconnection.py:868, 1057)."""
+
+    def __init__(self, connection: RTCPeerConnection):
+        inside: Any = connection
+        self._connect = inside._RTCPeerConnection__connect
+        self._tasks: set[asyncio.Task[object]] = set()
+        inside._RTCPeerConnection__connect = self._run
+
+    async def settle(self) -> None:
+        """Wait until none is left; they end by themselves once the connection is closed."""
+        await asyncio.sleep(0)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)
+
+    async def _run(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._connect()
+        except (InvalidStateError, ConnectionError):
+            return  # closed meanwhile; aiortc would leave the exception to the garbage collector's log
+        finally:
+            self._tasks.discard(task)
+
+
+class _Inbox(queue.Queue[Any]):
+    """What waits for a decoder: bounded, and never an empty frame."""
+
+    def __init__(self, on_overrun: Callable[[], None]):
+        super().__init__()
+        self._on_overrun = on_overrun
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Queue an encoded frame, or None to end the decoder."""
+        if item is not None:
+            # codecs/opus.py:25, codecs/vpx.py:168: FFmpeg takes an empty packet for the end of the stream, and every
+            # later one fails. A padding-only RTP packet becomes such a frame (rtcrtpreceiver.py:545).
+            if not item[1].data:
+                return
+            # rtcrtpreceiver.py:291: this queue has no bound of its own.
+            if self.qsize() >= MAX_BACKLOG:
+                self.empty_out()
+                self._on_overrun()
+        super().put(item, block, timeout)
+
+    def empty_out(self) -> None:
+        """Drop all that waits."""
+        try:
+            while True:
+                self.get_nowait()
+        except queue.Empty:
+            return
+
+
+class _Alarm(threading.Event):
+    """The flag that a decoder thread raises on a frame it cannot decode (rtcrtpreceiver.py:86); tells us too."""
+
+    def __init__(self, on_fault: Callable[[], None]):
+        super().__init__()
+        self._on_fault = on_fault
+        self._loop = asyncio.get_running_loop()
+
+    def set(self) -> None:
+        """Raise the flag; aiortc answers with a request for a key frame."""
+        super().set()
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._on_fault)
+
+
+class Intake:
+    """One aiortc receiver, made to outlive BYE and bad packets. Make it before the receiver starts."""
+
+    def __init__(self, receiver: RTCRtpReceiver, *, on_fault: Callable[[], None], on_bye: Callable[[], None]):
+        inside: Any = receiver
+        self._inside = inside
+        self._on_bye = on_bye
+        self._alarm = _Alarm(on_fault)
+        self._inbox = _Inbox(self._alarm.set)
+        self._handle_rtcp = inside._handle_rtcp_packet
+        inside._RTCRtpReceiver__decoder_error = self._alarm
+        inside._RTCRtpReceiver__decoder_queue = self._inbox
+        inside._handle_rtcp_packet = self._on_rtcp
+
+    def enable(self, is_wanted: bool) -> None:
+        """Decode what arrives, or drop it before it costs anything (rtcrtpreceiver.py:478)."""
+        self._inside._enabled = is_wanted
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the decoder's thread has died; it survives FFmpeg's errors only (rtcrtpreceiver.py:77)."""
+        thread = self._thread
+        return thread is not None and not thread.is_alive()
+
+    @property
+    def packets(self) -> int:
+        """How many RTP packets have come."""
+        return sum(stream.packets_received for stream in self._inside._RTCRtpReceiver__remote_streams.values())
+
+    async def request_keyframe(self) -> None:
+        """Ask the sender for a whole picture (RFC 4585 section 6.3.1), if its SSRC is known."""
+        table = self._inside.transport._rtp_router.ssrc_table
+        for ssrc in [ssrc for ssrc, receiver in table.items() if receiver is self._inside]:
+            await self._inside._send_rtcp_pli(ssrc)
+
+    def end(self) -> bool:
+        """End the decoder soon, so that aiortc's join (rtcrtpreceiver.py:649) need not wait; False if none runs."""
+        self.enable(False)
+        self._inbox.empty_out()
+        if self._thread is None or not self._thread.is_alive():
+            return False
+        self._inbox.put(None)
+        return True
+
+    @property
+    def _thread(self) -> threading.Thread | None:
+        thread: threading.Thread | None = self._inside._RTCRtpReceiver__decoder_thread
+        return thread
+
+    async def _on_rtcp(self, packet: object) -> None:
+        # rtcrtpreceiver.py:468 ends the decoder and the track for good on BYE. Browsers send BYE whenever a sender
+        # pauses, such as on replaceTrack(null), and go on with the same SSRC later.
+        if isinstance(packet, RtcpByePacket):
+            self._on_bye()
+        else:
+            await self._handle_rtcp(packet)
+
+
+def is_flushed(channel: RTCDataChannel) -> bool:
+    """Say whether all that was sent has been acknowledged; `bufferedAmount` counts only what SCTP has not taken yet."""
+    sctp = channel.transport
+    return not (channel.bufferedAmount or sctp._outbound_queue or sctp._sent_queue)

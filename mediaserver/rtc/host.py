@@ -1,0 +1,44 @@
+"""What a peer asks of the conversation it takes part in; `pipeline.conversation.Conversation` has it all."""
+
+from typing import Protocol
+
+from pipeline.errors import MediaError
+from pipeline.events import Command
+from pipeline.media import AudioChunk, ScreenFrame
+from pipeline.peer import Peer
+
+
+class Host(Protocol):
+    """Nothing here waits, and nothing here raises."""
+
+    def attach(self, peer: Peer) -> None:
+        """Let a peer take part."""
+        ...
+
+    def detach(self, peer: Peer) -> None:
+        """Forget a peer; may be said twice."""
+        ...
+
+    def hear(self, peer: Peer, chunk: AudioChunk) -> None:
+        """Take microphone audio."""
+        ...
+
+    def silence(self, peer: Peer) -> None:
+        """Say that the microphone has ended."""
+        ...
+
+    def watch(self, peer: Peer, frame: ScreenFrame) -> None:
+        """Take a screen frame."""
+        ...
+
+    def unwatch(self, peer: Peer) -> None:
+        """Say that the screen share has ended, or pauses."""
+        ...
+
+    def obey(self, peer: Peer, command: Command) -> None:
+        """Take a client's command."""
+        ...
+
+    def blame(self, error: MediaError) -> None:
+        """Report a fault of the media."""
+        ...
