@@ -7,7 +7,8 @@ import hmac
 import ssl
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 
 from aiohttp import web
 from loguru import logger
@@ -21,12 +22,16 @@ from mediaserver.api.sessions import Sessions
 from mediaserver.auth.tokens import Tokens
 from mediaserver.lobby import EngineLink, House, Lobby
 from mediaserver.localengine.answering import CAN_BE_ASKED, LocalBrain
-from mediaserver.localengine.script import ScriptedBrain
+from mediaserver.localengine.brain import Brain
+from mediaserver.localengine.script import ScriptError, load_script
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.registry import Registry
-from mediaserver.settings import Settings, secret_from
+from mediaserver.rtc.config import Config, IceServer
+from mediaserver.settings import Settings, SettingsError, secret_from
 from mediaserver.webrtc.routes import Whip
-from pipeline.gemini import make_client
+from pipeline.errors import MediaError
+from pipeline.gemini import LOCAL, make_client
+from pipeline.ocr import Ocr
 from pipeline.ticker import Ticker
 from pipeline.turn import TurnSettings
 from pipeline.vad import VadModel
@@ -41,22 +46,14 @@ class Engine:
 
     link: EngineLink
     is_well: Check
-    can_be_asked: tuple[str, ...]
-    local: LocalEngine | None
-    brain: LocalBrain | None
-
-    async def close(self) -> None:
-        """Stop the embedded engine, if there is one."""
-        if self.local is not None:
-            await self.local.close()
-        if self.brain is not None:
-            await self.brain.close()
+    can_be_asked: tuple[str, ...] = ()
+    parts: AsyncExitStack = field(default_factory=AsyncExitStack)
 
 
 async def make_app(settings: Settings) -> web.Application:
     """A server that is ready to listen: its engine runs, its models are loaded."""
     vad = await asyncio.to_thread(VadModel)
-    engine = await _start_engine(settings)
+    engine = await _start_local(settings, vad) if not settings.uses_gemini else _gemini(settings)
     registry = Registry(max_sessions=settings.max_sessions, max_per_user=settings.max_sessions_per_user)
     lobby = Lobby(registry, engine.link, _house(settings), vad, Ticker())
     tokens = Tokens(secret_from(settings))
@@ -75,12 +72,18 @@ async def make_app(settings: Settings) -> web.Application:
         loopback_only=allowed is None and settings.uses_gemini,
     ).add_routes(app)
     Sessions(registry, tokens, Limiter(settings.limit(settings.rate_limit_api))).add_routes(app)
-    whip = Whip(lobby, tokens, Limiter(settings.limit(settings.rate_limit_offer)), ice_servers=_ice_servers(settings))
+    whip = Whip(
+        lobby,
+        tokens,
+        Limiter(settings.limit(settings.rate_limit_offer)),
+        ice_servers=lambda: _ice_servers(settings),
+        config=Config(_ice_servers(settings), lull=settings.vad_silence_ms / 1000),
+    )
     whip.add_routes(app)
 
     async def live(_: web.Application) -> AsyncIterator[None]:
-        yield
-        await engine.close()
+        async with engine.parts:
+            yield
 
     async def drain(_: web.Application) -> None:
         await registry.drain(settings.shutdown_grace_seconds)
@@ -100,10 +103,6 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-async def _start_engine(settings: Settings) -> Engine:
-    return _gemini(settings) if settings.uses_gemini else await _local(settings)
-
-
 def _gemini(settings: Settings) -> Engine:
     trusted = ssl.create_default_context(cafile=settings.gemini_ca_file) if settings.gemini_ca_file else None
     client = make_client(api_key=settings.key, base_url=settings.gemini_base_url, ssl_context=trusted)
@@ -114,24 +113,45 @@ def _gemini(settings: Settings) -> Engine:
     async def is_well() -> bool:
         return True  # the key is proven by the first session; a probe here would be billed
 
-    return Engine(link, is_well, (), None, None)
+    return Engine(link, is_well)
 
 
-async def _local(settings: Settings) -> Engine:
-    script = settings.local_engine_script
-    brain = None if script else LocalBrain()
-    local = LocalEngine(ScriptedBrain.load(script) if script else brain)
-    await local.start()
-    if brain is not None:
-        brain.warm()
-    client = make_client(api_key="local", base_url=local.base_url, ssl_context=local.client_ssl)
+async def _start_local(settings: Settings, vad: VadModel) -> Engine:
+    async with AsyncExitStack() as parts:
+        brain = await _brain(settings, parts)
+        local = await parts.enter_async_context(LocalEngine(brain, vad=vad))
+        client = make_client(api_key="local", base_url=local.base_url, ssl_context=local.client_ssl)
+        link = EngineLink("local", client, LOCAL, None, settings.media_resolution)
 
-    async def is_well() -> bool:
-        return local.is_serving
+        async def is_well() -> bool:
+            return local.is_serving()
 
-    link = EngineLink("local", client, "local", None, settings.media_resolution)
-    logger.info("local engine started", at=local.base_url, scripted=script is not None)
-    return Engine(link, is_well, () if script else CAN_BE_ASKED, local, brain)
+        can_be_asked = CAN_BE_ASKED if settings.local_engine_script is None else ()
+        return Engine(link, is_well, can_be_asked, parts.pop_all())
+
+
+async def _brain(settings: Settings, parts: AsyncExitStack) -> Brain:
+    if settings.local_engine_script is not None:
+        try:
+            return load_script(settings.local_engine_script)
+        except (ScriptError, OSError) as error:
+            raise SettingsError([f"LOCAL_ENGINE_SCRIPT: {error}"]) from None
+    ocr = Ocr()
+    parts.push_async_callback(ocr.close)
+    brain = LocalBrain(ocr)
+    parts.push_async_callback(brain.close)
+    warming = asyncio.create_task(_warm(brain, ocr), name="warming the local engine")
+    parts.callback(warming.cancel)
+    return brain
+
+
+async def _warm(brain: LocalBrain, ocr: Ocr) -> None:
+    # In the background: whoever asks before it is done waits for the rest of it.
+    try:
+        await brain.start()
+        await ocr.warm()
+    except MediaError as error:
+        logger.error("the local engine cannot work", reason=error.message, where=error.where)
 
 
 def _house(settings: Settings) -> House:

@@ -7,7 +7,8 @@ from google import genai
 
 from mediaserver.registry import Registry
 from pipeline.conversation import Conversation, Terms
-from pipeline.gemini import EngineConfig, GeminiBridge, resolve_model
+from pipeline.engine import EngineConfig
+from pipeline.gemini import GeminiBridge, resolve_model
 from pipeline.ticker import Ticker
 from pipeline.tools import Toolbox
 from pipeline.turn import TurnSettings

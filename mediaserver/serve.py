@@ -31,8 +31,8 @@ def serve() -> int:
 async def _serve(settings: Settings) -> int:
     try:
         app = await make_app(settings)
-    except MediaError as error:
-        sys.stderr.write(f"{error.message}\n")
+    except (MediaError, SettingsError) as error:
+        sys.stderr.write(f"{error}\n")
         return 2
     # Media goes over UDP and needs no HTTP access log; the middleware logs what matters.
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)

@@ -11,6 +11,18 @@ from loguru import logger
 
 from pipeline.ear import Ear
 from pipeline.ear import Heard as EarHeard
+from pipeline.engine import (
+    EngineEvent,
+    EngineLost,
+    EngineReady,
+    ReplyAudio,
+    ReplyEnded,
+    ReplyGenerated,
+    ReplyText,
+    ToolCall,
+    ToolCallCancelled,
+    UserText,
+)
 from pipeline.errors import FaultCode, MediaError, Severity
 from pipeline.events import (
     AssistantSpeech,
@@ -43,19 +55,7 @@ from pipeline.events import (
     Usage,
     fault_from,
 )
-from pipeline.gemini import (
-    EngineEvent,
-    EngineLost,
-    EngineReady,
-    GeminiBridge,
-    ReplyAudio,
-    ReplyEnded,
-    ReplyGenerated,
-    ReplyText,
-    ToolCall,
-    ToolCallCancelled,
-    UserText,
-)
+from pipeline.gemini import GeminiBridge
 from pipeline.mailbox import Mailbox
 from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame, StillFrame
 from pipeline.peer import Peer
@@ -372,12 +372,9 @@ class Conversation:
     async def _watch(self) -> None:
         while True:
             await self._screen_news.wait()
+            await asyncio.sleep(max(0.0, self._screen.slot - time.monotonic()))
             self._screen_news.clear()
             await self._show(self._screen.due)
-            # No more than one look a second is useful: that is how fast frames may go up.
-            wait = self._screen.next_look(time.monotonic())
-            if wait > 0:
-                await asyncio.sleep(wait)
 
     async def _show(self, why: Callable[[float], SeenReason | None]) -> None:
         async with self._screen_lock:
@@ -388,19 +385,18 @@ class Conversation:
                 reason = why(time.monotonic())
                 if reason is None:
                     return
+                self._screen.sent(frame, time.monotonic())
                 jpeg, width, height = await asyncio.to_thread(encode_jpeg, frame, max_side=self.terms.frame_max_side)
             except MediaError as error:
-                self._screen.drop(frame)
+                self._screen.forget_sent()
                 self._fail(error)
                 return
             if self._screen.latest is None:
                 return  # the share ended while the picture was made
             self._frames_sent += 1
-            now = time.monotonic()
+            now = self._active = time.monotonic()
             self.still = StillFrame(jpeg, width, height, self._frames_sent, frame.arrived)
             self._bridge.show(self.still)
-            self._screen.sent(frame, now)
-            self._active = now
             self._tell(ScreenSeen(self._frames_sent, round((now - frame.arrived) * 1000), reason))
 
     # Commands and typed questions.
@@ -523,7 +519,7 @@ class Conversation:
         self._dead_turn = exchange.turn
         self._finish_user_text(exchange.turn)
         text = self._speaker.text
-        heard = self._speaker.close() or HeardReply(exchange.turn, 0, "")
+        heard = self._speaker.close(softly=False) or HeardReply(exchange.turn, 0, "")
         if text:
             self._tell(Transcript(exchange.turn, Role.ASSISTANT, text, final=True))
             self._tell(TextResponse(exchange.turn, text, None))
@@ -564,15 +560,15 @@ class Conversation:
         return self._next_turn()
 
     def _cut_reply(self, *, stop_engine: bool = True) -> None:
-        heard = self._hush()
+        heard = self._hush(softly=True)
         if heard is not None:
             if stop_engine:
                 self._bridge.stop_reply()
             self._tell_cut(heard)
 
-    def _hush(self) -> HeardReply | None:
+    def _hush(self, *, softly: bool) -> HeardReply | None:
         """Fall silent at once; tells the reply that was cut, or None if none was spoken or awaited."""
-        heard = self._speaker.close()
+        heard = self._speaker.close(softly=softly)
         exchange, self._exchange = self._exchange, None
         self._deferred.clear()
         self._dead_turn = self._turn
@@ -600,7 +596,7 @@ class Conversation:
         self._refresh_state()
 
     def _silence_all(self) -> HeardReply | None:
-        heard = self._hush()
+        heard = self._hush(softly=False)
         if heard is not None:
             self._bridge.stop_reply()
         self._drop_utterance()

@@ -73,7 +73,6 @@ class Speaker:
         self._said = Said(turn, timed=timed)
         self._client_played = None
         self._playout.open(turn)
-        self._encoder.reset()
         self._ticker.subscribe(self._tick)
 
     def add_audio(self, turn: int, chunk: AudioChunk) -> None:
@@ -96,19 +95,23 @@ class Speaker:
         if self._said is not None and turn == self._said.turn:
             self._client_played = ms
 
-    def close(self) -> HeardReply | None:
-        """Fall silent at once; tells what was heard, or None if no reply was open."""
-        if self._said is None:
-            return None
-        heard = self._heard(self._said)
-        self._playout.close()
-        self._flush()
+    def close(self, *, softly: bool) -> HeardReply | None:
+        """Fall silent at once; tells what was heard, or None if no reply was open.
+
+        `softly` ends with 5 ms from the last sample to zero, so that a cut does not click. After a fault there is not
+        even that: it may be the encoder that is broken.
+        """
+        said, self._said = self._said, None
         self._ticker.unsubscribe(self._tick)
+        self._playout.close()
+        if said is None:
+            return None
+        self._flush()
         ramp = self._playout.pull()
-        if ramp is not SILENCE:  # 5 ms from the last sample to zero: a cut without a click
-            self._play(SpeechFrame(self._said.turn, ramp, self._encoder.encode(ramp)))
-        self._said = None
-        return heard
+        if softly and ramp is not SILENCE:
+            self._say(said.turn, ramp)
+            self._say(said.turn, SILENCE)
+        return self._heard(said)
 
     def _heard(self, said: Said) -> HeardReply:
         samples = self._playout.heard_samples
@@ -116,14 +119,19 @@ class Speaker:
             samples = min(samples, self._client_played * RATE // 1000)
         return HeardReply(said.turn, samples * 1000 // RATE, said.heard(samples))
 
+    def _say(self, turn: int, pcm: bytes) -> None:
+        # Speech is followed by a frame of silence: the encoder looks 6.5 ms ahead and still holds the end of it.
+        self._play(SpeechFrame(turn, pcm, self._encoder.encode(pcm)))
+
     def _tick(self) -> None:
         try:
             if self._said is None:
                 return
             pcm = self._playout.pull()
             if pcm is not SILENCE:
-                self._play(SpeechFrame(self._said.turn, pcm, self._encoder.encode(pcm)))
+                self._say(self._said.turn, pcm)
             elif self._playout.is_over:
+                self._say(self._said.turn, SILENCE)
                 self._ticker.unsubscribe(self._tick)
                 self._over()
         except Exception as error:  # handed to the conversation, where everything is caught
