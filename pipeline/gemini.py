@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import logging
 import random
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -74,6 +75,8 @@ def make_client(
         args["ssl"] = ssl_context
     if base_url is not None and _is_loopback(base_url):
         args["proxy"] = None  # or an https_proxy in the environment takes even this connection
+    # At DEBUG, websockets writes every header that it sends, the key included.
+    logging.getLogger("websockets.client").setLevel(logging.WARNING)
     # SDK 3 made v1 its default; Live is documented for v1beta.
     options = types.HttpOptions(base_url=base_url, api_version="v1beta", async_client_args=args)
     _warm_up()

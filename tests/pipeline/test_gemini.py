@@ -1,0 +1,672 @@
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+from fake_engine import CONFIG, QUICK, VOICE, WAIT, FakeEngine, bridged, fake_engine, speech, still, voice
+
+from pipeline.engine import (
+    EngineEvent,
+    EngineLost,
+    EngineReady,
+    ReplyAudio,
+    ReplyEnded,
+    ReplyGenerated,
+    ReplyText,
+    ToolCall,
+    ToolCallCancelled,
+    UserText,
+)
+from pipeline.errors import EngineError, FaultCode
+from pipeline.gemini import GeminiBridge
+from pipeline.tools import POINT_AT
+
+CALM = replace(QUICK, stable=0.0)
+"""Every session counts as one that lasted, so that one test may lose several."""
+
+
+async def give_up(engine: FakeEngine, *, model: str = CONFIG.model) -> list[FaultCode]:
+    """Let a bridge run until it raises; the codes it told and raised, in order."""
+    events: list[EngineEvent] = []
+    config = replace(CONFIG, model=model)
+    bridge = GeminiBridge(
+        engine.client(), config, tell=events.append, next_turn=int, patience=QUICK, jitter=lambda: 0.0
+    )
+    with pytest.raises(EngineError) as raised:
+        async with asyncio.timeout(WAIT):
+            await bridge.run()
+    return [*(event.error.code for event in events if isinstance(event, EngineLost)), raised.value.code]
+
+
+async def test_the_setup_leaves_the_ear_to_us_and_asks_for_both_transcripts() -> None:
+    async with fake_engine() as engine, bridged(engine, config=replace(CONFIG, tools=(POINT_AT,))) as (_, told):
+        assert await told.next() == EngineReady("gemini-3.8-live")
+        setup = engine.setups[0]
+    assert setup["model"] == "models/gemini-3.8-live"
+    assert setup["generationConfig"] == {
+        "responseModalities": ["AUDIO"],
+        "mediaResolution": "MEDIA_RESOLUTION_MEDIUM",
+        "speechConfig": {"voice_config": {"prebuilt_voice_config": {"voice_name": "Kore"}}},
+    }
+    assert setup["realtimeInputConfig"] == {
+        "automatic_activity_detection": {"disabled": True},
+        "activity_handling": "START_OF_ACTIVITY_INTERRUPTS",
+        "turn_coverage": "TURN_INCLUDES_AUDIO_ACTIVITY_AND_ALL_VIDEO",
+    }
+    assert setup["inputAudioTranscription"] == setup["outputAudioTranscription"] == {}
+    assert setup["contextWindowCompression"]["trigger_tokens"] > 0
+    assert "'en'" in setup["systemInstruction"]["parts"][0]["text"]
+    (declaration,) = setup["tools"][0]["functionDeclarations"]
+    assert declaration["name"] == "point_at"
+    assert declaration["behavior"] == "NON_BLOCKING"
+    assert declaration["parameters"]["properties"]["box_2d"]["type"] == "ARRAY"
+
+
+async def test_an_utterance_goes_up_as_start_audio_frames_end() -> None:
+    async with fake_engine() as engine, bridged(engine) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.show(still(1))
+        bridge.start_utterance(1)
+        bridge.show(still(2))
+        bridge.hear(speech())
+        bridge.show(still(3))
+        bridge.end_utterance()
+        assert await session.heard_kinds(5) == ["video", "activityStart", "audio", "video", "activityEnd"]
+
+
+async def test_audio_keeps_every_sample_and_its_rate() -> None:
+    async with fake_engine() as engine, bridged(engine) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.start_utterance(1)
+        for _ in range(3):
+            bridge.hear(speech(0.032))
+        bridge.end_utterance()
+        messages = [await session.heard() for _ in range(4)]
+    assert [message["audio"]["mime_type"] for message in messages[1:3]] == ["audio/pcm;rate=16000"] * 2
+    base64_length = sum(len(message["audio"]["data"]) for message in messages[1:3])
+    assert base64_length == pytest.approx(3 * 1024 * 4 / 3, abs=8)
+
+
+async def test_a_reply_is_told_in_order_with_its_turn() -> None:
+    async with fake_engine() as engine, bridged(engine) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.start_utterance(7)
+        bridge.hear(speech())
+        bridge.end_utterance()
+        await session.content(inputTranscription={"text": "where is save"})
+        await session.content(outputTranscription={"text": "At the"})
+        await session.speak()
+        await session.content(outputTranscription={"text": " top."})
+        await session.speak()
+        await session.content(generationComplete=True)
+        usage = {"totalTokenCount": 30, "responseTokensDetails": [{"modality": "AUDIO", "tokenCount": 5}]}
+        await session.say(serverContent={"turnComplete": True}, usageMetadata=usage)
+        events = [await told.next() for _ in range(7)]
+    match events:
+        case [
+            UserText(7, "where is save"),
+            ReplyText(7, "At the"),
+            ReplyAudio(7, first),
+            ReplyText(7, " top."),
+            ReplyAudio(7, second),
+            ReplyGenerated(7),
+            ReplyEnded(7, usage_told, None),
+        ]:
+            assert first.pcm == second.pcm == VOICE
+            assert (first.rate, first.pts, second.pts) == (24_000, 0.0, 0.01)
+            assert usage_told.tokens == {"total": 30, "response_audio": 5}
+        case _:
+            pytest.fail(str(events))
+
+
+async def test_one_message_may_carry_everything_and_several_parts() -> None:
+    async with fake_engine() as engine, bridged(engine) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "hello")
+        parts = [voice()["modelTurn"]["parts"][0], {"text": "hm", "thought": True}, voice()["modelTurn"]["parts"][0]]  # type: ignore[index]
+        await session.say(
+            serverContent={
+                "modelTurn": {"parts": parts},
+                "outputTranscription": {"text": "Hello."},
+                "generationComplete": True,
+                "turnComplete": True,
+            },
+            usageMetadata={"totalTokenCount": 3},
+        )
+        events = [await told.next() for _ in range(5)]
+    kinds = [type(event) for event in events]
+    assert kinds == [ReplyText, ReplyAudio, ReplyAudio, ReplyGenerated, ReplyEnded]
+
+
+async def test_parts_that_are_no_voice_are_not_heard() -> None:
+    async with fake_engine() as engine, bridged(engine) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "hello")
+        picture = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}
+        await session.content(modelTurn={"parts": [{"text": "**Thinking**"}, picture]}, generationComplete=True)
+        assert isinstance(await told.next(), ReplyGenerated)
+
+
+async def test_a_proxy_for_the_internet_does_not_take_a_loopback_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    async with fake_engine() as engine, bridged(engine) as (_, told):
+        assert isinstance(await told.next(), EngineReady)
+
+
+async def test_the_key_is_not_written_to_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    async with fake_engine() as engine, bridged(engine) as (_, told):
+        assert isinstance(await told.next(), EngineReady)
+    client_lines = [line.getMessage() for line in caplog.records if line.name == "websockets.client"]
+    assert not any("a key" in line for line in client_lines)
+
+
+async def test_reading_goes_on_after_every_turn_of_the_model() -> None:
+    async with fake_engine() as engine, bridged(engine) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        for turn in range(1, 30):
+            bridge.ask(turn, "again")
+            await session.content(**voice(), turnComplete=True)
+            assert isinstance(await told.next(), ReplyAudio)
+            ended = await told.next()
+            assert isinstance(ended, ReplyEnded)
+            assert ended.turn == turn
+
+
+async def test_a_barge_in_silences_the_old_turn_until_the_engine_has_closed_it() -> None:
+    async with fake_engine() as engine, bridged(engine) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "tell me a story")
+        await session.speak()
+        await told.next()
+        bridge.start_utterance(2)
+        bridge.hear(speech())
+        await session.speak()
+        bridge.end_utterance()
+        await session.speak()
+        await session.content(interrupted=True)
+        await session.content(turnComplete=True)
+        await session.speak()
+        await session.content(turnComplete=True)
+        events = [await told.next() for _ in range(2)]
+    assert [(type(event), event.turn) for event in events] == [(ReplyAudio, 2), (ReplyEnded, 2)]  # type: ignore[union-attr]
+    assert [event.turn for event in told.of(ReplyAudio)] == [1, 2]
+
+
+async def test_a_phantom_interruption_is_ignored() -> None:
+    async with fake_engine() as engine, bridged(engine) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "hello")
+        await session.content(interrupted=True)
+        await session.speak()
+        await session.content(interrupted=True)
+        await session.speak()
+        await session.content(turnComplete=True)
+        events = [await told.next() for _ in range(3)]
+    assert [type(event) for event in events] == [ReplyAudio, ReplyAudio, ReplyEnded]
+
+
+async def test_what_follows_an_early_end_is_heard_as_a_remark_of_its_own() -> None:
+    async with fake_engine() as engine, bridged(engine) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "hello")
+        await session.content(**voice(), turnComplete=True)
+        await session.content(**voice(), turnComplete=True)
+        events = [await told.next() for _ in range(4)]
+    assert [event.turn for event in events] == [1, 1, 101, 101]  # type: ignore[union-attr]
+
+
+async def test_stopping_tells_the_engine_where_it_can_be_told() -> None:
+    async with fake_engine() as engine, bridged(engine) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "tell me a story")
+        await session.heard()
+        await session.speak()
+        await told.next()
+        bridge.stop_reply()
+        assert await session.heard() == {"turnComplete": False}
+        await session.speak()
+        await session.content(interrupted=True)
+        await session.content(turnComplete=True)
+        bridge.ask(2, "something else")
+        assert await session.heard() == {"text": "something else"}
+        await session.speak()
+        assert [(type(event), event.turn) for event in [await told.next()]] == [(ReplyAudio, 2)]  # type: ignore[union-attr]
+
+
+async def test_stopping_only_falls_silent_where_the_engine_cannot_be_told() -> None:
+    config = replace(CONFIG, model="gemini-3.1-flash-live-preview")
+    async with fake_engine() as engine, bridged(engine, config=config) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "tell me a story")
+        bridge.stop_reply()
+        bridge.ask(2, "something else")
+        assert [await session.heard() for _ in range(2)] == [{"text": "tell me a story"}, {"text": "something else"}]
+        await session.content(**voice(), turnComplete=True)
+        await session.content(**voice(), turnComplete=True)
+        assert (await told.next()).turn == 2  # type: ignore[union-attr]
+
+
+async def test_a_cancelled_utterance_gets_no_reply() -> None:
+    async with fake_engine() as engine, bridged(engine) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.start_utterance(1)
+        bridge.hear(speech())
+        bridge.cancel_utterance()
+        bridge.cancel_utterance()
+        assert await session.heard_kinds(4) == ["activityStart", "audio", "activityEnd", "turnComplete"]
+        await session.speak()
+        await session.content(interrupted=True, turnComplete=True)
+        await session.content(**voice(b"\0\0"))  # later, a remark
+        event = await told.next()
+        assert isinstance(event, ReplyAudio)
+        assert (event.turn, event.chunk.pcm) == (101, b"\0\0")
+
+
+async def test_a_question_typed_while_speaking_ends_the_utterance() -> None:
+    async with fake_engine() as engine, bridged(engine) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.start_utterance(1)
+        bridge.hear(speech())
+        bridge.ask(2, "where is save")
+        kinds = await session.heard_kinds(5)
+        assert kinds == ["activityStart", "audio", "activityEnd", "turnComplete", "text"]
+
+
+async def test_a_call_is_told_and_its_answer_is_silent() -> None:
+    async with fake_engine() as engine, bridged(engine) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "where is save")
+        await session.heard()
+        await session.say(toolCall={"functionCalls": [{"id": "c1", "name": "point_at", "args": {"label": "Save"}}]})
+        call = await told.next()
+        assert call == ToolCall(1, "c1", "point_at", {"label": "Save"})
+        bridge.answer(call, {"result": "shown"})
+        bridge.answer(call, {"result": "shown twice"})
+        bridge.ask(2, "thanks")
+        (response,) = (await session.heard())["functionResponses"]
+        assert response == {"id": "c1", "name": "point_at", "response": {"result": "shown"}, "scheduling": "SILENT"}
+        assert await session.heard_kinds(2) == ["turnComplete", "text"]
+
+
+async def test_a_call_nobody_answers_is_answered_with_an_error() -> None:
+    async with fake_engine() as engine, bridged(engine, patience=replace(QUICK, call=0.01)) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "where is save")
+        await session.heard()
+        await session.say(toolCall={"functionCalls": [{"id": "c1", "name": "point_at", "args": {}}]})
+        (response,) = (await session.heard())["functionResponses"]
+    assert "error" in response["response"]
+
+
+async def test_a_call_of_a_dead_turn_is_refused_and_not_told() -> None:
+    async with fake_engine() as engine, bridged(engine) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "where is save")
+        bridge.stop_reply()
+        await session.heard_kinds(2)
+        await session.say(toolCall={"functionCalls": [{"id": "c1", "name": "point_at"}, {"name": "no id"}]})
+        (response,) = (await session.heard())["functionResponses"]
+    assert "error" in response["response"]
+    assert not told.of(ToolCall)
+
+
+async def test_a_cancelled_call_is_told_once_and_never_answered() -> None:
+    async with fake_engine() as engine, bridged(engine) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "where is save")
+        await session.heard()
+        await session.say(toolCall={"functionCalls": [{"id": "c1", "name": "point_at"}]})
+        call = await told.next()
+        assert isinstance(call, ToolCall)
+        await session.say(toolCallCancellation={"ids": ["c1", "unknown"]})
+        assert await told.next() == ToolCallCancelled(("c1",))
+        bridge.answer(call, {"result": "shown"})
+        bridge.stop_reply()
+        assert await session.heard() == {"turnComplete": False}
+
+
+async def test_a_blocked_turn_ends_with_the_reason() -> None:
+    async with fake_engine() as engine, bridged(engine) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "something bad")
+        await session.content(turnComplete=True, turnCompleteReason="PROHIBITED_INPUT_CONTENT")
+        ended = await told.next()
+    assert isinstance(ended, ReplyEnded)
+    assert ended.blocked is not None
+    assert ended.blocked.code is FaultCode.ENGINE_CONTENT_BLOCKED
+
+
+async def test_a_model_that_thinks_is_done_when_it_is_idle() -> None:
+    async with fake_engine() as engine, bridged(engine) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "think")
+        await session.content(**voice(), turnComplete=True, interactionStatus="IN_PROGRESS")
+        await session.content(**voice(), turnComplete=True, interactionStatus="IDLE")
+        events = [await told.next() for _ in range(3)]
+    assert [type(event) for event in events] == [ReplyAudio, ReplyAudio, ReplyEnded]
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [
+        ("abort", FaultCode.ENGINE_NETWORK),
+        ("1011 Internal error encountered.", FaultCode.ENGINE_INTERNAL),
+        ("1011 You exceeded your current quota, please check.", FaultCode.ENGINE_QUOTA),
+        ("1008 Operation is not implemented, or supported, or enabled.", FaultCode.ENGINE_UNSUPPORTED_OP),
+        ("1007 Request contains an invalid argument.", FaultCode.ENGINE_CONTEXT_LIMIT),
+        ("1000 ", FaultCode.ENGINE_NETWORK),
+        ("1011 Deadline expired before operation could complete.", FaultCode.ENGINE_NETWORK),
+        ("raw not JSON", FaultCode.ENGINE_PROTOCOL),
+        ("raw \xff\xfe", FaultCode.ENGINE_PROTOCOL),
+        ('raw ["a list"]', FaultCode.ENGINE_PROTOCOL),
+        ('raw {"somethingNew": {}}', FaultCode.ENGINE_PROTOCOL),
+        ('raw {"error": {"code": 500}}', FaultCode.ENGINE_PROTOCOL),
+        ('raw {"code": 429, "message": "slow down"}', FaultCode.ENGINE_QUOTA),
+        ('raw {"code": 503, "message": "later"}', FaultCode.ENGINE_INTERNAL),
+        ('raw {"code": 400, "message": "what"}', FaultCode.ENGINE_PROTOCOL),
+        ('raw {"serverContent": {"modelTurn": {"parts": 5}}}', FaultCode.ENGINE_PROTOCOL),
+        (f"raw {json.dumps({'serverContent': voice(b'odd')})}", FaultCode.ENGINE_PROTOCOL),
+        (f"raw {json.dumps({'serverContent': voice()}).replace('24000', '8000')}", FaultCode.ENGINE_PROTOCOL),
+        (f"raw {'[' * 100_000}", FaultCode.ENGINE_PROTOCOL),
+    ],
+)
+async def test_a_session_that_breaks_in_a_turn_is_told_once_and_made_anew(how: str, code: FaultCode) -> None:
+    async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "hello")
+        await session.speak()
+        await told.next()
+        match how.split(" ", 1):
+            case ["abort"]:
+                session.abort()
+            case ["raw", text]:
+                await session.say_raw(text.encode("latin-1"))
+            case [number, reason]:
+                await session.close(int(number), reason)
+        lost = await told.next()
+        assert isinstance(lost, EngineLost)
+        assert lost.error.code is code
+        assert lost.error.message
+        assert await told.next() == EngineReady("gemini-3.8-live")
+        session = await engine.session()
+        bridge.ask(2, "again")
+        assert await session.heard() == {"text": "again"}
+        await session.content(**voice(), turnComplete=True)
+        assert [(await told.next()).turn for _ in range(2)] == [2, 2]  # type: ignore[union-attr]
+    assert [event.turn for event in told.of(ReplyAudio)] == [1, 2]
+    assert len(told.of(EngineLost)) == 1
+
+
+async def test_an_engine_that_goes_mute_is_left() -> None:
+    async with fake_engine() as engine, bridged(engine, patience=replace(CALM, mute=0.05)) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        session.freeze()
+        bridge.start_utterance(1)
+        bridge.hear(speech())
+        bridge.end_utterance()
+        lost = await told.next()
+        assert isinstance(lost, EngineLost)
+        assert lost.error.code is FaultCode.ENGINE_STALLED
+        assert isinstance(await told.next(), EngineReady)
+
+
+async def test_an_engine_owes_nothing_while_the_user_speaks_or_after_it_has_said_all() -> None:
+    async with fake_engine() as engine, bridged(engine, patience=replace(CALM, mute=0.05)) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "hello")
+        await session.content(**voice(), generationComplete=True)
+        assert isinstance(await told.next(), ReplyAudio)
+        assert isinstance(await told.next(), ReplyGenerated)
+        # Twice as long as the bridge waits for a sign of life.
+        await asyncio.sleep(0.1)
+        bridge.start_utterance(2)
+        await asyncio.sleep(0.1)
+        await session.content(inputTranscription={"text": "well"})
+        assert await told.next() == UserText(2, "well")
+
+
+async def test_a_socket_that_is_stuck_drops_the_oldest_audio_and_is_aborted() -> None:
+    async with fake_engine() as engine, bridged(engine, patience=replace(CALM, mute=0.2, close=0.05)) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        session.freeze()
+        bridge.start_utterance(1)
+        for _ in range(200):
+            bridge.hear(speech(1.0))
+            await asyncio.sleep(0)
+        bridge.end_utterance()
+        lost = await told.next()
+        assert isinstance(lost, EngineLost)
+        assert bridge.dropped_seconds > 0
+        assert isinstance(await told.next(), EngineReady)
+
+
+async def test_nothing_said_to_a_dead_session_reaches_the_next_but_what_was_typed_since() -> None:
+    async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+
+        def type_on(event: EngineEvent) -> None:
+            if isinstance(event, EngineLost):
+                assert not bridge.is_ready
+                bridge.hear(speech())
+                bridge.end_utterance()
+                bridge.show(still(1))
+                bridge.stop_reply()
+                bridge.ask(3, "first")
+                bridge.ask(4, "second")
+            if isinstance(event, EngineReady):
+                bridge.show(still(2))
+
+        told.react = type_on
+        bridge.start_utterance(1)
+        bridge.hear(speech(0.04))
+        session.abort()
+        assert isinstance(await told.next(), EngineLost)
+        session = await engine.session()
+        heard = [await session.heard() for _ in range(4)]
+    assert [next(iter(message)) for message in heard] == ["video", "text", "turnComplete", "text"]
+    assert (heard[1]["text"], heard[3]["text"]) == ("first", "second")
+
+
+async def test_an_utterance_spoken_before_the_first_session_is_heard() -> None:
+    async with fake_engine() as engine, bridged(engine) as (bridge, told):
+        bridge.start_utterance(1)
+        bridge.hear(speech(5.0))
+        session = await engine.session()
+        await told.next()
+        bridge.hear(speech(0.1))
+        bridge.end_utterance()
+        assert await session.heard_kinds(4) == ["activityStart", "audio", "audio", "activityEnd"]
+        await session.speak()
+        event = await told.next()
+        assert isinstance(event, ReplyAudio)
+        assert event.turn == 1
+
+
+async def test_an_utterance_that_was_cancelled_before_the_first_session_is_not_heard() -> None:
+    async with fake_engine() as engine, bridged(engine) as (bridge, told):
+        bridge.start_utterance(1)
+        bridge.hear(speech())
+        bridge.end_utterance()
+        bridge.cancel_utterance()
+        session = await engine.session()
+        await told.next()
+        bridge.ask(2, "hello")
+        assert await session.heard() == {"text": "hello"}
+
+
+async def test_an_idle_session_that_must_go_is_replaced_without_a_word() -> None:
+    async with fake_engine() as engine, bridged(engine, patience=CALM) as (_, told):
+        session = await engine.session()
+        await told.next()
+        await session.say(goAway={"timeLeft": "50s"})
+        await engine.session()
+        await told.next()
+    assert [type(event) for event in told.events] == [EngineReady, EngineReady]
+
+
+async def test_a_warning_without_a_time_is_obeyed_at_once() -> None:
+    async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "hello")
+        await session.say(goAway={"timeLeft": "soon"})
+        assert isinstance(await told.next(), EngineLost)
+
+
+async def test_a_session_that_must_go_is_left_when_the_turn_is_over() -> None:
+    async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "hello")
+        await session.say(goAway={"timeLeft": "50s"})
+        await session.content(**voice(), turnComplete=True)
+        await engine.session()
+        events = [await told.next() for _ in range(3)]
+    assert [type(event) for event in events] == [ReplyAudio, ReplyEnded, EngineReady]
+
+
+async def test_a_turn_that_outlives_its_session_is_lost_and_said_to_be() -> None:
+    async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "hello")
+        await session.say(goAway={"timeLeft": "5.01s"})
+        lost = await told.next()
+        assert isinstance(lost, EngineLost)
+        assert lost.error.code is FaultCode.ENGINE_NETWORK
+        assert isinstance(await told.next(), EngineReady)
+
+
+@pytest.mark.parametrize("close", [(1001, ""), (1011, "Deadline expired before operation could complete.")])
+async def test_an_idle_session_that_has_expired_is_replaced_without_a_word(close: tuple[int, str]) -> None:
+    async with fake_engine() as engine, bridged(engine, patience=CALM) as (_, told):
+        session = await engine.session()
+        await told.next()
+        await session.close(*close)
+        await engine.session()
+        await told.next()
+    assert not told.of(EngineLost)
+
+
+@pytest.mark.parametrize(
+    ("close", "code"),
+    [
+        ((1007, "API key not valid. Please pass a valid API key."), FaultCode.ENGINE_AUTH_INVALID),
+        ((1007, "Request contains an invalid argument."), FaultCode.ENGINE_CONFIG_REJECTED),
+        (
+            (1008, "models/x is not found for API version v1beta, or is not supported for bidiGenerateContent"),
+            FaultCode.ENGINE_MODEL_UNAVAILABLE,
+        ),
+        ((1008, "Requested entity was not found."), FaultCode.ENGINE_MODEL_UNAVAILABLE),
+    ],
+)
+async def test_a_setup_that_cannot_work_is_not_tried_again(close: tuple[int, str], code: FaultCode) -> None:
+    async with fake_engine() as engine:
+        engine.closes.append(close)
+        assert await give_up(engine) == [code]
+        assert engine.tries == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, FaultCode.ENGINE_CONFIG_REJECTED),
+        (401, FaultCode.ENGINE_AUTH_INVALID),
+        (403, FaultCode.ENGINE_AUTH_INVALID),
+        (404, FaultCode.ENGINE_MODEL_UNAVAILABLE),
+    ],
+)
+async def test_a_refused_upgrade_that_cannot_work_is_not_tried_again(status: int, code: FaultCode) -> None:
+    async with fake_engine() as engine:
+        engine.refusals.append(status)
+        assert await give_up(engine) == [code]
+        assert engine.tries == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [(429, FaultCode.ENGINE_QUOTA), (503, FaultCode.ENGINE_INTERNAL), (418, FaultCode.ENGINE_PROTOCOL)],
+)
+async def test_an_engine_that_refuses_for_now_is_tried_three_times(status: int, code: FaultCode) -> None:
+    async with fake_engine() as engine:
+        engine.refusals.extend([status] * 5)
+        assert await give_up(engine) == [code, FaultCode.ENGINE_FAILED]
+        assert engine.tries == 3
+
+
+async def test_an_engine_that_recovers_in_time_is_told_lost_once_and_ready_once() -> None:
+    async with fake_engine() as engine:
+        engine.refusals.append(503)
+        engine.closes.append((1011, "Internal error encountered."))
+        async with bridged(engine) as (_, told):
+            await engine.session()
+            assert isinstance(await told.next(), EngineLost)
+            assert isinstance(await told.next(), EngineReady)
+
+
+@pytest.mark.parametrize("words", [b'{"sessionResumptionUpdate": {}}', b'{"error": {}}', b"hello", b"[]", b"5"])
+async def test_an_engine_that_does_not_confirm_the_setup_is_not_understood(words: bytes) -> None:
+    async with fake_engine() as engine:
+        engine.first_words.extend([words] * 3)
+        assert await give_up(engine) == [FaultCode.ENGINE_PROTOCOL, FaultCode.ENGINE_FAILED]
+
+
+async def test_an_engine_that_never_confirms_the_setup_is_given_up() -> None:
+    async with fake_engine() as engine:
+        engine.is_mute_at_setup = True
+        async with bridged(engine, patience=replace(QUICK, connect=0.05)) as (_, told):
+            lost = await told.next()
+            assert isinstance(lost, EngineLost)
+            assert lost.error.code is FaultCode.ENGINE_NETWORK
+            engine.is_mute_at_setup = False
+            assert isinstance(await told.next(), EngineReady)
+
+
+@pytest.mark.parametrize(
+    ("model", "code"), [("local", FaultCode.ENGINE_DOWN), ("gemini-3.8-live", FaultCode.ENGINE_NETWORK)]
+)
+async def test_nobody_listening_is_given_up(model: str, code: FaultCode) -> None:
+    async with fake_engine() as engine:
+        pass
+    assert await give_up(engine, model=model) == [code, FaultCode.ENGINE_FAILED]
+
+
+async def test_a_mistake_of_the_listener_rises() -> None:
+    async with fake_engine() as engine:
+
+        def stumble(event: EngineEvent) -> None:
+            if isinstance(event, ReplyAudio):
+                raise ValueError("a mistake")
+
+        bridge = GeminiBridge(engine.client(), CONFIG, tell=stumble, next_turn=int, patience=QUICK)
+        running = asyncio.create_task(bridge.run())
+        session = await engine.session()
+        await session.speak()
+        with pytest.raises(ExceptionGroup) as raised:
+            await running
+    assert raised.group_contains(ValueError, match="a mistake")

@@ -1,0 +1,181 @@
+import asyncio
+
+from fake_engine import speech, still
+
+from pipeline.media import AudioChunk, StillFrame
+from pipeline.uplink import (
+    KEPT_QUESTIONS,
+    KEPT_SECONDS,
+    QUEUED_SECONDS,
+    CloseWindow,
+    Item,
+    OpenWindow,
+    Question,
+    Text,
+    Uplink,
+    Utterance,
+    Waiting,
+)
+
+
+def drain(uplink: Uplink) -> list[Item]:
+    items = []
+    while (item := uplink.pop()) is not None:
+        items.append(item)
+    return items
+
+
+def kinds(items: list[Item]) -> list[str]:
+    return [f"frame {item.number}" if isinstance(item, StillFrame) else type(item).__name__ for item in items]
+
+
+def settled() -> Uplink:
+    """A link whose first rush is over."""
+    uplink = Uplink()
+    uplink.control(Text("hello"))
+    drain(uplink)
+    return uplink
+
+
+def seconds(items: list[Item]) -> float:
+    return sum(item.duration for item in items if isinstance(item, AudioChunk))
+
+
+def test_short_chunks_are_gathered_and_the_rest_goes_with_the_end() -> None:
+    uplink = settled()
+    uplink.control(OpenWindow())
+    for number in range(5):
+        uplink.hear(speech(0.032, pts=number * 0.032))
+    uplink.control(CloseWindow())
+    _, first, second, third, _ = drain(uplink)
+    assert isinstance(first, AudioChunk)
+    assert isinstance(third, AudioChunk)
+    assert (first.duration, first.pts) == (0.064, 0.0)
+    assert (third.duration, third.pts) == (0.032, 0.128)
+    assert seconds([first, second, third]) == 0.16
+
+
+def test_audio_outside_a_window_is_not_sent() -> None:
+    uplink = settled()
+    uplink.hear(speech())
+    uplink.control(OpenWindow())
+    uplink.control(CloseWindow())
+    uplink.hear(speech())
+    assert kinds(drain(uplink)) == ["OpenWindow", "CloseWindow"]
+
+
+def test_a_window_opens_with_audio_whatever_was_shown_first() -> None:
+    uplink = settled()
+    uplink.control(OpenWindow())
+    assert kinds(drain(uplink)) == ["OpenWindow"]
+    uplink.show(still(1))
+    assert drain(uplink) == []
+    uplink.show(still(2))
+    uplink.hear(speech())
+    uplink.control(CloseWindow())
+    assert kinds(drain(uplink)) == ["AudioChunk", "frame 2", "CloseWindow"]
+
+
+def test_a_window_without_audio_gets_its_frame_after_the_end() -> None:
+    uplink = settled()
+    uplink.control(OpenWindow())
+    uplink.show(still(1))
+    uplink.control(CloseWindow())
+    assert kinds(drain(uplink)) == ["OpenWindow", "CloseWindow", "frame 1"]
+
+
+def test_only_the_newest_frame_waits_but_an_utterance_keeps_its_own() -> None:
+    uplink = settled()
+    uplink.show(still(1))
+    uplink.show(still(2))
+    uplink.control(OpenWindow())
+    uplink.hear(speech())
+    uplink.show(still(3))
+    uplink.hear(speech())
+    uplink.show(still(4))
+    uplink.control(CloseWindow())
+    uplink.show(still(5))
+    uplink.show(still(6))
+    expected = ["frame 2", "OpenWindow", "AudioChunk", "AudioChunk", "frame 4", "CloseWindow", "frame 6"]
+    assert kinds(drain(uplink)) == expected
+
+
+def test_a_stuck_socket_loses_the_oldest_audio_and_no_control() -> None:
+    uplink = settled()
+    uplink.control(OpenWindow())
+    uplink.show(still(1))
+    for number in range(10):
+        uplink.hear(speech(1.0, pts=float(number)))
+    uplink.control(CloseWindow())
+    uplink.control(Text("still there?"))
+    items = drain(uplink)
+    assert kinds(items) == ["OpenWindow", "AudioChunk", "frame 1", "AudioChunk", "AudioChunk", "CloseWindow", "Text"]
+    assert [item.pts for item in items if isinstance(item, AudioChunk)] == [7.0, 8.0, 9.0]
+    assert uplink.dropped_seconds == 7.0
+
+
+def test_what_was_kept_for_a_new_connection_may_come_all_at_once() -> None:
+    uplink = Uplink()
+    uplink.control(OpenWindow())
+    uplink.hear(speech(KEPT_SECONDS))
+    uplink.hear(speech(1.0))
+    assert uplink.dropped_seconds == 0
+    drain(uplink)
+    uplink.hear(speech(QUEUED_SECONDS))
+    uplink.hear(speech(1.0))
+    assert uplink.dropped_seconds == QUEUED_SECONDS
+
+
+async def test_the_next_item_is_waited_for() -> None:
+    uplink = settled()
+    waiting = asyncio.ensure_future(uplink.next())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    uplink.control(Text("hello"))
+    assert await waiting == Text("hello")
+
+
+def test_what_waits_for_a_connection_keeps_its_order() -> None:
+    waiting = Waiting()
+    waiting.ask(1, "one")
+    waiting.start(2)
+    waiting.hear(speech())
+    waiting.end()
+    waiting.hear(speech())
+    waiting.ask(3, "three")
+    question, utterance, last = waiting.take()
+    assert (question, last) == (Question(1, "one"), Question(3, "three"))
+    assert isinstance(utterance, Utterance)
+    assert (utterance.turn, len(utterance.chunks), utterance.is_open) == (2, 1, False)
+    assert waiting.take() == []
+
+
+def test_of_utterances_only_the_newest_waits_and_of_that_its_end() -> None:
+    waiting = Waiting()
+    waiting.start(1)
+    waiting.hear(speech())
+    waiting.start(2)
+    for number in range(12):
+        waiting.hear(speech(1.0, pts=float(number)))
+    (utterance,) = waiting.take()
+    assert isinstance(utterance, Utterance)
+    assert (utterance.turn, utterance.is_open) == (2, True)
+    assert [chunk.pts for chunk in utterance.chunks] == [float(number) for number in range(2, 12)]
+
+
+def test_of_many_questions_the_oldest_give_way() -> None:
+    waiting = Waiting()
+    for turn in range(KEPT_QUESTIONS + 2):
+        waiting.ask(turn, "?")
+    assert [act.turn for act in waiting.take()] == list(range(2, KEPT_QUESTIONS + 2))
+
+
+def test_a_question_ends_the_utterance_that_waits_before_it() -> None:
+    waiting = Waiting()
+    waiting.start(1)
+    waiting.ask(2, "?")
+    waiting.hear(speech())
+    utterance, _ = waiting.take()
+    assert isinstance(utterance, Utterance)
+    assert not utterance.is_open
+    assert not utterance.chunks
