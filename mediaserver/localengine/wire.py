@@ -215,8 +215,7 @@ class _Object:
         raise self._wrong(name, "a list")
 
     def _checked(self, value: Any, name: str) -> str:
-        # A lone surrogate passes JSON, but is no Unicode text and could be encoded nowhere.
-        if isinstance(value, str) and not any("\ud800" <= sign <= "\udfff" for sign in value):
+        if isinstance(value, str) and (value.isascii() or _is_encodable(value)):
             return value
         raise self._wrong(name, "a string")
 
@@ -329,6 +328,15 @@ def _tool_response(answers: _Object) -> ToolResponse:
             for answer in answers.children("functionResponses")
         )
     )
+
+
+def _is_encodable(text: str) -> bool:
+    # A lone surrogate passes JSON, but is no Unicode text.
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @functools.cache
