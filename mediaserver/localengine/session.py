@@ -3,8 +3,8 @@
 import asyncio
 import secrets
 from collections import deque
-
-from websockets.asyncio.server import ServerConnection
+from collections.abc import AsyncIterator
+from typing import Protocol
 
 from mediaserver.localengine.brain import Brain, Call, Question
 from mediaserver.localengine.generation import Generation
@@ -23,10 +23,20 @@ from mediaserver.localengine.messages import (
 from mediaserver.localengine.wire import parse, render
 
 
+class Socket(Protocol):
+    """The client's connection: iterating ends when it closes normally."""
+
+    async def send(self, message: bytes, /) -> None:
+        """Send one binary frame; waits while the client does not read."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]: ...
+
+
 class Session:
     """What follows an accepted setup, until the socket closes."""
 
-    def __init__(self, socket: ServerConnection, setup: Setup, brain: Brain, detector: Detector | None):
+    def __init__(self, socket: Socket, setup: Setup, brain: Brain, detector: Detector | None):
         self.id = f"local-{secrets.token_hex(12)}"
         self._socket = socket
         self._setup = setup

@@ -1,0 +1,167 @@
+"""What the server says stays in order whatever the client does when; time is virtual."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mediaserver.localengine.brain import Brain, Call, Heard, Memory, Question, Speech
+from mediaserver.localengine.messages import Setup
+from mediaserver.localengine.script import parse_script
+from mediaserver.localengine.session import Session
+
+T = TypeVar("T")
+
+SCRIPT = parse_script("""
+rules:
+  - {when: spoken, heard: hello, answer: [{call: {name: f}}, {say: hello to you, seconds: 1}, delay: 1, {say: bye}]}
+  - {when: typed, answer: [delay: 0.3, {say: you typed, seconds: 2}, {call: {name: f}}]}
+""")
+CLIENT: dict[str, dict[str, object]] = {
+    "start": {"realtimeInput": {"activityStart": {}}},
+    "audio": {"realtimeInput": {"audio": {"data": "AAAA", "mimeType": "audio/pcm"}}},
+    "end": {"realtimeInput": {"activityEnd": {}}},
+    "text": {"clientContent": {"turns": [{"role": "user", "parts": [{"text": "hi"}]}], "turnComplete": True}},
+    "note": {"clientContent": {"turns": [{"role": "user", "parts": [{"text": "note"}]}]}},
+    "answer": {"toolResponse": {"functionResponses": [{"id": "unknown", "name": "f", "response": {}}]}},
+}
+ACTS = st.lists(
+    st.tuples(st.sampled_from(sorted(CLIENT)), st.sampled_from([0.0, 0.0, 0.05, 0.4, 1.5, 4.0])), max_size=25
+)
+
+
+class FastLoop(asyncio.SelectorEventLoop):
+    """A loop without waiting: when nothing is ready, its clock jumps to the next timer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 0.0
+
+    def time(self) -> float:
+        return self._now
+
+    def _run_once(self) -> None:
+        if not self._ready:  # type: ignore[attr-defined]
+            timers = [timer.when() for timer in self._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
+            self._now = max(self._now, min(timers, default=0.0))
+        super()._run_once()  # type: ignore[misc]
+
+
+def run_fast(work: Coroutine[None, None, T]) -> T:
+    with asyncio.Runner(loop_factory=FastLoop) as runner:
+        return runner.run(work)
+
+
+class Client:
+    """A socket whose client acts at set times, then listens until all is said, then leaves."""
+
+    def __init__(self, acts: list[tuple[str, float]]):
+        self.heard: list[tuple[float, str]] = []
+        self.acted: list[tuple[float, str]] = []
+        self._acts = acts
+
+    async def send(self, message: bytes, /) -> None:
+        self.heard += [(asyncio.get_running_loop().time(), kind) for kind in kinds(json.loads(message))]
+
+    async def __aiter__(self) -> AsyncIterator[str | bytes]:
+        for act, pause in self._acts:
+            self.acted.append((asyncio.get_running_loop().time(), act))
+            yield json.dumps(CLIENT[act])
+            await asyncio.sleep(pause)
+        await asyncio.sleep(60)
+
+
+def kinds(message: dict[str, Any]) -> list[str]:
+    return [
+        *message.get("serverContent", {}),
+        *(name for name in message if name not in ("serverContent", "usageMetadata")),
+    ]
+
+
+async def converse(client: Client, brain: Brain = SCRIPT, *, may_interrupt: bool = True) -> None:
+    setup = Setup(
+        "models/local",
+        functions=frozenset({"f"}),
+        transcribe_input=True,
+        transcribe_output=True,
+        may_interrupt=may_interrupt,
+    )
+    await Session(client, setup, brain, None).run()
+
+
+def turns(heard: list[tuple[float, str]]) -> list[list[str]]:
+    """What was said, cut after every turnComplete."""
+    found: list[list[str]] = [[]]
+    for _, kind in heard:
+        found[-1].append(kind)
+        if kind == "turnComplete":
+            found.append([])
+    assert found.pop() == []  # nothing outside a turn
+    return found
+
+
+def questions(client: Client) -> int:
+    is_open, count = False, 0
+    for _, act in client.acted:
+        count += act == "text" or (act == "end" and is_open)
+        is_open = act == "start" or (is_open and act != "end")
+    return count
+
+
+@given(ACTS)
+def test_every_question_has_one_turn_that_ends_complete_or_interrupted(acts: list[tuple[str, float]]) -> None:
+    client = Client(acts)
+    run_fast(converse(client))
+    assert client.heard.pop(0)[1] == "setupComplete"
+    said = turns(client.heard)
+    assert len(said) == questions(client)
+    for turn in said:
+        if "interrupted" in turn:
+            after = turn[turn.index("interrupted") + 1 :]
+            assert after in (["turnComplete"], ["toolCallCancellation", "turnComplete"])
+        else:
+            assert turn[-2:] == ["generationComplete", "turnComplete"]
+        if "generationComplete" in turn:
+            assert set(turn[turn.index("generationComplete") + 1 :]) <= {
+                "interrupted",
+                "toolCallCancellation",
+                "turnComplete",
+            }
+
+
+@given(ACTS)
+def test_an_interruption_is_said_at_once(acts: list[tuple[str, float]]) -> None:
+    client = Client(acts)
+    run_fast(converse(client))
+    stops = {time for time, act in client.acted if act in ("start", "end", "text", "note")}
+    assert all(time in stops for time, kind in client.heard if kind == "interrupted")
+
+
+@given(ACTS)
+def test_without_interruption_what_is_spoken_cuts_nothing_short(acts: list[tuple[str, float]]) -> None:
+    client = Client([(act, pause) for act, pause in acts if act in ("start", "audio", "end")])
+    run_fast(converse(client, may_interrupt=False))
+    assert "interrupted" not in {kind for _, kind in client.heard}
+    assert len(turns(client.heard[1:])) == questions(client)
+
+
+class Stubborn:
+    """A brain that will not be cancelled."""
+
+    def new_memory(self) -> Memory:
+        return Memory()
+
+    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Heard | Speech | Call]:
+        try:
+            await asyncio.sleep(1)
+        except asyncio.CancelledError:
+            yield Speech(bytes(9_600), ())
+
+
+def test_an_answer_that_will_not_stop_is_not_heard() -> None:
+    client = Client([("text", 0.5), ("note", 0.0)])
+    run_fast(converse(client, Stubborn()))
+    assert [kind for _, kind in client.heard] == ["setupComplete", "interrupted", "turnComplete"]
