@@ -53,6 +53,12 @@ def test_the_beginning_of_a_window_interrupts() -> None:
     assert push(manual(), ActivityStart()) == [Stop()]
 
 
+def test_the_end_of_a_window_interrupts_what_was_typed_meanwhile() -> None:
+    live = manual()
+    push(live, ActivityStart())
+    assert push(live, ActivityEnd()) == [Stop(), Question(b"", None, None)]
+
+
 def test_without_interruptions_a_question_waits_for_its_turn() -> None:
     live = manual(may_interrupt=False)
     actions = push(live, ActivityStart(), Audio(b"\1\1", 16_000), ActivityEnd(), Typed("hi"))

@@ -165,3 +165,32 @@ def test_an_answer_that_will_not_stop_is_not_heard() -> None:
     client = Client([("text", 0.5), ("note", 0.0)])
     run_fast(converse(client, Stubborn()))
     assert [kind for _, kind in client.heard] == ["setupComplete", "interrupted", "turnComplete"]
+
+
+class Patient:
+    """A brain that works for an hour, and notes when it was stopped."""
+
+    def __init__(self) -> None:
+        self.stopped: list[float] = []
+
+    def new_memory(self) -> Memory:
+        return Memory()
+
+    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Heard | Speech | Call]:
+        try:
+            await asyncio.sleep(3600)
+            yield Heard("")
+        finally:
+            self.stopped.append(asyncio.get_running_loop().time())
+
+
+def test_an_interruption_also_ends_the_work_on_the_answer() -> None:
+    brain = Patient()
+    run_fast(converse(Client([("text", 0.5), ("note", 0.0)]), brain))
+    assert brain.stopped == [0.5]
+
+
+def test_a_client_that_leaves_ends_the_work_on_its_answer() -> None:
+    brain = Patient()
+    run_fast(converse(Client([("text", 0.5)]), brain))
+    assert brain.stopped == [60.5]
