@@ -63,6 +63,14 @@ class Pulse:
         self._request_received(message, addr, protocol)
 
 
+def end_consent(transport: RTCIceTransport) -> None:
+    """Stop the consent checks of a closed transport."""
+    # aioice/ice.py:635: a connect() that was about to succeed while close() ran starts them afterwards, for good.
+    task = transport._connection._query_consent_task
+    if task is not None:
+        task.cancel()
+
+
 class MidRouter(RtpRouter):
     """Routes by the MID header extension too, which is all that tells videos apart when an offer names no SSRC."""
 

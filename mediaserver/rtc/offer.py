@@ -122,10 +122,10 @@ def _check_session(description: SessionDescription) -> None:
     mids = [media.rtp.muxId for media in description.media]
     if not all(mids) or len(set(mids)) < len(mids):
         raise OfferError("Every media section needs an `a=mid` of its own.")
-    bundles = [set(map(str, group.items)) for group in description.group if group.semantic == "BUNDLE"]
-    if len(mids) > 1 and not any(bundle >= set(mids) for bundle in bundles):
-        # RFC 9725 section 4.4.1: clients bundle all media.
-        raise OfferError("All media sections must be in one `a=group:BUNDLE`.")
+    bundles = [sorted(map(str, group.items)) for group in description.group if group.semantic == "BUNDLE"]
+    # RFC 9725 section 4.4.1: clients bundle all media. A stranger in the group would leave aiortc without a transport.
+    if bundles != [sorted(mids)] and (bundles or len(mids) > 1):
+        raise OfferError("All media sections, and nothing else, must be in one `a=group:BUNDLE`.")
     if sum(media.kind == "application" for media in description.media) > 1:
         raise OfferError("More than one data channel section is offered.")
     if len({_credentials(media) for media in description.media}) > 1:

@@ -19,7 +19,7 @@ from aiortc.exceptions import InternalError, InvalidStateError, OperationError
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from loguru import logger
 
-from mediaserver.rtc.aiortc_private import Connecting, Pulse, route_by_mid
+from mediaserver.rtc.aiortc_private import Connecting, Pulse, end_consent, route_by_mid
 from mediaserver.rtc.candidates import MAX_CANDIDATES, is_mdns, parse_candidate
 from mediaserver.rtc.channel import EventsChannel
 from mediaserver.rtc.config import Config
@@ -297,6 +297,8 @@ class RtcPeer:
         except TimeoutError:
             logger.warning("a peer connection did not close in time")
         await self._connecting.settle()
+        if self._pulse is not None:
+            end_consent(self._transport().transport)
         self._on_closed()
 
     # What happens.

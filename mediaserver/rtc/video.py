@@ -54,6 +54,7 @@ class Video:
         self._on_fault = on_fault
         self._pictured = time.monotonic()
         self._packets = 0
+        self._was_hidden = False
 
     async def run(self) -> None:
         """Take pictures until the track ends; aiortc's queue has no bound, so nothing here waits for anything else."""
@@ -67,8 +68,9 @@ class Video:
 
     def show(self, is_shown: bool) -> None:
         """Decode this video from now on, or drop it."""
-        if is_shown and not self.is_shown and self._intake.packets:
+        if is_shown and self._was_hidden:
             self._faults.hold(time.monotonic() + _KEYFRAME_WAIT)
+        self._was_hidden = not is_shown
         self.is_shown = is_shown
         self._intake.enable(is_shown)
 

@@ -1,0 +1,1 @@
+"""WebRTC over HTTP, as WHIP (RFC 9725): offer and answer, trickled candidates, goodbye."""
