@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mediaserver.localengine.brain import Brain, Call, Heard, Memory, Question, Speech
@@ -111,6 +111,7 @@ def questions(client: Client) -> int:
     return count
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(ACTS)
 def test_every_question_has_one_turn_that_ends_complete_or_interrupted(acts: list[tuple[str, float]]) -> None:
     client = Client(acts)
@@ -132,6 +133,7 @@ def test_every_question_has_one_turn_that_ends_complete_or_interrupted(acts: lis
             }
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(ACTS)
 def test_an_interruption_is_said_at_once(acts: list[tuple[str, float]]) -> None:
     client = Client(acts)
@@ -140,6 +142,7 @@ def test_an_interruption_is_said_at_once(acts: list[tuple[str, float]]) -> None:
     assert all(time in stops for time, kind in client.heard if kind == "interrupted")
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(ACTS)
 def test_without_interruption_what_is_spoken_cuts_nothing_short(acts: list[tuple[str, float]]) -> None:
     client = Client([(act, pause) for act, pause in acts if act in ("start", "audio", "end")])
