@@ -1,0 +1,382 @@
+"""WHIP over HTTP, with aiortc as the client."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse, web
+from aiohttp.test_utils import TestClient, TestServer
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.mediastreams import AudioStreamTrack
+
+from mediaserver.api.middleware import guard
+from mediaserver.auth.users import AuthError, User
+from mediaserver.http import HttpError
+from mediaserver.lobby import Wishes
+from mediaserver.registry import Draining, Full
+from mediaserver.rtc.config import Config, IceServer, Limits
+from mediaserver.webrtc.fragment import parse_fragment
+from mediaserver.webrtc.routes import FRAGMENT, SDP, Whip, ice_links
+from pipeline.errors import MediaError, ProtocolError
+from pipeline.events import Command
+from pipeline.media import AudioChunk, ScreenFrame
+from pipeline.peer import Peer
+
+HOST_CANDIDATE = "candidate:1 1 udp 2113937151 192.0.2.9 50000 typ host"
+
+
+class Talk:
+    """A conversation that only counts."""
+
+    def __init__(self) -> None:
+        self.peers: list[Peer] = []
+        self.heard = 0
+
+    def attach(self, peer: Peer) -> None:
+        self.peers.append(peer)
+
+    def detach(self, peer: Peer) -> None:
+        self.peers.remove(peer)
+
+    def hear(self, peer: Peer, chunk: AudioChunk) -> None:
+        self.heard += 1
+
+    def silence(self, peer: Peer) -> None: ...
+
+    def watch(self, peer: Peer, frame: ScreenFrame) -> None: ...
+
+    def unwatch(self, peer: Peer) -> None: ...
+
+    def obey(self, peer: Peer, command: Command) -> None: ...
+
+    def blame(self, error: MediaError) -> None: ...
+
+
+class Lobby:
+    """Lets everyone in, until told otherwise."""
+
+    def __init__(self) -> None:
+        self.entered: list[tuple[str, Wishes]] = []
+        self.talk = Talk()
+        self.refusal: Exception | None = None
+
+    def enter(self, owner: str, wishes: Wishes) -> Talk:
+        if self.refusal is not None:
+            raise self.refusal
+        self.entered.append((owner, wishes))
+        return self.talk
+
+
+class Names:
+    """A token is a user's name."""
+
+    def verify(self, token: str) -> User:
+        if token == "forged":
+            raise AuthError("The token is not valid.")
+        return User(token, token, is_guest=False)
+
+
+class Counter:
+    """Allows so many requests of each name."""
+
+    def __init__(self) -> None:
+        self.most = 1_000
+        self.counts: dict[str, int] = {}
+
+    def admit(self, name: str) -> None:
+        self.counts[name] = self.counts.get(name, 0) + 1
+        if self.counts[name] > self.most:
+            raise HttpError(429, "RATE_LIMITED", "Too many.", retry_after=7)
+
+
+class House:
+    """A server, and the HTTP client of its user "ann"."""
+
+    def __init__(self, client: "TestClient[web.Request, web.Application]", lobby: Lobby, limiter: Counter, whip: Whip):
+        self.client = client
+        self.lobby = lobby
+        self.limiter = limiter
+        self.whip = whip
+
+    async def ask(
+        self, method: str, path: str, body: str | bytes = "", kind: str = "", user: str = "ann", **headers: str
+    ) -> ClientResponse:
+        """Send one request; `If_Match="x"` becomes a header."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if kind:
+            sent["Content-Type"] = kind
+        if user:
+            sent["Authorization"] = f"Bearer {user}"
+        return await self.client.request(method, path, data=body or None, headers=sent)
+
+    async def post(self, body: str | bytes, path: str = "/whip", kind: str = SDP, user: str = "ann") -> ClientResponse:
+        return await self.ask("POST", path, body, kind, user)
+
+
+@pytest.fixture
+async def house() -> AsyncIterator[House]:
+    lobby, limiter = Lobby(), Counter()
+    servers = (IceServer(("stun:stun.example:3478",)), IceServer(("turn:turn.example?transport=udp",), "u", "c"))
+    whip = Whip(lobby, Names(), limiter, ice_servers=lambda: servers, config=Config(limits=Limits(tick=0.05)))
+    app = web.Application(middlewares=[guard])
+    whip.add_routes(app)
+    before = asyncio.all_tasks()
+    async with TestClient(TestServer(app)) as client:
+        yield House(client, lobby, limiter, whip)
+        await whip.close()
+        assert not lobby.talk.peers
+    await asyncio.sleep(0.05)
+    assert not [task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()]
+    assert not [thread for thread in threading.enumerate() if "decoder" in thread.name]
+
+
+@pytest.fixture
+async def caller() -> AsyncIterator[RTCPeerConnection]:
+    """A client that has made its offer."""
+    connection = RTCPeerConnection(RTCConfiguration([]))
+    connection.addTrack(AudioStreamTrack())
+    connection.createDataChannel("events")
+    await connection.setLocalDescription(await connection.createOffer())
+    yield connection
+    await connection.close()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+async def code_of(response: ClientResponse) -> str:
+    body = await response.json()
+    assert set(body["error"]) == {"code", "message", "details"}
+    return str(body["error"]["code"])
+
+
+async def test_an_offer_is_answered_and_connects(house: House, caller: RTCPeerConnection) -> None:
+    response = await house.post(
+        caller.localDescription.sdp, "/whip?session=s1&model=m&language=pt-BR&voice=Kore&token=x"
+    )
+    assert response.status == 201
+    assert response.content_type == SDP
+    assert response.headers["Location"].startswith("/whip/")
+    assert len(response.headers["Location"]) > 30
+    assert response.headers["ETag"].startswith('"')
+    assert response.headers.getall("Link") == [
+        '<stun:stun.example:3478>; rel="ice-server"',
+        '<turn:turn.example?transport=udp>; rel="ice-server"; username="u"; credential="c"; credential-type="password"',
+    ]
+    assert response.headers["Access-Control-Expose-Headers"] == "Location, ETag, Link"
+    assert house.lobby.entered == [("ann", Wishes(label="s1", model="m", language="pt-BR", voice="Kore"))]
+    await caller.setRemoteDescription(RTCSessionDescription(await response.text(), "answer"))
+    await until(lambda: house.lobby.talk.heard > 5)
+
+
+async def test_the_answer_comes_in_good_time(house: House, caller: RTCPeerConnection) -> None:
+    # mDNS names that nobody answers to must not hold it up: each alone would take a second.
+    names = "".join(f"a=candidate:{at} 1 udp 1 nobody-{at}.local 9 typ host\r\n" for at in range(5))
+    began = time.monotonic()
+    response = await house.post(caller.localDescription.sdp + names)
+    assert response.status == 201
+    assert time.monotonic() - began < 0.9
+
+
+async def answered(house: House, caller: RTCPeerConnection) -> ClientResponse:
+    response = await house.post(caller.localDescription.sdp)
+    assert response.status == 201
+    return response
+
+
+async def test_delete_ends_the_connection(house: House, caller: RTCPeerConnection) -> None:
+    response = await answered(house, caller)
+    where = response.headers["Location"]
+    await caller.setRemoteDescription(RTCSessionDescription(await response.text(), "answer"))
+    await until(lambda: house.lobby.talk.heard)
+    assert (await house.ask("DELETE", where)).status == 200
+    await until(lambda: caller.connectionState == "closed")
+    assert (await house.ask("DELETE", where)).status == 404
+
+
+async def test_candidates_can_follow(house: House, caller: RTCPeerConnection) -> None:
+    response = await answered(house, caller)
+    lines = [
+        f"a=ice-ufrag:{ufrag(caller)}",
+        "m=audio 9 RTP/AVP 0",
+        "a=mid:0",
+        f"a={HOST_CANDIDATE}",
+        "a=end-of-candidates",
+    ]
+    body = "\r\n".join(lines)
+    for tag in (response.headers["ETag"], "*"):
+        took = await house.ask("PATCH", response.headers["Location"], body, FRAGMENT, If_Match=tag)
+        assert took.status == 204
+    assert (await house.ask("PATCH", response.headers["Location"], body, FRAGMENT)).status == 204
+
+
+def ufrag(caller: RTCPeerConnection) -> str:
+    lines = caller.localDescription.sdp.splitlines()
+    return next(line.partition(":")[2] for line in lines if line.startswith("a=ice-ufrag:"))
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "headers", "status", "code"),
+    [
+        (f"a={HOST_CANDIDATE}", SDP, {}, 415, "UNSUPPORTED_MEDIA_TYPE"),
+        (f"a={HOST_CANDIDATE}", FRAGMENT, {"If_Match": '"other"'}, 412, "PRECONDITION_FAILED"),
+        ("a=ice-ufrag:newone\r\na=ice-pwd:0123456789012345678901234", FRAGMENT, {}, 422, "ICE_RESTART"),
+        ("a=candidate:nonsense", FRAGMENT, {}, 400, "INVALID_CANDIDATE"),
+        ("nonsense", FRAGMENT, {}, 400, "INVALID_CANDIDATE"),
+        ("a=x\r\n" * 10_000, FRAGMENT, {}, 413, "PAYLOAD_TOO_LARGE"),
+    ],
+)
+async def test_candidates_that_cannot_be_taken(
+    house: House, caller: RTCPeerConnection, body: str, kind: str, headers: dict[str, str], status: int, code: str
+) -> None:
+    response = await answered(house, caller)
+    refused = await house.ask("PATCH", response.headers["Location"], body, kind, **headers)
+    assert (refused.status, await code_of(refused)) == (status, code)
+
+
+async def test_candidates_after_the_end_find_nothing(house: House, caller: RTCPeerConnection) -> None:
+    response = await answered(house, caller)
+    await house.ask("DELETE", response.headers["Location"])
+    late = await house.ask("PATCH", response.headers["Location"], f"a={HOST_CANDIDATE}", FRAGMENT)
+    assert (late.status, await code_of(late)) == (404, "NOT_FOUND")
+
+
+async def test_candidates_while_the_session_ends_find_nothing(house: House, caller: RTCPeerConnection) -> None:
+    response = await answered(house, caller)
+    peer = house.whip._resources[response.headers["Location"].removeprefix("/whip/")].peer
+
+    async def ending() -> AsyncIterator[bytes]:
+        peer._end("while the body was read")
+        yield f"a={HOST_CANDIDATE}".encode()
+
+    headers = {"Authorization": "Bearer ann", "Content-Type": FRAGMENT}
+    late = await house.client.patch(response.headers["Location"], data=ending(), headers=headers)
+    assert late.status == 404
+
+
+async def test_an_unknown_id_and_another_users_are_the_same(house: House, caller: RTCPeerConnection) -> None:
+    response = await answered(house, caller)
+    for method, body, kind in (("DELETE", "", ""), ("PATCH", f"a={HOST_CANDIDATE}", FRAGMENT)):
+        for path, user in (("/whip/unknown", "ann"), (response.headers["Location"], "bob")):
+            refused = await house.ask(method, path, body, kind, user)
+            assert (refused.status, await code_of(refused)) == (404, "NOT_FOUND")
+    assert (await house.ask("DELETE", response.headers["Location"])).status == 200
+
+
+async def test_options_say_what_is_accepted(house: House) -> None:
+    response = await house.ask("OPTIONS", "/whip", user="")
+    assert (response.status, response.headers["Accept-Post"]) == (204, SDP)
+    response = await house.ask("OPTIONS", "/whip/any", user="")
+    assert (response.status, response.headers["Accept-Patch"]) == (204, FRAGMENT)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "code"),
+    [
+        ("v=0", "text/plain", 415, "UNSUPPORTED_MEDIA_TYPE"),
+        ("garbage", SDP, 400, "INVALID_OFFER"),
+        (b"\xff\xfe\x00", SDP, 400, "INVALID_OFFER"),
+        ("v=0\r\n" + "a=x\r\n" * 10_000, SDP, 400, "INVALID_OFFER"),
+        ("v=0\r\n" + "a=xxxxxxxxx\r\n" * 10_000, SDP, 413, "PAYLOAD_TOO_LARGE"),
+        ("no codec", SDP, 400, "INVALID_OFFER"),
+    ],
+)
+async def test_a_bad_offer_starts_no_conversation(
+    house: House, caller: RTCPeerConnection, body: str | bytes, kind: str, status: int, code: str
+) -> None:
+    if body == "no codec":
+        body = caller.localDescription.sdp.replace("opus", "speex")
+    refused = await house.post(body, kind=kind)
+    assert (refused.status, await code_of(refused)) == (status, code)
+    assert not house.lobby.entered
+
+
+async def test_wrong_options_are_named(house: House, caller: RTCPeerConnection) -> None:
+    refused = await house.post(caller.localDescription.sdp, "/whip?language=x&voice=%3Cscript%3E&model=fine")
+    assert refused.status == 422
+    assert set((await refused.json())["error"]["details"]) == {"language", "voice"}
+    assert not house.lobby.entered
+
+
+async def test_who_cannot_say_who_they_are_is_refused(house: House, caller: RTCPeerConnection) -> None:
+    for method, path in (("POST", "/whip"), ("PATCH", "/whip/x"), ("DELETE", "/whip/x")):
+        for user in ("", "forged"):
+            assert (await house.ask(method, path, caller.localDescription.sdp, SDP, user)).status == 401
+    assert not house.lobby.entered
+
+
+async def test_too_many_offers_are_turned_away(house: House) -> None:
+    house.limiter.most = 3
+    for user in ("ann", "forged", ""):
+        house.limiter.counts.clear()
+        statuses = [(await house.post("garbage", user=user)).status for _ in range(5)]
+        assert statuses[3:] == [429, 429]
+    refused = await house.post("garbage", user="forged")
+    assert refused.headers["Retry-After"] == "7"
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status", "code"),
+    [
+        (Full(is_personal=False), 503, "SESSION_LIMIT"),
+        (Full(is_personal=True), 429, "SESSION_LIMIT"),
+        (Draining(), 503, "SHUTTING_DOWN"),
+    ],
+)
+async def test_a_full_server_says_when_to_come_back(
+    house: House, caller: RTCPeerConnection, refusal: Exception, status: int, code: str
+) -> None:
+    house.lobby.refusal = refusal
+    refused = await house.post(caller.localDescription.sdp)
+    assert (refused.status, await code_of(refused)) == (status, code)
+    assert int(refused.headers["Retry-After"]) > 0
+
+
+async def test_an_offer_that_fails_after_all_is_forgotten(
+    house: House, caller: RTCPeerConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(error: Exception) -> Callable[..., Awaitable[Any]]:
+        async def fail(*_: object) -> None:
+            raise error
+
+        return fail
+
+    for error, status in ((ValueError("no"), 400), (OSError("no sockets left"), 500)):
+        monkeypatch.setattr(RTCPeerConnection, "setLocalDescription", failing(error))
+        assert (await house.post(caller.localDescription.sdp)).status == status
+    assert not house.lobby.talk.peers
+    assert not house.whip._resources
+
+
+async def test_a_body_that_never_ends_is_given_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mediaserver.webrtc.routes._READ_DEADLINE", 0.1)
+    stop = asyncio.Event()
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"v=0"
+        await stop.wait()
+
+    headers = {"Authorization": "Bearer ann", "Content-Type": SDP}
+    response = await house.client.post("/whip", data=slowly(), headers=headers)
+    stop.set()
+    assert response.status == 408
+
+
+def test_fragments_are_read() -> None:
+    fragment = parse_fragment(
+        f"a=ice-ufrag:u\na=ice-pwd:p\nm=audio 9 X 0\na=mid:0\na={HOST_CANDIDATE}\na={HOST_CANDIDATE}\n"
+    )
+    assert (fragment.ufrag, fragment.pwd, len(fragment.candidates)) == ("u", "p", 1)
+    assert parse_fragment("").candidates == ()
+    with pytest.raises(ProtocolError):
+        parse_fragment("what?")
+
+
+def test_no_servers_make_no_links() -> None:
+    assert ice_links(()) == []
