@@ -53,8 +53,8 @@ SENTENCES = frozenset(_PHRASES) | {
 
 # A grammar alone makes a command of whatever it hears, so a second decoder spells the same audio in free phones, and a
 # command must be nearly as likely as that spelling. The deficit is in nats per frame (10 ms), by acoustic score over
-# the frames of the words. Measured with recorded people: at most 0.5 where the grammar holds what they say, at least
-# 2.9 where it does not; synthetic voices, which fit the model badly, lie between 0 and 4 with commands of the grammar.
+# the frames of the words. Measured with recorded people: at most 0.4 where a grammar holds what they say, at least 3.1
+# where it does not; synthetic voices, which fit the model badly, lie between 0 and 4 with commands of this grammar.
 WORST_SENTENCE = 2.5
 WORST_WORD = 6.0
 LONGEST_WORD = 120  # frames

@@ -52,6 +52,11 @@ def test_a_whole_word_is_preferred_to_a_part_of_one() -> None:
     assert match.box == (5, 203, 9, 503)
 
 
+def test_where_no_label_is_just_the_name_the_shortest_one_is_the_likeliest() -> None:
+    crowd = (line("Please save your work now", confidence=0.99), line("Save all", (5, 5, 9, 80), 0.9))
+    assert find(crowd, ("save",))[0].box == (5, 5, 9, 43)
+
+
 def test_a_word_in_a_row_of_words_has_its_share_of_the_box() -> None:
     (match,) = find(MAIL, ("view",))
     assert match.label == "View"
