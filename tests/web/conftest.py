@@ -1,43 +1,17 @@
-"""The page in a real browser, against a small server with real WebRTC that says what the test tells it to say."""
+"""The page in a real browser, against a small server that says what the test tells it to say."""
 
-import asyncio
-import fractions
-import json
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
-import aiohttp_jinja2
-import jinja2
-import numpy as np
 import pytest
 import pytest_asyncio
-import simplejpeg
-from aiohttp import web
 from aiohttp.test_utils import TestServer
-from aiortc import (
-    MediaStreamTrack,
-    RTCConfiguration,
-    RTCDataChannel,
-    RTCPeerConnection,
-    RTCSessionDescription,
-)
-from aiortc.contrib.media import MediaBlackhole
-from av import AudioFrame
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, Request, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Request, async_playwright
+
+from tests.web.fake_site import FakeServer, Visit
 
 CHROMIUM = Path("/usr/bin/chromium")
-WEB = Path(__file__).parents[2] / "web"
-RATE = 48_000
-FRAME_SAMPLES = 960
-
-ENGINE = {
-    "engine": "local",
-    "model": "local-1",
-    "can_be_asked": ["hello", "what is on my screen", "where is save", "what time is it", "repeat", "stop"],
-}
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -47,227 +21,9 @@ ARGUMENTS = [
     "--disable-background-networking",
     "--use-fake-device-for-media-stream",
     "--auto-accept-camera-and-microphone-capture",
+    "--host-resolver-rules=MAP elsewhere.test 127.0.0.1",
     "--auto-select-tab-capture-source-by-title=Ledger",
 ]
-
-
-class Tone(MediaStreamTrack):
-    """A quiet 440 Hz voice of 20 ms frames."""
-
-    kind = "audio"
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._pts = 0
-
-    async def recv(self) -> AudioFrame:
-        await asyncio.sleep(FRAME_SAMPLES / RATE)
-        at = (np.arange(FRAME_SAMPLES) + self._pts) / RATE
-        samples = (6000 * np.sin(2 * np.pi * 440 * at)).astype(np.int16)
-        frame = AudioFrame.from_ndarray(samples[None, :], format="s16", layout="mono")
-        frame.sample_rate = RATE
-        frame.time_base = fractions.Fraction(1, RATE)
-        frame.pts = self._pts
-        self._pts += FRAME_SAMPLES
-        return frame
-
-
-@dataclass
-class Refusal:
-    """An answer other than success, to be given `times` times."""
-
-    status: int
-    code: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    times: int = 1_000_000
-
-
-class FakeServer:
-    """The server's public face: guests, WHIP, frames; with every request and every command kept for the test."""
-
-    def __init__(self) -> None:
-        self.refusals: dict[str, Refusal] = {}
-        self.engine: dict[str, Any] = ENGINE
-        self.session_id = "conversation-1"
-        self.greets = True
-        self.says_goodbye = True
-        self.requests: list[tuple[str, str, dict[str, str]]] = []
-        self.commands: list[dict[str, Any]] = []
-        self.offers: list[str] = []
-        self.frame: tuple[int, bytes] | None = (17, picture(640, 360))
-        self._peers: dict[str, RTCPeerConnection] = {}
-        self._channel: RTCDataChannel | None = None
-        self._changed = asyncio.Condition()
-        self._news: set[asyncio.Task[None]] = set()
-        self.app = self._routes()
-
-    def _routes(self) -> web.Application:
-        app = web.Application(middlewares=[self._guard])
-        aiohttp_jinja2.setup(app, loader=jinja2.FileSystemLoader(WEB / "templates"), autoescape=True)
-        app.router.add_get("/", self._page)
-        app.router.add_static("/static", WEB / "static")
-        app.router.add_post("/api/v1/guests", self._guests)
-        app.router.add_get("/api/v1/engine", self._engine)
-        app.router.add_get("/api/v1/sessions/{id}/frame", self._frame)
-        app.router.add_post("/whip", self._whip)
-        app.router.add_delete("/whip/{id}", self._leave)
-        return app
-
-    @web.middleware
-    async def _guard(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
-        self.requests.append((request.method, request.path_qs, dict(request.headers)))
-        self._announce()
-        refusal = self.refusals.get(f"{request.method} {request.path}")
-        if refusal and refusal.times > 0:
-            refusal.times -= 1
-            body = {"error": {"code": refusal.code, "message": "", "details": {}}}
-            return web.json_response(body, status=refusal.status, headers=refusal.headers)
-        response = await handler(request)
-        response.headers["Content-Security-Policy"] = "default-src 'self'"
-        return response
-
-    @aiohttp_jinja2.template("index.html")
-    async def _page(self, request: web.Request) -> dict[str, str]:
-        return {"version": "9.9.9", "static": "/static"}
-
-    async def _guests(self, request: web.Request) -> web.Response:
-        count = sum(path == "/api/v1/guests" for _, path, _ in self.requests)
-        return web.json_response({"access_token": f"guest-{count}", "token_type": "bearer"}, status=201)
-
-    async def _engine(self, request: web.Request) -> web.Response:
-        return web.json_response(self.engine)
-
-    async def _frame(self, request: web.Request) -> web.Response:
-        if self.frame is None:
-            raise web.HTTPNotFound
-        number, jpeg = self.frame
-        return web.Response(body=jpeg, content_type="image/jpeg", headers={"X-Frame": str(number)})
-
-    async def _whip(self, request: web.Request) -> web.Response:
-        offer = await request.text()
-        self.offers.append(offer)
-        peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        name = f"peer-{len(self.offers)}"
-        self._peers[name] = peer
-        sink = MediaBlackhole()
-        peer.on("track", sink.addTrack)
-        peer.on("datachannel", self._meet)
-        await peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
-        peer.addTrack(Tone())
-        await peer.setLocalDescription(await peer.createAnswer())
-        await sink.start()
-        headers = {"Location": f"/whip/{name}", "ETag": '"1"', "Link": '<turn:t.example>; rel="ice-server"'}
-        answer = peer.localDescription.sdp
-        return web.Response(text=answer, status=201, content_type="application/sdp", headers=headers)
-
-    async def _leave(self, request: web.Request) -> web.Response:
-        return web.Response()
-
-    def _meet(self, channel: RTCDataChannel) -> None:
-        self._channel = channel
-        channel.on("message", self._obey)
-        if self.greets:
-            self.tell(
-                "session_started",
-                id=self.session_id,
-                engine=self.engine["engine"],
-                model=self.engine["model"],
-                limits={},
-            )
-            self.tell("state", state="idle")
-        self._announce()
-
-    def _obey(self, message: str) -> None:
-        command = json.loads(message)
-        self.commands.append(command)
-        if command["action"] == "end_session" and self.says_goodbye:
-            self.tell("session_ended", reason="client")
-        self._announce()
-
-    def _announce(self) -> None:
-        task = asyncio.create_task(self._wake())
-        self._news.add(task)
-        task.add_done_callback(self._news.discard)
-
-    async def _wake(self) -> None:
-        async with self._changed:
-            self._changed.notify_all()
-
-    def tell(self, action: str, **fields: object) -> None:
-        """Say one event to the page."""
-        assert self._channel is not None
-        self._channel.send(json.dumps({"action": action, "sessionId": "label", **fields}))
-
-    async def commanded(self, action: str, times: int = 1) -> dict[str, Any]:
-        """Wait for a command of the page, and return the latest of them."""
-        found = await self._until(lambda: [c for c in self.commands if c["action"] == action][times - 1 :])
-        return dict(found[-1])
-
-    async def requested(self, method: str, prefix: str, times: int = 1) -> list[tuple[str, str, dict[str, str]]]:
-        """Wait for that many requests whose path begins with `prefix`, and return them."""
-
-        def enough() -> list[tuple[str, str, dict[str, str]]]:
-            found = [r for r in self.requests if r[0] == method and r[1].startswith(prefix)]
-            return found if len(found) >= times else []
-
-        return await self._until(enough)
-
-    async def _until(self, found: Callable[[], list[Any]]) -> list[Any]:
-        async with asyncio.timeout(20), self._changed:
-            await self._changed.wait_for(lambda: bool(found()))
-        return found()
-
-    async def hang_up(self) -> None:
-        """Close every peer connection from this side, as a restart would."""
-        peers, self._peers, self._channel = list(self._peers.values()), {}, None
-        await asyncio.gather(*(peer.close() for peer in peers))
-
-
-@dataclass
-class Visit:
-    """A page under test: the tab, its server, and what the browser complained of or asked for outside."""
-
-    page: Page
-    server: FakeServer
-    address: str
-    complaints: list[str]
-    strangers: list[str]
-
-    async def open(self) -> None:
-        """Load the page."""
-        await self.page.goto(self.address)
-
-    async def start(self) -> None:
-        """Load the page, press Start, and wait until the conversation is ready."""
-        await self.open()
-        await self.page.get_by_test_id("start").click()
-        await self.server.commanded("tracks")
-
-    async def share(self) -> None:
-        """Share the tab titled Ledger."""
-        other = await self.page.context.new_page()
-        await other.set_content(LEDGER)
-        await self.page.bring_to_front()
-        await self.page.get_by_test_id("share").click()
-        await expect(self.page.get_by_test_id("preview")).not_to_have_js_property("videoWidth", 0)
-
-
-LEDGER = """<title>Ledger</title><style>body{margin:0;font:16px Liberation Sans;background:#fff;color:#222}
-nav{display:flex;gap:8px;padding:12px;background:#2f4858;color:#fff}button{padding:6px 16px}
-td,th{border:1px solid #ccc;padding:8px 22px}table{margin:24px;border-collapse:collapse}</style>
-<nav><b>Ledger</b><button>New</button><button>Save</button><button>Print</button></nav>
-<table><tr><th>Month<th>Income<th>Rent<th>Left</tr><tr><td>January<td>2 400<td>900<td>1 500</tr>
-<tr><td>February<td>2 380<td>900<td>1 480</tr><tr><td>March<td>2 510<td>950<td>1 560</tr></table>"""
-
-
-def picture(width: int, height: int) -> bytes:
-    """A light JPEG with a dark band across its top, like an application with a toolbar."""
-    pixels = np.full((height, width, 3), 245, np.uint8)
-    pixels[: height // 8] = (47, 72, 88)
-    pixels[height // 30 : height // 10, width // 5 : width // 4] = (230, 230, 230)
-    return bytes(simplejpeg.encode_jpeg(pixels, quality=80))
 
 
 def require_chromium() -> None:

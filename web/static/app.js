@@ -132,7 +132,7 @@ function leave() {
   forgetMicrophone();
   levels.close();
   sound.srcObject = null;
-  notices.drop("SOUND_BLOCKED");
+  notices.clear();
   enter(transcript.isEmpty ? "idle" : "ended", "idle");
   buttons.start.focus({ preventScroll: true });
 }

@@ -105,7 +105,7 @@ export class Line {
   }
 }
 
-/** The servers of a `Link` header with rel="ice-server" (RFC 9725, section 4.6). */
+/** The usable servers of a `Link` header with rel="ice-server" (RFC 9725, section 4.6); browsers throw at others. */
 export function iceServersFrom(link) {
   return link
     .split(/,\s*(?=<)/)
@@ -115,7 +115,7 @@ export function iceServersFrom(link) {
       username: part.match(/;\s*username="([^"]*)"/)?.[1],
       credential: part.match(/;\s*credential="([^"]*)"/)?.[1],
     }))
-    .filter((server) => server.urls);
+    .filter((server) => /^stuns?:/.test(server.urls) || (/^turns?:/.test(server.urls) && server.username && server.credential));
 }
 
 function gathered(pc) {

@@ -1,0 +1,392 @@
+"""What the page says and does when something is missing, refused, lost or over."""
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from pipeline.errors import FaultCode
+from tests.web.fake_site import Refusal, Visit
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+REFUSING = "navigator.mediaDevices.{call} = async () => {{ throw new DOMException('{message}', '{name}'); }}"
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("NotAllowedError", "The microphone is blocked for this page."),
+        ("NotFoundError", "No microphone was found."),
+        ("NotReadableError", "The microphone could not be opened; another program may be using it."),
+    ],
+)
+async def test_without_a_microphone_one_can_still_type(visit: Visit, name: str, sentence: str) -> None:
+    await visit.page.add_init_script(REFUSING.format(call="getUserMedia", name=name, message="no"))
+    await visit.start()
+
+    await says(visit, sentence, "You can type meanwhile.")
+    await visit.state("Ready – type your question")
+    await expect(visit.page.get_by_test_id("mute")).to_be_disabled()
+    await visit.page.get_by_test_id("text").fill("hello")
+    await visit.page.get_by_test_id("send").click()
+    await visit.server.commanded("text_input")
+
+
+async def test_the_microphone_can_be_tried_again_during_the_conversation(visit: Visit) -> None:
+    await visit.page.add_init_script(
+        "const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices); let tries = 0;"
+        "navigator.mediaDevices.getUserMedia = async (wanted) => { tries += 1;"
+        " if (tries === 1) throw new DOMException('no', 'NotAllowedError'); return ask(wanted); };"
+    )
+    await visit.start()
+    await visit.state("Ready – type your question")
+    await visit.page.get_by_role("button", name="Try the microphone again").click()
+
+    await visit.state("Ready – just talk")
+    await says_nothing(visit)
+    await expect(visit.page.get_by_test_id("mic-level")).to_have_attribute("aria-valuenow", re.compile(r"[1-9]\d"))
+
+
+async def test_a_microphone_that_is_pulled_out_is_missed(visit: Visit) -> None:
+    await visit.page.add_init_script(
+        "const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);"
+        "navigator.mediaDevices.getUserMedia = async (wanted) => window.given = await ask(wanted);"
+    )
+    await visit.start()
+    await visit.state("Ready – just talk")
+    await visit.page.evaluate("given.getAudioTracks()[0].dispatchEvent(new Event('ended')); undefined")
+
+    await says(visit, "The microphone was disconnected or taken away from this page.", "Plug it in")
+    await visit.state("Ready – type your question")
+
+
+async def test_plain_http_from_another_machine_is_explained(visit: Visit) -> None:
+    visit.address = visit.address.replace("127.0.0.1", "elsewhere.test")
+    await visit.start()
+
+    await says(visit, "Browsers give microphone and screen only to secure pages", "open the page by https")
+    await visit.state("Ready – type your question")
+
+
+async def test_a_browser_without_webrtc_is_told_so(visit: Visit) -> None:
+    await visit.page.add_init_script("delete window.RTCPeerConnection")
+    await visit.open()
+    await visit.page.get_by_test_id("start").click()
+
+    await says(visit, "This browser has no WebRTC", "Open the page in a current")
+
+
+async def test_a_phone_that_cannot_share_is_told_so(visit: Visit) -> None:
+    await visit.page.add_init_script("MediaDevices.prototype.getDisplayMedia = undefined")
+    await visit.start()
+    await visit.page.get_by_test_id("share").click()
+
+    await says(visit, "This browser cannot share a screen", "open the page on a computer")
+
+
+async def test_changing_ones_mind_about_sharing_is_no_error(visit: Visit) -> None:
+    await visit.page.add_init_script(REFUSING.format(call="getDisplayMedia", name="NotAllowedError", message="by user"))
+    await visit.start()
+    await visit.page.get_by_test_id("share").click()
+
+    await expect(visit.page.get_by_test_id("hint")).to_contain_text("Nothing is shared.")
+    await says_nothing(visit)
+    await expect(visit.page.get_by_test_id("share")).to_have_text("Share screen")
+
+
+@pytest.mark.parametrize(
+    ("name", "message", "sentence"),
+    [
+        (
+            "NotAllowedError",
+            "Permission denied by system",
+            "Your computer does not let this browser record the screen.",
+        ),
+        ("NotReadableError", "no", "The screen could not be captured."),
+    ],
+)
+async def test_a_screen_that_cannot_be_captured_is_explained(
+    visit: Visit, name: str, message: str, sentence: str
+) -> None:
+    await visit.page.add_init_script(REFUSING.format(call="getDisplayMedia", name=name, message=message))
+    await visit.start()
+    await visit.page.get_by_test_id("share").click()
+
+    await says(visit, sentence, "Share screen")
+
+
+@pytest.mark.parametrize(
+    ("request_line", "refusal", "sentence", "todo"),
+    [
+        ("POST /whip", Refusal(503, "SESSION_LIMIT", {"Retry-After": "7"}), "The server is full", "then try again"),
+        ("POST /whip", Refusal(429, "RATE_LIMITED", {"Retry-After": "7"}), "too many tries", "then try again"),
+        ("POST /whip", Refusal(503, "DRAINING", {"Retry-After": "7"}), "stopped or restarted", "Start again"),
+        ("POST /whip", Refusal(500, "INTERNAL_ERROR"), "The server did not accept the conversation.", "Try again"),
+        ("POST /whip", Refusal(401, "UNAUTHORIZED"), "no longer accepts this page’s pass", "Start again"),
+        ("POST /api/v1/guests", Refusal(403, "FORBIDDEN"), "lets nobody in without logging in", "ALLOW_GUESTS=true"),
+    ],
+)
+async def test_a_refused_start_is_explained(
+    visit: Visit, request_line: str, refusal: Refusal, sentence: str, todo: str
+) -> None:
+    visit.server.refusals[request_line] = refusal
+    await visit.open()
+    await visit.page.get_by_test_id("start").click()
+
+    await says(visit, sentence, todo)
+    await visit.state("Not started")
+    seconds = visit.page.get_by_test_id("countdown")
+    if refusal.headers:
+        await expect(seconds).to_have_text(re.compile(r"in [1-7] s"))
+        await expect(seconds).to_have_attribute("aria-live", "off")
+    else:
+        await expect(seconds).to_have_count(0)
+
+
+async def test_a_full_server_is_tried_again_on_request(visit: Visit) -> None:
+    visit.server.refusals["POST /whip"] = Refusal(503, "SESSION_LIMIT", {"Retry-After": "5"}, times=1)
+    await visit.open()
+    await visit.page.get_by_test_id("start").click()
+    await visit.page.get_by_role("button", name="Try again").click()
+
+    await visit.state("Ready – just talk")
+    await says_nothing(visit)
+
+
+async def test_a_server_that_does_not_answer_is_explained(visit: Visit) -> None:
+    await visit.open()
+    await visit.page.route("**/api/v1/guests", lambda route: route.abort())
+    await visit.page.get_by_test_id("start").click()
+
+    await says(visit, "The server does not answer.", "Check the network")
+
+
+async def test_end_while_the_server_still_thinks_about_it_ends_quietly(visit: Visit) -> None:
+    await visit.open()
+    await visit.page.route("**/whip?*", lambda route: None)
+    await visit.page.get_by_test_id("start").click()
+    await visit.state("Connecting…")
+    await visit.page.get_by_test_id("end").click()
+
+    await visit.state("Not started")
+    await says_nothing(visit)
+
+
+async def test_a_lost_connection_is_rejoined_under_the_same_label_with_the_transcript_kept(visit: Visit) -> None:
+    await visit.start()
+    await visit.share()
+    visit.server.tell("transcript", turn=1, role="user", text="kept", final=True)
+    await expect(visit.page.locator(".said")).to_have_text("kept")
+    visit.server.refusals["POST /whip"] = Refusal(503, "SESSION_LIMIT", times=1)
+    await visit.server.hang_up()
+
+    await visit.server.commanded("tracks", times=2)
+    await visit.state("Ready – just talk")
+    visit.server.tell("transcript", turn=2, role="user", text="and on", final=True)
+    await expect(visit.page.locator(".said")).to_have_text(["kept", "and on"])
+    labels = {path for _, path, _ in await visit.server.requested("POST", "/whip", times=3)}
+    assert len(labels) == 1
+    await expect(visit.page.get_by_test_id("share")).to_have_text("Stop sharing")
+    await says_nothing(visit)
+
+
+async def test_while_rejoining_the_page_says_so_and_nothing_can_be_sent(visit: Visit) -> None:
+    await visit.start()
+    await visit.state("Ready – just talk")
+    await visit.page.route("**/whip?*", lambda route: None)
+    await visit.server.hang_up()
+
+    await visit.state("Reconnecting…")
+    await expect(visit.page.get_by_test_id("send")).to_be_disabled()
+    await expect(visit.page.get_by_test_id("text")).to_be_enabled()
+    await expect(visit.page.get_by_test_id("interrupt")).to_be_disabled()
+    await expect(visit.page.locator(".announcer")).to_have_text("Reconnecting…")
+
+
+async def test_a_new_conversation_after_rejoining_says_that_the_old_one_is_forgotten(visit: Visit) -> None:
+    await visit.start()
+    visit.server.tell("transcript", turn=1, role="user", text="before", final=True)
+    await expect(visit.page.locator(".said")).to_have_text("before")
+    visit.server.session_id = "conversation-2"
+    await visit.server.hang_up()
+    await visit.server.commanded("tracks", times=2)
+    visit.server.tell("transcript", turn=1, role="user", text="after", final=True)
+
+    await expect(visit.page.locator(".said")).to_have_text(["before", "after"])
+    await expect(visit.page.locator(".note")).to_contain_text("A new conversation begins")
+
+
+@pytest.mark.parametrize(
+    ("gone", "sentence"),
+    [(False, "The connection was lost and could not be made again in time."), (True, "The server went away")],
+)
+async def test_rejoining_gives_up_after_the_grace_period(visit: Visit, gone: bool, sentence: str) -> None:
+    await visit.page.clock.install()
+    await visit.start()
+    visit.server.tell("transcript", turn=1, role="user", text="kept", final=True)
+    await expect(visit.page.locator(".said")).to_have_text("kept")
+    if gone:
+        await visit.page.route("**/whip?*", lambda route: route.abort())
+    visit.server.refusals["POST /whip"] = Refusal(503, "SESSION_LIMIT")
+    await visit.server.hang_up()
+    await visit.state("Reconnecting…")
+    await visit.page.clock.fast_forward(16_000)
+
+    await says(visit, sentence, "What was said is kept below.")
+    await visit.state("Ended")
+    await expect(visit.page.locator(".said")).to_have_text("kept")
+
+    await visit.page.unroute_all()
+    visit.server.refusals.clear()
+    await visit.page.get_by_test_id("start").click()
+    await visit.server.commanded("tracks", times=2)
+    await says_nothing(visit)
+
+
+async def test_a_dead_line_is_noticed_when_the_machine_wakes_up(visit: Visit) -> None:
+    await visit.page.clock.install()
+    await visit.start()
+    await visit.state("Ready – just talk")
+    await visit.page.evaluate("window.dispatchEvent(new Event('online'))")
+    await visit.server.commanded("ping")
+    await visit.page.clock.fast_forward(4_100)  # this server never answers a ping
+
+    await visit.server.commanded("tracks", times=2)
+
+
+async def test_a_line_that_answers_is_kept_when_the_machine_wakes_up(visit: Visit) -> None:
+    await visit.page.clock.install()
+    await visit.start()
+    await visit.page.evaluate("window.dispatchEvent(new Event('online'))")
+    await visit.server.commanded("ping")
+    visit.server.tell("pong", t=1)
+    visit.server.tell("state", state="listening")
+    await visit.state("Listening to you")
+    await visit.page.clock.fast_forward(4_100)
+
+    await visit.state("Listening to you")
+    assert len(visit.server.offers) == 1
+
+
+@pytest.mark.parametrize(
+    ("reason", "sentence"),
+    [
+        ("idle", "The conversation ended because nothing happened for a while."),
+        ("limit", "The conversation reached the longest time this server allows."),
+        ("shutdown", "The server is being stopped or restarted."),
+        ("error", "The conversation ended because something went wrong."),
+    ],
+)
+async def test_an_ended_conversation_says_why_and_offers_another(visit: Visit, reason: str, sentence: str) -> None:
+    await visit.start()
+    visit.server.tell("session_ended", reason=reason)
+
+    await says(visit, sentence, "Start again")
+    error = visit.page.get_by_test_id("error")
+    await expect(error.get_by_role("button", name="Dismiss")).to_have_count(0)
+    await error.get_by_role("button", name="Start again").click()
+    await visit.server.commanded("tracks", times=2)
+
+
+async def test_a_fatal_fault_is_said_once_and_not_rejoined(visit: Visit) -> None:
+    await visit.start()
+    visit.server.tell("error", code="ENGINE_AUTH_INVALID", message="key", details={}, fatal=True)
+    visit.server.tell("session_ended", reason="error")
+
+    await says(visit, "The engine refused the server’s key.", "GEMINI_API_KEY")
+    await expect(visit.page.get_by_test_id("error").locator(".notice")).to_have_count(1)
+    assert len(visit.server.offers) == 1
+
+
+async def test_a_fatal_fault_followed_by_silence_is_still_said(visit: Visit) -> None:
+    await visit.start()
+    visit.server.tell("error", code="INTERNAL_ERROR", message="", details={}, fatal=True)
+    visit.server.tell("state", state="thinking")
+    await visit.state("Thinking")
+    await visit.server.hang_up()
+
+    await says(visit, "The server made a mistake and ended this conversation.", "Start again")
+    assert len(visit.server.offers) == 1
+
+
+async def test_a_lost_answer_is_reported_until_dismissed_or_the_next_one_comes(visit: Visit) -> None:
+    await visit.start()
+    visit.server.tell("error", code="ENGINE_STALLED", message="", details={}, fatal=False)
+    await says(visit, "The engine fell silent in the middle.", "Ask again.")
+    await visit.page.get_by_role("button", name="Dismiss").click()
+    await says_nothing(visit)
+
+    visit.server.tell("error", code="ENGINE_STALLED", message="", details={}, fatal=False)
+    await says(visit, "The engine fell silent in the middle.", "Ask again.")
+    visit.server.tell("turn_complete", turn=2, heard_ms=1, latency_ms={}, usage={})
+    await says_nothing(visit)
+
+
+async def test_an_unknown_fault_is_shown_as_the_server_says_it(visit: Visit) -> None:
+    await visit.start()
+    visit.server.tell("error", code="NEW_ONE", message="The moon is in the way.", details={}, fatal=False)
+
+    await says(visit, "The moon is in the way.", "Try again.")
+
+
+async def test_blocked_sound_is_turned_on_by_a_button(visit: Visit) -> None:
+    await visit.page.add_init_script(
+        "const play = HTMLMediaElement.prototype.play; let tries = 0;"
+        "HTMLMediaElement.prototype.play = function () { tries += 1;"
+        " return tries === 1 ? Promise.reject(new DOMException('no', 'NotAllowedError')) : play.call(this); };"
+    )
+    await visit.start()
+    await says(visit, "The browser holds back the assistant’s voice.", "Turn on sound")
+    await visit.page.get_by_role("button", name="Turn on sound").click()
+
+    await says_nothing(visit)
+
+
+async def test_garbage_and_unknown_events_are_ignored(visit: Visit) -> None:
+    await visit.start()
+    for fields in (
+        {"action": "from_the_future"},
+        {"action": "transcript", "turn": "one", "role": "user", "text": "no"},
+        {"action": "pointer", "frame": 1, "box": [1, 2, 3], "label": "no"},
+        {"action": "toString"},
+    ):
+        visit.server.tell(**fields)
+    visit.server.tell("state", state="thinking")
+
+    await visit.state("Thinking")
+    assert visit.complaints == []
+
+
+async def test_only_usable_ice_servers_are_taken_from_the_answer(visit: Visit) -> None:
+    await visit.open()
+    link = (
+        '<stun:s.example>; rel="ice-server", <turn:t.example?transport=udp>; rel="ice-server"; username="u,1";'
+        ' credential="c"; credential-type="password", <turn:bare.example>; rel="ice-server", <https://x>; rel="next"'
+    )
+
+    assert await visit.module(f"line.js: iceServersFrom({link!r})") == [
+        {"urls": "stun:s.example", "username": None, "credential": None},
+        {"urls": "turn:t.example?transport=udp", "username": "u,1", "credential": "c"},
+    ]
+
+
+async def test_every_fault_code_has_a_sentence_and_something_to_do(visit: Visit) -> None:
+    await visit.open()
+
+    codes = set(await visit.module("errors.js: CODES"))
+    assert {code.value for code in FaultCode} <= codes
+    for code in sorted(codes):
+        said = await visit.module(f"errors.js: sentenceFor('{code}')")
+        assert said["what"].endswith("."), code
+        assert said["todo"].endswith((".", "”.")), code
+
+
+async def says(visit: Visit, sentence: str, todo: str) -> None:
+    error = visit.page.get_by_test_id("error")
+    await expect(error).to_contain_text(sentence)
+    await expect(error).to_contain_text(todo)
+
+
+async def says_nothing(visit: Visit) -> None:
+    await expect(visit.page.get_by_test_id("error")).to_be_empty()
