@@ -22,6 +22,8 @@ from mediaserver.localengine.messages import (
 )
 from mediaserver.localengine.wire import parse, render
 
+_MOST_WAITING = 8  # questions, where they may not interrupt; of more, the newest are answered
+
 
 class Socket(Protocol):
     """The client's connection: iterating ends when it closes normally."""
@@ -46,7 +48,7 @@ class Session:
         self._live = Live(setup, detector)
         self._generation: Generation | None = None
         self._task: asyncio.Task[None] | None = None
-        self._waiting: deque[Question] = deque()
+        self._waiting: deque[Question] = deque(maxlen=_MOST_WAITING)
         self._calls = 0
         self._unanswered: list[str] = []
 

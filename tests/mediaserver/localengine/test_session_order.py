@@ -145,7 +145,8 @@ def test_an_interruption_is_said_at_once(acts: list[tuple[str, float]]) -> None:
 @settings(deadline=None)  # the machine may be busy
 @given(ACTS)
 def test_without_interruption_what_is_spoken_cuts_nothing_short(acts: list[tuple[str, float]]) -> None:
-    client = Client([(act, pause) for act, pause in acts if act in ("start", "audio", "end")])
+    spoken = [(act, pause) for act, pause in acts if act in ("start", "audio", "end")]
+    client = Client(spoken[:18])  # at most nine utterances: eight may wait
     run_fast(converse(client, may_interrupt=False))
     assert "interrupted" not in {kind for _, kind in client.heard}
     assert len(turns(client.heard[1:])) == questions(client)
@@ -197,3 +198,9 @@ def test_a_client_that_leaves_ends_the_work_on_its_answer() -> None:
     brain = Patient()
     run_fast(converse(Client([("text", 0.5)]), brain))
     assert brain.stopped == [60.5]
+
+
+def test_of_too_many_waiting_questions_the_newest_are_answered() -> None:
+    client = Client([("start", 0.0), ("audio", 0.0), ("end", 0.0)] * 20)
+    run_fast(converse(client, may_interrupt=False))
+    assert len(turns(client.heard[1:])) == 9  # the first, and the eight that could wait
