@@ -263,6 +263,8 @@ class GeminiBridge:
                 async with asyncio.timeout(self._patience.close):
                     await opening.__aexit__(None, None, None)
             except TimeoutError:
+                pass
+            finally:
                 # websockets waits without an end to write its close frame to a socket that is stuck
                 # (asyncio/connection.py, `send_context`), and the SDK has no way to abort.
                 session._ws.transport.abort()

@@ -32,8 +32,8 @@ from pipeline.setbacks import Patience
 WAIT = 5.0
 """Seconds until a test that waits for something that never comes fails."""
 
-QUICK = Patience(connect=2.0, close=0.2, mute=2.0, backoff=(0.0,))
-"""Tries again at once; mute only for tests that would otherwise hang."""
+QUICK = Patience(close=0.2, backoff=(0.0,))
+"""Tries again at once, and is as patient as ever with an engine that answers."""
 
 VOICE = b"\x01\x02" * 240
 """10 ms of a reply."""
@@ -80,9 +80,19 @@ class FakeSession:
 
     def freeze(self) -> None:
         """Read nothing more, not even what closing says."""
-        transport = self._socket.transport
-        assert isinstance(transport, asyncio.Transport)
-        transport.pause_reading()
+        self._transport.pause_reading()
+
+    async def thaw(self) -> None:
+        """Read on to the end; raises `ConnectionClosedError` if that was no polite one."""
+        self._transport.resume_reading()
+        async with asyncio.timeout(WAIT):
+            async for _ in self._socket:
+                pass
+
+    @property
+    def _transport(self) -> asyncio.Transport:
+        assert isinstance(self._socket.transport, asyncio.Transport)
+        return self._socket.transport
 
 
 class FakeEngine:
@@ -95,6 +105,8 @@ class FakeEngine:
         self.is_mute_at_setup = False
         self.setups: list[dict[str, Any]] = []
         self.tries = 0
+        self.paths: list[str] = []
+        self.keys: list[str | None] = []
         self.port = 0
         self._sessions = asyncio.Queue[FakeSession]()
         self._open: set[FakeSession] = set()
@@ -108,6 +120,8 @@ class FakeEngine:
 
     def refuse(self, socket: ServerConnection, request: Request) -> Response | None:
         self.tries += 1
+        self.paths.append(request.path)
+        self.keys.append(request.headers.get("x-goog-api-key"))
         if not self.refusals:
             return None
         return socket.respond(HTTPStatus(self.refusals.popleft()), "")

@@ -3,7 +3,8 @@ import json
 from dataclasses import replace
 
 import pytest
-from fake_engine import CONFIG, QUICK, VOICE, WAIT, FakeEngine, bridged, fake_engine, speech, still, voice
+from fake_engine import CONFIG, QUICK, VOICE, WAIT, FakeEngine, FakeSession, bridged, fake_engine, speech, still, voice
+from websockets.exceptions import ConnectionClosedError
 
 from pipeline.engine import (
     EngineEvent,
@@ -36,6 +37,23 @@ async def give_up(engine: FakeEngine, *, model: str = CONFIG.model) -> list[Faul
         async with asyncio.timeout(WAIT):
             await bridge.run()
     return [*(event.error.code for event in events if isinstance(event, EngineLost)), raised.value.code]
+
+
+async def stuff(session: FakeSession, bridge: GeminiBridge) -> None:
+    """Say more than the socket takes to an engine that reads no more."""
+    session.freeze()
+    bridge.start_utterance(1)
+    for _ in range(200):
+        bridge.hear(speech(1.0))
+        await asyncio.sleep(0)
+    bridge.end_utterance()
+
+
+async def test_the_engine_is_called_at_the_path_that_google_documents_with_the_key_in_a_header() -> None:
+    async with fake_engine() as engine, bridged(engine) as (_, told):
+        await told.next()
+    assert engine.paths == ["/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"]
+    assert engine.keys == ["a key"]
 
 
 async def test_the_setup_leaves_the_ear_to_us_and_asks_for_both_transcripts() -> None:
@@ -433,17 +451,17 @@ async def test_an_engine_that_goes_mute_is_left() -> None:
 
 
 async def test_an_engine_owes_nothing_while_the_user_speaks_or_after_it_has_said_all() -> None:
-    async with fake_engine() as engine, bridged(engine, patience=replace(CALM, mute=0.05)) as (bridge, told):
+    async with fake_engine() as engine, bridged(engine, patience=replace(CALM, mute=0.3)) as (bridge, told):
         session = await engine.session()
         await told.next()
         bridge.ask(1, "hello")
         await session.content(**voice(), generationComplete=True)
         assert isinstance(await told.next(), ReplyAudio)
         assert isinstance(await told.next(), ReplyGenerated)
-        # Twice as long as the bridge waits for a sign of life.
-        await asyncio.sleep(0.1)
+        # Longer than the bridge would wait for a sign of life.
+        await asyncio.sleep(0.4)
         bridge.start_utterance(2)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.4)
         await session.content(inputTranscription={"text": "well"})
         assert await told.next() == UserText(2, "well")
 
@@ -452,16 +470,23 @@ async def test_a_socket_that_is_stuck_drops_the_oldest_audio_and_is_aborted() ->
     async with fake_engine() as engine, bridged(engine, patience=replace(CALM, mute=0.2, close=0.05)) as (bridge, told):
         session = await engine.session()
         await told.next()
-        session.freeze()
-        bridge.start_utterance(1)
-        for _ in range(200):
-            bridge.hear(speech(1.0))
-            await asyncio.sleep(0)
-        bridge.end_utterance()
+        await stuff(session, bridge)
         lost = await told.next()
         assert isinstance(lost, EngineLost)
         assert bridge.dropped_seconds > 0
         assert isinstance(await told.next(), EngineReady)
+        with pytest.raises(ConnectionClosedError) as raised:
+            await session.thaw()
+        assert raised.value.rcvd is None
+
+
+async def test_a_loss_is_told_before_the_dead_socket_has_been_closed() -> None:
+    patience = replace(CALM, mute=0.05, close=2 * WAIT)
+    async with fake_engine() as engine, bridged(engine, patience=patience) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        await stuff(session, bridge)
+        assert isinstance(await told.next(), EngineLost)
 
 
 async def test_nothing_said_to_a_dead_session_reaches_the_next_but_what_was_typed_since() -> None:
@@ -639,7 +664,7 @@ async def test_an_engine_that_does_not_confirm_the_setup_is_not_understood(words
 async def test_an_engine_that_never_confirms_the_setup_is_given_up() -> None:
     async with fake_engine() as engine:
         engine.is_mute_at_setup = True
-        async with bridged(engine, patience=replace(QUICK, connect=0.05)) as (_, told):
+        async with bridged(engine, patience=replace(QUICK, connect=0.5)) as (_, told):
             lost = await told.next()
             assert isinstance(lost, EngineLost)
             assert lost.error.code is FaultCode.ENGINE_NETWORK
