@@ -7,8 +7,8 @@ import hmac
 import ssl
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 
 from aiohttp import web
 from loguru import logger
@@ -31,10 +31,11 @@ from mediaserver.settings import Settings, SettingsError, secret_from
 from mediaserver.webrtc.routes import Whip
 from pipeline.errors import MediaError
 from pipeline.gemini import LOCAL, make_client
+from pipeline.media import AudioChunk
 from pipeline.ocr import Ocr
 from pipeline.ticker import Ticker
 from pipeline.turn import TurnSettings
-from pipeline.vad import VadModel
+from pipeline.vad import SileroVad, VadModel
 
 MAX_BODY = 1 << 20
 TURN_SECONDS = 24 * 3600
@@ -42,56 +43,42 @@ TURN_SECONDS = 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """The engine in use, and what ends with the server."""
+    """The engine in use."""
 
     link: EngineLink
     is_well: Check
     can_be_asked: tuple[str, ...] = ()
-    parts: AsyncExitStack = field(default_factory=AsyncExitStack)
 
 
-async def make_app(settings: Settings) -> web.Application:
-    """A server that is ready to listen: its engine runs, its models are loaded."""
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[web.Application]:
+    """A server that is ready to listen: its engine runs, its models are loaded; what it started ends with it."""
     vad = await asyncio.to_thread(VadModel)
-    engine = await _start_local(settings, vad) if not settings.uses_gemini else _gemini(settings)
-    registry = Registry(max_sessions=settings.max_sessions, max_per_user=settings.max_sessions_per_user)
-    lobby = Lobby(registry, engine.link, _house(settings), vad, Ticker())
-    tokens = Tokens(secret_from(settings))
-    app = web.Application(middlewares=[guard], client_max_size=MAX_BODY)
+    async with AsyncExitStack() as parts:
+        engine = _gemini(settings) if settings.uses_gemini else await _local(settings, vad, parts)
+        registry = Registry(max_sessions=settings.max_sessions, max_per_user=settings.max_sessions_per_user)
+        lobby = Lobby(registry, engine.link, _house(settings), vad, Ticker())
+        tokens = Tokens(secret_from(settings))
+        whip = Whip(
+            lobby,
+            tokens,
+            Limiter(settings.limit(settings.rate_limit_offer)),
+            ice_servers=lambda: _ice_servers(settings),
+            config=Config(_ice_servers(settings), lull=settings.vad_silence_ms / 1000),
+        )
 
-    async def vad_is_well() -> bool:
-        return True  # a server whose VAD did not load never gets here
+        async def drain(_: web.Application) -> None:
+            await registry.drain(settings.shutdown_grace_seconds)
+            await whip.close()
 
-    Page(engine=engine.link.name, model=engine.link.default_model, can_be_asked=engine.can_be_asked).add_routes(app)
-    Health(engine.link.name, {"engine": engine.is_well, "vad": vad_is_well}).add_routes(app)
-    allowed = settings.allow_guests
-    Guests(
-        tokens,
-        Limiter(settings.limit(settings.rate_limit_api)),
-        are_allowed=not settings.is_production if allowed is None else allowed,
-        loopback_only=allowed is None and settings.uses_gemini,
-    ).add_routes(app)
-    Sessions(registry, tokens, Limiter(settings.limit(settings.rate_limit_api))).add_routes(app)
-    whip = Whip(
-        lobby,
-        tokens,
-        Limiter(settings.limit(settings.rate_limit_offer)),
-        ice_servers=lambda: _ice_servers(settings),
-        config=Config(_ice_servers(settings), lull=settings.vad_silence_ms / 1000),
-    )
-    whip.add_routes(app)
-
-    async def live(_: web.Application) -> AsyncIterator[None]:
-        async with engine.parts:
-            yield
-
-    async def drain(_: web.Application) -> None:
-        await registry.drain(settings.shutdown_grace_seconds)
-        await whip.close()
-
-    app.cleanup_ctx.append(live)
-    app.on_shutdown.append(drain)
-    return app
+        app = web.Application(middlewares=[guard], client_max_size=MAX_BODY)
+        Page(engine=engine.link.name, model=engine.link.default_model, can_be_asked=engine.can_be_asked).add_routes(app)
+        Health(engine.link.name, {"engine": engine.is_well, "vad": lambda: _is_well(vad)}).add_routes(app)
+        _guests(settings, tokens).add_routes(app)
+        Sessions(registry, tokens, Limiter(settings.limit(settings.rate_limit_api))).add_routes(app)
+        whip.add_routes(app)
+        app.on_shutdown.append(drain)
+        yield app
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:
@@ -116,18 +103,16 @@ def _gemini(settings: Settings) -> Engine:
     return Engine(link, is_well)
 
 
-async def _start_local(settings: Settings, vad: VadModel) -> Engine:
-    async with AsyncExitStack() as parts:
-        brain = await _brain(settings, parts)
-        local = await parts.enter_async_context(LocalEngine(brain, vad=vad))
-        client = make_client(api_key="local", base_url=local.base_url, ssl_context=local.client_ssl)
-        link = EngineLink("local", client, LOCAL, None, settings.media_resolution)
+async def _local(settings: Settings, vad: VadModel, parts: AsyncExitStack) -> Engine:
+    brain = await _brain(settings, parts)
+    local = await parts.enter_async_context(LocalEngine(brain, vad=vad))
+    client = make_client(api_key="local", base_url=local.base_url, ssl_context=local.client_ssl)
+    link = EngineLink("local", client, LOCAL, None, settings.media_resolution)
 
-        async def is_well() -> bool:
-            return local.is_serving()
+    async def is_well() -> bool:
+        return local.is_serving()
 
-        can_be_asked = CAN_BE_ASKED if settings.local_engine_script is None else ()
-        return Engine(link, is_well, can_be_asked, parts.pop_all())
+    return Engine(link, is_well, CAN_BE_ASKED if settings.local_engine_script is None else ())
 
 
 async def _brain(settings: Settings, parts: AsyncExitStack) -> Brain:
@@ -152,6 +137,24 @@ async def _warm(brain: LocalBrain, ocr: Ocr) -> None:
         await ocr.warm()
     except MediaError as error:
         logger.error("the local engine cannot work", reason=error.message, where=error.where)
+
+
+async def _is_well(vad: VadModel) -> bool:
+    try:
+        list(SileroVad(vad).push(AudioChunk(bytes(1024), 16_000, 0.0)))
+    except MediaError:
+        return False
+    return True
+
+
+def _guests(settings: Settings, tokens: Tokens) -> Guests:
+    allowed = settings.allow_guests
+    return Guests(
+        tokens,
+        Limiter(settings.limit(settings.rate_limit_api)),
+        are_allowed=not settings.is_production if allowed is None else allowed,
+        loopback_only=allowed is None and settings.uses_gemini,
+    )
 
 
 def _house(settings: Settings) -> House:

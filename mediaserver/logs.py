@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 _READABLE = (
     "<green>{time:HH:mm:ss.SSS}</green> <level>{level: <7}</level> <level>{message}</level> "
-    "<dim>{extra[_tail]}</dim>\n{exception}"
+    "<dim>{extra[_tail]}</dim>"
 )
 
 

@@ -8,7 +8,7 @@ from aiohttp import web
 from loguru import logger
 
 from mediaserver import __version__, logs
-from mediaserver.app import make_app, tls_context
+from mediaserver.app import running, tls_context
 from mediaserver.settings import Settings, SettingsError, load, warnings
 from pipeline.errors import MediaError
 
@@ -30,17 +30,17 @@ def serve() -> int:
 
 async def _serve(settings: Settings) -> int:
     try:
-        app = await make_app(settings)
+        async with running(settings) as app:
+            # Media goes over UDP and needs no HTTP access log; the middleware logs what matters.
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
+            await runner.setup()
+            try:
+                return await _listen(settings, runner)
+            finally:
+                await runner.cleanup()
     except (MediaError, SettingsError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    # Media goes over UDP and needs no HTTP access log; the middleware logs what matters.
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
-    await runner.setup()
-    try:
-        return await _listen(settings, runner)
-    finally:
-        await runner.cleanup()
 
 
 async def _listen(settings: Settings, runner: web.AppRunner) -> int:
