@@ -96,6 +96,13 @@ def test_a_quiet_voice_is_understood_too(gain: float) -> None:
     assert recognize((loud * gain).astype(np.int16).tobytes()) == "what is on my screen"
 
 
+@pytest.mark.parametrize("text", ["where is save", "where is the save button"])
+def test_a_command_cut_out_without_any_pause_is_understood(text: str) -> None:
+    pcm = np.frombuffer(synthetic(text, "en-us+f2"), np.int16)
+    loud = np.flatnonzero(np.abs(pcm.astype(int)) > 300)
+    assert essence(recognize(pcm[loud[0] : loud[-1]].tobytes())) == essence(text)
+
+
 @pytest.mark.parametrize("kind", NO_SPEECH)
 def test_what_is_no_speech_is_not_understood(kind: str) -> None:
     assert recognize(NO_SPEECH[kind].astype(np.int16).tobytes()) is None
