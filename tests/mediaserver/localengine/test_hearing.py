@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[3]
 SPEECH = Path(os.environ.get("MEDIASERVER_SPEECH", ROOT.parent / "shared" / "speech"))
 PEOPLE = sorted([*SPEECH.glob("*.wav"), ROOT / "tests" / "data" / "go-forward-ten-meters.wav"])
 
-# Synthetic voices: they prove that the chain works, not how well people are understood.
+# Synthetic voices: they prove that the chain works, not how well people are understood. espeak-ng never says the same
+# thing twice in the same samples; these sentences are judged alike each time.
 ACCEPTED = {
     "en-us": ["hello", "what is on my screen", "where is the search field", "say that again", "goodbye", "thank you"],
     "en-us+f3": ["what do you see", "where is the save button", "where is save", "where is cancel", "what time is it"],
@@ -96,9 +97,9 @@ def test_a_quiet_voice_is_understood_too(gain: float) -> None:
     assert recognize((loud * gain).astype(np.int16).tobytes()) == "what is on my screen"
 
 
-@pytest.mark.parametrize("text", ["where is save", "where is the save button"])
-def test_a_command_cut_out_without_any_pause_is_understood(text: str) -> None:
-    pcm = np.frombuffer(synthetic(text, "en-us+f2"), np.int16)
+@pytest.mark.parametrize(("voice", "text"), [("en-us", "thank you"), ("en-us+f2", "where is the save button")])
+def test_a_command_cut_out_without_any_pause_is_understood(voice: str, text: str) -> None:
+    pcm = np.frombuffer(synthetic(text, voice), np.int16)
     loud = np.flatnonzero(np.abs(pcm.astype(int)) > 300)
     assert essence(recognize(pcm[loud[0] : loud[-1]].tobytes())) == essence(text)
 
