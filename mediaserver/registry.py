@@ -9,6 +9,10 @@ from pipeline.conversation import Conversation
 from pipeline.events import EndReason
 
 
+CANCEL_DEADLINE = 5.0
+"""Seconds a cancelled conversation may take to clean up before shutdown goes on without it."""
+
+
 class Full(Exception):
     """No further conversation can be started; `is_personal` when it is the user's own limit that is reached."""
 
@@ -82,7 +86,10 @@ class Registry:
         _, late = await asyncio.wait(self._tasks, timeout=grace)
         for task in late:
             task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
+        if late:
+            _, stuck = await asyncio.wait(late, timeout=CANCEL_DEADLINE)
+            for task in stuck:
+                logger.error("a session does not end", task=task.get_name())
 
     def _forget(self, session: str, task: asyncio.Task[EndReason]) -> None:
         self._tasks.discard(task)
