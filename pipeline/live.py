@@ -205,7 +205,8 @@ class LiveSession:
             self._tell(event)
 
     def _take_end(self, content: types.LiveServerContent) -> None:
-        if content.generation_complete:
+        # A model that thinks completes a generation with every filler.
+        if content.generation_complete and not self._profile.thinking:
             self._tell_all(self._replies.generated())
         if _is_turn_over(content):
             self._tell_all(self._replies.ended(blocked(content.turn_complete_reason)))
@@ -274,7 +275,8 @@ class LiveSession:
             self._mute_timer.cancel()
             self._mute_timer = None
         if self._replies.is_awaited and not self._over.done():
-            wait = self._patience.mute_in_call if self._calls else self._patience.mute
+            is_slow = self._calls or self._profile.thinking
+            wait = self._patience.mute_at_work if is_slow else self._patience.mute
             self._mute_timer = self._loop.call_later(wait, self._end, fault(FaultCode.ENGINE_STALLED))
 
     def _end(self, error: EngineError | None) -> None:

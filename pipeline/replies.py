@@ -15,6 +15,7 @@ _EARLY_TEXT = 2_000  # characters
 @dataclass(slots=True)
 class _Reply:
     turn: int
+    is_asked: bool = True  # False for a remark
     is_born: bool = False  # something of it has arrived
     is_generated: bool = False  # all of its voice has arrived
     seconds: float = 0.0
@@ -53,8 +54,9 @@ class Replies:
 
     @property
     def is_awaited(self) -> bool:
-        """Whether the engine owes us something: a silence from it now is no pause."""
-        return self._reply is not None and not self._reply.is_generated
+        """Whether the engine owes the user something: a silence from it now is no pause."""
+        reply = self._reply
+        return reply is not None and reply.is_asked and not reply.is_generated
 
     @property
     def is_idle(self) -> bool:
@@ -103,10 +105,12 @@ class Replies:
 
     def audio(self, pcm: bytes, rate: int) -> list[ReplyEvent]:
         """A piece of voice: 16-bit mono PCM at `rate` Hz."""
-        reply = self._heard_reply()
-        if reply is None:
+        if not self._is_heard():
             return []
-        told: list[ReplyEvent] = self._take_early_text(reply)
+        reply = self._reply or _Reply(self._next_turn(), is_asked=False)
+        reply.is_born = True
+        self._reply = reply
+        told = self._take_early_text(reply)
         chunk = AudioChunk(pcm, rate, reply.seconds)
         reply.seconds += chunk.duration
         return [*told, ReplyAudio(reply.turn, chunk)]
@@ -133,10 +137,13 @@ class Replies:
 
     def call(self, call_id: str, name: str, args: Mapping[str, object]) -> list[ReplyEvent]:
         """A function call; nothing is returned if it belongs to a dead turn."""
-        reply = self._heard_reply()
-        if reply is None:
+        if not self._is_heard():
             return []
-        return [*self._take_early_text(reply), ToolCall(reply.turn, call_id, name, args)]
+        if self._reply is None:
+            # It takes a number of its own, and opens no reply: one need not follow.
+            return [ToolCall(self._next_turn(), call_id, name, args)]
+        self._reply.is_born = True
+        return [ToolCall(self._reply.turn, call_id, name, args)]
 
     def generated(self) -> list[ReplyEvent]:
         """All of the voice has been sent."""
@@ -164,17 +171,14 @@ class Replies:
         self._spent.clear()
         return [ReplyEnded(turn, usage, blocked)]
 
-    def _heard_reply(self) -> _Reply | None:
-        """The reply that voice or a call arriving now belongs to, or None if it must not be heard."""
+    def _is_heard(self) -> bool:
+        """Whether voice or a call arriving now may be passed on; if not, it is of a generation that must be closed."""
         if self._is_of_the_reply():
-            if self._reply is None:
-                self._reply = _Reply(self._next_turn())  # a remark that nobody asked for
-            self._reply.is_born = True
-            return self._reply
+            return True
         if not self._dead:
             self._dead.append(_Dead(is_born=True))  # a remark that crossed the user's first words
         self._dead[0].is_born = True
-        return None
+        return False
 
     def _is_of_the_reply(self) -> bool:
         while self._dead and (self._dead[0].is_past or self._dead[0].is_generated):

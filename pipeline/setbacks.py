@@ -14,8 +14,8 @@ class Patience:
     close: float = 2.0
     mute: float = 8.0
     """For any sign of an engine that owes a reply."""
-    mute_in_call: float = 30.0
-    """The same while it waits for a function."""
+    mute_at_work: float = 30.0
+    """The same while it waits for a function, and for models that think at length."""
     call: float = 10.0
     """For a function to be answered by the conversation."""
     leave: float = 5.0

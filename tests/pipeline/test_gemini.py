@@ -374,14 +374,30 @@ async def test_a_blocked_turn_ends_with_the_reason() -> None:
 
 
 async def test_a_model_that_thinks_is_done_when_it_is_idle() -> None:
-    async with fake_engine() as engine, bridged(engine) as (bridge, told):
+    config = replace(CONFIG, model="gemini-3.8-live-extended-thinking")
+    async with fake_engine() as engine, bridged(engine, config=config) as (bridge, told):
         session = await engine.session()
         await told.next()
         bridge.ask(1, "think")
-        await session.content(**voice(), turnComplete=True, interactionStatus="IN_PROGRESS")
+        filler = {**voice(), "generationComplete": True, "turnComplete": True, "interactionStatus": "IN_PROGRESS"}
+        await session.content(**filler)
         await session.content(**voice(), turnComplete=True, interactionStatus="IDLE")
         events = [await told.next() for _ in range(3)]
     assert [type(event) for event in events] == [ReplyAudio, ReplyAudio, ReplyEnded]
+
+
+async def test_an_engine_that_waits_for_a_function_is_given_longer() -> None:
+    patience = replace(CALM, mute=0.3, mute_at_work=10.0, call=0.6)
+    async with fake_engine() as engine, bridged(engine, patience=patience) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "where is save")
+        await session.heard()
+        await session.say(toolCall={"functionCalls": [{"id": "c1", "name": "point_at"}]})
+        assert isinstance(await told.next(), ToolCall)
+        assert "functionResponses" in await session.heard()
+        await session.content(turnComplete=True)
+        assert isinstance(await told.next(), ReplyEnded)
 
 
 @pytest.mark.parametrize(
