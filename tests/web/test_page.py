@@ -329,19 +329,27 @@ async def test_guidance_is_an_ordered_list_with_its_current_step_marked(visit: V
     await expect(guidance.locator("[aria-current=step]")).to_contain_text("Press Save")
 
 
-async def test_end_says_goodbye_and_then_gives_the_connection_back(visit: Visit) -> None:
+async def test_end_hears_the_goodbye_and_keeps_the_transcript(visit: Visit) -> None:
     await visit.start()
     visit.server.tell("transcript", turn=1, role="user", text="goodbye", final=True)
     await expect(visit.page.locator(".said")).to_have_text("goodbye")
     await visit.page.get_by_test_id("end").click()
 
     await visit.server.commanded("end_session")
-    await visit.server.requested("DELETE", "/whip/peer-1")
     await visit.state("Ended")
     await expect(visit.page.locator(".said")).to_have_text("goodbye")
     await expect(visit.page.get_by_test_id("error")).to_be_empty()
     await expect(visit.page.get_by_test_id("start")).to_have_text("Start again")
     await expect(visit.page.get_by_test_id("start")).to_be_focused()
+
+
+async def test_a_server_that_says_no_goodbye_is_given_its_connection_back(visit: Visit) -> None:
+    visit.server.says_goodbye = False
+    await visit.start()
+    await visit.page.get_by_test_id("end").click()
+
+    await visit.server.requested("DELETE", "/whip/peer-1")
+    await visit.state("Not started")
 
 
 async def test_a_second_conversation_keeps_the_first_one_on_the_page(visit: Visit) -> None:

@@ -1,9 +1,10 @@
 """What the page says and does when something is missing, refused, lost or over."""
 
+import asyncio
 import re
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Route, expect
 
 from pipeline.errors import FaultCode
 from tests.web.fake_site import Refusal, Visit
@@ -121,10 +122,11 @@ async def test_a_screen_that_cannot_be_captured_is_explained(
     [
         ("POST /whip", Refusal(503, "SESSION_LIMIT", {"Retry-After": "7"}), "The server is full", "then try again"),
         ("POST /whip", Refusal(429, "RATE_LIMITED", {"Retry-After": "7"}), "too many tries", "then try again"),
-        ("POST /whip", Refusal(503, "DRAINING", {"Retry-After": "7"}), "stopped or restarted", "Start again"),
+        ("POST /whip", Refusal(429, "SESSION_LIMIT", {"Retry-After": "7"}), "as many conversations open", "End one"),
+        ("POST /whip", Refusal(503, "SHUTTING_DOWN", {"Retry-After": "7"}), "stopped or restarted", "Start again"),
         ("POST /whip", Refusal(500, "INTERNAL_ERROR"), "The server did not accept the conversation.", "Try again"),
         ("POST /whip", Refusal(401, "UNAUTHORIZED"), "no longer accepts this page’s pass", "Start again"),
-        ("POST /api/v1/guests", Refusal(403, "FORBIDDEN"), "lets nobody in without logging in", "ALLOW_GUESTS=true"),
+        ("POST /api/v1/guests", Refusal(403, "FORBIDDEN"), "does not let you in as a guest", "ALLOW_GUESTS=true"),
     ],
 )
 async def test_a_refused_start_is_explained(
@@ -170,6 +172,20 @@ async def test_end_while_the_server_still_thinks_about_it_ends_quietly(visit: Vi
     await visit.page.get_by_test_id("end").click()
 
     await visit.state("Not started")
+    await says_nothing(visit)
+
+
+async def test_what_a_server_grants_after_end_is_given_back(visit: Visit) -> None:
+    held: asyncio.Queue[Route] = asyncio.Queue()
+    await visit.open()
+    await visit.page.route("**/whip?*", held.put)
+    await visit.page.get_by_test_id("start").click()
+    route = await held.get()
+    await visit.page.get_by_test_id("end").click()
+    await visit.state("Not started")
+    await route.continue_()
+
+    await visit.server.requested("DELETE", "/whip/peer-1")
     await says_nothing(visit)
 
 

@@ -77,7 +77,7 @@ const events = {
   error: (event) => event.fatal || notices.say(new Trouble(event.code, { message: event.message }), { lasting: false }),
 };
 
-const notify = {
+const notifying = (mine) => ({
   voice: play,
   connected() {
     connected = true;
@@ -87,14 +87,14 @@ const notify = {
     connected = false;
     enter(view, "reconnecting");
   },
-  over: finish,
-};
+  over: (trouble) => session === mine() && finish(trouble), // a newer conversation is not ended by an older one
+});
 
 async function start() {
   if (session) return;
   notices.clear();
   if (!globalThis.RTCPeerConnection) return notices.say(new Trouble("BROWSER_TOO_OLD"));
-  const mine = new Session(identity, events, notify);
+  const mine = new Session(identity, events, notifying(() => mine));
   session = mine;
   conversation = null;
   if (!transcript.isEmpty) transcript.newConversation();

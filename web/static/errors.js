@@ -52,8 +52,8 @@ const SENTENCES = {
   SERVER_FULL: ["The server is full: every conversation it has room for is taken.", "Wait a moment, then try again."],
   TOO_MANY_REQUESTS: ["That was too many tries in a short time.", "Wait a moment, then try again."],
   GUESTS_NOT_ALLOWED: [
-    "This server lets nobody in without logging in, and this page has no account.",
-    "Ask whoever runs the server for an account, or to allow guests (ALLOW_GUESTS=true).",
+    "This server does not let you in as a guest; elsewhere than on its own machine one has to be logged in.",
+    "Open the page on the server’s own machine, or ask whoever runs it to allow guests (ALLOW_GUESTS=true).",
   ],
   SERVER_UNREACHABLE: [
     "The server does not answer.",
@@ -140,9 +140,9 @@ export async function troubleFrom(response) {
     case 409:
       return new Trouble("SESSION_EXISTS", { message, passing: true });
     case 429:
-      return new Trouble("TOO_MANY_REQUESTS", { message, seconds, passing: true });
+      return new Trouble(code === "SESSION_LIMIT" ? code : "TOO_MANY_REQUESTS", { message, seconds, passing: true });
     case 503:
-      return new Trouble(code === "SESSION_LIMIT" || !code ? "SERVER_FULL" : serviceCode(code), { message, seconds, passing: true });
+      return new Trouble(code === "SHUTTING_DOWN" ? "ENDED_SHUTDOWN" : "SERVER_FULL", { message, seconds, passing: true });
     default:
       return new Trouble("SERVER_REFUSED", { message, passing: response.status >= 500 });
   }
@@ -152,10 +152,6 @@ export async function troubleFrom(response) {
 export function microphoneTrouble(error) {
   const code = { NotAllowedError: "MIC_DENIED", SecurityError: "MIC_DENIED", NotFoundError: "MIC_MISSING", OverconstrainedError: "MIC_MISSING" };
   return new Trouble(code[error.name] ?? "MIC_BUSY");
-}
-
-function serviceCode(code) {
-  return /DRAIN|SHUTDOWN|STOPPING/.test(code) ? "ENDED_SHUTDOWN" : "SERVER_FULL";
 }
 
 async function errorBody(response) {

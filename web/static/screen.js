@@ -60,6 +60,7 @@ export class Screen {
       return null;
     }
     this.#stream = stream;
+    this.#canFetch = true;
     const { track } = this;
     track.contentHint = "text";
     track.addEventListener("ended", () => this.track === track && this.#ended());

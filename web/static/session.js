@@ -19,6 +19,7 @@ export class Session {
   #line = null;
   #iceServers = [];
   #over = false;
+  #released = null; // the location that was given back last
   #lastTrouble = null;
   #goodbye = () => {};
   #probe = 0;
@@ -76,19 +77,21 @@ export class Session {
     this.#probe = setTimeout(() => this.#lose(this.#line), PROBE);
   }
 
-  /** End politely: say so, hear the goodbye, give the connection back. */
+  /** End politely: say so and hear the goodbye; a server that says none is given its connection back. */
   async end() {
     if (this.#over) return;
     this.#over = true;
-    if (this.send({ action: "end_session" })) await this.#farewell();
-    await this.#release(this.#line);
+    const answered = this.send({ action: "end_session" }) && (await this.#farewell());
+    if (!answered) await this.#release(this.#line);
     this.#drop();
     this.#notify.over(null);
   }
 
   /** The page is going away: give the connection back without waiting. */
   abandon() {
-    if (this.#line?.location && !this.#over) this.#identity.farewell(this.#line.location, "DELETE");
+    if (this.#over || !this.#line?.location) return;
+    this.send({ action: "end_session" });
+    this.#identity.farewell(this.#line.location, "DELETE");
   }
 
   async #join() {
@@ -123,7 +126,7 @@ export class Session {
   }
 
   #close(reason) {
-    this.#goodbye();
+    this.#goodbye(true);
     if (this.#over) return;
     this.#finish(reason === "client" ? null : (this.#lastTrouble ?? new Trouble(`ENDED_${reason.toUpperCase()}`)));
   }
@@ -167,18 +170,21 @@ export class Session {
   #farewell() {
     return new Promise((resolve) => {
       this.#goodbye = resolve;
-      setTimeout(resolve, GOODBYE);
+      setTimeout(() => resolve(false), GOODBYE);
     });
   }
 
   async #release(line) {
     const location = line?.location;
+    if (!location || location === this.#released) return;
+    this.#released = location;
     // The server may have ended the conversation already, or be gone: either way nothing is left to do.
-    if (location) await this.#identity.fetch(location, { method: "DELETE" }).catch(() => {});
+    await this.#identity.fetch(location, { method: "DELETE" }).catch(() => {});
   }
 }
 
 function final(trouble) {
+  if (trouble.code === "ENDED_SHUTDOWN") return trouble;
   return new Trouble(trouble.code === "SERVER_UNREACHABLE" ? "SERVER_GONE" : "CONNECTION_LOST");
 }
 
