@@ -209,8 +209,8 @@ class Intake:
         return thread
 
     async def _on_rtcp(self, packet: object) -> None:
-        # rtcrtpreceiver.py:468 ends the decoder and the track for good on BYE. Browsers send BYE whenever a sender
-        # pauses, such as on replaceTrack(null), and go on with the same SSRC later.
+        # rtcrtpreceiver.py:468 ends the decoder and the track for good on BYE. But a sender may say BYE when it pauses
+        # and go on later (RFC 3550 section 6.6), and no renegotiation would bring the track back.
         if isinstance(packet, RtcpByePacket):
             self._on_bye()
         else:

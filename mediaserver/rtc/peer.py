@@ -233,7 +233,7 @@ class RtcPeer:
             self._end("failed")
             self._leave()
             await self._hang_up()
-            logger.info("peer left: {}", self._end_of[0])
+            logger.info("peer left", why=self._end_of[0])
 
     async def _drain(self, source: Microphone | Video) -> None:
         await source.run()
@@ -294,12 +294,13 @@ class RtcPeer:
         try:
             async with asyncio.timeout(_CLOSE_DEADLINE):
                 await self._connection.close()
+            await self._connecting.settle()
+            if self._pulse is not None:
+                end_consent(self._transport().transport)
         except TimeoutError:
-            logger.warning("a peer connection did not close in time")
-        await self._connecting.settle()
-        if self._pulse is not None:
-            end_consent(self._transport().transport)
-        self._on_closed()
+            logger.warning("peer connection did not close in time")
+        finally:
+            self._on_closed()
 
     # What happens.
 
@@ -357,4 +358,4 @@ class RtcPeer:
 def _report(life: asyncio.Task[None]) -> None:
     # Only a bug ends a peer with an exception; it has been closed by then.
     if not life.cancelled() and (error := life.exception()) is not None:
-        logger.opt(exception=error).error("a peer failed")
+        logger.opt(exception=error).error("peer failed")

@@ -5,12 +5,14 @@ import gc
 import threading
 from collections.abc import AsyncIterator
 
+import aioice.ice
 import pytest
 
 
 @pytest.fixture(autouse=True)
 async def nothing_is_left() -> AsyncIterator[None]:
     """No task, no decoder thread, no socket, and no exception that nobody took."""
+    vars(aioice.ice._mdns).clear()  # holds a lock for the process, which belongs to the loop of an earlier test
     loop = asyncio.get_running_loop()
     untaken: list[dict[str, object]] = []
     loop.set_exception_handler(lambda _, context: untaken.append(context))

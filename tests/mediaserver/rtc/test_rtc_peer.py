@@ -151,10 +151,11 @@ async def test_video_and_events_work_without_audio() -> None:
         here.peer.flush()
 
 
-async def test_a_client_that_only_types_is_not_taken_for_dead() -> None:
-    async with room(limits=Limits(silence=6.5, tick=0.05)) as here:
+async def test_a_client_that_only_types_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("aioice.ice.CONSENT_INTERVAL", 0.2)
+    async with room(limits=Limits(silence=1.0, tick=0.05)) as here:
         assert here.channel is not None
-        await asyncio.sleep(8)
+        await asyncio.sleep(2.5)
         here.channel.send('{"action": "interrupt"}')
         await until(lambda: here.host.commands == [Interrupt()])
 
