@@ -66,7 +66,7 @@ function countdown(parent, seconds) {
   const until = performance.now() + seconds * 1000;
   const tick = () => {
     const rest = Math.ceil((until - performance.now()) / 1000);
-    left.textContent = rest > 0 ? `room may be free in ${rest} s` : "now is a good time";
+    left.textContent = rest > 0 ? `try again in ${rest} s` : "it may work now";
     if (rest <= 0) clearInterval(timer);
   };
   const timer = setInterval(tick, 500);
