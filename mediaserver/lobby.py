@@ -8,7 +8,7 @@ from google import genai
 from mediaserver.registry import Registry
 from pipeline.conversation import Conversation, Terms
 from pipeline.engine import EngineConfig
-from pipeline.gemini import GeminiBridge, resolve_model
+from pipeline.gemini import GeminiBridge, profile_of, resolve_model
 from pipeline.ticker import Ticker
 from pipeline.tools import Toolbox
 from pipeline.turn import TurnSettings
@@ -103,7 +103,7 @@ class Lobby:
             idle_seconds=self._house.idle_seconds,
             max_seconds=self._house.max_seconds,
             frame_max_side=self._house.frame_max_side,
-            timed_transcript=engine.is_local,
+            timed_transcript=profile_of(model).timed_transcript,
             turns=self._house.turns,
         )
         return Conversation(

@@ -213,6 +213,7 @@ class Conversation:
             self._screen_owner = None
             self._screen.clear()
             self.still = None
+            self._bridge.hide()
 
     def obey(self, peer: Peer, command: Command) -> None:
         """Take a client's command; commands are never dropped."""
@@ -399,6 +400,16 @@ class Conversation:
             self._bridge.show(self.still)
             self._tell(ScreenSeen(self._frames_sent, round((now - frame.arrived) * 1000), reason))
 
+    def _show_again(self) -> None:
+        """A fresh engine has seen nothing: it gets the newest picture at once, before what has waited for it."""
+        if self.still is not None:
+            self._bridge.show(self.still)
+            age = time.monotonic() - self.still.arrived
+            self._tell(ScreenSeen(self.still.number, round(age * 1000), SeenReason.FIRST))
+        elif self._screen.latest is not None:
+            self._screen.forget_sent()
+            self._screen_news.set()
+
     # Commands and typed questions.
 
     async def _obey(self) -> None:
@@ -449,12 +460,10 @@ class Conversation:
             case EngineReady():
                 self._is_ready.set()
                 self._was_ready = True
-                self._screen.forget_sent()
-                if self._screen.latest is not None:
-                    self._screen_news.set()
+                self._show_again()
             case EngineLost(error):
                 self._is_ready.clear()
-                self._fail(error)
+                self._fail(error, is_turn_lost=True)
             case UserText(turn, text):
                 self._user_text[turn] = self._user_text.get(turn, "") + text
                 self._tell(Transcript(turn, Role.USER, self._user_text[turn].strip(), final=False))
@@ -586,9 +595,9 @@ class Conversation:
 
     # Faults.
 
-    def _fail(self, error: MediaError) -> None:
+    def _fail(self, error: MediaError, *, is_turn_lost: bool = False) -> None:
         """A report or turn fault: the latter silences at once, and only a new turn is heard after it."""
-        heard = self._silence_all() if error.severity is Severity.TURN else None
+        heard = self._silence_all() if is_turn_lost or error.severity is Severity.TURN else None
         logger.opt(exception=error).warning("fault", code=error.code.value, where=error.where)
         self._tell(fault_from(error))
         if heard is not None:

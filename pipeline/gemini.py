@@ -166,6 +166,11 @@ class GeminiBridge:
         if self._live is not None:
             self._live.show(frame)
 
+    def hide(self) -> None:
+        """The screen is no longer shared."""
+        if self._live is not None:
+            self._live.hide()
+
     def end_utterance(self) -> None:
         """The utterance is complete and wants an answer."""
         if self._live is not None:

@@ -14,7 +14,7 @@ from pipeline.media import SAMPLE_BYTES, AudioChunk, StillFrame
 from pipeline.profiles import Calls, Profile
 from pipeline.replies import Replies
 from pipeline.setbacks import Patience
-from pipeline.uplink import Answer, CloseWindow, Item, OpenWindow, Stop, Text, Uplink
+from pipeline.uplink import SCREEN_GONE, Answer, CloseWindow, Item, Note, OpenWindow, Stop, Text, Uplink
 
 REPLY_RATE = 24_000
 """Sample rate (Hz) of every reply."""
@@ -43,6 +43,7 @@ class LiveSession:
         self._tell = tell
         self._replies = Replies(next_turn)
         self._uplink = Uplink()
+        self._is_screen_gone = False
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[EngineError | None] = self._loop.create_future()
         self._calls: dict[str, ToolCall] = {}
@@ -96,6 +97,7 @@ class LiveSession:
         """Open the user's window, which interrupts the engine."""
         self._replies.open_window(turn)
         if not self._uplink.is_open:
+            self._tell_screen_gone()
             self._uplink.control(OpenWindow())
         self._watch()
 
@@ -105,7 +107,13 @@ class LiveSession:
 
     def show(self, frame: StillFrame) -> None:
         """Send a frame."""
+        self._is_screen_gone = False
         self._uplink.show(frame)
+
+    def hide(self) -> None:
+        """Let the engine know before the next question that the screen is no longer shared."""
+        # Not now: on these models a word about the context also cuts what is being said.
+        self._is_screen_gone = self._profile.takes_content
 
     def end_utterance(self) -> None:
         """Close the window: the engine answers."""
@@ -118,6 +126,7 @@ class LiveSession:
         """Ask in writing; an utterance that is open ends here and stays as context."""
         self.end_utterance()
         self.stop_reply()
+        self._tell_screen_gone()
         self._replies.ask(turn)
         self._uplink.control(Text(text))
         self._watch()
@@ -136,6 +145,11 @@ class LiveSession:
             self._forget_call(call.id)
             self._uplink.control(Answer(call.id, call.name, result))
             self._watch()
+
+    def _tell_screen_gone(self) -> None:
+        if self._is_screen_gone:
+            self._is_screen_gone = False
+            self._uplink.control(Note(SCREEN_GONE))
 
     # The reader.
 
@@ -255,6 +269,9 @@ class LiveSession:
                 await session.send_realtime_input(text=text)
             case Stop():
                 await session.send_client_content(turn_complete=False)
+            case Note(text):
+                turn = types.Content(role="user", parts=[types.Part(text=text)])
+                await session.send_client_content(turns=turn, turn_complete=False)
             case Answer():
                 await session.send_tool_response(function_responses=self._response(item))
             case _:

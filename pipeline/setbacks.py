@@ -24,7 +24,8 @@ class Patience:
     """Most time before each further try; the last holds for all that follow."""
     stable: float = 10.0
     """A session that lasted this long was no failure."""
-    failures: int = 3
+    failures: int = 8
+    """This many within `failures_within` are given up; the delays before them add up to some 10 s, more than a blip."""
     failures_within: float = 60.0
     budget: float = 30.0
     """An outage that would last longer is given up."""

@@ -18,6 +18,9 @@ KEPT_SECONDS = 10.0
 
 KEPT_QUESTIONS = 8
 
+SCREEN_GONE = "[The screen is no longer shared.]"
+"""What the engine is told before the next question when a share has ended: the protocol has no message for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class OpenWindow:
@@ -42,6 +45,13 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """Something to know that wants no answer."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The result of a function call."""
 
@@ -50,7 +60,7 @@ class Answer:
     result: Mapping[str, object]
 
 
-Control = OpenWindow | CloseWindow | Text | Stop | Answer
+Control = OpenWindow | CloseWindow | Text | Stop | Note | Answer
 Item = Control | AudioChunk | StillFrame
 
 

@@ -24,9 +24,7 @@ from pipeline.events import SpeechEnded, SpeechStarted
 from pipeline.media import SAMPLE_BYTES, AudioChunk
 from pipeline.resample import HEARD_RATE
 from pipeline.turn import Heard
-
-SCREEN_GONE = "[The screen is no longer shared.]"
-"""A client says this as clientContent when sharing ends: the protocol has no message for it."""
+from pipeline.uplink import SCREEN_GONE
 
 LONGEST_WINDOW = 120.0
 """Seconds of one spoken window that are kept; of a longer one the newest are."""

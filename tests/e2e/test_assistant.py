@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import EDITOR, Open, Server, person, quiet, synthetic, write_wav
 from playwright.sync_api import Page, expect
+from product import EDITOR, Open, Server, person, quiet, synthetic, write_wav
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 

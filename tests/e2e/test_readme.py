@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, Server
+from product import ROOT, Server
 
 from mediaserver.localengine.script import parse_script
 from mediaserver.settings import Settings

@@ -107,6 +107,9 @@ class FakeEngine:
         self.stills.append(frame)
         self.up.append("frame")
 
+    def hide(self) -> None:
+        self.up.append("hide")
+
     def end_utterance(self) -> None:
         self.up.append("end")
 
@@ -199,7 +202,7 @@ async def enter(*, vad: VadModel | None = None, idle: float = 600.0, longest: fl
 def speech() -> bytes:
     """A recorded person: "go forward ten meters", 16 kHz mono, with a second of silence around it."""
     with wave.open(str(DATA / "go-forward-ten-meters.wav")) as file:
-        return bytes(32_000) + file.readframes(file.getnframes()) + bytes(32_000)
+        return bytes(32_000) + bytes(file.readframes(file.getnframes())) + bytes(32_000)
 
 
 def picture(level: int = 128) -> ScreenFrame:

@@ -17,15 +17,15 @@ def test_the_wait_is_anything_up_to_the_longest() -> None:
 
 
 def test_a_session_that_lasted_forgives_what_was_before() -> None:
-    setbacks = counting(Patience())
+    setbacks = counting(Patience(failures=3))
     setbacks.delay(0.0, lasted=0.0)
     setbacks.delay(1.0, lasted=0.5)
     assert setbacks.delay(20.0, lasted=10.0) == 0.5
     assert setbacks.delay(21.0, lasted=0.0) == 1.0
 
 
-def test_the_third_failure_in_a_minute_is_the_last() -> None:
-    setbacks = counting(Patience(budget=1000.0))
+def test_as_many_failures_as_allowed_within_a_minute_are_given_up() -> None:
+    setbacks = counting(Patience(budget=1000.0, failures=3))
     assert setbacks.delay(0.0, lasted=0.0) is not None
     assert setbacks.delay(10.0, lasted=9.0) is not None
     assert setbacks.delay(61.0, lasted=0.0) is not None

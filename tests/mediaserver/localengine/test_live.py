@@ -7,7 +7,7 @@ import pytest
 
 from mediaserver.localengine.brain import Question
 from mediaserver.localengine.intake import Detector, Intake
-from mediaserver.localengine.live import LONGEST_WINDOW, SCREEN_GONE, Live, Stop
+from mediaserver.localengine.live import LONGEST_WINDOW, Live, Stop
 from mediaserver.localengine.messages import (
     ActivityEnd,
     ActivityStart,
@@ -24,6 +24,7 @@ from mediaserver.localengine.messages import (
     Typed,
 )
 from mediaserver.localengine.wire import INVALID, WireError
+from pipeline.uplink import SCREEN_GONE
 from pipeline.vad import VadModel
 
 SECOND = bytes(32_000)
