@@ -11,12 +11,13 @@ from loguru import logger
 
 from mediaserver.http import HttpError
 
+# Chromium asks for the camera's permission, too, when a tab is shared.
 SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self' ws: wss:; "
         "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
-    "Permissions-Policy": "microphone=(self), display-capture=(self), camera=(), geolocation=()",
+    "Permissions-Policy": "microphone=(self), display-capture=(self), camera=(self), geolocation=()",
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
@@ -37,6 +38,8 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         logger.log(level, "http", method=request.method, path=request.path, status=response.status, ms=took)
     if not response.prepared:
         response.headers["X-Request-ID"] = request_id
+        if request.path.startswith("/static/"):
+            response.headers["Cache-Control"] = "no-cache"  # modules import one another without a version
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
     return response

@@ -1,5 +1,5 @@
 """Fixtures of the end-to-end tests."""
 
-from product import open_page, server
+from tests.product import open_page, server
 
 __all__ = ["open_page", "server"]

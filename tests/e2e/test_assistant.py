@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
-from product import EDITOR, Open, Server, person, quiet, synthetic, write_wav
+
+from tests.product import EDITOR, Open, Server, person, quiet, synthetic, write_wav
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 

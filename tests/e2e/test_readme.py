@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from product import ROOT, Server
 
 from mediaserver.localengine.script import parse_script
 from mediaserver.settings import Settings
 from mediaserver.wire import parse_command
+from tests.product import ROOT, Server
 
 README = (ROOT / "README.md").read_text()
 
