@@ -155,7 +155,8 @@ class Whip:
         except HttpError:
             self._limiter.admit(request.remote or "unknown")
             raise
-        self._limiter.admit(user.id)
+        # Anybody can be a new guest as often as they like: guests of one address count as one.
+        self._limiter.admit((request.remote or "unknown") if user.is_guest else user.id)
         return user
 
     def _enter(self, user: User, wishes: Wishes) -> Host:

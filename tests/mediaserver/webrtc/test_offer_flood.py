@@ -1,0 +1,37 @@
+"""A thousand offers a minute from one address."""
+
+from collections import Counter
+
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+from limits import parse
+
+from mediaserver.api.limiter import Limiter
+from mediaserver.api.middleware import guard
+from mediaserver.auth.tokens import Tokens, new_guest
+from mediaserver.lobby import Wishes
+from mediaserver.rtc.host import Host
+from mediaserver.webrtc.routes import Whip
+
+TOKENS = Tokens("a secret of thirty-two bytes or more")
+
+
+class ClosedLobby:
+    """Nobody may get this far with garbage."""
+
+    def enter(self, owner: str, wishes: Wishes) -> Host:
+        raise AssertionError("garbage started a conversation")
+
+
+async def test_offers_beyond_the_rate_are_told_to_wait_whoever_the_guest_says_it_is() -> None:
+    app = web.Application(middlewares=[guard])
+    Whip(ClosedLobby(), TOKENS, Limiter(parse("30/minute"))).add_routes(app)
+    async with TestClient(TestServer(app)) as client:
+        statuses: Counter[int] = Counter()
+        for _ in range(1000):
+            headers = {"Authorization": f"Bearer {TOKENS.issue(new_guest())}", "Content-Type": "application/sdp"}
+            response = await client.post("/whip", data="v=garbage", headers=headers)
+            statuses[response.status] += 1
+            if response.status == 429:
+                assert int(response.headers["Retry-After"]) >= 1
+    assert statuses == {400: 30, 429: 970}
