@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from loguru import Record
 
 _READABLE = (
-    "<green>{time:HH:mm:ss.SSS}</green> <level>{level: <7}</level> <level>{message}</level> "
-    "<dim>{extra[_tail]}</dim>"
+    "<green>{time:HH:mm:ss.SSS}</green> <level>{level: <7}</level> <level>{message}</level> <dim>{extra[_tail]}</dim>"
 )
 
 
