@@ -8,7 +8,6 @@ from loguru import logger
 from pipeline.conversation import Conversation
 from pipeline.events import EndReason
 
-
 CANCEL_DEADLINE = 5.0
 """Seconds a cancelled conversation may take to clean up before shutdown goes on without it."""
 
