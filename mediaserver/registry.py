@@ -71,7 +71,7 @@ class Registry:
         """A user's own live conversation, by its id or by the label the client gave it."""
         for entry in self._entries.values():
             terms = entry.conversation.terms
-            if entry.owner == owner and name in (terms.label, terms.id):
+            if entry.owner == owner and name in (terms.label, terms.id) and not entry.conversation.is_ending:
                 return entry.conversation
         return None
 

@@ -227,8 +227,13 @@ class Conversation:
             self._fail(error)
 
     def end(self, reason: EndReason) -> None:
-        """Close the conversation politely, from outside."""
+        """Close the conversation politely."""
         self._stop(_Ended(reason))
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether it is over for whoever would join now."""
+        return self._over.is_set()
 
     @property
     def peers(self) -> int:
@@ -287,21 +292,25 @@ class Conversation:
     async def _keep_time(self) -> None:
         while True:
             now = time.monotonic()
-            if self._alone_since is not None and now >= self._alone_since + self._grace:
-                raise _Ended(EndReason.CLIENT)
             if self._is_busy():
                 self._active = now
-            if now >= self._active + self.terms.idle_seconds:
-                raise _Ended(EndReason.IDLE)
-            last_words = LAST_WORDS_SECONDS if self._state is State.SPEAKING else 0.0
-            if now >= self._started + self.terms.max_seconds + last_words:
-                raise _Ended(EndReason.LIMIT)
+            reason = self._why_time_is_up(now)
+            if reason is not None:
+                return self.end(reason)
             self._time_news.clear()
             try:
                 async with asyncio.timeout(self._next_deadline(now) - now):
                     await self._time_news.wait()
             except TimeoutError:
                 pass
+
+    def _why_time_is_up(self, now: float) -> EndReason | None:
+        if self._alone_since is not None and now >= self._alone_since + self._grace:
+            return EndReason.CLIENT
+        if now >= self._active + self.terms.idle_seconds:
+            return EndReason.IDLE
+        last_words = LAST_WORDS_SECONDS if self._state is State.SPEAKING else 0.0
+        return EndReason.LIMIT if now >= self._started + self.terms.max_seconds + last_words else None
 
     def _next_deadline(self, now: float) -> float:
         deadlines = [self._active + self.terms.idle_seconds, self._started + self.terms.max_seconds]
@@ -435,7 +444,7 @@ class Conversation:
                 case Ping(t):
                     peer.tell(Pong(t))
                 case EndSession():
-                    raise _Ended(EndReason.CLIENT)
+                    self.end(EndReason.CLIENT)
                 case NameTracks():
                     pass  # the transport has already obeyed
                 case _:

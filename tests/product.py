@@ -53,10 +53,10 @@ def serving(folder: Path, **environment: str) -> Iterator[Server]:
         )
     assert process.stdout is not None
     first = process.stdout.readline()
-    found = re.search(r"http://localhost:(\d+)", first)
+    found = re.search(r"https?://localhost:\d+", first)
     assert found, first + errors.read_text()
     try:
-        yield Server(f"http://localhost:{found[1]}", first + process.stdout.readline(), process)
+        yield Server(found[0], first + process.stdout.readline(), process)
     finally:
         process.terminate()
         process.wait(timeout=20)

@@ -1,0 +1,121 @@
+"""Starting and stopping, as it is seen from the terminal."""
+
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from mediaserver.localengine.certificate import _sign
+from tests.product import ROOT, serving
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+def run(*flags: str, timeout: float = 30, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("GEMINI", "ENGINE", "SECRET"))}
+    return subprocess.run(
+        [sys.executable, *flags, str(ROOT / "run.py")],
+        cwd=ROOT,
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def test_without_its_dependencies_it_says_which_command_installs_them() -> None:
+    shown = run("-S", PYTHONPATH="")
+    assert shown.returncode == 2
+    assert "make run" in shown.stderr
+    assert "pip install --no-deps --require-hashes -r requirements.lock" in shown.stderr
+    assert "Traceback" not in shown.stderr
+
+
+def test_wrong_settings_are_told_a_line_each_and_end_with_2() -> None:
+    shown = run(ENVIRONMENT="production", PORT="http", VAD_THRESHOLD="hunter2")
+    assert shown.returncode == 2
+    assert [line.partition(":")[0] for line in shown.stderr.splitlines()] == ["PORT", "VAD_THRESHOLD"]
+    assert "hunter2" not in shown.stderr
+
+
+def test_a_script_that_cannot_be_played_is_told_with_its_line(tmp_path: Path) -> None:
+    script = tmp_path / "script.yaml"
+    script.write_text("rules:\n  - when: sometimes\n    answer: []\n")
+    shown = run(LOCAL_ENGINE_SCRIPT=str(script), ENGINE="local", DATA_DIR=str(tmp_path))
+    assert shown.returncode == 2
+    assert shown.stderr.startswith("LOCAL_ENGINE_SCRIPT: line 2")
+
+
+def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        shown = run(ENGINE="local", HOST="127.0.0.1", PORT=port, DATA_DIR=str(tmp_path))
+    assert shown.returncode == 1
+    assert f"Cannot listen on 127.0.0.1:{port}" in shown.stderr
+
+
+def test_it_greets_with_address_engine_and_what_to_set_for_gemini(tmp_path: Path) -> None:
+    with serving(tmp_path, ENGINE="auto") as server:
+        assert re.search(r"Mediaserver \d+\.\d+\.\d+: http://localhost:\d+", server.greeting)
+        assert "Engine: local" in server.greeting
+        assert "GEMINI_API_KEY" in server.greeting
+
+
+def test_production_writes_json_lines_with_request_ids_and_takes_no_guests(tmp_path: Path) -> None:
+    environment = {
+        "ENVIRONMENT": "production",
+        "ENGINE": "local",
+        "SECRET_KEY": SECRET,
+        "LOG_DIR": str(tmp_path / "logs"),
+    }
+    with serving(tmp_path, **environment) as server:
+        request = urllib.request.Request(f"{server.address}/api/v1/guests", method="POST")
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, timeout=10)
+        assert refused.value.code == 403
+        request_id = refused.value.headers["X-Request-ID"]
+        refused.value.close()
+    lines = [json.loads(line) for line in (tmp_path / "logs" / "app.log").read_text().splitlines()]
+    (line,) = [line for line in lines if line.get("request") == request_id]
+    assert (line["method"], line["path"], line["status"]) == ("POST", "/api/v1/guests", 403)
+    assert SECRET not in (tmp_path / "logs" / "app.log").read_text()
+
+
+@pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_cleanly_and_leaves_no_process(tmp_path: Path, name: signal.Signals) -> None:
+    with serving(tmp_path) as server:
+        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+        server.process.send_signal(name)
+        assert server.process.wait(timeout=20) == 0
+        assert not any(Path(f"/proc/{child}").exists() for child in children)
+    assert "Traceback" not in (tmp_path / "stderr.log").read_text()
+
+
+def test_with_a_certificate_it_speaks_https(tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = _sign(key, "127.0.0.1").public_bytes(serialization.Encoding.PEM)
+    (tmp_path / "cert.pem").write_bytes(certificate)
+    (tmp_path / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    paths = {"TLS_CERT": str(tmp_path / "cert.pem"), "TLS_KEY": str(tmp_path / "key.pem")}
+    with serving(tmp_path, **paths) as server:
+        assert server.address.startswith("https://")
+        trusting = ssl.create_default_context(cadata=certificate.decode())
+        address = server.address.replace("localhost", "127.0.0.1")
+        with urllib.request.urlopen(f"{address}/health", timeout=10, context=trusting) as response:
+            assert response.status == 200
