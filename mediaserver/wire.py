@@ -104,8 +104,14 @@ def _body(event: Event) -> dict[str, Any] | None:
             return {"action": "state", "state": state.value}
         case Transcript(turn, role, text, final):
             return {"action": "transcript", "turn": turn, "role": role.value, "text": text, "final": final}
-        case Interrupted(turn, heard_ms, heard_text):
-            return {"action": "interrupted", "turn": turn, "heard_ms": heard_ms, "heard_text": heard_text}
+        case Interrupted():
+            return {
+                "action": "interrupted",
+                "turn": event.turn,
+                "heard_ms": event.heard_ms,
+                "heard_text": event.heard_text,
+                "latency_ms": dict(event.latency_ms),
+            }
         case TextResponse(turn, text, confidence):
             return {"action": "text_response", "turn": turn, "text": text, "confidence": confidence}
         case TurnEnded():

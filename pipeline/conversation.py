@@ -3,8 +3,9 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import assert_never
 
 from loguru import logger
@@ -118,14 +119,28 @@ MakeBridge = Callable[[Callable[[EngineEvent], None], Callable[[], int]], Gemini
 """Makes the engine link from `tell` (where its events go) and `next_turn` (numbers for remarks nobody asked for)."""
 
 
+Witness = Callable[[Event], None]
+"""Sees every event that peers are told, for history and metrics; returns at once and never raises."""
+
+
 class Conversation:
     """Microphones and screens of 0 to n peers go up to one engine; its voice and its events come down to all of them.
 
     Everything but `run` is synchronous and returns at once. Nothing outlives `run`.
     """
 
-    def __init__(self, terms: Terms, *, vad: VadModel, ticker: Ticker, toolbox: Toolbox, make_bridge: MakeBridge):
+    def __init__(
+        self,
+        terms: Terms,
+        *,
+        vad: VadModel,
+        ticker: Ticker,
+        toolbox: Toolbox,
+        make_bridge: MakeBridge,
+        witnesses: Sequence[Witness] = (),
+    ):
         self.terms = terms
+        self._witnesses = tuple(witnesses)
         self.still: StillFrame | None = None
         """The newest frame the engine was sent, while a screen is shared."""
         self._vad = vad
@@ -345,7 +360,7 @@ class Conversation:
             match fact:
                 case SpeechStarted():
                     if self._utterance is None:
-                        self._utterance = peer, self._take_floor()
+                        self._utterance = peer, self._take_floor(time.monotonic() - (ear.pts - fact.pts))
                         self._bridge.start_utterance(self._turn)
                         self._refresh_state()
                 case AudioChunk():
@@ -572,17 +587,19 @@ class Conversation:
         self._turn += 1
         return self._turn
 
-    def _take_floor(self) -> int:
-        """The user begins a turn: whatever the assistant was saying or about to say ends here."""
-        self._cut_reply(stop_engine=False)  # the engine stops by itself when it hears the user
+    def _take_floor(self, since: float | None = None) -> int:
+        """The user begins a turn, by voice `since` (monotonic s): whatever the assistant was saying ends here."""
+        self._cut_reply(since, stop_engine=False)  # the engine stops by itself when it hears the user
         return self._next_turn()
 
-    def _cut_reply(self, *, stop_engine: bool = True) -> None:
+    def _cut_reply(self, since: float | None = None, *, stop_engine: bool = True) -> None:
+        was_audible = self._speaker.is_audible
         heard = self._hush(softly=True)
         if heard is not None:
             if stop_engine:
                 self._bridge.stop_reply()
-            self._tell_cut(heard)
+            waited = {"speech_start_to_silence": round((time.monotonic() - since) * 1000)} if since else {}
+            self._tell_cut(heard, waited if was_audible else {})
 
     def _hush(self, *, softly: bool) -> HeardReply | None:
         """Fall silent at once; tells the reply that was cut, or None if none was spoken or awaited."""
@@ -594,13 +611,13 @@ class Conversation:
             heard = HeardReply(exchange.turn, 0, "")
         return heard
 
-    def _tell_cut(self, heard: HeardReply) -> None:
+    def _tell_cut(self, heard: HeardReply, latency_ms: Mapping[str, int] = MappingProxyType({})) -> None:
         self._finish_user_text(heard.turn)
-        self._tell(Interrupted(heard.turn, heard.ms, heard.text))
+        self._tell(Interrupted(heard.turn, heard.ms, heard.text, latency_ms))
         if heard.text:
             self._tell(Transcript(heard.turn, Role.ASSISTANT, heard.text, final=True))
         self._tell(TextResponse(heard.turn, heard.text, None))
-        logger.info("turn interrupted", turn=heard.turn, heard_ms=heard.ms)
+        logger.info("turn interrupted", turn=heard.turn, heard_ms=heard.ms, **latency_ms)
 
     # Faults.
 
@@ -631,6 +648,8 @@ class Conversation:
     # Telling.
 
     def _tell(self, event: Event) -> None:
+        for witness in self._witnesses:
+            witness(event)
         for peer in self._peers:
             peer.tell(event)
 

@@ -117,11 +117,15 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """The reply was cut short: the user heard `heard_ms` of it, which was `heard_text`."""
+    """The reply was cut short: the user heard `heard_ms` of it, which was `heard_text`.
+
+    `latency_ms` has speech_start_to_silence where it was the user's voice that cut it.
+    """
 
     turn: int
     heard_ms: int
     heard_text: str
+    latency_ms: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
