@@ -1,15 +1,15 @@
 """One conversation: owns the engine link, the turn counter, playout and history; peers come and go."""
 
 import asyncio
+import contextlib
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import assert_never
 
 from loguru import logger
 
+from pipeline.dialogue import Dialogue
 from pipeline.ear import Ear
 from pipeline.ear import Heard as EarHeard
 from pipeline.engine import (
@@ -26,14 +26,12 @@ from pipeline.engine import (
 )
 from pipeline.errors import FaultCode, MediaError, Severity
 from pipeline.events import (
-    AssistantSpeech,
     AudioEnd,
     Command,
     EndReason,
     EndSession,
     Event,
     Interrupt,
-    Interrupted,
     NameTracks,
     Ping,
     Playback,
@@ -41,7 +39,6 @@ from pipeline.events import (
     Role,
     ScreenSeen,
     ScreenShareEnd,
-    SeenReason,
     SessionEnded,
     SessionStarted,
     SpeechEnded,
@@ -49,29 +46,27 @@ from pipeline.events import (
     State,
     StateChanged,
     TextInput,
-    TextResponse,
     Transcript,
     TurnEnded,
-    TurnStarted,
-    Usage,
     fault_from,
 )
 from pipeline.gemini import GeminiBridge
+from pipeline.lifetime import Lifetime
 from pipeline.mailbox import Mailbox
 from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame, StillFrame
 from pipeline.peer import Peer
-from pipeline.screen import Deduplicator, encode_jpeg
-from pipeline.speaker import HeardReply, Speaker
+from pipeline.sight import Sight
+from pipeline.speaker import HeardReply
 from pipeline.ticker import Ticker
 from pipeline.tools import Toolbox, ToolContext, ToolError
 from pipeline.turn import TurnSettings
 from pipeline.vad import VadModel
 
+FIRST_GRACE = 30.0
+"""Seconds a new conversation waits for its first peer."""
+
 MICROPHONE_CHUNKS = 250
 """How many chunks (20 ms each by RTP) may wait to be heard before the oldest is dropped."""
-
-LAST_WORDS_SECONDS = 15.0
-"""How long a reply may go on past the end of the session's time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +84,6 @@ class Terms:
     frame_max_side: int = 1280
     timed_transcript: bool = False
     turns: TurnSettings = field(default_factory=TurnSettings)
-
-
-@dataclass(slots=True)
-class _Exchange:
-    """What the user asked last: its turn, when the question ended (monotonic s), and what is known of the reply."""
-
-    turn: int
-    ended_at: float | None = None
-    latency_ms: dict[str, int] = field(default_factory=dict)
-    usage: Usage | None = None  # set once the engine has nothing more to say
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,38 +126,37 @@ class Conversation:
     ):
         self.terms = terms
         self._witnesses = tuple(witnesses)
-        self.still: StillFrame | None = None
-        """The newest frame the engine was sent, while a screen is shared."""
         self._vad = vad
         self._toolbox = toolbox
-        self._bridge = make_bridge(self._on_engine, self._next_turn)
-        self._speaker = Speaker(
-            ticker, play=self._play, flush=self._flush, over=self._on_played_out, failed=self._on_speaker_failed
+        self._dialogue = Dialogue(
+            ticker,
+            is_timed=terms.timed_transcript,
+            tell=self._tell,
+            play=self._play,
+            flush=self._flush,
+            changed=self._refresh_state,
+            failed=self._on_voice_failed,
+        )
+        self._bridge = make_bridge(self._on_engine, self._dialogue.next_turn)
+        self._sight = Sight(
+            max_side=terms.frame_max_side,
+            is_ready=lambda: self._bridge.is_ready,
+            show=self._bridge.show,
+            tell=self._tell,
+            fail=self._fail,
         )
         self._peers: dict[Peer, Ear] = {}
         self._microphones = Mailbox[tuple[Peer, AudioChunk | None]](MICROPHONE_CHUNKS)
         self._commands = Mailbox[tuple[Peer, Command]](10_000)
         self._typed = Mailbox[_Typed](100)
-        self._screen = Deduplicator()
-        self._screen_owner: Peer | None = None
-        self._screen_news = asyncio.Event()
-        self._screen_lock = asyncio.Lock()
-        self._frames_sent = 0
-
-        self._turn = 0
         self._utterance: tuple[Peer, int] | None = None
-        self._exchange: _Exchange | None = None
-        self._user_text: dict[int, str] = {}
-        self._deferred: deque[EngineEvent] = deque()
-        self._dead_turn = 0
 
         self._is_ready = asyncio.Event()
         self._was_ready = False
         self._state = State.CONNECTING
-        self._started = time.monotonic()
-        self._active = self._started
-        self._alone_since: float | None = self._started
-        self._grace = 30.0
+        self._lifetime = Lifetime(
+            idle=terms.idle_seconds, longest=terms.max_seconds, grace=FIRST_GRACE, now=time.monotonic()
+        )
         self._time_news = asyncio.Event()
         self._cause: Exception | None = None
         self._over = asyncio.Event()
@@ -182,7 +166,7 @@ class Conversation:
     def attach(self, peer: Peer) -> None:
         """Let a peer take part: it is told `SessionStarted` and the state at once."""
         self._peers[peer] = Ear(self._vad, self.terms.turns)
-        self._alone_since = None
+        self._lifetime.join()
         limits = {"idle_seconds": int(self.terms.idle_seconds), "max_seconds": int(self.terms.max_seconds)}
         terms = self.terms
         peer.tell(
@@ -196,14 +180,12 @@ class Conversation:
         """Forget a peer; when the last has gone, the conversation waits `grace` seconds for one to come back."""
         if self._peers.pop(peer, None) is None:
             return
-        if self._screen_owner is peer:
-            self.unwatch(peer)
-        if self._utterance is not None and self._utterance[0] is peer:
+        self.unwatch(peer)
+        if self._owns_utterance(peer):
             self._drop_utterance()
         if not self._peers:
             self._cut_reply()
-            self._alone_since = time.monotonic()
-            self._grace = grace
+            self._lifetime.leave(time.monotonic(), grace=grace)
             self._time_news.set()
         self._refresh_state()
 
@@ -218,17 +200,17 @@ class Conversation:
 
     def watch(self, peer: Peer, frame: ScreenFrame) -> None:
         """Take a screen frame; only the newest is kept."""
-        self._screen_owner = peer
-        self._screen.offer(frame)
-        self._screen_news.set()
+        self._sight.watch(peer, frame)
 
     def unwatch(self, peer: Peer) -> None:
         """Say that this peer's screen share has ended."""
-        if self._screen_owner is peer:
-            self._screen_owner = None
-            self._screen.clear()
-            self.still = None
+        if self._sight.unwatch(peer):
             self._bridge.hide()
+
+    @property
+    def still(self) -> StillFrame | None:
+        """The newest picture the engine was shown, while a screen is shared."""
+        return self._sight.still
 
     def obey(self, peer: Peer, command: Command) -> None:
         """Take a client's command; commands are never dropped."""
@@ -277,7 +259,7 @@ class Conversation:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._listen())
-                tasks.create_task(self._watch())
+                tasks.create_task(self._sight.run())
                 tasks.create_task(self._obey())
                 tasks.create_task(self._ask())
                 tasks.create_task(self._bridge.run())
@@ -291,7 +273,12 @@ class Conversation:
             for error in leaves(group):
                 logger.opt(exception=error).error("session failed", code=_code(error))
             self._tell(fault_from(next(iter(leaves(group)))))
-        logger.info("session ended", reason=reason.value, turns=self._turn, seconds=round(self._age()))
+        logger.info(
+            "session ended",
+            reason=reason.value,
+            turns=self._dialogue.turn,
+            seconds=round(time.monotonic() - self._lifetime.began),
+        )
         return reason
 
     async def _wait_for_the_end(self) -> None:
@@ -307,38 +294,15 @@ class Conversation:
     async def _keep_time(self) -> None:
         while True:
             now = time.monotonic()
-            if self._is_busy():
-                self._active = now
-            reason = self._why_time_is_up(now)
+            if self._utterance is not None or self._dialogue.is_awaiting:
+                self._lifetime.touch(now)
+            reason = self._lifetime.is_up(now, is_speaking=self._dialogue.is_speaking)
             if reason is not None:
                 return self.end(reason)
             self._time_news.clear()
-            try:
-                async with asyncio.timeout(self._next_deadline(now) - now):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._lifetime.next_look(now)):
                     await self._time_news.wait()
-            except TimeoutError:
-                pass
-
-    def _why_time_is_up(self, now: float) -> EndReason | None:
-        if self._alone_since is not None and now >= self._alone_since + self._grace:
-            return EndReason.CLIENT
-        if now >= self._active + self.terms.idle_seconds:
-            return EndReason.IDLE
-        last_words = LAST_WORDS_SECONDS if self._state is State.SPEAKING else 0.0
-        return EndReason.LIMIT if now >= self._started + self.terms.max_seconds + last_words else None
-
-    def _next_deadline(self, now: float) -> float:
-        deadlines = [self._active + self.terms.idle_seconds, self._started + self.terms.max_seconds]
-        if self._alone_since is not None:
-            deadlines.append(self._alone_since + self._grace)
-        # Past the session's time a reply is still being spoken: look again soon.
-        return max(now + 0.25, min(deadlines))
-
-    def _is_busy(self) -> bool:
-        return self._utterance is not None or self._exchange is not None or self._speaker.turn is not None
-
-    def _age(self) -> float:
-        return time.monotonic() - self._started
 
     # The microphone.
 
@@ -348,7 +312,7 @@ class Conversation:
             if ear is None:
                 continue
             try:
-                heard = ear.close() if chunk is None else ear.push(chunk, audible=self._speaker.is_audible)
+                heard = ear.close() if chunk is None else ear.push(chunk, audible=self._dialogue.is_audible)
                 await self._take_all(peer, ear, heard)
             except MediaError as error:
                 if error.severity is Severity.FATAL:
@@ -361,7 +325,7 @@ class Conversation:
                 case SpeechStarted():
                     if self._utterance is None:
                         self._utterance = peer, self._take_floor(time.monotonic() - (ear.pts - fact.pts))
-                        self._bridge.start_utterance(self._turn)
+                        self._bridge.start_utterance(self._dialogue.turn)
                         self._refresh_state()
                 case AudioChunk():
                     if self._owns_utterance(peer):
@@ -378,13 +342,12 @@ class Conversation:
     async def _end_utterance(self, ended_at: float) -> None:
         # The frame that shows what is being asked about goes up inside the utterance, as its last part.
         utterance = self._utterance
-        await self._show(self._screen.for_turn)
+        await self._sight.show_for_turn()
         if utterance is None or self._utterance is not utterance:
             return  # a fault while the frame was made has already dropped it
         self._utterance = None
-        self._exchange = _Exchange(utterance[1], ended_at)
+        self._dialogue.ask(utterance[1], ended_at)
         self._bridge.end_utterance()
-        self._active = time.monotonic()
         self._refresh_state()
 
     def _drop_utterance(self) -> None:
@@ -392,58 +355,16 @@ class Conversation:
             self._utterance = None
             self._bridge.cancel_utterance()
 
-    # The screen.
-
-    async def _watch(self) -> None:
-        while True:
-            await self._screen_news.wait()
-            await asyncio.sleep(max(0.0, self._screen.slot - time.monotonic()))
-            self._screen_news.clear()
-            await self._show(self._screen.due)
-
-    async def _show(self, why: Callable[[float], SeenReason | None]) -> None:
-        async with self._screen_lock:
-            frame = self._screen.latest
-            if frame is None or not self._bridge.is_ready:
-                return
-            try:
-                reason = why(time.monotonic())
-                if reason is None:
-                    return
-                self._screen.sent(frame, time.monotonic())
-                jpeg, width, height = await asyncio.to_thread(encode_jpeg, frame, max_side=self.terms.frame_max_side)
-            except MediaError as error:
-                self._screen.forget_sent()
-                self._fail(error)
-                return
-            if self._screen.latest is None:
-                return  # the share ended while the picture was made
-            self._frames_sent += 1
-            now = self._active = time.monotonic()
-            self.still = StillFrame(jpeg, width, height, self._frames_sent, frame.arrived)
-            self._bridge.show(self.still)
-            self._tell(ScreenSeen(self._frames_sent, round((now - frame.arrived) * 1000), reason))
-
-    def _show_again(self) -> None:
-        """A fresh engine has seen nothing: it gets the newest picture at once, before what has waited for it."""
-        if self.still is not None:
-            self._bridge.show(self.still)
-            age = time.monotonic() - self.still.arrived
-            self._tell(ScreenSeen(self.still.number, round(age * 1000), SeenReason.FIRST))
-        elif self._screen.latest is not None:
-            self._screen.forget_sent()
-            self._screen_news.set()
-
     # Commands and typed questions.
 
     async def _obey(self) -> None:
         async for peer, command in self._commands:
-            self._active = time.monotonic()
+            self._lifetime.touch(time.monotonic())
             match command:
                 case TextInput(text):
                     await self._close_utterance()
                     turn = self._take_floor()
-                    self._exchange = _Exchange(turn, time.monotonic())
+                    self._dialogue.ask(turn, time.monotonic())
                     self._tell(Transcript(turn, Role.USER, text, final=True))
                     self._typed.put(_Typed(turn, text))
                     self._refresh_state()
@@ -455,7 +376,7 @@ class Conversation:
                 case ScreenShareEnd():
                     self.unwatch(peer)
                 case Playback(turn, played_ms):
-                    self._speaker.client_played(turn, played_ms)
+                    self._dialogue.client_played(turn, played_ms)
                 case Ping(t):
                     peer.tell(Pong(t))
                 case EndSession():
@@ -473,8 +394,8 @@ class Conversation:
     async def _ask(self) -> None:
         async for typed in self._typed:
             await self._is_ready.wait()
-            await self._show(self._screen.for_turn)
-            if self._exchange is not None and self._exchange.turn == typed.turn:
+            await self._sight.show_for_turn()
+            if self._dialogue.awaits(typed.turn):
                 self._bridge.ask(typed.turn, typed.text)
 
     # The engine.
@@ -484,93 +405,27 @@ class Conversation:
             case EngineReady():
                 self._is_ready.set()
                 self._was_ready = True
-                self._show_again()
+                self._sight.show_again()
             case EngineLost(error):
                 self._is_ready.clear()
                 self._fail(error, is_turn_lost=True)
-            case UserText(turn, text):
-                self._user_text[turn] = self._user_text.get(turn, "") + text
-                self._tell(Transcript(turn, Role.USER, self._user_text[turn].strip(), final=False))
             case ToolCall():
                 self._run_tool(event)
             case ToolCallCancelled():
                 pass  # every call is answered at once: none is left to cancel
-            case ReplyAudio() | ReplyText() | ReplyGenerated() | ReplyEnded():
-                self._take_reply(event)
+            case ReplyEnded(turn, _, blocked) if blocked is not None and not self._dialogue.is_dead(turn):
+                self._fail(blocked)
+            case UserText() | ReplyAudio() | ReplyText() | ReplyGenerated() | ReplyEnded():
+                try:
+                    self._dialogue.take(event)
+                except MediaError as error:
+                    self._fail(error)
             case _:
                 assert_never(event)
         self._refresh_state()
-
-    def _take_reply(self, event: ReplyAudio | ReplyText | ReplyGenerated | ReplyEnded) -> None:
-        if event.turn <= self._dead_turn:
-            return
-        if self._speaker.turn is not None and self._speaker.turn != event.turn:
-            # A remark nobody asked for waits until the reply before it was heard.
-            self._deferred.append(event)
-            return
-        match event:
-            case ReplyAudio(turn, chunk):
-                self._open_reply(turn)
-                self._speaker.add_audio(turn, chunk)
-                self._tell(AssistantSpeech(turn, chunk))
-            case ReplyText(turn, text):
-                self._open_reply(turn)
-                self._speaker.add_text(turn, text)
-                self._tell(Transcript(turn, Role.ASSISTANT, self._speaker.text, final=False))
-            case ReplyGenerated(turn):
-                self._speaker.finish(turn)
-            case ReplyEnded(turn, usage, blocked):
-                self._end_reply(turn, usage, blocked)
-            case _:
-                assert_never(event)
-
-    def _open_reply(self, turn: int) -> None:
-        if self._speaker.turn == turn:
-            return
-        if self._exchange is None or self._exchange.turn != turn:
-            self._exchange = _Exchange(turn)
-        self._finish_user_text(turn)
-        self._speaker.open(turn, timed=self.terms.timed_transcript)
-        self._tell(TurnStarted(turn))
-
-    def _end_reply(self, turn: int, usage: Usage, blocked: MediaError | None) -> None:
-        if blocked is not None:
-            self._fail(blocked)
-            return
-        if self._exchange is None or self._exchange.turn != turn:
-            return
-        self._exchange.usage = usage
-        self._speaker.finish(turn)
-        if self._speaker.turn is None or self._speaker.is_over:
-            self._on_played_out()
-
-    def _on_played_out(self) -> None:
-        exchange = self._exchange
-        if exchange is None or exchange.usage is None:
-            return  # the engine has not closed the turn yet, and may have more to say
-        self._exchange = None
-        self._dead_turn = exchange.turn
-        self._finish_user_text(exchange.turn)
-        text = self._speaker.text
-        heard = self._speaker.close(softly=False) or HeardReply(exchange.turn, 0, "")
-        if text:
-            self._tell(Transcript(exchange.turn, Role.ASSISTANT, text, final=True))
-            self._tell(TextResponse(exchange.turn, text, None))
-        self._tell(TurnEnded(exchange.turn, heard.ms, exchange.latency_ms, exchange.usage))
-        logger.info("turn complete", turn=exchange.turn, heard_ms=heard.ms, **exchange.latency_ms)
-        self._active = time.monotonic()
-        deferred, self._deferred = self._deferred, deque()
-        for event in deferred:
-            self._on_engine(event)
-        self._refresh_state()
-
-    def _finish_user_text(self, turn: int) -> None:
-        text = self._user_text.pop(turn, "").strip()
-        if text:
-            self._tell(Transcript(turn, Role.USER, text, final=True))
 
     def _run_tool(self, call: ToolCall) -> None:
-        if call.turn <= self._dead_turn:
+        if self._dialogue.is_dead(call.turn):
             self._bridge.answer(call, {"error": "The user has interrupted."})
             return
         context = ToolContext(self.still.number if self.still else None)
@@ -583,41 +438,20 @@ class Conversation:
 
     # Turns.
 
-    def _next_turn(self) -> int:
-        self._turn += 1
-        return self._turn
-
     def _take_floor(self, since: float | None = None) -> int:
         """The user begins a turn, by voice `since` (monotonic s): whatever the assistant was saying ends here."""
         self._cut_reply(since, stop_engine=False)  # the engine stops by itself when it hears the user
-        return self._next_turn()
+        return self._dialogue.next_turn()
 
     def _cut_reply(self, since: float | None = None, *, stop_engine: bool = True) -> None:
-        was_audible = self._speaker.is_audible
-        heard = self._hush(softly=True)
-        if heard is not None:
-            if stop_engine:
-                self._bridge.stop_reply()
-            waited = {"speech_start_to_silence": round((time.monotonic() - since) * 1000)} if since else {}
-            self._tell_cut(heard, waited if was_audible else {})
-
-    def _hush(self, *, softly: bool) -> HeardReply | None:
-        """Fall silent at once; tells the reply that was cut, or None if none was spoken or awaited."""
-        heard = self._speaker.close(softly=softly)
-        exchange, self._exchange = self._exchange, None
-        self._deferred.clear()
-        self._dead_turn = self._turn
-        if heard is None and exchange is not None:
-            heard = HeardReply(exchange.turn, 0, "")
-        return heard
-
-    def _tell_cut(self, heard: HeardReply, latency_ms: Mapping[str, int] = MappingProxyType({})) -> None:
-        self._finish_user_text(heard.turn)
-        self._tell(Interrupted(heard.turn, heard.ms, heard.text, latency_ms))
-        if heard.text:
-            self._tell(Transcript(heard.turn, Role.ASSISTANT, heard.text, final=True))
-        self._tell(TextResponse(heard.turn, heard.text, None))
-        logger.info("turn interrupted", turn=heard.turn, heard_ms=heard.ms, **latency_ms)
+        is_barge_in = self._dialogue.is_audible and since is not None
+        heard = self._dialogue.hush(softly=True)
+        if heard is None:
+            return
+        waited = time.monotonic() - since if since is not None and is_barge_in else None
+        if stop_engine:
+            self._bridge.stop_reply()
+        self._dialogue.tell_cut(heard, {} if waited is None else {"speech_start_to_silence": round(waited * 1000)})
 
     # Faults.
 
@@ -627,11 +461,11 @@ class Conversation:
         logger.opt(exception=error).warning("fault", code=error.code.value, where=error.where)
         self._tell(fault_from(error))
         if heard is not None:
-            self._tell_cut(heard)
+            self._dialogue.tell_cut(heard)
         self._refresh_state()
 
     def _silence_all(self) -> HeardReply | None:
-        heard = self._hush(softly=False)
+        heard = self._dialogue.hush(softly=False)
         if heard is not None:
             self._bridge.stop_reply()
         self._drop_utterance()
@@ -639,7 +473,7 @@ class Conversation:
             ear.reset()
         return heard
 
-    def _on_speaker_failed(self, error: Exception) -> None:
+    def _on_voice_failed(self, error: Exception) -> None:
         if isinstance(error, MediaError) and error.severity is not Severity.FATAL:
             self._fail(error)
         else:
@@ -648,16 +482,14 @@ class Conversation:
     # Telling.
 
     def _tell(self, event: Event) -> None:
+        if isinstance(event, ScreenSeen | TurnEnded):
+            self._lifetime.touch(time.monotonic())
         for witness in self._witnesses:
             witness(event)
         for peer in self._peers:
             peer.tell(event)
 
     def _play(self, frame: SpeechFrame) -> None:
-        exchange = self._exchange
-        if exchange is not None and exchange.ended_at is not None and not exchange.latency_ms:
-            waited = time.monotonic() - exchange.ended_at
-            exchange.latency_ms["speech_end_to_first_audio"] = max(0, round(waited * 1000))
         for peer in self._peers:
             peer.play(frame)
 
@@ -676,9 +508,9 @@ class Conversation:
             return State.RECONNECTING if self._was_ready else State.CONNECTING
         if self._utterance is not None:
             return State.LISTENING
-        if self._speaker.turn is not None:
+        if self._dialogue.is_speaking:
             return State.SPEAKING
-        return State.IDLE if self._exchange is None else State.THINKING
+        return State.THINKING if self._dialogue.is_awaiting else State.IDLE
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterable[BaseException]:

@@ -38,13 +38,13 @@ async def share(room: Room) -> None:
 
 
 async def begin_reply(room: Room) -> None:
-    room.engine.tell(ReplyText(room.conversation._turn, "It is "))
-    room.engine.tell(ReplyAudio(room.conversation._turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
+    room.engine.tell(ReplyText(room.conversation._dialogue.turn, "It is "))
+    room.engine.tell(ReplyAudio(room.conversation._dialogue.turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
 
 
 async def end_reply(room: Room) -> None:
-    room.engine.tell(ReplyGenerated(room.conversation._turn))
-    room.engine.tell(ReplyEnded(room.conversation._turn, Usage(), None))
+    room.engine.tell(ReplyGenerated(room.conversation._dialogue.turn))
+    room.engine.tell(ReplyEnded(room.conversation._dialogue.turn, Usage(), None))
 
 
 async def listen(room: Room) -> None:
@@ -103,7 +103,7 @@ def test_a_turn_fault_at_any_step_is_silent_told_once_and_the_next_turn_is_heard
         else:
             room.conversation.blame(error)
         # What the engine still sends of the old turn, and what the user was still saying, must not be heard.
-        room.engine.tell(ReplyAudio(room.conversation._turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
+        room.engine.tell(ReplyAudio(room.conversation._dialogue.turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
         room.ticker.tick(60)
         await room.settle()
         after = room.peer.log[since:]
@@ -114,7 +114,7 @@ def test_a_turn_fault_at_any_step_is_silent_told_once_and_the_next_turn_is_heard
         if is_engine:
             room.engine.tell(EngineReady("fake"))
         await ask(room)
-        turn = room.conversation._turn
+        turn = room.conversation._dialogue.turn
         room.engine.reply(turn)
         room.ticker.tick(80)
         assert any(isinstance(item, TurnEnded) and item.turn == turn for item in room.peer.log)
@@ -133,7 +133,7 @@ def test_a_fatal_fault_at_any_step_is_silent_told_once_and_closes(script: list[S
         assert room.engine.fails is not None
         room.engine.fails.set_exception(error)
         assert await room.task is EndReason.ERROR
-        room.engine.tell(ReplyAudio(room.conversation._turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
+        room.engine.tell(ReplyAudio(room.conversation._dialogue.turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
         room.ticker.tick(60)
         after = room.peer.log[since:]
         assert_silent(frames_before_the_next_turn(after))
@@ -162,7 +162,7 @@ def test_a_report_goes_on_audibly(code: FaultCode) -> None:
 async def test_a_failing_vad_is_a_fault_and_not_no_speech(monkeypatch: pytest.MonkeyPatch) -> None:
     room = await enter()
     await ask(room)
-    room.engine.reply(room.conversation._turn, seconds=2)
+    room.engine.reply(room.conversation._dialogue.turn, seconds=2)
     room.ticker.tick(5)
 
     def fails(*_: object) -> list[object]:

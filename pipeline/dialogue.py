@@ -1,0 +1,205 @@
+"""Whose turn it is, what was said in it, and how much of that was heard."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import assert_never
+
+from loguru import logger
+
+from pipeline.engine import ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, UserText
+from pipeline.events import (
+    AssistantSpeech,
+    Event,
+    Interrupted,
+    Role,
+    TextResponse,
+    Transcript,
+    TurnEnded,
+    TurnStarted,
+    Usage,
+)
+from pipeline.media import SpeechFrame
+from pipeline.speaker import HeardReply, Speaker
+from pipeline.ticker import Ticker
+
+Said = UserText | ReplyAudio | ReplyText | ReplyGenerated | ReplyEnded
+NOTHING: Mapping[str, int] = MappingProxyType({})
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """What the user asked last: its turn, when the question ended (monotonic s), and what is known of the reply."""
+
+    turn: int
+    ended_at: float | None = None
+    latency_ms: dict[str, int] = field(default_factory=dict)
+    usage: Usage | None = None  # set once the engine has nothing more to say
+
+
+class Dialogue:
+    """The one turn counter of a conversation, and the reply that is awaited or spoken.
+
+    Numbers only grow. Whatever is said for a turn that is over is not heard. `tell` takes events, `play` and `flush`
+    the voice; `changed` is called when a reply was heard to its end, `failed` with what breaks on the ticker.
+    """
+
+    def __init__(
+        self,
+        ticker: Ticker,
+        *,
+        is_timed: bool,
+        tell: Callable[[Event], None],
+        play: Callable[[SpeechFrame], None],
+        flush: Callable[[], None],
+        changed: Callable[[], None],
+        failed: Callable[[Exception], None],
+    ):
+        self.turn = 0
+        """The newest turn."""
+        self._is_timed = is_timed
+        self._tell = tell
+        self._play = play
+        self._changed = changed
+        self._speaker = Speaker(ticker, play=self._on_frame, flush=flush, over=self._on_heard, failed=failed)
+        self._exchange: _Exchange | None = None
+        self._user_text: dict[int, str] = {}
+        self._deferred: deque[Said] = deque()
+        self._dead_turn = 0
+
+    @property
+    def is_audible(self) -> bool:
+        """Whether the user may be hearing the assistant right now."""
+        return self._speaker.is_audible
+
+    @property
+    def is_speaking(self) -> bool:
+        """Whether a reply is being spoken."""
+        return self._speaker.turn is not None
+
+    @property
+    def is_awaiting(self) -> bool:
+        """Whether a reply is expected or being spoken."""
+        return self._exchange is not None
+
+    def is_dead(self, turn: int) -> bool:
+        """Whether this turn is over, so that nothing of it may be heard or shown any more."""
+        return turn <= self._dead_turn
+
+    def awaits(self, turn: int) -> bool:
+        """Whether it is this turn's reply that is expected."""
+        return self._exchange is not None and self._exchange.turn == turn
+
+    def next_turn(self) -> int:
+        """Begin a turn."""
+        self.turn += 1
+        return self.turn
+
+    def ask(self, turn: int, ended_at: float) -> None:
+        """The user's question of this turn was complete at `ended_at` (monotonic s): a reply is expected."""
+        self._exchange = _Exchange(turn, ended_at)
+
+    def client_played(self, turn: int, ms: int) -> None:
+        """Believe the client about how much it has played, up to what it was given."""
+        self._speaker.client_played(turn, ms)
+
+    def take(self, said: Said) -> None:
+        """Take what the engine says; raises `AudioError` if it says far too much."""
+        if isinstance(said, UserText):
+            self._take_user_text(said)
+        elif self.is_dead(said.turn):
+            return
+        elif self._speaker.turn not in (None, said.turn):
+            self._deferred.append(said)  # a remark nobody asked for waits until the reply before it was heard
+        else:
+            self._take_reply(said)
+
+    def hush(self, *, softly: bool) -> HeardReply | None:
+        """Fall silent at once; tells the reply that was cut, or None if none was spoken or expected."""
+        heard = self._speaker.close(softly=softly)
+        exchange, self._exchange = self._exchange, None
+        self._deferred.clear()
+        self._dead_turn = self.turn
+        if heard is None and exchange is not None:
+            heard = HeardReply(exchange.turn, 0, "")
+        return heard
+
+    def tell_cut(self, heard: HeardReply, latency_ms: Mapping[str, int] = NOTHING) -> None:
+        """Say what was heard of a reply that `hush` has cut."""
+        self._finish_user_text(heard.turn)
+        self._tell(Interrupted(heard.turn, heard.ms, heard.text, latency_ms))
+        if heard.text:
+            self._tell(Transcript(heard.turn, Role.ASSISTANT, heard.text, final=True))
+        self._tell(TextResponse(heard.turn, heard.text, None))
+        logger.info("turn interrupted", turn=heard.turn, heard_ms=heard.ms, **latency_ms)
+
+    def _take_user_text(self, said: UserText) -> None:
+        text = self._user_text[said.turn] = self._user_text.get(said.turn, "") + said.text
+        self._tell(Transcript(said.turn, Role.USER, text.strip(), final=False))
+
+    def _take_reply(self, said: ReplyAudio | ReplyText | ReplyGenerated | ReplyEnded) -> None:
+        match said:
+            case ReplyAudio(turn, chunk):
+                self._open_reply(turn)
+                self._speaker.add_audio(turn, chunk)
+                self._tell(AssistantSpeech(turn, chunk))
+            case ReplyText(turn, text):
+                self._open_reply(turn)
+                self._speaker.add_text(turn, text)
+                self._tell(Transcript(turn, Role.ASSISTANT, self._speaker.text, final=False))
+            case ReplyGenerated(turn):
+                self._speaker.finish(turn)
+            case ReplyEnded(turn, usage):
+                self._end_reply(turn, usage)
+            case _:
+                assert_never(said)
+
+    def _open_reply(self, turn: int) -> None:
+        if self._speaker.turn == turn:
+            return
+        if not self.awaits(turn):
+            self._exchange = _Exchange(turn)
+        self._finish_user_text(turn)
+        self._speaker.open(turn, timed=self._is_timed)
+        self._tell(TurnStarted(turn))
+
+    def _end_reply(self, turn: int, usage: Usage) -> None:
+        if self._exchange is None or self._exchange.turn != turn:
+            return
+        self._exchange.usage = usage
+        self._speaker.finish(turn)
+        if self._speaker.turn is None or self._speaker.is_over:
+            self._on_heard()
+
+    def _on_frame(self, frame: SpeechFrame) -> None:
+        exchange = self._exchange
+        if exchange is not None and exchange.ended_at is not None and not exchange.latency_ms:
+            waited = time.monotonic() - exchange.ended_at
+            exchange.latency_ms["speech_end_to_first_audio"] = max(0, round(waited * 1000))
+        self._play(frame)
+
+    def _on_heard(self) -> None:
+        exchange = self._exchange
+        if exchange is None or exchange.usage is None:
+            return  # the engine has not closed the turn yet, and may have more to say
+        self._exchange = None
+        self._dead_turn = exchange.turn
+        self._finish_user_text(exchange.turn)
+        text = self._speaker.text
+        heard = self._speaker.close(softly=False) or HeardReply(exchange.turn, 0, "")
+        if text:
+            self._tell(Transcript(exchange.turn, Role.ASSISTANT, text, final=True))
+            self._tell(TextResponse(exchange.turn, text, None))
+        self._tell(TurnEnded(exchange.turn, heard.ms, exchange.latency_ms, exchange.usage))
+        logger.info("turn complete", turn=exchange.turn, heard_ms=heard.ms, **exchange.latency_ms)
+        deferred, self._deferred = self._deferred, deque()
+        for said in deferred:
+            self.take(said)
+        self._changed()
+
+    def _finish_user_text(self, turn: int) -> None:
+        text = self._user_text.pop(turn, "").strip()
+        if text:
+            self._tell(Transcript(turn, Role.USER, text, final=True))
