@@ -246,7 +246,10 @@ class Conversation:
             with logger.contextualize(session=self.terms.id):
                 reason = await self._live()
         finally:
-            self._silence_all()
+            heard = self._silence_all()
+            if heard is not None:
+                self._dialogue.tell_cut(heard)
+            self._dialogue.release()
             self._tell(SessionEnded(reason))
             for peer in list(self._peers):
                 peer.dismiss(reason)
@@ -269,10 +272,12 @@ class Conversation:
             reason = next(leaf.reason for leaf in leaves(group) if isinstance(leaf, _Ended))
         except* Exception as group:
             reason = EndReason.ERROR
-            self._silence_all()
+            heard = self._silence_all()
             for error in leaves(group):
                 logger.opt(exception=error).error("session failed", code=_code(error))
             self._tell(fault_from(next(iter(leaves(group)))))
+            if heard is not None:
+                self._dialogue.tell_cut(heard)
         logger.info(
             "session ended",
             reason=reason.value,

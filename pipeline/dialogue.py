@@ -26,6 +26,9 @@ from pipeline.speaker import HeardReply, Speaker
 from pipeline.ticker import Ticker
 
 Said = UserText | ReplyAudio | ReplyText | ReplyGenerated | ReplyEnded
+REMEMBERED_TURNS = 4
+"""How far back a question may still be understood."""
+
 NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
@@ -66,6 +69,7 @@ class Dialogue:
         self._speaker = Speaker(ticker, play=self._on_frame, flush=flush, over=self._on_heard, failed=failed)
         self._exchange: _Exchange | None = None
         self._user_text: dict[int, str] = {}
+        self._answered: set[int] = set()
         self._deferred: deque[Said] = deque()
         self._dead_turn = 0
 
@@ -95,6 +99,8 @@ class Dialogue:
     def next_turn(self) -> int:
         """Begin a turn."""
         self.turn += 1
+        self._user_text.pop(self.turn - REMEMBERED_TURNS, None)
+        self._answered.discard(self.turn - REMEMBERED_TURNS)
         return self.turn
 
     def ask(self, turn: int, ended_at: float) -> None:
@@ -115,6 +121,10 @@ class Dialogue:
             self._deferred.append(said)  # a remark nobody asked for waits until the reply before it was heard
         else:
             self._take_reply(said)
+
+    def release(self) -> None:
+        """Nothing is said ever again."""
+        self._speaker.release()
 
     def hush(self, *, softly: bool) -> HeardReply | None:
         """Fall silent at once; tells the reply that was cut, or None if none was spoken or expected."""
@@ -137,7 +147,8 @@ class Dialogue:
 
     def _take_user_text(self, said: UserText) -> None:
         text = self._user_text[said.turn] = self._user_text.get(said.turn, "") + said.text
-        self._tell(Transcript(said.turn, Role.USER, text.strip(), final=False))
+        # What is understood late, when the answer has begun, still belongs to the question.
+        self._tell(Transcript(said.turn, Role.USER, text.strip(), final=said.turn in self._answered))
 
     def _take_reply(self, said: ReplyAudio | ReplyText | ReplyGenerated | ReplyEnded) -> None:
         match said:
@@ -200,6 +211,7 @@ class Dialogue:
         self._changed()
 
     def _finish_user_text(self, turn: int) -> None:
-        text = self._user_text.pop(turn, "").strip()
-        if text:
+        text = self._user_text.get(turn, "").strip()
+        if text and turn not in self._answered:
             self._tell(Transcript(turn, Role.USER, text, final=True))
+        self._answered.add(turn)

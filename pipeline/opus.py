@@ -64,6 +64,10 @@ class OpusEncoder:
         self._codec = codec
         self._is_settled = False
 
+    def close(self) -> None:
+        """Let go of the codec now, and of the two threads that PyAV's graph for regrouping frames keeps waiting."""
+        del self._codec
+
 
 class OpusDecoder:
     """Opus packets of any kind to 48 kHz mono audio; `Resampler` brings it to 16 kHz."""

@@ -5,8 +5,8 @@ from math import inf
 
 import numpy as np
 from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
 from av.error import FFmpegError
+from av.filter import Graph
 from numpy.typing import NDArray
 
 from pipeline.errors import AudioError
@@ -45,7 +45,7 @@ class Resampler:
     def reset(self) -> None:
         """Forget everything heard so far; the next chunk's pts is the base."""
         self._rate = 0
-        self._filter: AudioResampler | None = None
+        self._filter: Graph | None = None
         self._expected = 0.0  # pts of the stretch's first input sample
         self._taken = 0  # input samples since
         self._base = -inf  # session time of the stretch's first output sample
@@ -61,7 +61,7 @@ class Resampler:
         self._given = 0
         self._expected, self._taken = chunk.pts, 0
         self._rate = chunk.rate
-        self._filter = None if chunk.rate == HEARD_RATE else AudioResampler("s16", "mono", HEARD_RATE)
+        self._filter = None if chunk.rate == HEARD_RATE else _make_filter(chunk.rate)
 
     def _finish(self) -> Iterator[AudioChunk]:
         # The filter's tail belongs to the time before the jump, so it cannot stay for the stretch that follows.
@@ -86,13 +86,37 @@ def to_mono(pcm: bytes, channels: int) -> bytes:
     return mixed.astype("<i2").tobytes()
 
 
-def _convert(resampler: AudioResampler, chunk: AudioChunk | None) -> bytes:
+def _make_filter(rate: int) -> Graph:
+    # What av's AudioResampler makes, but for the thread that its graph would keep waiting for each microphone.
+    graph = Graph()
+    graph.threads = 1
+    source = graph.add("abuffer", sample_rate=str(rate), sample_fmt="s16", channel_layout="mono", time_base=f"1/{rate}")
+    target = graph.add("aformat", sample_rates=str(HEARD_RATE), sample_fmts="s16", channel_layouts="mono")
+    sink = graph.add("abuffersink")
+    source.link_to(target)
+    target.link_to(sink)
+    graph.configure()
+    return graph
+
+
+def _convert(graph: Graph, chunk: AudioChunk | None) -> bytes:
     try:
-        frames = resampler.resample(None if chunk is None else _frame(chunk))
+        graph.push(None if chunk is None else _frame(chunk))
+        frames = list(_ready_frames(graph))
     except (FFmpegError, ValueError) as error:
         raise AudioError("The audio could not be resampled.", where="resample") from error
     # A plane is padded past its samples.
     return b"".join(memoryview(frame.planes[0])[: frame.samples * SAMPLE_BYTES] for frame in frames)
+
+
+def _ready_frames(graph: Graph) -> Iterator[AudioFrame]:
+    while True:
+        try:
+            frame = graph.pull()
+        except (BlockingIOError, EOFError):
+            return
+        if isinstance(frame, AudioFrame):
+            yield frame
 
 
 def _frame(chunk: AudioChunk) -> AudioFrame:

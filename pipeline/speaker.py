@@ -113,6 +113,11 @@ class Speaker:
             self._say(said.turn, SILENCE)
         return self._heard(said)
 
+    def release(self) -> None:
+        """Say nothing ever again, and let go of the encoder."""
+        self.close(softly=False)
+        self._encoder.close()
+
     def _heard(self, said: Said) -> HeardReply:
         samples = self._playout.heard_samples
         if self._client_played is not None:

@@ -15,8 +15,8 @@ class Host(Protocol):
         """Let a peer take part."""
         ...
 
-    def detach(self, peer: Peer) -> None:
-        """Forget a peer; may be said twice."""
+    def detach(self, peer: Peer, *, grace: float) -> None:
+        """Forget a peer, who may come back within `grace` seconds; may be said twice."""
         ...
 
     def hear(self, peer: Peer, chunk: AudioChunk) -> None:

@@ -36,6 +36,9 @@ from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame
 MAX_MESSAGE = 65_536
 MAX_BAD_MESSAGES = 20
 
+GRACE = 15.0
+"""Seconds in which a client that was lost may come back to its conversation."""
+
 _MDNS_DEADLINE = 2.0
 _CLOSE_DEADLINE = 5.0
 _DRAIN_DEADLINE = 1.0
@@ -76,6 +79,7 @@ class RtcPeer:
         self._end_of = ("", False)  # why, and whether politely
         self._has_farewell = False
         self._has_left = False
+        self._grace = GRACE
         self._is_hung_up = False
         self._life: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
@@ -112,8 +116,13 @@ class RtcPeer:
         self._candidates += 1
         self._group.create_task(self._reach(candidate))
 
-    async def close(self) -> None:
-        """End the peer and wait until nothing of it is left; may be called any number of times, from anywhere."""
+    async def close(self, *, is_goodbye: bool = False) -> None:
+        """End the peer and wait until nothing of it is left; may be called any number of times, from anywhere.
+
+        After `is_goodbye`, nobody is waited for: the conversation ends if this was its last peer.
+        """
+        if is_goodbye:
+            self._grace = 0.0
         self._end("closed")
         if self._life is None:
             await self._hang_up()
@@ -284,7 +293,7 @@ class RtcPeer:
     def _leave(self) -> None:
         if not self._has_left:
             self._has_left = True
-            self._conversation.detach(self)
+            self._conversation.detach(self, grace=self._grace)
 
     async def _hang_up(self) -> None:
         if self._is_hung_up:

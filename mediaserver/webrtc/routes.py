@@ -136,8 +136,8 @@ class Whip:
         return web.Response(status=204, headers=EXPOSED | {"ETag": resource.etag})
 
     async def leave(self, request: web.Request) -> web.Response:
-        """200 once the connection is closed."""
-        await self._resource(request).peer.close()
+        """200 once the connection is closed; it was the client's goodbye."""
+        await self._resource(request).peer.close(is_goodbye=True)
         return web.Response()
 
     async def options(self, request: web.Request) -> web.Response:

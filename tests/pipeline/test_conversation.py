@@ -123,6 +123,7 @@ async def test_speaking_over_an_answer_silences_it_at_once() -> None:
     await room.until(lambda: any(isinstance(event, Interrupted) for event in room.peer.events))
     interrupted = next(event for event in room.peer.events if isinstance(event, Interrupted))
     assert (interrupted.turn, interrupted.heard_ms) == (1, 500)
+    assert interrupted.latency_ms["speech_start_to_silence"] >= 192
     assert room.peer.flushed >= 1
     played = len(room.peer.frames)
     room.ticker.tick(10)
@@ -211,6 +212,27 @@ async def test_what_the_engine_understood_becomes_the_users_transcript() -> None
         Transcript(1, Role.USER, "go forward", final=True),
     ]
     await room.leave()
+
+
+async def test_words_understood_after_the_answer_began_join_the_question() -> None:
+    room = await enter()
+    room.say(speech())
+    await room.until(lambda: "end" in room.engine.up)
+    room.engine.tell(UserText(1, "go"))
+    room.engine.reply(1)
+    room.engine.tell(UserText(1, " forward"))
+    said = [event for event in room.peer.events if isinstance(event, Transcript) and event.role is Role.USER]
+    assert said[-1] == Transcript(1, Role.USER, "go forward", final=True)
+    await room.leave()
+
+
+async def test_the_end_of_the_session_tells_what_was_heard_of_the_reply_it_cut() -> None:
+    room = await enter()
+    await ask(room)
+    room.engine.reply(1, seconds=3)
+    room.ticker.tick(50)
+    await room.leave()
+    assert any(isinstance(event, Interrupted) and event.heard_ms == 1000 for event in room.peer.events)
 
 
 async def test_audio_end_closes_the_utterance_now() -> None:

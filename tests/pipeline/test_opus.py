@@ -1,5 +1,7 @@
 """Opus: one packet per frame, silence for free, and no packet that can do harm."""
 
+import os
+
 import numpy as np
 import pytest
 from av.error import InvalidDataError
@@ -152,3 +154,12 @@ def test_any_bytes_are_audio_or_an_audio_error_and_do_not_spoil_what_follows(pac
             continue
         assert 0.0 < chunk.duration <= 0.12
     assert decoder.decode(SILENCE_PACKET, 0.0).duration == 0.02
+
+
+def test_a_closed_voice_keeps_no_thread() -> None:
+    before = len(os.listdir("/proc/self/task"))
+    voices = [OpusEncoder() for _ in range(5)]
+    for voice in voices:
+        voice.encode(bytes(960))
+        voice.close()
+    assert len(os.listdir("/proc/self/task")) <= before + 1  # FFmpeg may start one for the process

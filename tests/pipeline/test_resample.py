@@ -1,5 +1,6 @@
 """The resampler: any rate to 16 kHz mono, in time that is counted from samples."""
 
+import os
 from itertools import pairwise
 
 import numpy as np
@@ -145,13 +146,10 @@ def test_what_is_no_audio_is_an_audio_error(chunk: AudioChunk) -> None:
 
 def test_a_failure_of_the_library_is_an_audio_error(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
-        def __init__(self, *settings: object) -> None:
-            pass
-
-        def resample(self, frame: object) -> list[object]:
+        def push(self, frame: object) -> None:
             raise InvalidDataError(1, "broken")
 
-    monkeypatch.setattr("pipeline.resample.AudioResampler", Broken)
+    monkeypatch.setattr("pipeline.resample._make_filter", lambda _: Broken())
     with pytest.raises(AudioError):
         pushed(Resampler(), AudioChunk(bytes(1_920), 48_000, 0.0))
 
@@ -170,3 +168,11 @@ def test_one_channel_is_itself() -> None:
 def test_a_broken_interleaving_is_an_audio_error(pcm: bytes, channels: int) -> None:
     with pytest.raises(AudioError):
         to_mono(pcm, channels)
+
+
+def test_no_microphone_keeps_a_thread() -> None:
+    before = len(os.listdir("/proc/self/task"))
+    microphones = [Resampler() for _ in range(5)]
+    for microphone in microphones:
+        pushed(microphone, AudioChunk(bytes(1_920), 48_000, 0.0))
+    assert len(os.listdir("/proc/self/task")) == before

@@ -38,7 +38,7 @@ class Host:
         self.calls.append("attach")
         peer.tell(SessionStarted("id-1", "label-1", "local", "local", None, "en", {}))
 
-    def detach(self, peer: Peer) -> None:
+    def detach(self, peer: Peer, *, grace: float) -> None:
         self.calls.append("detach")
 
     def hear(self, peer: Peer, chunk: AudioChunk) -> None:

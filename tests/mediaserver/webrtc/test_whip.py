@@ -34,12 +34,14 @@ class Talk:
 
     def __init__(self) -> None:
         self.peers: list[Peer] = []
+        self.graces: list[float] = []
         self.heard = 0
 
     def attach(self, peer: Peer) -> None:
         self.peers.append(peer)
 
-    def detach(self, peer: Peer) -> None:
+    def detach(self, peer: Peer, *, grace: float) -> None:
+        self.graces.append(grace)
         self.peers.remove(peer)
 
     def hear(self, peer: Peer, chunk: AudioChunk) -> None:
@@ -206,6 +208,7 @@ async def test_delete_ends_the_connection(house: House, caller: RTCPeerConnectio
     await until(lambda: house.lobby.talk.heard)
     assert (await house.ask("DELETE", where)).status == 200
     await until(lambda: caller.connectionState == "closed")
+    assert house.lobby.talk.graces == [0.0], "nobody is waited for after a goodbye"
     assert (await house.ask("DELETE", where)).status == 404
 
 
