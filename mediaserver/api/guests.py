@@ -3,10 +3,29 @@
 import ipaddress
 
 from aiohttp import web
+from pydantic import BaseModel
 
 from mediaserver.api.limiter import Limiter, address
+from mediaserver.api.route import Route, add_routes, json_answer
 from mediaserver.auth.tokens import ACCESS_SECONDS, Tokens, new_guest
 from mediaserver.http import HttpError
+
+
+class GuestUser(BaseModel):
+    """Somebody without an account."""
+
+    id: str
+    username: str
+    guest: bool
+
+
+class GuestAnswer(BaseModel):
+    """A token, and who it stands for."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+    user: GuestUser
 
 
 class Guests:
@@ -18,9 +37,23 @@ class Guests:
         self._are_allowed = are_allowed
         self._loopback_only = loopback_only
 
+    def routes(self) -> tuple[Route, ...]:
+        """What is served."""
+        return (
+            Route(
+                method="POST",
+                path="/api/v1/guests",
+                handler=self.create,
+                summary="Get a token without an account",
+                tags=("users",),
+                answers={201: GuestAnswer},
+                errors=(403, 429),
+            ),
+        )
+
     def add_routes(self, app: web.Application) -> None:
         """Serve it."""
-        app.router.add_post("/api/v1/guests", self.create)
+        add_routes(app, self.routes())
 
     async def create(self, request: web.Request) -> web.Response:
         """201 like a login; 403 where guests are not allowed."""
@@ -32,13 +65,13 @@ class Guests:
                 403, "FORBIDDEN", "This server takes guests from its own machine only, until ALLOW_GUESTS=true is set."
             )
         guest = new_guest()
-        body = {
-            "access_token": self._tokens.issue(guest),
-            "token_type": "bearer",
-            "expires_in": ACCESS_SECONDS,
-            "user": {"id": guest.id, "username": guest.username, "guest": True},
-        }
-        return web.json_response(body, status=201, headers={"Cache-Control": "no-store"})
+        answer = GuestAnswer(
+            access_token=self._tokens.issue(guest),
+            token_type="bearer",
+            expires_in=ACCESS_SECONDS,
+            user=GuestUser(id=guest.id, username=guest.username, guest=True),
+        )
+        return json_answer(answer, 201)
 
 
 def _is_loopback(remote: str) -> bool:

@@ -65,6 +65,8 @@ class Route:
     query: type[BaseModel] | None = None
     needs_token: bool = False
     errors: tuple[int, ...] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """The path's parameters, with what they name."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Headers of a successful answer, with what they tell."""
 
