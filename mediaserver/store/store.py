@@ -11,6 +11,18 @@ class StoreError(Exception):
     """The store cannot be read or written now."""
 
 
+class RefusedError(StoreError):
+    """The database works, but will never take this value; trying again is no use."""
+
+
+class DatabaseUrlError(StoreError):
+    """DATABASE_URL names no database that can be opened; the message says what would do."""
+
+
+class NewerDatabaseError(StoreError):
+    """The database was written by a newer version of the server; the message says what to do."""
+
+
 class TakenError(Exception):
     """An account with this `field` ("username" or "email") exists."""
 
@@ -24,7 +36,9 @@ class CursorError(Exception):
 
 
 Fact = SessionRecord | Entry | TurnUsage
-"""What the history writer writes: a session record replaces the one of the same id."""
+"""What the history writer writes. Each replaces what was written before under the same key: a session record that of
+the same id (but never its owner), an entry that of the same session, turn and role, a usage that of the same session
+and turn. So a batch may be written twice."""
 
 
 class Store(Protocol):
@@ -33,7 +47,7 @@ class Store(Protocol):
     # Accounts.
 
     async def add_account(self, account: Account) -> None:
-        """Keep a new account; raises `TakenError`."""
+        """Keep a new account; raises `TakenError`, also if the username is someone's email or the email a username."""
         ...
 
     async def account(self, user: str) -> Account | None:
@@ -53,7 +67,7 @@ class Store(Protocol):
         ...
 
     async def forget_user(self, user: str) -> None:
-        """Delete an account or guest with preferences, tokens, sessions and history."""
+        """Delete an account or guest with preferences, tokens, sessions and history; later facts are ignored."""
         ...
 
     async def preferences(self, user: str) -> Preferences:
@@ -85,7 +99,11 @@ class Store(Protocol):
     # Sessions and history.
 
     async def write(self, facts: Sequence[Fact]) -> None:
-        """Write a batch in one transaction, in order; facts of an unknown or deleted session are ignored."""
+        """Write a batch in one transaction, session records first, the last fact of a key winning.
+
+        Facts of an unknown or deleted session or of a deleted user are ignored. Raises `RefusedError` when a fact is at
+        fault and not the database.
+        """
         ...
 
     async def sessions(self, owner: str, *, limit: int, cursor: str | None) -> SessionPage:
@@ -97,7 +115,7 @@ class Store(Protocol):
         ...
 
     async def history(self, session: str) -> tuple[Entry, ...]:
-        """What was said, in order."""
+        """What was said, by turn: first the user, then the assistant, then the system."""
         ...
 
     async def usage(self, session: str) -> tuple[TurnUsage, ...]:
@@ -109,15 +127,18 @@ class Store(Protocol):
         ...
 
     async def adopt(self, guest: str, user: str) -> int:
-        """Give a guest's sessions to a user; how many there were."""
+        """Give the sessions of a guest (never those of an account) to a user; how many there were."""
         ...
 
     async def forget_before(self, moment: datetime) -> int:
-        """Delete sessions that ended before `moment`, spent or expired tokens too; how many sessions."""
+        """Delete sessions that ended before `moment`, and tokens that had expired by then; how many sessions.
+
+        A spent token is kept until it expires: without it, its reuse would go unnoticed.
+        """
         ...
 
     async def end_open_sessions(self, now: datetime) -> int:
-        """Close what a crash left open, with reason "error"; how many."""
+        """Close what a crash left open, with reason "error"; how many. The reply it broke off counts as interrupted."""
         ...
 
     async def check(self) -> None:
