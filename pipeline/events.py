@@ -117,11 +117,15 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """The reply was cut short: the user heard `heard_ms` of it, which was `heard_text`."""
+    """The reply was cut short: the user heard `heard_ms` of it, which was `heard_text`.
+
+    `silenced_ms` is the time from the user's first sound to silence, where a voice cut it; clients are not told.
+    """
 
     turn: int
     heard_ms: int
     heard_text: str
+    silenced_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
