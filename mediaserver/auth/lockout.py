@@ -4,6 +4,7 @@ import hashlib
 import ipaddress
 import math
 import time
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -44,10 +45,14 @@ class Lockout:
         self._names = _Table(clock, FREE_FOR_A_NAME, capacity)
         self._networks = _Table(clock, FREE_FOR_A_NETWORK, capacity)
 
+    def __len__(self) -> int:
+        """How many names and networks are remembered."""
+        return len(self._names) + len(self._networks)
+
     @contextmanager
     def attempt(self, name: str, address: str) -> Iterator[None]:
         """Around one attempt: raises `LockedOut` at once; `CredentialsError` in the body counts as a failure."""
-        name, place = _short(name.casefold()), network(address)
+        name, place = _key(name), network(address)
         wait = max(self._names.wait(name), self._networks.wait(place))
         if wait > 0:
             raise LockedOut(math.ceil(wait))
@@ -76,6 +81,9 @@ class _Table:
         self._free = free
         self._capacity = capacity
         self._rows: OrderedDict[str, _Row] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
     def wait(self, key: str) -> float:
         """Seconds until the next attempt is let in; 0 or less is now."""
@@ -123,6 +131,8 @@ def network(address: str) -> str:
     return str(ipaddress.ip_network((ip, 64), strict=False))
 
 
-def _short(name: str) -> str:
-    """Of one size whatever was sent, and not a list of who logs in."""
-    return hashlib.sha256(name.encode()).hexdigest()
+def _key(name: str) -> str:
+    """One for all spellings of a name, of one size whatever was sent, and not a list of who logs in."""
+    # Unicode 15, section 3.13, D146, as the store compares names: or each spelling would have guesses of its own.
+    once = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", name).casefold())
+    return hashlib.sha256(unicodedata.normalize("NFKC", once.casefold()).encode()).hexdigest()
