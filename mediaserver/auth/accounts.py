@@ -58,7 +58,7 @@ class Accounts:
         self._tokens = tokens
         self._passwords = passwords
         self._clock = clock
-        self._lockout = lockout or Lockout()
+        self._lockout = Lockout() if lockout is None else lockout
         # Held from reading what a token or a password proves to writing what follows from it: or a family that is
         # revoked between the two would live on in its newest token.
         self._proof = asyncio.Lock()
