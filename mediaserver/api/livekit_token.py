@@ -6,7 +6,7 @@ from typing import Annotated
 
 import jwt
 from aiohttp import web
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
 
 from mediaserver.api.identity import admitted
 from mediaserver.api.limiter import Limiter
@@ -29,14 +29,17 @@ def _none_if_empty(value: object) -> object:
 
 
 Label = Annotated[
-    str | None,
+    Annotated[str, StringConstraints(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")] | None,
     BeforeValidator(_none_if_empty),
-    Field(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$", description="1 to 128 printable characters"),
+    Field(description="1 to 128 printable characters"),
 ]
 Text = Annotated[
-    str | None, BeforeValidator(_none_if_empty), Field(max_length=2048, description="at most 2048 characters")
+    Annotated[str, StringConstraints(max_length=2048)] | None,
+    BeforeValidator(_none_if_empty),
+    Field(description="at most 2048 characters"),
 ]
-Attribute = Annotated[str, Field(max_length=512)]
+Attribute = Annotated[str, StringConstraints(max_length=512)]
+Attributes = Annotated[dict[Attribute, Attribute], Field(max_length=32)]
 
 
 class LiveKitQuery(BaseModel):
@@ -54,8 +57,8 @@ class LiveKitQuery(BaseModel):
 class LiveKitBody(LiveKitQuery):
     """The same in JSON, with attributes."""
 
-    participant_attributes: dict[Attribute, Attribute] | None = Field(
-        None, max_length=32, description="at most 32 strings by name, each of at most 512 characters"
+    participant_attributes: Attributes | None = Field(
+        None, description="at most 32 strings by name, each of at most 512 characters"
     )
 
 
