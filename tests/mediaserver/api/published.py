@@ -76,7 +76,7 @@ def published(store: Store | None = None) -> tuple[web.Application, Json]:
     rest = [
         *Health("local", {"engine": _is_well}).routes(),
         *MetricsPage(metrics, token=None, is_open=True).routes(),
-        *Guests(TOKENS, limiter, are_allowed=True, loopback_only=False).routes(),
+        *Guests(accounts, limiter, are_allowed=True, loopback_only=False).routes(),
         *History(registry, store, TOKENS, limiter).routes(),
         *Sessions(registry, TOKENS, limiter).routes(),
         *LiveKitTokens(TOKENS, limiter, api_key="devkey", api_secret="s" * 32).routes(),

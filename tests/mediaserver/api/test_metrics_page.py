@@ -11,12 +11,21 @@ from mediaserver.api.guests import Guests
 from mediaserver.api.limiter import Limiter
 from mediaserver.api.metrics import MetricsPage, measure
 from mediaserver.api.middleware import guard
-from mediaserver.auth.tokens import Tokens
+from mediaserver.auth.accounts import Grant
+from mediaserver.auth.tokens import Tokens, new_guest
 from mediaserver.http import HttpError
 from mediaserver.metrics import Metrics
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]
+
+
+class Welcome:
+    """Lets every guest in, and keeps nothing of them."""
+
+    async def guest(self) -> Grant:
+        user = new_guest()
+        return Grant(Tokens("s" * 32).issue(user), "r" * 43, 3600, user, None)
 
 
 async def moved(_: web.Request) -> web.Response:
@@ -34,7 +43,7 @@ async def full(_: web.Request) -> web.Response:
 def app_with(metrics: Metrics, *, token: str | None = None, is_open: bool = True) -> web.Application:
     app = web.Application(middlewares=[measure(metrics), guard])
     MetricsPage(metrics, token=token, is_open=is_open).add_routes(app)
-    Guests(Tokens("s" * 32), Limiter(parse("1/minute")), are_allowed=True, loopback_only=False).add_routes(app)
+    Guests(Welcome(), Limiter(parse("1/minute")), are_allowed=True, loopback_only=False).add_routes(app)
     app.router.add_get("/things/{id}", moved)
     app.router.add_get("/broken", broken)
     app.router.add_get("/full", full)
