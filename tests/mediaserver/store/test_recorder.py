@@ -4,12 +4,14 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from conversation_room import enter
 
 from mediaserver.store.recorder import Recorder
 from mediaserver.store.records import Entry, SessionRecord
 from mediaserver.store.sql import SqlStore
 from mediaserver.store.writer import HistoryWriter
-from pipeline.errors import FaultCode
+from pipeline.engine import EngineLost, UserText
+from pipeline.errors import EngineError, FaultCode
 from pipeline.events import (
     AssistantSpeech,
     EndReason,
@@ -26,6 +28,7 @@ from pipeline.events import (
     SessionStarted,
     State,
     StateChanged,
+    TextInput,
     TextResponse,
     Transcript,
     TurnEnded,
@@ -239,3 +242,42 @@ async def test_what_only_lives_on_the_screen_is_not_kept(room: Room) -> None:
         StateChanged(State.IDLE),
     )
     assert await room.entries() == ()
+
+
+async def test_a_real_conversation_is_kept_as_it_was_heard(store: SqlStore) -> None:
+    live = await enter()
+    for question in ("where is save?", "and print?", "and close?"):
+        live.conversation.obey(live.peer, TextInput(question))
+        await live.settle()
+        match question:
+            case "where is save?":
+                live.engine.reply(1, "It is at the top.")
+                live.ticker.tick(60)
+            case "and print?":
+                live.engine.reply(2, "It is in the menu.", seconds=3)
+                live.ticker.tick(50)
+            case _:
+                live.engine.tell(EngineLost(EngineError(FaultCode.ENGINE_NETWORK, "The line broke.", where="test")))
+    live.engine.ready()
+    live.engine.tell(UserText(3, "too late"))
+    live.engine.reply(live.engine.next_turn(), "By the way, you can", seconds=9)
+    await live.leave()
+
+    async with HistoryWriter(store, on_failure=lambda _: None) as writer:
+        recorder = Recorder(writer, owner="ada", transport="webrtc", clock=Clock())
+        for event in live.peer.events:
+            recorder(event)
+    entries = [(one.turn, one.role, one.text, one.interrupted, one.heard_ms) for one in await store.history("id1")]
+    assert entries[:4] == [
+        (1, "user", "where is save?", False, None),
+        (1, "assistant", "It is at the top.", False, 1000),
+        (2, "user", "and print?", False, None),
+        (2, "assistant", "It is in the menu.", True, 1000),
+    ]
+    assert [entry[:2] for entry in entries[4:]] == [(3, "user"), (3, "assistant"), (4, "assistant")]
+    assert entries[5][2:] == ("", True, 0)
+    assert entries[6][2:4] == ("By the way, you can", True)
+    found = await store.session("ada", "id1")
+    assert found is not None
+    assert (found.turns, found.end_reason) == (4, "client")
+    assert [one.turn for one in await store.usage("id1")] == [1]
