@@ -1,5 +1,6 @@
 """A user's own sessions: the live one's picture, and what is kept of those that were."""
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 from aiohttp import web
@@ -120,14 +121,30 @@ class Sessions:
         return web.Response(body=still.jpeg, content_type="image/jpeg", headers=headers)
 
 
-class History:
-    """GET /api/v1/sessions, GET and DELETE of one, GET of its history."""
+async def _nothing() -> None:
+    return None
 
-    def __init__(self, registry: Registry, store: Store, verifier: Verifier, limiter: Limiter):
+
+class History:
+    """GET /api/v1/sessions, GET and DELETE of one, GET of its history.
+
+    `flush` is awaited before the store is asked: it writes what has happened so far.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        store: Store,
+        verifier: Verifier,
+        limiter: Limiter,
+        *,
+        flush: Callable[[], Awaitable[None]] = _nothing,
+    ):
         self._registry = registry
         self._store = store
         self._verifier = verifier
         self._limiter = limiter
+        self._flush = flush
 
     def routes(self) -> tuple[Route, ...]:
         """What is served."""
@@ -177,11 +194,16 @@ class History:
         )
         return listed, one, deleted, history
 
+    def add_routes(self, app: web.Application) -> None:
+        """Serve it."""
+        add_routes(app, self.routes())
+
     async def list(self, request: web.Request) -> web.Response:
         """A page of the caller's sessions."""
         user = admitted(request, self._verifier, self._limiter)
         query = read_query(request, SessionsQuery)
         try:
+            await self._flush()
             page = await self._store.sessions(user.id, limit=query.limit, cursor=query.cursor)
         except CursorError:
             fields = [{"field": "cursor", "message": "Accepts the `next_cursor` of the page before."}]
@@ -206,6 +228,8 @@ class History:
         if conversation is not None:
             conversation.end(EndReason.CLIENT)
         try:
+            # Once its record is written, the store can know it as deleted, and ignore what is yet to come of it.
+            await self._flush()
             # A label may have been used before: what is deleted is the live session, not an older one.
             record = None if conversation is not None else await self._store.session(user.id, name)
             session = conversation.terms.id if conversation is not None else record.id if record else None
@@ -246,6 +270,7 @@ class History:
         """The caller's own session of that name; another's is as unknown as one that never was."""
         user = admitted(request, self._verifier, self._limiter)
         try:
+            await self._flush()
             record = await self._store.session(user.id, request.match_info["id"])
         except StoreError:
             raise _unavailable() from None

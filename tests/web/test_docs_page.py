@@ -59,11 +59,10 @@ async def test_the_page_shows_every_operation_without_help_from_outside(reading:
 
 async def test_an_operation_can_be_opened_and_tried(reading: Reading) -> None:
     await reading.page.goto(f"{reading.address}docs")
-    guests = reading.page.locator(".opblock", has_text="Get a token without an account")
-    await guests.locator(".opblock-summary").click()
-    await expect(guests.locator(".responses-table").first).to_contain_text("Too many requests")
-    await guests.get_by_role("button", name="Try it out").click()
-    await guests.get_by_role("button", name="Execute").click()
-    await expect(guests.locator(".live-responses-table")).to_contain_text("access_token")
+    live = reading.page.locator("#operations-server-get_health_live")
+    await live.locator(".opblock-summary").click()
+    await live.get_by_role("button", name="Try it out").click()
+    await live.get_by_role("button", name="Execute").click()
+    await expect(live.locator(".live-responses-table")).to_contain_text('"status": "ok"')
     assert reading.complaints == []
     assert reading.strangers == []

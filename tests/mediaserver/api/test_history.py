@@ -12,7 +12,6 @@ from limits import parse
 
 from mediaserver.api.limiter import Limiter
 from mediaserver.api.middleware import guard
-from mediaserver.api.route import add_routes
 from mediaserver.api.sessions import History, Sessions
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
@@ -82,7 +81,7 @@ async def registry() -> AsyncIterator[Registry]:
 async def client(aiohttp_client: MakeClient, store: MemoryStore, registry: Registry) -> Client:
     app = web.Application(middlewares=[guard])
     limiter = Limiter(parse("1000/minute"))
-    add_routes(app, History(registry, cast(Store, store), TOKENS, limiter).routes())
+    History(registry, cast(Store, store), TOKENS, limiter).add_routes(app)
     Sessions(registry, TOKENS, limiter).add_routes(app)
     return await aiohttp_client(app)
 
