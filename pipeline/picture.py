@@ -1,4 +1,4 @@
-"""Pictures as clients send them (PNG, JPEG, WebP) to screen frames; measured by their headers before they are decoded."""
+"""Pictures as clients send them (PNG, JPEG, WebP) to screen frames, measured by their headers before decoding."""
 
 from collections.abc import Iterator
 
