@@ -15,7 +15,7 @@ from mediaserver.auth.lockout import CredentialsError, LockedOut, Lockout
 from mediaserver.auth.passwords import BusyError, Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import AuthError, User
-from mediaserver.store.records import Account, Preferences, SessionRecord
+from mediaserver.store.records import Account, Preferences, RefreshToken, SessionRecord
 from mediaserver.store.store import Store, TakenError
 
 SECRET = "a secret of thirty-two bytes or more"
@@ -199,15 +199,28 @@ async def test_reuse_of_a_spent_token_ends_its_family_and_no_other(house: House)
     assert await is_alive(house.accounts, other.refresh_token)
 
 
-async def test_of_two_who_spend_one_token_at_once_none_keeps_the_family(house: House) -> None:
+async def test_of_two_who_spend_one_token_at_once_none_keeps_the_family(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
     await house.ada()
     grant = await house.login()
-    outcomes = await asyncio.gather(
-        *(house.accounts.refresh(grant.refresh_token) for _ in range(2)), return_exceptions=True
-    )
-    granted = [outcome for outcome in outcomes if isinstance(outcome, Grant)]
-    assert len(granted) == 1
-    assert not await is_alive(house.accounts, granted[0].refresh_token)
+    add_token, is_spent, go = house.store.add_token, asyncio.Event(), asyncio.Event()
+
+    async def add_late(token: RefreshToken) -> None:
+        is_spent.set()
+        await go.wait()
+        await add_token(token)
+
+    monkeypatch.setattr(house.store, "add_token", add_late)
+    first = asyncio.create_task(house.accounts.refresh(grant.refresh_token))
+    await is_spent.wait()
+    second = asyncio.create_task(house.accounts.refresh(grant.refresh_token))
+    await asyncio.wait([second], timeout=0.1)  # long enough to be told of the reuse, if it did not wait its turn
+    go.set()
+    newest = await first
+    with pytest.raises(AuthError, match="used before"):
+        await second
+    assert not await is_alive(house.accounts, newest.refresh_token)
 
 
 async def test_a_restart_keeps_families_and_revives_none(house: House) -> None:
@@ -404,12 +417,14 @@ async def test_only_a_guests_own_token_gives_anything_away(house: House) -> None
     )
     record = SessionRecord("hers", grace.id, "hers", "whip", "local", "local", "en", started_at=house.clock.now)
     await house.store.write([record])
-    hers = (await house.login("grace")).access_token
+    login = await house.login("grace")
+    hers = login.access_token
     forged = Tokens("another secret of thirty-two bytes").issue(User(grace.id, "guest", is_guest=True))
     for token in (hers, forged, "nonsense", ""):
         await house.accounts.login("ada", PASSWORD, address=HERE, guest_token=token)
     page = await house.store.sessions(grace.id, limit=10, cursor=None)
     assert [session.id for session in page.sessions] == ["hers"]
+    assert await is_alive(house.accounts, login.refresh_token)
 
 
 async def test_a_server_too_busy_to_check_counts_no_failure(house: House) -> None:
