@@ -12,7 +12,9 @@ _EXPOSED = ("X-Request-ID", "Retry-After", "X-Frame", "Location", "ETag", "Link"
 
 
 def allow_origins(app: web.Application, origins: Sequence[str], *, open_to_all: Sequence[str] = ()) -> None:
-    """Let pages of `origins` ("*": any) use what `app` serves so far, and any page the paths `open_to_all` begin.
+    """Let pages of `origins` ("*": any) use what `app` serves so far, and any page what `open_to_all` begins.
+
+    `open_to_all` are beginnings of paths; "/" is that path alone.
 
     Without credentials: nothing here hangs on cookies. Call it after the last route was added. Resources with an
     OPTIONS handler of their own, such as /whip, keep it, and get the headers of a preflight beside theirs.
@@ -20,7 +22,7 @@ def allow_origins(app: web.Application, origins: Sequence[str], *, open_to_all: 
     cors = aiohttp_cors.setup(app)
     own: dict[web.AbstractResource, Sequence[str]] = {}
     for resource in list(app.router.resources()):
-        allowed = ("*",) if resource.canonical.startswith(tuple(open_to_all)) else origins
+        allowed = ("*",) if _is_open(resource.canonical, open_to_all) else origins
         if not allowed or not isinstance(resource, web.Resource):
             continue
         routes = list(resource)
@@ -63,6 +65,10 @@ def origin_is_allowed(request: web.Request, origins: Sequence[str]) -> bool:
     except ValueError:
         return False
     return port is not None and (parts.hostname, port) == (ours.hostname, our_port)
+
+
+def _is_open(path: str, beginnings: Sequence[str]) -> bool:
+    return any(path == beginning or (beginning != "/" and path.startswith(beginning)) for beginning in beginnings)
 
 
 def _options() -> aiohttp_cors.ResourceOptions:

@@ -36,8 +36,9 @@ def make(aiohttp_client: MakeClient) -> Callable[..., Awaitable[Client]]:
         app.router.add_post("/whip", offered)
         app.router.add_route("OPTIONS", "/whip", options)
         app.router.add_get("/rtc/validate", fine)
+        app.router.add_get("/", fine)
         app.router.add_static("/static", ".")
-        allow_origins(app, origins, open_to_all=("/rtc", "/twirp/"))
+        allow_origins(app, origins, open_to_all=("/", "/rtc", "/twirp/"))
         return await aiohttp_client(app)
 
     return made
@@ -104,8 +105,10 @@ async def test_without_origins_only_what_is_open_to_all_is_open(make: Callable[.
     assert (await client.options("/api/v1/sessions/1", headers=preflight(FRIEND, "GET"))).status == 405
     response = await client.get("/api/v1/sessions/1", headers={"Origin": FRIEND})
     assert "Access-Control-Allow-Origin" not in response.headers
-    response = await client.get("/rtc/validate", headers={"Origin": STRANGER})
-    assert response.headers["Access-Control-Allow-Origin"] == STRANGER
+    for method, path in (("GET", "/rtc/validate"), ("HEAD", "/")):
+        response = await client.request(method, path, headers={"Origin": STRANGER})
+        assert response.status == 200
+        assert response.headers["Access-Control-Allow-Origin"] == STRANGER
 
 
 @pytest.mark.parametrize(
