@@ -4,6 +4,9 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+ERROR_CODE = web.ResponseKey("error_code", str)
+"""Where an error's response says its code to the middlewares."""
+
 
 class HttpError(Exception):
     """An answer other than success: status, code and a sentence for the client; `retry_after` in seconds."""
@@ -32,7 +35,9 @@ class HttpError(Exception):
     def response(self) -> web.Response:
         """The error as JSON."""
         body = {"error": {"code": self.code, "message": self.message, "details": self.details}}
-        return web.json_response(body, status=self.status, headers=self.headers)
+        response = web.json_response(body, status=self.status, headers=self.headers)
+        response[ERROR_CODE] = self.code
+        return response
 
 
 def bearer(request: web.Request) -> str:

@@ -1,1 +1,1 @@
-"""The HTTP interface beside the media: the page, guests, sessions, health."""
+"""The HTTP interface beside the media: the page, users, sessions, health, metrics, documentation."""

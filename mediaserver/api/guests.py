@@ -1,26 +1,52 @@
-"""Guests: a token for somebody without an account, where that is allowed."""
+"""Guests: tokens for somebody without an account, where that is allowed."""
 
 import ipaddress
+from typing import Protocol
 
 from aiohttp import web
 
 from mediaserver.api.limiter import Limiter, address
-from mediaserver.auth.tokens import ACCESS_SECONDS, Tokens, new_guest
+from mediaserver.api.route import Route, add_routes, json_answer
+from mediaserver.api.user_bodies import Login
+from mediaserver.api.users import told
+from mediaserver.auth.accounts import Grant
 from mediaserver.http import HttpError
+
+
+class Welcome(Protocol):
+    """Who lets guests in: `Accounts`."""
+
+    async def guest(self) -> Grant:
+        """Tokens for somebody new; raises `StoreError`."""
+        ...
 
 
 class Guests:
     """POST /api/v1/guests."""
 
-    def __init__(self, tokens: Tokens, limiter: Limiter, *, are_allowed: bool, loopback_only: bool):
-        self._tokens = tokens
+    def __init__(self, accounts: Welcome, limiter: Limiter, *, are_allowed: bool, loopback_only: bool):
+        self._accounts = accounts
         self._limiter = limiter
         self._are_allowed = are_allowed
         self._loopback_only = loopback_only
 
+    def routes(self) -> tuple[Route, ...]:
+        """The one operation, as it is served and documented."""
+        return (
+            Route(
+                method="POST",
+                path="/api/v1/guests",
+                handler=self.create,
+                summary="Come in without an account, where guests are allowed",
+                tags=("users",),
+                answers={201: Login},
+                errors=(403, 429, 503),
+            ),
+        )
+
     def add_routes(self, app: web.Application) -> None:
         """Serve it."""
-        app.router.add_post("/api/v1/guests", self.create)
+        add_routes(app, self.routes())
 
     async def create(self, request: web.Request) -> web.Response:
         """201 like a login; 403 where guests are not allowed."""
@@ -31,14 +57,9 @@ class Guests:
             raise HttpError(
                 403, "FORBIDDEN", "This server takes guests from its own machine only, until ALLOW_GUESTS=true is set."
             )
-        guest = new_guest()
-        body = {
-            "access_token": self._tokens.issue(guest),
-            "token_type": "bearer",
-            "expires_in": ACCESS_SECONDS,
-            "user": {"id": guest.id, "username": guest.username, "guest": True},
-        }
-        return web.json_response(body, status=201, headers={"Cache-Control": "no-store"})
+        with told():
+            grant = await self._accounts.guest()
+        return json_answer(Login.of(grant), 201)
 
 
 def _is_loopback(remote: str) -> bool:

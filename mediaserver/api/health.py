@@ -2,12 +2,38 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Literal
 
 from aiohttp import web
+from pydantic import BaseModel, Field
 
 from mediaserver import __version__
+from mediaserver.api.route import Route, add_routes, json_answer
 
 Check = Callable[[], Awaitable[bool]]
+
+
+class CheckAnswer(BaseModel):
+    """How one part is, and how long it took to say so."""
+
+    ok: bool
+    ms: float
+
+
+class HealthAnswer(BaseModel):
+    """How the server is."""
+
+    status: Literal["ok", "failing"]
+    version: str
+    uptime_seconds: float
+    engine: str = Field(description="gemini or local")
+    checks: dict[str, CheckAnswer] = Field(description="each part by name")
+
+
+class LiveAnswer(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
 
 
 class Health:
@@ -18,11 +44,32 @@ class Health:
         self._checks = checks
         self._started = time.monotonic()
 
+    def routes(self) -> tuple[Route, ...]:
+        """What is served."""
+        shown = [
+            Route(
+                method="GET",
+                path=path,
+                handler=self.show,
+                summary="Is the server well, part by part",
+                tags=("server",),
+                answers={200: HealthAnswer, 503: HealthAnswer},
+            )
+            for path in ("/health", "/api/v1/health")
+        ]
+        live = Route(
+            method="GET",
+            path="/health/live",
+            handler=self.live,
+            summary="Does the process answer",
+            tags=("server",),
+            answers={200: LiveAnswer},
+        )
+        return (*shown, live)
+
     def add_routes(self, app: web.Application) -> None:
         """Serve it."""
-        app.router.add_get("/health", self.show)
-        app.router.add_get("/api/v1/health", self.show)
-        app.router.add_get("/health/live", self.live)
+        add_routes(app, self.routes())
 
     async def show(self, _: web.Request) -> web.Response:
         """200 when every check passes, else 503; each check with its timing."""
@@ -30,17 +77,17 @@ class Health:
         for name, check in self._checks.items():
             began = time.perf_counter()
             is_well = await check()
-            checks[name] = {"ok": is_well, "ms": round((time.perf_counter() - began) * 1000, 2)}
-        is_well = all(check["ok"] for check in checks.values())
-        body = {
-            "status": "ok" if is_well else "failing",
-            "version": __version__,
-            "uptime_seconds": round(time.monotonic() - self._started, 1),
-            "engine": self._engine,
-            "checks": checks,
-        }
-        return web.json_response(body, status=200 if is_well else 503, headers={"Cache-Control": "no-store"})
+            checks[name] = CheckAnswer(ok=is_well, ms=round((time.perf_counter() - began) * 1000, 2))
+        is_well = all(check.ok for check in checks.values())
+        answer = HealthAnswer(
+            status="ok" if is_well else "failing",
+            version=__version__,
+            uptime_seconds=round(time.monotonic() - self._started, 1),
+            engine=self._engine,
+            checks=checks,
+        )
+        return json_answer(answer, 200 if is_well else 503)
 
     async def live(self, _: web.Request) -> web.Response:
         """200 while the process answers at all."""
-        return web.json_response({"status": "ok"})
+        return json_answer(LiveAnswer())

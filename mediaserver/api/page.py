@@ -6,24 +6,53 @@ from pathlib import Path
 import aiohttp_jinja2
 import jinja2
 from aiohttp import web
+from pydantic import BaseModel, Field
 
 from mediaserver import __version__
+from mediaserver.api.route import Route, add_routes, json_answer
 
 WEB = Path(__file__).parents[2] / "web"
+
+
+class EngineAnswer(BaseModel):
+    """What answers here."""
+
+    engine: str = Field(description="gemini or local")
+    model: str
+    can_be_asked: list[str] = Field(description="what the local engine understands; empty where anything may be asked")
 
 
 class Page:
     """GET / and /static, and GET /api/v1/engine."""
 
     def __init__(self, *, engine: str, model: str, can_be_asked: Sequence[str]):
-        self._engine = {"engine": engine, "model": model, "can_be_asked": list(can_be_asked)}
+        self._engine = EngineAnswer(engine=engine, model=model, can_be_asked=list(can_be_asked))
+
+    def routes(self) -> tuple[Route, ...]:
+        """What is served beside files."""
+        page = Route(
+            method="GET",
+            path="/",
+            handler=self.show,
+            summary="The page to talk on",
+            tags=("server",),
+            answers={200: "text/html"},
+        )
+        engine = Route(
+            method="GET",
+            path="/api/v1/engine",
+            handler=self.engine,
+            summary="Which engine answers, and what it can be asked",
+            tags=("server",),
+            answers={200: EngineAnswer},
+        )
+        return page, engine
 
     def add_routes(self, app: web.Application) -> None:
         """Serve it."""
         aiohttp_jinja2.setup(app, loader=jinja2.FileSystemLoader(WEB / "templates"))
-        app.router.add_get("/", self.show)
+        add_routes(app, self.routes())
         app.router.add_get("/favicon.ico", self.icon)
-        app.router.add_get("/api/v1/engine", self.engine)
         app.router.add_static("/static", WEB / "static", append_version=True)
 
     async def show(self, request: web.Request) -> web.Response:
@@ -39,4 +68,4 @@ class Page:
 
     async def engine(self, _: web.Request) -> web.Response:
         """Which engine answers and, for the local one, what it can be asked."""
-        return web.json_response(self._engine)
+        return json_answer(self._engine)

@@ -1,11 +1,82 @@
-"""A user's own live sessions: the picture the assistant saw last."""
+"""A user's own sessions: the live one's picture, and what is kept of those that were."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 from aiohttp import web
+from pydantic import BaseModel, Field
 
+from mediaserver.api.identity import admitted
 from mediaserver.api.limiter import Limiter
-from mediaserver.auth.users import AuthError, User, Verifier
-from mediaserver.http import HttpError, bearer
+from mediaserver.api.route import Route, add_routes, json_answer, read_query
+from mediaserver.auth.users import Verifier
+from mediaserver.http import HttpError
 from mediaserver.registry import Registry
+from mediaserver.store.records import SessionRecord
+from mediaserver.store.store import CursorError, Store, StoreError
+from pipeline.events import EndReason
+
+RETRY_STORE = 5
+
+_TAGS = ("sessions",)
+_PATH = "/api/v1/sessions/{id}"
+_NAMES = {"id": "the server's id of a session of yours, or your own label"}
+
+
+class SessionsQuery(BaseModel):
+    """Which part of the list."""
+
+    limit: int = Field(20, ge=1, le=100, description="a number from 1 to 100")
+    cursor: str | None = Field(None, description="the `next_cursor` of the page before")
+
+
+class SessionAnswer(BaseModel):
+    """One session; `ended_at` and `end_reason` are null while it is live."""
+
+    id: str
+    label: str
+    started_at: datetime
+    ended_at: datetime | None
+    transport: str
+    engine: str
+    model: str
+    language: str
+    turns: int
+    end_reason: str | None = Field(description="client, idle, limit, shutdown or error")
+
+
+class SessionsAnswer(BaseModel):
+    """Some of your sessions, newest first; `next_cursor` is null on the last page."""
+
+    sessions: list[SessionAnswer]
+    next_cursor: str | None
+
+
+class EntryAnswer(BaseModel):
+    """What was said in one turn; `heard_ms` for the assistant only."""
+
+    at: datetime
+    role: str = Field(description="user, assistant or system")
+    text: str
+    turn: int
+    interrupted: bool
+    heard_ms: int | None
+
+
+class UsageAnswer(BaseModel):
+    """What one turn cost, in tokens by kind."""
+
+    turn: int
+    at: datetime
+    tokens: dict[str, int]
+
+
+class HistoryAnswer(BaseModel):
+    """A session with what was said in it and what its turns cost, in order."""
+
+    session: SessionAnswer
+    entries: list[EntryAnswer]
+    usage: list[UsageAnswer]
 
 
 class Sessions:
@@ -16,14 +87,30 @@ class Sessions:
         self._verifier = verifier
         self._limiter = limiter
 
+    def routes(self) -> tuple[Route, ...]:
+        """What is served."""
+        return (
+            Route(
+                method="GET",
+                path=f"{_PATH}/frame",
+                handler=self.frame,
+                summary="The picture the assistant saw last, while a screen is shared",
+                tags=_TAGS,
+                parameters=_NAMES,
+                needs_token=True,
+                answers={200: "image/jpeg"},
+                errors=(404, 429),
+                headers={"X-Frame": "The picture's number."},
+            ),
+        )
+
     def add_routes(self, app: web.Application) -> None:
         """Serve it."""
-        app.router.add_get("/api/v1/sessions/{id}/frame", self.frame)
+        add_routes(app, self.routes())
 
     async def frame(self, request: web.Request) -> web.Response:
         """The newest frame the engine was sent, as JPEG, numbered in `X-Frame`; 404 while no screen is shared."""
-        user = self._user(request)
-        self._limiter.admit(user.id)
+        user = admitted(request, self._verifier, self._limiter)
         conversation = self._registry.find(user.id, request.match_info["id"])
         if conversation is None:
             raise HttpError(404, "SESSION_NOT_FOUND", "You have no live session of that name.")
@@ -33,8 +120,185 @@ class Sessions:
         headers = {"X-Frame": str(still.number), "Cache-Control": "no-store"}
         return web.Response(body=still.jpeg, content_type="image/jpeg", headers=headers)
 
-    def _user(self, request: web.Request) -> User:
+
+async def _nothing() -> None:
+    return None
+
+
+class History:
+    """GET /api/v1/sessions, GET and DELETE of one, GET of its history.
+
+    `flush` is awaited before the store is asked: it writes what has happened so far.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        store: Store,
+        verifier: Verifier,
+        limiter: Limiter,
+        *,
+        flush: Callable[[], Awaitable[None]] = _nothing,
+    ):
+        self._registry = registry
+        self._store = store
+        self._verifier = verifier
+        self._limiter = limiter
+        self._flush = flush
+
+    def routes(self) -> tuple[Route, ...]:
+        """What is served."""
+        listed = Route(
+            method="GET",
+            path="/api/v1/sessions",
+            handler=self.list,
+            summary="Your sessions, newest first",
+            tags=_TAGS,
+            query=SessionsQuery,
+            needs_token=True,
+            answers={200: SessionsAnswer},
+            errors=(429, 503),
+        )
+        one = Route(
+            method="GET",
+            path=_PATH,
+            handler=self.show,
+            summary="One of your sessions",
+            tags=_TAGS,
+            parameters=_NAMES,
+            needs_token=True,
+            answers={200: SessionAnswer},
+            errors=(404, 429, 503),
+        )
+        deleted = Route(
+            method="DELETE",
+            path=_PATH,
+            handler=self.delete,
+            summary="End one of your sessions if it is live, and delete what is kept of it",
+            tags=_TAGS,
+            parameters=_NAMES,
+            needs_token=True,
+            answers={204: None},
+            errors=(404, 429, 503),
+        )
+        history = Route(
+            method="GET",
+            path=f"{_PATH}/history",
+            handler=self.history,
+            summary="What was said in one of your sessions",
+            tags=_TAGS,
+            parameters=_NAMES,
+            needs_token=True,
+            answers={200: HistoryAnswer},
+            errors=(404, 429, 503),
+        )
+        return listed, one, deleted, history
+
+    def add_routes(self, app: web.Application) -> None:
+        """Serve it."""
+        add_routes(app, self.routes())
+
+    async def list(self, request: web.Request) -> web.Response:
+        """A page of the caller's sessions."""
+        user = admitted(request, self._verifier, self._limiter)
+        query = read_query(request, SessionsQuery)
         try:
-            return self._verifier.verify(bearer(request))
-        except AuthError as error:
-            raise HttpError(401, "UNAUTHORIZED", str(error)) from None
+            await self._flush()
+            page = await self._store.sessions(user.id, limit=query.limit, cursor=query.cursor)
+        except CursorError:
+            fields = [{"field": "cursor", "message": "Accepts the `next_cursor` of the page before."}]
+            raise HttpError(
+                422, "INVALID_FIELDS", "`cursor` is not one this server gave.", details={"fields": fields}
+            ) from None
+        except StoreError:
+            raise _unavailable() from None
+        return json_answer(
+            SessionsAnswer(sessions=[_session(record) for record in page.sessions], next_cursor=page.next_cursor)
+        )
+
+    async def show(self, request: web.Request) -> web.Response:
+        """One of the caller's sessions."""
+        return json_answer(_session(await self._record(request)))
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """204 once it has been told to end and nothing of it is kept."""
+        user = admitted(request, self._verifier, self._limiter)
+        name = request.match_info["id"]
+        conversation = self._registry.find(user.id, name)
+        if conversation is not None:
+            conversation.end(EndReason.CLIENT)
+        try:
+            # Once its record is written, the store can know it as deleted, and ignore what is yet to come of it.
+            await self._flush()
+            # A label may have been used before: what is deleted is the live session, not an older one.
+            record = None if conversation is not None else await self._store.session(user.id, name)
+            session = conversation.terms.id if conversation is not None else record.id if record else None
+            was_kept = session is not None and await self._store.forget_session(user.id, session)
+        except StoreError:
+            raise _unavailable() from None
+        if conversation is None and not was_kept:
+            raise _unknown()
+        return web.Response(status=204)
+
+    async def history(self, request: web.Request) -> web.Response:
+        """What was said, in order, and what it cost."""
+        record = await self._record(request)
+        try:
+            entries = await self._store.history(record.id)
+            usage = await self._store.usage(record.id)
+        except StoreError:
+            raise _unavailable() from None
+        return json_answer(
+            HistoryAnswer(
+                session=_session(record),
+                entries=[
+                    EntryAnswer(
+                        at=entry.at,
+                        role=entry.role,
+                        text=entry.text,
+                        turn=entry.turn,
+                        interrupted=entry.interrupted,
+                        heard_ms=entry.heard_ms,
+                    )
+                    for entry in entries
+                ],
+                usage=[UsageAnswer(turn=turn.turn, at=turn.at, tokens=dict(turn.tokens)) for turn in usage],
+            )
+        )
+
+    async def _record(self, request: web.Request) -> SessionRecord:
+        """The caller's own session of that name; another's is as unknown as one that never was."""
+        user = admitted(request, self._verifier, self._limiter)
+        try:
+            await self._flush()
+            record = await self._store.session(user.id, request.match_info["id"])
+        except StoreError:
+            raise _unavailable() from None
+        if record is None:
+            raise _unknown()
+        return record
+
+
+def _session(record: SessionRecord) -> SessionAnswer:
+    return SessionAnswer(
+        id=record.id,
+        label=record.label,
+        started_at=record.started_at,
+        ended_at=record.ended_at,
+        transport=record.transport,
+        engine=record.engine,
+        model=record.model,
+        language=record.language,
+        turns=record.turns,
+        end_reason=record.end_reason,
+    )
+
+
+def _unknown() -> HttpError:
+    return HttpError(404, "SESSION_NOT_FOUND", "You have no session of that name.")
+
+
+def _unavailable() -> HttpError:
+    return HttpError(
+        503, "HISTORY_UNAVAILABLE", "What is kept cannot be reached now; live sessions go on.", retry_after=RETRY_STORE
+    )

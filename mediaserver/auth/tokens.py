@@ -20,6 +20,7 @@ class Tokens:
 
     def __init__(self, secret: str):
         self._secret = secret
+        self._refused: dict[str, float] = {}
 
     def issue(self, user: User) -> str:
         """A token that stands for `user` for an hour."""
@@ -55,10 +56,18 @@ class Tokens:
         except jwt.InvalidTokenError:
             raise AuthError("The token is not valid.") from None
         match claims:
-            case {"sub": str(user_id), "name": str(name), "guest": bool(is_guest)}:
+            case {"sub": str(user_id), "name": str(name), "guest": bool(is_guest)} if user_id not in self._refused:
                 return User(user_id, name, is_guest)
             case _:
                 raise AuthError("The token is not valid.")
+
+    def refuse(self, user_id: str) -> None:
+        """Verify no more tokens of a user who was deleted; remembered in memory, until the last of them has expired."""
+        now = time.time()
+        for known, until in list(self._refused.items()):
+            if until < now:
+                del self._refused[known]
+        self._refused[user_id] = now + ACCESS_SECONDS + LEEWAY_SECONDS
 
 
 def new_guest() -> User:

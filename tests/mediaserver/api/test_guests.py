@@ -1,16 +1,20 @@
 """Guests."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
+from argon2 import PasswordHasher
 from limits import parse
 
 from mediaserver.api.guests import Guests
 from mediaserver.api.limiter import Limiter
 from mediaserver.api.middleware import guard
+from mediaserver.auth.accounts import Accounts
+from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
+from mediaserver.store.store import Store, StoreError
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]
@@ -18,43 +22,69 @@ MakeClient = Callable[[web.Application], Awaitable[Client]]
 TOKENS = Tokens("a secret of thirty-two bytes or more")
 
 
-def app_with(*, are_allowed: bool = True, loopback_only: bool = False, rate: str = "100/minute") -> web.Application:
+@pytest.fixture
+async def accounts(store: Store) -> AsyncIterator[Accounts]:
+    passwords = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    yield Accounts(store, TOKENS, passwords)
+    passwords.close()
+
+
+def app_with(
+    accounts: Accounts, *, are_allowed: bool = True, loopback_only: bool = False, rate: str = "100/minute"
+) -> web.Application:
     app = web.Application(middlewares=[guard])
-    Guests(TOKENS, Limiter(parse(rate)), are_allowed=are_allowed, loopback_only=loopback_only).add_routes(app)
+    Guests(accounts, Limiter(parse(rate)), are_allowed=are_allowed, loopback_only=loopback_only).add_routes(app)
     return app
 
 
-async def test_a_guest_gets_a_token_that_stands_for_them(aiohttp_client: MakeClient) -> None:
-    client = await aiohttp_client(app_with(loopback_only=True))
+async def test_a_guest_gets_tokens_that_stand_for_them(aiohttp_client: MakeClient, accounts: Accounts) -> None:
+    client = await aiohttp_client(app_with(accounts, loopback_only=True))
     response = await client.post("/api/v1/guests")
     body = await response.json()
-    assert response.status == 201
-    assert body["token_type"] == "bearer"
-    assert body["user"]["guest"] is True
+    assert (response.status, response.headers["Cache-Control"]) == (201, "no-store")
+    assert list(body) == ["access_token", "refresh_token", "token_type", "expires_in", "user"]
+    assert (body["token_type"], body["expires_in"], body["user"]["guest"]) == ("bearer", 3600, True)
     user = TOKENS.verify(body["access_token"])
     assert user.is_guest
     assert user.id == body["user"]["id"]
+    assert (await accounts.refresh(body["refresh_token"])).user == user
 
 
-async def test_where_guests_are_not_allowed_they_are_told_to_log_in(aiohttp_client: MakeClient) -> None:
-    client = await aiohttp_client(app_with(are_allowed=False))
+async def test_a_database_that_does_not_answer_is_told(
+    aiohttp_client: MakeClient, accounts: Accounts, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: object) -> None:
+        raise StoreError("disk full")
+
+    monkeypatch.setattr(store, "add_token", fail)
+    client = await aiohttp_client(app_with(accounts))
+    response = await client.post("/api/v1/guests")
+    assert (response.status, response.headers["Retry-After"]) == (503, "5")
+
+
+async def test_where_guests_are_not_allowed_they_are_told_to_log_in(
+    aiohttp_client: MakeClient, accounts: Accounts
+) -> None:
+    client = await aiohttp_client(app_with(accounts, are_allowed=False))
     response = await client.post("/api/v1/guests")
     assert response.status == 403
     assert "log in" in (await response.json())["error"]["message"]
 
 
 async def test_guests_from_elsewhere_are_told_which_setting_lets_them_in(
-    aiohttp_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+    aiohttp_client: MakeClient, accounts: Accounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("mediaserver.api.guests.address", lambda _: "192.0.2.7")
-    client = await aiohttp_client(app_with(loopback_only=True))
+    client = await aiohttp_client(app_with(accounts, loopback_only=True))
     response = await client.post("/api/v1/guests")
     assert response.status == 403
     assert "ALLOW_GUESTS" in (await response.json())["error"]["message"]
 
 
-async def test_too_many_guests_from_one_address_are_told_when_to_come_back(aiohttp_client: MakeClient) -> None:
-    client = await aiohttp_client(app_with(rate="2/minute"))
+async def test_too_many_guests_from_one_address_are_told_when_to_come_back(
+    aiohttp_client: MakeClient, accounts: Accounts
+) -> None:
+    client = await aiohttp_client(app_with(accounts, rate="2/minute"))
     statuses = [(await client.post("/api/v1/guests")).status for _ in range(3)]
     assert statuses == [201, 201, 429]
     response = await client.post("/api/v1/guests")

@@ -1,0 +1,76 @@
+"""Which other sites' pages may use this server, by the Fetch standard's CORS."""
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+import aiohttp_cors
+from aiohttp import hdrs, web
+
+_DAY = 24 * 3600
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_EXPOSED = ("X-Request-ID", "Retry-After", "X-Frame", "Location", "ETag", "Link")
+
+
+def allow_origins(app: web.Application, origins: Sequence[str], *, open_to_all: Sequence[str] = ()) -> None:
+    """Let pages of `origins` ("*": any) use what `app` serves so far, and any page what `open_to_all` begins.
+
+    `open_to_all` are beginnings of paths; "/" is that path alone.
+
+    Without credentials: nothing here hangs on cookies. Call it after the last route was added. Resources with an
+    OPTIONS handler of their own, such as /whip, keep it, and get the headers of a preflight beside theirs.
+    """
+    cors = aiohttp_cors.setup(app)
+    own: dict[web.AbstractResource, Sequence[str]] = {}
+    for resource in list(app.router.resources()):
+        allowed = ("*",) if _is_open(resource.canonical, open_to_all) else origins
+        if not allowed or not isinstance(resource, web.Resource):
+            continue
+        routes = list(resource)
+        if any(route.method in (hdrs.METH_OPTIONS, hdrs.METH_ANY) for route in routes):
+            own[resource] = allowed
+            continue
+        cors.add(resource)
+        for route in routes:
+            cors.add(route, {origin: _options() for origin in allowed})
+
+    async def answer(request: web.Request, response: web.StreamResponse) -> None:
+        resource = request.match_info.route.resource
+        origin = request.headers.get(hdrs.ORIGIN)
+        if resource is None or origin is None or not {origin, "*"}.intersection(own.get(resource, ())):
+            return
+        response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+        response.headers[hdrs.VARY] = hdrs.ORIGIN
+        response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = ", ".join(_EXPOSED)
+        if request.method == hdrs.METH_OPTIONS:
+            methods = {route.method for route in resource}
+            response.headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = ", ".join(sorted(methods))
+            response.headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = "Authorization, Content-Type, If-Match"
+            response.headers[hdrs.ACCESS_CONTROL_MAX_AGE] = str(_DAY)
+
+    if own:
+        app.on_response_prepare.append(answer)
+
+
+def origin_is_allowed(request: web.Request, origins: Sequence[str]) -> bool:
+    """Whether a socket may be opened: by the same origin, one of `origins` ("*": any), or what is no browser."""
+    origin = request.headers.get(hdrs.ORIGIN)
+    if origin is None or "*" in origins or origin in origins:
+        return True
+    try:
+        parts = urlsplit(origin)
+        port = _DEFAULT_PORTS.get(parts.scheme) if parts.port is None else parts.port
+        ours = urlsplit(f"//{request.host}")
+        # A proxy that ends TLS leaves us with http: the scheme is not compared, but decides which port is meant.
+        our_port = _DEFAULT_PORTS.get(parts.scheme) if ours.port is None else ours.port
+    except ValueError:
+        return False
+    return port is not None and (parts.hostname, port) == (ours.hostname, our_port)
+
+
+def _is_open(path: str, beginnings: Sequence[str]) -> bool:
+    return any(path == beginning or (beginning != "/" and path.startswith(beginning)) for beginning in beginnings)
+
+
+def _options() -> aiohttp_cors.ResourceOptions:
+    # Its constructor is not annotated.
+    return aiohttp_cors.ResourceOptions(expose_headers=_EXPOSED, allow_headers="*", max_age=_DAY)  # type: ignore[no-untyped-call]

@@ -1,0 +1,85 @@
+"""Metrics over HTTP: Prometheus text, and the middleware that counts HTTP itself."""
+
+import hmac
+import time
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from mediaserver.api.route import Route, add_routes
+from mediaserver.http import ERROR_CODE, HttpError, bearer
+from mediaserver.metrics import CONTENT_TYPE, Metrics
+
+_NO_ROUTE = "unmatched"
+
+
+class MetricsPage:
+    """GET /api/v1/metrics: for everybody where it `is_open`, else for whoever bears the token, else for nobody."""
+
+    def __init__(self, metrics: Metrics, *, token: str | None, is_open: bool):
+        self._metrics = metrics
+        self._token = token
+        self._is_open = is_open
+
+    def routes(self) -> tuple[Route, ...]:
+        """What is served."""
+        return (
+            Route(
+                method="GET",
+                path="/api/v1/metrics",
+                handler=self.show,
+                summary="Metrics as Prometheus text; outside development with METRICS_TOKEN as the bearer token",
+                tags=("server",),
+                answers={200: "text/plain"},
+                errors=(401, 404),
+            ),
+        )
+
+    def add_routes(self, app: web.Application) -> None:
+        """Serve it."""
+        add_routes(app, self.routes())
+
+    async def show(self, request: web.Request) -> web.Response:
+        """The metrics; 404 where there is no token to ask for."""
+        if not self._is_open:
+            self._check(request)
+        headers = {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"}
+        return web.Response(body=self._metrics.text(), headers=headers)
+
+    def _check(self, request: web.Request) -> None:
+        if self._token is None:
+            raise HttpError(404, "NOT_FOUND", "Metrics are off; METRICS_TOKEN turns them on.")
+        # Compared in constant time: how long it takes says nothing about how much of it was right.
+        if not hmac.compare_digest(bearer(request).encode(errors="surrogateescape"), self._token.encode()):
+            raise HttpError(401, "UNAUTHORIZED", "This is not the METRICS_TOKEN.")
+
+
+def measure(metrics: Metrics) -> Middleware:
+    """A middleware that counts every answer; it stands before `guard`, which makes answers of all errors."""
+
+    @web.middleware
+    async def measured(request: web.Request, handler: Handler) -> web.StreamResponse:
+        began = time.perf_counter()
+        status = 499  # the client went away before it was answered
+        try:
+            response = await handler(request)
+            status = response.status
+        except web.HTTPException as redirect:
+            status = redirect.status
+            raise
+        finally:
+            seconds = time.perf_counter() - began
+            metrics.request_answered(method=request.method, route=_template(request), status=status, seconds=seconds)
+        if status == 401:
+            metrics.auth_failed()
+        if response.get(ERROR_CODE) == "RATE_LIMITED":
+            metrics.rate_limited()
+        return response
+
+    return measured
+
+
+def _template(request: web.Request) -> str:
+    """The path as it was registered: what clients put in its place would be labels without end."""
+    resource = request.match_info.route.resource
+    return _NO_ROUTE if resource is None else resource.canonical

@@ -1,0 +1,157 @@
+"""One HTTP operation as a value: it is registered, read, answered and documented from the same models."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from pydantic import BaseModel, ValidationError
+
+from mediaserver.http import HttpError
+
+JSON = "application/json"
+MAX_BODY = 64 * 1024
+
+_READ_DEADLINE = 10.0
+_OF_A_BODY = (400, 408, 413, 415, 422)
+
+# Of the sentences pydantic makes, only these say nothing of the value that was sent.
+_SAFE_SENTENCES = frozenset(
+    {
+        "missing",
+        "string_type",
+        "string_too_short",
+        "string_too_long",
+        "string_pattern_mismatch",
+        "int_type",
+        "int_parsing",
+        "int_from_float",
+        "float_type",
+        "float_parsing",
+        "bool_type",
+        "bool_parsing",
+        "list_type",
+        "dict_type",
+        "too_short",
+        "too_long",
+        "literal_error",
+        "enum",
+        "greater_than",
+        "greater_than_equal",
+        "less_than",
+        "less_than_equal",
+    }
+)
+
+Content = type[BaseModel] | str | None
+"""A model (JSON), another media type such as image/jpeg, or nothing."""
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """What one method on one path takes and answers; `errors` are the statuses that `possible_errors` cannot tell."""
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    tags: tuple[str, ...]
+    answers: Mapping[int, Content]
+    body: Content = None
+    query: type[BaseModel] | None = None
+    needs_token: bool = False
+    errors: tuple[int, ...] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """The path's parameters, with what they name."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Headers of a successful answer, with what they tell."""
+
+    @property
+    def possible_errors(self) -> tuple[int, ...]:
+        """Every error status: those declared, and those that follow from the token, the body and the query."""
+        told = set(self.errors)
+        if self.needs_token:
+            told.add(401)
+        if isinstance(self.body, type):
+            told.update(_OF_A_BODY)
+        if self.query is not None:
+            told.add(422)
+        return tuple(sorted(told))
+
+
+def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
+    """Serve them; whatever answers GET answers HEAD too."""
+    for route in routes:
+        if route.method == "GET":
+            app.router.add_get(route.path, route.handler)
+        else:
+            app.router.add_route(route.method, route.path, route.handler)
+
+
+async def read_body(request: web.Request, model: type[M]) -> M:
+    """Read a JSON object of at most 64 kB, ignoring unknown fields; else `HttpError` 400, 408, 413, 415 or 422."""
+    if request.content_type != JSON:
+        raise HttpError(415, "UNSUPPORTED_MEDIA_TYPE", f"The body must be {JSON}.")
+    body = await _read(request)
+    try:
+        return model.model_validate_json(body)
+    except ValidationError as error:
+        match error.errors(include_url=False, include_context=False, include_input=False)[0]:
+            case {"type": "json_invalid"}:
+                raise HttpError(400, "INVALID_JSON", "The body is not JSON.") from None
+            case {"type": "model_type", "loc": ()}:
+                raise HttpError(400, "INVALID_JSON", "The body must be a JSON object.") from None
+        raise _invalid(error, model) from None
+
+
+def read_query(request: web.Request, model: type[M]) -> M:
+    """Read the query, or raise `HttpError` 422; unknown fields are ignored, and of repeated ones the first counts."""
+    given = {name: request.query[name] for name in request.query}
+    try:
+        return model.model_validate_strings(given)
+    except ValidationError as error:
+        raise _invalid(error, model) from None
+
+
+def json_answer(model: BaseModel, status: int = 200, *, headers: Mapping[str, str] | None = None) -> web.Response:
+    """The model as JSON; not to be cached, as every answer here is somebody's own."""
+    told = {"Cache-Control": "no-store", **(headers or {})}
+    return web.Response(text=model.model_dump_json(by_alias=True), status=status, content_type=JSON, headers=told)
+
+
+async def _read(request: web.Request) -> bytes:
+    body = bytearray()
+    try:
+        async with asyncio.timeout(_READ_DEADLINE):
+            async for piece in request.content.iter_any():
+                body += piece
+                if len(body) > MAX_BODY:
+                    raise HttpError(413, "PAYLOAD_TOO_LARGE", f"The body must be at most {MAX_BODY} bytes.")
+    except TimeoutError:
+        raise HttpError(408, "REQUEST_TIMEOUT", "The body did not come in time.") from None
+    return bytes(body)
+
+
+def _invalid(error: ValidationError, model: type[BaseModel]) -> HttpError:
+    told: dict[str, str] = {}
+    for fault in error.errors(include_url=False, include_context=False, include_input=False):
+        name = str(fault["loc"][0]) if fault["loc"] else "body"
+        told.setdefault(name, _accepted(name, fault["type"], fault["msg"], model))
+    fields = [{"field": name, "message": message} for name, message in told.items()]
+    message = " ".join(f"`{name}`: {message}" for name, message in told.items())
+    return HttpError(422, "INVALID_FIELDS", message, details={"fields": fields})
+
+
+def _accepted(name: str, kind: str, sentence: str, model: type[BaseModel]) -> str:
+    """What the field takes: in the model's own words if it has any, else in pydantic's if they are safe."""
+    for field_name, info in model.model_fields.items():
+        if name in (field_name, info.alias, info.validation_alias) and info.description:
+            needed = "Required: " if kind == "missing" else "Accepts "
+            return f"{needed}{info.description.rstrip('.')}."
+    if kind in _SAFE_SENTENCES:
+        return f"{sentence}."
+    return "Not accepted."

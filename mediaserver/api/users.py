@@ -1,0 +1,303 @@
+"""Accounts over HTTP: register, log in and out, and what a user keeps of themselves."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+
+from aiohttp import web
+from pydantic import SecretStr
+
+from mediaserver.api.identity import admitted
+from mediaserver.api.limiter import Limiter, address
+from mediaserver.api.route import Route, add_routes, json_answer, read_body
+from mediaserver.api.user_bodies import (
+    ChangedProfile,
+    Credentials,
+    Login,
+    Profile,
+    ProfileChange,
+    RefreshBody,
+    Registered,
+    Registration,
+    UserSettings,
+)
+from mediaserver.auth.accounts import Accounts, NewPassword
+from mediaserver.auth.lockout import CredentialsError, LockedOut
+from mediaserver.auth.passwords import BusyError
+from mediaserver.auth.users import AuthError, User, Verifier
+from mediaserver.http import HttpError, bearer
+from mediaserver.store.store import StoreError, TakenError
+
+_RETRY_STORE = 5
+_RETRY_BUSY = 2
+_TAGS = ("users",)
+_ME = "/api/v1/users/me"
+_SETTINGS = "/api/v1/users/me/settings"
+
+
+async def _nothing(_: str) -> None:
+    return None
+
+
+class Users:
+    """`/api/v1/users/...`; `on_leaving` is awaited with the id of a user before they are deleted."""
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        verifier: Verifier,
+        *,
+        login_limiter: Limiter,
+        api_limiter: Limiter,
+        is_registration_open: bool,
+        on_leaving: Callable[[str], Awaitable[None]] = _nothing,
+    ):
+        self._accounts = accounts
+        self._verifier = verifier
+        self._login_limiter = login_limiter
+        self._api_limiter = api_limiter
+        self._is_registration_open = is_registration_open
+        self._on_leaving = on_leaving
+
+    def add_routes(self, app: web.Application) -> None:
+        """Serve them."""
+        add_routes(app, self.routes())
+
+    def routes(self) -> tuple[Route, ...]:
+        """Every operation, as it is served and documented."""
+        return (
+            Route(
+                method="POST",
+                path="/api/v1/users/register",
+                handler=self.register,
+                summary="Make an account",
+                tags=_TAGS,
+                body=Registration,
+                answers={201: Registered},
+                errors=(403, 409, 429, 503),
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/users/login",
+                handler=self.login,
+                summary="Log in with a username or an email",
+                tags=_TAGS,
+                body=Credentials,
+                answers={200: Login},
+                errors=(401, 429, 503),
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/users/refresh",
+                handler=self.refresh,
+                summary="Exchange a refresh token for new tokens; it works once",
+                tags=_TAGS,
+                body=RefreshBody,
+                answers={200: Login},
+                errors=(401, 429, 503),
+            ),
+            Route(
+                method="POST",
+                path="/api/v1/users/logout",
+                handler=self.logout,
+                summary="Revoke a refresh token and all that come from the same login",
+                tags=_TAGS,
+                body=RefreshBody,
+                answers={204: None},
+                errors=(429, 503),
+            ),
+            Route(
+                method="GET",
+                path=_ME,
+                handler=self.show,
+                summary="Who I am",
+                tags=_TAGS,
+                answers={200: Profile},
+                needs_token=True,
+                errors=(429, 503),
+            ),
+            Route(
+                method="PATCH",
+                path=_ME,
+                handler=self.change,
+                summary="Change my profile or password",
+                tags=_TAGS,
+                body=ProfileChange,
+                answers={200: ChangedProfile},
+                needs_token=True,
+                errors=(403, 409, 429, 503),
+            ),
+            Route(
+                method="DELETE",
+                path=_ME,
+                handler=self.delete,
+                summary="Delete me with all that is stored of me",
+                tags=_TAGS,
+                answers={204: None},
+                needs_token=True,
+                errors=(429, 503),
+            ),
+            Route(
+                method="GET",
+                path=_SETTINGS,
+                handler=self.show_settings,
+                summary="The defaults of my sessions",
+                tags=_TAGS,
+                answers={200: UserSettings},
+                needs_token=True,
+                errors=(429, 503),
+            ),
+            Route(
+                method="PUT",
+                path=_SETTINGS,
+                handler=self.replace_settings,
+                summary="Replace the defaults of my sessions",
+                tags=_TAGS,
+                body=UserSettings,
+                answers={200: UserSettings},
+                needs_token=True,
+                errors=(429, 503),
+            ),
+        )
+
+    async def register(self, request: web.Request) -> web.Response:
+        """201 with the account; 409 on a taken name or email; 403 where nobody may register."""
+        self._login_limiter.admit(address(request))
+        if not self._is_registration_open:
+            raise HttpError(403, "FORBIDDEN", "This server takes no registrations; ask its operator for an account.")
+        body = await read_body(request, Registration)
+        with told():
+            account = await self._accounts.register(
+                username=body.username,
+                email=body.email,
+                full_name=body.full_name,
+                password=body.password.get_secret_value(),
+                guest_token=_guest_token(request, body.guest_token),
+            )
+        return json_answer(Registered.of(account), 201)
+
+    async def login(self, request: web.Request) -> web.Response:
+        """200 with tokens; one and the same 401 for a wrong name and a wrong password."""
+        self._login_limiter.admit(address(request))
+        body = await read_body(request, Credentials)
+        with told():
+            grant = await self._accounts.login(
+                body.username,
+                body.password.get_secret_value(),
+                address=address(request),
+                guest_token=_guest_token(request, body.guest_token),
+            )
+        return json_answer(Login.of(grant))
+
+    async def refresh(self, request: web.Request) -> web.Response:
+        """200 with new tokens; 401 for a token that is unknown, expired or was used before."""
+        self._login_limiter.admit(address(request))
+        body = await read_body(request, RefreshBody)
+        with told():
+            grant = await self._accounts.refresh(body.refresh_token.get_secret_value())
+        return json_answer(Login.of(grant))
+
+    async def logout(self, request: web.Request) -> web.Response:
+        """204, whether the token was good or not."""
+        self._api_limiter.admit(address(request))
+        body = await read_body(request, RefreshBody)
+        with told():
+            await self._accounts.logout(body.refresh_token.get_secret_value())
+        return web.Response(status=204)
+
+    async def show(self, request: web.Request) -> web.Response:
+        """200 with the profile."""
+        user = self._user(request)
+        with told():
+            return json_answer(Profile.of(user, await self._accounts.account(user)))
+
+    async def change(self, request: web.Request) -> web.Response:
+        """200 with the profile as it is now; 403 for guests and for a wrong current password."""
+        user = self._user(request)
+        body = await read_body(request, ProfileChange)
+        if user.is_guest:
+            raise HttpError(403, "FORBIDDEN", "A guest has no account to change; register one.")
+        with told():
+            if body.password is None:
+                account = await self._accounts.change(user, body.apply)
+                return json_answer(ChangedProfile(**Profile.of(user, account).model_dump(), tokens=None))
+            password = NewPassword(_current(body), body.password.get_secret_value())
+            try:
+                grant = await self._accounts.change_with_password(user, body.apply, password, address=address(request))
+            except CredentialsError:
+                # Not 401: the bearer token is good.
+                raise HttpError(403, "WRONG_PASSWORD", "`current_password` is not your password.") from None
+        tokens = Login.of(grant)
+        return json_answer(ChangedProfile(**tokens.user.model_dump(), tokens=tokens))
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """204 once nothing of the user is stored any more."""
+        user = self._user(request)
+        with told():
+            await self._accounts.account(user)
+            await self._on_leaving(user.id)
+            await self._accounts.delete(user)
+        return web.Response(status=204)
+
+    async def show_settings(self, request: web.Request) -> web.Response:
+        """200 with what was set; null is left to the server."""
+        user = self._user(request)
+        with told():
+            return json_answer(UserSettings.of(await self._accounts.preferences(user)))
+
+    async def replace_settings(self, request: web.Request) -> web.Response:
+        """200 with what is set now; a field that is left out is null."""
+        user = self._user(request)
+        body = await read_body(request, UserSettings)
+        with told():
+            await self._accounts.set_preferences(user, body.preferences())
+        return json_answer(body)
+
+    def _user(self, request: web.Request) -> User:
+        return admitted(request, self._verifier, self._api_limiter)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Tell the client what accounts and the store raise, as `HttpError`."""
+    try:
+        yield
+    except CredentialsError:
+        raise HttpError(401, "INVALID_CREDENTIALS", "The name or the password is wrong.") from None
+    except AuthError as error:
+        raise HttpError(401, "UNAUTHORIZED", str(error)) from None
+    except TakenError as error:
+        message = f"An account with this {error.field} exists."
+        raise HttpError(409, f"{error.field.upper()}_TAKEN", message, details={"field": error.field}) from None
+    except LockedOut as error:
+        message = f"Too many wrong passwords. Try again in {error.retry_after} s."
+        raise HttpError(429, "RATE_LIMITED", message, retry_after=error.retry_after) from None
+    except BusyError:
+        message = "Too many people are logging in. Try again soon."
+        raise HttpError(503, "BUSY", message, retry_after=_RETRY_BUSY) from None
+    except StoreError:
+        message = "The database does not answer. Try again soon."
+        raise HttpError(503, "STORE_UNAVAILABLE", message, retry_after=_RETRY_STORE) from None
+
+
+def _current(body: ProfileChange) -> str:
+    if body.current_password is None:
+        message = "Required to change the password: the password until now."
+        raise HttpError(
+            422,
+            "INVALID_FIELDS",
+            f"`current_password`: {message}",
+            details={"fields": [{"field": "current_password", "message": message}]},
+        )
+    return body.current_password.get_secret_value()
+
+
+def _guest_token(request: web.Request, field: SecretStr | None) -> str | None:
+    """The token a guest sends to be adopted: in the body, else as bearer."""
+    if field is not None:
+        return field.get_secret_value()
+    if "Authorization" not in request.headers:
+        return None
+    try:
+        return bearer(request)
+    except HttpError:
+        return None

@@ -1,0 +1,238 @@
+"""Accounts and guests: who they are, and the families of refresh tokens that keep them logged in."""
+
+import asyncio
+import hashlib
+import secrets
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from mediaserver.auth.lockout import CredentialsError, Lockout
+from mediaserver.auth.passwords import Passwords
+from mediaserver.auth.tokens import ACCESS_SECONDS, Tokens, new_guest
+from mediaserver.auth.users import AuthError, User
+from mediaserver.store.records import Account, Preferences, RefreshToken
+from mediaserver.store.store import Store, TakenError
+
+REFRESH_DAYS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What lets a user in: an access token for `expires_in` seconds, and a refresh token that works once."""
+
+    access_token: str
+    refresh_token: str
+    expires_in: int
+    user: User
+    account: Account | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewPassword:
+    """A password to be, and the proof that its owner asks."""
+
+    current: str
+    new: str
+
+
+class Accounts:
+    """Every change of who may log in; `StoreError`, `BusyError` and `LockedOut` pass through.
+
+    Access tokens are stateless: they outlive logout and a change of password by up to an hour. Those of a deleted
+    user are refused at once by this process; after a restart within that hour they verify again, and stand for a user
+    of whom nothing is stored. Refresh tokens live in the store alone.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        tokens: Tokens,
+        passwords: Passwords,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        *,
+        lockout: Lockout | None = None,
+    ):
+        self._store = store
+        self._tokens = tokens
+        self._passwords = passwords
+        self._clock = clock
+        self._lockout = Lockout() if lockout is None else lockout
+        # Held from reading what a token or a password proves to writing what follows from it: or a family that is
+        # revoked between the two would live on in its newest token.
+        self._proof = asyncio.Lock()
+
+    async def register(
+        self, *, username: str, email: str, full_name: str | None, password: str, guest_token: str | None = None
+    ) -> Account:
+        """Make an account, which takes over what the guest did; raises `TakenError`."""
+        for field, name in (("username", username), ("email", email)):
+            # Told before the work of hashing; `add_account` decides between two at once.
+            if await self._store.account_named(name) is not None:
+                raise TakenError(field)
+        password_hash = await self._passwords.hash(password)
+        account = new_account(username, email, full_name, password_hash, self._clock())
+        await self._store.add_account(account)
+        async with self._proof:
+            await self._adopt(guest_token, account)
+        return account
+
+    async def login(self, name: str, password: str, *, address: str, guest_token: str | None = None) -> Grant:
+        """Let in who knows the password of this username or email; raises `CredentialsError`."""
+        with self._lockout.attempt(name, address):
+            account = await self._proven(await self._store.account_named(name), password)
+        rehashed = await self._passwords.hash(password) if self._is_outdated(account) else None
+        async with self._proof:
+            account = await self._still(account, password)
+            if rehashed is not None:
+                account = replace(account, password_hash=rehashed)
+                await self._store.change_account(account)
+            await self._adopt(guest_token, account)
+            return await self._grant(_user(account), account, uuid.uuid4().hex)
+
+    async def guest(self) -> Grant:
+        """Let in somebody new without an account."""
+        return await self._grant(new_guest(), None, uuid.uuid4().hex)
+
+    async def refresh(self, token: str) -> Grant:
+        """The successor of a refresh token; one that was used before ends its family. Raises `AuthError`."""
+        async with self._proof:
+            now = self._clock()
+            spent = await self._store.spend_token(_digest(token), now)
+            if spent is not None and spent.spent_at is not None:
+                # Two hold it, and one of them stole it (RFC 9700 section 4.14.2).
+                await self._store.revoke_family(spent.family)
+                raise AuthError("The refresh token was used before; log in.")
+            if spent is None or spent.expires_at <= now:
+                raise AuthError("The refresh token is not valid (any more); log in.")
+            if spent.is_guest:
+                return await self._grant(User(spent.owner, spent.username, is_guest=True), None, spent.family)
+            account = await self._store.account(spent.owner)
+            if account is None:
+                raise AuthError("This account does not exist any more.")
+            return await self._grant(_user(account), account, spent.family)
+
+    async def logout(self, token: str) -> None:
+        """Revoke the family of a refresh token; nothing happens if it is unknown."""
+        async with self._proof:
+            spent = await self._store.spend_token(_digest(token), self._clock())
+            if spent is not None:
+                await self._store.revoke_family(spent.family)
+
+    async def account(self, user: User) -> Account | None:
+        """A user's account, None for a guest; raises `AuthError` when it was deleted."""
+        if user.is_guest:
+            return None
+        account = await self._store.account(user.id)
+        if account is None:
+            raise AuthError("This account does not exist any more.")
+        return account
+
+    async def change(self, user: User, edit: Callable[[Account], Account]) -> Account:
+        """Change a profile; raises `TakenError`, and `AuthError` without an account."""
+        async with self._proof:
+            account = edit(await self._own(user))
+            await self._store.change_account(account)
+            return account
+
+    async def change_with_password(
+        self, user: User, edit: Callable[[Account], Account], password: NewPassword, *, address: str
+    ) -> Grant:
+        """Change profile and password in one step and log out everywhere; the grant is for who asked.
+
+        Raises `CredentialsError`, `TakenError`, and `AuthError` without an account.
+        """
+        account = await self._own(user)
+        with self._lockout.attempt(account.username, address):
+            await self._proven(account, password.current)
+        password_hash = await self._passwords.hash(password.new)
+        async with self._proof:
+            account = replace(edit(await self._still(account, password.current)), password_hash=password_hash)
+            await self._store.change_account(account)
+            await self._store.revoke_user(user.id)
+            return await self._grant(_user(account), account, uuid.uuid4().hex)
+
+    async def delete(self, user: User) -> None:
+        """Delete a user with all that is stored of them; their tokens are refused from now on."""
+        async with self._proof:
+            await self._store.forget_user(user.id)
+            self._tokens.refuse(user.id)
+
+    async def preferences(self, user: User) -> Preferences:
+        """The defaults of a user's sessions; raises `AuthError` when the account was deleted."""
+        await self.account(user)
+        return await self._store.preferences(user.id)
+
+    async def set_preferences(self, user: User, preferences: Preferences) -> None:
+        """Replace them; raises `AuthError` when the account was deleted."""
+        async with self._proof:
+            await self.account(user)
+            await self._store.set_preferences(user.id, preferences)
+
+    async def _proven(self, account: Account | None, password: str) -> Account:
+        is_right = await self._passwords.matches(password, account.password_hash if account else None)
+        if account is None or not is_right:
+            raise CredentialsError
+        return account
+
+    def _is_outdated(self, account: Account) -> bool:
+        return self._passwords.is_outdated(account.password_hash)
+
+    async def _own(self, user: User) -> Account:
+        account = await self.account(user)
+        if account is None:
+            raise AuthError("A guest has no account.")
+        return account
+
+    async def _still(self, proven: Account, password: str) -> Account:
+        """The account as it is now, if the password is still its own."""
+        account = await self._store.account(proven.id)
+        if account is None or account.password_hash != proven.password_hash:
+            return await self._proven(account, password)
+        return account
+
+    async def _adopt(self, guest_token: str | None, account: Account) -> None:
+        """Give a guest's sessions and preferences to an account; a token that is no guest's gives nothing."""
+        if guest_token is None:
+            return
+        try:
+            guest = self._tokens.verify(guest_token)
+        except AuthError:
+            return
+        if not guest.is_guest:
+            return
+        await self._store.adopt(guest.id, account.id)
+        if await self._store.preferences(account.id) == Preferences():
+            await self._store.set_preferences(account.id, await self._store.preferences(guest.id))
+        await self._store.revoke_user(guest.id)
+
+    async def _grant(self, user: User, account: Account | None, family: str) -> Grant:
+        token = secrets.token_urlsafe(32)
+        now = self._clock()
+        await self._store.add_token(
+            RefreshToken(
+                id=_digest(token),
+                family=family,
+                owner=user.id,
+                username=user.username,
+                is_guest=user.is_guest,
+                issued_at=now,
+                expires_at=now + timedelta(days=REFRESH_DAYS),
+            )
+        )
+        return Grant(self._tokens.issue(user), token, ACCESS_SECONDS, user, account)
+
+
+def new_account(username: str, email: str, full_name: str | None, password_hash: str, now: datetime) -> Account:
+    """An account that was never stored."""
+    return Account(uuid.uuid4().hex, username, email, full_name, password_hash, now)
+
+
+def _user(account: Account) -> User:
+    return User(account.id, account.username, is_guest=False)
+
+
+def _digest(token: str) -> str:
+    # Random 256 bits need no slow hash; what is stored lets nobody in.
+    return hashlib.sha256(token.encode()).hexdigest()

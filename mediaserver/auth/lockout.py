@@ -1,0 +1,138 @@
+"""Back-off after wrong passwords, for each name and each network; it does not know which names exist."""
+
+import hashlib
+import ipaddress
+import math
+import time
+import unicodedata
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+FREE_FOR_A_NAME = 5
+FREE_FOR_A_NETWORK = 20  # a household or an office shares one
+FIRST_DELAY = 1.0
+LONGEST_DELAY = 900.0
+FORGOTTEN_AFTER = 24 * 3600.0
+CAPACITY = 20_000
+
+
+class CredentialsError(Exception):
+    """The name, the password or both are wrong."""
+
+
+class LockedOut(Exception):
+    """Too many wrong passwords; `retry_after` is in whole seconds."""
+
+    def __init__(self, retry_after: int):
+        super().__init__(f"locked for {retry_after} s")
+        self.retry_after = retry_after
+
+
+@dataclass(slots=True)
+class _Row:
+    failures: int
+    until: float
+    last: float
+
+
+class Lockout:
+    """Counts wrong passwords by name and by network, and refuses more attempts for a while that doubles each time."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, capacity: int = CAPACITY):
+        # Apart, so that a flood of names from one address cannot push out what is known of addresses.
+        self._names = _Table(clock, FREE_FOR_A_NAME, capacity)
+        self._networks = _Table(clock, FREE_FOR_A_NETWORK, capacity)
+
+    def __len__(self) -> int:
+        """How many names and networks are remembered."""
+        return len(self._names) + len(self._networks)
+
+    @contextmanager
+    def attempt(self, name: str, address: str) -> Iterator[None]:
+        """Around one attempt: raises `LockedOut` at once; `CredentialsError` in the body counts as a failure."""
+        name, place = _key(name), network(address)
+        wait = max(self._names.wait(name), self._networks.wait(place))
+        if wait > 0:
+            raise LockedOut(math.ceil(wait))
+        # Counted before it is known to fail, or a hundred attempts at once would all be let in.
+        self._names.fail(name)
+        self._networks.fail(place)
+        is_wrong = False
+        try:
+            yield
+        except CredentialsError:
+            is_wrong = True
+            raise
+        finally:
+            if not is_wrong:
+                self._names.forgive(name)
+                self._networks.forgive(place)
+        # Not the network: or who guesses would log in with an account of their own between the guesses.
+        self._names.clear(name)
+
+
+class _Table:
+    """Failures by key; of more than `capacity` keys those are forgotten that were quiet for longest."""
+
+    def __init__(self, clock: Callable[[], float], free: int, capacity: int):
+        self._clock = clock
+        self._free = free
+        self._capacity = capacity
+        self._rows: OrderedDict[str, _Row] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def wait(self, key: str) -> float:
+        """Seconds until the next attempt is let in; 0 or less is now."""
+        row = self._rows.get(key)
+        return 0.0 if row is None else row.until - self._clock()
+
+    def fail(self, key: str) -> None:
+        now = self._clock()
+        row = self._rows.setdefault(key, _Row(0, now, now))
+        if now - row.last > FORGOTTEN_AFTER:
+            row.failures = 0
+        row.failures += 1
+        row.last = now
+        if row.failures >= self._free:
+            # The exponent is bounded: 2.0**1100 overflows.
+            row.until = now + min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(row.failures - self._free, 30))
+        self._rows.move_to_end(key)
+        if len(self._rows) > self._capacity:
+            self._rows.popitem(last=False)
+
+    def forgive(self, key: str) -> None:
+        """Take one failure back."""
+        row = self._rows.get(key)
+        if row is None:
+            return
+        row.failures -= 1
+        row.until = self._clock()
+        if row.failures <= 0:
+            del self._rows[key]
+
+    def clear(self, key: str) -> None:
+        self._rows.pop(key, None)
+
+
+def network(address: str) -> str:
+    """What one client is likely to own: an IPv4 address, or the /64 of an IPv6 address."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv4Address):
+        return str(ip)
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.ip_network((ip, 64), strict=False))
+
+
+def _key(name: str) -> str:
+    """One for all spellings of a name, of one size whatever was sent, and not a list of who logs in."""
+    # Unicode 15, section 3.13, D146, as the store compares names: or each spelling would have guesses of its own.
+    once = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", name).casefold())
+    return hashlib.sha256(unicodedata.normalize("NFKC", once.casefold()).encode()).hexdigest()

@@ -1,0 +1,89 @@
+"""Passwords: argon2id, in threads of its own, few at once."""
+
+import asyncio
+import base64
+import os
+import threading
+import unicodedata
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
+
+MIN_CHARACTERS = 8
+MAX_CHARACTERS = 128
+
+T = TypeVar("T")
+
+# The first that OWASP's password storage cheat sheet recommends: 46 MiB, one pass, one lane. A lane more would be a
+# thread more, and media needs the other core.
+_MEMORY_KIB = 46 * 1024
+_PASSES = 1
+_LANES = 1
+
+_AT_ONCE = 1
+_MAX_WAITING = 32
+
+
+class BusyError(Exception):
+    """Too many passwords wait to be checked; nothing is known of this one."""
+
+
+class Passwords:
+    """Hashes and verifies in `at_once` threads; more than `max_waiting` requests are refused with `BusyError`."""
+
+    def __init__(
+        self, hasher: PasswordHasher | None = None, *, at_once: int = _AT_ONCE, max_waiting: int = _MAX_WAITING
+    ):
+        self._hasher = hasher or PasswordHasher(time_cost=_PASSES, memory_cost=_MEMORY_KIB, parallelism=_LANES)
+        # Threads of its own bound the work by themselves: a cancelled request would free a place, but not its thread.
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="argon2")
+        self._places = threading.Semaphore(at_once + max_waiting)
+        self._nobody = _hash_of_nobody(self._hasher)
+
+    async def hash(self, password: str) -> str:
+        """What to keep of a password."""
+        return await self._run(lambda: self._hasher.hash(_canonical(password)))
+
+    async def matches(self, password: str, password_hash: str | None) -> bool:
+        """Whether the password made this hash; without a hash False, for the same work."""
+        return await self._run(lambda: self._verify(password_hash or self._nobody, password)) and bool(password_hash)
+
+    def is_outdated(self, password_hash: str) -> bool:
+        """Whether the hash was made with other parameters than are in use now."""
+        return self._hasher.check_needs_rehash(password_hash)
+
+    def close(self) -> None:
+        """Let the threads go; what waits for one is cancelled."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        if not self._places.acquire(blocking=False):
+            raise BusyError
+        future = self._threads.submit(work)
+        # Given back when its thread is done, not when its request is: those differ when a request is cancelled.
+        future.add_done_callback(lambda _: self._places.release())
+        return await asyncio.wrap_future(future)
+
+    def _verify(self, password_hash: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(password_hash, _canonical(password))
+        except VerifyMismatchError:
+            return False
+
+
+def _canonical(password: str) -> str:
+    # RFC 8265 section 4.2.2: keyboards differ in how they compose a letter; its NFC is the same.
+    return unicodedata.normalize("NFC", password)
+
+
+def _hash_of_nobody(hasher: PasswordHasher) -> str:
+    """A hash that no password has, as costly to verify as any made now."""
+    salt, digest = (_base64(os.urandom(size)) for size in (hasher.salt_len, hasher.hash_len))
+    return f"$argon2id$v=19$m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}${salt}${digest}"
+
+
+def _base64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode().rstrip("=")

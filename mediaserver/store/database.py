@@ -1,0 +1,76 @@
+"""Reading and writing transactions with a deadline, and what their failures mean."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+from sqlalchemy import Table
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
+from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.sql.base import Executable
+
+from mediaserver.store.engines import Engines, upsert
+from mediaserver.store.store import RefusedError, StoreError
+
+DEADLINE = 10.0
+"""Seconds a transaction may take, waiting for its turn included."""
+
+
+class Database:
+    """One database; all of its errors leave here as `StoreError`, without the values that were to be stored."""
+
+    def __init__(self, engines: Engines):
+        self._engines = engines
+        self._is_closed = False
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """A connection for queries."""
+        self._check_open()
+        with failures_translated():
+            async with asyncio.timeout(DEADLINE), self._engines.readers.connect() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """A connection in a transaction, which is kept unless the block raises."""
+        self._check_open()
+        with failures_translated():
+            async with asyncio.timeout(DEADLINE), self._engines.writers.begin() as connection:
+                yield connection
+
+    def upsert(self, table: Table, *, keep: Collection[str] = ()) -> Executable:
+        """Insert rows, or replace all but the key and the columns to `keep` where the key exists."""
+        return upsert(self._engines.writers, table, keep=keep)
+
+    async def close(self) -> None:
+        """Close every connection; may be called again."""
+        self._is_closed = True
+        await self._engines.dispose()
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise StoreError("The store is closed.")
+
+
+@contextmanager
+def failures_translated() -> Iterator[None]:
+    """Let a failure of the database out as `StoreError` or `RefusedError`."""
+    try:
+        yield
+    except (IntegrityError, DataError, OverflowError) as error:
+        # What the driver says of these may quote the value, so nothing of it is passed on.
+        raise RefusedError(f"The database does not take this value ({type(error).__name__}).") from None
+    except DBAPIError as error:
+        raise StoreError(f"The database failed: {_first_line(error.orig)}") from error
+    except StatementError as error:
+        raise RefusedError(f"This value cannot be stored ({type(error.orig).__name__}).") from None
+    except TimeoutError as error:
+        raise StoreError("The database took too long.") from error
+    except (SQLAlchemyError, OSError) as error:
+        raise StoreError(f"The database cannot be used: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException | None) -> str:
+    # PostgreSQL's further lines may quote values.
+    return (str(error).splitlines() or [type(error).__name__])[0]

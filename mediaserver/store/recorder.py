@@ -1,0 +1,127 @@
+"""Listens to one conversation and writes down what history keeps of it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+
+from mediaserver.store.records import Entry, SessionRecord, TurnUsage
+from mediaserver.store.writer import HistoryWriter
+from pipeline.events import (
+    AssistantSpeech,
+    EndReason,
+    Event,
+    Fault,
+    Guidance,
+    Interrupted,
+    Pointer,
+    Pong,
+    Role,
+    ScreenSeen,
+    SessionEnded,
+    SessionStarted,
+    StateChanged,
+    TextResponse,
+    Transcript,
+    TurnEnded,
+    TurnStarted,
+)
+
+SYSTEM = "system"
+
+
+class Recorder:
+    """A witness of one conversation: give it every event in the order it is told.
+
+    There is one entry per turn and role. It is written as soon as something is said and again whenever more is known,
+    so that a crash in the middle of a long reply does not lose its beginning.
+    """
+
+    def __init__(self, writer: HistoryWriter, *, owner: str, transport: str, clock: Callable[[], datetime]):
+        self._writer = writer
+        self._owner = owner
+        self._transport = transport
+        self._clock = clock
+        self._record: SessionRecord | None = None
+        self._turns: set[int] = set()
+        self._entries: dict[tuple[int, str], Entry] = {}
+        self._settled: dict[int, str] = {}
+
+    def begin(self, session: str, *, label: str, engine: str, model: str, language: str) -> None:
+        """Write down that the conversation has begun; once."""
+        if self._record is None:
+            self._keep_record(
+                SessionRecord(session, self._owner, label, self._transport, engine, model, language, self._clock())
+            )
+
+    def __call__(self, event: Event) -> None:
+        """Write down what history keeps of an event; nothing before the conversation has begun."""
+        if isinstance(event, SessionStarted):
+            self.begin(event.id, label=event.label, engine=event.engine, model=event.model, language=event.language)
+        elif self._record is not None:
+            self._witness(event, self._record)
+
+    def _witness(self, event: Event, record: SessionRecord) -> None:
+        match event:
+            case Transcript(turn, role, text, final):
+                entry = self._entry(record, turn, role)
+                self._keep(replace(entry, text=self._continued(turn, text, final=final) if role is Role.USER else text))
+            case Interrupted(turn, heard_ms, heard_text):
+                # A noise can take a turn and give it back, with nothing said by anyone.
+                if heard_text or heard_ms or turn in self._turns:
+                    entry = self._entry(record, turn, Role.ASSISTANT)
+                    self._keep(replace(entry, text=heard_text, interrupted=True, heard_ms=heard_ms))
+            case TurnEnded(turn, heard_ms, _, usage):
+                if heard_ms or (turn, Role.ASSISTANT) in self._entries:
+                    self._keep(replace(self._entry(record, turn, Role.ASSISTANT), heard_ms=heard_ms))
+                if usage.tokens:
+                    self._writer.record(TurnUsage(record.id, turn, self._clock(), dict(usage.tokens)))
+            case Fault(code, message, fatal=True):
+                entry = self._entry(record, max(self._turns, default=0), SYSTEM)
+                self._keep(replace(entry, text=f"{code.value}: {message}"))
+            case SessionEnded(reason):
+                self._end(reason)
+            case (
+                SessionStarted()
+                | StateChanged()
+                | TurnStarted()
+                | AssistantSpeech()
+                | TextResponse()
+                | ScreenSeen()
+                | Guidance()
+                | Pointer()
+                | Fault()
+                | Pong()
+            ):
+                pass
+            case _:
+                assert_never(event)
+
+    def _entry(self, record: SessionRecord, turn: int, role: str) -> Entry:
+        return self._entries.get((turn, role)) or Entry(record.id, self._clock(), str(role), "", turn)
+
+    def _keep(self, entry: Entry) -> None:
+        self._entries[entry.turn, entry.role] = entry
+        if self._record is not None and entry.role != SYSTEM and entry.turn not in self._turns:
+            self._turns.add(entry.turn)
+            self._keep_record(replace(self._record, turns=len(self._turns)))
+        self._writer.record(entry)
+
+    def _keep_record(self, record: SessionRecord) -> None:
+        self._record = record
+        self._writer.record(record)
+
+    def _continued(self, turn: int, text: str, *, final: bool) -> str:
+        # What an engine understands of a question can arrive in part after its answer has begun. The part before was
+        # final then, and what follows begins anew.
+        whole = f"{self._settled.get(turn, '')} {text}".strip()
+        if final:
+            self._settled[turn] = whole
+        return whole
+
+    def _end(self, reason: EndReason) -> None:
+        for entry in list(self._entries.values()):
+            if entry.role == Role.ASSISTANT and entry.heard_ms is None:
+                self._keep(replace(entry, interrupted=True))
+        if self._record is not None:
+            self._keep_record(replace(self._record, ended_at=self._clock(), end_reason=reason.value))

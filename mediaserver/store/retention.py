@@ -1,0 +1,57 @@
+"""Forgets what is older than it may be kept, once at the start and then every hour."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from typing import Self
+
+from mediaserver.store.store import Store, StoreError
+
+PERIOD = 3600.0
+
+
+class Retention:
+    """Keeps HISTORY_DAYS, as an async context manager that owns the one task that does; 0 days keep nothing.
+
+    A failure is told to `on_failure`; the next hour tries again.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        days: int,
+        clock: Callable[[], datetime],
+        on_failure: Callable[[StoreError], None],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ):
+        self._store = store
+        self._kept = timedelta(days=days)
+        self._clock = clock
+        self._on_failure = on_failure
+        self._sleep = sleep
+        self._task: asyncio.Task[None] | None = None
+
+    async def close(self) -> None:
+        """End; may be called again."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.result()
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="retention")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._store.forget_before(self._clock() - self._kept)
+            except StoreError as error:
+                self._on_failure(error)
+            await self._sleep(PERIOD)

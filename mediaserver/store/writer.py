@@ -1,0 +1,177 @@
+"""Writes history beside the media path: facts are handed over at once and reach the store in batches."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Self
+
+from mediaserver.store.records import Entry, SessionRecord, TurnUsage
+from mediaserver.store.store import Fact, RefusedError, Store, StoreError
+
+INTERVAL = 0.5
+"""Seconds a fact waits for others, at most; with the time of a write it is what a crash can lose."""
+BATCH = 200
+"""Facts that are written at once and need not wait for more."""
+RETRY = 1.0
+"""Seconds between two attempts while the store is down."""
+CAPACITY = 16 << 20
+"""Characters (and FACT_SIZE for each fact) that may wait while the store is down."""
+FACT_SIZE = 500
+
+Key = tuple[str, ...] | tuple[str, int] | tuple[str, int, str]
+
+
+class HistoryWriter:
+    """Takes facts from every session, as an async context manager that owns the one task that writes them.
+
+    What waits is bounded: the oldest is dropped and counted, session records last, for without its record a session's
+    facts would mean nothing. A fact that replaces a waiting one takes its place. `on_failure` is told once per outage.
+    """
+
+    def __init__(self, store: Store, *, on_failure: Callable[[StoreError], None]):
+        self.dropped = 0
+        """How many facts were lost: to the bound, to the store's refusal, or because it was down at the end."""
+        self._store = store
+        self._on_failure = on_failure
+        self._records: OrderedDict[Key, Fact] = OrderedDict()
+        self._facts: OrderedDict[Key, Fact] = OrderedDict()
+        self._size = 0
+        self._is_failing = False
+        self._writing = asyncio.Lock()
+        self._news = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._closing = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last attempt to write failed."""
+        return self._is_failing
+
+    @property
+    def waiting(self) -> int:
+        """How many facts are not written yet."""
+        return len(self._records) + len(self._facts)
+
+    def record(self, fact: Fact) -> None:
+        """Hand a fact over; never waits, never fails."""
+        shelf, key = self._shelf(fact), _key(fact)
+        if (replaced := shelf.get(key)) is not None:
+            self._size -= _size(replaced)
+        shelf[key] = fact
+        self._size += _size(fact)
+        while self._size > CAPACITY:
+            self._drop_oldest()
+        self._news.set()
+        if self.waiting >= BATCH:
+            self._hurry.set()
+
+    async def flush(self) -> None:
+        """Write all that was recorded before this call; raises `StoreError` when it cannot be written now."""
+        async with self._writing:
+            facts = [*self._records.values(), *self._facts.values()]
+            for start in range(0, len(facts), BATCH):
+                await self._write(facts[start : start + BATCH])
+
+    async def close(self) -> None:
+        """Write what waits, if the store takes it, and end; may be called again."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        self._closing.set()
+        self._news.set()
+        self._hurry.set()
+        await task
+        try:
+            await self.flush()
+        except StoreError:  # has been told; there is no later in which to try again
+            self.dropped += self.waiting
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="history writer")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _run(self) -> None:
+        while True:
+            await self._news.wait()
+            await _wait_at_most(self._hurry, INTERVAL)
+            if self._closing.is_set():
+                return
+            try:
+                await self.flush()
+            except StoreError:
+                await _wait_at_most(self._closing, RETRY)
+
+    async def _write(self, batch: Sequence[Fact]) -> None:
+        try:
+            await self._store.write(batch)
+        except RefusedError as error:
+            await self._write_singly(batch, error)
+        except StoreError as error:
+            self._fail(error)
+            raise
+        self._is_failing = False
+        self._settle(batch)
+
+    async def _write_singly(self, batch: Sequence[Fact], error: RefusedError) -> None:
+        # One fact that the store will never take must not hold up all others.
+        self._on_failure(error)
+        for fact in batch:
+            try:
+                await self._store.write([fact])
+            except RefusedError:
+                self.dropped += 1
+            except StoreError as failure:
+                self._fail(failure)
+                raise
+            self._settle([fact])
+
+    def _fail(self, error: StoreError) -> None:
+        if not self._is_failing:
+            self._is_failing = True
+            self._on_failure(error)
+
+    def _settle(self, batch: Sequence[Fact]) -> None:
+        # Only now: a write that was cancelled or failed half way is made again, which the store allows.
+        for fact in batch:
+            shelf, key = self._shelf(fact), _key(fact)
+            if shelf.get(key) is fact:
+                del shelf[key]
+                self._size -= _size(fact)
+        if not self.waiting:
+            self._news.clear()
+        if self.waiting < BATCH:
+            self._hurry.clear()
+
+    def _drop_oldest(self) -> None:
+        _, fact = (self._facts or self._records).popitem(last=False)
+        self._size -= _size(fact)
+        self.dropped += 1
+
+    def _shelf(self, fact: Fact) -> OrderedDict[Key, Fact]:
+        return self._records if isinstance(fact, SessionRecord) else self._facts
+
+
+def _key(fact: Fact) -> Key:
+    match fact:
+        case SessionRecord():
+            return (fact.id,)
+        case Entry():
+            return (fact.session, fact.turn, fact.role)
+        case TurnUsage():
+            return (fact.session, fact.turn)
+
+
+def _size(fact: Fact) -> int:
+    return FACT_SIZE + (len(fact.text) if isinstance(fact, Entry) else 0)
+
+
+async def _wait_at_most(event: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        pass

@@ -1,0 +1,71 @@
+"""Sessions over HTTP while they are being written, with the database they are written to."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from limits import parse
+
+from mediaserver.api.limiter import Limiter
+from mediaserver.api.middleware import guard
+from mediaserver.api.sessions import History
+from mediaserver.registry import Registry
+from mediaserver.store.records import Entry
+from mediaserver.store.store import Store, StoreError
+from mediaserver.store.writer import HistoryWriter
+from tests.mediaserver.api.test_history import ADA, NOON, TOKENS, conversation, record, token_of
+
+Client = TestClient[web.Request, web.Application]
+MakeClient = Callable[[web.Application], Awaitable[Client]]
+
+
+@pytest.fixture
+async def registry() -> AsyncIterator[Registry]:
+    registry = Registry(max_sessions=9, max_per_user=9)
+    yield registry
+    await registry.drain(1.0)
+
+
+@pytest.fixture
+def writer(store: Store) -> HistoryWriter:
+    """Never entered: it writes when it is told to, and not by itself."""
+    return HistoryWriter(store, on_failure=lambda _: None)
+
+
+@pytest.fixture
+async def client(aiohttp_client: MakeClient, store: Store, registry: Registry, writer: HistoryWriter) -> Client:
+    app = web.Application(middlewares=[guard])
+    History(registry, store, TOKENS, Limiter(parse("1000/minute")), flush=writer.flush).add_routes(app)
+    return await aiohttp_client(app)
+
+
+async def test_what_was_said_a_moment_ago_is_in_the_answer(client: Client, writer: HistoryWriter) -> None:
+    writer.record(record("s1"))
+    listed = await (await client.get("/api/v1/sessions", headers=token_of(ADA))).json()
+    assert [session["id"] for session in listed["sessions"]] == ["s1"]
+    writer.record(Entry("s1", NOON, "user", "hello", 1))
+    history = await (await client.get("/api/v1/sessions/s1/history", headers=token_of(ADA))).json()
+    assert [entry["text"] for entry in history["entries"]] == ["hello"]
+
+
+async def test_a_live_session_that_was_deleted_does_not_come_back_with_its_last_words(
+    client: Client, writer: HistoryWriter, registry: Registry
+) -> None:
+    registry.start(ADA.id, conversation("s1", "mine"))
+    writer.record(record("s1", label="mine"))
+    assert (await client.delete("/api/v1/sessions/mine", headers=token_of(ADA))).status == 204
+    writer.record(Entry("s1", NOON, "assistant", "Goodbye.", 1))
+    writer.record(record("s1", label="mine"))
+    assert (await client.get("/api/v1/sessions/s1", headers=token_of(ADA))).status == 404
+
+
+async def test_what_cannot_be_written_is_not_answered_in_part(
+    client: Client, store: Store, writer: HistoryWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_: object) -> None:
+        raise StoreError("disk full")
+
+    writer.record(record("s1"))
+    monkeypatch.setattr(store, "write", fail)
+    assert (await client.get("/api/v1/sessions", headers=token_of(ADA))).status == 503

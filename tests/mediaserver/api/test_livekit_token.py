@@ -1,0 +1,129 @@
+"""Tokens for LiveKit's clients."""
+
+from collections.abc import Awaitable, Callable
+
+import jwt
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+from limits import parse
+from livekit.api import TokenVerifier
+
+from mediaserver.api.limiter import Limiter
+from mediaserver.api.livekit_token import TOKEN_SECONDS, USER_CLAIM, LiveKitTokens
+from mediaserver.api.middleware import guard
+from mediaserver.auth.tokens import Tokens
+from mediaserver.auth.users import User
+
+Client = TestClient[web.Request, web.Application]
+MakeClient = Callable[[web.Application], Awaitable[Client]]
+
+PATH = "/api/v1/livekit/token"
+KEY, SECRET = "devkey", "a LiveKit secret of thirty-two bytes or more"
+TOKENS = Tokens("a secret of thirty-two bytes or more")
+ADA, GUEST = User("u-ada", "ada", is_guest=False), User("guest-1", "guest", is_guest=True)
+
+
+def token_of(user: User) -> dict[str, str]:
+    return {"Authorization": f"Bearer {TOKENS.issue(user)}"}
+
+
+def app_with(*, api_key: str | None = KEY, api_secret: str | None = SECRET) -> web.Application:
+    app = web.Application(middlewares=[guard])
+    LiveKitTokens(TOKENS, Limiter(parse("100/minute")), api_key=api_key, api_secret=api_secret).add_routes(app)
+    return app
+
+
+@pytest.fixture
+async def client(aiohttp_client: MakeClient) -> Client:
+    return await aiohttp_client(app_with())
+
+
+async def test_livekits_own_verifier_takes_the_token_with_all_that_was_asked(client: Client) -> None:
+    asked = {
+        "room_name": "kitchen",
+        "participant_identity": "tablet",
+        "participant_name": "Ada's tablet",
+        "participant_metadata": '{"colour": "red"}',
+        "participant_attributes": {"floor": "2"},
+        "room_config": {"agents": []},
+    }
+    response = await client.post(PATH, json=asked, headers=token_of(ADA))
+    body = await response.json()
+    assert response.status == 200
+    claims = TokenVerifier(KEY, SECRET).verify(body["participant_token"])
+    assert (claims.identity, claims.name, claims.kind) == ("tablet", "Ada's tablet", "standard")
+    assert (claims.metadata, claims.attributes) == ('{"colour": "red"}', {"floor": "2"})
+    assert claims.video is not None
+    assert (claims.video.room_join, claims.video.room) == (True, "kitchen")
+    assert claims.video.can_publish
+    assert claims.video.can_subscribe
+    assert claims.video.can_publish_data
+    assert claims.video.can_update_own_metadata
+    assert body["token"] == body["participant_token"]
+    assert (body["room"], body["identity"], body["expires_in"]) == ("kitchen", "tablet", TOKEN_SECONDS)
+
+
+async def test_the_token_says_whose_it_is_whatever_the_identity(client: Client) -> None:
+    response = await client.post(PATH, json={"identity": "u-bob"}, headers=token_of(ADA))
+    claims = jwt.decode((await response.json())["token"], SECRET, algorithms=["HS256"], issuer=KEY)
+    assert (claims["sub"], claims[USER_CLAIM]) == ("u-bob", "u-ada")
+    assert claims["exp"] - claims["nbf"] == TOKEN_SECONDS
+
+
+async def test_short_names_and_the_query_work_too(client: Client) -> None:
+    for response in (
+        await client.post(PATH, json={"room": "den", "identity": "pc", "name": "PC"}, headers=token_of(ADA)),
+        await client.get(f"{PATH}?room=den&identity=pc&name=PC", headers=token_of(ADA)),
+    ):
+        body = await response.json()
+        claims = TokenVerifier(KEY, SECRET).verify(body["token"])
+        assert (body["room"], claims.identity, claims.name) == ("den", "pc", "PC")
+
+
+@pytest.mark.parametrize(("user", "identity"), [(ADA, "ada"), (GUEST, "guest-1")])
+async def test_unasked_a_user_gets_a_fresh_room_under_their_own_name(client: Client, user: User, identity: str) -> None:
+    empty = {"room_name": "", "participant_identity": None, "participant_metadata": ""}
+    bodies = [await (await client.post(PATH, json=empty, headers=token_of(user))).json() for _ in range(2)]
+    assert bodies[0]["identity"] == identity
+    assert bodies[0]["room"] != bodies[1]["room"]
+
+
+async def test_the_address_is_the_one_the_client_has_reached(client: Client) -> None:
+    plain = await client.get(PATH, headers={**token_of(ADA), "Host": "voice.example:8000"})
+    secure = await client.get(PATH, headers={**token_of(ADA), "Host": "voice.example", "X-Forwarded-Proto": "https"})
+    body = await plain.json()
+    assert body["server_url"] == body["url"] == "ws://voice.example:8000"
+    assert (await secure.json())["server_url"] == "wss://voice.example"
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"room": "r" * 129}, "room"),
+        ({"room_name": "a\nb"}, "room_name"),
+        ({"participant_identity": 7}, "participant_identity"),
+        ({"participant_metadata": "m" * 2049}, "participant_metadata"),
+        ({"participant_attributes": {"a": 1}}, "participant_attributes"),
+        ({"participant_attributes": {str(n): "" for n in range(33)}}, "participant_attributes"),
+        ({"participant_attributes": {str(n): "a" * 512 for n in range(16)}}, "participant_metadata"),
+    ],
+)
+async def test_what_is_too_long_or_of_another_kind_is_422_and_named(
+    client: Client, asked: dict[str, object], field: str
+) -> None:
+    response = await client.post(PATH, json=asked, headers=token_of(ADA))
+    assert response.status == 422
+    assert field in [told["field"] for told in (await response.json())["error"]["details"]["fields"]]
+
+
+async def test_without_a_bearer_token_there_is_none_for_livekit(client: Client) -> None:
+    assert (await client.post(PATH, json={})).status == 401
+    assert (await client.get(PATH)).status == 401
+
+
+async def test_where_livekit_is_off_the_answer_says_what_turns_it_on(aiohttp_client: MakeClient) -> None:
+    client = await aiohttp_client(app_with(api_key=None, api_secret=None))
+    response = await client.post(PATH, json={}, headers=token_of(ADA))
+    assert response.status == 404
+    assert "LIVEKIT_API_KEY" in (await response.json())["error"]["message"]

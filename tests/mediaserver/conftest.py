@@ -1,0 +1,17 @@
+"""What tests of several packages stand on."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from mediaserver.store.sql import open_store
+from mediaserver.store.store import Store
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """An empty database in a file."""
+    opened = await open_store(None, data_dir=tmp_path / "data")
+    yield opened
+    await opened.close()

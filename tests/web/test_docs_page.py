@@ -1,0 +1,68 @@
+"""The documentation page in a real browser, with the network cut."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+import pytest_asyncio
+from aiohttp.test_utils import TestServer
+from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, expect
+
+from tests.mediaserver.api.published import published
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
+
+
+@dataclass
+class Reading:
+    """The page, and what went wrong on it."""
+
+    page: Page
+    address: str
+    complaints: list[str] = field(default_factory=list)
+    strangers: list[str] = field(default_factory=list)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def reading(context: BrowserContext) -> AsyncIterator[Reading]:
+    app, _ = published()
+    server = TestServer(app, host="127.0.0.1")
+    await server.start_server()
+    page = await context.new_page()
+    reading = Reading(page, str(server.make_url("/")))
+
+    def complain(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            reading.complaints.append(message.text)
+
+    def notice(request: Request) -> None:
+        if not request.url.startswith((reading.address, "data:", "blob:")):
+            reading.strangers.append(request.url)
+
+    page.on("console", complain)
+    page.on("pageerror", lambda error: reading.complaints.append(str(error)))
+    page.on("request", notice)
+    yield reading
+    await page.close()
+    await server.close()
+
+
+async def test_the_page_shows_every_operation_without_help_from_outside(reading: Reading) -> None:
+    _, made = published()
+    await reading.page.goto(f"{reading.address}docs")
+    shown = reading.page.locator(".opblock")
+    await expect(shown).to_have_count(sum(len(methods) for methods in made["paths"].values()))
+    await expect(reading.page.locator(".opblock-summary-path", has_text="/history")).to_be_visible()
+    assert reading.complaints == []
+    assert reading.strangers == []
+
+
+async def test_an_operation_can_be_opened_and_tried(reading: Reading) -> None:
+    await reading.page.goto(f"{reading.address}docs")
+    live = reading.page.locator("#operations-server-get_health_live")
+    await live.locator(".opblock-summary").click()
+    await live.get_by_role("button", name="Try it out").click()
+    await live.get_by_role("button", name="Execute").click()
+    await expect(live.locator(".live-responses-table")).to_contain_text('"status": "ok"')
+    assert reading.complaints == []
+    assert reading.strangers == []
