@@ -16,11 +16,11 @@ def main() -> int:
         sys.stderr.write("Mediaserver needs Python 3.11 or newer.\n")
         return 2
     try:
-        from mediaserver.serve import serve
+        from mediaserver.serve import main as begin
     except ModuleNotFoundError as error:
         sys.stderr.write(MISSING.format(name=error.name) + "\n")
         return 2
-    return serve()
+    return begin(sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -8,28 +8,44 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from aiohttp import web
 from loguru import logger
 
+from mediaserver.api.cors import allow_origins, origin_is_allowed
+from mediaserver.api.docs import Docs
 from mediaserver.api.guests import Guests
 from mediaserver.api.health import Check, Health
 from mediaserver.api.limiter import Limiter
+from mediaserver.api.livekit_token import LiveKitTokens
+from mediaserver.api.metrics import MetricsPage, measure
 from mediaserver.api.middleware import guard
 from mediaserver.api.page import Page
+from mediaserver.api.route import add_routes
+from mediaserver.api.sessions import History as HistoryRoutes
 from mediaserver.api.sessions import Sessions
+from mediaserver.api.users import Users
+from mediaserver.api.whip import whip_routes
+from mediaserver.auth.accounts import Accounts
+from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
-from mediaserver.lobby import EngineLink, House, Lobby
+from mediaserver.history import History
+from mediaserver.jsonws.socket import JsonSocket
+from mediaserver.lobby import EngineLink, House, Lobby, Observe
 from mediaserver.localengine.answering import CAN_BE_ASKED, LocalBrain
 from mediaserver.localengine.brain import Brain
 from mediaserver.localengine.script import ScriptError, load_script
 from mediaserver.localengine.server import LocalEngine
+from mediaserver.metrics import LoopLag, Metrics
 from mediaserver.registry import Registry
 from mediaserver.rtc.config import Config, IceServer
-from mediaserver.settings import Settings, SettingsError, secret_from
+from mediaserver.settings import Settings, SettingsError, livekit_keys, secret_from
+from mediaserver.store.sql import open_store
 from mediaserver.webrtc.routes import Whip
+from pipeline.conversation import Conversation, Witness
 from pipeline.errors import MediaError
+from pipeline.events import Event, SessionEnded, StateChanged
 from pipeline.gemini import LOCAL, make_client
 from pipeline.media import AudioChunk
 from pipeline.ocr import Ocr
@@ -52,33 +68,94 @@ class Engine:
 
 @asynccontextmanager
 async def running(settings: Settings) -> AsyncIterator[web.Application]:
-    """A server that is ready to listen: its engine runs, its models are loaded; what it started ends with it."""
+    """A server that is ready to listen: its engine runs, its models are loaded; what it started ends with it.
+
+    Raises `SettingsError`, `StoreError` or `MediaError` when it cannot be made.
+    """
     vad = await asyncio.to_thread(VadModel)
     async with AsyncExitStack() as parts:
-        engine = _gemini(settings) if settings.uses_gemini else await _local(settings, vad, parts)
+        metrics = Metrics()
+        await parts.enter_async_context(LoopLag(metrics))
         registry = Registry(max_sessions=settings.max_sessions, max_per_user=settings.max_sessions_per_user)
-        lobby = Lobby(registry, engine.link, _house(settings), vad, Ticker())
-        tokens = Tokens(secret_from(settings))
-        whip = Whip(
-            lobby,
-            tokens,
-            Limiter(settings.limit(settings.rate_limit_offer)),
-            ice_servers=lambda: _ice_servers(settings),
-            config=Config(_ice_servers(settings), lull=settings.vad_silence_ms / 1000),
+        history = await _history(settings, registry, parts)
+        engine = _gemini(settings) if settings.uses_gemini else await _local(settings, vad, parts)
+        lobby = Lobby(
+            registry,
+            engine.link,
+            _house(settings),
+            vad,
+            Ticker(),
+            defaults=history.defaults,
+            observers=(*history.observers, _counting(metrics)),
         )
+        yield _application(settings, parts, lobby, registry, engine, history, metrics, vad)
 
-        async def drain(_: web.Application) -> None:
-            await registry.drain(settings.shutdown_grace_seconds)
-            await whip.close()
 
-        app = web.Application(middlewares=[guard], client_max_size=MAX_BODY)
-        Page(engine=engine.link.name, model=engine.link.default_model, can_be_asked=engine.can_be_asked).add_routes(app)
-        Health(engine.link.name, {"engine": engine.is_well, "vad": lambda: _is_well(vad)}).add_routes(app)
-        _guests(settings, tokens).add_routes(app)
-        Sessions(registry, tokens, Limiter(settings.limit(settings.rate_limit_api))).add_routes(app)
-        whip.add_routes(app)
-        app.on_shutdown.append(drain)
-        yield app
+def _application(
+    settings: Settings,
+    parts: AsyncExitStack,
+    lobby: Lobby,
+    registry: Registry,
+    engine: Engine,
+    history: History,
+    metrics: Metrics,
+    vad: VadModel,
+) -> web.Application:
+    tokens = Tokens(secret_from(settings))
+    passwords = Passwords()
+    parts.callback(passwords.close)
+    accounts = Accounts(history.store, tokens, passwords)
+    api_limiter = Limiter(settings.limit(settings.rate_limit_api))
+    offer_limiter = Limiter(settings.limit(settings.rate_limit_offer))
+    whip = Whip(
+        lobby,
+        tokens,
+        offer_limiter,
+        ice_servers=lambda: _ice_servers(settings),
+        config=Config(_ice_servers(settings), lull=settings.vad_silence_ms / 1000),
+    )
+    sockets = JsonSocket(
+        lobby,
+        tokens,
+        offer_limiter,
+        origin_is_allowed=lambda request: origin_is_allowed(request, settings.cors_origins),
+    )
+
+    async def drain(_: web.Application) -> None:
+        await registry.drain(settings.shutdown_grace_seconds)
+        await asyncio.gather(whip.close(), sockets.close())
+
+    app = web.Application(middlewares=[measure(metrics), guard], client_max_size=MAX_BODY)
+    page = Page(engine=engine.link.name, model=engine.link.default_model, can_be_asked=engine.can_be_asked)
+    checks = {"database": history.is_well, "engine": engine.is_well, "vad": lambda: _is_well(vad)}
+    token = settings.metrics_token.get_secret_value() if settings.metrics_token else None
+    is_open = not settings.is_production and token is None
+    livekit_key, livekit_secret = livekit_keys(settings) or (None, None)
+    users = Users(
+        accounts,
+        tokens,
+        login_limiter=Limiter(settings.limit(settings.rate_limit_login)),
+        api_limiter=api_limiter,
+        is_registration_open=_is_registration_open(settings),
+        on_leaving=history.see_off,
+    )
+    routes = [
+        *Health(engine.link.name, checks).routes(),
+        *MetricsPage(metrics, token=token, is_open=is_open).routes(),
+        *_guests(settings, accounts).routes(),
+        *users.routes(),
+        *HistoryRoutes(registry, history.store, tokens, api_limiter, flush=history.writer.flush).routes(),
+        *Sessions(registry, tokens, api_limiter).routes(),
+        *LiveKitTokens(tokens, api_limiter, api_key=livekit_key, api_secret=livekit_secret).routes(),
+        *whip_routes(offer=whip.offer, trickle=whip.trickle, leave=whip.leave, options=whip.options),
+    ]
+    page.add_routes(app)
+    add_routes(app, routes)
+    sockets.add_routes(app)
+    Docs([*page.routes(), *routes]).add_routes(app)
+    allow_origins(app, settings.cors_origins, open_to_all=("/",))
+    app.on_shutdown.append(drain)
+    return app
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:
@@ -139,6 +216,12 @@ async def _warm(brain: LocalBrain, ocr: Ocr) -> None:
         logger.error("the local engine cannot work", reason=error.message, where=error.where)
 
 
+async def _history(settings: Settings, registry: Registry, parts: AsyncExitStack) -> History:
+    store = await open_store(settings.database_url, data_dir=settings.data_dir)
+    parts.push_async_callback(store.close)
+    return await parts.enter_async_context(History(store, registry, days=settings.history_days))
+
+
 async def _is_well(vad: VadModel) -> bool:
     try:
         list(SileroVad(vad).push(AudioChunk(bytes(1024), 16_000, 0.0)))
@@ -147,10 +230,28 @@ async def _is_well(vad: VadModel) -> bool:
     return True
 
 
-def _guests(settings: Settings, tokens: Tokens) -> Guests:
+def _is_registration_open(settings: Settings) -> bool:
+    return settings.registration == "open" or (settings.registration is None and not settings.is_production)
+
+
+def _counting(metrics: Metrics) -> Observe:
+    def observe(_: str, transport: str, conversation: Conversation) -> Witness:
+        gauge = metrics.open_session(transport)
+
+        def witness(event: Event) -> None:
+            gauge.witness(event)
+            if isinstance(event, StateChanged | SessionEnded):
+                gauge.totals(**asdict(conversation.counts()))
+
+        return witness
+
+    return observe
+
+
+def _guests(settings: Settings, accounts: Accounts) -> Guests:
     allowed = settings.allow_guests
     return Guests(
-        tokens,
+        accounts,
         Limiter(settings.limit(settings.rate_limit_api)),
         are_allowed=not settings.is_production if allowed is None else allowed,
         loopback_only=allowed is None and settings.uses_gemini,

@@ -1,12 +1,13 @@
 """Lets users in: finds the conversation they name, or starts one on the server's engine."""
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, fields, replace
 
 from google import genai
 
 from mediaserver.registry import Registry
-from pipeline.conversation import Conversation, Terms
+from pipeline.conversation import Conversation, Terms, Witness
 from pipeline.engine import EngineConfig
 from pipeline.gemini import GeminiBridge, profile_of, resolve_model
 from pipeline.ticker import Ticker
@@ -42,12 +43,17 @@ class EngineLink:
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What a client asks of a session; None leaves it to the server."""
+    """What a client asks of a session, or a user of all theirs; None leaves it to the next who may say."""
 
     label: str | None = None
     model: str | None = None
     language: str | None = None
     voice: str | None = None
+    instructions: str | None = None
+    threshold: float | None = None
+    """The VAD's, a probability."""
+    silence_ms: int | None = None
+    transport: str = "webrtc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +66,62 @@ class House:
     turns: TurnSettings
 
 
+Defaults = Callable[[str], Awaitable[Wishes]]
+"""What a user has set for all their sessions, by their id; never raises."""
+
+Observe = Callable[[str, str, Conversation], Witness]
+"""Makes a witness for a conversation that begins, from its owner's id and its transport."""
+
+
+async def no_defaults(_: str) -> Wishes:
+    """Nobody has set anything."""
+    return Wishes()
+
+
 class Lobby:
     """The way into a conversation, for every transport."""
 
-    def __init__(self, registry: Registry, engine: EngineLink, house: House, vad: VadModel, ticker: Ticker):
+    def __init__(
+        self,
+        registry: Registry,
+        engine: EngineLink,
+        house: House,
+        vad: VadModel,
+        ticker: Ticker,
+        *,
+        defaults: Defaults = no_defaults,
+        observers: Sequence[Observe] = (),
+    ):
         self._registry = registry
         self._engine = engine
         self._house = house
         self._vad = vad
         self._ticker = ticker
+        self._defaults = defaults
+        self._observers = tuple(observers)
         self._toolbox = Toolbox()
 
-    def enter(self, owner: str, wishes: Wishes) -> Conversation:
+    async def enter(self, owner: str, wishes: Wishes) -> Conversation:
         """The owner's live conversation of that label, else a new one; raises `registry.Full` or `Draining`."""
-        if wishes.label is not None and (found := self._registry.find(owner, wishes.label)) is not None:
+        found = self._find(owner, wishes)
+        if found is not None:
             return found
         self._registry.check_room(owner)
-        conversation = self._conversation(wishes)
+        defaults = await self._defaults(owner)
+        found = self._find(owner, wishes)  # somebody may have started it meanwhile
+        if found is not None:
+            return found
+        conversation = self._conversation(_filled(wishes, defaults))
         self._registry.start(owner, conversation)
+        for observe in self._observers:
+            conversation.add_witness(observe(owner, wishes.transport, conversation))
         return conversation
 
+    def _find(self, owner: str, wishes: Wishes) -> Conversation | None:
+        return None if wishes.label is None else self._registry.find(owner, wishes.label)
+
     def _conversation(self, wishes: Wishes) -> Conversation:
-        engine = self._engine
+        engine, house = self._engine, self._house
         model = engine.default_model if engine.is_local else resolve_model(wishes.model, engine.default_model)[0]
         session = uuid.uuid4().hex
         language = wishes.language or "en"
@@ -89,7 +129,7 @@ class Lobby:
             model=model,
             voice=wishes.voice or engine.voice,
             language=language,
-            instructions=f"{INSTRUCTIONS}\n{engine.extra_instructions}".strip(),
+            instructions="\n".join(filter(None, (INSTRUCTIONS, engine.extra_instructions, wishes.instructions))),
             media_resolution=engine.media_resolution,
             tools=self._toolbox.tools,
         )
@@ -100,11 +140,11 @@ class Lobby:
             model=model,
             requested_model=wishes.model,
             language=language,
-            idle_seconds=self._house.idle_seconds,
-            max_seconds=self._house.max_seconds,
-            frame_max_side=self._house.frame_max_side,
+            idle_seconds=house.idle_seconds,
+            max_seconds=house.max_seconds,
+            frame_max_side=house.frame_max_side,
             timed_transcript=profile_of(model).timed_transcript,
-            turns=self._house.turns,
+            turns=_turns(house.turns, wishes),
         )
         return Conversation(
             terms,
@@ -113,3 +153,23 @@ class Lobby:
             toolbox=self._toolbox,
             make_bridge=lambda tell, next_turn: GeminiBridge(engine.client, config, tell=tell, next_turn=next_turn),
         )
+
+
+def _filled(wishes: Wishes, defaults: Wishes) -> Wishes:
+    """What the client asked for, and for what it did not, what the user has set."""
+    unsaid = {
+        field.name: getattr(defaults, field.name)
+        for field in fields(wishes)
+        if getattr(wishes, field.name) is None and getattr(defaults, field.name) is not None
+    }
+    return replace(wishes, **unsaid)
+
+
+def _turns(house: TurnSettings, wishes: Wishes) -> TurnSettings:
+    threshold = house.threshold if wishes.threshold is None else wishes.threshold
+    return replace(
+        house,
+        threshold=threshold,
+        audible_threshold=max(house.audible_threshold, threshold),
+        silence=house.silence if wishes.silence_ms is None else wishes.silence_ms / 1000,
+    )

@@ -75,6 +75,19 @@ class Registry:
                 return entry.conversation
         return None
 
+    def conversations(self, owner: str | None = None) -> list[Conversation]:
+        """The live conversations, all or one owner's."""
+        return [entry.conversation for entry in self._entries.values() if owner in (None, entry.owner)]
+
+    async def end_all_of(self, owner: str) -> None:
+        """End a user's conversations, and wait until they have ended."""
+        leaving = {conversation.terms.id for conversation in self.conversations(owner)}
+        for conversation in self.conversations(owner):
+            conversation.end(EndReason.CLIENT)
+        tasks = [task for task in self._tasks if task.get_name().removeprefix("session ") in leaving]
+        if tasks:
+            await asyncio.wait(tasks, timeout=CANCEL_DEADLINE)
+
     async def drain(self, grace: float) -> None:
         """Take nothing new, end every conversation politely, and cancel what has not ended after `grace` seconds."""
         self._is_draining = True

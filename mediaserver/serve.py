@@ -3,14 +3,63 @@
 import asyncio
 import signal
 import sys
+from collections.abc import Sequence
 
 from aiohttp import web
 from loguru import logger
 
-from mediaserver import __version__, logs
+from mediaserver import __version__, logs, users_cli
 from mediaserver.app import running, tls_context
+from mediaserver.auth.passwords import Passwords
 from mediaserver.settings import Settings, SettingsError, load, warnings
+from mediaserver.store.sql import open_store
+from mediaserver.store.store import StoreError
 from pipeline.errors import MediaError
+
+MAX_REQUEST_LINE = 1 << 16
+"""Bytes: tokens and offers travel in queries."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`run.py` serves; `run.py user ...` keeps accounts."""
+    match arguments:
+        case []:
+            return serve()
+        case ["user", *words]:
+            return keep_accounts(words)
+        case _:
+            sys.stderr.write("run.py takes nothing (it serves), or: user add | password | list | delete\n")
+            return 2
+
+
+def keep_accounts(words: Sequence[str]) -> int:
+    """Do what the words after `user` say, on the database that the settings name."""
+    try:
+        users_cli.parser().parse_args(words)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    try:
+        settings = load()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    logs.configure(level="WARNING", folder=None)
+    return asyncio.run(_keep_accounts(settings, words))
+
+
+async def _keep_accounts(settings: Settings, words: Sequence[str]) -> int:
+    passwords = Passwords()
+    try:
+        store = await open_store(settings.database_url, data_dir=settings.data_dir)
+        try:
+            return await users_cli.run(words, store, passwords)
+        finally:
+            await store.close()
+    except StoreError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    finally:
+        passwords.close()
 
 
 def serve() -> int:
@@ -32,13 +81,13 @@ async def _serve(settings: Settings) -> int:
     try:
         async with running(settings) as app:
             # Media goes over UDP and needs no HTTP access log; the middleware logs what matters.
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0)
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, max_line_size=MAX_REQUEST_LINE)
             await runner.setup()
             try:
                 return await _listen(settings, runner)
             finally:
                 await runner.cleanup()
-    except (MediaError, SettingsError) as error:
+    except (MediaError, SettingsError, StoreError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
 

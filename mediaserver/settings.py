@@ -49,12 +49,29 @@ class Settings(BaseSettings):
     log_dir: Path = Field(Path("logs"), description="a folder; in production app.log and error.log go there")
     data_dir: Path = Field(Path("data"), description="a folder for what the server keeps")
 
+    database_url: str | None = Field(None, description="sqlite:///path or postgresql://...; unset: SQLite in DATA_DIR")
+    history_days: int = Field(90, ge=0, le=36_500, description="days that history is kept, 0 (never stored) to 36500")
+
     secret_key: SecretStr | None = Field(
         None,
         description=f"{MIN_SECRET_BYTES} bytes or more; required in production, made and kept in DATA_DIR elsewhere",
     )
     allow_guests: bool | None = Field(
         None, description="true or false; unset: true in development (loopback only with a Gemini key), else false"
+    )
+
+    registration: Literal["open", "closed"] | None = Field(
+        None, description="open or closed; unset: open in development, closed in production"
+    )
+    cors_origins: Names = Field((), description="origins such as https://app.example, separated by commas")
+    metrics_token: SecretStr | None = Field(
+        None, description="the bearer token of /api/v1/metrics; unset: open in development, off in production"
+    )
+    livekit_api_key: str | None = Field(
+        None, description="a LiveKit API key; unset: devkey in development, LiveKit off in production"
+    )
+    livekit_api_secret: SecretStr | None = Field(
+        None, description="its secret, 32 bytes or more; unset in development: made and kept in DATA_DIR"
     )
 
     engine: Literal["auto", "gemini", "local"] = Field(
@@ -93,6 +110,7 @@ class Settings(BaseSettings):
     )
 
     rate_limit_api: Rate = Field("120/minute", description="such as 120/minute")
+    rate_limit_login: Rate = Field("10/minute", description="such as 10/minute")
     rate_limit_offer: Rate = Field("30/minute", description="such as 30/minute")
 
     tls_cert: Path | None = Field(None, description="a PEM certificate chain; needs TLS_KEY")
@@ -137,7 +155,19 @@ def secret_from(settings: Settings) -> str:
     """The key that signs tokens: given, or made once and kept in DATA_DIR (never in production)."""
     if settings.secret_key is not None:
         return settings.secret_key.get_secret_value()
-    path = settings.data_dir / "secret_key"
+    return _kept_secret(settings.data_dir / "secret_key")
+
+
+def livekit_keys(settings: Settings) -> tuple[str, str] | None:
+    """LiveKit's API key and secret: given, or made for development; None where LiveKit is off."""
+    if settings.livekit_api_secret is not None:
+        return settings.livekit_api_key or "devkey", settings.livekit_api_secret.get_secret_value()
+    if settings.is_production:
+        return None
+    return settings.livekit_api_key or "devkey", _kept_secret(settings.data_dir / "livekit_secret")
+
+
+def _kept_secret(path: Path) -> str:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -165,6 +195,8 @@ def _missing(settings: Settings) -> list[str]:
         faults.append(_line("gemini_api_key"))
     if (settings.tls_cert is None) != (settings.tls_key is None):
         faults.append(_line("tls_cert" if settings.tls_cert is None else "tls_key"))
+    if settings.is_production and (settings.livekit_api_key is None) != (settings.livekit_api_secret is None):
+        faults.append(_line("livekit_api_key" if settings.livekit_api_key is None else "livekit_api_secret"))
     if settings.turn_urls and settings.turn_secret is None:
         faults.append(_line("turn_secret"))
     for name in ("tls_cert", "tls_key", "gemini_ca_file", "local_engine_script"):

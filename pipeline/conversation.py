@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -87,6 +87,16 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
+class Counts:
+    """Running totals of one conversation: screen frames, VAD windows, and what gave way in its mailboxes."""
+
+    frames_seen: int
+    frames_dropped: int
+    windows: int
+    mailbox_dropped: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Typed:
     turn: int
     text: str
@@ -122,10 +132,10 @@ class Conversation:
         ticker: Ticker,
         toolbox: Toolbox,
         make_bridge: MakeBridge,
-        witnesses: Sequence[Witness] = (),
     ):
         self.terms = terms
-        self._witnesses = tuple(witnesses)
+        self._witnesses: list[Witness] = []
+        self._windows_of_the_gone = 0
         self._vad = vad
         self._toolbox = toolbox
         self._dialogue = Dialogue(
@@ -176,10 +186,25 @@ class Conversation:
         )
         peer.tell(StateChanged(self._state))
 
+    def add_witness(self, witness: Witness) -> None:
+        """Let `witness` see every event from now on."""
+        self._witnesses.append(witness)
+
+    def counts(self) -> Counts:
+        """What has happened so far."""
+        return Counts(
+            frames_seen=self._sight.frames_seen,
+            frames_dropped=self._sight.frames_dropped,
+            windows=self._windows_of_the_gone + sum(ear.windows for ear in self._peers.values()),
+            mailbox_dropped=self._microphones.dropped + self._commands.dropped,
+        )
+
     def detach(self, peer: Peer, *, grace: float = 15.0) -> None:
         """Forget a peer; when the last has gone, the conversation waits `grace` seconds for one to come back."""
-        if self._peers.pop(peer, None) is None:
+        ear = self._peers.pop(peer, None)
+        if ear is None:
             return
+        self._windows_of_the_gone += ear.windows
         self.unwatch(peer)
         if self._owns_utterance(peer):
             self._drop_utterance()

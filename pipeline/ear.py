@@ -20,12 +20,15 @@ class Ear:
         self._detector = TurnDetector(settings)
         self.pts = 0.0
         """Session time (s) up to which this microphone has been judged."""
+        self.windows = 0
+        """How many VAD windows that were."""
 
     def push(self, chunk: AudioChunk, *, audible: bool) -> Iterator[Heard]:
         """Yield the boundaries and the speech that this chunk completes; `audible`: the assistant is being heard."""
         for resampled in self._resampler.push(chunk):
             for window in self._vad.push(resampled):
-                self.pts = window.pts + len(window.pcm) / 32_000
+                self.pts = window.end
+                self.windows += 1
                 yield from self._detector.push(window, audible=audible)
 
     def close(self) -> Iterator[Heard]:

@@ -40,6 +40,16 @@ class Sight:
         self._line = asyncio.Lock()
         self._shown = 0
 
+    @property
+    def frames_seen(self) -> int:
+        """Frames that came."""
+        return self._screen.seen_frames
+
+    @property
+    def frames_dropped(self) -> int:
+        """Frames that came and were never shown to the engine."""
+        return self._screen.dropped_frames
+
     def watch(self, peer: Peer, frame: ScreenFrame) -> None:
         """Take a frame; only the newest is kept."""
         self._owner = peer

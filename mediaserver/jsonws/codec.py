@@ -53,10 +53,6 @@ class Output:
 class SessionWishes(Wishes):
     """What a client of this transport asks of a session."""
 
-    instructions: str | None = None
-    threshold: float | None = None
-    """The VAD's, a probability."""
-    silence_ms: int | None = None
     transport: str = "websocket"
 
 

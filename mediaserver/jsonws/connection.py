@@ -71,7 +71,7 @@ class Refusal(Exception):
         self.close_code = close_code
 
 
-Enter = Callable[["Connection", StartSession, Outbox, Verdict], Session]
+Enter = Callable[["Connection", StartSession, Outbox, Verdict], Awaitable[Session]]
 """Starts or joins a session, or raises `Refusal`."""
 
 
@@ -184,7 +184,7 @@ class Connection:
             if session is not None:
                 error = ProtocolError("This socket has a session already; end it first.", code=FaultCode.SESSION_EXISTS)
                 raise Refusal(error)
-            self._start(message)
+            await self._start(message)
         elif session is not None and session.is_named(addressed.session):
             if not isinstance(message, AudioInput | ScreenFrameInput):  # those are judged when they are decoded
                 self._on_good()
@@ -196,8 +196,8 @@ class Connection:
             else:
                 raise Refusal(error)
 
-    def _start(self, message: StartSession) -> None:
-        self._session = self._enter(self, message, self._outbox, self._verdict)
+    async def _start(self, message: StartSession) -> None:
+        self._session = await self._enter(self, message, self._outbox, self._verdict)
         self.sessions += 1
         self._on_good()
         self._tasks.create_task(self._session.run())

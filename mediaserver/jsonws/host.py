@@ -43,7 +43,7 @@ class Host(Protocol):
 class Lobby(Protocol):
     """The way into a conversation."""
 
-    def enter(self, owner: str, wishes: Wishes) -> Host:
+    async def enter(self, owner: str, wishes: Wishes) -> Host:
         """The owner's live one of that label, else a new one; raises `registry.Full` or `registry.Draining`."""
         ...
 

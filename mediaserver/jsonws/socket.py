@@ -89,9 +89,9 @@ class JsonSocket:
         self._limiter.admit(user.id)
         return user
 
-    def _enter(self, connection: Connection, start: StartSession, outbox: Outbox, verdict: Verdict) -> Session:
+    async def _enter(self, connection: Connection, start: StartSession, outbox: Outbox, verdict: Verdict) -> Session:
         user = self._starter(connection, start)
-        host = self._conversation(user, start)
+        host = await self._conversation(user, start)
         if host.terms.id in self._attached:
             raise Refusal(ProtocolError("That session is live on another socket.", code=FaultCode.SESSION_EXISTS))
 
@@ -131,9 +131,9 @@ class JsonSocket:
             details: dict[str, object] = {"retry_after": int(retry)} if retry else {}
             raise Refusal(MediaError(FaultCode.RATE_LIMITED, error.message, where="jsonws", details=details)) from None
 
-    def _conversation(self, user: User, start: StartSession) -> Host:
+    async def _conversation(self, user: User, start: StartSession) -> Host:
         try:
-            return self._lobby.enter(user.id, start.wishes)
+            return await self._lobby.enter(user.id, start.wishes)
         except Full as full:
             message = "You have too many live sessions; end one." if full.is_personal else "The server is full."
             error = MediaError(FaultCode.SESSION_LIMIT, message, where="jsonws")

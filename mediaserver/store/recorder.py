@@ -45,7 +45,6 @@ class Recorder:
         self._record: SessionRecord | None = None
         self._turns: set[int] = set()
         self._entries: dict[tuple[int, str], Entry] = {}
-        self._settled: dict[int, str] = {}
 
     def begin(self, session: str, *, label: str, engine: str, model: str, language: str) -> None:
         """Write down that the conversation has begun; once."""
@@ -63,9 +62,9 @@ class Recorder:
 
     def _witness(self, event: Event, record: SessionRecord) -> None:
         match event:
-            case Transcript(turn, role, text, final):
+            case Transcript(turn, role, text):
                 entry = self._entry(record, turn, role)
-                self._keep(replace(entry, text=self._continued(turn, text, final=final) if role is Role.USER else text))
+                self._keep(replace(entry, text=text))
             case Interrupted(turn, heard_ms, heard_text):
                 # A noise can take a turn and give it back, with nothing said by anyone.
                 if heard_text or heard_ms or turn in self._turns:
@@ -110,14 +109,6 @@ class Recorder:
     def _keep_record(self, record: SessionRecord) -> None:
         self._record = record
         self._writer.record(record)
-
-    def _continued(self, turn: int, text: str, *, final: bool) -> str:
-        # What an engine understands of a question can arrive in part after its answer has begun. The part before was
-        # final then, and what follows begins anew.
-        whole = f"{self._settled.get(turn, '')} {text}".strip()
-        if final:
-            self._settled[turn] = whole
-        return whole
 
     def _end(self, reason: EndReason) -> None:
         for entry in list(self._entries.values()):

@@ -20,7 +20,8 @@ def parse_options(query: Mapping[str, str]) -> Wishes:
     wrong = {name: _ACCEPTED[name][1] for name, value in given.items() if not _ACCEPTED[name][0].fullmatch(value)}
     if wrong:
         told = "; ".join(f"`{name}` takes {accepted}" for name, accepted in wrong.items())
-        raise HttpError(422, "INVALID_FIELDS", f"{told}.", details=wrong)
+        fields = [{"field": name, "message": f"Takes {accepted}."} for name, accepted in wrong.items()]
+        raise HttpError(422, "INVALID_FIELDS", f"{told}.", details={"fields": fields})
     return Wishes(
         label=given.get("session"),
         model=given.get("model"),

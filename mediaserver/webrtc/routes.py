@@ -34,7 +34,7 @@ _RETRY_DRAINING = 30
 class Lobby(Protocol):
     """The way into a conversation."""
 
-    def enter(self, owner: str, wishes: Wishes) -> Host:
+    async def enter(self, owner: str, wishes: Wishes) -> Host:
         """Find or start one; raises `registry.Full` or `registry.Draining`."""
         ...
 
@@ -98,7 +98,7 @@ class Whip:
         except ProtocolError as error:
             raise HttpError(400, "INVALID_OFFER", error.message) from None
         # Only now: an offer that cannot be answered must not start a conversation.
-        host = self._enter(user, wishes)
+        host = await self._enter(user, wishes)
         name = secrets.token_urlsafe(24)
         peer = RtcPeer(host, offer, config=self._config, on_closed=lambda: self._forget(name))
         resource = _Resource(user.id, peer, offer, f'"{secrets.token_hex(8)}"')
@@ -159,9 +159,9 @@ class Whip:
         self._limiter.admit((request.remote or "unknown") if user.is_guest else user.id)
         return user
 
-    def _enter(self, user: User, wishes: Wishes) -> Host:
+    async def _enter(self, user: User, wishes: Wishes) -> Host:
         try:
-            return self._lobby.enter(user.id, wishes)
+            return await self._lobby.enter(user.id, wishes)
         except Full as full:
             if full.is_personal:
                 raise HttpError(

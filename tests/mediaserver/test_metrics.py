@@ -65,7 +65,9 @@ def test_a_turn_is_counted_with_the_time_its_first_audio_took() -> None:
 
 
 def test_an_interruption_is_timed_where_a_voice_cut_the_reply() -> None:
-    metrics = witnessed(Interrupted(1, 300, "I can", latency_ms={"speech_start_to_silence": 220}), Interrupted(2, 300, "I can"))
+    metrics = witnessed(
+        Interrupted(1, 300, "I can", latency_ms={"speech_start_to_silence": 220}), Interrupted(2, 300, "I can")
+    )
     assert value(metrics, "turns_total", outcome="interrupted") == 2
     assert value(metrics, "barge_in_to_silence_seconds_count") == 1
     assert value(metrics, "barge_in_to_silence_seconds_sum") == pytest.approx(0.22)

@@ -43,7 +43,7 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 class FullLobby:
     """Lets nobody in."""
 
-    def enter(self, owner: str, wishes: Wishes) -> Host:
+    async def enter(self, owner: str, wishes: Wishes) -> Host:
         raise Full(is_personal=False)
 
 

@@ -187,7 +187,7 @@ async def test_another_users_session_is_as_unknown_as_one_that_never_was(
     client: Client, store: MemoryStore, registry: Registry, method: str, path: str
 ) -> None:
     talk = conversation("live", "live")
-    talk.still = StillFrame(b"jpeg", 2, 2, 1, 0.0)
+    talk._sight.still = StillFrame(b"jpeg", 2, 2, 1, 0.0)
     registry.start(ADA.id, talk)
     response = await client.request(method, path, headers=token_of(BOB))
     never = await client.request(method, path.replace("s1", "zz").replace("live", "zz"), headers=token_of(BOB))
@@ -232,7 +232,7 @@ async def test_the_frame_is_the_one_the_engine_saw_last(client: Client, registry
     talk = conversation("s6", "s6")
     registry.start(ADA.id, talk)
     assert (await client.get("/api/v1/sessions/s6/frame", headers=token_of(ADA))).status == 404
-    talk.still = StillFrame(b"jpeg", 2, 2, 7, 0.0)
+    talk._sight.still = StillFrame(b"jpeg", 2, 2, 7, 0.0)
     response = await client.get("/api/v1/sessions/s6/frame", headers=token_of(ADA))
     assert (response.status, response.content_type, response.headers["X-Frame"]) == (200, "image/jpeg", "7")
     assert await response.read() == b"jpeg"

@@ -132,7 +132,7 @@ class Rooms:
         self.wishes: list[Wishes] = []
         self.refusal: Exception | None = None
 
-    def enter(self, owner: str, wishes: Wishes) -> Talk:
+    async def enter(self, owner: str, wishes: Wishes) -> Talk:
         if self.refusal is not None:
             raise self.refusal
         self.wishes.append(wishes)

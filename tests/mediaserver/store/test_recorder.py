@@ -198,11 +198,11 @@ async def test_a_question_that_is_understood_in_two_parts_is_whole(room: Room) -
         user(1, "where is", final=False),
         user(1, "where is"),
         assistant(1, "There", final=False),
-        user(1, "the", final=False),
-        user(1, "the save button", final=False),
+        user(1, "where is the"),
+        user(1, "where is the save button"),
     )
     assert (await room.said())[0] == (1, "user", "where is the save button")
-    await room.hear(user(1, "the save button"), assistant(1, "There."), TurnEnded(1, 300, {}, Usage()))
+    await room.hear(assistant(1, "There."), TurnEnded(1, 300, {}, Usage()))
     assert await room.said() == [(1, "user", "where is the save button"), (1, "assistant", "There.")]
 
 

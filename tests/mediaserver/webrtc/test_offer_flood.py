@@ -19,7 +19,7 @@ TOKENS = Tokens("a secret of thirty-two bytes or more")
 class ClosedLobby:
     """Nobody may get this far with garbage."""
 
-    def enter(self, owner: str, wishes: Wishes) -> Host:
+    async def enter(self, owner: str, wishes: Wishes) -> Host:
         raise AssertionError("garbage started a conversation")
 
 

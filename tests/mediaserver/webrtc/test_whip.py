@@ -66,7 +66,7 @@ class Lobby:
         self.talk = Talk()
         self.refusal: Exception | None = None
 
-    def enter(self, owner: str, wishes: Wishes) -> Talk:
+    async def enter(self, owner: str, wishes: Wishes) -> Talk:
         if self.refusal is not None:
             raise self.refusal
         self.entered.append((owner, wishes))
@@ -312,7 +312,8 @@ async def test_a_bad_offer_starts_no_conversation(
 async def test_wrong_options_are_named(house: House, caller: RTCPeerConnection) -> None:
     refused = await house.post(caller.localDescription.sdp, "/whip?language=x&voice=%3Cscript%3E&model=fine")
     assert refused.status == 422
-    assert set((await refused.json())["error"]["details"]) == {"language", "voice"}
+    wrong = (await refused.json())["error"]["details"]["fields"]
+    assert [field["field"] for field in wrong] == ["language", "voice"]
     assert not house.lobby.entered
 
 
