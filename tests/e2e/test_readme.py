@@ -7,11 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
+from mediaserver.jsonws.codec import parse
 from mediaserver.localengine.script import parse_script
 from mediaserver.settings import Settings
 from mediaserver.wire import parse_command
+from pipeline.errors import ProtocolError
 from tests.product import ROOT, Server
 
 README = (ROOT / "README.md").read_text()
@@ -38,9 +42,12 @@ def test_the_settings_table_is_the_codes() -> None:
 
 def test_every_action_that_is_shown_is_accepted() -> None:
     messages = [line for block in blocks("json") for line in block.splitlines()]
-    assert len(messages) >= 8
+    assert len(messages) >= 11
     for message in messages:
-        parse_command(message)
+        try:
+            parse_command(message)
+        except ProtocolError:
+            parse(message.encode())  # what only a JSON WebSocket takes
 
 
 def test_the_example_script_can_be_played() -> None:
@@ -50,25 +57,39 @@ def test_the_example_script_can_be_played() -> None:
 
 def test_the_curl_examples_answer_json(server: Server) -> None:
     examples = [block for block in blocks("bash") if block.startswith("curl")]
-    assert len(examples) >= 2
-    for example in examples:
-        command = example.replace("http://localhost:8000", server.address)
-        shown = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=20, check=True)
-        assert isinstance(json.loads(shown.stdout), dict)
+    commands = [line for example in examples for line in example.replace("\\\n", " ").splitlines()]
+    assert len(commands) >= 4
+    for command in commands:
+        asked = command.replace("http://localhost:8000", server.address)
+        shown = subprocess.run(["sh", "-c", asked], capture_output=True, text=True, timeout=20, check=True)
+        assert "error" not in json.loads(shown.stdout)
 
 
-@pytest.mark.timeout(120)
-def test_the_example_client_is_answered_by_voice(server: Server, tmp_path: Path) -> None:
-    (client,) = blocks("python")
-    (tmp_path / "client.py").write_text(client.replace("http://localhost:8000", server.address))
+def run_example(which: str, server: Server, folder: Path, *arguments: str) -> str:
+    (client,) = [block for block in blocks("python") if which in block]
+    (folder / "client.py").write_text(client.replace("http://localhost:8000", server.address))
     shown = subprocess.run(
-        [sys.executable, "client.py"],
-        cwd=tmp_path,
+        [sys.executable, "client.py", *arguments],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=100,
         check=True,
     )
-    assert "turn_complete" in shown.stdout
+    return shown.stdout
+
+
+@pytest.mark.timeout(120)
+def test_the_webrtc_client_is_answered_by_voice(server: Server, tmp_path: Path) -> None:
+    assert "turn_complete" in run_example("RTCPeerConnection", server, tmp_path)
     assert (tmp_path / "answer.wav").stat().st_size > 100_000
+
+
+@pytest.mark.timeout(120)
+def test_the_websocket_client_is_told_what_is_on_its_picture(server: Server, tmp_path: Path) -> None:
+    picture = np.full((300, 900, 3), 255, np.uint8)
+    cv2.putText(picture, "Quarterly report", (40, 160), cv2.FONT_HERSHEY_SIMPLEX, 2.5, (0, 0, 0), 5, cv2.LINE_AA)
+    cv2.imwrite(str(tmp_path / "screen.png"), picture)
+    assert "Quarterly report" in run_example("ws_connect", server, tmp_path, "screen.png")
+    assert (tmp_path / "answer.pcm").stat().st_size > 50_000
