@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Request, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Request, async_playwright, expect
 
 from tests.web.fake_site import FakeServer, Visit
 
@@ -38,6 +38,7 @@ def require_chromium() -> None:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     require_chromium()
+    expect.set_options(timeout=15_000)  # a busy machine is no failure
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
