@@ -67,7 +67,7 @@ def command_from(message: dict[str, Any]) -> Command:
             raise ProtocolError("playback takes `turn` (integer) and `played_ms` (number from 0).")
         case {"action": "ping"}:
             stamp = message.get("t")
-            if stamp is not None and not isinstance(stamp, int | float | str):
+            if not _is_stamp(stamp):
                 raise ProtocolError("ping takes `t`: a number or a string, or none.")
             return Ping(stamp)
         case {"action": "end_session"}:
@@ -154,7 +154,18 @@ def _refuse_constant(name: str) -> float:
 
 def _is_sayable(text: str) -> bool:
     # A lone surrogate passes JSON but cannot be encoded for the engine.
-    return len(text.strip()) > 0 and len(text) <= MAX_TEXT and not any("\ud800" <= sign <= "\udfff" for sign in text)
+    return len(text.strip()) > 0 and len(text) <= MAX_TEXT and not _has_surrogate(text)
+
+
+def _is_stamp(value: object) -> bool:
+    """Whether a ping's stamp can be said back: as JSON (1e999 reads as infinity), and in UTF-8."""
+    if isinstance(value, str):
+        return len(value) <= MAX_TEXT and not _has_surrogate(value)
+    return value is None or (isinstance(value, int | float) and abs(value) < 1e300)
+
+
+def _has_surrogate(text: str) -> bool:
+    return any("\ud800" <= sign <= "\udfff" for sign in text)
 
 
 def _is_time(value: float) -> bool:

@@ -199,7 +199,7 @@ class Dialogue:
         self._dead_turn = exchange.turn
         self._finish_user_text(exchange.turn)
         text = self._speaker.text
-        heard = self._speaker.close(softly=False) or HeardReply(exchange.turn, 0, "")
+        heard = self._speaker.end() or HeardReply(exchange.turn, 0, "")
         if text:
             self._tell(Transcript(exchange.turn, Role.ASSISTANT, text, final=True))
             self._tell(TextResponse(exchange.turn, text, None))

@@ -128,8 +128,8 @@ def _decode(codec: str, data: bytes) -> VideoFrame:
     context = CodecContext.create(codec, "r")
     assert isinstance(context, VideoCodecContext)
     context.thread_count = 1  # frame threads would hold the only picture back
-    # What the headers said is checked again by those who obey them.
-    context.options = {"max_pixels": str(MAX_PIXELS), "err_detect": "crccheck+bitstream+buffer+explode"}
+    # What the headers said is checked again by those who obey them; they count the padding of rows too.
+    context.options = {"max_pixels": str(2 * MAX_PIXELS), "err_detect": "crccheck+bitstream+buffer+explode"}
     try:
         frames = [*context.decode(Packet(data)), *context.decode(None)]
     except (FFmpegError, ValueError) as error:

@@ -95,6 +95,13 @@ class Speaker:
         if self._said is not None and turn == self._said.turn:
             self._client_played = ms
 
+    def end(self) -> HeardReply | None:
+        """Close a reply that was played to its end: nothing of it is dropped."""
+        said, self._said = self._said, None
+        self._ticker.unsubscribe(self._tick)
+        self._playout.close()
+        return None if said is None else self._heard(said)
+
     def close(self, *, softly: bool) -> HeardReply | None:
         """Fall silent at once; tells what was heard, or None if no reply was open.
 

@@ -25,8 +25,22 @@ class EngineAnswer(BaseModel):
 class Page:
     """GET / and /static, and GET /api/v1/engine."""
 
-    def __init__(self, *, engine: str, model: str, can_be_asked: Sequence[str]):
+    def __init__(
+        self,
+        *,
+        engine: str,
+        model: str,
+        can_be_asked: Sequence[str],
+        is_registration_open: bool = True,
+        history_days: int = 90,
+    ):
         self._engine = EngineAnswer(engine=engine, model=model, can_be_asked=list(can_be_asked))
+        self._context = {
+            "version": __version__,
+            "static": "/static",
+            "registration": "open" if is_registration_open else "closed",
+            "history_days": history_days,
+        }
 
     def routes(self) -> tuple[Route, ...]:
         """What is served beside files."""
@@ -57,8 +71,7 @@ class Page:
 
     async def show(self, request: web.Request) -> web.Response:
         """The page."""
-        context = {"version": __version__, "static": "/static"}
-        response = aiohttp_jinja2.render_template("index.html", request, context)
+        response = aiohttp_jinja2.render_template("index.html", request, self._context)
         response.headers["Cache-Control"] = "no-cache"
         return response
 

@@ -7,10 +7,11 @@ from mediaserver.jsonws.codec import Output, encode, render_audio
 from mediaserver.jsonws.outbox import Outbox
 from mediaserver.jsonws.voice import VoiceConverter
 from mediaserver.wire import render
-from pipeline.errors import AudioError
+from pipeline.errors import AudioError, Severity
 from pipeline.events import (
     EndReason,
     Event,
+    Fault,
     Interrupted,
     SessionEnded,
     SessionStarted,
@@ -61,10 +62,13 @@ class JsonPeer:
             case SessionStarted():
                 self.label = event.label
             case Interrupted():
-                self.flush()
+                self._drop_speech()
+            case Fault(code) if code.severity is not Severity.REPORT:
+                self._drop_speech()
             case TextResponse() | TurnEnded():
                 self._send_gathered(is_end=True)
             case SessionEnded():
+                self._drop_speech()
                 self._has_farewell = True
         body = render(event, self.label)
         if body is not None:
@@ -90,10 +94,7 @@ class JsonPeer:
             self._timer = asyncio.get_running_loop().call_later(LONGEST_WAIT, self._send_gathered)
 
     def flush(self) -> None:
-        """Drop speech that is not on the wire."""
-        self._forget_gathered()
-        self._converter.reset()
-        self._outbox.drop_speech()
+        """Do nothing yet: a reply that was heard to its end is flushed too, and what is told next says which it was."""
 
     def dismiss(self, reason: EndReason) -> None:
         """Say goodbye; the socket closes, if it does, once it has sent everything."""
@@ -108,6 +109,11 @@ class JsonPeer:
         self._is_over = True
         self._forget_gathered()
 
+    def _drop_speech(self) -> None:
+        self._forget_gathered()
+        self._converter.reset()
+        self._outbox.drop_speech()
+
     def _forget_gathered(self) -> None:
         self._gathered.clear()
         self._frames = 0
@@ -117,11 +123,13 @@ class JsonPeer:
 
     def _send_gathered(self, *, is_end: bool = False) -> None:
         pcm = bytes(self._gathered)
-        if is_end and (self._frames or self._seq):
+        if is_end:
             try:
-                pcm += self._converter.close()
+                rest = self._converter.close()
             except AudioError:
-                self._converter.reset()  # a millisecond of the end is lost
+                rest = b""
+            if pcm:  # that millisecond alone is worth no message
+                pcm += rest
         self._forget_gathered()
         if pcm:
             text = render_audio(pcm, self.label, turn=self._turn, seq=self._seq, output=self._output)

@@ -27,9 +27,9 @@ class VoiceConverter:
 
     def close(self) -> bytes:
         """Give the end of the reply, about 1 ms; the next one begins anew."""
-        rest = b"" if self._filter is None else self._convert(self._filter, None)
+        resampler = self._filter
         self.reset()
-        return rest
+        return b"" if resampler is None else self._convert(resampler, None)
 
     def reset(self) -> None:
         """Begin a new reply."""

@@ -77,6 +77,8 @@ def test_every_client_action_is_read(message: str, command: Command) -> None:
         ("{}", "no `action`"),
         ('{"action": "ping", "t": NaN}', "not JSON"),
         ('{"action": "ping", "t": {}}', "ping takes"),
+        ('{"action": "ping", "t": 1e999}', "ping takes"),
+        ('{"action": "ping", "t": "\\ud800"}', "ping takes"),
         ('{"action": "text_input"}', "text_input takes"),
         ('{"action": "text_input", "text": "  "}', "text_input takes"),
         ('{"action": "text_input", "text": "\\ud800"}', "text_input takes"),
@@ -114,6 +116,8 @@ def test_any_json_gives_a_command_that_can_be_said_again_or_a_protocol_error(
         return
     if isinstance(command, TextInput):
         command.text.encode()
+    if isinstance(command, Ping):
+        json.dumps(render(Pong(command.t), "s"), ensure_ascii=False, allow_nan=False).encode()
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,8 @@ from aiortc.contrib.media import MediaBlackhole
 from av import AudioFrame
 from playwright.async_api import Page, expect
 
+from tests.web.fake_people import FakePeople
+
 WEB = Path(__file__).parents[2] / "web"
 RATE = 48_000
 FRAME_SAMPLES = 960
@@ -64,14 +66,18 @@ class Refusal:
     code: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     times: int = 1_000_000
+    details: dict[str, Any] = field(default_factory=dict)
 
 
 class FakeServer:
-    """The server's public face: guests, WHIP, frames; with every request and every command kept for the test."""
+    """The server's public face: people, WHIP, frames; with every request and every command kept for the test."""
 
     def __init__(self) -> None:
         self.refusals: dict[str, Refusal] = {}
         self.engine: dict[str, Any] = ENGINE
+        self.people = FakePeople()
+        self.registration = "open"
+        self.history_days = 90
         self.session_id = "conversation-1"
         self.greets = True
         self.says_goodbye = True
@@ -90,7 +96,7 @@ class FakeServer:
         aiohttp_jinja2.setup(app, loader=jinja2.FileSystemLoader(WEB / "templates"), autoescape=True)
         app.router.add_get("/", self._page)
         app.router.add_static("/static", WEB / "static")
-        app.router.add_post("/api/v1/guests", self._guests)
+        app.router.add_routes(self.people.routes())
         app.router.add_get("/api/v1/engine", self._engine)
         app.router.add_get("/api/v1/sessions/{id}/frame", self._frame)
         app.router.add_post("/whip", self._whip)
@@ -106,19 +112,16 @@ class FakeServer:
         refusal = self.refusals.get(f"{request.method} {request.path}")
         if refusal and refusal.times > 0:
             refusal.times -= 1
-            body = {"error": {"code": refusal.code, "message": "", "details": {}}}
+            body = {"error": {"code": refusal.code, "message": "", "details": refusal.details}}
             return web.json_response(body, status=refusal.status, headers=refusal.headers)
         response = await handler(request)
         response.headers["Content-Security-Policy"] = "default-src 'self'"
         return response
 
     @aiohttp_jinja2.template("index.html")
-    async def _page(self, request: web.Request) -> dict[str, str]:
-        return {"version": "9.9.9", "static": "/static"}
-
-    async def _guests(self, request: web.Request) -> web.Response:
-        count = sum(path == "/api/v1/guests" for _, path, _ in self.requests)
-        return web.json_response({"access_token": f"guest-{count}", "token_type": "bearer"}, status=201)
+    async def _page(self, request: web.Request) -> dict[str, object]:
+        told = {"registration": self.registration, "history_days": self.history_days}
+        return {"version": "9.9.9", "static": "/static", **told}
 
     async def _engine(self, request: web.Request) -> web.Response:
         return web.json_response(self.engine)

@@ -72,6 +72,7 @@ async def test_the_page_can_be_worked_by_tab_and_enter_alone(visit: Visit) -> No
     await visit.open()
     await visit.page.keyboard.press("Tab")
     await expect(visit.page.get_by_text("Skip to the controls")).to_be_focused()
+    await visit.page.keyboard.press("Enter")
     await visit.page.keyboard.press("Tab")
     await expect(visit.page.get_by_test_id("start")).to_be_focused()
     assert await visit.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from pathlib import Path
 
 import pytest
 from playwright.async_api import Route, expect
@@ -126,7 +127,8 @@ async def test_a_screen_that_cannot_be_captured_is_explained(
         ("POST /whip", Refusal(503, "SHUTTING_DOWN", {"Retry-After": "7"}), "stopped or restarted", "Start again"),
         ("POST /whip", Refusal(500, "INTERNAL_ERROR"), "The server did not accept the conversation.", "Try again"),
         ("POST /whip", Refusal(401, "UNAUTHORIZED"), "no longer accepts this page’s pass", "Start again"),
-        ("POST /api/v1/guests", Refusal(403, "FORBIDDEN"), "does not let you in as a guest", "ALLOW_GUESTS=true"),
+        ("POST /api/v1/guests", Refusal(429, "RATE_LIMITED", {"Retry-After": "7"}), "too many tries", "then try again"),
+        ("POST /api/v1/guests", Refusal(500, "INTERNAL_ERROR"), "The server made a mistake.", "Try again"),
     ],
 )
 async def test_a_refused_start_is_explained(
@@ -392,10 +394,19 @@ async def test_every_fault_code_has_a_sentence_and_something_to_do(visit: Visit)
 
     codes = set(await visit.module("errors.js: CODES"))
     assert {code.value for code in FaultCode} <= codes
+    assert codes_of_the_api() <= codes
     for code in sorted(codes):
         said = await visit.module(f"errors.js: sentenceFor('{code}')")
         assert said["what"].endswith("."), code
         assert said["todo"].endswith((".", "”.")), code
+
+
+def codes_of_the_api() -> set[str]:
+    raised = re.compile(r'HttpError\(\s*\d+,\s*"([A-Z_]+)"')
+    sources = (path.read_text() for path in (Path(__file__).parents[2] / "mediaserver").rglob("*.py"))
+    found = {code for source in sources for code in raised.findall(source)}
+    assert "INVALID_CREDENTIALS" in found
+    return found | {"USERNAME_TAKEN", "EMAIL_TAKEN"}
 
 
 async def says(visit: Visit, sentence: str, todo: str) -> None:

@@ -2,11 +2,12 @@
 
 /** A failure with a code of the table below; `seconds` is how long the server asks to wait, if it does. */
 export class Trouble extends Error {
-  constructor(code, { message = "", seconds = null, passing = false } = {}) {
+  constructor(code, { message = "", seconds = null, passing = false, fields = [] } = {}) {
     super(message || code);
     this.code = code;
     this.said = message;
     this.seconds = seconds;
+    this.fields = fields; // the fields of a form that are at fault, as { field, sentence }
     this.passing = passing; // trying the same again soon may help
   }
 }
@@ -52,8 +53,8 @@ const SENTENCES = {
   SERVER_FULL: ["The server is full: every conversation it has room for is taken.", "Wait a moment, then try again."],
   TOO_MANY_REQUESTS: ["That was too many tries in a short time.", "Wait a moment, then try again."],
   GUESTS_NOT_ALLOWED: [
-    "This server does not let you in as a guest; elsewhere than on its own machine one has to be logged in.",
-    "Open the page on the server’s own machine, or ask whoever runs it to allow guests (ALLOW_GUESTS=true).",
+    "This server does not let you in as a guest.",
+    "Log in; without an account, ask whoever runs it for one, or to allow guests (ALLOW_GUESTS=true).",
   ],
   SERVER_UNREACHABLE: [
     "The server does not answer.",
@@ -72,6 +73,32 @@ const SENTENCES = {
     "The server went away and did not come back.",
     "What was said is kept below. When it runs again, press “Start again”.",
   ],
+
+  // Accounts and what is kept of them
+  LOGIN_EXPIRED: ["Your login has expired.", "Log in again to go on where you were."],
+  INVALID_CREDENTIALS: ["The name or the password is wrong.", "Check both and try again."],
+  WRONG_PASSWORD: ["This is not your password.", "Enter the one you log in with now."],
+  USERNAME_TAKEN: ["Somebody here has this username already.", "Choose another, or log in if it is yours."],
+  EMAIL_TAKEN: ["There is an account with this email already.", "Use another, or log in if it is yours."],
+  REGISTRATION_CLOSED: ["This server takes no registrations.", "Ask whoever runs it for an account."],
+  INVALID_FIELDS: ["Something is not filled in the way the server takes it.", "Correct the marked fields and try again."],
+  BUSY: ["Too many people are logging in at once.", "Wait a moment, then try again."],
+  STORE_UNAVAILABLE: ["The server cannot reach its database.", "Nothing was changed. Wait a moment, then try again."],
+  HISTORY_UNREADABLE: ["Earlier conversations cannot be reached at the moment.", "Live ones go on. Wait a moment, then try again."],
+  HISTORY_GONE: ["This conversation is not kept any more.", "It may have been deleted on another page, or grown too old."],
+  SERVER_FAILED: ["The server made a mistake.", "Try again; if it stays so, whoever runs it finds the reason in its log."],
+
+  // What the server says of requests that this page should not have made
+  INVALID_JSON: ["The server did not understand what this page sent.", "Reload the page; it may be out of date."],
+  UNSUPPORTED_MEDIA_TYPE: ["The server did not understand what this page sent.", "Reload the page; it may be out of date."],
+  NOT_FOUND: ["The server does not have what this page asked for.", "Reload the page; it may be out of date."],
+  METHOD_NOT_ALLOWED: ["The server does not do what this page asked for.", "Reload the page; it may be out of date."],
+  REQUEST_TIMEOUT: ["The server waited too long for this page’s request.", "Check the network, then try again."],
+  INVALID_OFFER: ["The server cannot read this browser’s offer.", "Try another browser."],
+  INVALID_CANDIDATE: ["The server cannot read an address this browser offers.", "Try another browser."],
+  PRECONDITION_FAILED: ["The connection has changed meanwhile.", "Press “Start again”."],
+  ICE_RESTART: ["The connection has to be made anew.", "Press “Start again”."],
+  SHUTTING_DOWN: ["The server is being stopped or restarted.", "Give it a moment, then try again."],
 
   // How a conversation ends
   ENDED_IDLE: ["The conversation ended because nothing happened for a while.", "Press “Start again” to go on."],
@@ -119,6 +146,26 @@ const SENTENCES = {
   INTERNAL_ERROR: ["The server made a mistake and ended this conversation.", "Press “Start again”; whoever runs it finds the reason in its log."],
 };
 
+// What a field takes, by the field's name in the API.
+const FIELDS = {
+  username: "Use 3 to 32 letters, digits, dots, underscores or hyphens; begin with a letter or digit.",
+  email: "Enter an email address, such as ada@example.org.",
+  password: "Use 8 to 128 characters.",
+  voice: "Enter a voice’s name, such as Kore: letters, digits, spaces, dots and hyphens.",
+  language: "Enter a language tag, such as en, de or pt-BR.",
+  model: "Enter a model’s name, such as gemini-3.8-live.",
+  instructions: "Use at most 4,000 characters.",
+  silence_ms: "Enter a whole number from 96 to 5000, or nothing.",
+};
+
+// The codes that are about one field.
+const FIELD_OF = {
+  INVALID_CREDENTIALS: "password",
+  WRONG_PASSWORD: "current_password",
+  USERNAME_TAKEN: "username",
+  EMAIL_TAKEN: "email",
+};
+
 /** The codes that have a sentence of their own. */
 export const CODES = Object.keys(SENTENCES);
 
@@ -148,10 +195,32 @@ export async function troubleFrom(response) {
   }
 }
 
+/** The trouble a refused request to the API means. */
+export async function apiTrouble(response) {
+  const { code = "", message = "", details = {} } = await errorBody(response);
+  const seconds = secondsOf(response.headers.get("Retry-After"));
+  const known = Object.hasOwn(SENTENCES, code) && response.status !== 500;
+  return new Trouble(known ? code : "SERVER_FAILED", { message, seconds, fields: fieldsAtFault(code, details) });
+}
+
+/** What to enter in a field; one that this page has no words for is explained as the server does. */
+export function sentenceForField(name, said = "") {
+  return FIELDS[name] ?? (said || "This cannot be taken as it is.");
+}
+
 /** The trouble a failed getUserMedia means. */
 export function microphoneTrouble(error) {
   const code = { NotAllowedError: "MIC_DENIED", SecurityError: "MIC_DENIED", NotFoundError: "MIC_MISSING", OverconstrainedError: "MIC_MISSING" };
   return new Trouble(code[error.name] ?? "MIC_BUSY");
+}
+
+function fieldsAtFault(code, details) {
+  if (Object.hasOwn(FIELD_OF, code)) {
+    const { what, todo } = sentenceFor(code);
+    return [{ field: FIELD_OF[code], sentence: `${what} ${todo}` }];
+  }
+  const named = Array.isArray(details?.fields) ? details.fields : [];
+  return named.map(({ field, message }) => ({ field, sentence: sentenceForField(field, message) }));
 }
 
 async function errorBody(response) {

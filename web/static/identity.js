@@ -1,68 +1,129 @@
-/** Who this page is to the server: a guest's token, kept between visits. */
+/** Who this page is to the server: a guest as soon as it has to be somebody, or a person who logged in. */
 
-import { Trouble, troubleFrom } from "./errors.js";
+import { Trouble } from "./errors.js";
+import { Pass, grantFrom, newGuest } from "./pass.js";
+import { answerOf, reach, withJson } from "./reach.js";
+import * as vault from "./vault.js";
 
-const KEY = "mediaserver.token";
-const PATIENCE = 8_000; // ms for one request
-
-/** Requests with the guest's bearer token; a token the server refuses is replaced once. */
+/** Requests as whoever this is now, and the ways to become somebody else. */
 export class Identity {
-  #token = stored();
+  #pass = null;
+  #joining = null;
+  #changed;
 
-  /** `fetch` as this guest: raises `Trouble` when the server cannot be reached, never for a status. */
+  /**
+   * `changed(user, previous, isElsewhere)` is called when another person or guest takes over, with null for nobody,
+   * and says whether that happened in another tab.
+   */
+  constructor(changed) {
+    this.#changed = changed;
+    const grant = vault.read();
+    if (grant) this.#pass = this.#passFor(grant);
+    vault.watch(() => this.#follow(vault.read(), true));
+  }
+
+  /** `{ id, username, guest, ... }`, or null while this page had no need to be anybody. */
+  get user() {
+    return this.#pass?.user ?? null;
+  }
+
+  /** Whether an account is logged in, and need not do so again. */
+  get isLoggedIn() {
+    return this.user !== null && !this.user.guest && !this.#pass.isLapsed;
+  }
+
+  /** The pass that holds now; raises `Trouble` when one has to log in. */
+  async pass() {
+    if (!this.#pass) await this.#becomeGuest();
+    if (this.#pass.isLapsed) throw new Trouble("LOGIN_EXPIRED");
+    return this.#pass;
+  }
+
+  /** `fetch` as whoever this is. */
   async fetch(path, options = {}) {
-    if (!this.#token) await this.#become();
-    const response = await this.#send(path, options);
-    if (response.status !== 401) return response;
-    await this.#become();
-    return this.#send(path, options);
+    return (await this.pass()).fetch(path, options);
   }
 
-  /** Send a last request that may outlive the page. */
-  farewell(path, method) {
-    if (this.#token) fetch(path, { method, headers: this.#headers(), keepalive: true }).catch(() => {});
+  /** What the API answers to this person; raises `Trouble` for a refusal. */
+  async call(method, path, body) {
+    return answerOf(await this.fetch(path, body === undefined ? { method } : withJson(method, body)));
   }
 
-  async #become() {
-    this.#keep(null);
-    const response = await reach("/api/v1/guests", { method: "POST" });
-    if (response.status === 403) throw new Trouble("GUESTS_NOT_ALLOWED");
-    if (!response.ok) throw await troubleFrom(response);
-    this.#keep((await response.json()).access_token);
+  /** Log in; what was done here as a guest is the account's from now on. */
+  async login({ username, password }) {
+    const guest_token = await this.#guestToken();
+    const body = { username, password, guest_token };
+    this.#become(grantFrom(await answerOf(await reach("/api/v1/users/login", withJson("POST", body)))));
   }
 
-  #send(path, options) {
-    return reach(path, { ...options, headers: { ...options.headers, ...this.#headers() } });
+  /** Make an account, which takes over what was done here as a guest; one has to log in to it. */
+  async register({ username, email, password }) {
+    const body = { username, email, password, guest_token: await this.#guestToken() };
+    const response = await reach("/api/v1/users/register", withJson("POST", body));
+    if (response.status === 403) throw new Trouble("REGISTRATION_CLOSED");
+    await answerOf(response);
   }
 
-  #headers() {
-    return { Authorization: `Bearer ${this.#token}` };
+  /** Log out, here at once; the server is told if it can be reached. */
+  logout() {
+    const { refresh_token } = this.#pass.grant;
+    this.forget();
+    if (!refresh_token) return;
+    // The page may be loaded anew meanwhile.
+    reach("/api/v1/users/logout", { ...withJson("POST", { refresh_token }), keepalive: true }).catch(() => {});
   }
 
-  #keep(token) {
-    this.#token = token;
-    try {
-      if (token) localStorage.setItem(KEY, token);
-      else localStorage.removeItem(KEY);
-    } catch {
-      // Storage is switched off: the token then lives as long as the page.
-    }
+  /** Change the password; every other login of this account ends. */
+  async changePassword({ current_password, password }) {
+    const pass = await this.pass();
+    const { tokens } = await this.call("PATCH", "/api/v1/users/me", { current_password, password });
+    pass.take(grantFrom(tokens));
   }
-}
 
-/** `fetch` with a deadline, and with `Trouble` for a server that cannot be reached. */
-export async function reach(path, options = {}) {
-  try {
-    return await fetch(path, { signal: AbortSignal.timeout(PATIENCE), ...options });
-  } catch {
-    throw new Trouble("SERVER_UNREACHABLE", { passing: true });
+  /** Delete this account with all that is kept of it. */
+  async deleteAccount() {
+    await this.call("DELETE", "/api/v1/users/me");
+    this.forget();
   }
-}
 
-function stored() {
-  try {
-    return localStorage.getItem(KEY);
-  } catch {
-    return null;
+  /** Be nobody again. */
+  forget() {
+    this.#become(null);
+  }
+
+  async #becomeGuest() {
+    this.#joining ??= newGuest().finally(() => {
+      this.#joining = null;
+    });
+    const grant = await this.#joining;
+    if (!this.#pass) this.#become(grant);
+  }
+
+  async #guestToken() {
+    if (!this.user?.guest) return undefined;
+    // A guest that cannot be renewed leaves nothing behind that could be taken over.
+    return this.#pass.token().catch(() => undefined);
+  }
+
+  #become(grant) {
+    vault.keep(grant);
+    this.#follow(grant, false);
+  }
+
+  #follow(grant, isElsewhere) {
+    const previous = this.user;
+    if (grant && grant.user.id === previous?.id && !this.#pass.isLapsed) return; // renewed elsewhere: read when needed
+    this.#pass?.retire();
+    this.#pass = grant && this.#passFor(grant);
+    this.#changed(this.user, previous, isElsewhere);
+  }
+
+  #passFor(grant) {
+    const pass = new Pass(grant, () => {
+      if (pass !== this.#pass) return;
+      vault.keep(pass.grant);
+      this.#changed(pass.user, pass.user, false);
+    });
+    return pass;
   }
 }

@@ -43,10 +43,10 @@ export class Line {
   }
 
   /** Offer, and wait until events flow; answers with the ICE servers to use next time. Raises `Trouble`. */
-  async open(identity, label) {
+  async open(pass, label) {
     await this.#pc.setLocalDescription();
     await gathered(this.#pc);
-    const response = await identity.fetch(`/whip?session=${encodeURIComponent(label)}`, {
+    const response = await pass.fetch(`/whip?session=${encodeURIComponent(label)}`, {
       method: "POST",
       headers: { "Content-Type": "application/sdp" },
       body: this.#pc.localDescription.sdp,

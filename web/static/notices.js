@@ -32,6 +32,17 @@ export class Notices {
     this.#shown.set(trouble.code, { node, timer, lasting });
   }
 
+  /** Say good news, until dismissed or until the next conversation. */
+  tell(text) {
+    this.drop("NEWS");
+    const node = element("div", "notice news");
+    const actions = element("div", "notice-actions");
+    actions.append(button("Dismiss", () => this.drop("NEWS"), "quiet"));
+    node.append(element("p", "notice-text", text), actions);
+    this.#region.prepend(node);
+    this.#shown.set("NEWS", { node, timer: 0, lasting: true });
+  }
+
   /** Take a notice away. */
   drop(code) {
     const notice = this.#shown.get(code);
@@ -57,20 +68,22 @@ export class Notices {
   }
 }
 
-function countdown(parent, seconds) {
+/** Append how long it is until another try makes sense; returns the timer. */
+export function countdown(parent, seconds) {
   // Ticking digits inside an alert must not be read aloud every second.
   const left = element("span", "countdown");
   left.ariaLive = "off";
   left.dataset.testid = "countdown";
   parent.append(left);
   const until = performance.now() + seconds * 1000;
+  let timer = 0;
   const tick = () => {
     const rest = Math.ceil((until - performance.now()) / 1000);
     left.textContent = rest > 0 ? `try again in ${rest} s` : "it may work now";
-    if (rest <= 0) clearInterval(timer);
+    if (rest <= 0 || (timer && !left.isConnected)) clearInterval(timer);
   };
-  const timer = setInterval(tick, 500);
   tick();
+  timer = setInterval(tick, 500);
   return timer;
 }
 

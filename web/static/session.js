@@ -12,6 +12,7 @@ const PROBE = 4_000; // ms for a pong after the machine woke up
 /** A conversation under one label, over as many lines as the network makes necessary. */
 export class Session {
   #identity;
+  #pass = null; // whoever this began as, even when somebody else logs in meanwhile
   #tracks = { microphone: null, screen: null };
   #handlers;
   #notify;
@@ -32,6 +33,11 @@ export class Session {
     this.#identity = identity;
     this.#handlers = handlers;
     this.#notify = notify;
+  }
+
+  /** Learn in whose name this will be, or raise `Trouble`. */
+  async enter() {
+    this.#pass = await this.#identity.pass();
   }
 
   /** Join, or raise `Trouble`. */
@@ -68,7 +74,7 @@ export class Session {
 
   /** `fetch` as the one who holds this conversation. */
   fetch(path) {
-    return this.#identity.fetch(path);
+    return this.#pass.fetch(path);
   }
 
   /** Ask whether the line still lives, as after a sleep of the machine; a dead one is replaced. */
@@ -91,7 +97,7 @@ export class Session {
   abandon() {
     if (this.#over || !this.#line?.location) return;
     this.send({ action: "end_session" });
-    this.#identity.farewell(this.#line.location, "DELETE");
+    this.#pass.farewell(this.#line.location, "DELETE");
   }
 
   async #join() {
@@ -104,7 +110,7 @@ export class Session {
     });
     this.#line = line;
     try {
-      this.#iceServers = await line.open(this.#identity, this.#label);
+      this.#iceServers = await line.open(this.#pass, this.#label);
     } catch (error) {
       line.close();
       // End was pressed while the server was still accepting: what it made is given back.
@@ -179,7 +185,7 @@ export class Session {
     if (!location || location === this.#released) return;
     this.#released = location;
     // The server may have ended the conversation already, or be gone: either way nothing is left to do.
-    await this.#identity.fetch(location, { method: "DELETE" }).catch(() => {});
+    await this.#pass.fetch(location, { method: "DELETE" }).catch(() => {});
   }
 }
 

@@ -2,9 +2,10 @@
 
 const KEY = "mediaserver.shortcuts";
 
-/** Whether a key press belongs to a field, a button under the finger, or a combination of the browser's. */
+/** Whether a key press belongs to a dialog, a field, or a combination of the browser's. */
 export function isTaken(event) {
   const { target } = event;
+  if (document.querySelector("dialog:modal")) return true;
   if (event.ctrlKey || event.altKey || event.metaKey || event.repeat || event.defaultPrevented) return true;
   return target instanceof Element && target.closest("input:not([type=checkbox]), textarea, select, [contenteditable]") !== null;
 }

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from json_room import QUICK, Counter, Names, Rooms, Server
 
 from mediaserver.api.middleware import guard
 from mediaserver.jsonws.socket import JsonSocket
+from tests.mediaserver.jsonws.json_room import QUICK, Counter, Names, Rooms, Server
 
 
 @pytest.fixture

@@ -10,15 +10,17 @@ import aiohttp
 import cv2
 import numpy as np
 import pytest
-from json_room import Server, pcm_of
+from numpy.typing import NDArray
 
 from mediaserver.jsonws import connection, intake, outbox
 from mediaserver.jsonws.codec import SessionWishes, wav
 from mediaserver.jsonws.connection import Limits
 from mediaserver.registry import Draining, Full
+from pipeline.errors import FaultCode
 from pipeline.events import (
     AudioEnd,
     EndReason,
+    Fault,
     Interrupted,
     Playback,
     ScreenShareEnd,
@@ -32,17 +34,18 @@ from pipeline.events import (
 from pipeline.media import ScreenFrame, SpeechFrame
 from pipeline.peer import Peer
 from pipeline.picture import decode_picture
+from tests.mediaserver.jsonws.json_room import Server, pcm_of
 
 TONE = (np.sin(np.arange(480) * 0.1) * 9_000).astype("<i2").tobytes()
 
 
 def tone(seconds: float, rate: int = 16_000) -> bytes:
-    return (np.sin(np.arange(int(seconds * rate)) * 0.1) * 9_000).astype("<i2").tobytes()
+    samples: NDArray[np.int16] = (np.sin(np.arange(int(seconds * rate)) * 0.1) * 9_000).astype("<i2")
+    return samples.tobytes()
 
 
 def picture(level: int = 200, side: int = 64, kind: str = ".png") -> bytes:
-    _, encoded = cv2.imencode(kind, np.full((side, side, 3), level, np.uint8))
-    return bytes(encoded)
+    return cv2.imencode(kind, np.full((side, side, 3), level, np.uint8))[1].tobytes()
 
 
 # Who
@@ -493,6 +496,26 @@ async def test_after_an_interruption_nothing_stale_is_heard(server: Server) -> N
     await client.until("audio_output")
     assert [m["action"] for m in client.seen[-3:]] == ["interrupted", "text_response", "audio_output"]
     assert [(m["turn"], m["seq"]) for m in client.voice()] == [(2, 0)]
+
+
+async def test_the_end_of_a_reply_that_was_heard_out_is_sent(server: Server) -> None:
+    client = await server.started(config={"output": {"format": "pcm", "sample_rate": 24_000}})
+    talk = server.rooms.talk
+    speak(talk.peers[0], 1, 33)
+    talk.peers[0].flush()  # as is said at the end of every reply
+    talk.tell(TextResponse(1, "I can see it.", None))
+    await client.until("text_response")
+    assert pcm_of(client.voice()) == TONE * 33
+
+
+@pytest.mark.parametrize(("code", "is_heard"), [(FaultCode.ENGINE_STALLED, False), (FaultCode.RATE_LIMITED, True)])
+async def test_a_fault_of_the_turn_is_silent_at_once(server: Server, code: FaultCode, is_heard: bool) -> None:
+    client = await server.started()
+    talk = server.rooms.talk
+    speak(talk.peers[0], 1, 33)
+    talk.tell(Fault(code, "It broke."))
+    await client.until("error")
+    assert bool(client.voice()) is is_heard
 
 
 async def test_playback_reports_go_up(server: Server) -> None:

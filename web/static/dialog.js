@@ -1,0 +1,34 @@
+/** What all dialogs of the page share; opening, keeping the focus and giving it back are the browser's own. */
+
+/** Let the buttons marked data-close, and a press beside it, close a dialog. */
+export function closable(dialog) {
+  for (const button of dialog.querySelectorAll("[data-close]")) button.addEventListener("click", () => dialog.close());
+  let isOutside = false;
+  dialog.addEventListener("pointerdown", (event) => {
+    isOutside = event.target === dialog && isBeside(dialog, event);
+  });
+  // Only a press that began there: text that is marked with the mouse may end outside.
+  dialog.addEventListener("click", (event) => {
+    if (isOutside && event.target === dialog && isBeside(dialog, event)) dialog.close();
+  });
+}
+
+/** Ask before something is done that cannot be undone; true when it is wanted. */
+export function confirm({ title, text, label }) {
+  const dialog = document.querySelector(".confirm");
+  dialog.querySelector("h2").textContent = title;
+  dialog.querySelector("p").textContent = text;
+  const [yes, no] = dialog.querySelectorAll("button");
+  yes.textContent = label;
+  dialog.returnValue = "";
+  dialog.showModal();
+  no.focus();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+  });
+}
+
+function isBeside(dialog, { clientX, clientY }) {
+  const { left, right, top, bottom } = dialog.getBoundingClientRect();
+  return clientX < left || clientX > right || clientY < top || clientY > bottom;
+}
