@@ -1,16 +1,11 @@
 /** The page: finds its elements, makes its parts, and says who tells whom. */
 
-import { Account } from "./account.js";
 import { engineInWords, privacyInWords } from "./engine.js";
 import { Trouble } from "./errors.js";
 import { showGuidance } from "./guidance.js";
-import { History } from "./history.js";
-import { Identity } from "./identity.js";
 import { Levels } from "./levels.js";
-import { Login } from "./login.js";
 import { Microphone } from "./microphone.js";
 import { Notices } from "./notices.js";
-import { Preferences } from "./preferences.js";
 import { reach } from "./reach.js";
 import { Screen } from "./screen.js";
 import { Session } from "./session.js";
@@ -18,26 +13,18 @@ import { listen } from "./shortcuts.js";
 import { controlsFor, isWorthSaying, stateInWords } from "./state.js";
 import { Transcript } from "./transcript.js";
 import { Usage } from "./usage.js";
+import { Visitor } from "./visitor.js";
 
 const find = (selector) => document.querySelector(selector);
 const hook = (name) => find(`[data-testid="${name}"]`);
-const NEWS = "mediaserver.news";
 const CONTROLS = ["start", "share", "mute", "interrupt", "text", "send", "end"];
 
 const buttons = Object.fromEntries(CONTROLS.map((name) => [name, hook(name)]));
 const meters = { microphone: hook("mic-level"), voice: hook("voice-level") };
 const sound = find(".voice");
 
-const identity = new Identity(meet);
 const notices = new Notices(hook("error"));
-const login = new Login(find("#login"), identity, welcome);
-const account = new Account(find("#account"), identity, startAfresh);
-const preferences = new Preferences(find("#settings"), identity, (...refused) => askWho(...refused, () => preferences.open()));
-const history = new History(find("#history"), identity, {
-  refused: (...refused) => askWho(...refused, () => history.open()),
-  deleted: (id) => id === conversation && end(),
-  current: () => session && conversation,
-});
+const visitor = new Visitor({ notices, announce, current: () => session && conversation, end });
 const transcript = new Transcript(hook("transcript"));
 const usage = new Usage(hook("usage"));
 const levels = new Levels(paintLevel);
@@ -54,7 +41,7 @@ const screen = new Screen(
     pointed: hook("pointed"),
     hint: hook("hint"),
   },
-  (path) => (session ?? identity).fetch(path),
+  (path) => (session ?? visitor.identity).fetch(path),
   stopSharing,
 );
 
@@ -108,7 +95,7 @@ async function start() {
   if (session) return;
   notices.clear();
   if (!globalThis.RTCPeerConnection) return notices.say(new Trouble("BROWSER_TOO_OLD"));
-  const mine = new Session(identity, events, notifying(() => mine));
+  const mine = new Session(visitor.identity, events, notifying(() => mine));
   session = mine;
   conversation = null;
   if (!transcript.isEmpty) transcript.newConversation();
@@ -130,12 +117,8 @@ async function start() {
 /** The conversation could not begin. */
 function refuse(trouble) {
   leave();
-  if (needsLogin(trouble)) {
-    notices.say(trouble, { action: { label: "Log in", run: () => login.open({ trouble, then: start }) } });
-    login.open({ trouble, then: start });
-  } else {
-    notices.say(trouble, { action: trouble.code === "FORBIDDEN" ? null : { label: "Try again", run: start } });
-  }
+  if (visitor.mustLogIn(trouble, start)) return;
+  notices.say(trouble, { action: trouble.code === "FORBIDDEN" ? null : { label: "Try again", run: start } });
 }
 
 /** The conversation is over; `trouble` says why when it was not the person's wish. */
@@ -251,11 +234,15 @@ function enter(nextView, nextState) {
   const words = stateInWords(view, state, microphone.state);
   if (hook("state").textContent !== words) {
     hook("state").textContent = words;
-    if (isWorthSaying(view, state)) find(".announcer").textContent = words;
+    if (isWorthSaying(view, state)) announce(words);
   }
   const shown = { view, state, connected, microphone: microphone.state, sharing: screen.track !== null, canShare: Screen.isPossible };
   for (const [name, control] of Object.entries(controlsFor(shown))) showControl(buttons[name], control);
   for (const button of hook("can-be-asked").querySelectorAll("button")) button.disabled = buttons.text.disabled;
+}
+
+function announce(text) {
+  find(".announcer").textContent = text;
 }
 
 function showControl(button, { hidden = false, disabled = false, label = null, title = "" }) {
@@ -292,58 +279,6 @@ function example(text) {
   return item;
 }
 
-/** Whether a trouble is that one has to log in; if so that is asked in place of `dialog`, and then `again` is run. */
-function askWho(trouble, dialog, again) {
-  if (!needsLogin(trouble)) return false;
-  dialog.close();
-  login.open({ trouble, then: again });
-  return true;
-}
-
-function needsLogin(trouble) {
-  return ["GUESTS_NOT_ALLOWED", "LOGIN_EXPIRED"].includes(trouble.code);
-}
-
-/** Somebody else is here now, or the same one anew. */
-function meet(user, previous, isElsewhere) {
-  showWho();
-  const hasLeft = previous && !previous.guest && previous.id !== user?.id;
-  if (hasLeft && isElsewhere) startAfresh("You were logged out on another page.");
-}
-
-function showWho() {
-  hook("login").hidden = identity.isLoggedIn;
-  hook("account").hidden = !identity.isLoggedIn;
-  hook("account").querySelector(".username").textContent = identity.user?.username ?? "";
-}
-
-function welcome() {
-  hook("account").focus();
-  for (const code of ["GUESTS_NOT_ALLOWED", "LOGIN_EXPIRED", "NEWS"]) notices.drop(code);
-  const live = session ? " This conversation goes on as it began; your next one is your account’s." : "";
-  find(".announcer").textContent = `Logged in as ${identity.user.username}.${live}`;
-}
-
-/** Nothing of the person who left may stay on the page: not what was said, nor a picture of their screen. */
-function startAfresh(news) {
-  try {
-    sessionStorage.setItem(NEWS, news);
-  } catch {
-    // Storage is switched off: the page then says nothing of it.
-  }
-  location.reload();
-}
-
-function tellNews() {
-  try {
-    const news = sessionStorage.getItem(NEWS);
-    sessionStorage.removeItem(NEWS);
-    if (news) notices.tell(news);
-  } catch {
-    // Storage is switched off: there are none.
-  }
-}
-
 async function askForEngine() {
   try {
     const response = await reach("/api/v1/engine");
@@ -364,15 +299,9 @@ buttons.text.addEventListener("keydown", (event) => {
   event.preventDefault();
   buttons.text.blur();
 });
-hook("login").addEventListener("click", () => login.open());
-hook("account").addEventListener("click", () => account.open());
-hook("settings").addEventListener("click", () => preferences.open());
-hook("history").addEventListener("click", () => history.open());
 listen({ m: mute, s: share, escape: interrupt, "/": () => buttons.text.focus() }, find(".keys-on"));
 window.addEventListener("online", () => session?.probe());
 document.addEventListener("visibilitychange", () => document.hidden || session?.probe());
 window.addEventListener("pagehide", () => session?.abandon());
 enter("idle", "idle");
-showWho();
-tellNews();
 askForEngine();

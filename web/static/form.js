@@ -1,7 +1,7 @@
 /** Forms: checked before they are sent, sent once at a time, and clear about what is wrong with which field. */
 
-import { sentenceFor, sentenceForField } from "./errors.js";
-import { countdown } from "./notices.js";
+import { sentenceForField } from "./errors.js";
+import { explain } from "./notices.js";
 
 /** One form; `send(values)` is awaited when all fields are as their attributes ask, and may raise `Trouble`. */
 export class Form {
@@ -46,10 +46,8 @@ export class Form {
     const faults = trouble.fields.filter(({ field }) => this.#form.elements[field]);
     for (const { field, sentence } of faults) blame(this.#form.elements[field], sentence);
     if (faults.length > 0) return this.#focusFault();
-    const { what, todo } = sentenceFor(trouble.code, trouble.said);
-    this.#say(`${what} ${todo}`, "failed");
-    if (trouble.seconds) this.#outcome.append(" ");
-    if (trouble.seconds) countdown(this.#outcome, trouble.seconds);
+    this.#outcome.dataset.kind = "failed";
+    explain(this.#outcome, trouble);
   }
 
   get #inputs() {

@@ -1,9 +1,9 @@
 /** Earlier conversations: listed, read, downloaded, deleted. */
 
 import { closable, confirm } from "./dialog.js";
-import { Trouble, sentenceFor } from "./errors.js";
-import { countdown } from "./notices.js";
-import { download, fileNameOf, nodesOf, summaryOf, textOf, titleOf } from "./record.js";
+import { Trouble } from "./errors.js";
+import { explain } from "./notices.js";
+import { download, fileNameOf, nodesOf, summaryOf, textOf, titleOf, turnsOf } from "./record.js";
 
 const PATH = "/api/v1/sessions";
 const PAGE = 20; // conversations asked for at once
@@ -45,7 +45,7 @@ export class History {
     this.#reading = null;
     this.#part("ol").replaceChildren();
     this.#show("list");
-    this.#part(".none").hidden = true;
+    for (const part of [".none", ".more"]) this.#part(part).hidden = true;
     if (!this.#dialog.open) this.#dialog.showModal();
     await this.#load();
     if (this.#shown.length === 0 && !this.#part(".failure").textContent) this.#tellOfNone();
@@ -101,7 +101,7 @@ export class History {
 
   async #delete(session) {
     const live = session.ended_at === null ? " It is still going on and ends with that." : "";
-    const text = `${titleOf(session)}, ${summaryOf(session)}. What was said in it cannot be brought back.${live}`;
+    const text = `${titleOf(session)}, ${turnsOf(session)}. What was said in it cannot be brought back.${live}`;
     if (!(await confirm({ title: "Delete this conversation?", text, label: "Delete" }))) return;
     const gone = await this.#ask(async () => {
       await this.#about(session, this.#identity.call("DELETE", `${PATH}/${encodeURIComponent(session.id)}`));
@@ -156,11 +156,7 @@ export class History {
   }
 
   #fail(trouble) {
-    const { what, todo } = sentenceFor(trouble.code, trouble.said);
-    const failure = this.#part(".failure");
-    failure.textContent = `${what} ${todo}`;
-    if (trouble.seconds) failure.append(" ");
-    if (trouble.seconds) countdown(failure, trouble.seconds);
+    explain(this.#part(".failure"), trouble);
     this.#part(".again").hidden = this.#shown.length > 0;
   }
 
@@ -198,7 +194,7 @@ export class History {
   #filesOf(session) {
     const isInList = session() !== null;
     return ["txt", "json"].map((ending) => {
-      const button = this.#action(ending === "txt" ? "Text" : "JSON", " file", session);
+      const button = this.#action(ending === "txt" ? "Text" : "JSON", " file to download", session);
       button.dataset.testid = `${isInList ? "history" : "reading"}-download${ending === "txt" ? "" : "-json"}`;
       button.addEventListener("click", () => this.#save(session(), ending));
       return button;
@@ -215,9 +211,11 @@ export class History {
 
   /** A button that says in full what it is about to those who do not see its place. */
   #action(label, rest, session) {
-    const button = element("button", "small", label);
+    const button = element("button", "small");
     button.type = "button";
-    const about = session() ? ` of the conversation ${titleOf(session())}` : "";
+    if (rest) button.append(icon("↓ "));
+    button.append(label);
+    const about = session() ? `: conversation of ${titleOf(session())}` : "";
     if (rest || about) button.append(element("span", "sr", `${rest}${about}`));
     return button;
   }
@@ -245,4 +243,10 @@ export class History {
 
 function element(name, className = "", text = "") {
   return Object.assign(document.createElement(name), { className, textContent: text });
+}
+
+function icon(sign) {
+  const node = element("span", "", sign);
+  node.ariaHidden = "true";
+  return node;
 }

@@ -59,7 +59,7 @@ export class Login {
     this.#form.tidy();
     this.#show(mode);
     this.#part(".why").textContent = this.#invitation();
-    this.#field("username").focus();
+    (this.#part(".closed").hidden ? this.#field("username") : this.#part(".closed")).focus();
   }
 
   #show(mode) {
@@ -83,7 +83,7 @@ export class Login {
 
   async #send({ username, ...others }) {
     const values = { username: username.trim(), ...others };
-    if (this.#mode === "register") await this.#register(values);
+    if (this.#mode === "register" && !(await this.#register(values))) return;
     await this.#identity.login(values);
     const then = this.#then;
     this.#form.reset();
@@ -92,17 +92,21 @@ export class Login {
     then?.();
   }
 
+  /** False when nobody may register here. */
   async #register(values) {
     try {
       await this.#identity.register(values);
     } catch (trouble) {
-      if (trouble.code === "REGISTRATION_CLOSED") document.body.dataset.registration = "closed";
+      if (trouble.code !== "REGISTRATION_CLOSED") throw trouble;
+      document.body.dataset.registration = "closed";
       this.#show("register");
-      throw trouble;
+      this.#part(".closed").focus();
+      return false;
     }
     // Should logging in fail now, the account is there all the same.
     this.#show("login");
     this.#part(".why").textContent = "Your account is made. Log in to use it.";
+    return true;
   }
 
   #beGuest() {

@@ -68,6 +68,17 @@ export class Notices {
   }
 }
 
+/** A trouble where there is no room for a notice: in words and, if the server says so, with when to try again. */
+export function explain(node, trouble) {
+  const { what, todo } = sentenceFor(trouble.code, trouble.said);
+  node.textContent = trouble.seconds ? what : `${what} ${todo}`;
+  if (!trouble.seconds) return;
+  // Said once to those who hear it, while the ticking digits beside it are for the eyes.
+  node.append(element("span", "sr", ` Try again in ${trouble.seconds} s.`), " ");
+  countdown(node, trouble.seconds);
+  node.lastChild.ariaHidden = "true";
+}
+
 /** Append how long it is until another try makes sense; returns the timer. */
 export function countdown(parent, seconds) {
   // Ticking digits inside an alert must not be read aloud every second.

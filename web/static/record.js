@@ -13,9 +13,13 @@ const ENDED = {
 
 /** "3 min 12 s · 5 turns · Local engine (offline)". */
 export function summaryOf(session) {
-  const turns = session.turns === 1 ? "1 turn" : `${session.turns} turns`;
-  const parts = [lengthOf(session), turns, engineInWords(session), ENDED[session.end_reason]];
+  const parts = [lengthOf(session), turnsOf(session), engineInWords(session), ENDED[session.end_reason]];
   return parts.filter(Boolean).join(" · ");
+}
+
+/** "1 turn" or "5 turns". */
+export function turnsOf({ turns }) {
+  return turns === 1 ? "1 turn" : `${turns} turns`;
 }
 
 /** What was said as plain text. */
