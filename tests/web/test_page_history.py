@@ -73,6 +73,8 @@ async def test_a_conversation_is_read_with_roles_times_and_where_it_was_interrup
         ]
     )
     await expect(reading.locator("[data-interrupted]")).to_have_count(1)
+    for entry in await reading.locator(".said").all():
+        await expect(entry).to_be_visible()
 
     await page.keyboard.press("Escape")
     await expect(page.get_by_test_id("history-open").nth(1)).to_be_focused()

@@ -15,16 +15,18 @@ export function closable(dialog) {
 
 /** Ask before something is done that cannot be undone; true when it is wanted. */
 export function confirm({ title, text, label }) {
-  const dialog = document.querySelector(".confirm");
+  // A new one each time: the answer to one question can then never be taken for that to the next.
+  const dialog = document.querySelector("#confirm").content.firstElementChild.cloneNode(true);
   dialog.querySelector("h2").textContent = title;
   dialog.querySelector("p").textContent = text;
-  const [yes, no] = dialog.querySelectorAll("button");
-  yes.textContent = label;
-  dialog.returnValue = "";
+  dialog.querySelector("button").textContent = label;
+  document.body.append(dialog);
   dialog.showModal();
-  no.focus();
   return new Promise((resolve) => {
-    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(dialog.returnValue === "yes");
+    });
   });
 }
 

@@ -77,7 +77,7 @@ export class History {
     this.#reading = record.session;
     this.#part(".reading h3").textContent = titleOf(record.session);
     this.#part(".reading .summary").textContent = summaryOf(record.session);
-    this.#part(".reading .log").replaceChildren(...nodesOf(record));
+    this.#part(".record").replaceChildren(...nodesOf(record));
     this.#part(".reading .unsaid").hidden = record.entries.length > 0;
     this.#show("reading");
     this.#part(".reading").scrollTop = 0;
