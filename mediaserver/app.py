@@ -126,7 +126,13 @@ def _application(
         await asyncio.gather(whip.close(), sockets.close())
 
     app = web.Application(middlewares=[measure(metrics), guard], client_max_size=MAX_BODY)
-    page = Page(engine=engine.link.name, model=engine.link.default_model, can_be_asked=engine.can_be_asked)
+    page = Page(
+        engine=engine.link.name,
+        model=engine.link.default_model,
+        can_be_asked=engine.can_be_asked,
+        is_registration_open=_is_registration_open(settings),
+        history_days=settings.history_days,
+    )
     checks = {"database": history.is_well, "engine": engine.is_well, "vad": lambda: _is_well(vad)}
     token = settings.metrics_token.get_secret_value() if settings.metrics_token else None
     is_open = not settings.is_production and token is None
