@@ -1,6 +1,9 @@
 """Which database DATABASE_URL means and how it is opened: all that only SQLite or only PostgreSQL understands."""
 
+import asyncio
 import os
+import sqlite3
+import time
 from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,12 +16,14 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.base import Executable
+from sqlalchemy.util import await_only
 
 from mediaserver.store.store import DatabaseUrlError
 
 FILE = "mediaserver.db"
 BUSY_SECONDS = 5.0
 """How long SQLite waits for another process, such as a backup, to let go of the file."""
+BUSY_POLL = 0.02
 READERS = 4
 """Connections that read a SQLite file, each with a thread of its own."""
 POSTGRESQL_DRIVERS = ("asyncpg", "psycopg")
@@ -106,7 +111,8 @@ def _sqlite(url: URL) -> Engines:
         # FULL: a commit is on the disk when it returns, so neither a crash nor a power cut takes it back. In WAL mode
         # that is one fsync per commit, in the connection's thread; NORMAL would not corrupt either, but could lose a
         # spent token or a deleted account with the power.
-        _run(connection, "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON")
+        _switch_to_wal(connection)
+        _run(connection, "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON")
         _run(connection, "PRAGMA secure_delete = ON")  # what a user deletes is overwritten, not just unlinked
 
     @event.listens_for(readers.sync_engine, "connect")
@@ -120,6 +126,18 @@ def _sqlite(url: URL) -> Engines:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return Engines(readers, writers)
+
+
+def _switch_to_wal(connection: DBAPIConnection) -> None:
+    # The one statement for which SQLite does not wait: a server that starts beside another one waits here.
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return _run(connection, "PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+        await_only(asyncio.sleep(BUSY_POLL))
 
 
 def _run(connection: DBAPIConnection, *statements: str) -> None:
