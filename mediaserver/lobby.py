@@ -122,7 +122,7 @@ class Lobby:
 
     def _conversation(self, wishes: Wishes) -> Conversation:
         engine, house = self._engine, self._house
-        model = engine.default_model if engine.is_local else resolve_model(wishes.model, engine.default_model)[0]
+        model, is_other = resolve_model(wishes.model, engine.default_model)
         session = uuid.uuid4().hex
         language = wishes.language or "en"
         config = EngineConfig(
@@ -132,6 +132,7 @@ class Lobby:
             instructions="\n".join(filter(None, (INSTRUCTIONS, engine.extra_instructions, wishes.instructions))),
             media_resolution=engine.media_resolution,
             tools=self._toolbox.tools,
+            fallback=None if engine.is_local else engine.default_model,
         )
         terms = Terms(
             id=session,
@@ -144,6 +145,7 @@ class Lobby:
             max_seconds=house.max_seconds,
             frame_max_side=house.frame_max_side,
             timed_transcript=profile_of(model).timed_transcript,
+            warnings=(_other_model(wishes.model, model, engine),) if is_other else (),
             turns=_turns(house.turns, wishes),
         )
         return Conversation(
@@ -153,6 +155,12 @@ class Lobby:
             toolbox=self._toolbox,
             make_bridge=lambda tell, next_turn: GeminiBridge(engine.client, config, tell=tell, next_turn=next_turn),
         )
+
+
+def _other_model(wished: str | None, model: str, engine: EngineLink) -> str:
+    if engine.is_local:
+        return f"This server has no key for Gemini, so its local engine answers instead of {wished}."
+    return f"{wished} is retired or does no live conversation, so {model} answers."
 
 
 def _filled(wishes: Wishes, defaults: Wishes) -> Wishes:

@@ -28,6 +28,7 @@ from pipeline.events import (
     TextResponse,
     Transcript,
     TurnEnded,
+    TurnSpent,
     TurnStarted,
 )
 
@@ -99,6 +100,7 @@ def _body(event: Event) -> dict[str, Any] | None:
                 "requested_model": event.requested_model,
                 "language": event.language,
                 "limits": dict(event.limits),
+                "warnings": list(event.warnings),
             }
         case StateChanged(state):
             return {"action": "state", "state": state.value}
@@ -141,7 +143,7 @@ def _body(event: Event) -> dict[str, Any] | None:
             return {"action": "pong", "t": t}
         case SessionEnded(reason):
             return {"action": "session_ended", "reason": reason.value}
-        case TurnStarted() | AssistantSpeech():
+        case TurnStarted() | AssistantSpeech() | TurnSpent():
             return None
         case _:
             assert_never(event)

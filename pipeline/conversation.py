@@ -13,10 +13,13 @@ from pipeline.dialogue import Dialogue
 from pipeline.ear import Ear
 from pipeline.ear import Heard as EarHeard
 from pipeline.engine import (
+    EngineAway,
     EngineEvent,
     EngineLost,
     EngineReady,
+    EngineReduced,
     ReplyAudio,
+    ReplyDropped,
     ReplyEnded,
     ReplyGenerated,
     ReplyText,
@@ -48,6 +51,7 @@ from pipeline.events import (
     TextInput,
     Transcript,
     TurnEnded,
+    TurnSpent,
     fault_from,
 )
 from pipeline.gemini import GeminiBridge
@@ -83,6 +87,7 @@ class Terms:
     max_seconds: float
     frame_max_side: int = 1280
     timed_transcript: bool = False
+    warnings: tuple[str, ...] = ()
     turns: TurnSettings = field(default_factory=TurnSettings)
 
 
@@ -94,12 +99,6 @@ class Counts:
     frames_dropped: int
     windows: int
     mailbox_dropped: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Typed:
-    turn: int
-    text: str
 
 
 class _Ended(Exception):
@@ -158,11 +157,13 @@ class Conversation:
         self._peers: dict[Peer, Ear] = {}
         self._microphones = Mailbox[tuple[Peer, AudioChunk | None]](MICROPHONE_CHUNKS)
         self._commands = Mailbox[tuple[Peer, Command]](10_000)
-        self._typed = Mailbox[_Typed](100)
+        self._floor = asyncio.Lock()  # a typed question on its way to the engine is not overtaken by a spoken one
         self._utterance: tuple[Peer, int] | None = None
 
-        self._is_ready = asyncio.Event()
+        self._model = terms.model
+        self._is_ready = False
         self._was_ready = False
+        self._is_outage = False
         self._state = State.CONNECTING
         self._lifetime = Lifetime(
             idle=terms.idle_seconds, longest=terms.max_seconds, grace=FIRST_GRACE, now=time.monotonic()
@@ -181,7 +182,14 @@ class Conversation:
         terms = self.terms
         peer.tell(
             SessionStarted(
-                terms.id, terms.label, terms.engine, terms.model, terms.requested_model, terms.language, limits
+                terms.id,
+                terms.label,
+                terms.engine,
+                self._model,
+                terms.requested_model,
+                terms.language,
+                limits,
+                terms.warnings,
             )
         )
         peer.tell(StateChanged(self._state))
@@ -289,7 +297,6 @@ class Conversation:
                 tasks.create_task(self._listen())
                 tasks.create_task(self._sight.run())
                 tasks.create_task(self._obey())
-                tasks.create_task(self._ask())
                 tasks.create_task(self._bridge.run())
                 tasks.create_task(self._keep_time())
                 tasks.create_task(self._wait_for_the_end())
@@ -343,7 +350,8 @@ class Conversation:
                 continue
             try:
                 heard = ear.close() if chunk is None else ear.push(chunk, audible=self._dialogue.is_audible)
-                await self._take_all(peer, ear, heard)
+                async with self._floor:
+                    await self._take_all(peer, ear, heard)
             except MediaError as error:
                 if error.severity is Severity.FATAL:
                     raise
@@ -392,12 +400,8 @@ class Conversation:
             self._lifetime.touch(time.monotonic())
             match command:
                 case TextInput(text):
-                    await self._close_utterance()
-                    turn = self._take_floor()
-                    self._dialogue.ask(turn, time.monotonic())
-                    self._tell(Transcript(turn, Role.USER, text, final=True))
-                    self._typed.put(_Typed(turn, text))
-                    self._refresh_state()
+                    async with self._floor:
+                        await self._ask(text)
                 case Interrupt():
                     self._cut_reply()
                     self._refresh_state()
@@ -421,30 +425,44 @@ class Conversation:
             ear = self._peers[self._utterance[0]]
             await self._take_all(self._utterance[0], ear, ear.close())
 
-    async def _ask(self) -> None:
-        async for typed in self._typed:
-            await self._is_ready.wait()
-            await self._sight.show_for_turn()
-            if self._dialogue.awaits(typed.turn):
-                self._bridge.ask(typed.turn, typed.text)
+    async def _ask(self, text: str) -> None:
+        await self._close_utterance()
+        turn = self._take_floor()
+        self._dialogue.ask(turn, time.monotonic())
+        self._tell(Transcript(turn, Role.USER, text, final=True))
+        self._refresh_state()
+        await self._sight.show_for_turn()
+        if self._dialogue.awaits(turn):
+            self._bridge.ask(turn, text)
 
     # The engine.
 
     def _on_engine(self, event: EngineEvent) -> None:
         match event:
-            case EngineReady():
-                self._is_ready.set()
-                self._was_ready = True
+            case EngineReady(model):
+                self._model = model
+                self._is_ready = self._was_ready = True
+                self._is_outage = False
                 self._sight.show_again()
-            case EngineLost(error):
-                self._is_ready.clear()
-                self._fail(error, is_turn_lost=True)
+            case EngineAway():
+                self._is_ready = False
+            case EngineLost(error, is_cut):
+                self._is_ready = False
+                self._is_outage = True
+                if is_cut or self._dialogue.is_speaking:
+                    self._fail(error, is_turn_lost=True)
+                else:
+                    self._report(error)
+            case EngineReduced(error):
+                self._report(error)
             case ToolCall():
                 self._run_tool(event)
             case ToolCallCancelled():
                 pass  # every call is answered at once: none is left to cancel
             case ReplyEnded(turn, _, blocked) if blocked is not None and not self._dialogue.is_dead(turn):
                 self._fail(blocked)
+            case ReplyDropped(turn, usage):
+                self._witness(TurnSpent(turn, usage))
             case UserText() | ReplyAudio() | ReplyText() | ReplyGenerated() | ReplyEnded():
                 try:
                     self._dialogue.take(event)
@@ -488,11 +506,14 @@ class Conversation:
     def _fail(self, error: MediaError, *, is_turn_lost: bool = False) -> None:
         """A report or turn fault: the latter silences at once, and only a new turn is heard after it."""
         heard = self._silence_all() if is_turn_lost or error.severity is Severity.TURN else None
-        logger.opt(exception=error).warning("fault", code=error.code.value, where=error.where)
-        self._tell(fault_from(error))
+        self._report(error)
         if heard is not None:
             self._dialogue.tell_cut(heard)
         self._refresh_state()
+
+    def _report(self, error: MediaError) -> None:
+        logger.opt(exception=error).warning("fault", code=error.code.value, where=error.where)
+        self._tell(fault_from(error))
 
     def _silence_all(self) -> HeardReply | None:
         heard = self._dialogue.hush(softly=False)
@@ -514,10 +535,15 @@ class Conversation:
     def _tell(self, event: Event) -> None:
         if isinstance(event, ScreenSeen | TurnEnded):
             self._lifetime.touch(time.monotonic())
-        for witness in self._witnesses:
-            witness(event)
+        if isinstance(event, Transcript) and event.final:
+            self._bridge.remember(event.turn, event.role, event.text)
+        self._witness(event)
         for peer in self._peers:
             peer.tell(event)
+
+    def _witness(self, event: Event) -> None:
+        for witness in self._witnesses:
+            witness(event)
 
     def _play(self, frame: SpeechFrame) -> None:
         for peer in self._peers:
@@ -534,13 +560,20 @@ class Conversation:
             self._tell(StateChanged(state))
 
     def _what_it_does(self) -> State:
-        if not self._is_ready.is_set():
-            return State.RECONNECTING if self._was_ready else State.CONNECTING
+        if not self._was_ready:
+            return State.CONNECTING
+        # A session of the engine's that is replaced between two turns is nothing anyone need know.
+        if not self._is_ready and (self._is_outage or self._utterance is not None or self._is_waiting):
+            return State.RECONNECTING
         if self._utterance is not None:
             return State.LISTENING
         if self._dialogue.is_speaking:
             return State.SPEAKING
         return State.THINKING if self._dialogue.is_awaiting else State.IDLE
+
+    @property
+    def _is_waiting(self) -> bool:
+        return self._dialogue.is_awaiting and not self._dialogue.is_speaking
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterable[BaseException]:

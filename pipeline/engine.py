@@ -38,18 +38,36 @@ class EngineConfig:
     instructions: str
     media_resolution: str
     tools: tuple[Function, ...] = ()
+    fallback: str | None = None
+    """The model to use if `model` turns out not to be available."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineReady:
-    """A fresh session with `model` has begun; it has seen nothing of the screen yet."""
+    """A session with `model` is open, new or resumed; it is to be shown the screen before anything else is said."""
 
     model: str
 
 
 @dataclass(frozen=True, slots=True)
+class EngineAway:
+    """There is no session for a moment; the bridge makes one by itself, and keeps what the user says until then."""
+
+
+@dataclass(frozen=True, slots=True)
 class EngineLost:
-    """The session broke, and with it every open turn; the bridge is making a new one by itself."""
+    """The bridge could not hide that a session broke or cannot be made, and goes on trying.
+
+    `is_cut`: the turn that was open is over. If not, what the user said last is kept and will be asked.
+    """
+
+    error: EngineError
+    is_cut: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EngineReduced:
+    """The service refused what was asked for, and less of it is used from here on."""
 
     error: EngineError
 
@@ -87,11 +105,19 @@ class ReplyGenerated:
 
 @dataclass(frozen=True, slots=True)
 class ReplyEnded:
-    """The reply is over; `usage` is what was spent since the last `ReplyEnded`, interrupted turns included."""
+    """The reply is over, and has cost `usage`."""
 
     turn: int
     usage: Usage
     blocked: EngineError | None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyDropped:
+    """The engine has closed a reply that was interrupted; it has cost `usage`."""
+
+    turn: int
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,5 +137,5 @@ class ToolCallCancelled:
     ids: tuple[str, ...]
 
 
-ReplyEvent = ReplyAudio | ReplyText | UserText | ReplyGenerated | ReplyEnded | ToolCall
-EngineEvent = EngineReady | EngineLost | ReplyEvent | ToolCallCancelled
+ReplyEvent = ReplyAudio | ReplyText | UserText | ReplyGenerated | ReplyEnded | ReplyDropped | ToolCall
+EngineEvent = EngineReady | EngineAway | EngineLost | EngineReduced | ReplyEvent | ToolCallCancelled

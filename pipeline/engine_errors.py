@@ -21,16 +21,23 @@ _SENTENCES = {
     FaultCode.ENGINE_AUTH_INVALID: "The assistant's service did not accept the API key. Check GEMINI_API_KEY.",
     FaultCode.ENGINE_MODEL_UNAVAILABLE: "The chosen model is not available. Choose another one.",
     FaultCode.ENGINE_CONFIG_REJECTED: "The assistant's service did not accept this session's settings.",
-    FaultCode.ENGINE_CONTEXT_LIMIT: "The conversation grew too long and starts afresh. Please ask again.",
-    FaultCode.ENGINE_QUOTA: "The assistant's service has reached its usage limit. Please try again later.",
+    FaultCode.ENGINE_CONTEXT_LIMIT: "The conversation grew too long and starts afresh.",
+    FaultCode.ENGINE_QUOTA: "The assistant's service has reached its usage limit.",
     FaultCode.ENGINE_UNSUPPORTED_OP: "The assistant's service refused something this model cannot do.",
-    FaultCode.ENGINE_INTERNAL: "The assistant's service had a problem. Please ask again.",
-    FaultCode.ENGINE_NETWORK: "The connection to the assistant was lost. Please ask again.",
-    FaultCode.ENGINE_PROTOCOL: "The assistant's service said something that could not be understood. Please ask again.",
+    FaultCode.ENGINE_INTERNAL: "The assistant's service had a problem.",
+    FaultCode.ENGINE_NETWORK: "The connection to the assistant was lost.",
+    FaultCode.ENGINE_PROTOCOL: "The assistant's service said something that could not be understood.",
     FaultCode.ENGINE_CONTENT_BLOCKED: "The assistant cannot answer that.",
-    FaultCode.ENGINE_STALLED: "The assistant did not answer in time. Please ask again.",
+    FaultCode.ENGINE_STALLED: "The assistant did not answer in time.",
     FaultCode.ENGINE_DOWN: "The local engine is not available.",
     FaultCode.ENGINE_FAILED: "The assistant could not be reached again, so this session ends.",
+}
+_FINAL = {
+    FaultCode.ENGINE_AUTH_INVALID,
+    FaultCode.ENGINE_MODEL_UNAVAILABLE,
+    FaultCode.ENGINE_CONFIG_REJECTED,
+    FaultCode.ENGINE_CONTENT_BLOCKED,
+    FaultCode.ENGINE_FAILED,
 }
 
 _HTTP = {
@@ -51,7 +58,30 @@ _HARMLESS_REASONS = {
 
 def fault(code: FaultCode, **details: object) -> EngineError:
     """An engine's fault with its sentence."""
-    return EngineError(code, _SENTENCES[code], where="engine", details=details or None)
+    advice = "" if code in _FINAL else " Please ask again."
+    return EngineError(code, _SENTENCES[code] + advice, where="engine", details=details or None)
+
+
+def kept(error: EngineError) -> EngineError:
+    """The same fault for a user who need not ask again."""
+    details = {**error.details, "kept": True}
+    message = f"{_SENTENCES[error.code]} What you say is kept and asked as soon as it is back."
+    told = EngineError(error.code, message, where=error.where, details=details)
+    told.__cause__ = error.__cause__
+    return told
+
+
+def reduced(message: str, error: EngineError) -> EngineError:
+    """What is told when `error` could be avoided by asking for less."""
+    told = EngineError(FaultCode.ENGINE_CONFIG_REDUCED, message, where=error.where, details=error.details)
+    told.__cause__ = error.__cause__
+    return told
+
+
+def close_code(error: EngineError) -> int | None:
+    """The WebSocket close code behind a fault, if it was one."""
+    code = error.details.get("close_code")
+    return code if isinstance(code, int) else None
 
 
 def engine_error(cause: BaseException, *, is_ready: bool, is_local: bool) -> EngineError:

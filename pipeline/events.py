@@ -81,6 +81,8 @@ class SessionStarted:
     requested_model: str | None
     language: str
     limits: Mapping[str, int]
+    warnings: tuple[str, ...] = ()
+    """What the client asked for and does not get, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,14 @@ class TextResponse:
     turn: int
     text: str
     confidence: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class TurnSpent:
+    """What a reply has cost that was interrupted; of others, `TurnEnded` says it."""
+
+    turn: int
+    usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +232,7 @@ Event = (
     | Interrupted
     | TextResponse
     | TurnEnded
+    | TurnSpent
     | ScreenSeen
     | Guidance
     | Pointer

@@ -1,4 +1,4 @@
-"""The bridge to Gemini Live, or to the embedded engine that speaks its protocol: one that re-makes itself."""
+"""The bridge to Gemini Live, or to the embedded engine that speaks its protocol: a thin shell around the SDK."""
 
 import asyncio
 import ipaddress
@@ -14,6 +14,7 @@ from google import genai
 from google.genai import types
 from google.genai.live import AsyncSession
 
+from pipeline.carrier import Carrier
 from pipeline.engine import (
     EngineConfig,
     EngineEvent,
@@ -28,13 +29,13 @@ from pipeline.engine import (
     ToolCallCancelled,
     UserText,
 )
-from pipeline.engine_errors import CONNECT_FAILURES, engine_error, fault, is_expiry
-from pipeline.errors import EngineError, FaultCode, Severity
-from pipeline.live import LiveSession
+from pipeline.engine_errors import CONNECT_FAILURES, engine_error, fault
+from pipeline.errors import EngineError, FaultCode
+from pipeline.events import Role
+from pipeline.link import Attempt, Link, Phase
 from pipeline.media import AudioChunk, StillFrame
 from pipeline.profiles import LOCAL, profile_of, resolve_model, setup_of
-from pipeline.setbacks import Patience, Setbacks
-from pipeline.uplink import Question, Utterance, Waiting
+from pipeline.setbacks import Patience
 
 __all__ = [
     "LOCAL",
@@ -84,11 +85,11 @@ def make_client(
 
 
 class GeminiBridge:
-    """Speaks to the engine for one conversation, and makes a fresh session whenever one is lost.
+    """Speaks to the engine for one conversation, over one session after the other; what it decides is in `Link`.
 
     `tell` is called with everything the engine says, in order, and must return at once; `next_turn` gives numbers to
-    remarks that nobody asked for. All methods but `run` return at once and never raise; while there is no session,
-    typed questions and the newest utterance wait for the next one, and everything else is dropped.
+    remarks that nobody asked for. All methods but `run` return at once and never raise. What the user says while there
+    is no session is kept for the next.
     """
 
     def __init__(
@@ -102,166 +103,122 @@ class GeminiBridge:
         jitter: Callable[[], float] = random.random,
     ):
         self._client = client
-        self._config = config
-        self._profile = profile_of(config.model)
         self._is_local = config.model == LOCAL
-        self._tell = tell
-        self._next_turn = next_turn
         self._patience = patience or Patience()
-        self._jitter = jitter
-        self._live: LiveSession | None = None
-        self._ready_at: float | None = None
-        self._is_loss_told = False
-        self._waiting = Waiting()
-        self._dropped_seconds = 0.0
+        self._link = Link(
+            config,
+            tell=tell,
+            next_turn=next_turn,
+            patience=self._patience,
+            jitter=jitter,
+            clock=asyncio.get_running_loop().time,
+        )
+        self._carrier: Carrier | None = None
 
     async def run(self) -> None:
         """Serve until cancelled; raises an `EngineError` with a fatal code when it cannot go on."""
-        clock = asyncio.get_running_loop().time
-        setbacks = Setbacks(self._patience, self._jitter, began=clock())
-        while True:
-            self._ready_at = None
-            cause: EngineError | None = None
+        link = self._link
+        while link.failure is None:
+            await asyncio.sleep(link.delay)
+            attempt = link.attempt()
             try:
-                async with self._connected() as session:
+                async with self._connected(attempt) as session:
                     await self._serve(session)
-            except EngineError as error:
-                self._report(error)
-                if error.severity is Severity.FATAL:
-                    raise
-                cause = error
-            now = clock()
-            lasted = 0.0 if self._ready_at is None else now - self._ready_at
-            delay = setbacks.delay(now, lasted=lasted, is_planned=cause is None)
-            if delay is None:
-                raise fault(FaultCode.ENGINE_FAILED, **_cause(cause)) from cause
-            await asyncio.sleep(delay)
+            except _NoSession as refusal:
+                link.lost(refusal.error)
+        raise link.failure
 
     @property
     def is_ready(self) -> bool:
         """Whether a session is open, so that frames arrive."""
-        return self._live is not None
+        return self._link.live is not None
+
+    @property
+    def phase(self) -> Phase:
+        """Where the link stands."""
+        return self._link.phase
 
     @property
     def dropped_seconds(self) -> float:
-        """Audio (s) that gave way because the socket was stuck."""
-        return self._dropped_seconds + (self._live.dropped_seconds if self._live else 0.0)
+        """Audio (s) that gave way because the socket was stuck, or there was none for too long."""
+        return self._link.dropped_seconds
 
     def start_utterance(self, turn: int) -> None:
         """The user begins to speak turn `turn`; whatever is being said or made ends here."""
-        if self._live is not None:
-            self._live.start_utterance(turn)
-        else:
-            self._waiting.start(turn)
+        self._link.start_utterance(turn)
+        self._heed()
 
     def hear(self, chunk: AudioChunk) -> None:
         """Take 16 kHz audio of the utterance; outside of one it is dropped."""
-        if self._live is not None:
-            self._live.hear(chunk)
-        else:
-            self._waiting.hear(chunk)
+        self._link.hear(chunk)
 
     def show(self, frame: StillFrame) -> None:
         """Take what the screen shows now."""
-        if self._live is not None:
-            self._live.show(frame)
+        self._link.show(frame)
 
     def hide(self) -> None:
         """The screen is no longer shared."""
-        if self._live is not None:
-            self._live.hide()
+        self._link.hide()
 
     def end_utterance(self) -> None:
         """The utterance is complete and wants an answer."""
-        if self._live is not None:
-            self._live.end_utterance()
-        else:
-            self._waiting.end()
+        self._link.end_utterance()
+        self._heed()
 
     def cancel_utterance(self) -> None:
         """The utterance wants no answer after all. The protocol cannot take it back: its reply is dropped."""
-        if self._live is not None and self._live.is_listening:
-            self._live.end_utterance()
-            self._live.stop_reply()
-        elif self._live is None:
-            self._waiting.cancel()
+        self._link.cancel_utterance()
+        self._heed()
 
     def ask(self, turn: int, text: str) -> None:
         """Ask in writing; whatever is being said or made ends here."""
-        if self._live is not None:
-            self._live.ask(turn, text)
-        else:
-            self._waiting.ask(turn, text)
+        self._link.ask(turn, text)
+        self._heed()
 
     def stop_reply(self) -> None:
         """Let nothing more of the reply through that is being said or made."""
-        if self._live is not None:
-            self._live.stop_reply()
+        self._link.stop_reply()
+        self._heed()
 
     def answer(self, call: ToolCall, result: Mapping[str, object]) -> None:
         """Give the result of a function call; too late or twice is ignored."""
-        if self._live is not None:
-            self._live.answer(call, result)
+        self._link.answer(call, result)
+        self._heed()
+
+    def remember(self, turn: int, role: Role, text: str) -> None:
+        """Remember for a session that does not: what was said in a turn, as far as it was heard."""
+        self._link.remember(turn, role, text)
+
+    def _heed(self) -> None:
+        if self._carrier is not None:
+            self._carrier.heed()
 
     async def _serve(self, session: AsyncSession) -> None:
-        if session.setup_complete is None:
-            raise fault(FaultCode.ENGINE_PROTOCOL)
-        live = LiveSession(
-            session,
-            self._profile,
-            is_local=self._is_local,
-            patience=self._patience,
-            tell=self._tell,
-            next_turn=self._next_turn,
-        )
-        self._live = live
-        self._ready_at = asyncio.get_running_loop().time()
-        self._is_loss_told = False
+        link = self._link
+        live = link.opened()
+        self._carrier = Carrier(session, link, live, is_local=self._is_local)
         try:
-            self._tell(EngineReady(self._config.model))
-            self._repeat_waiting()
-            await live.run()
-            error = None
-        except EngineError as lost:
-            error = lost
+            await self._carrier.run()
+        except EngineError as error:
+            # Before the socket is closed: that can take seconds, and silence cannot wait.
+            link.lost(error)
+        else:
+            link.left()
         finally:
-            self._live = None
-            live.close()
-            self._dropped_seconds += live.dropped_seconds
-        if live.is_idle and (error is None or live.is_leaving or is_expiry(error.__cause__)):
-            return  # the engine's sessions have an end; nobody notices
-        error = error or fault(FaultCode.ENGINE_NETWORK)
-        # Before the socket is closed: that can take seconds, and silence cannot wait.
-        self._report(error)
-        raise error
-
-    def _repeat_waiting(self) -> None:
-        for act in self._waiting.take():
-            match act:
-                case Question(turn, text):
-                    self.ask(turn, text)
-                case Utterance(turn, chunks, is_open):
-                    self.start_utterance(turn)
-                    for chunk in chunks:
-                        self.hear(chunk)
-                    if not is_open:
-                        self.end_utterance()
-
-    def _report(self, error: EngineError) -> None:
-        if error.severity is not Severity.FATAL and not self._is_loss_told:
-            self._is_loss_told = True
-            self._tell(EngineLost(error))
+            self._carrier = None
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[AsyncSession]:
-        opening = self._client.aio.live.connect(model=self._config.model, config=setup_of(self._config))
+    async def _connected(self, attempt: Attempt) -> AsyncIterator[AsyncSession]:
+        opening = self._client.aio.live.connect(model=attempt.model, config=attempt.setup)
         try:
             # The SDK waits for setupComplete without an end of its own.
             async with asyncio.timeout(self._patience.connect):
                 session = await opening.__aenter__()
         except CONNECT_FAILURES as error:
-            raise engine_error(error, is_ready=False, is_local=self._is_local) from error
+            raise _NoSession(engine_error(error, is_ready=False, is_local=self._is_local)) from error
         try:
+            if session.setup_complete is None:
+                raise _NoSession(fault(FaultCode.ENGINE_PROTOCOL))
             yield session
         finally:
             try:
@@ -275,8 +232,12 @@ class GeminiBridge:
                 session._ws.transport.abort()
 
 
-def _cause(error: EngineError | None) -> dict[str, object]:
-    return {"cause": error.code.value} if error else {}
+class _NoSession(Exception):
+    """A session could not be made."""
+
+    def __init__(self, error: EngineError):
+        super().__init__(error)
+        self.error = error
 
 
 def _is_loopback(url: str) -> bool:
@@ -289,7 +250,7 @@ def _is_loopback(url: str) -> bool:
 
 def _warm_up() -> None:
     # The SDK builds its models when they are first used: 10 ms on the loop of whoever speaks first.
-    config = setup_of(EngineConfig(LOCAL, "Kore", "en", "", "medium"))
+    config = setup_of(EngineConfig(LOCAL, "Kore", "en", "", "medium"), profile_of(LOCAL))
     types.LiveConnectParameters(model=LOCAL, config=config).model_dump(exclude_none=True)
     blob = types.Blob(data=b"\0\0", mime_type="audio/pcm;rate=16000")
     types.LiveSendRealtimeInputParameters(audio=blob)

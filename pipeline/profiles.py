@@ -31,6 +31,8 @@ class Profile:
     calls: Calls = Calls.PLAIN
     takes_content: bool = False
     """Whether client_content is allowed at any time, and interrupts."""
+    takes_history: bool = False
+    """Whether client_content may begin a session with what was said before it."""
     timed_transcript: bool = False
     """Whether the reply's text stands between its audio exactly where the words begin."""
 
@@ -44,10 +46,16 @@ _PROFILES = {
         takes_voice=True,
         calls=Calls.SCHEDULED,
         takes_content=True,
+        takes_history=True,
         timed_transcript=True,
     ),
     "gemini-3.8-live": Profile(
-        coverage=_ALL_VIDEO, takes_resolution=True, takes_voice=True, calls=Calls.SCHEDULED, takes_content=True
+        coverage=_ALL_VIDEO,
+        takes_resolution=True,
+        takes_voice=True,
+        calls=Calls.SCHEDULED,
+        takes_content=True,
+        takes_history=True,
     ),
     "gemini-3.8-live-extended-thinking": Profile(
         coverage=_ALL_VIDEO,
@@ -56,10 +64,14 @@ _PROFILES = {
         thinking=types.ThinkingLevel.LOW,  # required; more of it is more silence
         calls=Calls.NON_BLOCKING,
         takes_content=True,
+        takes_history=True,
     ),
     # The default coverage made this one hear nothing when the client marks the activity.
     "gemini-3.1-flash-live": Profile(
-        coverage=types.TurnCoverage.TURN_INCLUDES_ALL_INPUT, takes_resolution=True, takes_voice=True
+        coverage=types.TurnCoverage.TURN_INCLUDES_ALL_INPUT,
+        takes_resolution=True,
+        takes_voice=True,
+        takes_history=True,
     ),
     "gemini-2.5-flash-native-audio": Profile(
         coverage=types.TurnCoverage.TURN_INCLUDES_ALL_INPUT,
@@ -77,6 +89,9 @@ _LIVE_ID = re.compile(r"(?=.*(live|native-audio))[a-z0-9][a-z0-9._-]{0,99}")
 # again with every turn.
 _TRIGGER_TOKENS = 25_600
 _KEPT_TOKENS = 12_800
+_COMPRESSION = types.ContextWindowCompressionConfig(
+    trigger_tokens=_TRIGGER_TOKENS, sliding_window=types.SlidingWindow(target_tokens=_KEPT_TOKENS)
+)
 
 
 def profile_of(model: str) -> Profile:
@@ -97,12 +112,28 @@ def resolve_model(requested: str | None, default: str) -> tuple[str, bool]:
     return name, False
 
 
-def setup_of(config: EngineConfig) -> types.LiveConnectConfig:
-    """The setup of one session: what `config` asks for, without what its model refuses."""
-    profile = profile_of(config.model)
+def minimal(profile: Profile) -> Profile:
+    """What is left of a profile for a service that has refused all of it: what no session can do without."""
+    return Profile(thinking=profile.thinking, timed_transcript=profile.timed_transcript)
+
+
+def setup_of(
+    config: EngineConfig,
+    profile: Profile,
+    *,
+    handle: str | None = None,
+    recap: str = "",
+    has_history: bool = False,
+    is_minimal: bool = False,
+) -> types.LiveConnectConfig:
+    """The setup of one session: what `config` asks for, as far as `profile` takes it.
+
+    `handle` resumes an older session; `recap` is added to the instructions; `has_history` announces that the first
+    content says what came before; `is_minimal` asks for nothing that a service might not know.
+    """
     return types.LiveConnectConfig(
         response_modalities=[types.Modality.AUDIO],
-        system_instruction=_instructions(config),
+        system_instruction="\n\n".join(filter(None, (_instructions(config), recap))),
         speech_config=_speech(config.voice) if profile.takes_voice else None,
         media_resolution=_resolution(config.media_resolution) if profile.takes_resolution else None,
         thinking_config=types.ThinkingConfig(thinking_level=profile.thinking) if profile.thinking else None,
@@ -114,9 +145,10 @@ def setup_of(config: EngineConfig) -> types.LiveConnectConfig:
             activity_handling=types.ActivityHandling.START_OF_ACTIVITY_INTERRUPTS,
             turn_coverage=profile.coverage,
         ),
-        context_window_compression=types.ContextWindowCompressionConfig(
-            trigger_tokens=_TRIGGER_TOKENS, sliding_window=types.SlidingWindow(target_tokens=_KEPT_TOKENS)
-        ),
+        # Even an empty one asks for handles.
+        session_resumption=None if is_minimal else types.SessionResumptionConfig(handle=handle),
+        history_config=types.HistoryConfig(initial_history_in_client_content=True) if has_history else None,
+        context_window_compression=None if is_minimal else _COMPRESSION,
     )
 
 

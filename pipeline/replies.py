@@ -2,9 +2,18 @@
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from pipeline.engine import ReplyAudio, ReplyEnded, ReplyEvent, ReplyGenerated, ReplyText, ToolCall, UserText
+from pipeline.engine import (
+    ReplyAudio,
+    ReplyDropped,
+    ReplyEnded,
+    ReplyEvent,
+    ReplyGenerated,
+    ReplyText,
+    ToolCall,
+    UserText,
+)
 from pipeline.errors import EngineError
 from pipeline.events import Usage
 from pipeline.media import AudioChunk
@@ -19,6 +28,7 @@ class _Reply:
     is_born: bool = False  # something of it has arrived
     is_generated: bool = False  # all of its voice has arrived
     seconds: float = 0.0
+    spent: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
@@ -28,6 +38,8 @@ class _Dead:
     is_born: bool
     is_generated: bool = False
     is_past: bool = False  # nothing of it can arrive any more, but for the word that it is closed
+    turn: int | None = None  # None for what was never told
+    spent: Counter[str] = field(default_factory=Counter)
 
 
 class Replies:
@@ -45,7 +57,6 @@ class Replies:
         self._is_listening = False
         self._spoken_turn: int | None = None
         self._early_text = ""
-        self._spent: Counter[str] = Counter()
 
     @property
     def is_open(self) -> bool:
@@ -57,6 +68,18 @@ class Replies:
         """Whether the engine owes the user something: a silence from it now is no pause."""
         reply = self._reply
         return reply is not None and reply.is_asked and not reply.is_generated
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether some of a reply has arrived, and the rest has not."""
+        return self._reply is not None and self._reply.is_born and not self._reply.is_generated
+
+    @property
+    def open_turn(self) -> int | None:
+        """The turn the user is speaking, or whose reply is expected or being made."""
+        if self._is_listening:
+            return self._spoken_turn
+        return None if self._reply is None else self._reply.turn
 
     @property
     def is_idle(self) -> bool:
@@ -92,8 +115,8 @@ class Replies:
         """Let nothing more of the open reply through."""
         self._early_text = ""
         if self._reply is not None:
-            self._dead.append(_Dead(self._reply.is_born, self._reply.is_generated))
-            self._reply = None
+            reply, self._reply = self._reply, None
+            self._dead.append(_Dead(reply.is_born, reply.is_generated, turn=reply.turn, spent=reply.spent))
 
     # What the engine does.
 
@@ -156,20 +179,27 @@ class Replies:
         return [ReplyGenerated(reply.turn)]
 
     def spent(self, tokens: Mapping[str, int]) -> None:
-        """Tokens by kind, on top of those before."""
-        self._spent.update(tokens)
+        """Tokens by kind, on top of those before, of the generation that is closed next."""
+        generation = self._dead[0] if self._dead else self._reply
+        if generation is not None:
+            generation.spent.update(tokens)
 
     def ended(self, blocked: EngineError | None = None) -> list[ReplyEvent]:
-        """The engine closes a generation: the oldest that is open."""
+        """The engine closes a generation: the oldest that is open. Of a dead one only that is told."""
         if self._dead:
-            self._dead.popleft()
-            return []
+            dead = self._dead.popleft()
+            return [] if dead.turn is None else [ReplyDropped(dead.turn, Usage(dict(dead.spent)))]
         if self._reply is None:
             return []
-        turn, self._reply = self._reply.turn, None
-        usage = Usage(dict(self._spent))
-        self._spent.clear()
-        return [ReplyEnded(turn, usage, blocked)]
+        reply, self._reply = self._reply, None
+        return [ReplyEnded(reply.turn, Usage(dict(reply.spent)), blocked)]
+
+    def finish(self) -> list[ReplyEvent]:
+        """Nothing more can come: a reply that has arrived whole is closed."""
+        if self._reply is None or not self._reply.is_generated:
+            return []
+        self._dead.clear()
+        return self.ended()
 
     def _is_heard(self) -> bool:
         """Whether voice or a call arriving now may be passed on; if not, it is of a generation that must be closed."""

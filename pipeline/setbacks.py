@@ -20,8 +20,16 @@ class Patience:
     """For a function to be answered by the conversation."""
     leave: float = 5.0
     """How long before the end that goAway announces the session is left at the latest."""
+    roll_over: float = 540.0
+    """The age from which a session that can be resumed is left at the first idle point: the real ones end at 10 min."""
+    refusal: float = 2.0
+    """A resumed session that is closed sooner was not resumed."""
+    planned: float = 0.5
+    """A session that the engine asked us to leave sooner counts as one that failed."""
     backoff: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
     """Most time before each further try; the last holds for all that follow."""
+    quota: tuple[float, ...] = (30.0, 60.0)
+    """Time before each further try after the engine has said that a limit is reached; then it is given up."""
     stable: float = 10.0
     """A session that lasted this long was no failure."""
     failures: int = 8
@@ -40,11 +48,14 @@ class Setbacks:
         self._failures: deque[float] = deque()
         self._outage_began = began
         self._tries = 0
+        self._refusals = 0
 
     def delay(self, now: float, *, lasted: float, is_planned: bool = False) -> float | None:
         """Seconds to wait now that a session ended which was ready for `lasted` seconds (0: never); None: give up."""
         if lasted >= self._patience.stable:
             self._failures.clear()
+            self._refusals = 0
+        if lasted >= self._patience.stable or (is_planned and lasted >= self._patience.planned):
             self._outage_began = now
             self._tries = 0
             if is_planned:
@@ -57,6 +68,15 @@ class Setbacks:
             return None
         delay = self._next_delay()
         return delay if now + delay - self._outage_began <= self._patience.budget else None
+
+    def quota_delay(self, now: float) -> float | None:
+        """Seconds to wait now that a limit is reached, which passes slowly or not at all; None: give up."""
+        if self._refusals >= len(self._patience.quota):
+            return None
+        self._refusals += 1
+        delay = self._patience.quota[self._refusals - 1]
+        self._outage_began = now + delay  # this wait is no outage of ours
+        return delay
 
     def _next_delay(self) -> float:
         backoff = self._patience.backoff

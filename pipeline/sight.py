@@ -74,8 +74,11 @@ class Sight:
             await self._show_if(self._screen.due)
 
     async def show_for_turn(self) -> None:
-        """Show what a question that is complete now is about, unless the engine has seen just that."""
-        await self._show_if(self._screen.for_turn)
+        """Show what a question that is complete now is about, unless the engine has seen just that.
+
+        While there is no engine, the picture is made and waits for one, so that it goes before the question.
+        """
+        await self._show_if(self._screen.for_turn, keeps=True)
 
     def show_again(self) -> None:
         """A fresh engine has seen nothing: it gets the newest picture at once, before what has waited for it."""
@@ -86,10 +89,10 @@ class Sight:
             self._screen.forget_sent()
             self._news.set()
 
-    async def _show_if(self, why: Callable[[float], SeenReason | None]) -> None:
+    async def _show_if(self, why: Callable[[float], SeenReason | None], *, keeps: bool = False) -> None:
         async with self._line:
             frame = self._screen.latest
-            if frame is None or not self._is_ready():
+            if frame is None or not (keeps or self._is_ready()):
                 return
             try:
                 reason = why(time.monotonic())
@@ -105,8 +108,9 @@ class Sight:
                 return  # the share ended while the picture was made
             self._shown += 1
             self.still = StillFrame(jpeg, width, height, self._shown, frame.arrived)
-            self._show(self.still)
-            self._tell_seen(self.still, reason)
+            if self._is_ready():
+                self._show(self.still)
+                self._tell_seen(self.still, reason)
 
     def _tell_seen(self, still: StillFrame, reason: SeenReason) -> None:
         age = time.monotonic() - still.arrived

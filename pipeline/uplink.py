@@ -5,18 +5,14 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.media import SAMPLE_BYTES, AudioChunk, StillFrame
+from pipeline.kept import KEPT_SECONDS
+from pipeline.media import AudioChunk, StillFrame
 
 MESSAGE_SECONDS = 0.064
 """Audio is gathered up to this: a message costs the same CPU whatever its length."""
 
 QUEUED_SECONDS = 3.0
 """Audio that may wait for a slow socket: a client may be 2 s ahead of real time, and an utterance has a pre-roll."""
-
-KEPT_SECONDS = 10.0
-"""How much of an utterance is kept while there is no connection."""
-
-KEPT_QUESTIONS = 8
 
 SCREEN_GONE = "[The screen is no longer shared.]"
 """What the engine is told before the next question when a share has ended: the protocol has no message for it."""
@@ -52,6 +48,13 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
+class Seed:
+    """What was said before this session began: (whether by the user, text), oldest first."""
+
+    said: tuple[tuple[bool, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The result of a function call."""
 
@@ -60,7 +63,7 @@ class Answer:
     result: Mapping[str, object]
 
 
-Control = OpenWindow | CloseWindow | Text | Stop | Note | Answer
+Control = OpenWindow | CloseWindow | Text | Stop | Note | Seed | Answer
 Item = Control | AudioChunk | StillFrame
 
 
@@ -163,69 +166,3 @@ class Uplink:
     def _put(self, item: Item) -> None:
         self._items.append(item)
         self._arrival.set()
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """Something typed while there was no connection."""
-
-    turn: int
-    text: str
-
-
-@dataclass(slots=True)
-class Utterance:
-    """Something said while there was no connection: its newest seconds, oldest first."""
-
-    turn: int
-    chunks: deque[AudioChunk]
-    is_open: bool = True
-
-
-class Waiting:
-    """What the user said and typed while there was no connection, bounded, in order."""
-
-    def __init__(self) -> None:
-        self._acts: deque[Question | Utterance] = deque()
-
-    def start(self, turn: int) -> None:
-        """A new utterance takes the place of the one before."""
-        self.cancel()
-        self._acts.append(Utterance(turn, deque()))
-
-    def hear(self, chunk: AudioChunk) -> None:
-        """Keep audio of the open utterance."""
-        utterance = self._open()
-        if utterance is None:
-            return
-        utterance.chunks.append(chunk)
-        most = int(KEPT_SECONDS * chunk.rate) * SAMPLE_BYTES
-        while sum(len(part.pcm) for part in utterance.chunks) > most and len(utterance.chunks) > 1:
-            utterance.chunks.popleft()
-
-    def end(self) -> None:
-        """The open utterance is complete."""
-        utterance = self._open()
-        if utterance is not None:
-            utterance.is_open = False
-
-    def cancel(self) -> None:
-        """Forget what was spoken."""
-        self._acts = deque(act for act in self._acts if isinstance(act, Question))
-
-    def ask(self, turn: int, text: str) -> None:
-        """Keep a question; the oldest gives way."""
-        self.end()
-        self._acts.append(Question(turn, text))
-        questions = [act for act in self._acts if isinstance(act, Question)]
-        if len(questions) > KEPT_QUESTIONS:
-            self._acts.remove(questions[0])
-
-    def take(self) -> list[Question | Utterance]:
-        """Everything kept, oldest first; nothing is kept after that."""
-        acts, self._acts = list(self._acts), deque()
-        return acts
-
-    def _open(self) -> Utterance | None:
-        last = self._acts[-1] if self._acts else None
-        return last if isinstance(last, Utterance) and last.is_open else None

@@ -24,7 +24,9 @@ from pipeline.events import (
     TextResponse,
     Transcript,
     TurnEnded,
+    TurnSpent,
     TurnStarted,
+    Usage,
 )
 
 SYSTEM = "system"
@@ -73,8 +75,9 @@ class Recorder:
             case TurnEnded(turn, heard_ms, _, usage):
                 if heard_ms or (turn, Role.ASSISTANT) in self._entries:
                     self._keep(replace(self._entry(record, turn, Role.ASSISTANT), heard_ms=heard_ms))
-                if usage.tokens:
-                    self._writer.record(TurnUsage(record.id, turn, self._clock(), dict(usage.tokens)))
+                self._spend(record, turn, usage)
+            case TurnSpent(turn, usage):
+                self._spend(record, turn, usage)
             case Fault(code, message, fatal=True):
                 entry = self._entry(record, max(self._turns, default=0), SYSTEM)
                 self._keep(replace(entry, text=f"{code.value}: {message}"))
@@ -109,6 +112,10 @@ class Recorder:
     def _keep_record(self, record: SessionRecord) -> None:
         self._record = record
         self._writer.record(record)
+
+    def _spend(self, record: SessionRecord, turn: int, usage: Usage) -> None:
+        if usage.tokens:
+            self._writer.record(TurnUsage(record.id, turn, self._clock(), dict(usage.tokens)))
 
     def _end(self, reason: EndReason) -> None:
         for entry in list(self._entries.values()):

@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.conversation import Conversation, Terms
 from pipeline.engine import EngineEvent, EngineReady, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, ToolCall
-from pipeline.events import EndReason, Event, StateChanged, Usage
+from pipeline.events import EndReason, Event, Role, StateChanged, Usage
 from pipeline.gemini import GeminiBridge
 from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame, StillFrame
 from pipeline.ticker import Ticker
@@ -83,6 +83,7 @@ class FakeEngine:
         self.audio: list[AudioChunk] = []
         self.stills: list[StillFrame] = []
         self.answers: list[Mapping[str, object]] = []
+        self.remembered: list[tuple[int, str, str]] = []
         self.is_ready = False
         self.fails: asyncio.Future[None] | None = None
 
@@ -121,6 +122,9 @@ class FakeEngine:
 
     def stop_reply(self) -> None:
         self.up.append("stop")
+
+    def remember(self, turn: int, role: Role, text: str) -> None:
+        self.remembered.append((turn, role.value, text))
 
     def answer(self, call: ToolCall, result: Mapping[str, object]) -> None:
         self.answers.append(result)

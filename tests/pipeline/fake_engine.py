@@ -24,7 +24,7 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from pipeline.engine import EngineConfig, EngineEvent
+from pipeline.engine import EngineAway, EngineConfig, EngineEvent, ReplyDropped
 from pipeline.gemini import GeminiBridge, make_client
 from pipeline.media import AudioChunk, StillFrame
 from pipeline.setbacks import Patience
@@ -32,7 +32,7 @@ from pipeline.setbacks import Patience
 WAIT = 5.0
 """Seconds until a test that waits for something that never comes fails."""
 
-QUICK = Patience(close=0.2, backoff=(0.0,), failures=3)
+QUICK = Patience(close=0.2, backoff=(0.0,), quota=(0.0, 0.0), failures=3, planned=0.0)
 """Tries again at once, and is as patient as ever with an engine that answers."""
 
 VOICE = b"\x01\x02" * 240
@@ -108,6 +108,7 @@ class FakeEngine:
         self.paths: list[str] = []
         self.keys: list[str | None] = []
         self.port = 0
+        self.on_upgrade: Callable[[], None] = lambda: None
         self._sessions = asyncio.Queue[FakeSession]()
         self._open: set[FakeSession] = set()
 
@@ -120,6 +121,7 @@ class FakeEngine:
 
     def refuse(self, socket: ServerConnection, request: Request) -> Response | None:
         self.tries += 1
+        self.on_upgrade()
         self.paths.append(request.path)
         self.keys.append(request.headers.get("x-goog-api-key"))
         if not self.refusals:
@@ -138,6 +140,8 @@ class FakeEngine:
                 session = FakeSession(socket)
                 self._open.add(session)
                 self._sessions.put_nowait(session)
+                await socket.wait_closed()
+                session.over.set()
             await socket.wait_closed()
         except ConnectionClosed:
             pass
@@ -167,12 +171,16 @@ class Told:
         return self._turn
 
     async def next(self) -> EngineEvent:
+        """The next thing that the user would notice."""
         async with asyncio.timeout(WAIT):
-            while self._taken >= len(self.events):
-                self._news.clear()
-                await self._news.wait()
-        self._taken += 1
-        return self.events[self._taken - 1]
+            while True:
+                while self._taken >= len(self.events):
+                    self._news.clear()
+                    await self._news.wait()
+                self._taken += 1
+                event = self.events[self._taken - 1]
+                if not isinstance(event, EngineAway | ReplyDropped):
+                    return event
 
     def of(self, kind: type[EngineEvent]) -> list[Any]:
         return [event for event in self.events if isinstance(event, kind)]

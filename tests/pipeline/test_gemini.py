@@ -1,4 +1,5 @@
 import asyncio
+import base64
 import json
 from dataclasses import replace
 
@@ -7,9 +8,11 @@ from fake_engine import CONFIG, QUICK, VOICE, WAIT, FakeEngine, FakeSession, bri
 from websockets.exceptions import ConnectionClosedError
 
 from pipeline.engine import (
+    EngineAway,
     EngineEvent,
     EngineLost,
     EngineReady,
+    EngineReduced,
     ReplyAudio,
     ReplyEnded,
     ReplyGenerated,
@@ -19,6 +22,7 @@ from pipeline.engine import (
     UserText,
 )
 from pipeline.errors import EngineError, FaultCode
+from pipeline.events import Role
 from pipeline.gemini import GeminiBridge
 from pipeline.tools import POINT_AT
 
@@ -36,7 +40,8 @@ async def give_up(engine: FakeEngine, *, model: str = CONFIG.model) -> list[Faul
     with pytest.raises(EngineError) as raised:
         async with asyncio.timeout(WAIT):
             await bridge.run()
-    return [*(event.error.code for event in events if isinstance(event, EngineLost)), raised.value.code]
+    told = [event.error.code for event in events if isinstance(event, EngineLost | EngineReduced)]
+    return [*told, raised.value.code]
 
 
 async def stuff(session: FakeSession, bridge: GeminiBridge) -> None:
@@ -407,7 +412,7 @@ async def test_an_engine_that_waits_for_a_function_is_given_longer() -> None:
         ("1011 Internal error encountered.", FaultCode.ENGINE_INTERNAL),
         ("1011 You exceeded your current quota, please check.", FaultCode.ENGINE_QUOTA),
         ("1008 Operation is not implemented, or supported, or enabled.", FaultCode.ENGINE_UNSUPPORTED_OP),
-        ("1007 Request contains an invalid argument.", FaultCode.ENGINE_CONTEXT_LIMIT),
+        ("1007 Request contains an invalid argument.", FaultCode.ENGINE_PROTOCOL),
         ("1000 ", FaultCode.ENGINE_NETWORK),
         ("1011 Deadline expired before operation could complete.", FaultCode.ENGINE_NETWORK),
         ("raw not JSON", FaultCode.ENGINE_PROTOCOL),
@@ -505,32 +510,53 @@ async def test_a_loss_is_told_before_the_dead_socket_has_been_closed() -> None:
         assert isinstance(await told.next(), EngineLost)
 
 
-async def test_nothing_said_to_a_dead_session_reaches_the_next_but_what_was_typed_since() -> None:
+async def test_what_is_said_while_there_is_no_session_goes_to_the_next_in_order_after_the_screen() -> None:
     async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
         session = await engine.session()
         await told.next()
 
-        def type_on(event: EngineEvent) -> None:
-            if isinstance(event, EngineLost):
+        def go_on(event: EngineEvent) -> None:
+            if isinstance(event, EngineAway):
                 assert not bridge.is_ready
-                bridge.hear(speech())
+                bridge.hear(speech(0.04))
                 bridge.end_utterance()
                 bridge.show(still(1))
-                bridge.stop_reply()
-                bridge.ask(3, "first")
-                bridge.ask(4, "second")
+                bridge.ask(2, "typed")
             if isinstance(event, EngineReady):
                 bridge.show(still(2))
 
-        told.react = type_on
+        told.react = go_on
         bridge.start_utterance(1)
         bridge.hear(speech(0.04))
         session.abort()
-        assert isinstance(await told.next(), EngineLost)
         session = await engine.session()
-        heard = [await session.heard() for _ in range(4)]
-    assert [next(iter(message)) for message in heard] == ["video", "text", "turnComplete", "text"]
-    assert (heard[1]["text"], heard[3]["text"]) == ("first", "second")
+        heard = [await session.heard() for _ in range(6)]
+    kinds = [next(iter(message)) for message in heard]
+    # The window opens with audio: no frame may come first inside it.
+    assert kinds == ["video", "activityStart", "audio", "activityEnd", "turnComplete", "text"]
+    assert len(base64.urlsafe_b64decode(heard[2]["audio"]["data"])) == 2 * 16_000 * 0.08
+    assert heard[5]["text"] == "typed"
+    assert not told.of(EngineLost)
+
+
+async def test_a_question_whose_session_dies_before_the_answer_is_asked_again_once() -> None:
+    async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "hello")
+        assert await session.heard() == {"text": "hello"}
+        session.abort()
+        session = await engine.session()
+        assert isinstance(await told.next(), EngineReady)
+        assert await session.heard() == {"text": "hello"}
+        session.abort()
+        lost = await told.next()
+        assert isinstance(lost, EngineLost)
+        assert lost.is_cut
+        session = await engine.session()
+        assert isinstance(await told.next(), EngineReady)
+        bridge.ask(2, "another")
+        assert await session.heard() == {"text": "another"}
 
 
 async def test_an_utterance_spoken_before_the_first_session_is_heard() -> None:
@@ -567,16 +593,29 @@ async def test_an_idle_session_that_must_go_is_replaced_without_a_word() -> None
         await session.say(goAway={"timeLeft": "50s"})
         await engine.session()
         await told.next()
-    assert [type(event) for event in told.events] == [EngineReady, EngineReady]
+    assert [type(event) for event in told.events] == [EngineReady, EngineAway, EngineReady]
 
 
-async def test_a_warning_without_a_time_is_obeyed_at_once() -> None:
+async def test_the_old_connection_is_closed_before_the_next_is_opened() -> None:
+    async with fake_engine() as engine, bridged(engine, patience=CALM) as (_, told):
+        session = await engine.session()
+        await told.next()
+        opened_early: list[bool] = []
+        engine.on_upgrade = lambda: opened_early.append(not session.over.is_set())
+        await session.say(goAway={"timeLeft": "50s"})
+        await engine.session()
+    assert opened_early == [False]
+
+
+async def test_a_warning_without_a_time_is_obeyed_at_once_and_what_was_asked_goes_along() -> None:
     async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
         session = await engine.session()
         await told.next()
         bridge.ask(1, "hello")
         await session.say(goAway={"timeLeft": "soon"})
-        assert isinstance(await told.next(), EngineLost)
+        session = await engine.session()
+        assert await session.heard() == {"text": "hello"}
+    assert not told.of(EngineLost)
 
 
 async def test_a_session_that_must_go_is_left_when_the_turn_is_over() -> None:
@@ -591,16 +630,67 @@ async def test_a_session_that_must_go_is_left_when_the_turn_is_over() -> None:
     assert [type(event) for event in events] == [ReplyAudio, ReplyEnded, EngineReady]
 
 
-async def test_a_turn_that_outlives_its_session_is_lost_and_said_to_be() -> None:
+async def test_a_reply_that_is_being_sent_is_not_cut_by_a_session_that_must_go() -> None:
     async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
         session = await engine.session()
         await told.next()
         bridge.ask(1, "hello")
-        await session.say(goAway={"timeLeft": "5.01s"})
+        await session.speak()
+        await told.next()
+        await session.say(goAway={"timeLeft": "5s"})
+        await session.speak()
+        assert isinstance(await told.next(), ReplyAudio)
+        await session.content(generationComplete=True)
+        assert [type(await told.next()) for _ in range(3)] == [ReplyGenerated, ReplyEnded, EngineReady]
+
+
+async def test_a_reply_cut_by_the_end_of_its_session_is_said_to_be() -> None:
+    async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "hello")
+        await session.speak()
+        await told.next()
+        await session.say(goAway={"timeLeft": "5s"})
+        await session.close(1011, "Deadline expired before operation could complete.")
         lost = await told.next()
         assert isinstance(lost, EngineLost)
-        assert lost.error.code is FaultCode.ENGINE_NETWORK
+        assert (lost.is_cut, lost.error.code) == (True, FaultCode.ENGINE_NETWORK)
         assert isinstance(await told.next(), EngineReady)
+
+
+async def test_a_session_is_resumed_by_its_newest_handle() -> None:
+    async with fake_engine() as engine, bridged(engine, patience=CALM) as (_, told):
+        session = await engine.session()
+        await told.next()
+        await session.say(sessionResumptionUpdate={"newHandle": "h1", "resumable": True})
+        await session.say(sessionResumptionUpdate={"newHandle": "", "resumable": False})
+        await session.say(sessionResumptionUpdate={"newHandle": "h2", "resumable": False})
+        await session.content(inputTranscription={"text": "x"})
+        session.abort()
+        await engine.session()
+        await told.next()
+    assert [setup["sessionResumption"] for setup in engine.setups] == [{}, {"handle": "h1"}]
+
+
+async def test_a_fresh_session_is_seeded_once_with_what_was_said() -> None:
+    async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.remember(1, Role.USER, "where is save")
+        bridge.remember(1, Role.ASSISTANT, "At the top.")
+        session.abort()
+        session = await engine.session()
+        await told.next()
+        bridge.ask(2, "and then")
+        seed = await session.heard()
+        assert seed["turnComplete"] is True
+        assert [(turn["role"], turn["parts"][0]["text"]) for turn in seed["turns"]] == [
+            ("user", "where is save"),
+            ("model", "At the top."),
+        ]
+        assert await session.heard() == {"text": "and then"}
+    assert engine.setups[1]["historyConfig"] == {"initial_history_in_client_content": True}
 
 
 @pytest.mark.parametrize("close", [(1001, ""), (1011, "Deadline expired before operation could complete.")])
@@ -618,7 +708,6 @@ async def test_an_idle_session_that_has_expired_is_replaced_without_a_word(close
     ("close", "code"),
     [
         ((1007, "API key not valid. Please pass a valid API key."), FaultCode.ENGINE_AUTH_INVALID),
-        ((1007, "Request contains an invalid argument."), FaultCode.ENGINE_CONFIG_REJECTED),
         (
             (1008, "models/x is not found for API version v1beta, or is not supported for bidiGenerateContent"),
             FaultCode.ENGINE_MODEL_UNAVAILABLE,
@@ -636,7 +725,6 @@ async def test_a_setup_that_cannot_work_is_not_tried_again(close: tuple[int, str
 @pytest.mark.parametrize(
     ("status", "code"),
     [
-        (400, FaultCode.ENGINE_CONFIG_REJECTED),
         (401, FaultCode.ENGINE_AUTH_INVALID),
         (403, FaultCode.ENGINE_AUTH_INVALID),
         (404, FaultCode.ENGINE_MODEL_UNAVAILABLE),
@@ -647,6 +735,25 @@ async def test_a_refused_upgrade_that_cannot_work_is_not_tried_again(status: int
         engine.refusals.append(status)
         assert await give_up(engine) == [code]
         assert engine.tries == 1
+
+
+async def test_settings_that_are_refused_are_reduced_once_and_the_client_is_told() -> None:
+    async with fake_engine() as engine:
+        engine.closes.extend([(1007, "Request contains an invalid argument.")] * 2)
+        assert await give_up(engine) == [FaultCode.ENGINE_CONFIG_REDUCED, FaultCode.ENGINE_CONFIG_REJECTED]
+    assert ["speechConfig" in setup["generationConfig"] for setup in engine.setups] == [True, False]
+
+
+async def test_a_model_that_is_gone_is_replaced_and_the_client_is_told() -> None:
+    async with fake_engine() as engine:
+        engine.closes.append((1008, "models/gemini-9-live is not found for API version v1beta"))
+        config = replace(CONFIG, model="gemini-9-live", fallback="gemini-3.8-live")
+        async with bridged(engine, config=config) as (_, told):
+            reduced = await told.next()
+            assert isinstance(reduced, EngineReduced)
+            assert "gemini-9-live" in reduced.error.message
+            assert await told.next() == EngineReady("gemini-3.8-live")
+    assert [setup["model"] for setup in engine.setups] == ["models/gemini-9-live", "models/gemini-3.8-live"]
 
 
 @pytest.mark.parametrize(

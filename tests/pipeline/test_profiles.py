@@ -2,14 +2,14 @@ import pytest
 from google.genai import types
 
 from pipeline.engine import EngineConfig
-from pipeline.profiles import Calls, Profile, profile_of, resolve_model, setup_of
+from pipeline.profiles import Calls, Profile, minimal, profile_of, resolve_model, setup_of
 from pipeline.tools import POINT_AT, SHOW_STEPS
 
 DEFAULT = "gemini-3.8-live"
 
 
 def setup(model: str, *, voice: str | None = "Kore", language: str | None = None) -> types.LiveConnectConfig:
-    return setup_of(EngineConfig(model, voice, language, "Be brief.", "low", (POINT_AT, SHOW_STEPS)))
+    return setup_of(EngineConfig(model, voice, language, "Be brief.", "low", (POINT_AT, SHOW_STEPS)), profile_of(model))
 
 
 def behaviors(config: types.LiveConnectConfig) -> set[types.Behavior | None]:
@@ -65,10 +65,31 @@ def test_the_language_is_asked_for_in_words() -> None:
 
 
 def test_without_a_voice_or_functions_none_is_sent() -> None:
-    config = setup_of(EngineConfig("local", None, None, "", "high"))
+    config = setup_of(EngineConfig("local", None, None, "", "high"), profile_of("local"))
     assert config.speech_config is None
     assert config.tools is None
     assert config.media_resolution is types.MediaResolution.MEDIA_RESOLUTION_HIGH
+
+
+def test_a_minimal_setup_asks_for_nothing_that_a_service_might_not_know() -> None:
+    config = EngineConfig("gemini-3.8-live", "Kore", None, "Be brief.", "low", (POINT_AT,))
+    asked = setup_of(config, minimal(profile_of(config.model)), is_minimal=True).model_dump(exclude_none=True)
+    assert asked.keys() == {
+        "response_modalities",
+        "system_instruction",
+        "tools",
+        "input_audio_transcription",
+        "output_audio_transcription",
+        "realtime_input_config",
+    }
+    assert asked["realtime_input_config"].keys() == {"automatic_activity_detection", "activity_handling"}
+
+
+def test_handles_are_always_asked_for_and_given_back() -> None:
+    profile = profile_of("gemini-3.8-live")
+    config = EngineConfig("gemini-3.8-live", None, None, "Be brief.", "low")
+    assert setup_of(config, profile).session_resumption == types.SessionResumptionConfig()
+    assert setup_of(config, profile, handle="h").session_resumption == types.SessionResumptionConfig(handle="h")
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,19 @@ from dataclasses import dataclass, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.engine import ReplyAudio, ReplyEnded, ReplyEvent, ReplyGenerated, ReplyText, ToolCall, UserText
+from pipeline.engine import (
+    ReplyAudio,
+    ReplyDropped,
+    ReplyEnded,
+    ReplyEvent,
+    ReplyGenerated,
+    ReplyText,
+    ToolCall,
+    UserText,
+)
 from pipeline.engine_errors import fault
 from pipeline.errors import FaultCode
+from pipeline.events import Usage
 from pipeline.replies import Replies
 
 PCM = b"\1\0" * 240
@@ -73,7 +83,7 @@ def test_a_dead_reply_is_dropped_until_it_is_closed() -> None:
     assert not replies.audio(PCM, 24_000)
     assert not replies.text("dead")
     assert not replies.generated()
-    assert not replies.ended()
+    assert replies.ended() == [ReplyDropped(1, Usage())]
     assert turns_heard(replies.audio(PCM, 24_000)) == [2]
 
 
@@ -83,7 +93,7 @@ def test_an_interruption_leaves_the_next_end_to_the_old_reply() -> None:
     replies.audio(PCM, 24_000)
     replies.ask(2)
     replies.interrupted()
-    assert not replies.ended()
+    assert replies.ended() == [ReplyDropped(1, Usage())]
     assert [type(event) for event in replies.ended()] == [ReplyEnded]
 
 
@@ -129,7 +139,7 @@ def test_a_question_resumed_after_a_pause_is_answered_if_its_first_half_was_clos
     listen(replies, 1)
     listen(replies, 2)
     replies.interrupted()
-    assert not replies.ended()
+    assert replies.ended() == [ReplyDropped(1, Usage())]
     assert turns_heard(replies.audio(PCM, 24_000)) == [2]
     assert [type(event) for event in replies.ended()] == [ReplyEnded]
 
@@ -224,16 +234,38 @@ def test_what_the_user_said_belongs_to_the_turn_spoken_last() -> None:
     assert replies.user_text("save") == [UserText(3, "save")]
 
 
-def test_what_an_interrupted_turn_cost_is_told_with_the_next() -> None:
+def test_each_turn_is_told_what_it_cost_interrupted_or_not() -> None:
     replies = numbering()
     replies.ask(1)
     replies.spent({"total": 3})
     replies.ask(2)
-    replies.ended()
+    replies.spent({"total": 2})
+    assert replies.ended() == [ReplyDropped(1, Usage({"total": 5}))]
     replies.spent({"total": 4, "prompt": 1})
-    (ended,) = replies.ended()
-    assert isinstance(ended, ReplyEnded)
-    assert ended.usage.tokens == {"total": 7, "prompt": 1}
+    replies.spent({"total": 1})
+    assert replies.ended() == [ReplyEnded(2, Usage({"total": 5, "prompt": 1}), None)]
+
+
+def test_a_connection_that_ends_after_all_of_a_reply_has_come_completes_it() -> None:
+    replies = numbering()
+    replies.ask(1)
+    replies.audio(PCM, 24_000)
+    assert replies.is_partial
+    assert replies.finish() == []
+    replies.generated()
+    assert not replies.is_partial
+    assert replies.finish() == [ReplyEnded(1, Usage(), None)]
+
+
+def test_the_open_turn_is_the_one_being_spoken_or_answered() -> None:
+    replies = numbering()
+    assert replies.open_turn is None
+    replies.open_window(1)
+    assert replies.open_turn == 1
+    replies.close_window()
+    assert replies.open_turn == 1
+    replies.ended()
+    assert replies.open_turn is None
 
 
 def test_why_a_turn_was_blocked_is_passed_on() -> None:

@@ -42,3 +42,28 @@ def test_a_planned_change_of_session_waits_for_nothing_unless_it_comes_at_once()
     setbacks = counting()
     assert setbacks.delay(600.0, lasted=600.0, is_planned=True) == 0.0
     assert setbacks.delay(600.1, lasted=0.1, is_planned=True) == 0.5
+
+
+def test_sessions_that_must_be_left_every_few_seconds_are_no_failures() -> None:
+    setbacks = counting(Patience())
+    assert [setbacks.delay(4.0 * n, lasted=3.9, is_planned=True) for n in range(1, 100)] == [0.0] * 99
+
+
+def test_a_limit_that_is_reached_is_waited_for_slowly_and_then_given_up() -> None:
+    setbacks = counting(Patience(failures=3))
+    assert setbacks.quota_delay(0.0) == 30.0
+    assert setbacks.quota_delay(31.0) == 60.0
+    assert setbacks.quota_delay(92.0) is None
+
+
+def test_waiting_for_a_limit_to_pass_is_no_outage() -> None:
+    setbacks = counting()
+    setbacks.quota_delay(0.0)
+    assert setbacks.delay(31.0, lasted=0.0) == 0.5
+
+
+def test_a_session_that_lasted_forgives_limits_too() -> None:
+    setbacks = counting()
+    setbacks.quota_delay(0.0)
+    setbacks.delay(50.0, lasted=10.0)
+    assert setbacks.quota_delay(51.0) == 30.0

@@ -28,7 +28,10 @@ async def finish_speaking(room: Room) -> None:
 
 
 async def ask(room: Room) -> None:
+    before = room.conversation._dialogue.turn
     room.conversation.obey(room.peer, TextInput("where is save?"))
+    # A picture that is being made for the question before goes first.
+    await room.until(lambda: room.conversation._dialogue.turn > before)
     await room.settle()
 
 

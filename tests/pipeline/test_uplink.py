@@ -2,19 +2,15 @@ import asyncio
 
 from fake_engine import speech, still
 
+from pipeline.kept import KEPT_SECONDS
 from pipeline.media import AudioChunk, StillFrame
 from pipeline.uplink import (
-    KEPT_QUESTIONS,
-    KEPT_SECONDS,
     QUEUED_SECONDS,
     CloseWindow,
     Item,
     OpenWindow,
-    Question,
     Text,
     Uplink,
-    Utterance,
-    Waiting,
 )
 
 
@@ -133,49 +129,3 @@ async def test_the_next_item_is_waited_for() -> None:
     assert not waiting.done()
     uplink.control(Text("hello"))
     assert await waiting == Text("hello")
-
-
-def test_what_waits_for_a_connection_keeps_its_order() -> None:
-    waiting = Waiting()
-    waiting.ask(1, "one")
-    waiting.start(2)
-    waiting.hear(speech())
-    waiting.end()
-    waiting.hear(speech())
-    waiting.ask(3, "three")
-    question, utterance, last = waiting.take()
-    assert (question, last) == (Question(1, "one"), Question(3, "three"))
-    assert isinstance(utterance, Utterance)
-    assert (utterance.turn, len(utterance.chunks), utterance.is_open) == (2, 1, False)
-    assert waiting.take() == []
-
-
-def test_of_utterances_only_the_newest_waits_and_of_that_its_end() -> None:
-    waiting = Waiting()
-    waiting.start(1)
-    waiting.hear(speech())
-    waiting.start(2)
-    for number in range(12):
-        waiting.hear(speech(1.0, pts=float(number)))
-    (utterance,) = waiting.take()
-    assert isinstance(utterance, Utterance)
-    assert (utterance.turn, utterance.is_open) == (2, True)
-    assert [chunk.pts for chunk in utterance.chunks] == [float(number) for number in range(2, 12)]
-
-
-def test_of_many_questions_the_oldest_give_way() -> None:
-    waiting = Waiting()
-    for turn in range(KEPT_QUESTIONS + 2):
-        waiting.ask(turn, "?")
-    assert [act.turn for act in waiting.take()] == list(range(2, KEPT_QUESTIONS + 2))
-
-
-def test_a_question_ends_the_utterance_that_waits_before_it() -> None:
-    waiting = Waiting()
-    waiting.start(1)
-    waiting.ask(2, "?")
-    waiting.hear(speech())
-    utterance, _ = waiting.take()
-    assert isinstance(utterance, Utterance)
-    assert not utterance.is_open
-    assert not utterance.chunks

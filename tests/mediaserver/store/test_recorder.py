@@ -257,7 +257,9 @@ async def test_a_real_conversation_is_kept_as_it_was_heard(store: SqlStore) -> N
                 live.engine.reply(2, "It is in the menu.", seconds=3)
                 live.ticker.tick(50)
             case _:
-                live.engine.tell(EngineLost(EngineError(FaultCode.ENGINE_NETWORK, "The line broke.", where="test")))
+                live.engine.tell(
+                    EngineLost(EngineError(FaultCode.ENGINE_NETWORK, "The line broke.", where="test"), is_cut=True)
+                )
     live.engine.ready()
     live.engine.tell(UserText(3, "too late"))
     live.engine.reply(live.engine.next_turn(), "By the way, you can", seconds=9)

@@ -1,0 +1,125 @@
+"""What the user has said and no reply has begun to answer, so that no connection takes it along when it dies."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from pipeline.media import AudioChunk
+
+KEPT_SECONDS = 60.0
+"""How much speech is kept: 2 MB."""
+
+KEPT_ACTS = 8
+
+
+@dataclass(slots=True, eq=False)
+class Question:
+    """Something typed."""
+
+    turn: int
+    text: str
+    losses: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Utterance:
+    """Something said, as far as it has been said."""
+
+    turn: int
+    chunks: deque[AudioChunk] = field(default_factory=deque)
+    is_open: bool = True
+    losses: int = 0
+
+
+Act = Question | Utterance
+
+
+class Kept:
+    """Questions and utterances in order, bounded: the oldest speech and the oldest acts give way."""
+
+    def __init__(self) -> None:
+        self.dropped_seconds = 0.0
+        self._acts: deque[Act] = deque()
+        self._seconds = 0.0
+
+    def __iter__(self) -> Iterator[Act]:
+        return iter(tuple(self._acts))
+
+    @property
+    def turns(self) -> set[int]:
+        """The turns of which something is kept."""
+        return {act.turn for act in self._acts}
+
+    def start(self, turn: int) -> None:
+        """An utterance begins."""
+        self.end()
+        self._add(Utterance(turn))
+
+    def hear(self, chunk: AudioChunk) -> None:
+        """Keep audio of the open utterance; outside of one it is nobody's."""
+        utterance = self._open()
+        if utterance is None:
+            return
+        utterance.chunks.append(chunk)
+        self._seconds += chunk.duration
+        while self._seconds > KEPT_SECONDS:
+            oldest = next(act for act in self._acts if isinstance(act, Utterance) and act.chunks)
+            dropped = oldest.chunks.popleft()
+            self._seconds -= dropped.duration
+            self.dropped_seconds += dropped.duration
+
+    def end(self) -> None:
+        """The open utterance is complete."""
+        utterance = self._open()
+        if utterance is not None:
+            utterance.is_open = False
+
+    def cancel(self) -> None:
+        """The newest utterance wants no answer after all."""
+        if self._acts and isinstance(self._acts[-1], Utterance):
+            self._remove(self._acts[-1])
+
+    def ask(self, turn: int, text: str) -> None:
+        """Something is typed; an utterance that is open ends here."""
+        self.end()
+        self._add(Question(turn, text))
+
+    def answered(self, turn: int) -> None:
+        """The reply to `turn` begins, and with it to all that was said before."""
+        for act in self:
+            if act.turn <= turn and not _is_open(act):
+                self._remove(act)
+
+    def forget_complete(self) -> None:
+        """Nobody wants an answer to what is complete."""
+        for act in self:
+            if not _is_open(act):
+                self._remove(act)
+
+    def lose(self, most: int) -> int | None:
+        """A connection has died with what is kept; the newest turn of what died with `most` of them, now forgotten."""
+        given_up = None
+        for act in self:
+            act.losses += 1
+            if act.losses >= most and not _is_open(act):
+                self._remove(act)
+                given_up = act.turn
+        return given_up
+
+    def _add(self, act: Act) -> None:
+        self._acts.append(act)
+        if len(self._acts) > KEPT_ACTS:
+            self._remove(self._acts[0])
+
+    def _remove(self, act: Act) -> None:
+        self._acts.remove(act)
+        if isinstance(act, Utterance):
+            self._seconds -= sum(chunk.duration for chunk in act.chunks)
+
+    def _open(self) -> Utterance | None:
+        last = self._acts[-1] if self._acts else None
+        return last if isinstance(last, Utterance) and last.is_open else None
+
+
+def _is_open(act: Act) -> bool:
+    return isinstance(act, Utterance) and act.is_open

@@ -1,0 +1,404 @@
+"""The link to the engine as a machine without a network: what to open next, what goes along, and what is lost."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from google.genai import types
+
+from pipeline.engine import (
+    EngineAway,
+    EngineConfig,
+    EngineEvent,
+    EngineLost,
+    EngineReady,
+    EngineReduced,
+    ReplyAudio,
+    ReplyDropped,
+    ReplyEnded,
+    ReplyText,
+    ToolCall,
+)
+from pipeline.engine_errors import close_code, fault, is_expiry, kept, reduced
+from pipeline.errors import EngineError, FaultCode, Severity
+from pipeline.events import Role
+from pipeline.kept import Kept, Question, Utterance
+from pipeline.live import NEVER, Live
+from pipeline.media import AudioChunk, StillFrame
+from pipeline.profiles import Profile, minimal, profile_of, setup_of
+from pipeline.recollection import Recollection, as_note
+from pipeline.setbacks import Patience, Setbacks
+from pipeline.uplink import Seed
+
+LARGE_CONTEXT = 98_304
+"""Tokens, three quarters of what the models take: a session that is refused with more of them has grown too long."""
+
+_SINCE = "The connection was interrupted. This was said meanwhile, and you may not remember it:"
+_BEFORE = "What was said in this conversation before this session began:"
+
+# What a session may die of without the user losing anything: they are told only if the next one cannot be made.
+_HARMLESS = {FaultCode.ENGINE_NETWORK, FaultCode.ENGINE_INTERNAL, FaultCode.ENGINE_PROTOCOL}
+# Losing the connection twice is bad luck; what kills three is the question itself.
+_MOST_LOSSES = 2
+_REFUSALS = {1007, 1008, 1011}
+
+
+class Phase(StrEnum):
+    """Where the link stands."""
+
+    CONNECTING = "connecting"  # nothing has been open yet
+    RESUMING = "resuming"  # a session ended, and the next is being made
+    READY = "ready"  # nobody says anything
+    LISTENING = "listening"  # the user speaks
+    RESPONDING = "responding"  # a reply is expected or being made
+    DRAINING = "draining"  # the reply is the last thing of a session that must go
+    FAILED = "failed"  # given up
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A session to open: its model, its setup, and what it is told before anything else."""
+
+    model: str
+    setup: types.LiveConnectConfig
+    is_resumed: bool
+    seed: Seed | None = None
+
+
+class Link:
+    """Decides everything about the sessions of one conversation; somebody else opens and closes connections.
+
+    In turn: `attempt`, then `opened` or `lost`; while one is open its `live` says what to send and when it is over, and
+    `take` takes what it says; then `lost` or `left`, and after `delay` seconds again. What the user says is kept until
+    a reply to it begins, and goes to whichever session is open by then. `tell` is called with everything that the
+    conversation must know, in order.
+    """
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        *,
+        tell: Callable[[EngineEvent], None],
+        next_turn: Callable[[], int],
+        patience: Patience,
+        jitter: Callable[[], float],
+        clock: Callable[[], float],
+    ):
+        self.live: Live | None = None
+        """The session that is open."""
+        self.delay = 0.0
+        """Seconds to wait before the next attempt."""
+        self.failure: EngineError | None = None
+        """Why nothing more can be done, if so."""
+        self._config = config
+        self._profile = profile_of(config.model)
+        self._is_minimal = False
+        self._tell_conversation = tell
+        self._next_turn = next_turn
+        self._patience = patience
+        self._clock = clock
+        self._setbacks = Setbacks(patience, jitter, began=clock())
+        self._kept = Kept()
+        self._recollection = Recollection()
+        self._newest = 0  # turn
+        self._handle: str | None = None
+        self._handle_turn = 0  # the newest turn that the session behind the handle knows all of
+        self._refused_handles = 0
+        self._may_seed = True
+        self._attempt: Attempt | None = None
+        self._was_open = False
+        self._is_loss_told = False
+        self._context = 0  # tokens
+        self._dropped_seconds = 0.0
+
+    @property
+    def phase(self) -> Phase:
+        """Where it stands."""
+        live = self.live
+        if self.failure is not None:
+            return Phase.FAILED
+        if live is None:
+            return Phase.RESUMING if self._was_open else Phase.CONNECTING
+        if live.is_listening:
+            return Phase.LISTENING
+        if live.is_idle:
+            return Phase.READY
+        return Phase.DRAINING if live.is_leaving else Phase.RESPONDING
+
+    @property
+    def deadline(self) -> float:
+        """When `expire` has something to do (s, of the clock)."""
+        return NEVER if self.live is None else self.live.deadline
+
+    @property
+    def dropped_seconds(self) -> float:
+        """Audio (s) that gave way: because the socket was stuck, or too much was said while there was none."""
+        stuck = self.live.dropped_seconds if self.live else 0.0
+        return self._dropped_seconds + self._kept.dropped_seconds + stuck
+
+    # What the conversation says.
+
+    def start_utterance(self, turn: int) -> None:
+        """The user begins to speak turn `turn`; whatever is being said or made ends here."""
+        self._newest = turn
+        self._kept.start(turn)
+        if self.live is not None:
+            self.live.start_utterance(turn)
+
+    def hear(self, chunk: AudioChunk) -> None:
+        """Take 16 kHz audio of the utterance; outside of one it is dropped."""
+        self._kept.hear(chunk)
+        if self.live is not None:
+            self.live.hear(chunk)
+
+    def end_utterance(self) -> None:
+        """The utterance is complete and wants an answer."""
+        self._kept.end()
+        if self.live is not None:
+            self.live.end_utterance()
+
+    def cancel_utterance(self) -> None:
+        """The utterance wants no answer after all. The protocol cannot take it back: its reply is dropped."""
+        self._kept.cancel()
+        if self.live is not None and self.live.is_listening:
+            self.live.end_utterance()
+            self.live.stop_reply()
+
+    def ask(self, turn: int, text: str) -> None:
+        """Ask in writing; whatever is being said or made ends here."""
+        self._newest = turn
+        self._kept.ask(turn, text)
+        if self.live is not None:
+            self.live.ask(turn, text)
+
+    def stop_reply(self) -> None:
+        """Let nothing more of the reply through that is being said or made."""
+        self._kept.forget_complete()
+        if self.live is not None:
+            self.live.stop_reply()
+
+    def show(self, frame: StillFrame) -> None:
+        """Take what the screen shows now."""
+        if self.live is not None:
+            self.live.show(frame)
+
+    def hide(self) -> None:
+        """The screen is no longer shared."""
+        if self.live is not None:
+            self.live.hide()
+
+    def answer(self, call: ToolCall, result: Mapping[str, object]) -> None:
+        """Give the result of a function call; too late or twice is ignored."""
+        if self.live is not None:
+            self.live.answer(call, result)
+
+    def remember(self, turn: int, role: Role, text: str) -> None:
+        """Remember for a session that does not: what was said in a turn, as far as it was heard."""
+        self._recollection.add(turn, role, text)
+
+    # What becomes of connections.
+
+    def attempt(self) -> Attempt:
+        """What to open next."""
+        config = self._config
+        profile = minimal(self._profile) if self._is_minimal else self._profile
+        lines = self._recollection.lines(but=self._kept.turns) if self._handle is None and self._may_seed else ()
+        has_history = bool(lines) and profile.takes_history
+        setup = setup_of(
+            config,
+            profile,
+            handle=self._handle,
+            recap=as_note(lines, _BEFORE) if lines and not has_history else "",
+            has_history=has_history,
+            is_minimal=self._is_minimal,
+        )
+        seed = Seed(tuple((line.role is Role.USER, line.text) for line in lines)) if has_history else None
+        self._attempt = Attempt(config.model, setup, self._handle is not None, seed)
+        return self._attempt
+
+    def opened(self) -> Live:
+        """The session stands: it is told what it must know and what was kept for it."""
+        assert self._attempt is not None
+        live = Live(
+            self._live_profile(),
+            patience=self._patience,
+            tell=self._hear_engine,
+            next_turn=self._next_turn,
+            clock=self._clock,
+        )
+        self.live = live
+        self._was_open = True
+        self._is_loss_told = False
+        if self._attempt.seed is not None:
+            live.uplink.control(self._attempt.seed)
+        if self._attempt.is_resumed:
+            live.grow_old()
+            lines = self._recollection.lines(after=self._handle_turn, but=self._kept.turns)
+            if lines:
+                live.brief(as_note(lines, _SINCE))
+        self._tell_conversation(EngineReady(self._config.model))
+        self._repeat(live)
+        return live
+
+    def take(self, message: types.LiveServerMessage) -> None:
+        """Take what the session says; raises `EngineError` if it makes no sense."""
+        live = self.live
+        if live is None:
+            return
+        if message.usage_metadata is not None:
+            self._context = message.usage_metadata.prompt_token_count or self._context
+        live.take(message)
+        update = message.session_resumption_update
+        if update is not None and update.resumable and update.new_handle:
+            self._handle = update.new_handle
+            turn = live.open_turn
+            self._handle_turn = self._newest if turn is None else turn - 1
+            live.grow_old()
+
+    def expire(self) -> None:
+        """Do what is due."""
+        if self.live is not None:
+            self.live.expire()
+
+    def left(self) -> None:
+        """The session was left in peace, at a moment where nothing is lost."""
+        lasted = self._lasted()
+        self._close_live()
+        self._tell_conversation(EngineAway())
+        self._wait(lasted, is_planned=True)
+
+    def lost(self, error: EngineError) -> None:
+        """The session broke, or could not be made; `delay` or `failure` says what follows."""
+        error = self._true_fault(error)
+        lasted = self._lasted()
+        was_open = self.live is not None
+        is_cut = self._close_live(dies=True)
+        if was_open:
+            self._tell_conversation(EngineAway())
+        if error.severity is Severity.FATAL:
+            self._avoid(error)
+            return
+        is_refused = self._learn(error, lasted)
+        is_quiet = error.code in _HARMLESS if was_open else is_refused
+        if is_cut or not is_quiet:
+            self._tell_loss(error, is_cut=is_cut)
+        self._wait(lasted, is_planned=is_expiry(error.__cause__), error=error)
+
+    # Private.
+
+    def _live_profile(self) -> Profile:
+        return minimal(self._profile) if self._is_minimal else self._profile
+
+    def _repeat(self, live: Live) -> None:
+        for act in self._kept:
+            match act:
+                case Question(turn, text):
+                    live.ask(turn, text)
+                case Utterance(turn, chunks, is_open):
+                    live.start_utterance(turn)
+                    for chunk in chunks:
+                        live.hear(chunk)
+                    if not is_open:
+                        live.end_utterance()
+
+    def _hear_engine(self, event: EngineEvent) -> None:
+        if isinstance(event, ReplyAudio | ReplyText | ToolCall | ReplyEnded | ReplyDropped):
+            self._kept.answered(event.turn)
+            self._newest = max(self._newest, event.turn)
+        self._tell_conversation(event)
+
+    def _lasted(self) -> float:
+        return 0.0 if self.live is None else self._clock() - self.live.opened_at
+
+    def _close_live(self, *, dies: bool = False) -> bool:
+        """Let go of the session; whether a turn of the user's ends with it unanswered, or answered by half."""
+        live, self.live = self.live, None
+        if live is None:
+            return False
+        self._dropped_seconds += live.dropped_seconds
+        live.finish()
+        is_given_up = dies and self._kept.lose(_MOST_LOSSES) is not None
+        return live.is_cut_short or is_given_up
+
+    def _true_fault(self, error: EngineError) -> EngineError:
+        """Tell a session that grew too long from one that was told something it does not know."""
+        code = close_code(error)
+        if self.live is None or code not in (1000, 1006, 1007):
+            return error
+        is_large = self._context >= LARGE_CONTEXT
+        is_about_context = error.code is FaultCode.ENGINE_CONTEXT_LIMIT
+        if is_large == is_about_context:
+            return error
+        named = fault(FaultCode.ENGINE_CONTEXT_LIMIT if is_large else FaultCode.ENGINE_PROTOCOL, close_code=code)
+        named.__cause__ = error.__cause__
+        return named
+
+    def _learn(self, error: EngineError, lasted: float) -> bool:
+        """Change what the next attempt asks for; whether this one failed only because of what it asked for."""
+        attempt = self._attempt
+        assert attempt is not None
+        if error.code is FaultCode.ENGINE_CONTEXT_LIMIT:
+            self._forget_handle()
+        if lasted > self._patience.refusal:
+            self._may_seed = True
+            self._refused_handles = 0
+            return False
+        if close_code(error) not in _REFUSALS:
+            return False
+        if attempt.is_resumed:
+            self._refused_handles += 1
+            # 1011 may be any trouble of theirs, such as that they have not noticed the old connection's end.
+            if close_code(error) != 1011 or self._refused_handles > 1:
+                self._forget_handle()
+            return True
+        if attempt.seed is not None or attempt.setup.history_config is not None:
+            self._may_seed = False
+        return False
+
+    def _forget_handle(self) -> None:
+        self._handle = None
+        self._refused_handles = 0
+        self._context = 0
+
+    def _avoid(self, error: EngineError) -> None:
+        """A fatal refusal: ask for less, where less can be asked for."""
+        attempt = self._attempt
+        if attempt is not None and error.code is FaultCode.ENGINE_CONFIG_REJECTED:
+            if attempt.is_resumed:
+                self._forget_handle()
+                self._wait(0.0, error=error)
+                return
+            if not self._is_minimal:
+                self._is_minimal = True
+                self._reduce("The assistant's service refused some settings; this session does without.", error)
+                return
+        fallback = self._config.fallback
+        if error.code is FaultCode.ENGINE_MODEL_UNAVAILABLE and fallback and fallback != self._config.model:
+            message = f"The model {self._config.model} is not available; {fallback} answers instead."
+            self._config = replace(self._config, model=fallback)
+            self._profile = profile_of(fallback)
+            self._forget_handle()
+            self._reduce(message, error)
+            return
+        self.failure = error
+
+    def _reduce(self, message: str, error: EngineError) -> None:
+        self._tell_conversation(EngineReduced(reduced(message, error)))
+        self._wait(0.0, error=error)
+
+    def _tell_loss(self, error: EngineError, *, is_cut: bool) -> None:
+        if is_cut or not self._is_loss_told:
+            self._is_loss_told = True
+            self._tell_conversation(EngineLost(error if is_cut else kept(error), is_cut))
+
+    def _wait(self, lasted: float, *, is_planned: bool = False, error: EngineError | None = None) -> None:
+        now = self._clock()
+        if error is not None and error.code is FaultCode.ENGINE_QUOTA:
+            delay = self._setbacks.quota_delay(now)
+        else:
+            delay = self._setbacks.delay(now, lasted=lasted, is_planned=is_planned)
+        if delay is None:
+            self.failure = fault(FaultCode.ENGINE_FAILED, **({"cause": error.code.value} if error else {}))
+            self.failure.__cause__ = error
+        else:
+            self.delay = delay

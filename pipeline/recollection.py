@@ -1,0 +1,52 @@
+"""What a conversation remembers of itself, for an engine that does not."""
+
+from collections import deque
+from collections.abc import Container
+from dataclasses import dataclass
+
+from pipeline.events import Role
+
+MOST_CHARACTERS = 8_000
+"""Kept of what was said, newest first: some 2,000 tokens, which are billed again with every turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one of them said in one turn, as far as it was heard."""
+
+    turn: int
+    role: Role
+    text: str
+
+
+class Recollection:
+    """The newest lines of the transcript, each complete."""
+
+    def __init__(self) -> None:
+        self._lines: deque[Line] = deque()
+        self._characters = 0
+
+    def add(self, turn: int, role: Role, text: str) -> None:
+        """Remember a line; said again for the same turn and role, it replaces the one before."""
+        text = text.strip()[-MOST_CHARACTERS:]
+        known = next((line for line in self._lines if (line.turn, line.role) == (turn, role)), None)
+        if known is not None:
+            self._lines.remove(known)
+            self._characters -= len(known.text)
+        if not text:
+            return
+        self._lines.append(Line(turn, role, text))
+        self._characters += len(text)
+        while self._characters > MOST_CHARACTERS:
+            self._characters -= len(self._lines.popleft().text)
+
+    def lines(self, *, after: int = 0, but: Container[int] = ()) -> tuple[Line, ...]:
+        """What was said in turns after `after`, without those in `but`, oldest turn first."""
+        chosen = [line for line in self._lines if line.turn > after and line.turn not in but]
+        return tuple(sorted(chosen, key=lambda line: (line.turn, line.role is Role.ASSISTANT)))
+
+
+def as_note(lines: tuple[Line, ...], opening: str) -> str:
+    """The lines as one text in brackets, which is no question."""
+    spoken = "\n".join(f"{line.role.value.capitalize()}: {line.text}" for line in lines)
+    return f"[{opening}\n{spoken}]"
