@@ -146,7 +146,8 @@ class Dialogue:
         logger.info("turn interrupted", turn=heard.turn, heard_ms=heard.ms, **latency_ms)
 
     def _take_user_text(self, said: UserText) -> None:
-        text = self._user_text[said.turn] = self._user_text.get(said.turn, "") + said.text
+        before = "" if said.is_anew else self._user_text.get(said.turn, "")
+        text = self._user_text[said.turn] = before + said.text
         # What is understood late, when the answer has begun, still belongs to the question.
         self._tell(Transcript(said.turn, Role.USER, text.strip(), final=said.turn in self._answered))
 

@@ -90,10 +90,11 @@ class ReplyText:
 
 @dataclass(frozen=True, slots=True)
 class UserText:
-    """What the user was understood to say next."""
+    """What the user was understood to say next; `is_anew`: what was understood before was of an earlier try."""
 
     turn: int
     text: str
+    is_anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from pipeline.engine import (
     ReplyEnded,
     ReplyText,
     ToolCall,
+    UserText,
 )
 from pipeline.engine_errors import close_code, fault, is_expiry, kept, reduced
 from pipeline.errors import EngineError, FaultCode, Severity
@@ -105,6 +106,7 @@ class Link:
         self._handle_turn = 0  # the newest turn that the session behind the handle knows all of
         self._refused_handles = 0
         self._may_seed = True
+        self._is_unproven = False  # the engine has been told something of the past, and has not answered since
         self._attempt: Attempt | None = None
         self._was_open = False
         self._is_loss_told = False
@@ -229,12 +231,14 @@ class Link:
         self.live = live
         self._was_open = True
         self._is_loss_told = False
+        self._is_unproven = self._attempt.seed is not None
         if self._attempt.seed is not None:
             live.uplink.control(self._attempt.seed)
         if self._attempt.is_resumed:
-            live.grow_old()
+            live.renew_handle()
             lines = self._recollection.lines(after=self._handle_turn, but=self._kept.turns)
             if lines:
+                self._is_unproven = True
                 live.brief(as_note(lines, _SINCE))
         self._tell_conversation(EngineReady(self._config.model))
         self._repeat(live)
@@ -250,10 +254,7 @@ class Link:
         live.take(message)
         update = message.session_resumption_update
         if update is not None and update.resumable and update.new_handle:
-            self._handle = update.new_handle
-            turn = live.open_turn
-            self._handle_turn = self._newest if turn is None else turn - 1
-            live.grow_old()
+            self._take_handle(live, update.new_handle)
 
     def expire(self) -> None:
         """Do what is due."""
@@ -282,9 +283,21 @@ class Link:
         is_quiet = error.code in _HARMLESS if was_open else is_refused
         if is_cut or not is_quiet:
             self._tell_loss(error, is_cut=is_cut)
-        self._wait(lasted, is_planned=is_expiry(error.__cause__), error=error)
+        if is_refused and self._handle is None:
+            self.delay = 0.0  # another attempt altogether
+        else:
+            self._wait(lasted, is_planned=is_expiry(error.__cause__), error=error)
 
     # Private.
+
+    def _take_handle(self, live: Live, handle: str) -> None:
+        live.renew_handle()
+        # It may be older than what we have told of the past, which it would then lack: the one before it is better.
+        if self._is_unproven:
+            return
+        self._handle = handle
+        open_turns = self._kept.turns | ({live.open_turn} if live.open_turn else set())
+        self._handle_turn = min(open_turns, default=self._newest + 1) - 1
 
     def _live_profile(self) -> Profile:
         return minimal(self._profile) if self._is_minimal else self._profile
@@ -302,10 +315,25 @@ class Link:
                         live.end_utterance()
 
     def _hear_engine(self, event: EngineEvent) -> None:
-        if isinstance(event, ReplyAudio | ReplyText | ToolCall | ReplyEnded | ReplyDropped):
-            self._kept.answered(event.turn)
-            self._newest = max(self._newest, event.turn)
+        match event:
+            case ReplyText(turn, text):
+                # Until the conversation says how much of it was heard.
+                self._recollection.extend(turn, Role.ASSISTANT, text)
+                self._answered(turn)
+            case UserText(turn, text, is_anew):
+                remember = self._recollection.add if is_anew else self._recollection.extend
+                remember(turn, Role.USER, text)
+            case ReplyAudio(turn) | ReplyEnded(turn) | ReplyDropped(turn) | ToolCall(turn):
+                self._answered(turn)
+            case _:
+                pass  # about no turn, or nothing new about one
         self._tell_conversation(event)
+
+    def _answered(self, turn: int) -> None:
+        self._kept.answered(turn)
+        self._newest = max(self._newest, turn)
+        if self.live is not None and not self.live.has_notes:
+            self._is_unproven = False  # whatever the engine was told, it was told before it answered
 
     def _lasted(self) -> float:
         return 0.0 if self.live is None else self._clock() - self.live.opened_at

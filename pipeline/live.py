@@ -57,6 +57,7 @@ class Live:
         self._old_at = NEVER
         self._leave_at = NEVER
         self._is_due = False
+        self._handle_at = NEVER  # until when the handle that covers the last turn is waited for
 
     @property
     def is_idle(self) -> bool:
@@ -67,6 +68,11 @@ class Live:
     def is_listening(self) -> bool:
         """Whether the user's window is open."""
         return self.uplink.is_open
+
+    @property
+    def has_notes(self) -> bool:
+        """Whether there is something the engine will be told only before the next question."""
+        return bool(self._notes)
 
     @property
     def open_turn(self) -> int | None:
@@ -158,7 +164,7 @@ class Live:
     def deadline(self) -> float:
         """When `expire` has something to do (s, of the clock)."""
         calls = min((at for _, at in self._calls.values()), default=NEVER)
-        return min(self._mute_at, self._leave_at, self._old_at, calls)
+        return min(self._mute_at, self._leave_at, self._old_at, self._handle_at, calls)
 
     def expire(self) -> None:
         """Do what is due."""
@@ -174,11 +180,16 @@ class Live:
         if now >= self._leave_at:
             self._leave_at = NEVER
             self._is_due = True
+        if now >= self._handle_at:
+            self._handle_at = NEVER
         self._leave_if_possible()
 
-    def grow_old(self) -> None:
-        """From some age on, leave at the first idle point: it can be resumed."""
-        self._old_at = NEVER if self.is_leaving else self.opened_at + self._patience.roll_over
+    def renew_handle(self) -> None:
+        """The session can be resumed as it is now: from some age on, it is left at the first idle point."""
+        if self._old_at == NEVER and not self.is_leaving:
+            self._old_at = self.opened_at + self._patience.roll_over
+        self._handle_at = NEVER
+        self._leave_if_possible()
 
     def finish(self) -> None:
         """The connection has ended: a reply of which everything has arrived is complete."""
@@ -194,7 +205,8 @@ class Live:
 
     def _leave_if_possible(self) -> None:
         # Once it is time, what the user says goes with us; only a reply that is still being sent cannot.
-        if self.is_leaving and (self.is_idle or (self._is_due and not self.is_cut_short)):
+        is_settled = self.is_idle and self._handle_at == NEVER
+        if self.is_leaving and (is_settled or (self._is_due and not self.is_cut_short)):
             self._end(None)
 
     def _end(self, why: EngineError | None) -> None:
@@ -260,6 +272,7 @@ class Live:
         if content.generation_complete and not self.profile.thinking:
             self._tell_all(self._replies.generated())
         if _is_turn_over(content):
+            self._handle_at = self._clock() + self._patience.handle
             self._tell_all(self._replies.ended(blocked(content.turn_complete_reason)))
 
     def _cancel_calls(self, ids: Iterable[str]) -> None:

@@ -28,25 +28,33 @@ class Recollection:
 
     def add(self, turn: int, role: Role, text: str) -> None:
         """Remember a line; said again for the same turn and role, it replaces the one before."""
-        text = text.strip()[-MOST_CHARACTERS:]
-        known = next((line for line in self._lines if (line.turn, line.role) == (turn, role)), None)
+        text = text[-MOST_CHARACTERS:]
+        known = self._find(turn, role)
         if known is not None:
             self._lines.remove(known)
             self._characters -= len(known.text)
-        if not text:
+        if not text.strip():
             return
         self._lines.append(Line(turn, role, text))
         self._characters += len(text)
         while self._characters > MOST_CHARACTERS:
             self._characters -= len(self._lines.popleft().text)
 
+    def extend(self, turn: int, role: Role, piece: str) -> None:
+        """Remember what was said next in a line."""
+        known = self._find(turn, role)
+        self.add(turn, role, piece if known is None else known.text + piece)
+
     def lines(self, *, after: int = 0, but: Container[int] = ()) -> tuple[Line, ...]:
         """What was said in turns after `after`, without those in `but`, oldest turn first."""
         chosen = [line for line in self._lines if line.turn > after and line.turn not in but]
         return tuple(sorted(chosen, key=lambda line: (line.turn, line.role is Role.ASSISTANT)))
 
+    def _find(self, turn: int, role: Role) -> Line | None:
+        return next((line for line in reversed(self._lines) if (line.turn, line.role) == (turn, role)), None)
+
 
 def as_note(lines: tuple[Line, ...], opening: str) -> str:
     """The lines as one text in brackets, which is no question."""
-    spoken = "\n".join(f"{line.role.value.capitalize()}: {line.text}" for line in lines)
+    spoken = "\n".join(f"{line.role.value.capitalize()}: {line.text.strip()}" for line in lines)
     return f"[{opening}\n{spoken}]"

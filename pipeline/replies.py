@@ -56,6 +56,7 @@ class Replies:
         self._reply: _Reply | None = None
         self._is_listening = False
         self._spoken_turn: int | None = None
+        self._understood_turn: int | None = None
         self._early_text = ""
 
     @property
@@ -156,7 +157,8 @@ class Replies:
         """A piece of what the user was understood to say."""
         if self._spoken_turn is None or not text:
             return []
-        return [UserText(self._spoken_turn, text)]
+        is_anew, self._understood_turn = self._understood_turn != self._spoken_turn, self._spoken_turn
+        return [UserText(self._spoken_turn, text, is_anew)]
 
     def call(self, call_id: str, name: str, args: Mapping[str, object]) -> list[ReplyEvent]:
         """A function call; nothing is returned if it belongs to a dead turn."""

@@ -20,6 +20,8 @@ class Patience:
     """For a function to be answered by the conversation."""
     leave: float = 5.0
     """How long before the end that goAway announces the session is left at the latest."""
+    handle: float = 1.0
+    """For the handle that covers a turn to come after its end, before a session is left."""
     roll_over: float = 540.0
     """The age from which a session that can be resumed is left at the first idle point: the real ones end at 10 min."""
     refusal: float = 2.0
@@ -55,8 +57,9 @@ class Setbacks:
         if lasted >= self._patience.stable:
             self._failures.clear()
             self._refusals = 0
-        if lasted >= self._patience.stable or (is_planned and lasted >= self._patience.planned):
+        if lasted > 0:
             self._outage_began = now
+        if lasted >= self._patience.stable or (is_planned and lasted >= self._patience.planned):
             self._tries = 0
             if is_planned:
                 return 0.0

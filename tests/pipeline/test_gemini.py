@@ -130,7 +130,7 @@ async def test_a_reply_is_told_in_order_with_its_turn() -> None:
         events = [await told.next() for _ in range(7)]
     match events:
         case [
-            UserText(7, "where is save"),
+            UserText(7, "where is save", is_anew=True),
             ReplyText(7, "At the"),
             ReplyAudio(7, first),
             ReplyText(7, " top."),
@@ -484,7 +484,7 @@ async def test_an_engine_owes_nothing_while_the_user_speaks_or_after_it_has_said
         bridge.start_utterance(2)
         await asyncio.sleep(0.4)
         await session.content(inputTranscription={"text": "well"})
-        assert await told.next() == UserText(2, "well")
+        assert await told.next() == UserText(2, "well", is_anew=True)
 
 
 async def test_a_socket_that_is_stuck_drops_the_oldest_audio_and_is_aborted() -> None:

@@ -6,7 +6,7 @@ def test_lines_come_in_the_order_of_turns_the_user_first() -> None:
     recollection = Recollection()
     recollection.add(2, Role.ASSISTANT, "Second answer.")
     recollection.add(1, Role.USER, "First question.")
-    recollection.add(2, Role.USER, " Second question. ")
+    recollection.add(2, Role.USER, "Second question.")
     recollection.add(1, Role.ASSISTANT, "")
     assert recollection.lines() == (
         Line(1, Role.USER, "First question."),
@@ -39,5 +39,12 @@ def test_the_oldest_lines_give_way() -> None:
 
 
 def test_a_note_names_who_spoke() -> None:
-    lines = (Line(1, Role.USER, "Hello."), Line(1, Role.ASSISTANT, "Hi."))
+    lines = (Line(1, Role.USER, " Hello. "), Line(1, Role.ASSISTANT, "Hi."))
     assert as_note(lines, "Before:") == "[Before:\nUser: Hello.\nAssistant: Hi.]"
+
+
+def test_a_line_grows_piece_by_piece() -> None:
+    recollection = Recollection()
+    recollection.extend(1, Role.ASSISTANT, "It is ")
+    recollection.extend(1, Role.ASSISTANT, "there.")
+    assert recollection.lines() == (Line(1, Role.ASSISTANT, "It is there."),)

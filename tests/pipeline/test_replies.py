@@ -229,9 +229,9 @@ def test_what_the_user_said_belongs_to_the_turn_spoken_last() -> None:
     assert not replies.user_text("who said that")
     listen(replies, 1)
     replies.ask(2)
-    assert replies.user_text("where is") == [UserText(1, "where is")]
+    assert replies.user_text("where is") == [UserText(1, "where is", is_anew=True)]
     replies.open_window(3)
-    assert replies.user_text("save") == [UserText(3, "save")]
+    assert replies.user_text("save") == [UserText(3, "save", is_anew=True)]
 
 
 def test_each_turn_is_told_what_it_cost_interrupted_or_not() -> None:
