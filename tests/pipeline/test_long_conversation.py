@@ -11,6 +11,7 @@ from conversation_room import FakePeer, speech, vad_model
 from simulated_gemini import Habits, SimulatedGemini
 from virtual_time import run_fast
 
+from pipeline import recollection
 from pipeline.conversation import Conversation, Terms
 from pipeline.engine import EngineConfig
 from pipeline.events import EndReason, Event, Fault, Interrupted, Role, TextInput, TextResponse, Transcript
@@ -192,7 +193,11 @@ def test_sessions_that_end_every_few_seconds_with_a_warning_are_never_noticed(mi
 
 @pytest.mark.parametrize("minutes", [6.0, pytest.param(60.0, marks=pytest.mark.acceptance)])
 @pytest.mark.parametrize("seed", [2, 3, 4])
-def test_sessions_that_break_and_handles_that_are_refused_lose_nothing_the_user_said(seed: int, minutes: float) -> None:
+def test_sessions_that_break_and_handles_that_are_refused_lose_nothing_the_user_said(
+    seed: int, minutes: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A fresh session is told the newest of what was said; for once, all of it, so that it can be counted.
+    monkeypatch.setattr(recollection, "MOST_CHARACTERS", 1_000_000)
     lived = run_fast(talk(seed, minutes=minutes, habits=Habits(crashes=0.25, refusals=0.2)))
     assert lived.gemini.crashes > 3
     assert lived.gemini.seeded > 0
