@@ -280,7 +280,7 @@ class Link:
             self._avoid(error)
             return
         is_refused = self._learn(error, lasted)
-        is_quiet = error.code in _HARMLESS if was_open else is_refused
+        is_quiet = is_refused or (was_open and error.code in _HARMLESS)
         if is_cut or not is_quiet:
             self._tell_loss(error, is_cut=is_cut)
         if is_refused and self._handle is None:

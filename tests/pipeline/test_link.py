@@ -1,0 +1,507 @@
+"""What the link decides, without a network and with a clock that stands until it is moved."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from fake_engine import CONFIG, speech, still
+from google.genai import types
+
+from pipeline.engine import (
+    EngineAway,
+    EngineEvent,
+    EngineLost,
+    EngineReady,
+    EngineReduced,
+    ReplyAudio,
+    ReplyDropped,
+    ReplyEnded,
+    ReplyGenerated,
+    UserText,
+)
+from pipeline.engine_errors import fault
+from pipeline.errors import EngineError, FaultCode
+from pipeline.events import Role
+from pipeline.link import LARGE_CONTEXT, Attempt, Link, Phase
+from pipeline.live import NEVER
+from pipeline.media import AudioChunk, StillFrame
+from pipeline.setbacks import Patience
+from pipeline.uplink import CloseWindow, Note, OpenWindow, Seed, Stop, Text
+
+SAYS = types.LiveServerMessage.model_validate
+VOICE = {"modelTurn": {"parts": [{"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": "AAAAAAAA"}}]}}
+
+
+@dataclass
+class Scene:
+    """A link, everything it told, and the time."""
+
+    model: str = CONFIG.model
+    fallback: str | None = None
+    patience: Patience = field(default_factory=Patience)
+    now: float = 0.0
+    told: list[EngineEvent] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.link = Link(
+            replace(CONFIG, model=self.model, fallback=self.fallback),
+            tell=self.told.append,
+            next_turn=lambda: 100,
+            patience=self.patience,
+            jitter=lambda: 1.0,
+            clock=lambda: self.now,
+        )
+
+    def open(self) -> Attempt:
+        attempt = self.link.attempt()
+        self.link.opened()
+        return attempt
+
+    def says(self, **message: Any) -> None:
+        self.link.take(SAYS(message))
+
+    def hears(self, **content: Any) -> None:
+        self.says(serverContent=content)
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.link.expire()
+
+    def sent(self) -> list[str]:
+        """What would go up now, by kind."""
+        assert self.link.live is not None
+        kinds = []
+        while (item := self.link.live.uplink.pop()) is not None:
+            match item:
+                case Text(text) | Note(text):
+                    kinds.append(f"{type(item).__name__} {text}")
+                case StillFrame(number=number):
+                    kinds.append(f"frame {number}")
+                case AudioChunk():
+                    kinds.append(f"audio {item.duration:.2f}")
+                case _:
+                    kinds.append(type(item).__name__)
+        return kinds
+
+    def kinds(self) -> list[str]:
+        kinds, self.told[:] = [type(event).__name__ for event in self.told], []
+        return kinds
+
+
+def broke(code: int, reason: str = "") -> EngineError:
+    kind = FaultCode.ENGINE_NETWORK if code in (1000, 1006) else FaultCode.ENGINE_INTERNAL
+    if code == 1007:
+        kind = FaultCode.ENGINE_CONTEXT_LIMIT
+    if code == 1008:
+        kind = FaultCode.ENGINE_UNSUPPORTED_OP
+    return fault(kind, close_code=code)
+
+
+def speak(link: Link, turn: int) -> None:
+    link.start_utterance(turn)
+    link.hear(speech(0.2))
+    link.end_utterance()
+
+
+def test_the_phases_follow_what_happens() -> None:
+    scene = Scene()
+    link = scene.link
+    phases = [link.phase]
+    scene.open()
+    phases.append(link.phase)
+    link.start_utterance(1)
+    phases.append(link.phase)
+    link.end_utterance()
+    phases.append(link.phase)
+    scene.hears(**VOICE)
+    scene.says(goAway={"timeLeft": "50s"})
+    phases.append(link.phase)
+    link.lost(broke(1006))
+    phases.append(link.phase)
+    link.lost(fault(FaultCode.ENGINE_AUTH_INVALID))
+    phases.append(link.phase)
+    assert phases == [
+        Phase.CONNECTING,
+        Phase.READY,
+        Phase.LISTENING,
+        Phase.RESPONDING,
+        Phase.DRAINING,
+        Phase.RESUMING,
+        Phase.FAILED,
+    ]
+
+
+def test_everything_said_while_there_is_no_session_goes_up_in_order_after_the_screen() -> None:
+    scene = Scene()
+    speak(scene.link, 1)
+    scene.link.ask(2, "typed")
+    scene.link.start_utterance(3)
+    scene.link.hear(speech(0.1))
+    scene.link.attempt()
+    scene.link._tell_conversation = lambda event: (
+        scene.link.show(still(1)) if event == EngineReady(CONFIG.model) else None
+    )
+    scene.link.opened()
+    scene.link.hear(speech(0.064))
+    assert scene.sent() == [
+        "frame 1",
+        "OpenWindow",
+        "audio 0.20",
+        "CloseWindow",
+        "Stop",
+        "Text typed",
+        "OpenWindow",
+        "audio 0.10",
+        "audio 0.06",
+    ]
+
+
+def test_a_reply_that_has_begun_takes_the_question_off_what_is_kept() -> None:
+    scene = Scene()
+    scene.open()
+    scene.link.ask(1, "hello")
+    scene.hears(**VOICE)
+    scene.link.lost(broke(1006))
+    assert scene.kinds() == ["EngineReady", "ReplyAudio", "EngineAway", "EngineLost"]
+    scene.open()
+    assert scene.sent() == []
+
+
+def test_a_question_without_an_answer_yet_is_asked_again_and_nobody_is_troubled() -> None:
+    scene = Scene()
+    scene.open()
+    scene.link.ask(1, "hello")
+    scene.link.lost(broke(1006))
+    scene.open()
+    assert scene.kinds() == ["EngineReady", "EngineAway", "EngineReady"]
+    assert scene.sent() == ["Text hello"]
+
+
+def test_what_the_user_was_understood_to_say_is_told_anew_by_the_next_session() -> None:
+    scene = Scene()
+    scene.open()
+    speak(scene.link, 1)
+    scene.hears(inputTranscription={"text": "where is"})
+    scene.link.lost(broke(1006))
+    scene.open()
+    scene.hears(inputTranscription={"text": "where"})
+    scene.hears(inputTranscription={"text": " is save"})
+    understood = [event for event in scene.told if isinstance(event, UserText)]
+    assert [(event.text, event.is_anew) for event in understood] == [
+        ("where is", True),
+        ("where", True),
+        (" is save", False),
+    ]
+
+
+def test_a_reply_that_has_arrived_whole_is_complete_though_its_session_dies() -> None:
+    scene = Scene()
+    scene.open()
+    scene.link.ask(1, "hello")
+    scene.hears(**VOICE, generationComplete=True)
+    scene.link.lost(broke(1006))
+    assert [type(event) for event in scene.told] == [EngineReady, ReplyAudio, ReplyGenerated, ReplyEnded, EngineAway]
+
+
+@pytest.mark.parametrize("stage", ["idle", "asked", "answering", "spoken", "all sent"])
+def test_the_time_to_go_is_the_first_moment_at_which_nothing_is_lost(stage: str) -> None:
+    scene = Scene()
+    scene.open()
+    if stage in ("asked", "answering", "all sent"):
+        scene.link.ask(1, "hello")
+    if stage == "answering":
+        scene.hears(**VOICE)
+    if stage == "all sent":
+        scene.hears(**VOICE, generationComplete=True)
+    if stage == "spoken":
+        scene.link.start_utterance(1)
+    live = scene.link.live
+    assert live is not None
+    scene.says(goAway={"timeLeft": "50s"})
+    at_once = live.is_over
+    for _ in range(9):
+        if stage == "answering":
+            scene.hears(outputTranscription={"text": "and "})
+        scene.wait(4.95)
+    early = live.is_over
+    scene.wait(0.5)
+    in_time = live.is_over
+    if stage == "answering":
+        scene.hears(generationComplete=True)
+    assert (at_once, early, in_time, live.is_over) == {
+        "idle": (True, True, True, True),
+        "asked": (False, True, True, True),  # by then it has been silent for too long
+        "answering": (False, False, False, True),
+        "spoken": (False, False, True, True),
+        "all sent": (False, False, True, True),
+    }[stage]
+
+
+def test_a_session_waits_a_moment_for_the_handle_of_its_last_turn_before_it_is_left() -> None:
+    scene = Scene()
+    scene.open()
+    live = scene.link.live
+    assert live is not None
+    scene.link.ask(1, "hello")
+    scene.says(goAway={"timeLeft": "50s"})
+    scene.hears(**VOICE, turnComplete=True)
+    assert not live.is_over
+    scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+    assert live.is_over
+
+
+def test_a_session_whose_engine_gives_no_handle_is_left_all_the_same() -> None:
+    scene = Scene()
+    scene.open()
+    live = scene.link.live
+    assert live is not None
+    scene.link.ask(1, "hello")
+    scene.says(goAway={"timeLeft": "50s"})
+    scene.hears(**VOICE, turnComplete=True)
+    scene.wait(scene.patience.handle)
+    assert live.is_over
+
+
+def test_an_old_session_is_left_when_idle_if_it_can_be_resumed() -> None:
+    for has_handle in (False, True):
+        scene = Scene()
+        scene.open()
+        live = scene.link.live
+        assert live is not None
+        if has_handle:
+            scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+        assert live.deadline == (scene.patience.roll_over if has_handle else NEVER)
+        scene.wait(scene.patience.roll_over)
+        assert live.is_over is has_handle
+        assert live.fault is None
+
+
+def test_the_handle_is_the_newest_that_can_be_resumed() -> None:
+    scene = Scene()
+    assert not scene.open().is_resumed
+    scene.says(sessionResumptionUpdate={"newHandle": "h1", "resumable": True})
+    scene.says(sessionResumptionUpdate={"resumable": False})
+    scene.link.left()
+    attempt = scene.open()
+    assert attempt.is_resumed
+    assert attempt.setup.session_resumption == types.SessionResumptionConfig(handle="h1")
+
+
+def test_a_resumed_session_is_told_what_was_said_since_its_handle_with_the_next_question() -> None:
+    scene = Scene()
+    scene.open()
+    scene.link.ask(1, "one")
+    scene.hears(**VOICE, turnComplete=True)
+    scene.says(sessionResumptionUpdate={"newHandle": "h1", "resumable": True})
+    scene.link.ask(2, "two")
+    scene.link.remember(1, Role.USER, "one")
+    scene.link.remember(2, Role.USER, "two")
+    scene.hears(**VOICE, outputTranscription={"text": "because"})
+    scene.link.lost(broke(1006))
+    scene.open()
+    assert scene.sent() == []
+    scene.link.ask(3, "three")
+    note, question = scene.sent()
+    assert note.startswith("Note [")
+    assert note.endswith("\nUser: two\nAssistant: because]")
+    assert question == "Text three"
+
+
+def test_a_handle_that_may_be_older_than_what_the_session_was_told_is_not_taken() -> None:
+    scene = Scene()
+    scene.link.remember(1, Role.USER, "one")
+    assert scene.open().seed == Seed(((True, "one"),))
+    assert scene.sent() == ["Seed"]
+    scene.says(sessionResumptionUpdate={"newHandle": "too old", "resumable": True})
+    scene.link.left()
+    assert scene.open().seed == Seed(((True, "one"),))
+    scene.link.ask(2, "two")
+    scene.hears(**VOICE, turnComplete=True)
+    scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+    scene.link.left()
+    assert scene.open().is_resumed
+
+
+@pytest.mark.parametrize("code", [1007, 1008])
+def test_a_handle_that_is_refused_is_replaced_by_what_was_said(code: int) -> None:
+    scene = Scene()
+    scene.open()
+    scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+    scene.link.remember(1, Role.USER, "one")
+    scene.link.left()
+    scene.open()
+    scene.now += 1.0
+    scene.kinds()
+    scene.link.lost(broke(code))
+    assert scene.link.delay == 0.0
+    attempt = scene.open()
+    assert (attempt.is_resumed, attempt.seed) == (False, Seed(((True, "one"),)))
+    assert scene.kinds() == ["EngineAway", "EngineReady"]
+
+
+def test_trouble_at_a_resumption_is_given_a_second_chance() -> None:
+    scene = Scene()
+    scene.open()
+    scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+    scene.link.left()
+    tries = []
+    for _ in range(3):
+        tries.append(scene.link.attempt().is_resumed)
+        scene.link.lost(broke(1011))
+    assert tries == [True, True, False]
+
+
+def test_a_network_that_is_down_costs_no_handle() -> None:
+    scene = Scene()
+    scene.open()
+    scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+    for _ in range(3):
+        scene.link.lost(fault(FaultCode.ENGINE_NETWORK))
+        assert scene.link.attempt().is_resumed
+
+
+def test_a_seed_that_is_refused_is_not_tried_again() -> None:
+    scene = Scene()
+    scene.link.remember(1, Role.USER, "one")
+    scene.open()
+    scene.link.lost(broke(1011))
+    assert scene.open().seed is None
+
+
+def test_a_model_that_takes_no_history_is_told_it_in_its_instructions() -> None:
+    scene = Scene(model="gemini-2.5-flash-native-audio-preview-12-2025")
+    scene.link.remember(1, Role.USER, "one")
+    attempt = scene.open()
+    assert attempt.seed is None
+    assert "User: one" in str(attempt.setup.system_instruction)
+
+
+def test_a_session_with_a_large_context_is_told_to_have_grown_too_long_and_begins_afresh() -> None:
+    for tokens, code in ((LARGE_CONTEXT, FaultCode.ENGINE_CONTEXT_LIMIT), (500, FaultCode.ENGINE_PROTOCOL)):
+        scene = Scene()
+        scene.open()
+        scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+        scene.link.ask(1, "hello")
+        scene.hears(**VOICE)
+        scene.says(usageMetadata={"promptTokenCount": tokens})
+        scene.now += 60.0
+        scene.link.lost(broke(1007))
+        lost = scene.told[-1]
+        assert isinstance(lost, EngineLost)
+        assert (lost.error.code, lost.is_cut) == (code, True)
+        assert scene.link.attempt().is_resumed is (code is FaultCode.ENGINE_PROTOCOL)
+
+
+def test_an_outage_is_told_once_and_says_that_the_question_is_kept() -> None:
+    scene = Scene()
+    scene.open()
+    scene.link.ask(1, "hello")
+    scene.link.lost(broke(1006))
+    for _ in range(3):
+        scene.link.attempt()
+        scene.link.lost(fault(FaultCode.ENGINE_NETWORK))
+    losses = [event for event in scene.told if isinstance(event, EngineLost)]
+    assert [loss.is_cut for loss in losses] == [False]
+    assert "kept" in losses[0].error.message
+
+
+def test_an_engine_that_stalls_is_asked_again_once() -> None:
+    scene = Scene()
+    for is_cut in (False, True):
+        live = None
+        scene.open()
+        if not is_cut:
+            scene.link.ask(1, "hello")
+        live = scene.link.live
+        assert live is not None
+        scene.kinds()
+        scene.wait(scene.patience.mute)
+        assert live.is_over
+        assert live.fault is not None
+        scene.link.lost(live.fault)
+        lost = scene.told[-1]
+        assert isinstance(lost, EngineLost)
+        assert (lost.error.code, lost.is_cut) == (FaultCode.ENGINE_STALLED, is_cut)
+
+
+def test_a_limit_is_told_and_waited_for() -> None:
+    scene = Scene()
+    scene.open()
+    scene.link.lost(fault(FaultCode.ENGINE_QUOTA))
+    assert scene.kinds() == ["EngineReady", "EngineAway", "EngineLost"]
+    assert scene.link.delay == 30.0
+    scene.link.lost(fault(FaultCode.ENGINE_QUOTA))
+    assert scene.link.delay == 60.0
+    scene.link.lost(fault(FaultCode.ENGINE_QUOTA))
+    assert scene.link.failure is not None
+    assert scene.link.failure.code is FaultCode.ENGINE_FAILED
+    assert scene.link.failure.details["cause"] == "ENGINE_QUOTA"
+
+
+def test_settings_that_are_refused_are_left_out_before_anything_is_given_up() -> None:
+    scene = Scene()
+    scene.link.attempt()
+    scene.link.lost(fault(FaultCode.ENGINE_CONFIG_REJECTED, close_code=1007))
+    assert [type(event) for event in scene.told] == [EngineReduced]
+    assert scene.link.attempt().setup.context_window_compression is None
+    scene.link.lost(fault(FaultCode.ENGINE_CONFIG_REJECTED, close_code=1007))
+    assert scene.link.failure is not None
+    assert scene.link.failure.code is FaultCode.ENGINE_CONFIG_REJECTED
+
+
+def test_a_handle_may_be_what_the_settings_are_refused_for() -> None:
+    scene = Scene()
+    scene.open()
+    scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+    scene.link.left()
+    scene.link.attempt()
+    scene.kinds()
+    scene.link.lost(fault(FaultCode.ENGINE_CONFIG_REJECTED, close_code=1007))
+    assert scene.kinds() == []
+    attempt = scene.link.attempt()
+    assert not attempt.is_resumed
+    assert attempt.setup.context_window_compression is not None
+
+
+def test_a_model_that_is_not_there_is_replaced_once() -> None:
+    scene = Scene(model="gemini-9-live", fallback="gemini-3.8-live")
+    scene.link.attempt()
+    scene.link.lost(fault(FaultCode.ENGINE_MODEL_UNAVAILABLE))
+    assert scene.open().model == "gemini-3.8-live"
+    assert scene.told[-1] == EngineReady("gemini-3.8-live")
+    scene.link.lost(fault(FaultCode.ENGINE_MODEL_UNAVAILABLE))
+    assert scene.link.failure is not None
+
+
+def test_what_nobody_wants_an_answer_to_any_more_is_not_asked_again() -> None:
+    scene = Scene()
+    scene.open()
+    scene.link.ask(1, "hello")
+    scene.link.stop_reply()
+    scene.link.start_utterance(2)
+    scene.link.cancel_utterance()
+    scene.link.lost(broke(1006))
+    scene.open()
+    assert scene.sent() == []
+
+
+def test_a_question_that_was_talked_over_is_known_once_the_engine_has_closed_it() -> None:
+    scene = Scene()
+    scene.open()
+    scene.link.ask(1, "hello")
+    scene.link.start_utterance(2)
+    scene.hears(interrupted=True)
+    scene.hears(turnComplete=True)
+    assert isinstance(scene.told[-1], ReplyDropped)
+    scene.link.lost(broke(1006))
+    scene.open()
+    assert scene.sent() == ["OpenWindow"]
+
+
+def test_every_kind_of_item_is_one_of_the_uplink() -> None:
+    scene = Scene()
+    scene.open()
+    speak(scene.link, 1)
+    assert scene.sent() == [OpenWindow.__name__, "audio 0.20", CloseWindow.__name__]
+    scene.link.stop_reply()
+    assert scene.sent() == [Stop.__name__]
