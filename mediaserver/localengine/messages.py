@@ -193,6 +193,13 @@ class ToolCallCancellation:
     ids: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class GoAway:
+    """This connection will be closed in `time_left` seconds."""
+
+    time_left: float
+
+
 ServerMessage = (
     SetupComplete
     | SpokenAudio
@@ -203,4 +210,5 @@ ServerMessage = (
     | TurnComplete
     | ToolCall
     | ToolCallCancellation
+    | GoAway
 )

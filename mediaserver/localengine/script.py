@@ -111,6 +111,12 @@ def parse_script(text: str, *, folder: Path = Path()) -> ScriptedBrain:
     return ScriptedBrain([_rule(rule, folder) for rule in _need(script, "rules", root).items()])
 
 
+def tone(frequency: float, seconds: float) -> bytes:
+    """A sine as 24 kHz mono 16-bit PCM."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    return (np.sin(2 * np.pi * frequency * time) * _LOUDNESS).astype("<i2").tobytes()
+
+
 class _Field:
     """One YAML node that knows its name and its line."""
 
@@ -216,7 +222,7 @@ def _step(step: _Field, folder: Path) -> Speech | Call | Pause:
         seconds = len(words) * _SECONDS_PER_WORD
         if "seconds" in fields:
             seconds = fields["seconds"].number(low=0, high=_LONGEST)
-        pcm = _tone(frequency, seconds)
+        pcm = tone(frequency, seconds)
     else:
         raise step.wrong(f"one of {_STEPS} (`tone` without `say` needs `seconds`)")
     return _spread(words, pcm)
@@ -236,11 +242,6 @@ def _simple_step(kind: str, field: _Field) -> Speech | Call | Pause:
 def _spread(words: list[str], pcm: bytes) -> Speech:
     samples = len(pcm) // 2
     return Speech(pcm, tuple((samples * place // len(words), f"{word} ") for place, word in enumerate(words)))
-
-
-def _tone(frequency: float, seconds: float) -> bytes:
-    time = np.arange(round(seconds * RATE)) / RATE
-    return (np.sin(2 * np.pi * frequency * time) * _LOUDNESS).astype("<i2").tobytes()
 
 
 def _wav(field: _Field, folder: Path) -> bytes:

@@ -17,10 +17,11 @@ from websockets.http11 import Request, Response
 from mediaserver.localengine.brain import Brain
 from mediaserver.localengine.certificate import make_certificate
 from mediaserver.localengine.intake import Detector
+from mediaserver.localengine.lifetime import DEADLINE_EXPIRED, TEN_MINUTES, Lifetime
 from mediaserver.localengine.messages import Setup
 from mediaserver.localengine.models import check
 from mediaserver.localengine.session import Session
-from mediaserver.localengine.wire import INTERNAL, INVALID, INVALID_ARGUMENT, WireError, parse
+from mediaserver.localengine.wire import INTERNAL, INVALID, INVALID_ARGUMENT, NORMAL, WireError, parse
 from pipeline.errors import MediaError
 from pipeline.vad import VadModel
 
@@ -45,6 +46,7 @@ class LocalEngine:
     """A TLS WebSocket server that answers with `brain`; `key` is the one API key it takes, any when None.
 
     `vad` serves clients that leave it to the server to find utterances; None loads the installed model at start.
+    `lifetime` is how long each connection lasts.
     """
 
     def __init__(
@@ -55,14 +57,17 @@ class LocalEngine:
         port: int = 0,
         key: str | None = None,
         vad: VadModel | None = None,
+        lifetime: Lifetime = TEN_MINUTES,
     ):
         self._brain = brain
         self._host = host
         self._port = port
         self._key = key
         self._vad = vad
+        self._lifetime = lifetime
         self._certificate = make_certificate(host)
         self._server: Server | None = None
+        self._sessions: set[Session] = set()
 
     async def start(self) -> None:
         """Listen; `base_url` is known from here on. Raises OSError (taken port) or ModelMissingError."""
@@ -100,11 +105,22 @@ class LocalEngine:
         return self._server is not None and self._server.is_serving()
 
     @property
+    def sessions(self) -> int:
+        """How many sessions there are."""
+        return len(self._sessions)
+
+    @property
     def base_url(self) -> str:
         """The address for the SDK's `base_url`, with the port that was taken; raises RuntimeError before `start`."""
         if self._server is None or not self._server.sockets:
             raise RuntimeError("the local engine is not serving")
-        return f"https://{self._host}:{self._server.sockets[0].getsockname()[1]}"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"https://{host}:{self._server.sockets[0].getsockname()[1]}"
+
+    @property
+    def certificate(self) -> bytes:
+        """The certificate to trust, as PEM."""
+        return self._certificate.pem
 
     @property
     def client_ssl(self) -> ssl.SSLContext:
@@ -112,15 +128,25 @@ class LocalEngine:
         return self._certificate.client
 
     async def _serve(self, socket: ServerConnection) -> None:
+        code, reason = NORMAL, ""
         try:
-            setup = await self._admit(socket)
-            await Session(socket, setup, self._brain, self._detector_for(setup)).run()
+            await self._converse(socket)
         except* ConnectionClosed:
             pass
         except* WireError as group:
-            await socket.close(*_farewell(group))
+            code, reason = _farewell(group)
         except* MediaError:
-            await socket.close(INTERNAL, _INTERNAL)
+            code, reason = INTERNAL, _INTERNAL
+        await _hang_up(socket, code, reason)
+
+    async def _converse(self, socket: ServerConnection) -> None:
+        setup = await self._admit(socket)
+        session = Session(socket, setup, self._brain, self._detector_for(setup), lifetime=self._lifetime)
+        self._sessions.add(session)
+        try:
+            await session.run()
+        finally:
+            self._sessions.remove(session)
 
     async def _admit(self, socket: ServerConnection) -> Setup:
         assert socket.request is not None
@@ -130,7 +156,7 @@ class LocalEngine:
                 # in its send, as an error of websockets and without the reason.
                 frame = await socket.recv()
         except TimeoutError:
-            raise WireError(INTERNAL, "Deadline expired before operation could complete.") from None
+            raise WireError(INTERNAL, DEADLINE_EXPIRED) from None
         if not self._accepts(_key_of(socket.request)):
             raise WireError(INVALID, _KEY_REJECTED)
         setup = parse(frame)
@@ -149,6 +175,16 @@ class LocalEngine:
             return None
         assert self._vad is not None
         return Detector(self._vad, setup.detection)
+
+
+async def _hang_up(socket: ServerConnection, code: int, reason: str) -> None:
+    try:
+        async with asyncio.timeout(_CLOSE_DEADLINE):
+            await socket.close(code, reason)
+    except TimeoutError:
+        # websockets waits without an end to write its close frame to a client that does not read
+        # (asyncio/connection.py, `send_context`).
+        socket.transport.abort()
 
 
 def _refuse_other_paths(socket: ServerConnection, request: Request) -> Response | None:

@@ -9,6 +9,7 @@ from typing import Protocol
 from mediaserver.localengine.brain import Brain, Call, Question
 from mediaserver.localengine.generation import Generation
 from mediaserver.localengine.intake import Detector
+from mediaserver.localengine.lifetime import TEN_MINUTES, Lifetime, expire
 from mediaserver.localengine.live import Live, Stop
 from mediaserver.localengine.messages import (
     Interrupted,
@@ -38,7 +39,15 @@ class Socket(Protocol):
 class Session:
     """What follows an accepted setup, until the socket closes."""
 
-    def __init__(self, socket: Socket, setup: Setup, brain: Brain, detector: Detector | None):
+    def __init__(
+        self,
+        socket: Socket,
+        setup: Setup,
+        brain: Brain,
+        detector: Detector | None,
+        *,
+        lifetime: Lifetime = TEN_MINUTES,
+    ):
         self.id = f"local-{secrets.token_hex(12)}"
         self._socket = socket
         self._setup = setup
@@ -46,6 +55,7 @@ class Session:
         self._memory = brain.new_memory()
         self._memory.language = setup.language or self._memory.language
         self._live = Live(setup, detector)
+        self._lifetime = lifetime
         self._generation: Generation | None = None
         self._task: asyncio.Task[None] | None = None
         self._waiting: deque[Question] = deque(maxlen=_MOST_WAITING)
@@ -56,6 +66,7 @@ class Session:
         """Serve until the client leaves; raises (in a group) what ends the session early."""
         async with asyncio.TaskGroup() as tasks:
             await self._send(SetupComplete(self.id))
+            expiry = tasks.create_task(expire(self._lifetime, self._send))
             async for frame in self._socket:
                 message = parse(frame)
                 if isinstance(message, ToolResponse):
@@ -67,6 +78,7 @@ class Session:
                         await self._interrupt()
                     else:
                         self._ask(action, tasks)
+            expiry.cancel()
             if self._task is not None:
                 self._task.cancel()
 

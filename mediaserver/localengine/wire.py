@@ -22,6 +22,7 @@ from mediaserver.localengine.messages import (
     Detection,
     FunctionResponse,
     GenerationComplete,
+    GoAway,
     Input,
     InputTranscription,
     Interrupted,
@@ -40,6 +41,8 @@ from mediaserver.localengine.messages import (
     Usage,
 )
 
+NORMAL = 1000
+"""Close code of an end that was meant (RFC 6455)."""
 INVALID = 1007
 """Close code of whatever the server cannot accept (RFC 6455: invalid frame payload data)."""
 POLICY = 1008
@@ -127,6 +130,8 @@ def _body(message: ServerMessage) -> dict[str, object]:
             return {"toolCall": {"functionCalls": [{"id": call_id, "name": name, "args": dict(args)}]}}
         case ToolCallCancellation(ids):
             return {"toolCallCancellation": {"ids": list(ids)}}
+        case GoAway(time_left):
+            return {"goAway": {"timeLeft": f"{round(time_left, 3):g}s"}}  # proto3 JSON of a Duration
         case _:
             assert_never(message)
 
