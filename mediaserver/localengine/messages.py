@@ -30,6 +30,10 @@ class Setup:
     transcribe_input: bool = False
     transcribe_output: bool = False
     detection: Detection = Detection()
+    resumption: str | None = None
+    """The handle of the session to go on with, "" for a new one that can be resumed, None if nobody will."""
+    seeds_history: bool = False
+    """Whether client content tells of an earlier conversation first (historyConfig)."""
     may_interrupt: bool = True
     """False for activityHandling NO_INTERRUPTION: a new question waits for the end of the running answer."""
 
@@ -194,6 +198,13 @@ class ToolCallCancellation:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionResumptionUpdate:
+    """The handle with which to resume from here, "" while that would lose something."""
+
+    handle: str
+
+
+@dataclass(frozen=True, slots=True)
 class GoAway:
     """This connection will be closed in `time_left` seconds."""
 
@@ -210,5 +221,6 @@ ServerMessage = (
     | TurnComplete
     | ToolCall
     | ToolCallCancellation
+    | SessionResumptionUpdate
     | GoAway
 )

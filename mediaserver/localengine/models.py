@@ -7,18 +7,24 @@ OWN = "models/local"
 """The engine's own name. The other accepted ones let a client meant for Gemini be developed here: one brain for all."""
 
 _EXTENDED = "models/gemini-3.8-live-extended-thinking"
+_SEEDED_ONLY = "models/gemini-3.1-flash-live-preview"
 _ACCEPTED = {
     OWN,
     "models/gemini-3.8-live",
     _EXTENDED,
-    "models/gemini-3.1-flash-live-preview",
+    _SEEDED_ONLY,
     "models/gemini-2.5-flash-native-audio-preview-12-2025",
 }
 
 
+def takes_content(model: str) -> bool:
+    """Whether client content is welcome at any time, and not as the initial history only."""
+    return _full(model) != _SEEDED_ONLY
+
+
 def check(setup: Setup, version: str) -> None:
     """Raise `WireError` if the model is unknown or refuses this setup."""
-    model = setup.model if setup.model.startswith("models/") else f"models/{setup.model}"
+    model = _full(setup.model)
     if model not in _ACCEPTED:
         # A close reason has 123 bytes, and these words are what clients look for: the name gives way.
         text = f" is not found for API version {version}, or is not supported for bidiGenerateContent"
@@ -27,6 +33,10 @@ def check(setup: Setup, version: str) -> None:
         raise WireError(INVALID, "Cannot extract voices from a non-audio request.")
     if model.startswith("models/gemini-3.8-live"):
         _check_newest(setup, has_thinking=model == _EXTENDED)
+
+
+def _full(model: str) -> str:
+    return model if model.startswith("models/") else f"models/{model}"
 
 
 def _check_newest(setup: Setup, *, has_thinking: bool) -> None:

@@ -16,10 +16,12 @@ from websockets.http11 import Request, Response
 
 from mediaserver.localengine.brain import Brain
 from mediaserver.localengine.certificate import make_certificate
+from mediaserver.localengine.context import Context
 from mediaserver.localengine.intake import Detector
 from mediaserver.localengine.lifetime import DEADLINE_EXPIRED, TEN_MINUTES, Lifetime
 from mediaserver.localengine.messages import Setup
 from mediaserver.localengine.models import check
+from mediaserver.localengine.resumption import LIKE_GOOGLES, Connection, Handles, Resumption
 from mediaserver.localengine.session import Session
 from mediaserver.localengine.wire import INTERNAL, INVALID, INVALID_ARGUMENT, NORMAL, WireError, parse
 from pipeline.errors import MediaError
@@ -46,7 +48,7 @@ class LocalEngine:
     """A TLS WebSocket server that answers with `brain`; `key` is the one API key it takes, any when None.
 
     `vad` serves clients that leave it to the server to find utterances; None loads the installed model at start.
-    `lifetime` is how long each connection lasts.
+    `lifetime` is how long each connection lasts, `resumption` what can be taken over to the next one.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class LocalEngine:
         key: str | None = None,
         vad: VadModel | None = None,
         lifetime: Lifetime = TEN_MINUTES,
+        resumption: Resumption = LIKE_GOOGLES,
     ):
         self._brain = brain
         self._host = host
@@ -65,6 +68,7 @@ class LocalEngine:
         self._key = key
         self._vad = vad
         self._lifetime = lifetime
+        self._handles = Handles(resumption)
         self._certificate = make_certificate(host)
         self._server: Server | None = None
         self._sessions: set[Session] = set()
@@ -141,7 +145,17 @@ class LocalEngine:
 
     async def _converse(self, socket: ServerConnection) -> None:
         setup = await self._admit(socket)
-        session = Session(socket, setup, self._brain, self._detector_for(setup), lifetime=self._lifetime)
+        detector = self._detector_for(setup)
+        connection, context = self._resume(setup, socket)
+        session = Session(
+            socket,
+            setup,
+            self._brain,
+            detector,
+            lifetime=self._lifetime,
+            context=context,
+            connection=connection,
+        )
         self._sessions.add(session)
         try:
             await session.run()
@@ -164,6 +178,13 @@ class LocalEngine:
             raise WireError(INVALID, f"{INVALID_ARGUMENT} The first message must be setup.")
         check(setup, _version_of(socket.request))
         return setup
+
+    def _resume(self, setup: Setup, socket: ServerConnection) -> tuple[Connection | None, Context | None]:
+        assert socket.request is not None
+        if setup.resumption is None:
+            return None, None
+        key = _key_of(socket.request)
+        return self._handles.resume(setup.resumption, key) if setup.resumption else (self._handles.begin(key), None)
 
     def _accepts(self, key: str) -> bool:
         if self._key is None:

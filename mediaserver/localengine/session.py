@@ -7,13 +7,16 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from mediaserver.localengine.brain import Brain, Call, Question
+from mediaserver.localengine.context import Context
 from mediaserver.localengine.generation import Generation
 from mediaserver.localengine.intake import Detector
 from mediaserver.localengine.lifetime import TEN_MINUTES, Lifetime, expire
 from mediaserver.localengine.live import Live, Stop
 from mediaserver.localengine.messages import (
+    ClientMessage,
     Interrupted,
     ServerMessage,
+    SessionResumptionUpdate,
     Setup,
     SetupComplete,
     ToolCall,
@@ -21,6 +24,7 @@ from mediaserver.localengine.messages import (
     ToolResponse,
     TurnComplete,
 )
+from mediaserver.localengine.resumption import Connection
 from mediaserver.localengine.wire import parse, render
 
 _MOST_WAITING = 8  # questions, where they may not interrupt; of more, the newest are answered
@@ -47,14 +51,19 @@ class Session:
         detector: Detector | None,
         *,
         lifetime: Lifetime = TEN_MINUTES,
+        context: Context | None = None,
+        connection: Connection | None = None,
     ):
         self.id = f"local-{secrets.token_hex(12)}"
         self._socket = socket
         self._setup = setup
         self._brain = brain
-        self._memory = brain.new_memory()
+        self._context = context or Context(brain.new_memory())
+        self._memory = self._context.memory
         self._memory.language = setup.language or self._memory.language
-        self._live = Live(setup, detector)
+        self._live = Live(setup, detector, self._context, is_resumed=context is not None)
+        self._connection = connection
+        self._is_resumable = False
         self._lifetime = lifetime
         self._generation: Generation | None = None
         self._task: asyncio.Task[None] | None = None
@@ -65,22 +74,30 @@ class Session:
     async def run(self) -> None:
         """Serve until the client leaves; raises (in a group) what ends the session early."""
         async with asyncio.TaskGroup() as tasks:
-            await self._send(SetupComplete(self.id))
-            expiry = tasks.create_task(expire(self._lifetime, self._send))
-            async for frame in self._socket:
-                message = parse(frame)
-                if isinstance(message, ToolResponse):
-                    self._settle(message)
-                    continue
-                audible = self._generation is not None and self._generation.is_audible
-                for action in self._live.push(message, audible=audible):
-                    if isinstance(action, Stop):
-                        await self._interrupt()
-                    else:
-                        self._ask(action, tasks)
+            try:
+                expiry = tasks.create_task(expire(self._lifetime, self._send))
+                await self._send(SetupComplete(self.id))
+                await self._offer_handle()
+                async for frame in self._socket:
+                    await self._take(parse(frame), tasks)
+            finally:
+                # Before the answer has come to its end: the client's next connection need not wait for that.
+                if self._connection is not None:
+                    self._connection.close()
             expiry.cancel()
             if self._task is not None:
                 self._task.cancel()
+
+    async def _take(self, message: ClientMessage, tasks: asyncio.TaskGroup) -> None:
+        if isinstance(message, ToolResponse):
+            await self._settle(message)
+            return
+        audible = self._generation is not None and self._generation.is_audible
+        for action in self._live.push(message, audible=audible):
+            if isinstance(action, Stop):
+                await self._interrupt()
+            else:
+                self._ask(action, tasks)
 
     def _ask(self, question: Question, tasks: asyncio.TaskGroup) -> None:
         if self._generation is not None:
@@ -90,6 +107,7 @@ class Session:
         self._task = tasks.create_task(self._answer(self._generation, tasks))
 
     async def _answer(self, generation: Generation, tasks: asyncio.TaskGroup) -> None:
+        await self._withdraw_handle()
         await generation.run(self._brain, self._memory)
         if self._generation is not generation:
             return
@@ -97,6 +115,7 @@ class Session:
         await self._send(TurnComplete(generation.usage))
         if self._waiting and self._generation is None:
             self._ask(self._waiting.popleft(), tasks)
+        await self._offer_handle()
 
     async def _interrupt(self) -> None:
         self._waiting.clear()
@@ -110,6 +129,7 @@ class Session:
             await self._send(ToolCallCancellation(tuple(self._unanswered)))
             self._unanswered.clear()
         await self._send(TurnComplete(generation.usage))
+        await self._offer_handle()
 
     def _number(self, call: Call) -> ToolCall | None:
         if call.name not in self._live.functions:
@@ -119,10 +139,23 @@ class Session:
         self._unanswered.append(call_id)
         return ToolCall(call_id, call.name, call.args)
 
-    def _settle(self, message: ToolResponse) -> None:
+    async def _settle(self, message: ToolResponse) -> None:
         # Nothing is said about a result: every function here is one that shows something, and answers SILENT.
         answered = {response.id for response in message.responses}
+        was_waiting = bool(self._unanswered)
         self._unanswered = [call_id for call_id in self._unanswered if call_id not in answered]
+        if was_waiting:
+            await self._offer_handle()
+
+    async def _offer_handle(self) -> None:
+        if self._connection is not None and self._generation is None and not self._unanswered:
+            self._is_resumable = True
+            await self._send(SessionResumptionUpdate(self._connection.save(self._context)))
+
+    async def _withdraw_handle(self) -> None:
+        if self._is_resumable:
+            self._is_resumable = False
+            await self._send(SessionResumptionUpdate(""))
 
     async def _send(self, message: ServerMessage) -> None:
         await self._socket.send(render(message))

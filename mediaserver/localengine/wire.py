@@ -30,6 +30,7 @@ from mediaserver.localengine.messages import (
     Picture,
     RealtimeInput,
     ServerMessage,
+    SessionResumptionUpdate,
     Setup,
     SetupComplete,
     SpokenAudio,
@@ -130,6 +131,9 @@ def _body(message: ServerMessage) -> dict[str, object]:
             return {"toolCall": {"functionCalls": [{"id": call_id, "name": name, "args": dict(args)}]}}
         case ToolCallCancellation(ids):
             return {"toolCallCancellation": {"ids": list(ids)}}
+        case SessionResumptionUpdate(handle):
+            # proto3 JSON leaves out what is empty or false, but clients are told either way.
+            return {"sessionResumptionUpdate": {"newHandle": handle, "resumable": bool(handle)}}
         case GoAway(time_left):
             return {"goAway": {"timeLeft": f"{round(time_left, 3):g}s"}}  # proto3 JSON of a Duration
         case _:
@@ -235,6 +239,7 @@ def _setup(setup: _Object) -> Setup:
     speech = generation.child("speechConfig")
     thinking = generation.child("thinkingConfig")
     proactivity = setup.child("proactivity")
+    history = setup.child("historyConfig")
     realtime = setup.child("realtimeInputConfig") or _Object({}, "setup.realtimeInputConfig")
     realtime.allow_only(_REALTIME_CONFIG)
     level = thinking.text("thinkingLevel") if thinking else None
@@ -251,8 +256,19 @@ def _setup(setup: _Object) -> Setup:
         transcribe_input=setup.child("inputAudioTranscription") is not None,
         transcribe_output=setup.child("outputAudioTranscription") is not None,
         detection=_detection(realtime.child("automaticActivityDetection")),
+        resumption=_resumption(setup.child("sessionResumption")),
+        seeds_history=bool(history and history.flag("initialHistoryInClientContent")),
         may_interrupt=realtime.text("activityHandling") != "NO_INTERRUPTION",
     )
+
+
+def _resumption(config: _Object | None) -> str | None:
+    if config is None:
+        return None
+    config.allow_only("handle transparent")
+    if config.flag("transparent"):
+        raise WireError(INVALID, f"{INVALID_ARGUMENT} Transparent session resumption is not supported.")
+    return config.text("handle") or ""
 
 
 def _detection(config: _Object | None) -> Detection:

@@ -172,6 +172,8 @@ def test_a_rich_setup_is_read_as_the_sdk_writes_it() -> None:
         transcribe_input=True,
         transcribe_output=True,
         detection=Detection(automatic=False, silence_ms=100, prefix_ms=20),
+        resumption="",
+        seeds_history=True,
         may_interrupt=False,
     )
 
