@@ -55,6 +55,11 @@ class Live:
         self._window: bytearray | None = None
         self._window_text: str | None = None
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether the user is speaking."""
+        return self._window is not None
+
     def push(
         self, message: Setup | RealtimeInput | ClientContent | ContextUpdate, *, audible: bool
     ) -> Iterator[Stop | Question]:

@@ -17,6 +17,8 @@ from websockets.http11 import Request, Response
 from mediaserver.localengine.brain import Brain
 from mediaserver.localengine.certificate import make_certificate
 from mediaserver.localengine.context import Context
+from mediaserver.localengine.faults import HEADER, Fault, FaultError, Faults, Injection, Point
+from mediaserver.localengine.faulty import FaultySocket, PinglessConnection, order_of, refused
 from mediaserver.localengine.intake import Detector
 from mediaserver.localengine.lifetime import DEADLINE_EXPIRED, TEN_MINUTES, Lifetime
 from mediaserver.localengine.messages import Setup
@@ -49,6 +51,7 @@ class LocalEngine:
 
     `vad` serves clients that leave it to the server to find utterances; None loads the installed model at start.
     `lifetime` is how long each connection lasts, `resumption` what can be taken over to the next one.
+    `takes_faults` lets clients order faults by header (see `faults`).
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class LocalEngine:
         vad: VadModel | None = None,
         lifetime: Lifetime = TEN_MINUTES,
         resumption: Resumption = LIKE_GOOGLES,
+        takes_faults: bool = False,
     ):
         self._brain = brain
         self._host = host
@@ -69,6 +73,8 @@ class LocalEngine:
         self._vad = vad
         self._lifetime = lifetime
         self._handles = Handles(resumption)
+        self._faults = Faults()
+        self._takes_faults = takes_faults
         self._certificate = make_certificate(host)
         self._server: Server | None = None
         self._sessions: set[Session] = set()
@@ -81,7 +87,8 @@ class LocalEngine:
             self._host,
             self._port,
             ssl=self._certificate.server,
-            process_request=_refuse_other_paths,
+            process_request=self._upgrade,
+            create_connection=PinglessConnection,
             compression=None,
             max_size=LARGEST_MESSAGE,
             close_timeout=_CLOSE_DEADLINE,
@@ -103,6 +110,10 @@ class LocalEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+    def inject(self, fault: Fault) -> Injection:
+        """Let a fault happen to whichever connection, open or not yet, comes to its point next."""
+        return self._faults.inject(fault)
 
     def is_serving(self) -> bool:
         """Whether new sessions are accepted."""
@@ -143,18 +154,32 @@ class LocalEngine:
             code, reason = INTERNAL, _INTERNAL
         await _hang_up(socket, code, reason)
 
+    async def _upgrade(self, socket: ServerConnection, request: Request) -> Response | None:
+        if _PATH.fullmatch(_path_of(request)) is None:
+            return socket.respond(HTTPStatus.NOT_FOUND, "Not found.\n")
+        if self._takes_faults:
+            try:
+                self._faults.order(order_of(request))
+            except FaultError as error:
+                return socket.respond(HTTPStatus.BAD_REQUEST, f"{HEADER}: {error}\n")
+        return await refused(socket, request, self._faults)
+
     async def _converse(self, socket: ServerConnection) -> None:
         setup = await self._admit(socket)
         detector = self._detector_for(setup)
+        faulty = FaultySocket(socket, self._faults)
+        if setup.resumption:
+            await faulty.reached(Point.RESUME)
         connection, context = self._resume(setup, socket)
         session = Session(
-            socket,
+            faulty,
             setup,
             self._brain,
             detector,
             lifetime=self._lifetime,
             context=context,
             connection=connection,
+            reached=faulty.reached,
         )
         self._sessions.add(session)
         try:
@@ -206,12 +231,6 @@ async def _hang_up(socket: ServerConnection, code: int, reason: str) -> None:
         # websockets waits without an end to write its close frame to a client that does not read
         # (asyncio/connection.py, `send_context`).
         socket.transport.abort()
-
-
-def _refuse_other_paths(socket: ServerConnection, request: Request) -> Response | None:
-    if _PATH.fullmatch(_path_of(request)) is None:
-        return socket.respond(HTTPStatus.NOT_FOUND, "Not found.\n")
-    return None
 
 
 def _path_of(request: Request) -> str:

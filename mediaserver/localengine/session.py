@@ -3,11 +3,12 @@
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from mediaserver.localengine.brain import Brain, Call, Question
 from mediaserver.localengine.context import Context
+from mediaserver.localengine.faults import Point
 from mediaserver.localengine.generation import Generation
 from mediaserver.localengine.intake import Detector
 from mediaserver.localengine.lifetime import TEN_MINUTES, Lifetime, expire
@@ -19,6 +20,7 @@ from mediaserver.localengine.messages import (
     SessionResumptionUpdate,
     Setup,
     SetupComplete,
+    SpokenAudio,
     ToolCall,
     ToolCallCancellation,
     ToolResponse,
@@ -40,6 +42,10 @@ class Socket(Protocol):
     def __aiter__(self) -> AsyncIterator[str | bytes]: ...
 
 
+async def _nothing_happens(point: Point) -> None:
+    """Come to a point at which no fault was ordered."""
+
+
 class Session:
     """What follows an accepted setup, until the socket closes."""
 
@@ -53,6 +59,7 @@ class Session:
         lifetime: Lifetime = TEN_MINUTES,
         context: Context | None = None,
         connection: Connection | None = None,
+        reached: Callable[[Point], Awaitable[None]] = _nothing_happens,
     ):
         self.id = f"local-{secrets.token_hex(12)}"
         self._socket = socket
@@ -63,6 +70,8 @@ class Session:
         self._memory.language = setup.language or self._memory.language
         self._live = Live(setup, detector, self._context, is_resumed=context is not None)
         self._connection = connection
+        self._reached = reached
+        self._is_heard = False
         self._is_resumable = False
         self._lifetime = lifetime
         self._generation: Generation | None = None
@@ -76,6 +85,7 @@ class Session:
         async with asyncio.TaskGroup() as tasks:
             try:
                 expiry = tasks.create_task(expire(self._lifetime, self._send))
+                await self._reached(Point.SETUP)
                 await self._send(SetupComplete(self.id))
                 await self._offer_handle()
                 async for frame in self._socket:
@@ -93,21 +103,26 @@ class Session:
             await self._settle(message)
             return
         audible = self._generation is not None and self._generation.is_audible
+        was_listening = self._live.is_listening
         for action in self._live.push(message, audible=audible):
             if isinstance(action, Stop):
                 await self._interrupt()
             else:
                 self._ask(action, tasks)
+        if self._live.is_listening and not was_listening:
+            await self._reached(Point.LISTENING)
 
     def _ask(self, question: Question, tasks: asyncio.TaskGroup) -> None:
         if self._generation is not None:
             self._waiting.append(question)
             return
+        self._is_heard = False
         self._generation = Generation(question, self._setup, send=self._send, call=self._number)
         self._task = tasks.create_task(self._answer(self._generation, tasks))
 
     async def _answer(self, generation: Generation, tasks: asyncio.TaskGroup) -> None:
         await self._withdraw_handle()
+        await self._reached(Point.THINKING)
         await generation.run(self._brain, self._memory)
         if self._generation is not generation:
             return
@@ -159,3 +174,13 @@ class Session:
 
     async def _send(self, message: ServerMessage) -> None:
         await self._socket.send(render(message))
+        match message:
+            case SetupComplete():
+                await self._reached(Point.READY)
+            case SpokenAudio() if not self._is_heard:
+                self._is_heard = True
+                await self._reached(Point.SPEAKING)
+            case ToolCall():
+                await self._reached(Point.TOOL)
+            case TurnComplete():
+                await self._reached(Point.IDLE)

@@ -52,11 +52,12 @@ INTERNAL = 1011
 """Close code of the server's own failures (RFC 6455)."""
 
 INVALID_ARGUMENT = "Request contains an invalid argument."
+REASON_BYTES = 123
+"""Of the longest close reason (RFC 6455 section 5.5: a control frame carries 125 bytes, two of them the code)."""
 RATES = range(8_000, 48_001)
 """Sample rates (Hz) that audio may declare."""
 
 _DEFAULT_RATE = 16_000
-_REASON_BYTES = 123  # RFC 6455 section 5.5: a control frame carries 125 bytes, two of them the code
 _SETUP = (
     "model generationConfig systemInstruction tools sessionResumption contextWindowCompression inputAudioTranscription "
     "outputAudioTranscription realtimeInputConfig proactivity explicitVadSignal historyConfig avatarConfig "
@@ -80,7 +81,7 @@ class WireError(Exception):
     def __init__(self, code: int, reason: str):
         super().__init__(reason)
         self.code = code
-        self.reason = reason.encode(errors="replace")[:_REASON_BYTES].decode(errors="ignore")
+        self.reason = reason.encode(errors="replace")[:REASON_BYTES].decode(errors="ignore")
 
 
 def parse(frame: str | bytes) -> ClientMessage:
