@@ -1,8 +1,10 @@
 """A connection that breaks where it is told to."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
-from typing import Any, assert_never
+from typing import Any, ClassVar, assert_never
+from weakref import WeakSet
 
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
@@ -21,10 +23,24 @@ _MESSAGES: dict[Act, Any] = {
 _PONG = b"\x8a"  # RFC 6455 section 5.2: FIN and the opcode of a pong
 
 
-class PinglessConnection(ServerConnection):
-    """A connection that can be told to answer no more pings."""
+class EngineConnection(ServerConnection):
+    """A connection that is known from its first byte on, and can be told to answer no more pings."""
 
     answers_pings = True
+    alive: ClassVar[WeakSet["EngineConnection"]] = WeakSet()
+    """Those of all engines, also before their upgrade is complete."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        super().connection_made(transport)
+        self.alive.add(self)
+        if not self.server.is_serving():
+            self.transport.abort()  # its TLS handshake was not over yet when the others were told to go
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End."""
+        self.alive.discard(self)
+        super().connection_lost(exc)
 
     def send_data(self) -> None:
         """Send what is to be sent, pongs only if they are wanted."""
@@ -65,7 +81,7 @@ class FaultySocket:
             case Act.STALL:
                 self._is_stalled = True
             case Act.NO_PONG:
-                assert isinstance(self._socket, PinglessConnection)
+                assert isinstance(self._socket, EngineConnection)
                 self._socket.answers_pings = False
             case Act.GARBAGE:
                 await self.send(b"}this is not JSON{")

@@ -13,19 +13,20 @@ from urllib.parse import parse_qs, urlsplit
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 
 from mediaserver.localengine.brain import Brain
 from mediaserver.localengine.certificate import make_certificate
 from mediaserver.localengine.context import Context
 from mediaserver.localengine.faults import HEADER, Fault, FaultError, Faults, Injection, Point
-from mediaserver.localengine.faulty import FaultySocket, PinglessConnection, order_of, refused
+from mediaserver.localengine.faulty import EngineConnection, FaultySocket, order_of, refused
 from mediaserver.localengine.intake import Detector
 from mediaserver.localengine.lifetime import DEADLINE_EXPIRED, TEN_MINUTES, Lifetime
 from mediaserver.localengine.messages import Setup
 from mediaserver.localengine.models import check
 from mediaserver.localengine.resumption import LIKE_GOOGLES, Connection, Handles, Resumption
 from mediaserver.localengine.session import Session
-from mediaserver.localengine.wire import INTERNAL, INVALID, INVALID_ARGUMENT, NORMAL, WireError, parse
+from mediaserver.localengine.wire import GOING_AWAY, INTERNAL, INVALID, INVALID_ARGUMENT, NORMAL, WireError, parse
 from pipeline.errors import MediaError
 from pipeline.vad import VadModel
 
@@ -34,6 +35,7 @@ LARGEST_MESSAGE = 4 << 20
 
 _SETUP_DEADLINE = 10.0
 _CLOSE_DEADLINE = 2.0
+_HANDSHAKE_DEADLINE = 5.0
 # The SDK doubles the slash when its base address ends in one; short-lived keys use the Constrained method.
 _PATH = re.compile(
     r"//?ws/google\.ai\.generativelanguage\.(v1|v1beta|v1alpha)\.GenerativeService\.BidiGenerateContent(Constrained)?"
@@ -88,19 +90,35 @@ class LocalEngine:
             self._port,
             ssl=self._certificate.server,
             process_request=self._upgrade,
-            create_connection=PinglessConnection,
+            create_connection=EngineConnection,
             compression=None,
             max_size=LARGEST_MESSAGE,
             close_timeout=_CLOSE_DEADLINE,
+            ssl_handshake_timeout=_HANDSHAKE_DEADLINE,
             server_header="mediaserver-local-engine",
             logger=_logger,
         )
 
     async def close(self) -> None:
-        """Stop listening and close every session with 1001; again is harmless."""
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
+        """Stop listening, tell every session to go and close it with 1001; takes seconds at most, again is harmless."""
+        server = self._server
+        if server is None:
+            return
+        server.close(close_connections=False)
+        await asyncio.sleep(0)  # its task closes the socket; whoever is connected later is cut off at once
+        connections = [connection for connection in EngineConnection.alive if connection.server is server]
+        await asyncio.gather(*(session.say_goodbye(_CLOSE_DEADLINE) for session in self._sessions))
+        await asyncio.gather(*(_hang_up(connection, GOING_AWAY, "") for connection in connections))
+        try:
+            async with asyncio.timeout(_CLOSE_DEADLINE):
+                await server.wait_closed()
+        except TimeoutError:
+            # Of an answer whose brain does not stop when it is cancelled: perhaps it does the second time.
+            unfinished = tuple(server.handler_tasks)
+            for task in unfinished:
+                task.cancel()
+            if unfinished:
+                await asyncio.wait(unfinished, timeout=_CLOSE_DEADLINE)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -224,6 +242,9 @@ class LocalEngine:
 
 
 async def _hang_up(socket: ServerConnection, code: int, reason: str) -> None:
+    if socket.state is State.CONNECTING:
+        socket.transport.abort()  # nobody to talk to yet
+        return
     try:
         async with asyncio.timeout(_CLOSE_DEADLINE):
             await socket.close(code, reason)

@@ -4,7 +4,10 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Protocol
+
+from websockets.exceptions import ConnectionClosed
 
 from mediaserver.localengine.brain import Brain, Call, Question
 from mediaserver.localengine.context import Context
@@ -15,6 +18,7 @@ from mediaserver.localengine.lifetime import TEN_MINUTES, Lifetime, expire
 from mediaserver.localengine.live import Live, Stop
 from mediaserver.localengine.messages import (
     ClientMessage,
+    GoAway,
     Interrupted,
     ServerMessage,
     SessionResumptionUpdate,
@@ -111,6 +115,12 @@ class Session:
                 self._ask(action, tasks)
         if self._live.is_listening and not was_listening:
             await self._reached(Point.LISTENING)
+
+    async def say_goodbye(self, patience: float) -> None:
+        """Tell the client that the connection ends now; waits `patience` seconds at most for it to read."""
+        with suppress(ConnectionClosed, TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._send(GoAway(0))
 
     def _ask(self, question: Question, tasks: asyncio.TaskGroup) -> None:
         if self._generation is not None:

@@ -44,6 +44,8 @@ from mediaserver.localengine.messages import (
 
 NORMAL = 1000
 """Close code of an end that was meant (RFC 6455)."""
+GOING_AWAY = 1001
+"""Close code of a server that stops (RFC 6455)."""
 INVALID = 1007
 """Close code of whatever the server cannot accept (RFC 6455: invalid frame payload data)."""
 POLICY = 1008
