@@ -20,7 +20,11 @@ from pipeline.media import SAMPLE_BYTES
 
 
 class Generation:
-    """The answer to one question; `call` gives a function call its id, or None if the client lacks the function."""
+    """The answer to one question.
+
+    `call` gives a function call its id, or None if the client lacks the function; `answered` waits until the answer may
+    go on after a call.
+    """
 
     def __init__(
         self,
@@ -29,11 +33,13 @@ class Generation:
         *,
         send: Callable[[ServerMessage], Awaitable[None]],
         call: Callable[[Call], ToolCall | None],
+        answered: Callable[[ToolCall], Awaitable[None]],
     ):
         self._question = question
         self._setup = setup
         self._send_message = send
         self._call = call
+        self._answered = answered
         self._pace = Pace()
         self._clock = asyncio.get_running_loop().time
         self._is_cut = False
@@ -84,9 +90,10 @@ class Generation:
             case Speech():
                 await self._speak(piece)
             case Call():
-                if (call := self._call(piece)) is not None:
+                if not self._is_cut and (call := self._call(piece)) is not None:
                     self._call_tokens += call_tokens(piece)
                     await self._send(call)
+                    await self._answered(call)
 
     async def _speak(self, speech: Speech) -> None:
         if not self._setup.transcribe_output:

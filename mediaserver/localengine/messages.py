@@ -1,7 +1,20 @@
 """What the two sides of Gemini Live's protocol say to each other, as values (ai.google.dev/api/live)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Behavior(StrEnum):
+    """Whether the model waits for what a function returns; unspecified is as the model likes."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    BLOCKING = "BLOCKING"
+    NON_BLOCKING = "NON_BLOCKING"
+
+
+Functions = Mapping[str, Behavior]
+"""What can be called, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +39,7 @@ class Setup:
     thinking_level: str | None = None
     affective: bool = False
     proactive: bool | None = None
-    functions: frozenset[str] = frozenset()
+    functions: Functions = field(default_factory=dict)
     transcribe_input: bool = False
     transcribe_output: bool = False
     detection: Detection = Detection()
@@ -122,7 +135,7 @@ class ToolResponse:
 class ContextUpdate:
     """New tools in mid-session; None leaves them as they are."""
 
-    functions: frozenset[str] | None
+    functions: Functions | None
 
 
 ClientMessage = Setup | RealtimeInput | ClientContent | ToolResponse | ContextUpdate

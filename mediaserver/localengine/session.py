@@ -10,6 +10,7 @@ from typing import Protocol
 from websockets.exceptions import ConnectionClosed
 
 from mediaserver.localengine.brain import Brain, Call, Question
+from mediaserver.localengine.calls import Calls
 from mediaserver.localengine.context import Context
 from mediaserver.localengine.faults import Point
 from mediaserver.localengine.generation import Generation
@@ -17,6 +18,7 @@ from mediaserver.localengine.intake import Detector
 from mediaserver.localengine.lifetime import TEN_MINUTES, Lifetime, expire
 from mediaserver.localengine.live import Live, Stop
 from mediaserver.localengine.messages import (
+    Behavior,
     ClientMessage,
     GoAway,
     Interrupted,
@@ -30,6 +32,7 @@ from mediaserver.localengine.messages import (
     ToolResponse,
     TurnComplete,
 )
+from mediaserver.localengine.models import blocks
 from mediaserver.localengine.resumption import Connection
 from mediaserver.localengine.wire import parse, render
 
@@ -81,8 +84,7 @@ class Session:
         self._generation: Generation | None = None
         self._task: asyncio.Task[None] | None = None
         self._waiting: deque[Question] = deque(maxlen=_MOST_WAITING)
-        self._calls = 0
-        self._unanswered: list[str] = []
+        self._calls = Calls(f"{self.id}-call")
 
     async def run(self) -> None:
         """Serve until the client leaves; raises (in a group) what ends the session early."""
@@ -127,7 +129,9 @@ class Session:
             self._waiting.append(question)
             return
         self._is_heard = False
-        self._generation = Generation(question, self._setup, send=self._send, call=self._number)
+        self._generation = Generation(
+            question, self._setup, send=self._send, call=self._number, answered=self._answered
+        )
         self._task = tasks.create_task(self._answer(self._generation, tasks))
 
     async def _answer(self, generation: Generation, tasks: asyncio.TaskGroup) -> None:
@@ -150,30 +154,25 @@ class Session:
         generation.cut()
         self._task.cancel()
         await self._send(Interrupted())
-        if self._unanswered:
-            await self._send(ToolCallCancellation(tuple(self._unanswered)))
-            self._unanswered.clear()
+        if ids := self._calls.cancel():
+            await self._send(ToolCallCancellation(ids))
         await self._send(TurnComplete(generation.usage))
         await self._offer_handle()
 
     def _number(self, call: Call) -> ToolCall | None:
-        if call.name not in self._live.functions:
-            return None
-        self._calls += 1
-        call_id = f"{self.id}-call-{self._calls}"
-        self._unanswered.append(call_id)
-        return ToolCall(call_id, call.name, call.args)
+        return self._calls.open(call) if call.name in self._live.functions else None
+
+    async def _answered(self, call: ToolCall) -> None:
+        if blocks(self._setup.model, self._live.functions.get(call.name, Behavior.UNSPECIFIED)):
+            await self._calls.answered(call.id)
 
     async def _settle(self, message: ToolResponse) -> None:
         # Nothing is said about a result: every function here is one that shows something, and answers SILENT.
-        answered = {response.id for response in message.responses}
-        was_waiting = bool(self._unanswered)
-        self._unanswered = [call_id for call_id in self._unanswered if call_id not in answered]
-        if was_waiting:
+        if self._calls.settle(response.id for response in message.responses):
             await self._offer_handle()
 
     async def _offer_handle(self) -> None:
-        if self._connection is not None and self._generation is None and not self._unanswered:
+        if self._connection is not None and self._generation is None and not self._calls.are_open:
             self._is_resumable = True
             await self._send(SessionResumptionUpdate(self._connection.save(self._context)))
 

@@ -15,12 +15,14 @@ from mediaserver.localengine.messages import (
     ActivityStart,
     Audio,
     AudioStreamEnd,
+    Behavior,
     ClientContent,
     ClientMessage,
     ContentTurn,
     ContextUpdate,
     Detection,
     FunctionResponse,
+    Functions,
     GenerationComplete,
     GoAway,
     Input,
@@ -189,7 +191,7 @@ class _Object:
         value = self._value(name)
         if value is None or isinstance(value, bool):
             return value
-        raise self._wrong(name, "true or false")
+        raise self.wrong(name, "true or false")
 
     def count(self, name: str) -> int | None:
         value = self._value(name)
@@ -197,7 +199,7 @@ class _Object:
             return None
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31:
             return value
-        raise self._wrong(name, "an integer from 0")
+        raise self.wrong(name, "an integer from 0")
 
     def mapping(self, name: str) -> dict[str, object]:
         value = self._value(name)
@@ -205,14 +207,14 @@ class _Object:
             return {}
         if isinstance(value, dict):
             return value
-        raise self._wrong(name, "an object")
+        raise self.wrong(name, "an object")
 
     def data(self, name: str) -> bytes:
         text = (self.text(name) or "").translate(_URL_SAFE).rstrip("=")
         try:
             return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
         except (binascii.Error, ValueError):
-            raise self._wrong(name, "base64") from None
+            raise self.wrong(name, "base64") from None
 
     def _value(self, name: str) -> Any:
         value = self._fields.get(name)
@@ -224,14 +226,14 @@ class _Object:
             return []
         if isinstance(value, list):
             return value
-        raise self._wrong(name, "a list")
+        raise self.wrong(name, "a list")
 
     def _checked(self, value: Any, name: str) -> str:
         if isinstance(value, str) and (value.isascii() or _is_encodable(value)):
             return value
-        raise self._wrong(name, "a string")
+        raise self.wrong(name, "a string")
 
-    def _wrong(self, name: str, expected: str) -> WireError:
+    def wrong(self, name: str, expected: str) -> WireError:
         return WireError(INVALID, f"Invalid value at '{self._where}.{name}': {expected} is expected.")
 
 
@@ -285,9 +287,16 @@ def _detection(config: _Object | None) -> Detection:
     )
 
 
-def _functions(tools: list[_Object]) -> frozenset[str]:
+def _functions(tools: list[_Object]) -> Functions:
     declarations = [declaration for tool in tools for declaration in tool.children("functionDeclarations")]
-    return frozenset(declaration.text("name") or "" for declaration in declarations)
+    return {declaration.text("name") or "": _behavior(declaration) for declaration in declarations}
+
+
+def _behavior(declaration: _Object) -> Behavior:
+    try:
+        return Behavior(declaration.text("behavior") or Behavior.UNSPECIFIED)
+    except ValueError:
+        raise declaration.wrong("behavior", " or ".join(Behavior)) from None
 
 
 def _realtime_input(realtime: _Object) -> RealtimeInput:

@@ -25,7 +25,7 @@ from mediaserver.localengine.faults import (
     parse_faults,
 )
 from mediaserver.localengine.faulty import HUGE
-from mediaserver.localengine.messages import Setup
+from mediaserver.localengine.messages import Behavior, Setup
 from mediaserver.localengine.resumption import NOT_FOUND
 from mediaserver.localengine.script import parse_script
 from mediaserver.localengine.server import LocalEngine
@@ -216,7 +216,7 @@ class Script:
 
 def test_each_point_stands_where_it_is_said_to_stand() -> None:
     client = Script()
-    wanted = Setup("models/local", functions=frozenset({"f"}), transcribe_input=True)
+    wanted = Setup("models/local", functions={"f": Behavior.UNSPECIFIED}, transcribe_input=True)
     brain: Brain = SCRIPT
 
     async def converse() -> None:

@@ -14,6 +14,7 @@ from mediaserver.localengine.messages import (
     ActivityStart,
     Audio,
     AudioStreamEnd,
+    Behavior,
     ClientContent,
     ContentTurn,
     ContextUpdate,
@@ -127,11 +128,11 @@ def test_incomplete_content_only_stops_and_is_asked_about_later() -> None:
 
 
 def test_new_tools_replace_the_old_ones() -> None:
-    live = Live(Setup("models/local", functions=frozenset({"f"})), None, Context(Memory()))
+    live = Live(Setup("models/local", functions={"f": Behavior.UNSPECIFIED}), None, Context(Memory()))
     list(live.push(ContextUpdate(None), audible=False))
-    assert live.functions == {"f"}
-    list(live.push(ContextUpdate(frozenset({"g"})), audible=False))
-    assert live.functions == {"g"}
+    assert set(live.functions) == {"f"}
+    list(live.push(ContextUpdate({"g": Behavior.BLOCKING}), audible=False))
+    assert live.functions == {"g": Behavior.BLOCKING}
 
 
 def test_of_an_endless_window_the_newest_part_is_kept() -> None:
