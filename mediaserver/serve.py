@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from aiohttp import web
 from loguru import logger
 
-from mediaserver import __version__, logs, users_cli
+from mediaserver import __version__, engine_cli, logs, users_cli
 from mediaserver.app import running, tls_context
 from mediaserver.auth.passwords import Passwords
 from mediaserver.settings import Settings, SettingsError, load, warnings
@@ -21,14 +21,16 @@ MAX_REQUEST_LINE = 1 << 16
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`run.py` serves; `run.py user ...` keeps accounts."""
+    """`run.py` serves; `run.py user ...` keeps accounts; `run.py engine` is the local engine alone."""
     match arguments:
         case []:
             return serve()
         case ["user", *words]:
             return keep_accounts(words)
+        case ["engine", *words]:
+            return engine_cli.main(words)
         case _:
-            sys.stderr.write("run.py takes nothing (it serves), or: user add | password | list | delete\n")
+            sys.stderr.write("run.py takes nothing (it serves), or: user add | password | list | delete, or: engine\n")
             return 2
 
 

@@ -103,7 +103,7 @@ class LocalBrain:
             return
         if intent is Ask.REPEAT:
             if memory.asked is None or memory.screen == question.screen:
-                for piece in memory.pieces or ("I have not said anything yet.",):
+                for piece in memory.pieces or (_last_said(memory) or "I have not said anything yet.",):
                     yield await self._uttered(piece, memory)
                 return
             intent = memory.asked  # a pointer on a screen that has changed would mislead
@@ -152,6 +152,11 @@ class LocalBrain:
         # What is said is English, whatever language the client asked for.
         language = memory.language if memory.language.lower().startswith("en") else "en"
         return await self._voice.say(piece, language=language)
+
+
+def _last_said(memory: Memory) -> str:
+    # In a conversation that the client told of.
+    return next((remark.text for remark in reversed(memory.history) if remark.role == "model"), "")
 
 
 def _retrieve(reading: "asyncio.Future[tuple[ReadText, ...]]") -> None:

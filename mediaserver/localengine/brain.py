@@ -1,8 +1,14 @@
 """The seam between the server, which speaks the protocol, and the brain, which hears, reads the screen and answers."""
 
+from collections import deque
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+MOST_REMARKS = 100
+"""Of a conversation; of more, the newest are kept."""
+LONGEST_REMARK = 4_000
+"""Characters that are kept of what was said at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,17 @@ class Call:
     args: Mapping[str, object]
 
 
+Role = Literal["user", "model"]
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something one of the two has said."""
+
+    role: Role
+    text: str
+
+
 @dataclass(slots=True)
 class Memory:
     """What a brain keeps of one session; a brain that needs more subclasses it."""
@@ -50,6 +67,13 @@ class Memory:
     """What was said last, for "repeat"."""
     turns: int = 0
     """Questions asked so far."""
+    history: deque[Remark] = field(default_factory=lambda: deque(maxlen=MOST_REMARKS))
+    """The conversation so far, with what the client told of an earlier one; of an answer, what was sent."""
+
+    def note(self, role: Role, text: str) -> None:
+        """Keep what was said, unless it was nothing."""
+        if text := text.strip():
+            self.history.append(Remark(role, text[:LONGEST_REMARK]))
 
 
 class Brain(Protocol):

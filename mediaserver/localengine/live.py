@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from mediaserver.localengine.brain import Question
+from mediaserver.localengine.context import Context
 from mediaserver.localengine.intake import Detector, Intake
 from mediaserver.localengine.messages import (
     ActivityEnd,
@@ -12,6 +13,7 @@ from mediaserver.localengine.messages import (
     Audio,
     AudioStreamEnd,
     ClientContent,
+    ContentTurn,
     ContextUpdate,
     Input,
     Picture,
@@ -19,6 +21,7 @@ from mediaserver.localengine.messages import (
     Setup,
     Typed,
 )
+from mediaserver.localengine.models import takes_content
 from mediaserver.localengine.wire import INVALID, INVALID_ARGUMENT, WireError
 from pipeline.events import SpeechEnded, SpeechStarted
 from pipeline.media import SAMPLE_BYTES, AudioChunk
@@ -38,26 +41,39 @@ class Stop:
 
 
 class Live:
-    """What has been said, typed and shown so far; `detector` is None when the client marks its own activity."""
+    """Takes what is said, typed and shown into `context`; `detector` is None when the client marks its own activity."""
 
-    def __init__(self, setup: Setup, detector: Detector | None):
+    def __init__(self, setup: Setup, detector: Detector | None, context: Context, *, is_resumed: bool = False):
         self.functions = setup.functions
+        self._context = context
+        # Either a session is resumed or it is told of an earlier one: both would be twice the same.
+        self._is_seeding = setup.seeds_history and not is_resumed
+        self._takes_content = takes_content(setup.model)
         self._may_interrupt = setup.may_interrupt
         self._detector = detector
         self._intake = Intake()
         self._window: bytearray | None = None
         self._window_text: str | None = None
-        self._screen: bytes | None = None
-        self._appended = ""
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether the user is speaking."""
+        return self._window is not None
 
     def push(
         self, message: Setup | RealtimeInput | ClientContent | ContextUpdate, *, audible: bool
     ) -> Iterator[Stop | Question]:
         """Take one message and say what follows from it; raises `WireError` if it has no place here."""
         match message:
+            case RealtimeInput() if self._is_seeding:
+                raise WireError(INVALID, f"{INVALID_ARGUMENT} The initial history must be complete first.")
             case RealtimeInput(items):
                 for item in items:
                     yield from self._take(item, audible=audible)
+            case ClientContent() if self._is_seeding:
+                self._seed(message)
+            case ClientContent() if not self._takes_content:
+                raise WireError(INVALID, f"{INVALID_ARGUMENT} This model takes client content as history only.")
             case ClientContent():
                 yield from self._append(message)
             case ContextUpdate(functions):
@@ -72,7 +88,8 @@ class Live:
             case Audio():
                 yield from self._hear(item, audible=audible)
             case Picture(data):
-                self._screen = data
+                # Of faster video than Google's one frame per second no frame is too many: only the newest counts.
+                self._context.screen = data
             case Typed(text):
                 yield from self._read(text)
             case ActivityStart() | ActivityEnd() if self._detector is not None:
@@ -121,7 +138,7 @@ class Live:
 
     def _close(self) -> Iterator[Stop | Question]:
         if self._window is not None:
-            question = Question(bytes(self._window), self._window_text, self._screen)
+            question = self._question(bytes(self._window), self._window_text)
             self._window = None
             yield from self._interruption()
             yield question
@@ -135,7 +152,7 @@ class Live:
     def _read(self, text: str) -> Iterator[Stop | Question]:
         if self._detector is not None or self._window is None:
             yield from self._interruption()
-            yield Question(b"", text, self._screen)
+            yield self._question(b"", text)
         elif not self._window:
             # Google's server closes too: a window must open with audio.
             raise WireError(INVALID, INVALID_ARGUMENT)
@@ -145,15 +162,29 @@ class Live:
     def _append(self, content: ClientContent) -> Iterator[Stop | Question]:
         yield Stop()
         for turn in content.turns:
-            if turn.text == SCREEN_GONE:
-                self._screen = None
-            elif turn.role == "user" and turn.text:
-                self._appended = turn.text
-            self._screen = self._screen if turn.picture is None else turn.picture
+            self._read_turn(turn)
+            if turn.role == "user" and turn.text and turn.text != SCREEN_GONE:
+                self._context.appended = turn.text
         if content.is_complete:
-            question = Question(b"", self._appended, self._screen)
-            self._appended = ""
-            yield question
+            text, self._context.appended = self._context.appended, ""
+            yield Question(b"", text, self._context.screen)
+
+    def _seed(self, content: ClientContent) -> None:
+        for turn in content.turns:
+            self._read_turn(turn)
+        self._is_seeding = not content.is_complete
+
+    def _read_turn(self, turn: ContentTurn) -> None:
+        if turn.text == SCREEN_GONE:
+            self._context.screen = None
+        else:
+            self._context.memory.note("model" if turn.role == "model" else "user", turn.text)
+        if turn.picture is not None:
+            self._context.screen = turn.picture
+
+    def _question(self, audio: bytes, text: str | None) -> Question:
+        self._context.memory.note("user", text or "")
+        return Question(audio, text, self._context.screen)
 
     def _interruption(self) -> Iterator[Stop]:
         if self._may_interrupt:

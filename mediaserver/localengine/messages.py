@@ -1,7 +1,20 @@
 """What the two sides of Gemini Live's protocol say to each other, as values (ai.google.dev/api/live)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Behavior(StrEnum):
+    """Whether the model waits for what a function returns; unspecified is as the model likes."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    BLOCKING = "BLOCKING"
+    NON_BLOCKING = "NON_BLOCKING"
+
+
+Functions = Mapping[str, Behavior]
+"""What can be called, by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +39,14 @@ class Setup:
     thinking_level: str | None = None
     affective: bool = False
     proactive: bool | None = None
-    functions: frozenset[str] = frozenset()
+    functions: Functions = field(default_factory=dict)
     transcribe_input: bool = False
     transcribe_output: bool = False
     detection: Detection = Detection()
+    resumption: str | None = None
+    """The handle of the session to go on with, "" for a new one that can be resumed, None if nobody will."""
+    seeds_history: bool = False
+    """Whether client content tells of an earlier conversation first (historyConfig)."""
     may_interrupt: bool = True
     """False for activityHandling NO_INTERRUPTION: a new question waits for the end of the running answer."""
 
@@ -118,7 +135,7 @@ class ToolResponse:
 class ContextUpdate:
     """New tools in mid-session; None leaves them as they are."""
 
-    functions: frozenset[str] | None
+    functions: Functions | None
 
 
 ClientMessage = Setup | RealtimeInput | ClientContent | ToolResponse | ContextUpdate
@@ -193,6 +210,20 @@ class ToolCallCancellation:
     ids: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class SessionResumptionUpdate:
+    """The handle with which to resume from here, "" while that would lose something."""
+
+    handle: str
+
+
+@dataclass(frozen=True, slots=True)
+class GoAway:
+    """This connection will be closed in `time_left` seconds."""
+
+    time_left: float
+
+
 ServerMessage = (
     SetupComplete
     | SpokenAudio
@@ -203,4 +234,6 @@ ServerMessage = (
     | TurnComplete
     | ToolCall
     | ToolCallCancellation
+    | SessionResumptionUpdate
+    | GoAway
 )

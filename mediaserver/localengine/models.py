@@ -1,24 +1,39 @@
 """Which models can be asked for, and what each of them refuses, as the real server would."""
 
-from mediaserver.localengine.messages import Setup
+from mediaserver.localengine.messages import Behavior, Setup
 from mediaserver.localengine.wire import INVALID, INVALID_ARGUMENT, POLICY, WireError
 
 OWN = "models/local"
 """The engine's own name. The other accepted ones let a client meant for Gemini be developed here: one brain for all."""
 
 _EXTENDED = "models/gemini-3.8-live-extended-thinking"
+_OLDEST = "models/gemini-2.5-flash-native-audio-preview-12-2025"
+_SEEDED_ONLY = "models/gemini-3.1-flash-live-preview"
 _ACCEPTED = {
     OWN,
     "models/gemini-3.8-live",
     _EXTENDED,
-    "models/gemini-3.1-flash-live-preview",
-    "models/gemini-2.5-flash-native-audio-preview-12-2025",
+    _SEEDED_ONLY,
+    _OLDEST,
 }
+
+
+def takes_content(model: str) -> bool:
+    """Whether client content is welcome at any time, and not as the initial history only."""
+    return _full(model) != _SEEDED_ONLY
+
+
+def blocks(model: str, behavior: Behavior) -> bool:
+    """Whether a model says nothing until a function with this behavior has returned."""
+    name = _full(model)
+    if name in (_SEEDED_ONLY, _EXTENDED):
+        return name == _SEEDED_ONLY  # the one knows nothing else, the other not even that
+    return behavior is Behavior.BLOCKING or (name == _OLDEST and behavior is Behavior.UNSPECIFIED)
 
 
 def check(setup: Setup, version: str) -> None:
     """Raise `WireError` if the model is unknown or refuses this setup."""
-    model = setup.model if setup.model.startswith("models/") else f"models/{setup.model}"
+    model = _full(setup.model)
     if model not in _ACCEPTED:
         # A close reason has 123 bytes, and these words are what clients look for: the name gives way.
         text = f" is not found for API version {version}, or is not supported for bidiGenerateContent"
@@ -29,9 +44,15 @@ def check(setup: Setup, version: str) -> None:
         _check_newest(setup, has_thinking=model == _EXTENDED)
 
 
+def _full(model: str) -> str:
+    return model if model.startswith("models/") else f"models/{model}"
+
+
 def _check_newest(setup: Setup, *, has_thinking: bool) -> None:
     if setup.proactive is False or setup.affective:
         raise WireError(INVALID, f"{INVALID_ARGUMENT} proactiveAudio is always on, enableAffectiveDialog is gone.")
+    if has_thinking and Behavior.BLOCKING in setup.functions.values():
+        raise WireError(INVALID, f"{INVALID_ARGUMENT} Functions cannot be BLOCKING.")
     if has_thinking and not setup.thinking:
         raise WireError(INVALID, f"{INVALID_ARGUMENT} thinkingLevel is required.")
     if not has_thinking and setup.thinking_level is not None:

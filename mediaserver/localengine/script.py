@@ -26,7 +26,7 @@ import yaml
 from mediaserver.localengine.brain import Call, Heard, Memory, Question, Speech
 from mediaserver.localengine.pacing import RATE
 
-_CONDITIONS = "text, spoken, typed, turn, screen"
+_CONDITIONS = "text, spoken, typed, turn, screen, remembers"
 _STEPS = "say, tone, wav, call, delay, silence"
 _LONGEST = 600.0
 _SECONDS_PER_WORD = 0.3
@@ -57,15 +57,22 @@ class Rule:
     turn: int | None = None
     """1 for the first question of a session."""
     screen: bool | None = None
+    remembers: str | None = None
+    """Part of what was said before, by whom ever and in any case."""
 
-    def fits(self, question: Question, turn: int) -> bool:
+    def fits(self, question: Question, memory: Memory) -> bool:
         """Whether this rule answers `question`."""
         return (
             (self.text is None or (question.text is not None and self.text.lower() in question.text.lower()))
             and self.spoken in (None, question.text is None)
-            and self.turn in (None, turn)
+            and self.turn in (None, memory.turns)
             and self.screen in (None, question.screen is not None)
+            and (self.remembers is None or self._is_remembered(self.remembers.lower(), question, memory))
         )
+
+    def _is_remembered(self, text: str, question: Question, memory: Memory) -> bool:
+        said = (remark.text.lower() for remark in memory.history if remark.text != question.text)
+        return any(text in remark for remark in said)
 
 
 class ScriptedBrain:
@@ -81,7 +88,7 @@ class ScriptedBrain:
     async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Heard | Speech | Call]:
         """Play the rule's steps."""
         memory.turns += 1
-        rule = next((rule for rule in self._rules if rule.fits(question, memory.turns)), None)
+        rule = next((rule for rule in self._rules if rule.fits(question, memory)), None)
         if question.text is None:
             yield Heard(rule.heard if rule else "")
         for step in rule.steps if rule else ():
@@ -109,6 +116,12 @@ def parse_script(text: str, *, folder: Path = Path()) -> ScriptedBrain:
         raise ScriptError("line 1: the script is empty; it takes `rules`: a list of {when, heard, answer}")
     script = _Field(root, "script").fields("rules")
     return ScriptedBrain([_rule(rule, folder) for rule in _need(script, "rules", root).items()])
+
+
+def tone(frequency: float, seconds: float) -> bytes:
+    """A sine as 24 kHz mono 16-bit PCM."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    return (np.sin(2 * np.pi * frequency * time) * _LOUDNESS).astype("<i2").tobytes()
 
 
 class _Field:
@@ -197,6 +210,7 @@ def _rule(rule: _Field, folder: Path) -> Rule:
         spoken=spoken,
         turn=int(conditions["turn"].number(low=1, high=1e6)) if "turn" in conditions else None,
         screen=conditions["screen"].flag() if "screen" in conditions else None,
+        remembers=conditions["remembers"].text() if "remembers" in conditions else None,
     )
 
 
@@ -216,7 +230,7 @@ def _step(step: _Field, folder: Path) -> Speech | Call | Pause:
         seconds = len(words) * _SECONDS_PER_WORD
         if "seconds" in fields:
             seconds = fields["seconds"].number(low=0, high=_LONGEST)
-        pcm = _tone(frequency, seconds)
+        pcm = tone(frequency, seconds)
     else:
         raise step.wrong(f"one of {_STEPS} (`tone` without `say` needs `seconds`)")
     return _spread(words, pcm)
@@ -236,11 +250,6 @@ def _simple_step(kind: str, field: _Field) -> Speech | Call | Pause:
 def _spread(words: list[str], pcm: bytes) -> Speech:
     samples = len(pcm) // 2
     return Speech(pcm, tuple((samples * place // len(words), f"{word} ") for place, word in enumerate(words)))
-
-
-def _tone(frequency: float, seconds: float) -> bytes:
-    time = np.arange(round(seconds * RATE)) / RATE
-    return (np.sin(2 * np.pi * frequency * time) * _LOUDNESS).astype("<i2").tobytes()
 
 
 def _wav(field: _Field, folder: Path) -> bytes:

@@ -13,14 +13,20 @@ from urllib.parse import parse_qs, urlsplit
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 
 from mediaserver.localengine.brain import Brain
 from mediaserver.localengine.certificate import make_certificate
+from mediaserver.localengine.context import Context
+from mediaserver.localengine.faults import HEADER, Fault, FaultError, Faults, Injection, Point
+from mediaserver.localengine.faulty import EngineConnection, FaultySocket, order_of, refused
 from mediaserver.localengine.intake import Detector
+from mediaserver.localengine.lifetime import DEADLINE_EXPIRED, TEN_MINUTES, Lifetime
 from mediaserver.localengine.messages import Setup
 from mediaserver.localengine.models import check
+from mediaserver.localengine.resumption import LIKE_GOOGLES, Connection, Handles, Resumption
 from mediaserver.localengine.session import Session
-from mediaserver.localengine.wire import INTERNAL, INVALID, INVALID_ARGUMENT, WireError, parse
+from mediaserver.localengine.wire import GOING_AWAY, INTERNAL, INVALID, INVALID_ARGUMENT, NORMAL, WireError, parse
 from pipeline.errors import MediaError
 from pipeline.vad import VadModel
 
@@ -29,6 +35,7 @@ LARGEST_MESSAGE = 4 << 20
 
 _SETUP_DEADLINE = 10.0
 _CLOSE_DEADLINE = 2.0
+_HANDSHAKE_DEADLINE = 5.0
 # The SDK doubles the slash when its base address ends in one; short-lived keys use the Constrained method.
 _PATH = re.compile(
     r"//?ws/google\.ai\.generativelanguage\.(v1|v1beta|v1alpha)\.GenerativeService\.BidiGenerateContent(Constrained)?"
@@ -45,6 +52,8 @@ class LocalEngine:
     """A TLS WebSocket server that answers with `brain`; `key` is the one API key it takes, any when None.
 
     `vad` serves clients that leave it to the server to find utterances; None loads the installed model at start.
+    `lifetime` is how long each connection lasts, `resumption` what can be taken over to the next one.
+    `takes_faults` lets clients order faults by header (see `faults`).
     """
 
     def __init__(
@@ -55,14 +64,22 @@ class LocalEngine:
         port: int = 0,
         key: str | None = None,
         vad: VadModel | None = None,
+        lifetime: Lifetime = TEN_MINUTES,
+        resumption: Resumption = LIKE_GOOGLES,
+        takes_faults: bool = False,
     ):
         self._brain = brain
         self._host = host
         self._port = port
         self._key = key
         self._vad = vad
+        self._lifetime = lifetime
+        self._handles = Handles(resumption)
+        self._faults = Faults()
+        self._takes_faults = takes_faults
         self._certificate = make_certificate(host)
         self._server: Server | None = None
+        self._sessions: set[Session] = set()
 
     async def start(self) -> None:
         """Listen; `base_url` is known from here on. Raises OSError (taken port) or ModelMissingError."""
@@ -72,19 +89,36 @@ class LocalEngine:
             self._host,
             self._port,
             ssl=self._certificate.server,
-            process_request=_refuse_other_paths,
+            process_request=self._upgrade,
+            create_connection=EngineConnection,
             compression=None,
             max_size=LARGEST_MESSAGE,
             close_timeout=_CLOSE_DEADLINE,
+            ssl_handshake_timeout=_HANDSHAKE_DEADLINE,
             server_header="mediaserver-local-engine",
             logger=_logger,
         )
 
     async def close(self) -> None:
-        """Stop listening and close every session with 1001; again is harmless."""
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
+        """Stop listening, tell every session to go and close it with 1001; takes seconds at most, again is harmless."""
+        server = self._server
+        if server is None:
+            return
+        server.close(close_connections=False)
+        await asyncio.sleep(0)  # its task closes the socket; whoever is connected later is cut off at once
+        connections = [connection for connection in EngineConnection.alive if connection.server is server]
+        await asyncio.gather(*(session.say_goodbye(_CLOSE_DEADLINE) for session in self._sessions))
+        await asyncio.gather(*(_hang_up(connection, GOING_AWAY, "") for connection in connections))
+        try:
+            async with asyncio.timeout(_CLOSE_DEADLINE):
+                await server.wait_closed()
+        except TimeoutError:
+            # Of an answer whose brain does not stop when it is cancelled: perhaps it does the second time.
+            unfinished = tuple(server.handler_tasks)
+            for task in unfinished:
+                task.cancel()
+            if unfinished:
+                await asyncio.wait(unfinished, timeout=_CLOSE_DEADLINE)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -95,16 +129,31 @@ class LocalEngine:
     ) -> None:
         await self.close()
 
+    def inject(self, fault: Fault) -> Injection:
+        """Let a fault happen to whichever connection, open or not yet, comes to its point next."""
+        return self._faults.inject(fault)
+
     def is_serving(self) -> bool:
         """Whether new sessions are accepted."""
         return self._server is not None and self._server.is_serving()
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions there are."""
+        return len(self._sessions)
 
     @property
     def base_url(self) -> str:
         """The address for the SDK's `base_url`, with the port that was taken; raises RuntimeError before `start`."""
         if self._server is None or not self._server.sockets:
             raise RuntimeError("the local engine is not serving")
-        return f"https://{self._host}:{self._server.sockets[0].getsockname()[1]}"
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"https://{host}:{self._server.sockets[0].getsockname()[1]}"
+
+    @property
+    def certificate(self) -> bytes:
+        """The certificate to trust, as PEM."""
+        return self._certificate.pem
 
     @property
     def client_ssl(self) -> ssl.SSLContext:
@@ -112,15 +161,49 @@ class LocalEngine:
         return self._certificate.client
 
     async def _serve(self, socket: ServerConnection) -> None:
+        code, reason = NORMAL, ""
         try:
-            setup = await self._admit(socket)
-            await Session(socket, setup, self._brain, self._detector_for(setup)).run()
+            await self._converse(socket)
         except* ConnectionClosed:
             pass
         except* WireError as group:
-            await socket.close(*_farewell(group))
+            code, reason = _farewell(group)
         except* MediaError:
-            await socket.close(INTERNAL, _INTERNAL)
+            code, reason = INTERNAL, _INTERNAL
+        await _hang_up(socket, code, reason)
+
+    async def _upgrade(self, socket: ServerConnection, request: Request) -> Response | None:
+        if _PATH.fullmatch(_path_of(request)) is None:
+            return socket.respond(HTTPStatus.NOT_FOUND, "Not found.\n")
+        if self._takes_faults:
+            try:
+                self._faults.order(order_of(request))
+            except FaultError as error:
+                return socket.respond(HTTPStatus.BAD_REQUEST, f"{HEADER}: {error}\n")
+        return await refused(socket, request, self._faults)
+
+    async def _converse(self, socket: ServerConnection) -> None:
+        setup = await self._admit(socket)
+        detector = self._detector_for(setup)
+        faulty = FaultySocket(socket, self._faults)
+        if setup.resumption:
+            await faulty.reached(Point.RESUME)
+        connection, context = self._resume(setup, socket)
+        session = Session(
+            faulty,
+            setup,
+            self._brain,
+            detector,
+            lifetime=self._lifetime,
+            context=context,
+            connection=connection,
+            reached=faulty.reached,
+        )
+        self._sessions.add(session)
+        try:
+            await session.run()
+        finally:
+            self._sessions.remove(session)
 
     async def _admit(self, socket: ServerConnection) -> Setup:
         assert socket.request is not None
@@ -130,7 +213,7 @@ class LocalEngine:
                 # in its send, as an error of websockets and without the reason.
                 frame = await socket.recv()
         except TimeoutError:
-            raise WireError(INTERNAL, "Deadline expired before operation could complete.") from None
+            raise WireError(INTERNAL, DEADLINE_EXPIRED) from None
         if not self._accepts(_key_of(socket.request)):
             raise WireError(INVALID, _KEY_REJECTED)
         setup = parse(frame)
@@ -138,6 +221,13 @@ class LocalEngine:
             raise WireError(INVALID, f"{INVALID_ARGUMENT} The first message must be setup.")
         check(setup, _version_of(socket.request))
         return setup
+
+    def _resume(self, setup: Setup, socket: ServerConnection) -> tuple[Connection | None, Context | None]:
+        assert socket.request is not None
+        if setup.resumption is None:
+            return None, None
+        key = _key_of(socket.request)
+        return self._handles.resume(setup.resumption, key) if setup.resumption else (self._handles.begin(key), None)
 
     def _accepts(self, key: str) -> bool:
         if self._key is None:
@@ -151,10 +241,17 @@ class LocalEngine:
         return Detector(self._vad, setup.detection)
 
 
-def _refuse_other_paths(socket: ServerConnection, request: Request) -> Response | None:
-    if _PATH.fullmatch(_path_of(request)) is None:
-        return socket.respond(HTTPStatus.NOT_FOUND, "Not found.\n")
-    return None
+async def _hang_up(socket: ServerConnection, code: int, reason: str) -> None:
+    if socket.state is State.CONNECTING:
+        socket.transport.abort()  # nobody to talk to yet
+        return
+    try:
+        async with asyncio.timeout(_CLOSE_DEADLINE):
+            await socket.close(code, reason)
+    except TimeoutError:
+        # websockets waits without an end to write its close frame to a client that does not read
+        # (asyncio/connection.py, `send_context`).
+        socket.transport.abort()
 
 
 def _path_of(request: Request) -> str:

@@ -3,23 +3,37 @@
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from typing import Protocol
 
+from websockets.exceptions import ConnectionClosed
+
 from mediaserver.localengine.brain import Brain, Call, Question
+from mediaserver.localengine.calls import Calls
+from mediaserver.localengine.context import Context
+from mediaserver.localengine.faults import Point
 from mediaserver.localengine.generation import Generation
 from mediaserver.localengine.intake import Detector
+from mediaserver.localengine.lifetime import TEN_MINUTES, Lifetime, expire
 from mediaserver.localengine.live import Live, Stop
 from mediaserver.localengine.messages import (
+    Behavior,
+    ClientMessage,
+    GoAway,
     Interrupted,
     ServerMessage,
+    SessionResumptionUpdate,
     Setup,
     SetupComplete,
+    SpokenAudio,
     ToolCall,
     ToolCallCancellation,
     ToolResponse,
     TurnComplete,
 )
+from mediaserver.localengine.models import blocks
+from mediaserver.localengine.resumption import Connection
 from mediaserver.localengine.wire import parse, render
 
 _MOST_WAITING = 8  # questions, where they may not interrupt; of more, the newest are answered
@@ -35,49 +49,94 @@ class Socket(Protocol):
     def __aiter__(self) -> AsyncIterator[str | bytes]: ...
 
 
+async def _nothing_happens(point: Point) -> None:
+    """Come to a point at which no fault was ordered."""
+
+
 class Session:
     """What follows an accepted setup, until the socket closes."""
 
-    def __init__(self, socket: Socket, setup: Setup, brain: Brain, detector: Detector | None):
+    def __init__(
+        self,
+        socket: Socket,
+        setup: Setup,
+        brain: Brain,
+        detector: Detector | None,
+        *,
+        lifetime: Lifetime = TEN_MINUTES,
+        context: Context | None = None,
+        connection: Connection | None = None,
+        reached: Callable[[Point], Awaitable[None]] = _nothing_happens,
+    ):
         self.id = f"local-{secrets.token_hex(12)}"
         self._socket = socket
         self._setup = setup
         self._brain = brain
-        self._memory = brain.new_memory()
+        self._context = context or Context(brain.new_memory())
+        self._memory = self._context.memory
         self._memory.language = setup.language or self._memory.language
-        self._live = Live(setup, detector)
+        self._live = Live(setup, detector, self._context, is_resumed=context is not None)
+        self._connection = connection
+        self._reached = reached
+        self._is_heard = False
+        self._is_resumable = False
+        self._lifetime = lifetime
         self._generation: Generation | None = None
         self._task: asyncio.Task[None] | None = None
         self._waiting: deque[Question] = deque(maxlen=_MOST_WAITING)
-        self._calls = 0
-        self._unanswered: list[str] = []
+        self._calls = Calls(f"{self.id}-call")
 
     async def run(self) -> None:
         """Serve until the client leaves; raises (in a group) what ends the session early."""
         async with asyncio.TaskGroup() as tasks:
-            await self._send(SetupComplete(self.id))
-            async for frame in self._socket:
-                message = parse(frame)
-                if isinstance(message, ToolResponse):
-                    self._settle(message)
-                    continue
-                audible = self._generation is not None and self._generation.is_audible
-                for action in self._live.push(message, audible=audible):
-                    if isinstance(action, Stop):
-                        await self._interrupt()
-                    else:
-                        self._ask(action, tasks)
+            try:
+                expiry = tasks.create_task(expire(self._lifetime, self._send))
+                await self._reached(Point.SETUP)
+                await self._send(SetupComplete(self.id))
+                await self._offer_handle()
+                async for frame in self._socket:
+                    await self._take(parse(frame), tasks)
+            finally:
+                # Before the answer has come to its end: the client's next connection need not wait for that.
+                if self._connection is not None:
+                    self._connection.close()
+            expiry.cancel()
             if self._task is not None:
                 self._task.cancel()
+
+    async def _take(self, message: ClientMessage, tasks: asyncio.TaskGroup) -> None:
+        if isinstance(message, ToolResponse):
+            await self._settle(message)
+            return
+        audible = self._generation is not None and self._generation.is_audible
+        was_listening = self._live.is_listening
+        for action in self._live.push(message, audible=audible):
+            if isinstance(action, Stop):
+                await self._interrupt()
+            else:
+                self._ask(action, tasks)
+        if self._live.is_listening and not was_listening:
+            await self._reached(Point.LISTENING)
+
+    async def say_goodbye(self, patience: float) -> None:
+        """Tell the client that the connection ends now; waits `patience` seconds at most for it to read."""
+        with suppress(ConnectionClosed, TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._send(GoAway(0))
 
     def _ask(self, question: Question, tasks: asyncio.TaskGroup) -> None:
         if self._generation is not None:
             self._waiting.append(question)
             return
-        self._generation = Generation(question, self._setup, send=self._send, call=self._number)
+        self._is_heard = False
+        self._generation = Generation(
+            question, self._setup, send=self._send, call=self._number, answered=self._answered
+        )
         self._task = tasks.create_task(self._answer(self._generation, tasks))
 
     async def _answer(self, generation: Generation, tasks: asyncio.TaskGroup) -> None:
+        await self._withdraw_handle()
+        await self._reached(Point.THINKING)
         await generation.run(self._brain, self._memory)
         if self._generation is not generation:
             return
@@ -85,6 +144,7 @@ class Session:
         await self._send(TurnComplete(generation.usage))
         if self._waiting and self._generation is None:
             self._ask(self._waiting.popleft(), tasks)
+        await self._offer_handle()
 
     async def _interrupt(self) -> None:
         self._waiting.clear()
@@ -94,23 +154,42 @@ class Session:
         generation.cut()
         self._task.cancel()
         await self._send(Interrupted())
-        if self._unanswered:
-            await self._send(ToolCallCancellation(tuple(self._unanswered)))
-            self._unanswered.clear()
+        if ids := self._calls.cancel():
+            await self._send(ToolCallCancellation(ids))
         await self._send(TurnComplete(generation.usage))
+        await self._offer_handle()
 
     def _number(self, call: Call) -> ToolCall | None:
-        if call.name not in self._live.functions:
-            return None
-        self._calls += 1
-        call_id = f"{self.id}-call-{self._calls}"
-        self._unanswered.append(call_id)
-        return ToolCall(call_id, call.name, call.args)
+        return self._calls.open(call) if call.name in self._live.functions else None
 
-    def _settle(self, message: ToolResponse) -> None:
+    async def _answered(self, call: ToolCall) -> None:
+        if blocks(self._setup.model, self._live.functions.get(call.name, Behavior.UNSPECIFIED)):
+            await self._calls.answered(call.id)
+
+    async def _settle(self, message: ToolResponse) -> None:
         # Nothing is said about a result: every function here is one that shows something, and answers SILENT.
-        answered = {response.id for response in message.responses}
-        self._unanswered = [call_id for call_id in self._unanswered if call_id not in answered]
+        if self._calls.settle(response.id for response in message.responses):
+            await self._offer_handle()
+
+    async def _offer_handle(self) -> None:
+        if self._connection is not None and self._generation is None and not self._calls.are_open:
+            self._is_resumable = True
+            await self._send(SessionResumptionUpdate(self._connection.save(self._context)))
+
+    async def _withdraw_handle(self) -> None:
+        if self._is_resumable:
+            self._is_resumable = False
+            await self._send(SessionResumptionUpdate(""))
 
     async def _send(self, message: ServerMessage) -> None:
         await self._socket.send(render(message))
+        match message:
+            case SetupComplete():
+                await self._reached(Point.READY)
+            case SpokenAudio() if not self._is_heard:
+                self._is_heard = True
+                await self._reached(Point.SPEAKING)
+            case ToolCall():
+                await self._reached(Point.TOOL)
+            case TurnComplete():
+                await self._reached(Point.IDLE)

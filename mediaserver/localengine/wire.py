@@ -15,13 +15,16 @@ from mediaserver.localengine.messages import (
     ActivityStart,
     Audio,
     AudioStreamEnd,
+    Behavior,
     ClientContent,
     ClientMessage,
     ContentTurn,
     ContextUpdate,
     Detection,
     FunctionResponse,
+    Functions,
     GenerationComplete,
+    GoAway,
     Input,
     InputTranscription,
     Interrupted,
@@ -29,6 +32,7 @@ from mediaserver.localengine.messages import (
     Picture,
     RealtimeInput,
     ServerMessage,
+    SessionResumptionUpdate,
     Setup,
     SetupComplete,
     SpokenAudio,
@@ -40,6 +44,10 @@ from mediaserver.localengine.messages import (
     Usage,
 )
 
+NORMAL = 1000
+"""Close code of an end that was meant (RFC 6455)."""
+GOING_AWAY = 1001
+"""Close code of a server that stops (RFC 6455)."""
 INVALID = 1007
 """Close code of whatever the server cannot accept (RFC 6455: invalid frame payload data)."""
 POLICY = 1008
@@ -48,11 +56,12 @@ INTERNAL = 1011
 """Close code of the server's own failures (RFC 6455)."""
 
 INVALID_ARGUMENT = "Request contains an invalid argument."
+REASON_BYTES = 123
+"""Of the longest close reason (RFC 6455 section 5.5: a control frame carries 125 bytes, two of them the code)."""
 RATES = range(8_000, 48_001)
 """Sample rates (Hz) that audio may declare."""
 
 _DEFAULT_RATE = 16_000
-_REASON_BYTES = 123  # RFC 6455 section 5.5: a control frame carries 125 bytes, two of them the code
 _SETUP = (
     "model generationConfig systemInstruction tools sessionResumption contextWindowCompression inputAudioTranscription "
     "outputAudioTranscription realtimeInputConfig proactivity explicitVadSignal historyConfig avatarConfig "
@@ -76,7 +85,7 @@ class WireError(Exception):
     def __init__(self, code: int, reason: str):
         super().__init__(reason)
         self.code = code
-        self.reason = reason.encode(errors="replace")[:_REASON_BYTES].decode(errors="ignore")
+        self.reason = reason.encode(errors="replace")[:REASON_BYTES].decode(errors="ignore")
 
 
 def parse(frame: str | bytes) -> ClientMessage:
@@ -127,6 +136,11 @@ def _body(message: ServerMessage) -> dict[str, object]:
             return {"toolCall": {"functionCalls": [{"id": call_id, "name": name, "args": dict(args)}]}}
         case ToolCallCancellation(ids):
             return {"toolCallCancellation": {"ids": list(ids)}}
+        case SessionResumptionUpdate(handle):
+            # proto3 JSON leaves out what is empty or false, but clients are told either way.
+            return {"sessionResumptionUpdate": {"newHandle": handle, "resumable": bool(handle)}}
+        case GoAway(time_left):
+            return {"goAway": {"timeLeft": f"{round(time_left, 3):g}s"}}  # proto3 JSON of a Duration
         case _:
             assert_never(message)
 
@@ -177,7 +191,7 @@ class _Object:
         value = self._value(name)
         if value is None or isinstance(value, bool):
             return value
-        raise self._wrong(name, "true or false")
+        raise self.wrong(name, "true or false")
 
     def count(self, name: str) -> int | None:
         value = self._value(name)
@@ -185,7 +199,7 @@ class _Object:
             return None
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31:
             return value
-        raise self._wrong(name, "an integer from 0")
+        raise self.wrong(name, "an integer from 0")
 
     def mapping(self, name: str) -> dict[str, object]:
         value = self._value(name)
@@ -193,14 +207,14 @@ class _Object:
             return {}
         if isinstance(value, dict):
             return value
-        raise self._wrong(name, "an object")
+        raise self.wrong(name, "an object")
 
     def data(self, name: str) -> bytes:
         text = (self.text(name) or "").translate(_URL_SAFE).rstrip("=")
         try:
             return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
         except (binascii.Error, ValueError):
-            raise self._wrong(name, "base64") from None
+            raise self.wrong(name, "base64") from None
 
     def _value(self, name: str) -> Any:
         value = self._fields.get(name)
@@ -212,14 +226,14 @@ class _Object:
             return []
         if isinstance(value, list):
             return value
-        raise self._wrong(name, "a list")
+        raise self.wrong(name, "a list")
 
     def _checked(self, value: Any, name: str) -> str:
         if isinstance(value, str) and (value.isascii() or _is_encodable(value)):
             return value
-        raise self._wrong(name, "a string")
+        raise self.wrong(name, "a string")
 
-    def _wrong(self, name: str, expected: str) -> WireError:
+    def wrong(self, name: str, expected: str) -> WireError:
         return WireError(INVALID, f"Invalid value at '{self._where}.{name}': {expected} is expected.")
 
 
@@ -230,6 +244,7 @@ def _setup(setup: _Object) -> Setup:
     speech = generation.child("speechConfig")
     thinking = generation.child("thinkingConfig")
     proactivity = setup.child("proactivity")
+    history = setup.child("historyConfig")
     realtime = setup.child("realtimeInputConfig") or _Object({}, "setup.realtimeInputConfig")
     realtime.allow_only(_REALTIME_CONFIG)
     level = thinking.text("thinkingLevel") if thinking else None
@@ -246,8 +261,19 @@ def _setup(setup: _Object) -> Setup:
         transcribe_input=setup.child("inputAudioTranscription") is not None,
         transcribe_output=setup.child("outputAudioTranscription") is not None,
         detection=_detection(realtime.child("automaticActivityDetection")),
+        resumption=_resumption(setup.child("sessionResumption")),
+        seeds_history=bool(history and history.flag("initialHistoryInClientContent")),
         may_interrupt=realtime.text("activityHandling") != "NO_INTERRUPTION",
     )
+
+
+def _resumption(config: _Object | None) -> str | None:
+    if config is None:
+        return None
+    config.allow_only("handle transparent")
+    if config.flag("transparent"):
+        raise WireError(INVALID, f"{INVALID_ARGUMENT} Transparent session resumption is not supported.")
+    return config.text("handle") or ""
 
 
 def _detection(config: _Object | None) -> Detection:
@@ -261,9 +287,16 @@ def _detection(config: _Object | None) -> Detection:
     )
 
 
-def _functions(tools: list[_Object]) -> frozenset[str]:
+def _functions(tools: list[_Object]) -> Functions:
     declarations = [declaration for tool in tools for declaration in tool.children("functionDeclarations")]
-    return frozenset(declaration.text("name") or "" for declaration in declarations)
+    return {declaration.text("name") or "": _behavior(declaration) for declaration in declarations}
+
+
+def _behavior(declaration: _Object) -> Behavior:
+    try:
+        return Behavior(declaration.text("behavior") or Behavior.UNSPECIFIED)
+    except ValueError:
+        raise declaration.wrong("behavior", " or ".join(Behavior)) from None
 
 
 def _realtime_input(realtime: _Object) -> RealtimeInput:

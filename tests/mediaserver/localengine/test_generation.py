@@ -77,6 +77,9 @@ class Wire:
     def call(self, call: Call) -> ToolCall | None:
         return ToolCall("c1", call.name, call.args) if call.name == "known" else None
 
+    async def answered(self, call: ToolCall) -> None:
+        """Nothing is waited for."""
+
     @property
     def messages(self) -> list[ServerMessage]:
         return [message for _, message in self.sent]
@@ -87,7 +90,7 @@ def speech(seconds: float, *words: tuple[int, str]) -> Speech:
 
 
 async def answered(wire: Wire, *pieces: Heard | Speech | Call | float, setup: Setup = ALL) -> Generation:
-    generation = Generation(SPOKEN, setup, send=wire.send, call=wire.call)
+    generation = Generation(SPOKEN, setup, send=wire.send, call=wire.call, answered=wire.answered)
     brain = Answer(*pieces)
     await generation.run(brain, brain.new_memory())
     assert brain.is_closed
@@ -171,7 +174,7 @@ def test_a_cut_answer_says_nothing_more_even_if_its_brain_does_not_stop() -> Non
 
     async def cut() -> list[ServerMessage]:
         wire, brain = Wire(), Stubborn()
-        generation = Generation(SPOKEN, ALL, send=wire.send, call=wire.call)
+        generation = Generation(SPOKEN, ALL, send=wire.send, call=wire.call, answered=wire.answered)
         task = asyncio.create_task(generation.run(brain, brain.new_memory()))
         await asyncio.sleep(0.1)
         generation.cut()
@@ -186,7 +189,9 @@ def test_cancelling_while_audio_waits_to_leave_closes_the_answer() -> None:
     async def cancelled() -> bool:
         wire, brain = Wire(), Answer(speech(60.0))
         task = asyncio.create_task(
-            Generation(SPOKEN, ALL, send=wire.send, call=wire.call).run(brain, brain.new_memory())
+            Generation(SPOKEN, ALL, send=wire.send, call=wire.call, answered=wire.answered).run(
+                brain, brain.new_memory()
+            )
         )
         await asyncio.sleep(1)
         task.cancel()

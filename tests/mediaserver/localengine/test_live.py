@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mediaserver.localengine.brain import Question
+from mediaserver.localengine.brain import Memory, Question
+from mediaserver.localengine.context import Context
 from mediaserver.localengine.intake import Detector, Intake
 from mediaserver.localengine.live import LONGEST_WINDOW, Live, Stop
 from mediaserver.localengine.messages import (
@@ -13,6 +14,7 @@ from mediaserver.localengine.messages import (
     ActivityStart,
     Audio,
     AudioStreamEnd,
+    Behavior,
     ClientContent,
     ContentTurn,
     ContextUpdate,
@@ -32,7 +34,7 @@ SPEECH = Path(__file__).parents[2] / "data" / "go-forward-ten-meters.wav"  # a m
 
 
 def manual(*, may_interrupt: bool = True) -> Live:
-    return Live(Setup("models/local", may_interrupt=may_interrupt), None)
+    return Live(Setup("models/local", may_interrupt=may_interrupt), None, Context(Memory()))
 
 
 def push(live: Live, *items: Input) -> list[Stop | Question]:
@@ -126,11 +128,11 @@ def test_incomplete_content_only_stops_and_is_asked_about_later() -> None:
 
 
 def test_new_tools_replace_the_old_ones() -> None:
-    live = Live(Setup("models/local", functions=frozenset({"f"})), None)
+    live = Live(Setup("models/local", functions={"f": Behavior.UNSPECIFIED}), None, Context(Memory()))
     list(live.push(ContextUpdate(None), audible=False))
-    assert live.functions == {"f"}
-    list(live.push(ContextUpdate(frozenset({"g"})), audible=False))
-    assert live.functions == {"g"}
+    assert set(live.functions) == {"f"}
+    list(live.push(ContextUpdate({"g": Behavior.BLOCKING}), audible=False))
+    assert live.functions == {"g": Behavior.BLOCKING}
 
 
 def test_of_an_endless_window_the_newest_part_is_kept() -> None:
@@ -176,7 +178,7 @@ def speech() -> bytes:
 
 def automatic(model: VadModel) -> Live:
     detection = Detection(silence_ms=800)
-    return Live(Setup("models/local", detection=detection), Detector(model, detection))
+    return Live(Setup("models/local", detection=detection), Detector(model, detection), Context(Memory()))
 
 
 def test_speech_and_then_silence_is_one_turn(model: VadModel) -> None:

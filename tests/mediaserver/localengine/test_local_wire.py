@@ -13,6 +13,7 @@ from mediaserver.localengine.messages import (
     ActivityStart,
     Audio,
     AudioStreamEnd,
+    Behavior,
     ClientContent,
     ContentTurn,
     ContextUpdate,
@@ -131,8 +132,8 @@ def test_answers_to_function_calls_are_read() -> None:
 
 def test_new_tools_in_mid_session_are_read() -> None:
     tools = {"tools": [{"functionDeclarations": [{"name": "f"}]}]}
-    assert parsed({"contextUpdate": {"tools": tools}}) == ContextUpdate(frozenset({"f"}))
-    assert parsed({"contextUpdate": {"tools": {"tools": []}}}) == ContextUpdate(frozenset())
+    assert parsed({"contextUpdate": {"tools": tools}}) == ContextUpdate({"f": Behavior.UNSPECIFIED})
+    assert parsed({"contextUpdate": {"tools": {"tools": []}}}) == ContextUpdate({})
     assert parsed({"contextUpdate": {}}) == ContextUpdate(None)
 
 
@@ -168,10 +169,12 @@ def test_a_rich_setup_is_read_as_the_sdk_writes_it() -> None:
         thinking=True,
         affective=True,
         proactive=True,
-        functions=frozenset({"f"}),
+        functions={"f": Behavior.NON_BLOCKING},
         transcribe_input=True,
         transcribe_output=True,
         detection=Detection(automatic=False, silence_ms=100, prefix_ms=20),
+        resumption="",
+        seeds_history=True,
         may_interrupt=False,
     )
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mediaserver.localengine.brain import Brain, Call, Heard, Memory, Question, Speech
-from mediaserver.localengine.messages import Setup
+from mediaserver.localengine.messages import Behavior, Setup
 from mediaserver.localengine.script import parse_script
 from mediaserver.localengine.session import Session
 
@@ -84,7 +84,7 @@ def kinds(message: dict[str, Any]) -> list[str]:
 async def converse(client: Client, brain: Brain = SCRIPT, *, may_interrupt: bool = True) -> None:
     setup = Setup(
         "models/local",
-        functions=frozenset({"f"}),
+        functions={"f": Behavior.UNSPECIFIED},
         transcribe_input=True,
         transcribe_output=True,
         may_interrupt=may_interrupt,
