@@ -1,0 +1,274 @@
+"""A conversation on the true bridge and the true local engine, which breaks in every way at every point."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import pytest
+from conversation_room import FakePeer, picture, speech, vad_model
+
+from mediaserver.localengine.faults import Act, Close, Fault, Point, Status
+from mediaserver.localengine.script import parse_script
+from mediaserver.localengine.server import LocalEngine
+from pipeline.conversation import Conversation, Terms
+from pipeline.engine import EngineConfig
+from pipeline.errors import FaultCode
+from pipeline.events import EndReason, Event, Pointer, StateChanged, TextInput, TurnEnded, TurnStarted
+from pipeline.events import Fault as Told
+from pipeline.gemini import LOCAL, GeminiBridge, make_client
+from pipeline.media import AudioChunk, SpeechFrame
+from pipeline.setbacks import Patience
+from pipeline.ticker import Ticker
+from pipeline.tools import Toolbox
+
+SCRIPT = parse_script("""
+rules:
+  - when: {text: point}
+    answer: [{call: {name: point_at, args: {box_2d: [1, 2, 3, 4], label: Save}}}, {say: There it is., seconds: 0.3}]
+  - {when: spoken, heard: go forward, answer: [{say: Going forward now., seconds: 0.3}]}
+  - {when: anything, answer: [{say: You have typed something., seconds: 0.3}]}
+""")
+HURRIED = Patience(connect=0.6, close=0.2, mute=0.4, mute_at_work=0.4, backoff=(0.01,), quota=(0.05, 0.05))
+
+NETWORK, INTERNAL, PROTOCOL = FaultCode.ENGINE_NETWORK, FaultCode.ENGINE_INTERNAL, FaultCode.ENGINE_PROTOCOL
+BREAKS: dict[str, tuple[Close | Act, FaultCode]] = {
+    "abort": (Act.ABORT, NETWORK),
+    "normal close": (Close(1000), NETWORK),
+    "going away": (Close(1001), NETWORK),
+    "expired": (Close(1011, "Deadline expired before operation could complete."), NETWORK),
+    "internal": (Close(1011, "Internal error encountered."), INTERNAL),
+    "invalid": (Close(1007, "Request contains an invalid argument."), PROTOCOL),
+    "unsupported": (
+        Close(1008, "Operation is not implemented, or supported, or enabled."),
+        FaultCode.ENGINE_UNSUPPORTED_OP,
+    ),
+    "quota": (Close(1011, "You exceeded your current quota, please check."), FaultCode.ENGINE_QUOTA),
+    "garbage": (Act.GARBAGE, PROTOCOL),
+    "unknown": (Act.UNKNOWN, PROTOCOL),
+    "stall": (Act.STALL, FaultCode.ENGINE_STALLED),
+}
+HARMLESS = {"no pong": Act.NO_PONG, "huge": Act.HUGE, "phantom": Act.INTERRUPTED}
+REFUSALS = {
+    "bad key": (Close(1007, "API key not valid. Please pass a valid API key."), FaultCode.ENGINE_AUTH_INVALID),
+    "no model": (Close(1008, "models/x is not found for API version v1beta"), FaultCode.ENGINE_MODEL_UNAVAILABLE),
+}
+QUIET = {NETWORK, INTERNAL, PROTOCOL}
+"""What the user need not know of unless something is lost."""
+
+
+@dataclass
+class Stage:
+    """One conversation and its engine."""
+
+    engine: LocalEngine
+    conversation: Conversation
+    peer: FakePeer
+    running: "asyncio.Task[EndReason]"
+
+    def ask(self, text: str) -> None:
+        self.conversation.obey(self.peer, TextInput(text))
+
+    async def say(self) -> None:
+        pcm = speech()
+        for start in range(0, len(pcm), 640):
+            self.conversation.hear(self.peer, AudioChunk(pcm[start : start + 640], 16_000, start / 32_000))
+            await asyncio.sleep(0.001)
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not is_so():
+                await asyncio.sleep(0.005)
+
+    def turns_heard(self) -> list[int]:
+        return [event.turn for event in self.peer.events if isinstance(event, TurnEnded)]
+
+    def faults(self) -> list[Told]:
+        return [event for event in self.peer.events if isinstance(event, Told)]
+
+
+@asynccontextmanager
+async def staged() -> AsyncIterator[Stage]:
+    async with LocalEngine(SCRIPT, vad=vad_model()) as engine:
+        client = make_client(api_key="a key", base_url=engine.base_url, ssl_context=engine.client_ssl)
+        config = EngineConfig(LOCAL, None, "en", "", "medium", Toolbox().tools)
+        conversation = Conversation(
+            Terms("id1", "label", "local", LOCAL, None, "en", 600.0, 3600.0, timed_transcript=True),
+            vad=vad_model(),
+            ticker=Ticker(),
+            toolbox=Toolbox(),
+            make_bridge=lambda tell, next_turn: GeminiBridge(
+                client, config, tell=tell, next_turn=next_turn, patience=HURRIED
+            ),
+        )
+        peer = FakePeer()
+        conversation.attach(peer)
+        stage = Stage(engine, conversation, peer, asyncio.create_task(conversation.run()))
+        yield stage
+        conversation.end(EndReason.CLIENT)
+        await stage.running
+        await stage.until(lambda: engine.sessions == 0)
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    assert not left, left
+
+
+async def reach(stage: Stage, point: Point) -> None:
+    """Do what brings the engine to this point, and wait for nothing."""
+    if point is Point.LISTENING:
+        await stage.say()
+    elif point is Point.TOOL:
+        stage.conversation.watch(stage.peer, picture())
+        stage.ask("point at save")
+    else:
+        stage.ask("hello")
+
+
+def assert_silence_after_every_fault(log: list[Event | SpeechFrame]) -> None:
+    """From each fault on nothing is heard until a turn starts."""
+    is_silent = False
+    for item in log:
+        is_silent = (is_silent or isinstance(item, Told)) and not isinstance(item, TurnStarted)
+        assert not (is_silent and isinstance(item, SpeechFrame))
+
+
+def expected(kind: str, code: FaultCode, point: Point) -> list[FaultCode]:
+    """Which faults the client is told."""
+    if point is Point.SETUP:
+        # A session that was never made: the client learns of it, and the question waits.
+        return [{"invalid": FaultCode.ENGINE_CONFIG_REDUCED, "stall": NETWORK}.get(kind, code)]
+    if point in (Point.SPEAKING, Point.TOOL):
+        return [code]  # the answer is cut
+    return [] if code in QUIET else [code]
+
+
+@pytest.mark.parametrize(
+    "point", [Point.SETUP, Point.READY, Point.LISTENING, Point.THINKING, Point.SPEAKING, Point.TOOL, Point.IDLE]
+)
+@pytest.mark.parametrize("kind", sorted(BREAKS))
+async def test_a_session_that_breaks_is_told_rightly_falls_silent_and_is_replaced(kind: str, point: Point) -> None:
+    act, code = BREAKS[kind]
+    async with staged() as stage:
+        if point is Point.IDLE:
+            stage.ask("hello")
+            await stage.until(lambda: bool(stage.turns_heard()))
+        elif point not in (Point.SETUP, Point.READY):
+            await stage.until(lambda: stage.engine.sessions == 1)
+        injected = stage.engine.inject(Fault(act, point))
+        await reach(stage, point)
+        async with asyncio.timeout(10):
+            await injected.happened.wait()
+        if point in (Point.SPEAKING, Point.TOOL):
+            await stage.until(lambda: bool(stage.faults()))
+        elif point is not Point.IDLE:
+            await stage.until(lambda: bool(stage.turns_heard()))  # what was asked is answered by the next session
+        before = len(stage.turns_heard())
+        stage.ask("still there")
+        await stage.until(lambda: len(stage.turns_heard()) > before)
+        told = stage.faults()
+    assert [fault.code for fault in told] == expected(kind, code, point)
+    assert not any(fault.fatal for fault in told)
+    assert all(fault.message for fault in told)
+    assert_silence_after_every_fault(stage.peer.log)
+
+
+@pytest.mark.parametrize(
+    "point", [Point.READY, Point.LISTENING, Point.THINKING, Point.SPEAKING, Point.TOOL, Point.IDLE]
+)
+@pytest.mark.parametrize("kind", sorted(HARMLESS))
+async def test_what_a_client_should_bear_is_borne(kind: str, point: Point) -> None:
+    async with staged() as stage:
+        await stage.until(lambda: stage.engine.sessions == 1)
+        injected = stage.engine.inject(Fault(HARMLESS[kind], point))
+        await reach(stage, point)
+        stage_turns = stage.turns_heard
+        await stage.until(lambda: bool(stage_turns()))
+        if point is Point.READY:
+            return  # it was ready before: this waits for a further session, which nobody needs
+        assert injected.count == 1
+    assert not stage.faults()
+
+
+@pytest.mark.parametrize(
+    "point", [Point.SETUP, Point.READY, Point.LISTENING, Point.THINKING, Point.SPEAKING, Point.IDLE]
+)
+@pytest.mark.parametrize("kind", sorted(REFUSALS))
+async def test_what_cannot_be_helped_ends_the_conversation_cleanly(kind: str, point: Point) -> None:
+    act, code = REFUSALS[kind]
+    async with staged() as stage:
+        injected = stage.engine.inject(Fault(act, point))
+        await reach(stage, point)
+        async with asyncio.timeout(10):
+            assert await stage.running is EndReason.ERROR
+        assert injected.count == 1
+    assert [(fault.code, fault.fatal) for fault in stage.faults()] == [(code, True)]
+    assert_silence_after_every_fault(stage.peer.log)
+
+
+@pytest.mark.parametrize(
+    ("status", "codes", "reason"),
+    [
+        (400, [FaultCode.ENGINE_CONFIG_REDUCED], EndReason.CLIENT),
+        (401, [FaultCode.ENGINE_AUTH_INVALID], EndReason.ERROR),
+        (403, [FaultCode.ENGINE_AUTH_INVALID], EndReason.ERROR),
+        (404, [FaultCode.ENGINE_MODEL_UNAVAILABLE], EndReason.ERROR),
+        (429, [FaultCode.ENGINE_QUOTA], EndReason.CLIENT),
+        (500, [INTERNAL], EndReason.CLIENT),
+        (503, [INTERNAL], EndReason.CLIENT),
+    ],
+)
+async def test_an_upgrade_that_is_refused_is_told_and_tried_again_where_that_helps(
+    status: int, codes: list[FaultCode], reason: EndReason
+) -> None:
+    async with staged() as stage:
+        stage.engine.inject(Fault(Status(status), Point.UPGRADE))
+        stage.ask("hello")
+        await stage.until(lambda: bool(stage.turns_heard()) or stage.running.done())
+        stage.conversation.end(EndReason.CLIENT)
+        assert await stage.running is reason
+    assert [fault.code for fault in stage.faults()] == codes
+
+
+async def test_an_engine_that_never_comes_back_ends_the_conversation() -> None:
+    async with staged() as stage:
+        await stage.until(lambda: stage.engine.sessions == 1)
+        stage.engine.inject(Fault(Status(503), Point.UPGRADE, times=100))
+        stage.engine.inject(Fault(Act.ABORT, Point.SPEAKING))
+        stage.ask("hello")
+        async with asyncio.timeout(10):
+            assert await stage.running is EndReason.ERROR
+    # A fault that lasts is told once at each step: the answer cut, then given up.
+    assert [(fault.code, fault.fatal) for fault in stage.faults()] == [
+        (NETWORK, False),
+        (FaultCode.ENGINE_FAILED, True),
+    ]
+
+
+async def test_a_handle_that_is_refused_is_not_noticed() -> None:
+    async with staged() as stage:
+        stage.ask("hello")
+        await stage.until(lambda: bool(stage.turns_heard()))
+        refused = stage.engine.inject(Fault(Close(1008, "BidiGenerateContent session not found"), Point.RESUME))
+        stage.engine.inject(Fault(Act.ABORT, Point.IDLE))
+        stage.ask("again")
+        await stage.until(lambda: len(stage.turns_heard()) == 2)
+        stage.ask("and again")
+        await stage.until(lambda: len(stage.turns_heard()) == 3)
+    assert refused.count == 1
+    assert not stage.faults()
+
+
+async def test_an_early_end_of_a_turn_loses_nothing_of_the_answer() -> None:
+    async with staged() as stage:
+        await stage.until(lambda: stage.engine.sessions == 1)
+        stage.engine.inject(Fault(Act.TURN_COMPLETE, Point.SPEAKING))
+        stage.ask("hello")
+        await stage.until(lambda: sum(isinstance(item, SpeechFrame) for item in stage.peer.log) >= 15)
+    assert not stage.faults()
+
+
+async def test_a_box_that_was_drawn_stays_with_the_turn_it_belongs_to() -> None:
+    async with staged() as stage:
+        await reach(stage, Point.TOOL)
+        await stage.until(lambda: bool(stage.turns_heard()))
+    assert any(isinstance(event, Pointer) for event in stage.peer.events)
+    assert [event for event in stage.peer.events if isinstance(event, StateChanged)]
