@@ -38,6 +38,7 @@ from mediaserver.localengine.brain import Brain
 from mediaserver.localengine.script import ScriptError, load_script
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.metrics import LoopLag, Metrics
+from mediaserver.plugins import load_toolbox
 from mediaserver.registry import Registry
 from mediaserver.rtc.config import Config, IceServer
 from mediaserver.settings import Settings, SettingsError, livekit_keys, secret_from
@@ -76,6 +77,7 @@ async def running(settings: Settings) -> AsyncIterator[web.Application]:
     async with AsyncExitStack() as parts:
         metrics = Metrics()
         await parts.enter_async_context(LoopLag(metrics))
+        toolbox = load_toolbox(settings.tools)
         registry = Registry(max_sessions=settings.max_sessions, max_per_user=settings.max_sessions_per_user)
         history = await _history(settings, registry, parts)
         engine = _gemini(settings) if settings.uses_gemini else await _local(settings, vad, parts)
@@ -85,6 +87,7 @@ async def running(settings: Settings) -> AsyncIterator[web.Application]:
             _house(settings),
             vad,
             Ticker(),
+            toolbox=toolbox,
             defaults=history.defaults,
             observers=(*history.observers, _counting(metrics)),
         )

@@ -89,6 +89,7 @@ class Lobby:
         vad: VadModel,
         ticker: Ticker,
         *,
+        toolbox: Toolbox | None = None,
         defaults: Defaults = no_defaults,
         observers: Sequence[Observe] = (),
     ):
@@ -99,7 +100,7 @@ class Lobby:
         self._ticker = ticker
         self._defaults = defaults
         self._observers = tuple(observers)
-        self._toolbox = Toolbox()
+        self._toolbox = toolbox or Toolbox()
 
     async def enter(self, owner: str, wishes: Wishes) -> Conversation:
         """The owner's live conversation of that label, else a new one; raises `registry.Full` or `Draining`."""

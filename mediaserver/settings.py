@@ -90,6 +90,7 @@ class Settings(BaseSettings):
         None, description="a YAML file: the local engine answers from it instead of listening and looking"
     )
     instructions: str = Field("", max_length=20_000, description="text added to the assistant's instructions")
+    tools: Names = Field((), description="your own tools as module:attribute, separated by commas")
     media_resolution: Literal["low", "medium", "high"] = Field("medium", description="low, medium or high")
     frame_max_side: int = Field(1280, ge=64, le=4096, description="pixels of a frame's long side, 64 to 4096")
 

@@ -114,8 +114,9 @@ class Carrier:
                 assert_never(item)
 
     def _response(self, answer: Answer) -> types.FunctionResponse:
-        is_scheduled = self._live.profile.calls is Calls.SCHEDULED
-        scheduling = types.FunctionResponseScheduling.SILENT if is_scheduled else None
+        # Without a word about it, the model speaks of a result as soon as it has nothing else to say.
+        is_silent = answer.is_silent and self._live.profile.calls is Calls.SCHEDULED
+        scheduling = types.FunctionResponseScheduling.SILENT if is_silent else None
         return types.FunctionResponse(
             id=answer.id, name=answer.name, response=dict(answer.result), scheduling=scheduling
         )

@@ -27,6 +27,7 @@ from pipeline.engine import (
     ToolCallCancelled,
     UserText,
 )
+from pipeline.errands import Errands
 from pipeline.errors import FaultCode, MediaError, Severity
 from pipeline.events import (
     AudioEnd,
@@ -62,7 +63,7 @@ from pipeline.peer import Peer
 from pipeline.sight import Sight
 from pipeline.speaker import HeardReply
 from pipeline.ticker import Ticker
-from pipeline.tools import Toolbox, ToolContext, ToolError
+from pipeline.tools import Toolbox, ToolContext
 from pipeline.turn import TurnSettings
 from pipeline.vad import VadModel
 
@@ -136,7 +137,6 @@ class Conversation:
         self._witnesses: list[Witness] = []
         self._windows_of_the_gone = 0
         self._vad = vad
-        self._toolbox = toolbox
         self._dialogue = Dialogue(
             ticker,
             is_timed=terms.timed_transcript,
@@ -147,6 +147,8 @@ class Conversation:
             failed=self._on_voice_failed,
         )
         self._bridge = make_bridge(self._on_engine, self._dialogue.next_turn)
+        self._errands = Errands(toolbox, answer=self._bridge.answer, tell=self._tell)
+        self._tasks: asyncio.TaskGroup | None = None  # while it lives
         self._sight = Sight(
             max_side=terms.frame_max_side,
             is_ready=lambda: self._bridge.is_ready,
@@ -294,6 +296,7 @@ class Conversation:
         reason = EndReason.ERROR
         try:
             async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
                 tasks.create_task(self._listen())
                 tasks.create_task(self._sight.run())
                 tasks.create_task(self._obey())
@@ -446,6 +449,7 @@ class Conversation:
                 self._sight.show_again()
             case EngineAway():
                 self._is_ready = False
+                self._errands.cancel_all()
             case EngineLost(error, is_cut):
                 self._is_ready = False
                 self._is_outage = True
@@ -457,8 +461,8 @@ class Conversation:
                 self._report(error)
             case ToolCall():
                 self._run_tool(event)
-            case ToolCallCancelled():
-                pass  # every call is answered at once: none is left to cancel
+            case ToolCallCancelled(ids):
+                self._errands.cancel(ids)
             case ReplyEnded(turn, _, blocked) if blocked is not None and not self._dialogue.is_dead(turn):
                 self._fail(blocked)
             case ReplyDropped(turn, usage):
@@ -474,15 +478,10 @@ class Conversation:
 
     def _run_tool(self, call: ToolCall) -> None:
         if self._dialogue.is_dead(call.turn):
-            self._bridge.answer(call, {"error": "The user has interrupted."})
-            return
-        context = ToolContext(self.still.number if self.still else None)
-        try:
-            self._tell(self._toolbox.run(call.name, call.args, context))
-        except ToolError as error:
-            self._bridge.answer(call, {"error": str(error)})
-        else:
-            self._bridge.answer(call, {"result": "shown"})
+            self._bridge.answer(call, {"error": "The user has interrupted."}, is_silent=True)
+        elif self._tasks is not None:
+            context = ToolContext(self.still.number if self.still else None)
+            self._errands.start(call, context, self._tasks)
 
     # Turns.
 

@@ -180,9 +180,9 @@ class GeminiBridge:
         self._link.stop_reply()
         self._heed()
 
-    def answer(self, call: ToolCall, result: Mapping[str, object]) -> None:
-        """Give the result of a function call; too late or twice is ignored."""
-        self._link.answer(call, result)
+    def answer(self, call: ToolCall, result: Mapping[str, object], *, is_silent: bool) -> None:
+        """Give the result of a function call, to be spoken about or not; too late or twice is ignored."""
+        self._link.answer(call, result, is_silent=is_silent)
         self._heed()
 
     def remember(self, turn: int, role: Role, text: str) -> None:

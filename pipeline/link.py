@@ -189,10 +189,10 @@ class Link:
         if self.live is not None:
             self.live.hide()
 
-    def answer(self, call: ToolCall, result: Mapping[str, object]) -> None:
-        """Give the result of a function call; too late or twice is ignored."""
+    def answer(self, call: ToolCall, result: Mapping[str, object], *, is_silent: bool) -> None:
+        """Give the result of a function call, to be spoken about or not; too late or twice is ignored."""
         if self.live is not None:
-            self.live.answer(call, result)
+            self.live.answer(call, result, is_silent=is_silent)
 
     def remember(self, turn: int, role: Role, text: str) -> None:
         """Remember for a session that does not: what was said in a turn, as far as it was heard."""

@@ -142,12 +142,12 @@ class Live:
                 self.uplink.control(Stop())
             self._watch()
 
-    def answer(self, call: ToolCall, result: Mapping[str, object]) -> None:
-        """Answer a call, unless that was done or nobody waits for it any more."""
+    def answer(self, call: ToolCall, result: Mapping[str, object], *, is_silent: bool) -> None:
+        """Answer a call, to be spoken about or not, unless that was done or nobody waits for it any more."""
         waiting = self._calls.get(call.id)
         if waiting is not None and waiting[0] == call:
             del self._calls[call.id]
-            self.uplink.control(Answer(call.id, call.name, result))
+            self.uplink.control(Answer(call.id, call.name, result, is_silent))
             self._watch()
 
     def _send_notes(self) -> None:
@@ -171,7 +171,7 @@ class Live:
         now = self._clock()
         for call, at in list(self._calls.values()):
             if now >= at:
-                self.answer(call, _UNANSWERED)
+                self.answer(call, _UNANSWERED, is_silent=False)
         if now >= self._mute_at:
             self._end(fault(FaultCode.ENGINE_STALLED))
         if now >= self._old_at:
@@ -261,7 +261,7 @@ class Live:
             return  # there is no way to answer it
         told = self._replies.call(call.id, call.name or "", call.args or {})
         if not told:
-            self.uplink.control(Answer(call.id, call.name or "", _INTERRUPTED))
+            self.uplink.control(Answer(call.id, call.name or "", _INTERRUPTED, is_silent=True))
         for event in told:
             if isinstance(event, ToolCall):
                 self._calls[event.id] = event, self._clock() + self._patience.call

@@ -16,7 +16,7 @@ class Patience:
     """For any sign of an engine that owes a reply."""
     mute_at_work: float = 30.0
     """The same while it waits for a function, and for models that think at length."""
-    call: float = 10.0
+    call: float = 30.0
     """For a function to be answered by the conversation."""
     leave: float = 5.0
     """How long before the end that goAway announces the session is left at the latest."""

@@ -1,6 +1,6 @@
 """What the engine may do besides talking: functions it can call, each of which becomes events for the client."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.events import Box, Guidance, Pointer, Step, StepState
@@ -18,14 +18,22 @@ class ToolContext:
     frame: int | None
 
 
+Outcome = Guidance | Pointer | Mapping[str, object]
+"""What comes of a call: something to show the user, or something to tell the model."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function the engine can call: its declaration (JSON Schema `parameters`), and what a call of it means."""
+    """A function the engine can call: its declaration (JSON Schema `parameters`), and what a call of it means.
+
+    `run` gives an outcome at once, or is awaited for at most `seconds`; it raises `ToolError` when it cannot be done.
+    """
 
     name: str
     description: str
     parameters: Schema
-    run: Callable[[Mapping[str, object], ToolContext], Guidance | Pointer]
+    run: Callable[[Mapping[str, object], ToolContext], Outcome | Awaitable[Outcome]]
+    seconds: float = 8.0
 
 
 class ToolError(Exception):
@@ -92,18 +100,18 @@ SHOW_STEPS = Tool(
 
 
 class Toolbox:
-    """The tools of one server, found by name."""
+    """The tools of one server, found by name: the two that show something, and `more`."""
 
-    def __init__(self, tools: tuple[Tool, ...] = (POINT_AT, SHOW_STEPS)):
-        self.tools = tools
-        self._by_name = {tool.name: tool for tool in tools}
+    def __init__(self, more: Sequence[Tool] = ()):
+        self.tools = (POINT_AT, SHOW_STEPS, *more)
+        self._by_name = {tool.name: tool for tool in self.tools}
 
-    def run(self, name: str, args: Mapping[str, object], context: ToolContext) -> Guidance | Pointer:
-        """Carry out one call, or raise `ToolError`."""
+    def get(self, name: str) -> Tool:
+        """The tool of that name, or raise `ToolError`."""
         tool = self._by_name.get(name)
         if tool is None:
             raise ToolError(f"There is no function {name!r}; there are: {', '.join(self._by_name)}.")
-        return tool.run(args, context)
+        return tool
 
 
 def _box(value: object) -> Box:

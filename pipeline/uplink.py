@@ -56,11 +56,12 @@ class Seed:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The result of a function call."""
+    """The result of a function call; `is_silent`: the model need say nothing about it."""
 
     id: str
     name: str
     result: Mapping[str, object]
+    is_silent: bool
 
 
 Control = OpenWindow | CloseWindow | Text | Stop | Note | Seed | Answer

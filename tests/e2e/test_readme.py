@@ -1,10 +1,12 @@
 """What README says is so: its examples run, its tables are the code's."""
 
+import asyncio
 import json
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
 
 import cv2
@@ -13,9 +15,11 @@ import pytest
 
 from mediaserver.jsonws.codec import parse
 from mediaserver.localengine.script import parse_script
+from mediaserver.plugins import load_toolbox
 from mediaserver.settings import Settings
 from mediaserver.wire import parse_command
 from pipeline.errors import ProtocolError
+from pipeline.tools import ToolContext
 from tests.product import ROOT, Server
 
 README = (ROOT / "README.md").read_text()
@@ -53,6 +57,16 @@ def test_every_action_that_is_shown_is_accepted() -> None:
 def test_the_example_script_can_be_played() -> None:
     (script,) = blocks("yaml")
     parse_script(script)
+
+
+def test_the_tool_that_is_shown_can_be_loaded_and_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (example,) = [block for block in blocks("python") if "CLOCK = Tool" in block]
+    (tmp_path / "clock.py").write_text(example)
+    monkeypatch.syspath_prepend(tmp_path)
+    tool = load_toolbox(["clock:CLOCK"]).get("now")
+    answer = tool.run({"place": "here"}, ToolContext(None))
+    assert isinstance(answer, Coroutine)
+    assert "time" in asyncio.run(answer)
 
 
 def test_the_curl_examples_answer_json(server: Server) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import wave
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -15,7 +15,7 @@ from pipeline.events import EndReason, Event, Role, StateChanged, Usage
 from pipeline.gemini import GeminiBridge
 from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame, StillFrame
 from pipeline.ticker import Ticker
-from pipeline.tools import Toolbox
+from pipeline.tools import Tool, Toolbox
 from pipeline.vad import VadModel
 
 DATA = Path(__file__).parents[1] / "data"
@@ -126,7 +126,7 @@ class FakeEngine:
     def remember(self, turn: int, role: Role, text: str) -> None:
         self.remembered.append((turn, role.value, text))
 
-    def answer(self, call: ToolCall, result: Mapping[str, object]) -> None:
+    def answer(self, call: ToolCall, result: Mapping[str, object], *, is_silent: bool) -> None:
         self.answers.append(result)
 
     def reply(self, turn: int, text: str = "I can see a page.", *, seconds: int = 1, ended: bool = True) -> None:
@@ -183,7 +183,9 @@ def vad_model() -> VadModel:
     return VAD[0]
 
 
-async def enter(*, vad: VadModel | None = None, idle: float = 600.0, longest: float = 3600.0) -> Room:
+async def enter(
+    *, vad: VadModel | None = None, idle: float = 600.0, longest: float = 3600.0, tools: Sequence[Tool] = ()
+) -> Room:
     """A conversation that has begun, with one client attached."""
     engines: list[FakeEngine] = []
 
@@ -194,7 +196,7 @@ async def enter(*, vad: VadModel | None = None, idle: float = 600.0, longest: fl
     ticker, peer = HandTicker(), FakePeer()
     terms = Terms("id1", "label", "local", "local", None, "en", idle, longest, timed_transcript=True)
     conversation = Conversation(
-        terms, vad=vad or vad_model(), ticker=ticker, toolbox=Toolbox(), make_bridge=make_bridge
+        terms, vad=vad or vad_model(), ticker=ticker, toolbox=Toolbox(tools), make_bridge=make_bridge
     )
     room = Room(conversation, engines[0], ticker, peer)
     conversation.attach(peer)

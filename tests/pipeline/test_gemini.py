@@ -318,8 +318,8 @@ async def test_a_call_is_told_and_its_answer_is_silent() -> None:
         await session.say(toolCall={"functionCalls": [{"id": "c1", "name": "point_at", "args": {"label": "Save"}}]})
         call = await told.next()
         assert call == ToolCall(1, "c1", "point_at", {"label": "Save"})
-        bridge.answer(call, {"result": "shown"})
-        bridge.answer(call, {"result": "shown twice"})
+        bridge.answer(call, {"result": "shown"}, is_silent=True)
+        bridge.answer(call, {"result": "shown twice"}, is_silent=True)
         bridge.ask(2, "thanks")
         (response,) = (await session.heard())["functionResponses"]
         assert response == {"id": "c1", "name": "point_at", "response": {"result": "shown"}, "scheduling": "SILENT"}
@@ -361,7 +361,7 @@ async def test_a_cancelled_call_is_told_once_and_never_answered() -> None:
         assert isinstance(call, ToolCall)
         await session.say(toolCallCancellation={"ids": ["c1", "unknown"]})
         assert await told.next() == ToolCallCancelled(("c1",))
-        bridge.answer(call, {"result": "shown"})
+        bridge.answer(call, {"result": "shown"}, is_silent=True)
         bridge.stop_reply()
         assert await session.heard() == {"turnComplete": False}
 

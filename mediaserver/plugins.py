@@ -1,0 +1,37 @@
+"""Tools of whoever runs the server, found by the names that the settings give."""
+
+import importlib
+from collections.abc import Iterable
+
+from mediaserver.settings import SettingsError
+from pipeline.tools import Tool, Toolbox
+
+
+def load_toolbox(names: Iterable[str]) -> Toolbox:
+    """The server's own tools and those named `module:attribute`; raises `SettingsError` with a line for each fault."""
+    tools: list[Tool] = []
+    faults: list[str] = []
+    taken = {tool.name for tool in Toolbox().tools}
+    for name in names:
+        try:
+            tool = _load(name)
+        except (ImportError, AttributeError, SyntaxError, ValueError) as error:
+            faults.append(f"TOOLS: {name} cannot be loaded: {error}; accepts module:attribute, a pipeline.tools.Tool")
+            continue
+        if tool.name in taken:
+            faults.append(f"TOOLS: {name} is called {tool.name}, as another tool is; accepts a name of its own")
+        taken.add(tool.name)
+        tools.append(tool)
+    if faults:
+        raise SettingsError(faults)
+    return Toolbox(tools)
+
+
+def _load(name: str) -> Tool:
+    module, _, attribute = name.partition(":")
+    if not module or not attribute:
+        raise ValueError("it has no module or no attribute")
+    tool = getattr(importlib.import_module(module), attribute)
+    if not isinstance(tool, Tool):
+        raise ValueError(f"it is no Tool but a {type(tool).__name__}")
+    return tool

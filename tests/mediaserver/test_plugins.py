@@ -1,0 +1,41 @@
+"""Tools from outside: found by name, or told what is wrong with each."""
+
+from pathlib import Path
+
+import pytest
+
+from mediaserver.plugins import load_toolbox
+from mediaserver.settings import SettingsError
+
+MODULE = """
+from pipeline.tools import Tool
+NOTHING_TO_SAY = {"type": "object", "properties": {}}
+WEATHER = Tool("weather", "Say the weather.", NOTHING_TO_SAY, lambda args, context: {"sky": "clear"})
+POINTER = Tool("point_at", "Point.", NOTHING_TO_SAY, lambda args, context: {})
+"""
+
+
+@pytest.fixture(autouse=True)
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tools_of_a_test.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_named_tools_stand_beside_the_servers_own() -> None:
+    toolbox = load_toolbox(["tools_of_a_test:WEATHER"])
+    assert [tool.name for tool in toolbox.tools] == ["point_at", "show_steps", "weather"]
+
+
+def test_every_tool_that_cannot_be_loaded_is_named() -> None:
+    names = [
+        "no_such_module:X",
+        "tools_of_a_test:NOTHING",
+        "tools_of_a_test",
+        "pathlib:Path",
+        "tools_of_a_test:POINTER",
+    ]
+    with pytest.raises(SettingsError) as raised:
+        load_toolbox(names)
+    assert len(raised.value.faults) == len(names)
+    assert all(name in fault for name, fault in zip(names, raised.value.faults, strict=True))
+    assert all(fault.startswith("TOOLS: ") and "accepts" in fault for fault in raised.value.faults)

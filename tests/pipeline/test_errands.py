@@ -1,0 +1,97 @@
+"""Tools that take their time: every call is answered, whatever becomes of it."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+from conversation_room import Room, enter
+
+from pipeline.engine import EngineAway, ToolCall, ToolCallCancelled
+from pipeline.events import Fault, TextInput
+from pipeline.tools import Outcome, Tool, ToolContext, ToolError
+
+NOTHING: Mapping[str, object] = {"type": "object", "properties": {}}
+
+
+class Weather:
+    """A tool that waits until it is told what to do."""
+
+    def __init__(self) -> None:
+        self.started = asyncio.Event()
+        self.result: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.tool = Tool("weather", "Say the weather.", NOTHING, self.run)
+
+    async def run(self, args: Mapping[str, object], context: ToolContext) -> Outcome:
+        self.started.set()
+        return await self.result
+
+
+async def called(weather: Weather, tool: Tool | None = None) -> Room:
+    room = await enter(tools=(tool or weather.tool,))
+    room.conversation.obey(room.peer, TextInput("what is the weather"))
+    await room.settle()
+    room.engine.tell(ToolCall(1, "c1", "weather", {}))
+    await weather.started.wait()
+    return room
+
+
+async def test_what_a_tool_finds_out_goes_to_the_engine() -> None:
+    weather = Weather()
+    room = await called(weather)
+    assert not room.engine.answers
+    weather.result.set_result({"sky": "clear"})
+    await room.settle()
+    assert room.engine.answers == [{"sky": "clear"}]
+    await room.leave()
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [(ToolError("No such place."), "No such place."), (ZeroDivisionError("a secret"), "weather failed.")],
+)
+async def test_a_tool_that_fails_is_answered_for_and_harms_nobody(error: Exception, told: str) -> None:
+    weather = Weather()
+    room = await called(weather)
+    weather.result.set_exception(error)
+    await room.settle()
+    assert room.engine.answers == [{"error": told}]
+    assert not [event for event in room.peer.events if isinstance(event, Fault)]
+    await room.leave()
+
+
+async def test_a_tool_that_takes_too_long_is_answered_for() -> None:
+    weather = Weather()
+    room = await called(weather, replace(weather.tool, seconds=0.01))
+    await room.until(lambda: bool(room.engine.answers))
+    assert room.engine.answers == [{"error": "weather did not finish in 0.01 seconds."}]
+    assert weather.result.cancelled()
+    await room.leave()
+
+
+@pytest.mark.parametrize("event", [ToolCallCancelled(("c1",)), EngineAway()])
+async def test_a_call_that_nobody_waits_for_is_stopped(event: ToolCallCancelled | EngineAway) -> None:
+    weather = Weather()
+    room = await called(weather)
+    room.engine.tell(event)
+    await room.settle()
+    assert weather.result.cancelled()
+    assert not room.engine.answers
+    await room.leave()
+
+
+async def test_a_conversation_that_ends_takes_its_calls_along() -> None:
+    weather = Weather()
+    room = await called(weather)
+    await room.leave()
+    assert weather.result.cancelled()
+
+
+async def test_a_function_nobody_has_is_refused_with_those_there_are() -> None:
+    room = await enter()
+    room.conversation.obey(room.peer, TextInput("erase it all"))
+    await room.settle()
+    room.engine.tell(ToolCall(1, "c1", "erase", {}))
+    (answer,) = room.engine.answers
+    assert answer == {"error": "There is no function 'erase'; there are: point_at, show_steps."}
+    await room.leave()
