@@ -17,7 +17,7 @@ from aiortc.rtcicetransport import RTCIceTransport
 from aiortc.rtcpeerconnection import find_common_codecs
 from aiortc.rtcrtpparameters import RTCRtpReceiveParameters
 from aiortc.rtcrtpreceiver import StreamStatistics
-from aiortc.rtp import AnyRtcpPacket, RtcpByePacket, RtpPacket
+from aiortc.rtp import RtcpByePacket, RtpPacket
 from aiortc.sdp import MediaDescription
 
 VERSION = "1.16."
@@ -184,7 +184,7 @@ aiortc.rtcrtpreceiver.StreamStatistics = _Statistics  # type: ignore[misc]
 
 
 class AudioIntake:
-    """One aiortc audio receiver that hands its packets over as they come, and outlives BYE.
+    """One aiortc audio receiver that hands its packets over as they come, and which BYE does not end.
 
     No decoder thread, frame queue or jitter buffer: aiortc's adds 70 ms always, and 200 ms for good after one loss
     (rtcrtpreceiver.py:267, jitterbuffer.py:37). Make it before the receiver starts. `on_packet` takes SSRC, sequence
@@ -204,13 +204,11 @@ class AudioIntake:
         self._on_end = on_end
         self._clock_rates: dict[int | None, int] = {}
         self._streams: dict[int, StreamStatistics] = inside._RTCRtpReceiver__remote_streams
-        self._handle_rtcp = inside._handle_rtcp_packet
         self._stop = inside.stop
         inside.receive = self._receive
         inside.stop = self._on_stop
         inside._handle_disconnect = on_end
         inside._handle_rtp_packet = self._on_rtp
-        inside._handle_rtcp_packet = self._on_rtcp
 
     def close(self) -> None:
         """Drop what still comes before it costs anything."""
@@ -237,11 +235,6 @@ class AudioIntake:
             stream = self._streams[packet.ssrc] = _Statistics(clock_rate)
         stream.add(packet)
         self._on_packet(packet.ssrc, packet.sequence_number, packet.timestamp, packet.payload)
-
-    async def _on_rtcp(self, packet: AnyRtcpPacket) -> None:
-        # rtcrtpreceiver.py:468: BYE would end the track for good; see `Intake._on_rtcp`.
-        if not isinstance(packet, RtcpByePacket):
-            await self._handle_rtcp(packet)
 
     async def _on_stop(self) -> None:
         await self._stop()

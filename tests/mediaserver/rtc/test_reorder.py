@@ -93,6 +93,13 @@ def test_what_comes_twice_is_given_once() -> None:
     assert rig.numbers == [0, 1, 2, 3]
 
 
+def test_what_comes_twice_does_not_wait_longer() -> None:
+    rig = Rig()
+    for number, now in [(0, 0.0), (2, 0.04), (2, 0.05), (2, 0.059)]:
+        rig.send(number, now)
+    assert rig.reorder.due == pytest.approx(0.06)
+
+
 def test_the_wait_grows_with_the_delay_of_others_and_shrinks_again() -> None:
     rig = Rig()
     for number, now in [(0, 0.0), (2, 0.0), (1, 0.035)]:  # 35 ms late: too late this time
