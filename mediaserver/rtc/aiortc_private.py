@@ -37,7 +37,7 @@ def refuse_other_versions(version: str) -> None:
 
 refuse_other_versions(aiortc.__version__)
 
-# codecs/__init__.py:41: what our answers say of Opus, which leave out what the offer said. A sender that is told so
+# codecs/__init__.py:34: what our answers say of Opus, which leave out what the offer said. A sender that is told so
 # repeats each frame in the next packet while packets get lost (RFC 7587 section 6.1).
 CODECS["audio"][0].parameters["useinbandfec"] = 1
 
@@ -175,8 +175,8 @@ class _Statistics(StreamStatistics):
     @property
     def jitter(self) -> int:
         """Interarrival jitter in units of the RTP clock."""
-        # rtcrtpreceiver.py:350: stamps that leap to and fro make it more than 32 bits, at which packing the report
-        # ends the RTCP task, and stop() waits for that for ever (rtcrtpreceiver.py:434).
+        # rtcrtpreceiver.py:596: stamps that leap to and fro make it more than 32 bits, at which packing the report
+        # ends the RTCP task, and stop() waits for that for ever (rtcrtpreceiver.py:436).
         return min(super().jitter, 0xFFFFFFFF)
 
 
@@ -187,7 +187,7 @@ class AudioIntake:
     """One aiortc audio receiver that hands its packets over as they come, and which BYE does not end.
 
     No decoder thread, frame queue or jitter buffer: aiortc's adds 70 ms always, and 200 ms for good after one loss
-    (rtcrtpreceiver.py:267, jitterbuffer.py:37). Make it before the receiver starts. `on_packet` takes SSRC, sequence
+    (rtcrtpreceiver.py:295, jitterbuffer.py:88). Make it before the receiver starts. `on_packet` takes SSRC, sequence
     number, timestamp and payload, and must not raise: that would end the whole connection (rtcdtlstransport.py:576).
     """
 
@@ -215,7 +215,7 @@ class AudioIntake:
         self._clock_rates.clear()
 
     async def _receive(self, parameters: RTCRtpReceiveParameters) -> None:
-        # rtcrtpreceiver.py:395, but for the thread.
+        # rtcrtpreceiver.py:392, but for the thread.
         inside = self._inside
         if not inside._RTCRtpReceiver__started:
             self._clock_rates = {codec.payloadType: codec.clockRate for codec in parameters.codecs}
@@ -224,7 +224,7 @@ class AudioIntake:
             inside._RTCRtpReceiver__started = True
 
     async def _on_rtp(self, packet: RtpPacket, arrival_time_ms: int) -> None:  # noqa: ARG002
-        # rtcrtpreceiver.py:470. What is left out is of no use for audio: bandwidth estimation, RTX, NACK, PLI.
+        # rtcrtpreceiver.py:471. What is left out is of no use for audio: bandwidth estimation, RTX, NACK, PLI.
         clock_rate = self._clock_rates.get(packet.payload_type)
         if clock_rate is None:
             return
