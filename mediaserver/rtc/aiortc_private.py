@@ -15,7 +15,7 @@ from aiortc.exceptions import InvalidStateError
 from aiortc.rtcdtlstransport import RTCDtlsTransport, RtpReceiver, RtpRouter
 from aiortc.rtcicetransport import RTCIceTransport
 from aiortc.rtcpeerconnection import find_common_codecs
-from aiortc.rtcrtpparameters import RTCRtpReceiveParameters
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
 from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtp import RtcpByePacket, RtpPacket
 from aiortc.sdp import MediaDescription
@@ -202,7 +202,8 @@ class AudioIntake:
         self._inside = inside
         self._on_packet = on_packet
         self._on_end = on_end
-        self._clock_rates: dict[int | None, int] = {}
+        self._is_closed = False
+        self._codecs: dict[int | None, RTCRtpCodecParameters] = inside._RTCRtpReceiver__codecs
         self._streams: dict[int, StreamStatistics] = inside._RTCRtpReceiver__remote_streams
         self._stop = inside.stop
         inside.receive = self._receive
@@ -212,27 +213,27 @@ class AudioIntake:
 
     def close(self) -> None:
         """Drop what still comes before it costs anything."""
-        self._clock_rates.clear()
+        self._is_closed = True
 
     async def _receive(self, parameters: RTCRtpReceiveParameters) -> None:
         # rtcrtpreceiver.py:392, but for the thread.
         inside = self._inside
         if not inside._RTCRtpReceiver__started:
-            self._clock_rates = {codec.payloadType: codec.clockRate for codec in parameters.codecs}
+            self._codecs.update({codec.payloadType: codec for codec in parameters.codecs})
             inside.transport._register_rtp_receiver(inside, parameters)
             inside._RTCRtpReceiver__rtcp_task = asyncio.ensure_future(inside._run_rtcp())
             inside._RTCRtpReceiver__started = True
 
     async def _on_rtp(self, packet: RtpPacket, arrival_time_ms: int) -> None:  # noqa: ARG002
         # rtcrtpreceiver.py:471. What is left out is of no use for audio: bandwidth estimation, RTX, NACK, PLI.
-        clock_rate = self._clock_rates.get(packet.payload_type)
-        if clock_rate is None:
+        codec = self._codecs.get(packet.payload_type)
+        if codec is None or self._is_closed or not self._inside._enabled:
             return
         stream = self._streams.get(packet.ssrc)
         if stream is None:
             while len(self._streams) >= MAX_SOURCES:
                 del self._streams[next(iter(self._streams))]
-            stream = self._streams[packet.ssrc] = _Statistics(clock_rate)
+            stream = self._streams[packet.ssrc] = _Statistics(codec.clockRate)
         stream.add(packet)
         self._on_packet(packet.ssrc, packet.sequence_number, packet.timestamp, packet.payload)
 

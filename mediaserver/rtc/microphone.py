@@ -65,6 +65,9 @@ class Microphone:
             for chunk in self._continuity.lull(self._clock()):
                 self._on_chunk(chunk)
 
+    async def tend(self, now: float) -> None:
+        """Nothing here breaks unnoticed, as a video's decoder can."""
+
     def end(self) -> bool:
         """Hear nothing more; True, as `run` ends by itself."""
         self._intake.close()

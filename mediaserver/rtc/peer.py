@@ -229,7 +229,7 @@ class RtcPeer:
                     sources.append(self._microphone)
                     group.create_task(self._microphone.keep_time())
                 drains = {source: group.create_task(self._drain(source)) for source in sources}
-                await self._until_over()
+                await self._until_over(sources)
                 await self._flush()
                 self._leave()
                 ending = [drain for source, drain in drains.items() if source.end()]
@@ -253,7 +253,7 @@ class RtcPeer:
         elif source.is_shown:
             self._conversation.unwatch(self)
 
-    async def _until_over(self) -> None:
+    async def _until_over(self, sources: list[Microphone | Video]) -> None:
         started = time.monotonic()
         while not self.is_over:
             try:
@@ -262,8 +262,8 @@ class RtcPeer:
             except TimeoutError:
                 now = time.monotonic()
                 self._check(started, now)
-                for video in self._videos:
-                    await video.tend(now)
+                for source in sources:
+                    await source.tend(now)
 
     def _check(self, started: float, now: float) -> None:
         limits = self._config.limits

@@ -152,6 +152,16 @@ async def test_packets_of_another_kind_are_not_heard() -> None:
         assert not here.chunks
 
 
+async def test_nothing_is_heard_while_the_section_is_not_to_be_received() -> None:
+    async with booth() as here:
+        here.receiver._enabled = False
+        await here.hear(0)
+        assert not here.chunks
+        here.receiver._enabled = True
+        await here.hear(1)
+        assert len(here.chunks) == 1
+
+
 async def test_malformed_packets_are_told_every_10_s_and_the_rest_is_heard() -> None:
     async with booth() as here:
         for number in range(600):
