@@ -442,7 +442,8 @@ async def test_a_decoder_that_died_is_reported(monkeypatch: pytest.MonkeyPatch) 
         await until(lambda: here.host.frames)
         (video,) = here.peer._videos
         assert video._intake._thread is not None
-        video._intake._inbox.put(("no codec", type("Frame", (), {"data": b"x"})()))
+        inbox = video._intake._inbox
+        type(inbox).put(inbox, ("no codec", type("Frame", (), {"data": b"x"})()))
         await until(lambda: here.host.faults)
         assert [type(fault) for fault in here.host.faults] == [FrameError]
 
