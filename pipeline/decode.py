@@ -13,9 +13,10 @@ from av.packet import Packet
 
 from pipeline import ogg, webm
 from pipeline.errors import AudioError, FaultCode, ProtocolError
+from pipeline.libopus import Decoder
 from pipeline.media import SAMPLE_BYTES, AudioChunk
 from pipeline.mp3 import Mp3Reader
-from pipeline.opus import DECODED_RATE, OpusDecoder
+from pipeline.resample import HEARD_RATE
 from pipeline.wav import PCM, Layout, PcmReader, Samples, WavReader, check_sound, from_float, mix, unsupported
 
 CHUNK = 0.1
@@ -167,7 +168,7 @@ class _Contained:
         self._takes_bare = takes_bare
         self._start: bytes | None = b""  # while it is not known which
         self._container: ogg.OggReader | webm.WebmReader | None = None
-        self._codec: OpusDecoder | AudioCodecContext | None = None
+        self._codec: Decoder | AudioCodecContext | None = None
 
     def begin(self, start: bytes) -> None:
         if start.startswith((ogg.MAGIC, webm.MAGIC)):
@@ -195,8 +196,8 @@ class _Contained:
                 raise unsupported("it is neither Ogg nor WebM")
         for item in self._container.push(data):
             if isinstance(item, ogg.Stream):
-                check_sound(DECODED_RATE, item.channels)
-                self._codec = OpusDecoder() if item.codec == "opus" else _open("vorbis", item.extradata)
+                check_sound(HEARD_RATE, item.channels)
+                self._codec = Decoder(rate=HEARD_RATE) if item.codec == "opus" else _open("vorbis", item.extradata)
             else:
                 yield from self._hear(item)
 
@@ -204,9 +205,8 @@ class _Contained:
         if isinstance(self._codec, AudioCodecContext):
             yield from _decode(self._codec, packet)
             return
-        self._codec = self._codec or OpusDecoder()
-        chunk = self._codec.decode(packet, 0.0)
-        yield np.frombuffer(chunk.pcm, "<i2"), chunk.rate
+        self._codec = self._codec or Decoder(rate=HEARD_RATE)
+        yield np.frombuffer(self._codec.decode(packet), "<i2"), HEARD_RATE
 
 
 def _open(codec: str, extradata: bytes | None = None) -> AudioCodecContext:

@@ -121,9 +121,8 @@ class Speaker:
         return self._heard(said)
 
     def release(self) -> None:
-        """Say nothing ever again, and let go of the encoder."""
+        """Say nothing ever again."""
         self.close(softly=False)
-        self._encoder.close()
 
     def _heard(self, said: Said) -> HeardReply:
         samples = self._playout.heard_samples

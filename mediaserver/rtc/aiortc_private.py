@@ -8,19 +8,25 @@ from collections.abc import Callable
 from typing import Any
 
 import aiortc
+import aiortc.rtcrtpreceiver
 from aiortc import RTCDataChannel, RTCPeerConnection, RTCRtpReceiver
 from aiortc.codecs import CODECS, is_rtx
 from aiortc.exceptions import InvalidStateError
 from aiortc.rtcdtlstransport import RTCDtlsTransport, RtpReceiver, RtpRouter
 from aiortc.rtcicetransport import RTCIceTransport
 from aiortc.rtcpeerconnection import find_common_codecs
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
+from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtp import RtcpByePacket, RtpPacket
 from aiortc.sdp import MediaDescription
 
 VERSION = "1.16."
 
 MAX_BACKLOG = 90
-"""Encoded frames that may wait for a decoder: 3 s of video, 1.8 s of audio."""
+"""Encoded frames that may wait for a video's decoder: 3 s."""
+
+MAX_SOURCES = 31
+"""SSRCs of one section that are reported on: what the count in an RTCP report can say (RFC 3550 section 6.4.2)."""
 
 
 def refuse_other_versions(version: str) -> None:
@@ -30,6 +36,10 @@ def refuse_other_versions(version: str) -> None:
 
 
 refuse_other_versions(aiortc.__version__)
+
+# codecs/__init__.py:34: what our answers say of Opus, which leave out what the offer said. A sender that is told so
+# repeats each frame in the next packet while packets get lost (RFC 7587 section 6.1).
+CODECS["audio"][0].parameters["useinbandfec"] = 1
 
 
 def has_common_codec(media: MediaDescription, names: set[str]) -> bool:
@@ -159,8 +169,81 @@ class _Alarm(threading.Event):
             self._loop.call_soon_threadsafe(self._on_fault)
 
 
+class _Statistics(StreamStatistics):
+    """Statistics that always fit their report."""
+
+    @property
+    def jitter(self) -> int:
+        """Interarrival jitter in units of the RTP clock."""
+        # rtcrtpreceiver.py:596: stamps that leap to and fro make it more than 32 bits, at which packing the report
+        # ends the RTCP task, and stop() waits for that for ever (rtcrtpreceiver.py:436).
+        return min(super().jitter, 0xFFFFFFFF)
+
+
+aiortc.rtcrtpreceiver.StreamStatistics = _Statistics  # type: ignore[misc]
+
+
+class AudioIntake:
+    """One aiortc audio receiver that hands its packets over as they come, and which BYE does not end.
+
+    No decoder thread, frame queue or jitter buffer: aiortc's adds 70 ms always, and 200 ms for good after one loss
+    (rtcrtpreceiver.py:295, jitterbuffer.py:88). Make it before the receiver starts. `on_packet` takes SSRC, sequence
+    number, timestamp and payload, and must not raise: that would end the whole connection (rtcdtlstransport.py:576).
+    """
+
+    def __init__(
+        self,
+        receiver: RTCRtpReceiver,
+        *,
+        on_packet: Callable[[int, int, int, bytes], None],
+        on_end: Callable[[], object],
+    ):
+        inside: Any = receiver
+        self._inside = inside
+        self._on_packet = on_packet
+        self._on_end = on_end
+        self._is_closed = False
+        self._codecs: dict[int | None, RTCRtpCodecParameters] = inside._RTCRtpReceiver__codecs
+        self._streams: dict[int, StreamStatistics] = inside._RTCRtpReceiver__remote_streams
+        self._stop = inside.stop
+        inside.receive = self._receive
+        inside.stop = self._on_stop
+        inside._handle_disconnect = on_end
+        inside._handle_rtp_packet = self._on_rtp
+
+    def close(self) -> None:
+        """Drop what still comes before it costs anything."""
+        self._is_closed = True
+
+    async def _receive(self, parameters: RTCRtpReceiveParameters) -> None:
+        # rtcrtpreceiver.py:392, but for the thread.
+        inside = self._inside
+        if not inside._RTCRtpReceiver__started:
+            self._codecs.update({codec.payloadType: codec for codec in parameters.codecs})
+            inside.transport._register_rtp_receiver(inside, parameters)
+            inside._RTCRtpReceiver__rtcp_task = asyncio.ensure_future(inside._run_rtcp())
+            inside._RTCRtpReceiver__started = True
+
+    async def _on_rtp(self, packet: RtpPacket, arrival_time_ms: int) -> None:  # noqa: ARG002
+        # rtcrtpreceiver.py:471. What is left out is of no use for audio: bandwidth estimation, RTX, NACK, PLI.
+        codec = self._codecs.get(packet.payload_type)
+        if codec is None or self._is_closed or not self._inside._enabled:
+            return
+        stream = self._streams.get(packet.ssrc)
+        if stream is None:
+            while len(self._streams) >= MAX_SOURCES:
+                del self._streams[next(iter(self._streams))]
+            stream = self._streams[packet.ssrc] = _Statistics(codec.clockRate)
+        stream.add(packet)
+        self._on_packet(packet.ssrc, packet.sequence_number, packet.timestamp, packet.payload)
+
+    async def _on_stop(self) -> None:
+        await self._stop()
+        self._on_end()
+
+
 class Intake:
-    """One aiortc receiver, made to outlive BYE and bad packets. Make it before the receiver starts."""
+    """One aiortc video receiver, made to outlive BYE and bad packets. Make it before the receiver starts."""
 
     def __init__(self, receiver: RTCRtpReceiver, *, on_fault: Callable[[], None], on_bye: Callable[[], None]):
         inside: Any = receiver

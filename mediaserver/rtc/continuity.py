@@ -63,6 +63,10 @@ class Continuity:
         self._fed += owed
         yield self._emit(np.zeros(owed, np.int16))
 
+    def restart(self) -> None:
+        """Forget the stamps, as those to come have nothing to do with them; the time of what is given goes on."""
+        self._expected = None
+
     @property
     def _most(self) -> int:
         return int((self._grace + BRIDGE) * self._rate)

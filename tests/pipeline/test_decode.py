@@ -144,7 +144,7 @@ def test_the_format_may_change_between_messages() -> None:
 def test_bare_opus_is_one_packet_in_each_message() -> None:
     packet = bytes.fromhex("d8fffe")
     chunks = hear([packet, packet, packet], "opus")
-    assert [(chunk.rate, chunk.duration) for chunk in chunks] == [(48_000, 0.02)] * 3
+    assert [(chunk.rate, chunk.duration) for chunk in chunks] == [(16_000, 0.02)] * 3
 
 
 # WAV and PCM

@@ -176,3 +176,12 @@ def test_no_microphone_keeps_a_thread() -> None:
     for microphone in microphones:
         pushed(microphone, AudioChunk(bytes(1_920), 48_000, 0.0))
     assert len(os.listdir("/proc/self/task")) == before
+
+
+def test_what_is_16_khz_already_is_handed_on_as_it_is() -> None:
+    resampler = Resampler()
+    for number in range(3):
+        chunk = AudioChunk(tone(HEARD_RATE, 0.02), HEARD_RATE, 1.0 + number * 0.02)
+        (out,) = resampler.push(chunk)
+        assert out.pcm is chunk.pcm
+        assert out.pts == pytest.approx(chunk.pts)

@@ -1,53 +1,13 @@
-"""PyAV's frames as the pipeline's values."""
+"""PyAV's pictures as the pipeline's values."""
 
 import gc
-from fractions import Fraction
 
 import numpy as np
 import pytest
-from av import AudioFrame, VideoFrame
+from av import VideoFrame
 
-from mediaserver.rtc.frames import mono, screen_frame, stamp
-from pipeline.errors import AudioError, FrameError
-
-LEFT = np.array([100, -200, 32_766, -32_768], np.int16)
-RIGHT = np.array([300, -400, 32_766, -32_768], np.int16)
-
-
-def test_stereo_is_mixed_without_overflow() -> None:
-    frame = AudioFrame.from_ndarray(np.stack([LEFT, RIGHT], axis=1).reshape(1, -1), format="s16", layout="stereo")
-    assert mono(frame).tolist() == [200, -300, 32_766, -32_768]
-
-
-def test_planar_audio_is_mixed_too() -> None:
-    frame = AudioFrame.from_ndarray(np.stack([LEFT, RIGHT]), format="s16p", layout="stereo")
-    assert mono(frame).tolist() == [200, -300, 32_766, -32_768]
-
-
-def test_mono_is_taken_as_it_is_and_more_channels_are_averaged() -> None:
-    frame = AudioFrame.from_ndarray(LEFT.reshape(1, -1), format="s16", layout="mono")
-    assert mono(frame).tolist() == LEFT.tolist()
-    quad = np.stack([LEFT, RIGHT, LEFT, RIGHT], axis=1).reshape(1, -1)
-    assert mono(AudioFrame.from_ndarray(quad, format="s16", layout="quad")).tolist() == [200, -300, 32_766, -32_768]
-
-
-def test_samples_of_another_kind_are_refused() -> None:
-    frame = AudioFrame.from_ndarray(np.zeros((1, 4), np.float32), format="flt", layout="mono")
-    with pytest.raises(AudioError):
-        mono(frame)
-
-
-def test_time_is_counted_in_the_frames_own_samples() -> None:
-    frame = AudioFrame("s16", "mono", 160)
-    frame.sample_rate, frame.pts, frame.time_base = 16_000, 3, Fraction(1, 1_000)
-    assert stamp(frame) == 48
-
-
-def test_a_frame_without_time_is_refused() -> None:
-    frame = AudioFrame("s16", "mono", 160)
-    frame.sample_rate = 16_000
-    with pytest.raises(AudioError):
-        stamp(frame)
+from mediaserver.rtc.frames import screen_frame
+from pipeline.errors import FrameError
 
 
 def coloured(width: int, height: int, name: str = "yuv420p") -> VideoFrame:

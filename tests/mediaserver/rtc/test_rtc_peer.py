@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import threading
 from typing import Any
 
 import numpy as np
@@ -437,15 +438,32 @@ async def test_a_peer_that_was_never_answered_can_be_closed() -> None:
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_a_decoder_that_died_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with room(Microphone(), Camera(picture(320, 240))) as here:
+    async with room(Camera(picture(320, 240))) as here:
+        await until(lambda: here.host.frames)
+        (video,) = here.peer._videos
+        assert video._intake._thread is not None
+        inbox = video._intake._inbox
+        type(inbox).put(inbox, ("no codec", type("Frame", (), {"data": b"x"})()))
+        await until(lambda: here.host.faults)
+        assert [type(fault) for fault in here.host.faults] == [FrameError]
+
+
+async def test_a_microphone_needs_no_thread() -> None:
+    def only_sent(sdp: str) -> str:  # or the client would have a decoder of its own
+        return sdp.replace("a=sendrecv", "a=sendonly")
+
+    async with room(Microphone(), Camera(picture(320, 240)), edit=only_sent) as here:
         await until(lambda: here.host.chunks and here.host.frames)
-        assert here.peer._microphone is not None
-        for source in (here.peer._microphone, here.peer._videos[0]):
-            thread = source._intake._thread
-            assert thread is not None
-            source._intake._inbox.put(("no codec", type("Frame", (), {"data": b"x"})()))
-        await until(lambda: len(here.host.faults) == 2)
-        assert {type(fault) for fault in here.host.faults} == {AudioError, FrameError}
+        names = [thread.name for thread in threading.enumerate()]
+        assert "video-decoder" in names
+        assert "audio-decoder" not in names
+
+
+async def test_senders_are_told_that_lost_packets_can_be_made_of_the_next_ones() -> None:
+    async with room(Microphone()) as here:
+        lines = here.client.remoteDescription.sdp.split("\r\n")
+        (opus,) = [line.split()[0].split(":")[1] for line in lines if "opus/48000" in line]
+        assert f"a=fmtp:{opus} useinbandfec=1" in lines
 
 
 async def test_a_bug_in_the_conversation_closes_the_peer_and_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
