@@ -38,21 +38,19 @@ Ctrl-C stops it.
 """
 
 
-class Refused(Exception):
-    """The engine cannot be started as asked; the message is for who asked."""
-
-
 def main(words: Sequence[str]) -> int:
-    """Serve until SIGINT or SIGTERM; 0 then, 2 when `words` are not understood, 1 when it cannot listen."""
+    """Serve until SIGINT or SIGTERM; 0 then, 2 when it cannot be done as `words` say, 1 when it cannot listen."""
     try:
         asked = parser().parse_args(words)
+        if asked.api_key is None and not ipaddress.ip_address(asked.host).is_loopback:
+            parser().error(f"others can reach {asked.host}: give an --api-key")
     except SystemExit as stop:
         return int(stop.code or 0)
     logs.configure(level="WARNING", folder=None)
     try:
         return asyncio.run(_serve(asked))
-    except (Refused, MediaError) as error:
-        sys.stderr.write(f"run.py engine: {error}\n")
+    except MediaError as error:
+        sys.stderr.write(f"The local engine cannot work: {error}\n")
         return 2
 
 
@@ -62,6 +60,9 @@ def parser() -> argparse.ArgumentParser:
     words.add_argument("--host", type=_address, default="127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1")
     words.add_argument("--port", type=_port, default=0, help="0 to 65535; default: 0, any free one")
     words.add_argument("--api-key", type=_key, metavar="KEY", help="the one key to take; default: any")
+    words.add_argument(
+        "--certificate-out", type=Path, metavar="FILE", help="where to write the certificate; default: a temporary file"
+    )
     words.add_argument(
         "--script",
         type=_script,
@@ -82,6 +83,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="from being told to go until it is closed; default: 60",
     )
+    words.add_argument("--faults", action="store_true", help="let clients order faults with the header x-engine-fault")
     return words
 
 
@@ -96,6 +98,7 @@ async def _serve(asked: argparse.Namespace) -> int:
             port=asked.port,
             key=asked.api_key,
             lifetime=Lifetime(asked.go_away, asked.time_left),
+            takes_faults=asked.faults,
         )
         try:
             await parts.enter_async_context(engine)
@@ -103,7 +106,12 @@ async def _serve(asked: argparse.Namespace) -> int:
             sys.stderr.write(f"Cannot listen on {asked.host}:{asked.port}: {error.strerror or error}\n")
             return 1
         folder = parts.enter_context(tempfile.TemporaryDirectory(prefix="mediaserver-"))
-        certificate = _write(engine.certificate, Path(folder, "engine.pem"))
+        certificate = asked.certificate_out or Path(folder, "engine.pem")
+        try:
+            _write(engine.certificate, certificate)
+        except OSError as error:
+            sys.stderr.write(f"Cannot write {certificate}: {error.strerror or error}\n")
+            return 2
         sys.stdout.write(_GREETING.format(url=engine.base_url, certificate=certificate, key=asked.api_key or "any"))
         sys.stdout.flush()
         await stop.wait()
@@ -125,9 +133,8 @@ async def _brain(scripted: Brain | None) -> AsyncIterator[Brain]:
         await asyncio.gather(brain.close(), ocr.close())
 
 
-def _write(certificate: bytes, path: Path) -> Path:
+def _write(certificate: bytes, path: Path) -> None:
     path.write_bytes(certificate)
-    return path
 
 
 def _address(text: str) -> str:

@@ -34,9 +34,8 @@ class Setup:
     modalities: tuple[str, ...] = ()
     media_resolution: str | None = None
     language: str | None = None
-    thinking: bool = False
-    """Whether a thinkingLevel or a thinkingBudget was given."""
     thinking_level: str | None = None
+    has_thinking_budget: bool = False
     affective: bool = False
     proactive: bool | None = None
     functions: Functions = field(default_factory=dict)

@@ -6,16 +6,19 @@ from mediaserver.localengine.wire import INVALID, INVALID_ARGUMENT, POLICY, Wire
 OWN = "models/local"
 """The engine's own name. The other accepted ones let a client meant for Gemini be developed here: one brain for all."""
 
+_NEWEST = "models/gemini-3.8-live"
 _EXTENDED = "models/gemini-3.8-live-extended-thinking"
 _OLDEST = "models/gemini-2.5-flash-native-audio-preview-12-2025"
 _SEEDED_ONLY = "models/gemini-3.1-flash-live-preview"
 _ACCEPTED = {
     OWN,
-    "models/gemini-3.8-live",
+    _NEWEST,
     _EXTENDED,
     _SEEDED_ONLY,
     _OLDEST,
 }
+
+_LEVELS = ("LOW", "MEDIUM", "HIGH")
 
 
 def takes_content(model: str) -> bool:
@@ -40,20 +43,24 @@ def check(setup: Setup, version: str) -> None:
         raise WireError(POLICY, f"{model[: 120 - len(text)]}{text}")
     if any(modality.upper() != "AUDIO" for modality in setup.modalities):
         raise WireError(INVALID, "Cannot extract voices from a non-audio request.")
-    if model.startswith("models/gemini-3.8-live"):
-        _check_newest(setup, has_thinking=model == _EXTENDED)
+    if model in (_NEWEST, _EXTENDED) and (setup.proactive is False or setup.affective):
+        raise WireError(INVALID, f"{INVALID_ARGUMENT} proactiveAudio is always on, enableAffectiveDialog is gone.")
+    if model == _NEWEST and setup.thinking_level is not None:
+        raise WireError(INVALID, f"{INVALID_ARGUMENT} thinkingLevel is not supported.")
+    if model == _EXTENDED:
+        _check_extended(setup)
+    if model == _SEEDED_ONLY and (setup.proactive is not None or setup.affective):
+        raise WireError(INVALID, f"{INVALID_ARGUMENT} proactivity and enableAffectiveDialog are not supported.")
 
 
 def _full(model: str) -> str:
     return model if model.startswith("models/") else f"models/{model}"
 
 
-def _check_newest(setup: Setup, *, has_thinking: bool) -> None:
-    if setup.proactive is False or setup.affective:
-        raise WireError(INVALID, f"{INVALID_ARGUMENT} proactiveAudio is always on, enableAffectiveDialog is gone.")
-    if has_thinking and Behavior.BLOCKING in setup.functions.values():
+def _check_extended(setup: Setup) -> None:
+    if Behavior.BLOCKING in setup.functions.values():
         raise WireError(INVALID, f"{INVALID_ARGUMENT} Functions cannot be BLOCKING.")
-    if has_thinking and not setup.thinking:
-        raise WireError(INVALID, f"{INVALID_ARGUMENT} thinkingLevel is required.")
-    if not has_thinking and setup.thinking_level is not None:
-        raise WireError(INVALID, f"{INVALID_ARGUMENT} thinkingLevel is not supported.")
+    if (setup.thinking_level is None) != setup.has_thinking_budget:
+        raise WireError(INVALID, f"{INVALID_ARGUMENT} Either thinkingLevel or thinkingBudget is required.")
+    if setup.thinking_level is not None and setup.thinking_level.upper() not in _LEVELS:
+        raise WireError(INVALID, f"{INVALID_ARGUMENT} thinkingLevel takes {', '.join(_LEVELS)}.")

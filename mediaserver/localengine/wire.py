@@ -10,6 +10,7 @@ import json
 import re
 from typing import Any, assert_never
 
+from mediaserver.localengine.fields import FIELDS
 from mediaserver.localengine.messages import (
     ActivityEnd,
     ActivityStart,
@@ -62,20 +63,6 @@ RATES = range(8_000, 48_001)
 """Sample rates (Hz) that audio may declare."""
 
 _DEFAULT_RATE = 16_000
-_SETUP = (
-    "model generationConfig systemInstruction tools sessionResumption contextWindowCompression inputAudioTranscription "
-    "outputAudioTranscription realtimeInputConfig proactivity explicitVadSignal historyConfig avatarConfig "
-    "safetySettings labels"
-)
-_GENERATION = (
-    "modelSelectionConfig responseJsonSchema audioTimestamp candidateCount enableAffectiveDialog frequencyPenalty "
-    "logprobs maxOutputTokens mediaResolution presencePenalty responseLogprobs responseMimeType responseModalities "
-    "responseSchema routingConfig seed speechConfig stopSequences temperature thinkingConfig topK topP "
-    "enableEnhancedCivicAnswers responseFormat translationConfig audioTranscriptionConfig"
-)
-_REALTIME = "mediaChunks audio audioStreamEnd video text activityStart activityEnd"
-_REALTIME_CONFIG = "automaticActivityDetection activityHandling turnCoverage interimTranscriptTimestampEnabled"
-_DETECTION = "disabled startOfSpeechSensitivity endOfSpeechSensitivity prefixPaddingMs silenceDurationMs"
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -94,8 +81,7 @@ def parse(frame: str | bytes) -> ClientMessage:
         body = json.loads(frame)
     except (ValueError, RecursionError):
         raise WireError(INVALID, "Invalid JSON payload received.") from None
-    message = _Object(body, "message")
-    message.allow_only("setup clientContent realtimeInput toolResponse contextUpdate")
+    message = _Object(body, "message", FIELDS["message"])
     if (setup := message.child("setup")) is not None:
         return _setup(setup)
     if (realtime := message.child("realtimeInput")) is not None:
@@ -105,7 +91,7 @@ def parse(frame: str | bytes) -> ClientMessage:
     if (answers := message.child("toolResponse")) is not None:
         return _tool_response(answers)
     if (update := message.child("contextUpdate")) is not None:
-        tools = update.child("tools")
+        tools = update.child("tools", "updatedTools")
         return ContextUpdate(None if tools is None else _functions(tools.children("tools")))
     raise WireError(INVALID, INVALID_ARGUMENT)
 
@@ -159,26 +145,24 @@ def _usage(usage: Usage) -> dict[str, object]:
 class _Object:
     """A JSON object read by camelCase names, whichever of the two spellings it uses."""
 
-    def __init__(self, value: Any, where: str):
+    def __init__(self, value: Any, where: str, names: str | None):
         if not isinstance(value, dict):
             raise WireError(INVALID, f"Invalid value at '{where}': an object is expected.")
+        for name in value if names else ():
+            if name not in _spellings(names or ""):
+                raise WireError(INVALID, f"Unknown name \"{name[:60]}\" at '{where}': Cannot find field.")
         self._fields: dict[str, Any] = value
         self._where = where
-
-    def allow_only(self, names: str) -> None:
-        for name in self._fields:
-            if name not in _spellings(names):
-                raise WireError(INVALID, f"Unknown name \"{name[:60]}\" at '{self._where}': Cannot find field.")
 
     def has(self, name: str) -> bool:
         return self._value(name) is not None
 
-    def child(self, name: str) -> "_Object | None":
+    def child(self, name: str, kind: str | None = None) -> "_Object | None":
         value = self._value(name)
-        return None if value is None else _Object(value, f"{self._where}.{name}")
+        return None if value is None else _Object(value, f"{self._where}.{name}", FIELDS.get(kind or name))
 
     def children(self, name: str) -> list["_Object"]:
-        return [_Object(value, f"{self._where}.{name}") for value in self._list(name)]
+        return [_Object(value, f"{self._where}.{name}", FIELDS.get(name)) for value in self._list(name)]
 
     def texts(self, name: str) -> tuple[str, ...]:
         return tuple(self._checked(value, name) for value in self._list(name))
@@ -238,23 +222,23 @@ class _Object:
 
 
 def _setup(setup: _Object) -> Setup:
-    setup.allow_only(_SETUP)
-    generation = setup.child("generationConfig") or _Object({}, "setup.generationConfig")
-    generation.allow_only(_GENERATION)
+    generation = setup.child("generationConfig") or _Object({}, "setup.generationConfig", None)
     speech = generation.child("speechConfig")
     thinking = generation.child("thinkingConfig")
     proactivity = setup.child("proactivity")
     history = setup.child("historyConfig")
-    realtime = setup.child("realtimeInputConfig") or _Object({}, "setup.realtimeInputConfig")
-    realtime.allow_only(_REALTIME_CONFIG)
-    level = thinking.text("thinkingLevel") if thinking else None
+    realtime = setup.child("realtimeInputConfig") or _Object({}, "setup.realtimeInputConfig", None)
+    if (instruction := setup.child("systemInstruction")) is not None:
+        instruction.children("parts")
+    if (compression := setup.child("contextWindowCompression")) is not None:
+        compression.child("slidingWindow")
     return Setup(
         model=setup.text("model") or "",
         modalities=generation.texts("responseModalities"),
         media_resolution=generation.text("mediaResolution"),
         language=speech.text("languageCode") if speech else None,
-        thinking=thinking is not None and (level is not None or thinking.has("thinkingBudget")),
-        thinking_level=level,
+        thinking_level=thinking.text("thinkingLevel") if thinking else None,
+        has_thinking_budget=thinking is not None and thinking.has("thinkingBudget"),
         affective=generation.flag("enableAffectiveDialog") or False,
         proactive=proactivity.flag("proactiveAudio") if proactivity else None,
         functions=_functions(setup.children("tools")),
@@ -270,7 +254,6 @@ def _setup(setup: _Object) -> Setup:
 def _resumption(config: _Object | None) -> str | None:
     if config is None:
         return None
-    config.allow_only("handle transparent")
     if config.flag("transparent"):
         raise WireError(INVALID, f"{INVALID_ARGUMENT} Transparent session resumption is not supported.")
     return config.text("handle") or ""
@@ -279,7 +262,6 @@ def _resumption(config: _Object | None) -> str | None:
 def _detection(config: _Object | None) -> Detection:
     if config is None:
         return Detection()
-    config.allow_only(_DETECTION)
     return Detection(
         automatic=not config.flag("disabled"),
         silence_ms=config.count("silenceDurationMs"),
@@ -300,13 +282,14 @@ def _behavior(declaration: _Object) -> Behavior:
 
 
 def _realtime_input(realtime: _Object) -> RealtimeInput:
-    realtime.allow_only(_REALTIME)
     items: list[Input] = []
     if realtime.child("activityStart") is not None:
         items.append(ActivityStart())
-    blobs = realtime.children("mediaChunks")
-    blobs += [blob for name in ("audio", "video") if (blob := realtime.child(name)) is not None]
-    items.extend(_media(blob) for blob in blobs)
+    items.extend(_media(blob) for blob in realtime.children("mediaChunks"))
+    if (audio := realtime.child("audio")) is not None:
+        items.append(_audio(audio))
+    if (video := realtime.child("video")) is not None:
+        items.append(_picture(video))
     if (text := realtime.text("text")) is not None:
         items.append(Typed(text))
     if realtime.flag("audioStreamEnd"):
@@ -317,13 +300,27 @@ def _realtime_input(realtime: _Object) -> RealtimeInput:
 
 
 def _media(blob: _Object) -> Audio | Picture:
-    mime = (blob.text("mimeType") or "").lower().replace(" ", "")
-    kind, *parameters = mime.split(";")
-    if kind.startswith("image/"):
-        return Picture(blob.data("data"))
+    kind, _ = _mime(blob)
+    return _picture(blob) if kind.startswith("image/") else _audio(blob)
+
+
+def _picture(blob: _Object) -> Picture:
+    kind, _ = _mime(blob)
+    if not kind.startswith("image/"):
+        raise WireError(INVALID, f"{INVALID_ARGUMENT} Unsupported MIME type: {kind[:40]}")
+    return Picture(blob.data("data"))
+
+
+def _audio(blob: _Object) -> Audio:
+    kind, parameters = _mime(blob)
     if kind not in ("audio/pcm", "audio/l16"):
         raise WireError(INVALID, f"{INVALID_ARGUMENT} Unsupported MIME type: {kind[:40]}")
     return Audio(blob.data("data"), _rate(parameters))
+
+
+def _mime(blob: _Object) -> tuple[str, list[str]]:
+    kind, *parameters = (blob.text("mimeType") or "").lower().replace(" ", "").split(";")
+    return kind, parameters
 
 
 def _rate(parameters: list[str]) -> int:
@@ -337,7 +334,6 @@ def _rate(parameters: list[str]) -> int:
 
 
 def _client_content(content: _Object) -> ClientContent:
-    content.allow_only("turns turnComplete")
     turns = tuple(_content_turn(turn) for turn in content.children("turns"))
     return ClientContent(turns, content.flag("turnComplete") or False)
 

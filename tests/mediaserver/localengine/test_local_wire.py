@@ -166,7 +166,7 @@ def test_a_rich_setup_is_read_as_the_sdk_writes_it() -> None:
         modalities=("AUDIO",),
         media_resolution="MEDIA_RESOLUTION_LOW",
         language="de",
-        thinking=True,
+        has_thinking_budget=True,
         affective=True,
         proactive=True,
         functions={"f": Behavior.NON_BLOCKING},
