@@ -341,6 +341,27 @@ async def test_a_lost_answer_is_reported_until_dismissed_or_the_next_one_comes(v
     await says_nothing(visit)
 
 
+async def test_whoever_need_not_ask_again_is_told_so(visit: Visit) -> None:
+    await visit.start()
+    visit.server.tell("error", code="ENGINE_NETWORK", message="", details={"kept": True}, fatal=False)
+    await says(visit, "The engine cannot be reached at the moment.", "What you say is kept")
+    visit.server.tell("turn_complete", turn=2, heard_ms=1, latency_ms={}, usage={})
+    await says_nothing(visit)
+
+
+async def test_what_was_asked_for_and_is_not_given_is_said(visit: Visit) -> None:
+    await visit.start()
+    warnings = ["gemini-1.5-flash is retired, so gemini-3.8-live answers."]
+    visit.server.tell(
+        "session_started", id=visit.server.session_id, engine="gemini", model="gemini-3.8-live", warnings=warnings
+    )
+    await expect(visit.page.get_by_text(warnings[0])).to_be_visible()
+
+    reduced = "The model gemini-9-live is not available; gemini-3.8-live answers instead."
+    visit.server.tell("error", code="ENGINE_CONFIG_REDUCED", message=reduced, details={}, fatal=False)
+    await expect(visit.page.get_by_text(reduced)).to_be_visible()
+
+
 async def test_an_unknown_fault_is_shown_as_the_server_says_it(visit: Visit) -> None:
     await visit.start()
     visit.server.tell("error", code="NEW_ONE", message="The moon is in the way.", details={}, fatal=False)

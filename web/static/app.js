@@ -60,6 +60,7 @@ const events = {
     conversation = event.id;
     screen.belongTo(event.id);
     showEngine(event);
+    if (event.warnings?.length) notices.tell(event.warnings.join(" "));
   },
   state: (event) => enter(view, event.state),
   transcript: (event) => transcript.said(event),
@@ -75,7 +76,12 @@ const events = {
   screen_seen: (event) => screen.saw(event),
   guidance: (event) => showGuidance(hook("guidance"), event.steps.length > 0 ? event : null),
   pointer: (event) => screen.point(event),
-  error: (event) => event.fatal || notices.say(new Trouble(event.code, { message: event.message }), { lasting: false }),
+  error(event) {
+    if (event.fatal) return; // session_ended follows
+    if (event.code === "ENGINE_CONFIG_REDUCED") return notices.tell(event.message);
+    const code = event.details?.kept ? "ENGINE_AWAY" : event.code;
+    notices.say(new Trouble(code, { message: event.message }), { lasting: false });
+  },
 };
 
 const notifying = (mine) => ({

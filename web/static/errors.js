@@ -120,6 +120,7 @@ const SENTENCES = {
   ],
   HISTORY_UNAVAILABLE: ["What is said cannot be stored at the moment.", "The conversation goes on; only its record has gaps."],
   REDACTION_FAILED: ["A picture was held back because its private parts could not be hidden.", "Share again, or ask without it."],
+  ENGINE_AWAY: ["The engine cannot be reached at the moment.", "What you say is kept, and asked as soon as it is back."],
   ENGINE_CONFIG_REDUCED: ["The model cannot do everything that was asked for.", "The conversation goes on without it."],
   ENGINE_UNSUPPORTED_OP: ["The model cannot do that.", "Ask in another way."],
 

@@ -2,10 +2,11 @@
 
 const isText = (value) => typeof value === "string";
 const isCount = (value) => Number.isFinite(value) && value >= 0;
+const areTexts = (value) => Array.isArray(value) && value.every(isText);
 const isTurn = (event) => Number.isInteger(event.turn);
 
 const SHAPES = {
-  session_started: (event) => isText(event.id) && isText(event.engine) && isText(event.model),
+  session_started: (event) => isText(event.id) && isText(event.engine) && isText(event.model) && areTexts(event.warnings ?? []),
   state: (event) => isText(event.state),
   transcript: (event) => isTurn(event) && ["user", "assistant"].includes(event.role) && isText(event.text),
   interrupted: (event) => isTurn(event) && isText(event.heard_text),
