@@ -202,8 +202,7 @@ class Link:
 
     def attempt(self) -> Attempt:
         """What to open next."""
-        config = self._config
-        profile = minimal(self._profile) if self._is_minimal else self._profile
+        config, profile = self._config, self._live_profile()
         lines = self._recollection.lines(but=self._kept.turns) if self._handle is None and self._may_seed else ()
         has_history = bool(lines) and profile.takes_history
         setup = setup_of(
