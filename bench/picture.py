@@ -1,0 +1,66 @@
+"""What a simulated user shows: ten seconds of somebody writing in an editor, as VP8 pictures made once."""
+
+from fractions import Fraction
+
+import numpy as np
+from av import VideoFrame
+from av.codec.context import CodecContext
+from av.video.codeccontext import VideoCodecContext
+from numpy.typing import NDArray
+
+WIDTH, HEIGHT = 1280, 720
+FPS = 5
+SECONDS = 10
+
+_BIT_RATE = 1_000_000
+_LINE, _GLYPH = 20, 9
+_SCROLL_EVERY = 20  # pictures
+
+
+def encode_share() -> tuple[bytes, ...]:
+    """Encode the share at 1280x720, 5 per second, about 1 Mb/s; the first is a key frame, so it can be repeated."""
+    codec = CodecContext.create("libvpx", "w")
+    assert isinstance(codec, VideoCodecContext)
+    codec.width, codec.height = WIDTH, HEIGHT
+    codec.pix_fmt = "yuv420p"
+    codec.framerate = Fraction(FPS)
+    codec.time_base = Fraction(1, FPS)
+    codec.bit_rate = _BIT_RATE
+    # In real time and without key frames but the first, as browsers do; 56 is libwebrtc's coarsest quantizer.
+    codec.options = {
+        "deadline": "realtime",
+        "cpu-used": "-5",
+        "lag-in-frames": "0",
+        "error-resilient": "1",
+        "screen-content-mode": "1",
+        "qmin": "2",
+        "qmax": "56",
+        "g": "3000",
+    }
+    pictures: list[bytes] = []
+    for number in range(FPS * SECONDS):
+        frame = VideoFrame.from_ndarray(_draw(number), format="gray").reformat(format="yuv420p")
+        frame.pts, frame.time_base = number, Fraction(1, FPS)
+        pictures += [bytes(packet) for packet in codec.encode(frame)]
+    return (*pictures, *(bytes(packet) for packet in codec.encode(None)))
+
+
+def _draw(number: int) -> NDArray[np.uint8]:
+    """A page of glyph-like blocks: three glyphs are typed per picture, and it scrolls by three lines now and then."""
+    page = np.full((HEIGHT, WIDTH), 250, np.uint8)
+    page[:40] = 225
+    page[:, :180] = 238
+    lines = (HEIGHT - 80) // _LINE
+    across = (WIDTH - 240) // _GLYPH
+    scrolled = 3 * (number // _SCROLL_EVERY)
+    for line in range(lines):
+        glyphs = np.random.default_rng(1_000 + line + scrolled)
+        count = across * 2 // 3 if line < lines - 4 else 0
+        if line == lines - 4:
+            count = min(across, 3 * (number % _SCROLL_EVERY))
+        top = 60 + line * _LINE
+        for place in range(count):
+            left = 210 + place * _GLYPH
+            shape = glyphs.random((7, 4)) < 0.45
+            page[top : top + 14, left : left + 8][np.kron(shape, np.ones((2, 2), bool))] = 20
+    return page
