@@ -24,6 +24,7 @@ def main() -> int:
             seconds=asked.seconds,
             warmup=asked.warmup,
             probes=asked.probes,
+            reply=asked.reply,
             has_screen=asked.screen,
             is_pinned=asked.pin and (os.cpu_count() or 1) > 1,
         )
@@ -49,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sessions", type=_positive, nargs="+", default=[1, 8], help="a run for each; default: 1 8")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each measured window; default: 60")
     parser.add_argument("--warmup", type=float, default=8.0, help="seconds before each window; default: 8")
+    parser.add_argument("--reply", type=float, default=2.0, help="seconds of tone that answer an utterance; default: 2")
     parser.add_argument("--probes", type=int, default=20, help="connects timed after the windows; default: 20")
     parser.add_argument("--screen", action="store_true", help="a second window in which every user shares a screen")
     parser.add_argument(

@@ -20,11 +20,11 @@ from bench.beat import MOST_SLOTS, Beat
 from bench.picture import encode_share
 from bench.quantiles import percentile
 from bench.reply import FRAME, continuity
-from bench.scenario import Pattern, finished
+from bench.scenario import Pattern, within
 from bench.speech import load_voice
 from bench.user import Connected, Material, User
 
-_WARM_TURNS = 3  # the third begins when the second is over
+_HEARS_FIRST_REPLY = 1
 _POLL = 0.1
 _WARM_POLLS = 150
 
@@ -59,6 +59,7 @@ class Window:
     troubles: dict[str, int]
     late_p99: float
     """How late this client itself woke up (99th percentile): latencies are no truer than that."""
+    late_max: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +115,15 @@ class Load:
         )
 
     async def _warm(self) -> None:
-        """One whole conversation, so that what the first user of a server costs is not counted."""
-        user = User(self._http, self._material, seed=0)
+        """One utterance and its whole reply, so that what the first user of a server costs is not counted."""
+        user = User(self._http, self._material, seed=_HEARS_FIRST_REPLY)
         await user.join()
         if user.failure is None:
             user.is_sharing = self._plan.has_screen
             self._beat.subscribe(user.tick)
             for _ in range(_WARM_POLLS):
                 await asyncio.sleep(_POLL)
-                if len(user.scenario.turns) == _WARM_TURNS or user.failure is not None:
+                if any(turn.over is not None for turn in user.scenario.turns) or user.failure is not None:
                     break
             self._beat.unsubscribe(user.tick)
         if user.failure is not None:
@@ -151,22 +152,23 @@ class Load:
         return self._window(since, until, [user for user in begun if user.failure is None], lateness)
 
     def _window(self, since: float, until: float, users: list[User], lateness: list[float]) -> Window:
-        turns = [turn for user in self._users for turn in finished(user.scenario.turns, since=since, until=until)]
+        turns = [turn for user in self._users for turn in within(user.scenario.turns, since=since, until=until)]
         whole = round(self._plan.reply / FRAME)
         replies = [
             continuity(turn.arrivals, expected=None if turn.is_cut else whole)
             for turn in turns
-            if turn.first_loud is not None
+            if turn.first_loud is not None and turn.over is not None
         ]
         return Window(
             alive=len(users),
             replies=[turn.reply_latency for turn in turns if turn.reply_latency is not None],
-            cuts=[turn.cut_latency for turn in turns if turn.cut_latency is not None],
+            cuts=[turn.cut_latency for turn in turns if turn.cut_latency is not None and turn.spoken is not None],
             frames_due=sum(reply.due for reply in replies),
             frames_heard=sum(reply.heard for reply in replies),
             largest_gap=max((reply.largest_gap for reply in replies), default=0.0),
             troubles=Counter(turn.trouble.value for turn in turns if turn.trouble is not None),
             late_p99=percentile(lateness, 0.99) or 0.0,
+            late_max=max(lateness, default=0.0),
         )
 
     async def _probe(self) -> None:

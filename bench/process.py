@@ -64,6 +64,12 @@ def _threads(pid: int) -> int:
     return _status(pid, "Threads")
 
 
+def busy() -> float:
+    """CPU seconds that everything on the machine has used, and what the host has taken away (steal), since it began."""
+    user, nice, system, _, _, irq, softirq, steal, *_ = map(int, (PROC / "stat").read_text().split()[1:11])
+    return (user + nice + system + irq + softirq + steal) / _TICKS
+
+
 def machine() -> str:
     """The processor, how many of them, and the system."""
     lines = (PROC / "cpuinfo").read_text().splitlines()

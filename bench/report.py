@@ -26,6 +26,8 @@ _ROWS = (
     ("start of speech to silence, ms, p50 / p95", "speech_start_to_silence_ms"),
     ("less `VAD_START_MS`", "speech_start_to_silence_ms_beyond_vad"),
     ("event loop lag, ms, p50 / p99, at most", "loop_lag_ms"),
+    ("lateness of the load client itself, ms, p99 / most", "late"),
+    ("cores that something else used meanwhile", "other_cores"),
     ("replies, barge-ins, connects", "counts"),
     ("turns that went wrong, sessions that failed", "wrong"),
 )
@@ -35,7 +37,8 @@ _EXPLAINED = (
     "packet of the reply (the last one, and the 20 ms that it plays). Continuity: the share of a reply's 20 ms frames "
     "that were there when due, 60 ms after its first. Memory is resident, per session compared with the server after "
     "one conversation. Loop lag is the upper bound of a histogram's bucket. A dash: nothing to measure; no RTP comes "
-    "before the first reply."
+    "before the first reply. Where the load client itself was late, or something else used the machine, a gap may be "
+    "the machine's and not the server's."
 )
 
 
@@ -72,6 +75,8 @@ def _cell(run: Figures, name: str) -> str:
             troubles = run["troubles"]
             assert isinstance(troubles, dict)
             return f"{sum(troubles.values())}, {run['failed_sessions']}"
+        case "late":
+            return _pair(run["load_late_ms_p99"], run["load_late_ms_max"])
         case "loop_lag_ms":
             return _pair(run["loop_lag_ms_p50_at_most"], run["loop_lag_ms_p99_at_most"])
     if f"{name}_p50" in run:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.load import Plan, Result, Window
-from bench.process import Usage, machine, usage
+from bench.process import Usage, busy, machine, usage
 from bench.quantiles import buckets, percentile, percentile_bound
 from bench.report import Figures
 from bench.servers import ROOT, Server, StartError, engine, pinned, server
@@ -44,6 +44,7 @@ class _Reading:
     server: Usage
     engine: Usage
     load: Usage
+    machine: float
     lag: dict[float, float]
 
 
@@ -130,7 +131,7 @@ def _go_on(load: subprocess.Popen[str]) -> None:
 def _read(serving: Server, answering: Server, load: int) -> _Reading:
     with urllib.request.urlopen(f"{serving.address}/api/v1/metrics", timeout=10) as page:
         lag = buckets(page.read().decode(), _LAG)
-    return _Reading(time.monotonic(), usage(serving.pid), usage(answering.pid), usage(load), lag)
+    return _Reading(time.monotonic(), usage(serving.pid), usage(answering.pid), usage(load), busy(), lag)
 
 
 def _common(setup: Setup) -> Figures:
@@ -175,15 +176,18 @@ def _window_figures(setup: Setup, warmed: Usage, before: _Reading, after: _Readi
     elapsed = after.at - before.at
     minutes = max(window.alive, 1) * elapsed / 60
     silence, start = fields["vad_silence_ms"].default, fields["vad_start_ms"].default
+    server_cpu = after.server.cpu - before.server.cpu
     engine_cpu, load_cpu = after.engine.cpu - before.engine.cpu, after.load.cpu - before.load.cpu
     return {
         "sessions_alive": window.alive,
-        "server_cpu_s_per_session_minute": _rounded((after.server.cpu - before.server.cpu) / minutes, 3),
-        "server_core_share": _rounded((after.server.cpu - before.server.cpu) / elapsed, 3),
+        "server_cpu_s_per_session_minute": _rounded(server_cpu / minutes, 3),
+        "server_core_share": _rounded(server_cpu / elapsed, 3),
         "engine_cpu_s_per_session_minute": _rounded(engine_cpu / minutes, 3),
         "load_cpu_s_per_session_minute": _rounded(load_cpu / minutes, 3),
         "load_cores_per_session": _rounded(load_cpu / elapsed / max(window.alive, 1), 4),
         "load_late_ms_p99": _rounded(1_000 * window.late_p99),
+        "load_late_ms_max": _rounded(1_000 * window.late_max),
+        "other_cores": _rounded((after.machine - before.machine - server_cpu - engine_cpu - load_cpu) / elapsed, 2),
         "server_rss_mb_loaded": _rounded(after.server.rss),
         "server_rss_mb_per_session": _rounded((after.server.rss - warmed.rss) / setup.sessions, 2),
         "server_threads_loaded": after.server.threads,

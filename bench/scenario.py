@@ -194,6 +194,6 @@ def _add(turn: Turn, now: float, timestamp: int, *, is_loud: bool) -> None:
     turn.arrivals.append(Arrival(since // SLOT, now, is_loud))
 
 
-def finished(turns: Sequence[Turn], *, since: float, until: float) -> list[Turn]:
-    """The turns that began and ended between these clock times."""
-    return [turn for turn in turns if turn.spoke >= since and turn.over is not None and turn.over <= until]
+def within(turns: Sequence[Turn], *, since: float, until: float) -> list[Turn]:
+    """The turns that began after `since`, as far as they had gone by `until`; ask in that moment."""
+    return [turn for turn in turns if since <= turn.spoke <= until]

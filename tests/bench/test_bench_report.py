@@ -1,0 +1,96 @@
+"""The table says what was measured, and what went wrong."""
+
+import json
+
+import pytest
+
+from bench.anchors import CAPTION, FIGURES
+from bench.load import Result, Window
+from bench.report import Figures, table
+from bench.run import parse_result
+
+RUN: Figures = {
+    "date": "2031-02-03 04:05 UTC",
+    "machine": "2 x Test, Linux 9",
+    "python": "3.11.7",
+    "sessions": 8,
+    "screen": False,
+    "pinned": True,
+    "window_seconds": 60.0,
+    "reply_seconds": 2.0,
+    "vad_silence_ms": 500,
+    "vad_start_ms": 192,
+    "server_cpu_s_per_session_minute": 1.871,
+    "post_to_first_rtp_ms_p50": None,
+    "post_to_first_rtp_ms_p95": None,
+    "post_to_connected_ms_p50": 35.2,
+    "post_to_connected_ms_p95": 4.71,
+    "speech_end_to_reply_ms_beyond_vad_p50": 150.2,
+    "speech_end_to_reply_ms_beyond_vad_p95": 164.5,
+    "loop_lag_ms_p50_at_most": 1.0,
+    "loop_lag_ms_p99_at_most": 5.0,
+    "load_late_ms_p99": 3.9,
+    "load_late_ms_max": 12.0,
+    "replies": 48,
+    "barge_ins": 24,
+    "connects": 28,
+    "failed_sessions": 0,
+    "failures": {},
+    "troubles": {},
+}
+
+
+def rows(text: str) -> dict[str, list[str]]:
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    return {row[0]: row[1:] for row in cells}
+
+
+def test_every_run_is_a_column_beside_the_anchors() -> None:
+    text = table([RUN, RUN | {"sessions": 20, "screen": True}], command="make bench")
+    assert rows(text)[""] == ["8", "20 + screens", "aiortc 1.16, bare", "pipecat 1.14", "fastrtc 0.0.34"]
+    assert rows(text)["CPU of the server, s per session-minute"][:2] == ["1.871", "1.871"]
+    assert rows(text)["less `VAD_SILENCE_MS`"] == ["150 / 164", "150 / 164", "186 / 217", "186 / 211", "234 / 530"]
+    assert len({len(row) for row in rows(text).values()}) == 1
+
+
+def test_date_machine_command_and_the_anchors_source_are_told() -> None:
+    text = table([RUN], command="make bench BENCH=x")
+    for told in ("`make bench BENCH=x`, 2031-02-03 04:05 UTC, 2 x Test, Linux 9, Python 3.11.7", CAPTION):
+        assert told in text
+
+
+def test_what_was_not_measured_is_a_dash_and_what_was_not_tried_is_left_out() -> None:
+    text = table([RUN], command="make bench")
+    assert rows(text)["POST to first RTP, ms, p50 / p95"][0] == "-"
+    assert "added by the shared screen" not in text
+
+
+def test_small_numbers_keep_their_digits() -> None:
+    assert rows(table([RUN], command="x"))["POST to connected, ms, p50 / p95"][0] == "35 / 4.71"
+
+
+def test_failures_are_told_in_words() -> None:
+    wrong: Figures = RUN | {"troubles": {"no reply": 2}, "failures": {"HTTP 503 for an offer": 1}, "failed_sessions": 1}
+    text = table([wrong], command="make bench")
+    assert rows(text)["turns that went wrong, sessions that failed"][0] == "2, 1"
+    assert "- 8 sessions: 2 x no reply\n- 8 sessions: 1 x HTTP 503 for an offer" in text
+
+
+def test_no_runs_make_no_table() -> None:
+    assert table([], command="make bench") == ""
+
+
+@pytest.mark.parametrize("name", sorted(FIGURES))
+def test_an_anchor_has_a_figure_to_stand_beside(name: str) -> None:
+    text = table([RUN | {name: 1.0, f"{name}_p50": 1.0, f"{name}_p95": 2.0}], command="make bench")
+    assert [list(FIGURES[name])] == [row[1:] for row in rows(text).values() if row[1:] == list(FIGURES[name])][:1]
+
+
+def test_what_the_load_client_tells_is_read_as_it_was() -> None:
+    window = Window(8, [0.6], [0.3], 100, 99, 0.02, {"no reply": 1}, 0.004, 0.01)
+    result = Result([window], [0.03], [0.01], [], {})
+    told = {
+        "windows": [{name: getattr(window, name) for name in Window.__slots__}],
+        **{name: getattr(result, name) for name in Result.__slots__ if name != "windows"},
+    }
+    assert parse_result(json.dumps({"phase": "result", "result": told})) == result
