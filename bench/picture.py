@@ -1,6 +1,7 @@
 """What a simulated user shows: ten seconds of somebody writing in an editor, as VP8 pictures made once."""
 
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 from av import VideoFrame
@@ -14,6 +15,7 @@ SECONDS = 10
 
 _BIT_RATE = 1_000_000
 _LINE, _GLYPH = 20, 9
+_ACROSS = (WIDTH - 240) // _GLYPH
 _SCROLL_EVERY = 20  # pictures
 
 
@@ -50,17 +52,20 @@ def _draw(number: int) -> NDArray[np.uint8]:
     page = np.full((HEIGHT, WIDTH), 250, np.uint8)
     page[:40] = 225
     page[:, :180] = 238
-    lines = (HEIGHT - 80) // _LINE
-    across = (WIDTH - 240) // _GLYPH
+    lines = (HEIGHT - 80) // _LINE - 3
     scrolled = 3 * (number // _SCROLL_EVERY)
     for line in range(lines):
-        glyphs = np.random.default_rng(1_000 + line + scrolled)
-        count = across * 2 // 3 if line < lines - 4 else 0
-        if line == lines - 4:
-            count = min(across, 3 * (number % _SCROLL_EVERY))
-        top = 60 + line * _LINE
-        for place in range(count):
-            left = 210 + place * _GLYPH
-            shape = glyphs.random((7, 4)) < 0.45
-            page[top : top + 14, left : left + 8][np.kron(shape, np.ones((2, 2), bool))] = 20
+        is_last = line == lines - 1
+        glyphs = 3 * (number % _SCROLL_EVERY) if is_last else _ACROSS * 2 // 3
+        top, width = 60 + line * _LINE, min(glyphs, _ACROSS) * _GLYPH
+        page[top : top + 14, 210 : 210 + width][_text(line + scrolled)[:, :width]] = 20
     return page
+
+
+@cache
+def _text(line: int) -> NDArray[np.bool_]:
+    """A line of glyphs 8 pixels wide and 14 high, a pixel apart; true where there is ink."""
+    dots = np.random.default_rng(line).random((7, _ACROSS, 4)) < 0.45
+    glyphs = np.zeros((14, _ACROSS, _GLYPH), bool)
+    glyphs[:, :, :8] = dots.repeat(2, axis=0).repeat(2, axis=2)
+    return glyphs.reshape(14, -1)

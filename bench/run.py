@@ -21,6 +21,7 @@ from mediaserver.settings import Settings
 
 _LAG = "mediaserver_loop_lag_seconds"
 _SETTLED = 1.0
+_END_DEADLINE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,14 @@ def _load(folder: Path, plan: Plan, *, core: int | None) -> Iterator[subprocess.
     except StartError as error:
         raise StartError(f"{error}\n{(folder / 'load.log').read_text()}{(folder / 'server.log').read_text()}") from None
     finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """A client that has told its result ends by itself, one that is left waiting when its input ends."""
+    try:
+        process.communicate(timeout=_END_DEADLINE)
+    except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
 
