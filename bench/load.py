@@ -11,16 +11,17 @@ import json
 import sys
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import aiohttp
 from aiortc import RTCCertificate
 
 from bench.beat import MOST_SLOTS, Beat
-from bench.picture import encode_share
+from bench.picture import SECONDS, encode_share
 from bench.quantiles import percentile
 from bench.reply import FRAME, continuity
-from bench.scenario import Pattern, within
+from bench.scenario import Pattern, Turn, within
 from bench.speech import load_voice
 from bench.user import Connected, Material, User
 
@@ -98,8 +99,7 @@ class Load:
         await self._join()
         windows = [await self._measure("audio")]
         if self._plan.has_screen:
-            for user in self._users:
-                user.is_sharing = True
+            await self._share()
             windows.append(await self._measure("screen"))
         await self._probe()
         for user in self._users:
@@ -139,6 +139,12 @@ class Load:
             self._beat.subscribe(user.tick)
             await asyncio.sleep(self._plan.stagger)
 
+    async def _share(self) -> None:
+        """Begin one after the other, so that the large pictures of different users do not come together."""
+        for user in self._users:
+            user.is_sharing = True
+            await asyncio.sleep(SECONDS / len(self._users))
+
     async def _measure(self, name: str) -> Window:
         await asyncio.sleep(self._plan.warmup)
         gc.collect()
@@ -149,27 +155,9 @@ class Load:
         await asyncio.sleep(self._plan.seconds)
         until, lateness = time.monotonic(), list(self._beat.lateness)
         await tell("end", window=name)
-        return self._window(since, until, [user for user in begun if user.failure is None], lateness)
-
-    def _window(self, since: float, until: float, users: list[User], lateness: list[float]) -> Window:
         turns = [turn for user in self._users for turn in within(user.scenario.turns, since=since, until=until)]
-        whole = round(self._plan.reply / FRAME)
-        replies = [
-            continuity(turn.arrivals, expected=None if turn.is_cut else whole)
-            for turn in turns
-            if turn.first_loud is not None and turn.over is not None
-        ]
-        return Window(
-            alive=len(users),
-            replies=[turn.reply_latency for turn in turns if turn.reply_latency is not None],
-            cuts=[turn.cut_latency for turn in turns if turn.cut_latency is not None and turn.spoken is not None],
-            frames_due=sum(reply.due for reply in replies),
-            frames_heard=sum(reply.heard for reply in replies),
-            largest_gap=max((reply.largest_gap for reply in replies), default=0.0),
-            troubles=Counter(turn.trouble.value for turn in turns if turn.trouble is not None),
-            late_p99=percentile(lateness, 0.99) or 0.0,
-            late_max=max(lateness, default=0.0),
-        )
+        alive = sum(user.failure is None for user in begun)
+        return summed(turns, alive=alive, reply=self._plan.reply, lateness=lateness)
 
     async def _probe(self) -> None:
         """Come and go, one after the other, while the others talk."""
@@ -189,6 +177,26 @@ class Load:
         spoke = user.scenario.turns[0].spoke if user.scenario.turns else None
         if user.first_rtp is not None and (spoke is None or user.first_rtp < spoke):
             self._first_packets.append(user.first_rtp - user.connect.posted)
+
+
+def summed(turns: Sequence[Turn], *, alive: int, reply: float, lateness: Sequence[float]) -> Window:
+    """What these turns come to; a whole reply lasts `reply` seconds."""
+    heard = [
+        continuity(turn.arrivals, expected=None if turn.is_cut else round(reply / FRAME))
+        for turn in turns
+        if turn.first_loud is not None and turn.over is not None
+    ]
+    return Window(
+        alive=alive,
+        replies=[turn.reply_latency for turn in turns if turn.reply_latency is not None],
+        cuts=[turn.cut_latency for turn in turns if turn.cut_latency is not None and turn.spoken is not None],
+        frames_due=sum(one.due for one in heard),
+        frames_heard=sum(one.heard for one in heard),
+        largest_gap=max((one.largest_gap for one in heard), default=0.0),
+        troubles=dict(Counter(turn.trouble.value for turn in turns if turn.trouble is not None)),
+        late_p99=percentile(lateness, 0.99) or 0.0,
+        late_max=max(lateness, default=0.0),
+    )
 
 
 async def tell(phase: str, **more: object) -> None:

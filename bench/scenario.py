@@ -21,7 +21,7 @@ class Trouble(Enum):
     """How a turn can go wrong."""
 
     NO_REPLY = "no reply"
-    EARLY_REPLY = "replied before the user had finished"
+    UNEXPECTED = "sounded while the user spoke and no reply was due"
     NOT_CUT = "went on while the user spoke over it"
 
 
@@ -124,7 +124,7 @@ class Scenario:
     def _hear_while_speaking(self, turn: Turn, now: float, timestamp: int, *, is_loud: bool) -> None:
         if not turn.is_barge_in:
             if is_loud:
-                turn.trouble = Trouble.EARLY_REPLY
+                turn.trouble = Trouble.UNEXPECTED
             return
         before = self.turns[-2]
         _add(before, now, timestamp, is_loud=is_loud)

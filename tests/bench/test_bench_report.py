@@ -1,13 +1,16 @@
 """The table says what was measured, and what went wrong."""
 
 import json
+from dataclasses import asdict
 
 import pytest
 
 from bench.anchors import CAPTION, FIGURES
-from bench.load import Result, Window
+from bench.load import Result, summed
+from bench.reply import Arrival
 from bench.report import Figures, table
 from bench.run import parse_result
+from bench.scenario import Trouble, Turn
 
 RUN: Figures = {
     "date": "2031-02-03 04:05 UTC",
@@ -87,10 +90,13 @@ def test_an_anchor_has_a_figure_to_stand_beside(name: str) -> None:
 
 
 def test_what_the_load_client_tells_is_read_as_it_was() -> None:
-    window = Window(8, [0.6], [0.3], 100, 99, 0.02, {"no reply": 1}, 0.004, 0.01)
-    result = Result([window], [0.03], [0.01], [], {})
-    told = {
-        "windows": [{name: getattr(window, name) for name in Window.__slots__}],
-        **{name: getattr(result, name) for name in Result.__slots__ if name != "windows"},
-    }
-    assert parse_result(json.dumps({"phase": "result", "result": told})) == result
+    whole, cut = Turn(0.0, is_barge_in=False, spoken=1.0), Turn(4.0, is_barge_in=True, spoken=5.0, silent=4.25)
+    whole.first_loud, whole.over = 1.5, 4.0
+    whole.arrivals = [Arrival(slot, 1.5 + slot * 0.02, True) for slot in range(90)]
+    cut.trouble = Trouble.NO_REPLY
+    window = summed([whole, cut], alive=8, reply=2.0, lateness=[0.001, 0.002])
+    assert (window.replies, window.cuts, window.troubles) == ([0.5], [0.25], {"no reply": 1})
+    assert (window.frames_due, window.frames_heard, round(window.largest_gap, 3)) == (100, 90, 0.2)
+    assert (window.late_p99, window.late_max) == (0.002, 0.002)
+    result = Result([window], [0.03], [0.01], [], {"HTTP 503 for an offer": 1})
+    assert parse_result(json.dumps({"phase": "result", "result": asdict(result)})) == result

@@ -126,7 +126,7 @@ def test_a_reply_that_comes_before_the_user_has_finished_is_told() -> None:
     while room.turn.spoken is None:
         room.tick()
     room.tick()
-    assert room.turn.trouble is Trouble.EARLY_REPLY
+    assert room.turn.trouble is Trouble.UNEXPECTED
     assert room.turn.over is not None
 
 
