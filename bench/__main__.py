@@ -4,9 +4,10 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from bench.report import table
+from bench.report import replaced, table
 from bench.run import Setup, measure
 from bench.servers import StartError
 
@@ -36,17 +37,30 @@ def main() -> int:
         runs += found
         for run in found:
             _write(asked.out, json.dumps(run))
-    sys.stdout.write(f"\n{table(runs, command=_command())}")
+    text = table(runs, command=_command(sys.argv[1:]))
+    sys.stdout.write(f"\n{text}")
+    if asked.readme is not None:
+        asked.readme.write_text(replaced(asked.readme.read_text(), text))
     return 3 if any(run["failed_sessions"] for run in runs) else 0
 
 
-def _command() -> str:
-    words = " ".join(sys.argv[1:])
-    return f'make bench BENCH="{words}"' if words else "make bench"
+def _command(words: Sequence[str]) -> str:
+    """How to measure the same again, wherever it is written."""
+    _, measured = _destinations().parse_known_args(words)
+    return f'make bench BENCH="{" ".join(measured)}"' if measured else "make bench"
+
+
+def _destinations() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--out", type=Path, help="append the JSON lines to this file instead of printing them")
+    parser.add_argument("--readme", type=_marked, help="put the table between the `bench` marks of this file too")
+    return parser
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("python -m bench", description="Measure the server under simulated users.")
+    parser = argparse.ArgumentParser(
+        "python -m bench", description="Measure the server under simulated users.", parents=[_destinations()]
+    )
     parser.add_argument("--sessions", type=_positive, nargs="+", default=[1, 8], help="a run for each; default: 1 8")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each measured window; default: 60")
     parser.add_argument("--warmup", type=float, default=8.0, help="seconds before each window; default: 8")
@@ -56,7 +70,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--no-pin", dest="pin", action="store_false", help="leave it to the system which core runs what"
     )
-    parser.add_argument("--out", type=Path, help="append the JSON lines to this file instead of printing them")
     return parser
 
 
@@ -64,6 +77,15 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError("takes whole numbers from 1")
     return int(text)
+
+
+def _marked(text: str) -> Path:
+    path = Path(text)
+    try:
+        replaced(path.read_text(), "")
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return path
 
 
 def _write(path: Path | None, line: str) -> None:

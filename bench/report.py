@@ -8,6 +8,8 @@ Value = str | int | float | bool | None | dict[str, int]
 Figures = dict[str, Value]
 """One run: names end in their units."""
 
+MARKS = ("<!-- bench -->", "<!-- /bench -->")
+
 _ROWS = (
     ("CPU of the server, s per session-minute", "server_cpu_s_per_session_minute"),
     ("added by the shared screen", "screen_added_cpu_s_per_session_minute"),
@@ -54,6 +56,15 @@ def table(runs: Sequence[Figures], *, command: str) -> str:
         if any(cell not in ("", "-") for cell in cells) or name in first or f"{name}_p50" in first:
             lines.append(_row([title, *cells, *FIGURES.get(name, ("", "", ""))]))
     return "\n".join([_conditions(first, command), "", *lines, "", _EXPLAINED, "", CAPTION, *_complaints(runs)]) + "\n"
+
+
+def replaced(document: str, text: str) -> str:
+    """The document with `text` between its marks; raises ValueError if it has none."""
+    head, found, rest = document.partition(MARKS[0])
+    _, end, tail = rest.partition(MARKS[1])
+    if not found or not end:
+        raise ValueError(f"There is no {MARKS[0]} ... {MARKS[1]} to put the table in.")
+    return f"{head}{MARKS[0]}\n{text}{MARKS[1]}{tail}"
 
 
 def _conditions(run: Figures, command: str) -> str:

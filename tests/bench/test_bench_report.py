@@ -8,7 +8,7 @@ import pytest
 from bench.anchors import CAPTION, FIGURES
 from bench.load import Result, summed
 from bench.reply import Arrival
-from bench.report import Figures, table
+from bench.report import MARKS, Figures, replaced, table
 from bench.run import parse_result
 from bench.scenario import Trouble, Turn
 
@@ -100,3 +100,14 @@ def test_what_the_load_client_tells_is_read_as_it_was() -> None:
     assert (window.late_p99, window.late_max) == (0.002, 0.002)
     result = Result([window], [0.03], [0.01], [], {"HTTP 503 for an offer": 1})
     assert parse_result(json.dumps({"phase": "result", "result": asdict(result)})) == result
+
+
+def test_a_document_gets_the_newest_table_between_its_marks() -> None:
+    document = f"before\n{MARKS[0]}\nold\n{MARKS[1]}\nafter\n"
+    assert replaced(document, "new\n") == f"before\n{MARKS[0]}\nnew\n{MARKS[1]}\nafter\n"
+
+
+@pytest.mark.parametrize("document", ["", MARKS[0], MARKS[1]])
+def test_a_document_without_marks_is_left_alone(document: str) -> None:
+    with pytest.raises(ValueError, match="bench"):
+        replaced(document, "new")

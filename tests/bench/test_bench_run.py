@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.__main__ import main
+from bench.report import MARKS
 from bench.servers import StartError, engine
 
 ROOT = Path(__file__).parents[2]
@@ -17,21 +18,10 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the bench reads /pro
 @LINUX
 def test_one_session_is_measured_from_outside(tmp_path: Path) -> None:
     out = tmp_path / "runs.jsonl"
-    words = [
-        "--sessions",
-        "1",
-        "--seconds",
-        "8",
-        "--warmup",
-        "0.2",
-        "--reply",
-        "1",
-        "--probes",
-        "1",
-        "--no-pin",
-        "--out",
-        str(out),
-    ]
+    readme = tmp_path / "README.md"
+    readme.write_text("\n".join(MARKS))
+    measured = "--sessions 1 --seconds 8 --warmup 0.2 --reply 1 --probes 1 --no-pin"
+    words = [*measured.split(), "--out", str(out), "--readme", str(readme)]
     process = subprocess.run(
         [sys.executable, "-m", "bench", *words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
@@ -50,7 +40,8 @@ def test_one_session_is_measured_from_outside(tmp_path: Path) -> None:
         assert run[f"{name}_per_session_minute"] > 0
     assert 50 < run["server_rss_mb_empty"] <= run["server_rss_mb_loaded"]
     assert run["loop_lag_ms_p99_at_most"] is not None
-    assert "| CPU of the server, s per session-minute |" in process.stdout
+    assert f'`make bench BENCH="{measured}"`' in process.stdout
+    assert readme.read_text().split("\n", 1)[1].startswith(process.stdout.strip().splitlines()[0])
 
 
 def test_an_engine_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +50,7 @@ def test_an_engine_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pyt
         pass
 
 
-@pytest.mark.parametrize("words", [["--sessions", "0"], ["--sessions", "x"], ["--nonsense"]])
+@pytest.mark.parametrize("words", [["--sessions", "0"], ["--sessions", "x"], ["--nonsense"], ["--readme", "Makefile"]])
 def test_words_that_are_not_understood_are_refused(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["bench", *words])
     with pytest.raises(SystemExit) as stop:
