@@ -8,6 +8,9 @@ Value = str | int | float | bool | None | dict[str, int]
 Figures = dict[str, Value]
 """One run: names end in their units."""
 
+DISTURBED = 0.15
+"""Cores used by others from which a run says little about the server."""
+
 MARKS = ("<!-- bench -->", "<!-- /bench -->")
 
 _ROWS = (
@@ -119,4 +122,9 @@ def _complaints(runs: Sequence[Figures]) -> list[str]:
             wrong = run[name]
             assert isinstance(wrong, dict)
             lines += [f"- {run['sessions']} sessions: {count} x {why}" for why, count in wrong.items()]
+        other = run["other_cores"]
+        if isinstance(other, float) and other >= DISTURBED:
+            lines.append(
+                f"- {run['sessions']} sessions: not a quiet machine, others used {other:g} cores; measure again"
+            )
     return ["", *lines] if lines else []

@@ -34,6 +34,7 @@ RUN: Figures = {
     "loop_lag_ms_p99_at_most": 5.0,
     "load_late_ms_p99": 3.9,
     "load_late_ms_max": 12.0,
+    "other_cores": 0.02,
     "replies": 48,
     "barge_ins": 24,
     "connects": 28,
@@ -77,6 +78,13 @@ def test_failures_are_told_in_words() -> None:
     text = table([wrong], command="make bench")
     assert rows(text)["turns that went wrong, sessions that failed"][0] == "2, 1"
     assert "- 8 sessions: 2 x no reply\n- 8 sessions: 1 x HTTP 503 for an offer" in text
+
+
+def test_a_machine_that_was_not_quiet_is_told() -> None:
+    assert "quiet" not in table([RUN], command="x")
+    assert "- 8 sessions: not a quiet machine, others used 1.5 cores" in table(
+        [RUN | {"other_cores": 1.5}], command="x"
+    )
 
 
 def test_no_runs_make_no_table() -> None:

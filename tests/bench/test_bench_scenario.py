@@ -107,6 +107,17 @@ def test_a_reply_that_is_not_cut_is_told() -> None:
     assert room.turn.reply_latency is None
 
 
+def test_a_reply_that_falls_silent_only_just_before_the_user_is_not_known_to_be_cut() -> None:
+    room = Room(seed=0)
+    room.until_spoken()
+    while len(room.user.turns) == 1:
+        room.tick(loud=True)
+    room.reply(len(VOICE.speech) - 1 - int(SILENT_AFTER / FRAME / 2))
+    while room.turn.spoken is None:
+        room.tick()
+    assert room.turn.trouble is Trouble.NOT_CUT
+
+
 def test_no_reply_is_told_and_the_next_turn_comes() -> None:
     room = Room()
     room.until_spoken()
