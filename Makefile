@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: run test acceptance lint lock clean
+.PHONY: run test acceptance bench lint lock clean
 
 run: $(VENV)/installed
 	@$(BIN)/python run.py
@@ -19,6 +19,10 @@ test: $(VENV)/installed-tests lint
 acceptance: $(VENV)/installed-tests
 	@tests/system_packages.sh
 	$(BIN)/python -m pytest -m acceptance --timeout=1200
+
+# JSON lines, then the table of README; such as `make bench BENCH="--sessions 1 20 --screen"`.
+bench: $(VENV)/installed
+	@$(BIN)/python -m bench $(BENCH)
 
 lint: $(VENV)/installed-tests
 	$(BIN)/ruff format --check .

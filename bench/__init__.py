@@ -1,0 +1,1 @@
+"""Measures the server as its users start it: `make bench`, and `python -m bench.stages` for single stages."""
