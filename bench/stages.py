@@ -18,8 +18,9 @@ from bench.picture import encode_share
 from bench.process import machine
 from bench.speech import load_voice
 from mediaserver.rtc.frames import screen_frame
+from pipeline.libopus import Decoder
 from pipeline.media import AudioChunk, ScreenFrame
-from pipeline.opus import DECODED_RATE, OpusDecoder, OpusEncoder
+from pipeline.opus import OpusEncoder
 from pipeline.playout import FRAME_BYTES, SILENCE, Playout
 from pipeline.resample import HEARD_RATE, Resampler
 from pipeline.screen import ChangeDetector, encode_jpeg
@@ -30,6 +31,7 @@ Item = TypeVar("Item")
 
 ROUNDS = 5
 _TURN = 1
+_HIGH_RATE = 48_000
 _MAX_SIDE = 1280
 
 
@@ -46,13 +48,12 @@ class Stage:
 def stages() -> list[Stage]:
     """Everything that is timed, on the recording, the tone and the share that the bench sends."""
     packets = load_voice().speech
-    heard = _decoded(packets)
-    low = _resampled(heard)
+    low = b"".join(_decoded(packets, HEARD_RATE))
     windows = _windows(low)
     frames = _pictures()
     return [
-        Stage("Opus decode to 48 kHz", 50, 500, _over(packets, _decode())),
-        Stage("resample 20 ms, 48 to 16 kHz", 50, 500, _over(heard, _resample())),
+        Stage("Opus decode to 16 kHz", 50, 500, _over(packets, Decoder(rate=HEARD_RATE).decode)),
+        Stage("resample 20 ms, 48 to 16 kHz", 50, 500, _over(_decoded(packets, _HIGH_RATE), _resample())),
         Stage("VAD, a window of 32 ms", 1 / WINDOW_SECONDS, 300, _over(windows, _judge())),
         Stage("turn, a window", 1 / WINDOW_SECONDS, 2_000, _over(windows, _follow())),
         Stage("playout pull, 20 ms", 50, 2_000, _play()),
@@ -92,14 +93,9 @@ def _over(items: Sequence[Item], use: Callable[[Item], object]) -> Callable[[], 
     return lambda: use(next(endless))
 
 
-def _decoded(packets: Sequence[bytes]) -> list[AudioChunk]:
-    decoder = OpusDecoder()
-    return [decoder.decode(packet, place * 0.02) for place, packet in enumerate(packets)]
-
-
-def _resampled(chunks: Sequence[AudioChunk]) -> bytes:
-    resampler = Resampler()
-    return b"".join(low.pcm for chunk in chunks for low in resampler.push(chunk))
+def _decoded(packets: Sequence[bytes], rate: int) -> list[bytes]:
+    decoder = Decoder(rate=rate)
+    return [decoder.decode(packet) for packet in packets]
 
 
 def _windows(pcm: bytes) -> list[bytes]:
@@ -117,20 +113,15 @@ def _pictures() -> list[ScreenFrame]:
     return [screen_frame(frame, 0.0) for picture in encode_share() for frame in codec.decode(av.Packet(picture))]
 
 
-def _decode() -> Callable[[bytes], object]:
-    decoder = OpusDecoder()
-    return lambda packet: decoder.decode(packet, 0.0)
-
-
 def _clocked() -> Iterator[float]:
     """Session time in steps of a window, so that no stage sees a gap."""
     return (step * WINDOW_SECONDS for step in itertools.count())
 
 
-def _resample() -> Callable[[AudioChunk], object]:
+def _resample() -> Callable[[bytes], object]:
     resampler = Resampler()
     steps = itertools.count()
-    return lambda chunk: list(resampler.push(AudioChunk(chunk.pcm, DECODED_RATE, next(steps) * 0.02)))
+    return lambda pcm: list(resampler.push(AudioChunk(pcm, _HIGH_RATE, next(steps) * 0.02)))
 
 
 def _judge() -> Callable[[bytes], object]:

@@ -8,8 +8,9 @@ from av.video.codeccontext import VideoCodecContext
 from bench.picture import FPS, HEIGHT, SECONDS, WIDTH, encode_share
 from bench.speech import FRAME, Voice, load_voice, trimmed
 from pipeline.events import SpeechEnded, SpeechStarted
-from pipeline.opus import OpusDecoder
-from pipeline.resample import Resampler
+from pipeline.libopus import Decoder
+from pipeline.media import AudioChunk
+from pipeline.resample import HEARD_RATE
 from pipeline.turn import TurnDetector, TurnSettings
 from pipeline.vad import SileroVad, VadModel
 
@@ -20,14 +21,13 @@ def voice() -> Voice:
 
 
 def test_the_utterance_is_one_utterance_and_the_room_is_none(voice: Voice) -> None:
-    decoder, resampler, vad = OpusDecoder(), Resampler(), SileroVad(VadModel())
+    decoder, vad = Decoder(rate=HEARD_RATE), SileroVad(VadModel())
     turns = TurnDetector(TurnSettings())
     packets = [*voice.quiet[:50], *voice.speech, *voice.quiet[:100], *voice.quiet]
     found = [
         event
         for place, packet in enumerate(packets)
-        for chunk in resampler.push(decoder.decode(packet, place * 0.02))
-        for window in vad.push(chunk)
+        for window in vad.push(AudioChunk(decoder.decode(packet), HEARD_RATE, place * 0.02))
         for event in turns.push(window, audible=True)
         if isinstance(event, SpeechStarted | SpeechEnded)
     ]
