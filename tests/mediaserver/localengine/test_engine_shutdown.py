@@ -78,7 +78,8 @@ class Verbose:
         return Memory()
 
     async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Heard | Speech | Call]:
-        yield Call("f", {"x": "y" * (64 << 20)})
+        for _ in range(8):  # one alone would go to the transport whole, which then waits with the next
+            yield Call("f", {"x": "y" * (4 << 20)})
 
 
 async def test_a_client_that_does_not_read_does_not_hold_up_the_end(vad: VadModel) -> None:
