@@ -7,6 +7,8 @@ rules:
         tone: 440
         seconds: 2
       - call: {name: point_at, args: {label: Save}}
+  - when: {typed: true, remembers: hello}         # if "hello" was said before, by whom ever
+    answer: [say: You have greeted me.]
   - when: spoken                                  # any utterance; `heard` is what is said to be understood
     heard: hello
     answer: [delay: 0.5, {say: Hello., wav: hello.wav}, silence: 1]

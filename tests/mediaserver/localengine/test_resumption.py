@@ -16,7 +16,7 @@ from mediaserver.localengine.script import parse_script
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.localengine.wire import WireError
 from pipeline.vad import VadModel
-from tests.mediaserver.localengine.live_client import closing, dial, kinds, said_by, setup, talk, turn, until
+from tests.mediaserver.localengine.live_client import closing, dial, said_by, setup, speak, talk, turn, until
 
 SCRIPT = parse_script("""
 rules:
@@ -24,6 +24,7 @@ rules:
   - {when: {text: what colour, remembers: duly noted}, answer: [{say: I noted something., seconds: 0.2}]}
   - {when: {text: what colour}, answer: [{say: I do not know., seconds: 0.2}]}
   - {when: {text: which turn, turn: 2}, answer: [{say: The second., seconds: 0.2}]}
+  - {when: spoken, heard: My colour is blue., answer: [{say: Duly noted., seconds: 0.2}]}
   - {when: {text: point}, answer: [{call: {name: point_at}}, {say: There., seconds: 0.2}]}
   - {when: {text: endless}, answer: [{say: on and on, seconds: 600}]}
   - {when: {screen: true}, answer: [{say: I see it., seconds: 0.2}]}
@@ -113,9 +114,9 @@ async def test_no_handle_is_good_while_a_call_is_open(engine: LocalEngine) -> No
         assert (await turn(session))[-1] == "turn_complete"
         answer = types.FunctionResponse(id=call.id, name="point_at", response={})
         await session.send_tool_response(function_responses=answer)
-        async for message in session.receive():
-            assert kinds(message) == ["resumable"]  # the first thing that is said after the turn
-            break
+        await session.send_realtime_input(text="hi")
+        # One offer since the end of the turn, and that after the answer.
+        assert (await turn(session))[:2] == ["resumable", "not resumable"]
 
 
 async def test_a_handle_restores_the_conversation_and_the_screen(engine: LocalEngine) -> None:
@@ -138,6 +139,15 @@ async def test_what_the_assistant_said_is_part_of_the_conversation(engine: Local
         handle = await handle_of(session)
     async with resumable(engine, handle) as session:
         assert await ask(session, "What colour?") == "I noted something. "
+
+
+async def test_what_was_understood_of_speech_is_part_of_the_conversation(engine: LocalEngine) -> None:
+    async with resumable(engine) as session:
+        await speak(session)
+        await turn(session)
+        handle = await handle_of(session)
+    async with resumable(engine, handle) as session:
+        assert await ask(session, "What colour?") == "You said blue. "
 
 
 async def test_a_new_session_knows_nothing_of_another(engine: LocalEngine) -> None:

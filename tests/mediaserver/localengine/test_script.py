@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mediaserver.localengine.brain import Call, Heard, Question, Speech
+from mediaserver.localengine.brain import Call, Heard, Question, Role, Speech
 from mediaserver.localengine.script import ScriptedBrain, ScriptError, load_script, parse_script
 
 SPOKEN = Question(b"\0\0", None, None)
@@ -137,3 +137,14 @@ def test_a_wav_of_8_bits_is_refused(tmp_path: Path) -> None:
         file.writeframes(b"\x80" * 8)
     with pytest.raises(ScriptError, match="this one has 8 bits"):
         parse_script("rules: [{when: typed, answer: [wav: a.wav]}]", folder=tmp_path)
+
+
+@pytest.mark.parametrize("role", ["model", "user"])
+async def test_a_rule_can_ask_for_what_was_said_before_by_either(role: Role) -> None:
+    brain = calls("{remembers: The Sky is}", "anything")
+    memory = brain.new_memory()
+    memory.note("user", "Why: the sky is?")  # the question, which its session notes before it is answered
+    assert [piece async for piece in brain.answer(typed("Why: the sky is?"), memory)] == [Call("r1", {})]
+    memory.note(role, "the sky is blue")
+    memory.note("user", "and now?")
+    assert [piece async for piece in brain.answer(typed("and now?"), memory)] == [Call("r0", {})]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from mediaserver.localengine.brain import Brain, Call, Heard, Memory, Question, Speech
 from mediaserver.localengine.messages import Behavior, Setup
+from mediaserver.localengine.resumption import Connection, Handles
 from mediaserver.localengine.script import parse_script
 from mediaserver.localengine.session import Session
 
@@ -81,7 +82,9 @@ def kinds(message: dict[str, Any]) -> list[str]:
     ]
 
 
-async def converse(client: Client, brain: Brain = SCRIPT, *, may_interrupt: bool = True) -> None:
+async def converse(
+    client: Client, brain: Brain = SCRIPT, *, may_interrupt: bool = True, connection: Connection | None = None
+) -> None:
     setup = Setup(
         "models/local",
         functions={"f": Behavior.UNSPECIFIED},
@@ -89,7 +92,7 @@ async def converse(client: Client, brain: Brain = SCRIPT, *, may_interrupt: bool
         transcribe_output=True,
         may_interrupt=may_interrupt,
     )
-    await Session(client, setup, brain, None).run()
+    await Session(client, setup, brain, None, connection=connection).run()
 
 
 def turns(heard: list[tuple[float, str]]) -> list[list[str]]:
@@ -150,6 +153,43 @@ def test_without_interruption_what_is_spoken_cuts_nothing_short(acts: list[tuple
     run_fast(converse(client, may_interrupt=False))
     assert "interrupted" not in {kind for _, kind in client.heard}
     assert len(turns(client.heard[1:])) == questions(client)
+
+
+class Resumer(Client):
+    """A client that wants to know when its session can be resumed."""
+
+    def __init__(self, acts: list[tuple[str, float]]):
+        super().__init__(acts)
+        self.order: list[str] = []
+        self.open_calls: set[str] = set()
+
+    async def send(self, message: bytes, /) -> None:
+        body = json.loads(message)
+        self.open_calls |= {call["id"] for call in body.get("toolCall", {}).get("functionCalls", [])}
+        self.open_calls -= set(body.get("toolCallCancellation", {}).get("ids", []))
+        update = body.get("sessionResumptionUpdate")
+        if update is None:
+            self.order += kinds(body)
+        else:
+            assert bool(update["newHandle"]) is update["resumable"]
+            assert not (update["resumable"] and self.open_calls)
+            self.order.append("offered" if update["resumable"] else "withdrawn")
+
+
+@settings(deadline=None)  # the machine may be busy
+@given(ACTS)
+def test_a_handle_is_good_between_turns_only(acts: list[tuple[str, float]]) -> None:
+    client = Resumer(acts)
+    run_fast(converse(client, connection=Handles().begin("key")))
+    assert client.order[:2] == ["setupComplete", "offered"]
+    is_good = True
+    for kind in client.order[2:]:
+        if kind in ("offered", "withdrawn"):
+            assert not is_good or kind == "withdrawn"
+            is_good = kind == "offered"
+        else:
+            assert not is_good  # what is said would not be part of what the handle restores
+    assert is_good or client.open_calls
 
 
 class Stubborn:
