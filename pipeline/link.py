@@ -102,6 +102,7 @@ class Link:
         self._kept = Kept()
         self._recollection = Recollection()
         self._newest = 0  # turn
+        self._is_screen_gone = False
         self._handle: str | None = None
         self._handle_turn = 0  # the newest turn that the session behind the handle knows all of
         self._refused_handles = 0
@@ -181,11 +182,13 @@ class Link:
 
     def show(self, frame: StillFrame) -> None:
         """Take what the screen shows now."""
+        self._is_screen_gone = False
         if self.live is not None:
             self.live.show(frame)
 
     def hide(self) -> None:
         """The screen is no longer shared."""
+        self._is_screen_gone = True
         if self.live is not None:
             self.live.hide()
 
@@ -235,6 +238,8 @@ class Link:
             live.uplink.control(self._attempt.seed)
         if self._attempt.is_resumed:
             live.renew_handle()
+            if self._is_screen_gone:
+                live.hide()  # what it remembers may be older than the end of the share
             lines = self._recollection.lines(after=self._handle_turn, but=self._kept.turns)
             if lines:
                 self._is_unproven = True

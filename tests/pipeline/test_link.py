@@ -26,7 +26,7 @@ from pipeline.link import LARGE_CONTEXT, Attempt, Link, Phase
 from pipeline.live import NEVER
 from pipeline.media import AudioChunk, StillFrame
 from pipeline.setbacks import Patience
-from pipeline.uplink import CloseWindow, Note, OpenWindow, Seed, Stop, Text
+from pipeline.uplink import SCREEN_GONE, CloseWindow, Note, OpenWindow, Seed, Stop, Text
 
 SAYS = types.LiveServerMessage.model_validate
 VOICE = {"modelTurn": {"parts": [{"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": "AAAAAAAA"}}]}}
@@ -305,6 +305,18 @@ def test_a_resumed_session_is_told_what_was_said_since_its_handle_with_the_next_
     assert note.startswith("Note [")
     assert note.endswith("\nUser: two\nAssistant: because]")
     assert question == "Text three"
+
+
+def test_a_resumed_session_learns_that_the_screen_it_remembers_is_gone() -> None:
+    scene = Scene()
+    scene.open()
+    scene.says(sessionResumptionUpdate={"newHandle": "h1", "resumable": True})
+    scene.link.show(still(1))
+    scene.link.left()
+    scene.link.hide()
+    scene.open()
+    scene.link.ask(1, "what do you see")
+    assert scene.sent() == [f"Note {SCREEN_GONE}", "Text what do you see"]
 
 
 def test_a_handle_that_may_be_older_than_what_the_session_was_told_is_not_taken() -> None:
