@@ -27,7 +27,7 @@ def main() -> int:
             probes=asked.probes,
             reply=asked.reply,
             has_screen=asked.screen,
-            is_pinned=asked.pin and (os.cpu_count() or 1) > 1,
+            is_pinned=asked.pin and len(os.sched_getaffinity(0)) > 1,
         )
         try:
             found = measure(setup)

@@ -52,7 +52,7 @@ def table(runs: Sequence[Figures], *, command: str) -> str:
     if not runs:
         return ""
     first = runs[0]
-    heads = ["", *(f"{run['sessions']}{' + screens' if run['screen'] else ''}" for run in runs), *PEERS]
+    heads = ["", *map(_head, runs), *PEERS]
     lines = [_row(heads), _row(["---"] * len(heads))]
     for title, name in _ROWS:
         cells = [_cell(run, name) for run in runs]
@@ -68,6 +68,10 @@ def replaced(document: str, text: str) -> str:
     if not found or not end:
         raise ValueError(f"There is no {MARKS[0]} ... {MARKS[1]} to put the table in.")
     return f"{head}{MARKS[0]}\n{text}{MARKS[1]}{tail}"
+
+
+def _head(run: Figures) -> str:
+    return f"{run['sessions']}{' + screens' if run['screen'] else ''}"
 
 
 def _conditions(run: Figures, command: str) -> str:
@@ -121,10 +125,8 @@ def _complaints(runs: Sequence[Figures]) -> list[str]:
         for name in ("troubles", "failures"):
             wrong = run[name]
             assert isinstance(wrong, dict)
-            lines += [f"- {run['sessions']} sessions: {count} x {why}" for why, count in wrong.items()]
+            lines += [f"- {_head(run)}: {count} x {why}" for why, count in wrong.items()]
         other = run["other_cores"]
         if isinstance(other, float) and other >= DISTURBED:
-            lines.append(
-                f"- {run['sessions']} sessions: not a quiet machine, others used {other:g} cores; measure again"
-            )
+            lines.append(f"- {_head(run)}: not a quiet machine, others used {other:g} cores; measure again")
     return ["", *lines] if lines else []

@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -37,7 +38,7 @@ class Setup:
     reply: float = 2.0
     has_screen: bool = False
     is_pinned: bool = True
-    """The server alone on core 0, the engine and the load client on core 1."""
+    """The server alone on the first core, the engine and the load client on the second; needs two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def measure(setup: Setup) -> list[Figures]:
     """Run it; one object for the audio window and one for the screen's if asked. Raises `StartError`."""
     with tempfile.TemporaryDirectory(prefix="mediaserver-bench-") as name, ExitStack() as parts:
         folder = Path(name)
-        cores = (0, 1) if setup.is_pinned else (None, None)
+        cores = sorted(os.sched_getaffinity(0)) if setup.is_pinned else [None, None]
         answering, certificate = parts.enter_context(engine(folder, reply=setup.reply, core=cores[1]))
         serving = parts.enter_context(server(folder, answering.address, certificate, core=cores[0]))
         time.sleep(_SETTLED)

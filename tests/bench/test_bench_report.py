@@ -77,14 +77,12 @@ def test_failures_are_told_in_words() -> None:
     wrong: Figures = RUN | {"troubles": {"no reply": 2}, "failures": {"HTTP 503 for an offer": 1}, "failed_sessions": 1}
     text = table([wrong], command="make bench")
     assert rows(text)["turns that went wrong, sessions that failed"][0] == "2, 1"
-    assert "- 8 sessions: 2 x no reply\n- 8 sessions: 1 x HTTP 503 for an offer" in text
+    assert "- 8: 2 x no reply\n- 8: 1 x HTTP 503 for an offer" in text
 
 
 def test_a_machine_that_was_not_quiet_is_told() -> None:
     assert "quiet" not in table([RUN], command="x")
-    assert "- 8 sessions: not a quiet machine, others used 1.5 cores" in table(
-        [RUN | {"other_cores": 1.5}], command="x"
-    )
+    assert "- 8: not a quiet machine, others used 1.5 cores" in table([RUN | {"other_cores": 1.5}], command="x")
 
 
 def test_no_runs_make_no_table() -> None:
