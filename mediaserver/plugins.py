@@ -4,7 +4,11 @@ import importlib
 from collections.abc import Iterable
 
 from mediaserver.settings import SettingsError
+from pipeline.profiles import check_declaration
 from pipeline.tools import Tool, Toolbox
+
+# What importing a module that somebody else wrote is likely to raise; anything else is shown with its traceback.
+_FAILURES = (ImportError, AttributeError, SyntaxError, ValueError, LookupError, NameError, TypeError, OSError)
 
 
 def load_toolbox(names: Iterable[str]) -> Toolbox:
@@ -15,7 +19,7 @@ def load_toolbox(names: Iterable[str]) -> Toolbox:
     for name in names:
         try:
             tool = _load(name)
-        except (ImportError, AttributeError, SyntaxError, ValueError) as error:
+        except _FAILURES as error:
             faults.append(f"TOOLS: {name} cannot be loaded: {error}; accepts module:attribute, a pipeline.tools.Tool")
             continue
         if tool.name in taken:
@@ -34,4 +38,5 @@ def _load(name: str) -> Tool:
     tool = getattr(importlib.import_module(module), attribute)
     if not isinstance(tool, Tool):
         raise ValueError(f"it is no Tool but a {type(tool).__name__}")
+    check_declaration(tool)
     return tool

@@ -143,12 +143,12 @@ class Conversation:
             tell=self._tell,
             play=self._play,
             flush=self._flush,
-            changed=self._refresh_state,
+            changed=self._on_heard,
             failed=self._on_voice_failed,
         )
         self._bridge = make_bridge(self._on_engine, self._dialogue.next_turn)
-        self._errands = Errands(toolbox, answer=self._bridge.answer, tell=self._tell)
-        self._tasks: asyncio.TaskGroup | None = None  # while it lives
+        self._errands = Errands(toolbox, answer=self._bridge.answer, tell=self._tell, is_dead=self._dialogue.is_dead)
+        self._tasks: asyncio.TaskGroup | None = None  # since it lives
         self._sight = Sight(
             max_side=terms.frame_max_side,
             is_ready=lambda: self._bridge.is_ready,
@@ -166,6 +166,7 @@ class Conversation:
         self._is_ready = False
         self._was_ready = False
         self._is_outage = False
+        self._untold: MediaError | None = None
         self._state = State.CONNECTING
         self._lifetime = Lifetime(
             idle=terms.idle_seconds, longest=terms.max_seconds, grace=FIRST_GRACE, now=time.monotonic()
@@ -436,6 +437,7 @@ class Conversation:
         self._refresh_state()
         await self._sight.show_for_turn()
         if self._dialogue.awaits(turn):
+            self._dialogue.forget_remarks()  # a question ends them in the engine too
             self._bridge.ask(turn, text)
 
     # The engine.
@@ -446,6 +448,7 @@ class Conversation:
                 self._model = model
                 self._is_ready = self._was_ready = True
                 self._is_outage = False
+                self._untold = None
                 self._sight.show_again()
             case EngineAway():
                 self._is_ready = False
@@ -453,8 +456,10 @@ class Conversation:
             case EngineLost(error, is_cut):
                 self._is_ready = False
                 self._is_outage = True
-                if is_cut or self._dialogue.is_speaking:
+                if is_cut:
                     self._fail(error, is_turn_lost=True)
+                elif self._dialogue.is_speaking:
+                    self._untold = error  # all of this reply has come: it is heard first
                 else:
                     self._report(error)
             case EngineReduced(error):
@@ -477,9 +482,7 @@ class Conversation:
         self._refresh_state()
 
     def _run_tool(self, call: ToolCall) -> None:
-        if self._dialogue.is_dead(call.turn):
-            self._bridge.answer(call, {"error": "The user has interrupted."}, is_silent=True)
-        elif self._tasks is not None:
+        if self._tasks is not None:
             context = ToolContext(self.still.number if self.still else None)
             self._errands.start(call, context, self._tasks)
 
@@ -499,6 +502,13 @@ class Conversation:
         if stop_engine:
             self._bridge.stop_reply()
         self._dialogue.tell_cut(heard, {} if waited is None else {"speech_start_to_silence": round(waited * 1000)})
+
+    def _on_heard(self) -> None:
+        """A reply was heard to its end."""
+        untold, self._untold = self._untold, None
+        if untold is not None:
+            self._report(untold)
+        self._refresh_state()
 
     # Faults.
 

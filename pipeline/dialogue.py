@@ -117,10 +117,14 @@ class Dialogue:
             self._take_user_text(said)
         elif self.is_dead(said.turn):
             return
-        elif self._speaker.turn not in (None, said.turn):
-            self._deferred.append(said)  # a remark nobody asked for waits until the reply before it was heard
+        elif self._is_remark_too_early(said.turn):
+            self._deferred.append(said)
         else:
             self._take_reply(said)
+
+    def forget_remarks(self) -> None:
+        """Say nothing of what has come that nobody asked for and was not heard yet."""
+        self._deferred.clear()
 
     def release(self) -> None:
         """Nothing is said ever again."""
@@ -144,6 +148,12 @@ class Dialogue:
             self._tell(Transcript(heard.turn, Role.ASSISTANT, heard.text, final=True))
         self._tell(TextResponse(heard.turn, heard.text, None))
         logger.info("turn interrupted", turn=heard.turn, heard_ms=heard.ms, **latency_ms)
+
+    def _is_remark_too_early(self, turn: int) -> bool:
+        # What nobody asked for waits until the answer before it was heard, be it spoken already or only awaited.
+        if self._speaker.turn is not None:
+            return self._speaker.turn != turn
+        return self._exchange is not None and self._exchange.turn < turn
 
     def _take_user_text(self, said: UserText) -> None:
         before = "" if said.is_anew else self._user_text.get(said.turn, "")

@@ -1,6 +1,7 @@
 """The engine's function calls being carried out: every one is answered, in time, unless nobody wants it any more."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Protocol
 
@@ -22,29 +23,29 @@ class GiveAnswer(Protocol):
 class Errands:
     """Runs the calls of one conversation; `tell` takes what they show, `answer` what the engine is told.
 
-    A tool that fails, takes too long or has a mistake in it costs its call and nothing else.
+    A tool that fails, takes too long or has a mistake in it costs its call and nothing else. Once `is_dead` says that
+    the turn of a call is over, nothing of it is shown.
     """
 
-    def __init__(self, toolbox: Toolbox, *, answer: GiveAnswer, tell: Callable[[Event], None]):
+    def __init__(
+        self,
+        toolbox: Toolbox,
+        *,
+        answer: GiveAnswer,
+        tell: Callable[[Event], None],
+        is_dead: Callable[[int], bool],
+    ):
         self._toolbox = toolbox
         self._answer = answer
         self._tell = tell
+        self._is_dead = is_dead
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def start(self, call: ToolCall, context: ToolContext, tasks: asyncio.TaskGroup) -> None:
-        """Carry out a call: at once, or in `tasks`."""
-        try:
-            tool = self._toolbox.get(call.name)
-            outcome = tool.run(call.args, context)
-        except ToolError as error:
-            self._refuse(call, str(error))
-            return
-        if isinstance(outcome, Awaitable):
-            task = tasks.create_task(self._wait(call, tool, outcome))
-            self._running[call.id] = task
-            task.add_done_callback(lambda _: self._running.pop(call.id, None))
-        else:
-            self._finish(call, outcome)
+        """Carry out a call in `tasks`."""
+        task = tasks.create_task(self._run(call, context))
+        self._running[call.id] = task
+        task.add_done_callback(lambda _: self._running.pop(call.id, None))
 
     def cancel(self, ids: Iterable[str]) -> None:
         """Stop those of these calls that are still running: nobody waits for their answers."""
@@ -57,29 +58,46 @@ class Errands:
         """Stop every call: the session that made them is gone."""
         self.cancel(tuple(self._running))
 
-    async def _wait(self, call: ToolCall, tool: Tool, outcome: Awaitable[Outcome]) -> None:
+    async def _run(self, call: ToolCall, context: ToolContext) -> None:
         try:
+            tool = self._toolbox.get(call.name)
             async with asyncio.timeout(tool.seconds):
                 # A tool is somebody else's code: whatever it raises is an outcome.
-                (result,) = await asyncio.gather(outcome, return_exceptions=True)
+                (outcome,) = await asyncio.gather(_outcome(tool, call, context), return_exceptions=True)
+        except ToolError as error:
+            outcome = error
         except TimeoutError:
-            self._refuse(call, f"{call.name} did not finish in {tool.seconds:g} seconds.")
+            outcome = ToolError(f"{call.name} did not finish in {tool.seconds:g} seconds.")
+        self._finish(call, outcome)
+
+    def _finish(self, call: ToolCall, outcome: Outcome | BaseException) -> None:
+        if self._is_dead(call.turn):
+            self._answer(call, {"error": "The user has interrupted."}, is_silent=True)
             return
-        match result:
+        match outcome:
+            case Guidance() | Pointer():
+                self._tell(outcome)
+                self._answer(call, {"result": "shown"}, is_silent=True)
             case ToolError():
-                self._refuse(call, str(result))
+                self._answer(call, {"error": str(outcome)}, is_silent=False)
             case BaseException():
-                logger.opt(exception=result).error("a tool failed", tool=call.name)
-                self._refuse(call, f"{call.name} failed.")
+                logger.opt(exception=outcome).error("a tool failed", tool=call.name)
+                self._answer(call, {"error": f"{call.name} failed."}, is_silent=False)
+            case _ if _is_json_object(outcome):
+                self._answer(call, outcome, is_silent=False)
             case _:
-                self._finish(call, result)
+                logger.error("a tool returned something that is no JSON object", tool=call.name)
+                self._answer(call, {"error": f"{call.name} failed."}, is_silent=False)
 
-    def _finish(self, call: ToolCall, outcome: Outcome) -> None:
-        if isinstance(outcome, Guidance | Pointer):
-            self._tell(outcome)
-            self._answer(call, {"result": "shown"}, is_silent=True)
-        else:
-            self._answer(call, outcome, is_silent=False)
 
-    def _refuse(self, call: ToolCall, why: str) -> None:
-        self._answer(call, {"error": why}, is_silent=False)
+async def _outcome(tool: Tool, call: ToolCall, context: ToolContext) -> Outcome:
+    outcome = tool.run(call.args, context)
+    return await outcome if isinstance(outcome, Awaitable) else outcome
+
+
+def _is_json_object(value: object) -> bool:
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)

@@ -29,6 +29,7 @@ class Utterance:
     chunks: deque[AudioChunk] = field(default_factory=deque)
     is_open: bool = True
     losses: int = 0
+    missing: float = 0.0  # seconds of its beginning
 
 
 Act = Question | Utterance
@@ -38,7 +39,6 @@ class Kept:
     """Questions and utterances in order, bounded: the oldest speech and the oldest acts give way."""
 
     def __init__(self) -> None:
-        self.dropped_seconds = 0.0
         self._acts: deque[Act] = deque()
         self._seconds = 0.0
 
@@ -66,7 +66,7 @@ class Kept:
             oldest = next(act for act in self._acts if isinstance(act, Utterance) and act.chunks)
             dropped = oldest.chunks.popleft()
             self._seconds -= dropped.duration
-            self.dropped_seconds += dropped.duration
+            oldest.missing += dropped.duration
 
     def end(self) -> None:
         """The open utterance is complete."""
@@ -75,7 +75,7 @@ class Kept:
             utterance.is_open = False
 
     def cancel(self) -> None:
-        """The newest utterance wants no answer after all."""
+        """The newest act, if it is an utterance, wants no answer after all."""
         if self._acts and isinstance(self._acts[-1], Utterance):
             self._remove(self._acts[-1])
 

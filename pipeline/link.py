@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import zip_longest
 
 from google.genai import types
 
@@ -137,7 +138,7 @@ class Link:
     def dropped_seconds(self) -> float:
         """Audio (s) that gave way: because the socket was stuck, or too much was said while there was none."""
         stuck = self.live.dropped_seconds if self.live else 0.0
-        return self._dropped_seconds + self._kept.dropped_seconds + stuck
+        return self._dropped_seconds + stuck
 
     # What the conversation says.
 
@@ -206,6 +207,8 @@ class Link:
     def attempt(self) -> Attempt:
         """What to open next."""
         config, profile = self._config, self._live_profile()
+        if self._recollection.lines(after=self._handle_turn, but=self._kept.turns) and not profile.takes_content:
+            self._forget_handle()  # there would be no way to tell a resumed session what was said since
         lines = self._recollection.lines(but=self._kept.turns) if self._handle is None and self._may_seed else ()
         has_history = bool(lines) and profile.takes_history
         setup = setup_of(
@@ -255,7 +258,8 @@ class Link:
             return
         if message.usage_metadata is not None:
             self._context = message.usage_metadata.prompt_token_count or self._context
-        live.take(message)
+        if not live.is_over:  # what follows is of no use: it could not be told to its end
+            live.take(message)
         update = message.session_resumption_update
         if update is not None and update.resumable and update.new_handle:
             self._take_handle(live, update.new_handle)
@@ -268,8 +272,10 @@ class Link:
     def left(self) -> None:
         """The session was left in peace, at a moment where nothing is lost."""
         lasted = self._lasted()
-        self._close_live()
+        is_cut = self._close_live()
         self._tell_conversation(EngineAway())
+        if is_cut:
+            self._tell_loss(fault(FaultCode.ENGINE_NETWORK), is_cut=True)
         self._wait(lasted, is_planned=True)
 
     def lost(self, error: EngineError) -> None:
@@ -307,11 +313,18 @@ class Link:
         return minimal(self._profile) if self._is_minimal else self._profile
 
     def _repeat(self, live: Live) -> None:
-        for act in self._kept:
+        texts: list[str] = []
+        acts = tuple(self._kept)
+        for act, following in zip_longest(acts, acts[1:]):
             match act:
                 case Question(turn, text):
-                    live.ask(turn, text)
+                    # Each question cuts the answer to the one before: those in a row are asked as one.
+                    texts.append(text)
+                    if not isinstance(following, Question):
+                        live.ask(turn, "\n".join(texts))
+                        texts.clear()
                 case Utterance(turn, chunks, is_open):
+                    self._dropped_seconds += act.missing
                     live.start_utterance(turn)
                     for chunk in chunks:
                         live.hear(chunk)
@@ -349,7 +362,8 @@ class Link:
             return False
         self._dropped_seconds += live.dropped_seconds
         live.finish()
-        is_given_up = dies and self._kept.lose(_MOST_LOSSES) is not None
+        # Whoever has said something since does not wait for an answer to what was before.
+        is_given_up = dies and self._kept.lose(_MOST_LOSSES) == self._newest
         return live.is_cut_short or is_given_up
 
     def _true_fault(self, error: EngineError) -> EngineError:
@@ -371,6 +385,8 @@ class Link:
         assert attempt is not None
         if error.code is FaultCode.ENGINE_CONTEXT_LIMIT:
             self._forget_handle()
+        if error.code is FaultCode.ENGINE_QUOTA:
+            return False
         if lasted > self._patience.refusal:
             self._may_seed = True
             self._refused_handles = 0
@@ -426,7 +442,7 @@ class Link:
     def _wait(self, lasted: float, *, is_planned: bool = False, error: EngineError | None = None) -> None:
         now = self._clock()
         if error is not None and error.code is FaultCode.ENGINE_QUOTA:
-            delay = self._setbacks.quota_delay(now)
+            delay = self._setbacks.quota_delay(now, lasted=lasted)
         else:
             delay = self._setbacks.delay(now, lasted=lasted, is_planned=is_planned)
         if delay is None:

@@ -81,8 +81,8 @@ class Live:
 
     @property
     def is_cut_short(self) -> bool:
-        """Whether part of a reply would be missing if the connection ended here."""
-        return self._replies.is_partial
+        """Whether part of a reply would be missing if the connection ended here, or what follows a function call."""
+        return self._replies.is_partial or bool(self._calls)
 
     @property
     def dropped_seconds(self) -> float:
@@ -173,7 +173,8 @@ class Live:
             if now >= at:
                 self.answer(call, _UNANSWERED, is_silent=False)
         if now >= self._mute_at:
-            self._end(fault(FaultCode.ENGINE_STALLED))
+            # A reply that is whole and is never closed harms nobody, but nothing must wait for its end for ever.
+            self._end(fault(FaultCode.ENGINE_STALLED) if self._replies.is_awaited else None)
         if now >= self._old_at:
             self._old_at = NEVER
             self.is_leaving = True
@@ -197,11 +198,13 @@ class Live:
 
     def _watch(self) -> None:
         """Begin to wait anew for a sign of life, if the engine owes us one."""
-        if not self._replies.is_awaited:
+        if not self._replies.is_open:
             self._mute_at = NEVER
             return
         is_slow = self._calls or self.profile.thinking
-        self._mute_at = self._clock() + (self._patience.mute_at_work if is_slow else self._patience.mute)
+        wait = self._patience.mute_at_work if is_slow else self._patience.mute
+        # Servers close a reply when they think that it was heard.
+        self._mute_at = self._clock() + wait + (0.0 if self._replies.is_awaited else self._replies.seconds)
 
     def _leave_if_possible(self) -> None:
         # Once it is time, what the user says goes with us; only a reply that is still being sent cannot.

@@ -117,6 +117,12 @@ def minimal(profile: Profile) -> Profile:
     return Profile(thinking=profile.thinking, timed_transcript=profile.timed_transcript)
 
 
+def check_declaration(function: Function) -> None:
+    """Raise ValueError or AttributeError if `function` uses more of JSON Schema than functions may."""
+    # pydantic's ValidationError is a ValueError; on a list of types the SDK stumbles over itself.
+    _declaration(function, None)
+
+
 def setup_of(
     config: EngineConfig,
     profile: Profile,
@@ -184,14 +190,14 @@ def _tools(functions: tuple[Function, ...], profile: Profile) -> types.ToolListU
     if not functions:
         return None
     behavior = None if profile.calls is Calls.PLAIN else types.Behavior.NON_BLOCKING
+    return [types.Tool(function_declarations=[_declaration(function, behavior) for function in functions])]
+
+
+def _declaration(function: Function, behavior: types.Behavior | None) -> types.FunctionDeclaration:
     # `parameters` and not `parameters_json_schema`: every model takes it.
-    declarations = [
-        types.FunctionDeclaration(
-            name=function.name,
-            description=function.description,
-            parameters=types.Schema.model_validate(function.parameters),
-            behavior=behavior,
-        )
-        for function in functions
-    ]
-    return [types.Tool(function_declarations=declarations)]
+    return types.FunctionDeclaration(
+        name=function.name,
+        description=function.description,
+        parameters=types.Schema.model_validate(function.parameters),
+        behavior=behavior,
+    )

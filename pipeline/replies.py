@@ -67,8 +67,12 @@ class Replies:
     @property
     def is_awaited(self) -> bool:
         """Whether the engine owes the user something: a silence from it now is no pause."""
-        reply = self._reply
-        return reply is not None and reply.is_asked and not reply.is_generated
+        return self._reply is not None and not self._reply.is_generated
+
+    @property
+    def seconds(self) -> float:
+        """How long the open reply is so far."""
+        return 0.0 if self._reply is None else self._reply.seconds
 
     @property
     def is_partial(self) -> bool:

@@ -35,7 +35,9 @@ class Patience:
     stable: float = 10.0
     """A session that lasted this long was no failure."""
     failures: int = 8
-    """This many within `failures_within` are given up; the delays before them add up to some 10 s, more than a blip."""
+    """This many sessions that broke too soon within `failures_within` are given up."""
+    tries: int = 60
+    """So many more attempts are made, however short their delays: more than fit into `budget`."""
     failures_within: float = 60.0
     budget: float = 30.0
     """An outage that would last longer is given up."""
@@ -54,26 +56,29 @@ class Setbacks:
 
     def delay(self, now: float, *, lasted: float, is_planned: bool = False) -> float | None:
         """Seconds to wait now that a session ended which was ready for `lasted` seconds (0: never); None: give up."""
-        if lasted >= self._patience.stable:
+        patience = self._patience
+        is_failure = lasted < patience.stable and not (is_planned and lasted >= patience.planned)
+        if lasted >= patience.stable:
             self._failures.clear()
-            self._refusals = 0
         if lasted > 0:
             self._outage_began = now
-        if lasted >= self._patience.stable or (is_planned and lasted >= self._patience.planned):
+            if is_failure:
+                self._failures.append(now)
+        if not is_failure:
             self._tries = 0
             if is_planned:
                 return 0.0
-        else:
-            self._failures.append(now)
-        while self._failures and now - self._failures[0] > self._patience.failures_within:
+        while self._failures and now - self._failures[0] > patience.failures_within:
             self._failures.popleft()
-        if len(self._failures) >= self._patience.failures:
+        if len(self._failures) >= patience.failures or self._tries >= patience.tries:
             return None
         delay = self._next_delay()
-        return delay if now + delay - self._outage_began <= self._patience.budget else None
+        return delay if now + delay - self._outage_began <= patience.budget else None
 
-    def quota_delay(self, now: float) -> float | None:
+    def quota_delay(self, now: float, *, lasted: float) -> float | None:
         """Seconds to wait now that a limit is reached, which passes slowly or not at all; None: give up."""
+        if lasted >= self._patience.stable:
+            self._refusals = 0
         if self._refusals >= len(self._patience.quota):
             return None
         self._refusals += 1

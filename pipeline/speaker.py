@@ -47,6 +47,7 @@ class Speaker:
         self._encoder = OpusEncoder()
         self._said: Said | None = None
         self._client_played: int | None = None
+        self._is_over = False
 
     @property
     def turn(self) -> int | None:
@@ -65,13 +66,14 @@ class Speaker:
 
     @property
     def is_over(self) -> bool:
-        """Whether a finished reply has been played to its end."""
-        return self._playout.is_over
+        """Whether a finished reply has been played to its end, the sound's way to zero included."""
+        return self._is_over
 
     def open(self, turn: int, *, timed: bool) -> None:
         """Begin a reply; `timed`: its text arrives just before the audio that says it."""
         self._said = Said(turn, timed=timed)
         self._client_played = None
+        self._is_over = False
         self._playout.open(turn)
         self._ticker.subscribe(self._tick)
 
@@ -144,6 +146,7 @@ class Speaker:
             elif self._playout.is_over:
                 self._say(self._said.turn, SILENCE)
                 self._ticker.unsubscribe(self._tick)
+                self._is_over = True
                 self._over()
         except Exception as error:  # handed to the conversation, where everything is caught
             self._failed(error)

@@ -11,8 +11,8 @@ from pipeline.media import AudioChunk, StillFrame
 MESSAGE_SECONDS = 0.064
 """Audio is gathered up to this: a message costs the same CPU whatever its length."""
 
-QUEUED_SECONDS = 3.0
-"""Audio that may wait for a slow socket: a client may be 2 s ahead of real time, and an utterance has a pre-roll."""
+QUEUED_SECONDS = KEPT_SECONDS + 3.0
+"""Audio that may wait for a slow socket: all that is kept while there is none, and a client may be 2 s ahead."""
 
 SCREEN_GONE = "[The screen is no longer shared.]"
 """What the engine is told before the next question when a share has ended: the protocol has no message for it."""
@@ -77,8 +77,6 @@ class Uplink:
         """Whether the user is speaking, as far as has been queued."""
         self._items: deque[Item] = deque()
         self._seconds = 0.0
-        # What was kept while there was no connection comes all at once.
-        self._limit = KEPT_SECONDS + QUEUED_SECONDS
         self._gathered: list[AudioChunk] = []
         self._arrival = asyncio.Event()
         self._is_window_sent = False
@@ -142,8 +140,6 @@ class Uplink:
                     self._is_window_sent, self._is_audio_sent = True, False
                 case CloseWindow():
                     self._is_window_sent = False
-            if self._seconds < QUEUED_SECONDS:
-                self._limit = QUEUED_SECONDS
             return item
         return None
 
@@ -155,7 +151,7 @@ class Uplink:
         self._gathered.clear()
         self._seconds += chunk.duration
         self._put(chunk)
-        while self._seconds > self._limit:
+        while self._seconds > QUEUED_SECONDS:
             self._drop_oldest_audio()
 
     def _drop_oldest_audio(self) -> None:

@@ -12,6 +12,8 @@ from pipeline.tools import Tool
 NOTHING_TO_SAY = {"type": "object", "properties": {}}
 WEATHER = Tool("weather", "Say the weather.", NOTHING_TO_SAY, lambda args, context: {"sky": "clear"})
 POINTER = Tool("point_at", "Point.", NOTHING_TO_SAY, lambda args, context: {})
+CHOICE = Tool("choice", "Choose.", {"type": "object", "properties": {"a": {"const": 1}}}, lambda args, context: {})
+MAYBE = Tool("maybe", "Say.", {"type": ["object", "null"]}, lambda args, context: {})
 """
 
 
@@ -33,6 +35,8 @@ def test_every_tool_that_cannot_be_loaded_is_named() -> None:
         "tools_of_a_test",
         "pathlib:Path",
         "tools_of_a_test:POINTER",
+        "tools_of_a_test:CHOICE",
+        "tools_of_a_test:MAYBE",
     ]
     with pytest.raises(SettingsError) as raised:
         load_toolbox(names)

@@ -32,7 +32,7 @@ from pipeline.setbacks import Patience
 WAIT = 5.0
 """Seconds until a test that waits for something that never comes fails."""
 
-QUICK = Patience(close=0.2, backoff=(0.0,), quota=(0.0, 0.0), failures=3, planned=0.0)
+QUICK = Patience(close=0.2, backoff=(0.0,), quota=(0.0, 0.0), failures=3, tries=2, planned=0.0)
 """Tries again at once, and is as patient as ever with an engine that answers."""
 
 VOICE = b"\x01\x02" * 240

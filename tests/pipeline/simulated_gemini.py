@@ -84,8 +84,8 @@ class Session:
             self._answer(words)
         elif text is not None:
             self._interrupt()
-            self.memory.lines.append(("text", text))
-            self._answer(text)
+            self.memory.lines += [("text", question) for question in text.splitlines()]
+            self._answer(text.splitlines()[-1])
         else:
             assert video is not None
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from conversation_room import SECOND_OF_TONE, Room, enter, picture, speech, turns_of
 
-from pipeline.engine import EngineLost, EngineReady, ReplyAudio, ReplyEnded, ReplyText, ToolCall, UserText
+from pipeline.engine import EngineAway, EngineLost, EngineReady, ReplyAudio, ReplyEnded, ReplyText, ToolCall, UserText
 from pipeline.errors import EngineError, FaultCode, MediaError
 from pipeline.events import (
     AudioEnd,
@@ -324,6 +324,7 @@ async def test_a_share_that_ended_is_forgotten() -> None:
     await room.settle()
     assert room.conversation.still is None
     room.engine.tell(ToolCall(1, "c1", "point_at", {"box_2d": [1, 2, 3, 4], "label": "x"}))
+    await room.settle()
     assert room.engine.answers == [{"error": "No screen is shared, so there is nothing to point at."}]
     await room.leave()
 
@@ -334,9 +335,12 @@ async def test_a_tool_call_becomes_an_event_and_is_always_answered() -> None:
     await room.until(lambda: bool(room.engine.stills))
     await ask(room)
     room.engine.tell(ToolCall(1, "c1", "point_at", {"box_2d": [120, 40, 160, 110], "label": "Save"}))
+    await room.settle()
     steps = [{"text": "Press Save", "state": "current"}]
     room.engine.tell(ToolCall(1, "c2", "show_steps", {"title": "Saving", "steps": steps}))
+    await room.settle()
     room.engine.tell(ToolCall(1, "c3", "no_such_thing", {}))
+    await room.settle()
     assert Pointer(1, (120, 40, 160, 110), "Save") in room.peer.events
     assert any(isinstance(event, Guidance) for event in room.peer.events)
     assert [list(answer) for answer in room.engine.answers] == [["result"], ["result"], ["error"]]
@@ -351,6 +355,7 @@ async def test_a_tool_call_of_an_interrupted_turn_shows_nothing() -> None:
     room.conversation.obey(room.peer, Interrupt())
     await room.settle()
     room.engine.tell(ToolCall(1, "c1", "point_at", {"box_2d": [120, 40, 160, 110], "label": "Save"}))
+    await room.settle()
     assert not any(isinstance(event, Pointer) for event in room.peer.events)
     assert list(room.engine.answers[0]) == ["error"]
     await room.leave()
@@ -426,7 +431,9 @@ async def test_a_lost_engine_silences_tells_once_and_recovers() -> None:
     await ask(room)
     room.engine.reply(1, seconds=3)
     room.ticker.tick(10)
-    room.engine.tell(EngineLost(EngineError(FaultCode.ENGINE_NETWORK, "The engine is gone.", where="test")))
+    room.engine.tell(
+        EngineLost(EngineError(FaultCode.ENGINE_NETWORK, "The engine is gone.", where="test"), is_cut=True)
+    )
     played = len(room.peer.frames)
     room.ticker.tick(20)
     assert len(room.peer.frames) == played
@@ -438,6 +445,61 @@ async def test_a_lost_engine_silences_tells_once_and_recovers() -> None:
     room.engine.reply(2)
     room.ticker.tick(60)
     assert any(isinstance(event, TurnEnded) and event.turn == 2 for event in room.peer.events)
+    await room.leave()
+
+
+async def test_a_reply_that_has_come_whole_is_heard_whole_before_an_outage_is_told() -> None:
+    room = await enter()
+    await ask(room)
+    room.engine.reply(1, seconds=3)
+    room.ticker.tick(10)
+    room.engine.tell(EngineAway())
+    room.engine.tell(EngineLost(EngineError(FaultCode.ENGINE_NETWORK, "The engine is gone.", where="test")))
+    room.ticker.tick(20)
+    assert not [event for event in room.peer.events if isinstance(event, Fault)]
+    room.ticker.tick(200)
+    assert len(room.peer.frames) == 152
+    kinds = [type(event) for event in room.peer.events if isinstance(event, TurnEnded | Fault)]
+    assert kinds == [TurnEnded, Fault]
+    await room.leave()
+
+
+async def test_an_outage_that_is_over_before_the_reply_is_never_told() -> None:
+    room = await enter()
+    await ask(room)
+    room.engine.reply(1, seconds=3)
+    room.ticker.tick(10)
+    room.engine.tell(EngineLost(EngineError(FaultCode.ENGINE_NETWORK, "The engine is gone.", where="test")))
+    room.engine.tell(EngineReady("fake"))
+    room.ticker.tick(200)
+    assert not [event for event in room.peer.events if isinstance(event, Fault)]
+    await room.leave()
+
+
+async def test_the_end_of_a_reply_is_not_clipped_when_the_engine_closes_it_between_two_frames() -> None:
+    played = []
+    for closes_early in (True, False):
+        room = await enter()
+        await ask(room)
+        room.engine.reply(1, ended=closes_early)
+        room.ticker.tick(50)
+        if not closes_early:
+            room.engine.tell(ReplyEnded(1, Usage(), None))
+        room.ticker.tick(10)
+        played.append(len(room.peer.frames))
+        await room.leave()
+    assert played[0] == played[1]
+
+
+async def test_a_remark_that_begins_before_the_answer_waits_for_it() -> None:
+    room = await enter()
+    await ask(room)
+    remark = room.engine.next_turn()
+    room.engine.tell(ReplyAudio(remark, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
+    room.engine.reply(1)
+    room.ticker.tick(60)
+    assert {frame.turn for frame in room.peer.frames[:52]} == {1}
+    assert any(isinstance(event, TurnEnded) and event.turn == 1 for event in room.peer.events)
     await room.leave()
 
 

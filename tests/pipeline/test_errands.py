@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from conversation_room import Room, enter
 
 from pipeline.engine import EngineAway, ToolCall, ToolCallCancelled
-from pipeline.events import Fault, TextInput
+from pipeline.events import Fault, Interrupt, Pointer, TextInput
 from pipeline.tools import Outcome, Tool, ToolContext, ToolError
 
 NOTHING: Mapping[str, object] = {"type": "object", "properties": {}}
@@ -60,6 +61,42 @@ async def test_a_tool_that_fails_is_answered_for_and_harms_nobody(error: Excepti
     await room.leave()
 
 
+@pytest.mark.parametrize("result", ["sunny", None, {1: "x"}, {"warmth": float("nan")}, {"at": object()}])
+async def test_a_tool_that_returns_nonsense_is_answered_for(result: Any) -> None:
+    room = await enter(tools=(Tool("weather", "Say the weather.", NOTHING, lambda args, context: result),))
+    room.conversation.obey(room.peer, TextInput("what is the weather"))
+    await room.settle()
+    room.engine.tell(ToolCall(1, "c1", "weather", {}))
+    await room.settle()
+    assert room.engine.answers == [{"error": "weather failed."}]
+    await room.leave()
+
+
+async def test_a_tool_that_is_no_coroutine_may_fail_too() -> None:
+    def fails(args: Mapping[str, object], context: ToolContext) -> Outcome:
+        raise KeyError("place")
+
+    room = await enter(tools=(Tool("weather", "Say the weather.", NOTHING, fails),))
+    room.conversation.obey(room.peer, TextInput("what is the weather"))
+    await room.settle()
+    room.engine.tell(ToolCall(1, "c1", "weather", {}))
+    await room.settle()
+    assert room.engine.answers == [{"error": "weather failed."}]
+    await room.leave()
+
+
+async def test_nothing_is_shown_of_a_turn_that_was_interrupted_meanwhile() -> None:
+    weather = Weather()
+    room = await called(weather)
+    room.conversation.obey(room.peer, Interrupt())
+    await room.settle()
+    weather.result.set_result(Pointer(1, (0, 0, 1, 1), "Save"))
+    await room.settle()
+    assert room.engine.answers == [{"error": "The user has interrupted."}]
+    assert not [event for event in room.peer.events if isinstance(event, Pointer)]
+    await room.leave()
+
+
 async def test_a_tool_that_takes_too_long_is_answered_for() -> None:
     weather = Weather()
     room = await called(weather, replace(weather.tool, seconds=0.01))
@@ -92,6 +129,7 @@ async def test_a_function_nobody_has_is_refused_with_those_there_are() -> None:
     room.conversation.obey(room.peer, TextInput("erase it all"))
     await room.settle()
     room.engine.tell(ToolCall(1, "c1", "erase", {}))
+    await room.settle()
     (answer,) = room.engine.answers
     assert answer == {"error": "There is no function 'erase'; there are: point_at, show_steps."}
     await room.leave()

@@ -476,9 +476,10 @@ async def test_an_engine_owes_nothing_while_the_user_speaks_or_after_it_has_said
         session = await engine.session()
         await told.next()
         bridge.ask(1, "hello")
-        await session.content(**voice(), generationComplete=True)
+        await session.content(**voice(), generationComplete=True, turnComplete=True)
         assert isinstance(await told.next(), ReplyAudio)
         assert isinstance(await told.next(), ReplyGenerated)
+        assert isinstance(await told.next(), ReplyEnded)
         # Longer than the bridge would wait for a sign of life.
         await asyncio.sleep(0.4)
         bridge.start_utterance(2)

@@ -52,7 +52,7 @@ def test_a_reply_answers_all_that_was_complete_before_it() -> None:
     assert turns(kept) == []
 
 
-def test_the_oldest_speech_and_the_oldest_acts_give_way_and_are_counted() -> None:
+def test_the_oldest_speech_and_the_oldest_acts_give_way_and_their_length_is_known() -> None:
     kept = Kept()
     kept.start(1)
     for number in range(int(KEPT_SECONDS) + 5):
@@ -60,7 +60,7 @@ def test_the_oldest_speech_and_the_oldest_acts_give_way_and_are_counted() -> Non
     (utterance,) = kept
     assert isinstance(utterance, Utterance)
     assert utterance.chunks[0].pts == 5.0
-    assert kept.dropped_seconds == 5.0
+    assert utterance.missing == 5.0
     for turn in range(2, KEPT_ACTS + 3):
         kept.ask(turn, "?")
     assert turns(kept) == list(range(3, KEPT_ACTS + 3))

@@ -31,6 +31,9 @@ from pipeline.uplink import SCREEN_GONE, CloseWindow, Note, OpenWindow, Seed, St
 SAYS = types.LiveServerMessage.model_validate
 VOICE = {"modelTurn": {"parts": [{"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": "AAAAAAAA"}}]}}
 
+LONG = {"modelTurn": {"parts": [{"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": "AAAA" * 16_000}}]}}
+"""A second of it."""
+
 
 @dataclass
 class Scene:
@@ -233,7 +236,7 @@ def test_the_time_to_go_is_the_first_moment_at_which_nothing_is_lost(stage: str)
         "asked": (False, True, True, True),  # by then it has been silent for too long
         "answering": (False, False, False, True),
         "spoken": (False, False, True, True),
-        "all sent": (False, False, True, True),
+        "all sent": (False, True, True, True),  # by then it should have been closed
     }[stage]
 
 
@@ -436,6 +439,117 @@ def test_an_engine_that_stalls_is_asked_again_once() -> None:
         assert (lost.error.code, lost.is_cut) == (FaultCode.ENGINE_STALLED, is_cut)
 
 
+def test_a_reply_that_is_never_closed_ends_some_time_after_it_was_heard() -> None:
+    scene = Scene()
+    scene.open()
+    scene.link.ask(1, "hello")
+    for _ in range(5):
+        scene.hears(**LONG)
+    scene.hears(generationComplete=True)
+    live = scene.link.live
+    assert live is not None
+    scene.wait(5.0 + scene.patience.mute - 0.1)
+    assert not live.is_over
+    scene.wait(0.2)
+    assert live.is_over
+    assert live.fault is None
+    scene.link.left()
+    assert [type(event) for event in scene.told[-2:]] == [ReplyEnded, EngineAway]
+
+
+def test_a_remark_that_stops_half_way_is_cut_and_said_to_be() -> None:
+    scene = Scene()
+    scene.open()
+    scene.hears(**VOICE)
+    live = scene.link.live
+    assert live is not None
+    scene.wait(scene.patience.mute)
+    assert live.fault is not None
+    scene.link.lost(live.fault)
+    assert scene.told[-1] == EngineLost(live.fault, is_cut=True)
+
+
+def test_nothing_begins_in_a_session_that_is_over() -> None:
+    scene = Scene()
+    scene.open()
+    scene.link.ask(1, "hello")
+    scene.says(goAway={"timeLeft": "0s"})
+    scene.wait(0.0)
+    scene.hears(**VOICE)
+    assert scene.kinds() == ["EngineReady"]
+    scene.link.left()
+    scene.open()
+    assert scene.sent() == ["Text hello"]
+
+
+def test_a_call_that_dies_with_its_session_is_not_hushed_up() -> None:
+    scene = Scene()
+    scene.open()
+    scene.link.ask(1, "hello")
+    scene.hears(**VOICE)
+    scene.says(toolCall={"functionCalls": [{"id": "c1", "name": "weather"}]})
+    scene.hears(turnComplete=True)
+    scene.says(goAway={"timeLeft": "1s"})
+    scene.wait(2.0)
+    live = scene.link.live
+    assert live is not None
+    assert not live.is_over  # what it finds out is worth waiting for
+    scene.link.lost(broke(1006))
+    lost = scene.told[-1]
+    assert isinstance(lost, EngineLost)
+    assert lost.is_cut
+
+
+def test_what_is_being_said_does_not_end_with_a_question_before_it() -> None:
+    scene = Scene()
+    scene.open()
+    scene.link.ask(1, "hello")
+    scene.link.lost(broke(1006))
+    scene.open()
+    scene.link.start_utterance(2)
+    scene.kinds()
+    scene.link.lost(broke(1006))
+    assert scene.kinds() == ["EngineAway"]
+    scene.open()
+    assert scene.sent() == ["OpenWindow"]
+
+
+def test_questions_in_a_row_are_asked_as_one() -> None:
+    scene = Scene()
+    scene.link.ask(1, "one")
+    scene.link.ask(2, "two")
+    scene.open()
+    assert scene.sent() == ["Text one\ntwo"]
+    scene.hears(**VOICE)
+    assert isinstance(scene.told[-1], ReplyAudio)
+    assert scene.told[-1].turn == 2
+
+
+def test_a_model_that_takes_no_notes_begins_afresh_with_what_was_said_since_its_handle() -> None:
+    scene = Scene(model="gemini-3.1-flash-live-preview")
+    scene.open()
+    scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+    scene.link.left()
+    assert scene.open().is_resumed
+    scene.link.ask(1, "one")
+    scene.link.remember(1, Role.USER, "one")
+    scene.hears(**VOICE)
+    scene.link.lost(broke(1006))
+    attempt = scene.open()
+    assert (attempt.is_resumed, attempt.seed) == (False, Seed(((True, "one"),)))
+
+
+def test_a_limit_at_a_resumption_is_told_and_costs_no_handle() -> None:
+    scene = Scene()
+    scene.open()
+    scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+    scene.link.left()
+    for _ in range(2):
+        assert scene.link.attempt().is_resumed
+        scene.link.lost(fault(FaultCode.ENGINE_QUOTA, close_code=1011))
+    assert [type(event) for event in scene.told].count(EngineLost) == 1
+
+
 def test_a_limit_is_told_and_waited_for() -> None:
     scene = Scene()
     scene.open()
@@ -510,7 +624,7 @@ def test_a_question_that_was_talked_over_is_known_once_the_engine_has_closed_it(
     assert scene.sent() == ["OpenWindow"]
 
 
-def test_every_kind_of_item_is_one_of_the_uplink() -> None:
+def test_an_utterance_goes_up_whole_and_its_answer_can_be_stopped() -> None:
     scene = Scene()
     scene.open()
     speak(scene.link, 1)

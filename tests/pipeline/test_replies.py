@@ -217,9 +217,11 @@ def test_a_call_belongs_to_the_reply_that_is_being_made() -> None:
     assert replies.call("c", "point_at", {}) == [ToolCall(1, "c", "point_at", {})]
 
 
-def test_a_remark_is_owed_to_nobody() -> None:
+def test_the_rest_of_a_remark_that_has_begun_is_owed() -> None:
     replies = numbering(first=7)
     replies.audio(PCM, 24_000)
+    assert replies.is_awaited
+    replies.generated()
     assert replies.is_open
     assert not replies.is_awaited
 

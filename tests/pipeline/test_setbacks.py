@@ -24,12 +24,20 @@ def test_a_session_that_lasted_forgives_what_was_before() -> None:
     assert setbacks.delay(21.0, lasted=0.0) == 1.0
 
 
-def test_as_many_failures_as_allowed_within_a_minute_are_given_up() -> None:
-    setbacks = counting(Patience(budget=1000.0, failures=3))
-    assert setbacks.delay(0.0, lasted=0.0) is not None
+def test_as_many_sessions_that_break_as_allowed_within_a_minute_are_given_up() -> None:
+    setbacks = counting(Patience(failures=3))
+    assert setbacks.delay(0.0, lasted=1.0) is not None
     assert setbacks.delay(10.0, lasted=9.0) is not None
-    assert setbacks.delay(61.0, lasted=0.0) is not None
-    assert setbacks.delay(62.0, lasted=0.0) is None
+    assert setbacks.delay(61.0, lasted=1.0) is not None
+    assert setbacks.delay(62.0, lasted=1.0) is None
+
+
+def test_attempts_that_fail_at_once_are_made_for_as_long_as_an_outage_may_last() -> None:
+    for jitter in (0.05, 0.5, 1.0):
+        setbacks, now = counting(Patience(), jitter), 0.0
+        while (delay := setbacks.delay(now, lasted=0.0)) is not None:
+            now += delay
+        assert now > 25.0 or jitter == 0.05
 
 
 def test_an_outage_that_would_last_too_long_is_given_up() -> None:
@@ -51,19 +59,18 @@ def test_sessions_that_must_be_left_every_few_seconds_are_no_failures() -> None:
 
 def test_a_limit_that_is_reached_is_waited_for_slowly_and_then_given_up() -> None:
     setbacks = counting(Patience(failures=3))
-    assert setbacks.quota_delay(0.0) == 30.0
-    assert setbacks.quota_delay(31.0) == 60.0
-    assert setbacks.quota_delay(92.0) is None
+    assert setbacks.quota_delay(0.0, lasted=0.0) == 30.0
+    assert setbacks.quota_delay(31.0, lasted=0.0) == 60.0
+    assert setbacks.quota_delay(92.0, lasted=0.0) is None
 
 
 def test_waiting_for_a_limit_to_pass_is_no_outage() -> None:
     setbacks = counting()
-    setbacks.quota_delay(0.0)
+    setbacks.quota_delay(0.0, lasted=0.0)
     assert setbacks.delay(31.0, lasted=0.0) == 0.5
 
 
 def test_a_session_that_lasted_forgives_limits_too() -> None:
     setbacks = counting()
-    setbacks.quota_delay(0.0)
-    setbacks.delay(50.0, lasted=10.0)
-    assert setbacks.quota_delay(51.0) == 30.0
+    setbacks.quota_delay(0.0, lasted=0.0)
+    assert setbacks.quota_delay(51.0, lasted=10.0) == 30.0

@@ -102,7 +102,7 @@ def test_a_turn_fault_at_any_step_is_silent_told_once_and_the_next_turn_is_heard
         since = len(room.peer.log)
         error = EngineError(code, "It broke.", where="test")
         if is_engine:
-            room.engine.tell(EngineLost(error))
+            room.engine.tell(EngineLost(error, is_cut=True))
         else:
             room.conversation.blame(error)
         # What the engine still sends of the old turn, and what the user was still saying, must not be heard.
