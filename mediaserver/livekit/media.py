@@ -16,7 +16,7 @@ class Link(Protocol):
     `take_answer`), which carries every outgoing track and channels `_reliable` and `_lossy` that we make.
 
     Calls of `answer`, `offer` and `take_answer` may overlap: a link obeys them one after another, in order.
-    Synchronous methods return at once; but for `add_candidate` and `forward` they never raise, not after the end either.
+    Synchronous methods return at once and, but for `add_candidate` and `forward`, never raise, even after the end.
     """
 
     @property
