@@ -56,14 +56,16 @@ def send_track(transceiver: RTCRtpTransceiver, track: MediaStreamTrack, *, strea
 
 
 async def renew_sender(transceiver: RTCRtpTransceiver) -> None:
-    """End what a section sends, so that it can send something else."""
-    # rtcrtpsender.py:432: a sender ends for good with its track. A fresh one has an SSRC of its own, too.
+    """End what a section sends, so that it can send something else; the track stays as it is."""
+    # rtcrtpsender.py:159: a sender starts once, and ends for good with its track. A fresh one has an SSRC of its own.
     inside: Any = transceiver
     old = transceiver.sender
     fresh: Any = RTCRtpSender(transceiver.kind, old.transport)
     inside._RTCRtpTransceiver__sender = fresh
     receiver: Any = transceiver.receiver
     receiver._set_rtcp_ssrc(fresh._ssrc)  # rtcpeerconnection.py:1155
+    old.replaceTrack(None)  # rtcrtpsender.py:432 would stop it
+    _forget_direction(transceiver, "recvonly")
     await old.stop()
 
 
@@ -75,18 +77,22 @@ async def renew_receiver(transceiver: RTCRtpTransceiver) -> None:
     fresh: Any = RTCRtpReceiver(transceiver.kind, old.transport)
     sender: Any = transceiver.sender
     fresh._set_rtcp_ssrc(sender._ssrc)
-    # rtcpeerconnection.py:1057 may be about to start the receivers of all sections that receive.
-    transceiver._setCurrentDirection(
-        "sendonly" if transceiver.currentDirection in ("sendrecv", "sendonly") else "inactive"
-    )
+    _forget_direction(transceiver, "sendonly")
     inside._RTCRtpTransceiver__receiver = fresh
     await old.stop()
+
+
+def _forget_direction(transceiver: RTCRtpTransceiver, kept: str) -> None:
+    # rtcpeerconnection.py:1057 may be about to start all that was agreed on, once the transport stands.
+    goes_on = transceiver.currentDirection in ("sendrecv", kept)
+    transceiver._setCurrentDirection(kept if goes_on else "inactive")
 
 
 def retire(transceiver: RTCRtpTransceiver) -> None:
     """Give up the place of a section that an offer reuses for another (RFC 9429 section 5.2.2)."""
     # rtcpeerconnection.py:1172 would find the old one there.
     transceiver._set_mline_index(-1)
+    transceiver.direction = "inactive"
 
 
 class Reassembly:

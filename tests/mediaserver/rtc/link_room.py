@@ -1,0 +1,154 @@
+"""What the tests of links share: events that are remembered, and aiortc as a LiveKit client."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import numpy as np
+from aiortc import (
+    MediaStreamTrack,
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCPeerConnection,
+    RTCRtpReceiver,
+    RTCSessionDescription,
+)
+from aiortc.mediastreams import MediaStreamError
+from av import AudioFrame, VideoFrame
+from rtc_room import until
+
+from mediaserver.rtc.aiortc_private import Connecting, end_consent
+from mediaserver.rtc.config import Config, Limits
+from mediaserver.rtc.exchange import LOSSY, RELIABLE, Answer, LinkState, Outgoing
+from mediaserver.rtc.link import PeerLink
+from pipeline.errors import MediaError
+from pipeline.media import AudioChunk, ScreenFrame
+
+VOICE = Outgoing("TR_voice", "PA_assistant|TR_voice", "audio")
+
+
+class Events:
+    """Remembers what a link told."""
+
+    def __init__(self) -> None:
+        self.chunks: dict[str, list[AudioChunk]] = {}
+        self.frames: dict[str, list[ScreenFrame]] = {}
+        self.pauses: list[str] = []
+        self.data: list[tuple[str, bytes]] = []
+        self.states: list[LinkState] = []
+        self.faults: list[tuple[str, MediaError]] = []
+
+    def on_audio(self, mid: str, chunk: AudioChunk) -> None:
+        self.chunks.setdefault(mid, []).append(chunk)
+
+    def on_frame(self, mid: str, frame: ScreenFrame) -> None:
+        self.frames.setdefault(mid, []).append(frame)
+
+    def on_pause(self, mid: str) -> None:
+        self.pauses.append(mid)
+
+    def on_data(self, label: str, data: bytes) -> None:
+        self.data.append((label, data))
+
+    def on_state(self, state: LinkState) -> None:
+        self.states.append(state)
+
+    def on_fault(self, mid: str, error: MediaError) -> None:
+        self.faults.append((mid, error))
+
+    def pcm(self, mid: str) -> "np.ndarray[tuple[int], np.dtype[np.int16]]":
+        return np.frombuffer(b"".join(chunk.pcm for chunk in self.chunks.get(mid, ())), np.int16)
+
+
+class Sink:
+    """Takes what a client is sent in one section."""
+
+    def __init__(self, receiver: RTCRtpReceiver):
+        self.heard: list[np.ndarray[tuple[int], np.dtype[np.int16]]] = []
+        self.seen: list[tuple[int, int, int]] = []
+        self._track = receiver.track
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while True:
+                frame = await self._track.recv()
+                if isinstance(frame, AudioFrame):
+                    self.heard.append(frame.to_ndarray().reshape(-1, 2)[:, 0])
+                elif isinstance(frame, VideoFrame):
+                    luma = int(np.median(frame.to_ndarray(format="gray")))
+                    self.seen.append((frame.width, frame.height, luma))
+        except MediaStreamError:
+            return
+
+    def sound(self, last: int) -> "np.ndarray[tuple[int], np.dtype[np.int16]]":
+        return np.concatenate(self.heard[-last:])
+
+
+class Client:
+    """aiortc as a LiveKit client with a single connection: it alone offers."""
+
+    def __init__(self, *, limits: Limits = Limits(tick=0.05), lull: float = 0.3):  # noqa: B008
+        self.raw = RTCPeerConnection(RTCConfiguration([]))
+        self.events = Events()
+        self.link = PeerLink(self.events, is_dual=False, config=Config(lull=lull, limits=limits))
+        self.answers: list[Answer] = []
+        self.told: list[tuple[str, bytes]] = []
+        self.sinks: dict[str, Sink] = {}
+        self.channels: dict[str, RTCDataChannel] = {}
+        self._connecting = Connecting(self.raw)
+
+    def prepare(self, audios: int = 3, videos: int = 3, *, data: bool = True) -> None:
+        """Offer what livekit-client offers first."""
+        for kind in ["audio"] * audios + ["video"] * videos:
+            self.raw.addTransceiver(kind, "recvonly")
+        if data:
+            for label, options in ((LOSSY, {"ordered": False, "maxRetransmits": 0}), (RELIABLE, {})):
+                channel = self.channels[label] = self.raw.createDataChannel(label, **options)  # type: ignore[arg-type]
+                channel.on("message", lambda message, label=label: self.told.append((label, message)))
+
+    def publish(self, track: MediaStreamTrack) -> str:
+        """Send a track in a new section; its id is the cid."""
+        self.raw.addTransceiver(track, "sendonly")
+        return track.id
+
+    async def negotiate(self, edit: Callable[[str], str] = lambda sdp: sdp) -> Answer:
+        """Offer once, and take the answer."""
+        await self.raw.setLocalDescription(await self.raw.createOffer())
+        answer = await self.link.answer(edit(self.raw.localDescription.sdp))
+        self.answers.append(answer)
+        await self.raw.setRemoteDescription(RTCSessionDescription(answer.sdp, "answer"))
+        for transceiver in self.raw.getTransceivers():
+            if transceiver.currentDirection == "recvonly" and transceiver.mid not in self.sinks:
+                self.sinks[transceiver.mid] = Sink(transceiver.receiver)
+        return answer
+
+    async def connected(self) -> None:
+        await until(
+            lambda: (
+                self.raw.connectionState == "connected"
+                and all(channel.readyState == "open" for channel in self.channels.values())
+            )
+        )
+
+    async def close(self) -> None:
+        await self.link.close()
+        await self.raw.close()
+        await self._connecting.settle()
+        for transceiver in self.raw.getTransceivers():
+            end_consent(transceiver.receiver.transport.transport)
+
+
+def mid_of(answer: Answer, cid: str) -> str:
+    """The section in which a client sends a track."""
+    return next(section.mid for section in answer.sections if section.cid == cid)
+
+
+@asynccontextmanager
+async def client(*, limits: Limits = Limits(tick=0.05), lull: float = 0.3) -> AsyncIterator[Client]:  # noqa: B008
+    """A client that is closed in the end, with its link."""
+    here = Client(limits=limits, lull=lull)
+    try:
+        yield here
+    finally:
+        await here.close()
