@@ -171,6 +171,11 @@ class GeminiBridge:
         if self._live is not None:
             self._live.hide()
 
+    def mention(self, text: str) -> None:
+        """Let the engine know something before the next question, where the model takes such notes."""
+        if self._live is not None:
+            self._live.mention(text)
+
     def end_utterance(self) -> None:
         """The utterance is complete and wants an answer."""
         if self._live is not None:

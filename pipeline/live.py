@@ -44,6 +44,7 @@ class LiveSession:
         self._replies = Replies(next_turn)
         self._uplink = Uplink()
         self._is_screen_gone = False
+        self._mentioned: str | None = None
         self._loop = asyncio.get_running_loop()
         self._over: asyncio.Future[EngineError | None] = self._loop.create_future()
         self._calls: dict[str, ToolCall] = {}
@@ -97,7 +98,7 @@ class LiveSession:
         """Open the user's window, which interrupts the engine."""
         self._replies.open_window(turn)
         if not self._uplink.is_open:
-            self._tell_screen_gone()
+            self._tell_notes()
             self._uplink.control(OpenWindow())
         self._watch()
 
@@ -115,6 +116,10 @@ class LiveSession:
         # Not now: on these models a word about the context also cuts what is being said.
         self._is_screen_gone = self._profile.takes_content
 
+    def mention(self, text: str) -> None:
+        """Let the engine know something before the next question; only the newest is told."""
+        self._mentioned = text if self._profile.takes_content else None
+
     def end_utterance(self) -> None:
         """Close the window: the engine answers."""
         if self._uplink.is_open:
@@ -126,7 +131,7 @@ class LiveSession:
         """Ask in writing; an utterance that is open ends here and stays as context."""
         self.end_utterance()
         self.stop_reply()
-        self._tell_screen_gone()
+        self._tell_notes()
         self._replies.ask(turn)
         self._uplink.control(Text(text))
         self._watch()
@@ -146,10 +151,13 @@ class LiveSession:
             self._uplink.control(Answer(call.id, call.name, result))
             self._watch()
 
-    def _tell_screen_gone(self) -> None:
+    def _tell_notes(self) -> None:
         if self._is_screen_gone:
             self._is_screen_gone = False
             self._uplink.control(Note(SCREEN_GONE))
+        if self._mentioned is not None:
+            self._uplink.control(Note(self._mentioned))
+            self._mentioned = None
 
     # The reader.
 
