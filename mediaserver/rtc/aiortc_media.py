@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from aiortc import RTCRtpReceiver, RTCRtpSender
+from aiortc.rate import AimdRateControl, BandwidthUsage, RemoteBitrateEstimator
 from aiortc.rtcdtlstransport import RTCDtlsTransport, RtpReceiver
-from aiortc.rtp import RtpPacket
-from aiortc.utils import uint16_gt
+from aiortc.rtp import RTCP_PSFB_APP, RtcpPsfbPacket, RtpPacket, pack_remb_fci
+from aiortc.utils import uint16_add, uint16_gt
 
 from mediaserver.rtc.aiortc_private import MidRouter
 
@@ -17,6 +18,15 @@ NACK_PERIOD = 0.1
 
 PATIENCE = 0.8
 """How long (s) a picture may wait for a missing packet before a whole picture is asked for instead."""
+
+START_BITRATE = 2_000_000
+"""What a way is thought to carry (bit/s) before it is known; a shared screen of 1080 lines takes about as much."""
+
+MIN_BITRATE = 150_000
+
+NARROWING = 0.8
+NARROWING_PERIOD = 400
+"""How much less a way is thought to carry for each so many milliseconds in which delays grow."""
 
 KEYFRAME_PERIOD = 0.4
 """How often (s) a key frame is asked for until it comes."""
@@ -52,6 +62,68 @@ def route_by_mid(transport: RTCDtlsTransport) -> None:
     transport._rtp_router = RidRouter()
 
 
+class _Control(AimdRateControl):
+    """Trusts a way until it is seen to be too narrow.
+
+    aiortc's never goes beyond 1.5 times what comes (rate.py:228), and far below that after each delay (rate.py:137): a
+    client that has little to send, as its picture stands still, could not send more when it moves, and makes it small.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.current_bitrate = START_BITRATE
+        self.current_bitrate_initialized = True
+        self._narrowed = 0
+
+    def update(self, bandwidth_usage: BandwidthUsage, estimated_throughput: int | None, now_ms: int) -> int | None:
+        """Give the rate (bit/s) to send at most."""
+        before = self.current_bitrate
+        super().update(bandwidth_usage, estimated_throughput, now_ms)
+        self.near_max = False
+        if bandwidth_usage is BandwidthUsage.OVERUSING:
+            is_due = now_ms - self._narrowed > NARROWING_PERIOD
+            self._narrowed = now_ms if is_due else self._narrowed
+            self.current_bitrate = max(MIN_BITRATE, int(before * NARROWING)) if is_due else before
+        return self.current_bitrate
+
+    def _clamp_bitrate(self, new_bitrate: int, estimated_throughput: int) -> int:
+        return max(min(new_bitrate, max(START_BITRATE, int(1.5 * estimated_throughput))), MIN_BITRATE)
+
+
+class Estimate:
+    """What the way from one client can carry, measured over all its video, and told to it.
+
+    Senders take the newest REMB for what they may send in all (draft-alvestrand-rmcat-remb section 2), while aiortc
+    measures and tells of each receiver alone (rtcrtpreceiver.py:486): two videos talk one another down to 40 kbit/s.
+    """
+
+    def __init__(self) -> None:
+        self._estimator = RemoteBitrateEstimator()
+        self._estimator.rate_control = _Control()
+
+    def include(self, receiver: RTCRtpReceiver) -> None:
+        """Measure a video that starts after this, also while it is not wanted and dropped."""
+        inside: Any = receiver
+        handle = inside._handle_rtp_packet
+        inside._RTCRtpReceiver__remote_bitrate_estimator = self._estimator
+
+        async def on_rtp(packet: RtpPacket, arrival_time_ms: int) -> None:
+            if not inside._enabled and packet.extensions.abs_send_time is not None:
+                remb = self._estimator.add(
+                    abs_send_time=packet.extensions.abs_send_time,
+                    arrival_time_ms=arrival_time_ms,
+                    payload_size=len(packet.payload) + packet.padding_size,
+                    ssrc=packet.ssrc,
+                )
+                ssrc = inside._RTCRtpReceiver__rtcp_ssrc
+                if remb is not None and ssrc is not None:
+                    fci = pack_remb_fci(*remb)
+                    await inside._send_rtcp(RtcpPsfbPacket(fmt=RTCP_PSFB_APP, ssrc=ssrc, media_ssrc=0, fci=fci))
+            await handle(packet, arrival_time_ms=arrival_time_ms)
+
+        inside._handle_rtp_packet = on_rtp
+
+
 class AudioTap:
     """Stands before an audio receiver: gives each RTP payload as it comes, and keeps from decoding what is unwanted."""
 
@@ -81,10 +153,12 @@ class VideoTap:
     def __init__(self, receiver: RTCRtpReceiver, *, on_frame: Callable[[str, bytes, int], None]):
         inside: Any = receiver
         self.is_decoded = True
+        self._is_on = True
         self._on_frame = on_frame
         self._inside = inside
         self._buffer = inside._RTCRtpReceiver__jitter_buffer
-        self._missing: set[int] = inside._RTCRtpReceiver__nack_generator.missing
+        self._nacks = inside._RTCRtpReceiver__nack_generator
+        self._missing: set[int] = self._nacks.missing
         self._ssrc: int | None = None
         self._trouble = asyncio.Event()
         self._is_torn = False  # what comes refers to something that was lost
@@ -99,6 +173,16 @@ class VideoTap:
         self._send_pli = inside._send_rtcp_pli
         inside._send_rtcp_pli = self._on_torn
 
+    def turn(self, is_on: bool) -> None:
+        """Take what comes, or nothing for a while; what comes then begins with a key frame."""
+        if is_on and not self._is_on:
+            self._buffer.remove(self._buffer.capacity if self._buffer._origin is not None else 0)
+            self._buffer._origin = self._nacks.max_seq = None
+            self._missing.clear()
+            self._is_torn = True
+            self._trouble.set()
+        self._is_on = is_on
+
     async def request_keyframe(self) -> None:
         """Ask for a key frame, though nothing is lost."""
         if self._ssrc is None:
@@ -112,22 +196,19 @@ class VideoTap:
         while True:
             await self._trouble.wait()
             self._trouble.clear()
-            await self._fill()
-            while self._is_torn:
-                await self.request_keyframe()
-                await asyncio.sleep(KEYFRAME_PERIOD)
-
-    async def _fill(self) -> None:
-        hole, since = self._buffer._origin, time.monotonic()
-        while not self._is_torn and self._find_missing():
-            await asyncio.sleep(NACK_PERIOD)
-            now = time.monotonic()
-            if self._buffer._origin != hole:
-                hole, since = self._buffer._origin, now
-            if now - since > PATIENCE:
-                self._skip()
-            elif self._ssrc is not None and self._find_missing():
-                await self._send_nack(self._ssrc, sorted(self._missing))
+            hole, since, asked = self._buffer._origin, time.monotonic(), float("-inf")
+            while self._is_on and (self._find_missing() or self._is_torn):
+                now = time.monotonic()
+                if self._buffer._origin != hole or not self._missing:
+                    hole, since = self._buffer._origin, now
+                if now - since > PATIENCE:
+                    self._skip()
+                if self._is_torn and now - asked > KEYFRAME_PERIOD:
+                    asked = now
+                    await self.request_keyframe()
+                await asyncio.sleep(NACK_PERIOD)
+                if self._ssrc is not None and self._find_missing():
+                    await self._send_nack(self._ssrc, sorted(self._missing))
 
     def _find_missing(self) -> bool:
         """Whether anything is missing that the buffer still waits for."""
@@ -138,9 +219,10 @@ class VideoTap:
 
     def _skip(self) -> None:
         """Give up what is missing."""
-        # jitterbuffer.py:93 stops at the first hole, also before a key frame that has come: all of it must go.
+        # jitterbuffer.py:93 stops at the first hole, also before a key frame that has come: all of it must go. What
+        # comes late must not be taken for a beginning.
         self._buffer.remove(self._buffer.capacity)
-        self._buffer._origin = None
+        self._buffer._origin = uint16_add(self._nacks.max_seq, 1)
         self._missing.clear()
         self._is_torn = True
 

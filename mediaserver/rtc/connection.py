@@ -18,7 +18,7 @@ from aiortc.exceptions import InternalError, InvalidStateError, OperationError
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from loguru import logger
 
-from mediaserver.rtc.aiortc_media import route_by_mid
+from mediaserver.rtc.aiortc_media import Estimate, route_by_mid
 from mediaserver.rtc.aiortc_private import Connecting, Pulse, end_consent
 from mediaserver.rtc.candidates import MAX_CANDIDATES, is_mdns, parse_candidate
 from mediaserver.rtc.config import Config
@@ -43,6 +43,7 @@ class Connection:
         )
         self.raw.on("connectionstatechange", self._on_state)
         self.raw.on("datachannel", on_channel)
+        self.estimate = Estimate()
         self.connected_at: float | None = None
         self._tell_state = on_state
         self._limits = config.limits

@@ -2,7 +2,7 @@
 
 from aiortc import RTCRtpTransceiver
 
-from mediaserver.rtc.aiortc_media import AudioTap
+from mediaserver.rtc.aiortc_media import AudioTap, Estimate
 from mediaserver.rtc.aiortc_sections import codec_name
 from mediaserver.rtc.exchange import LinkEvents
 from mediaserver.rtc.forward import Forwarded
@@ -16,7 +16,7 @@ from pipeline.media import AudioChunk, ScreenFrame
 class Inlet:
     """Made when the section is negotiated, before media comes; `source` is to be run by whoever makes it."""
 
-    def __init__(self, mid: str, section: RTCRtpTransceiver, *, lull: float, events: LinkEvents):
+    def __init__(self, mid: str, section: RTCRtpTransceiver, *, lull: float, estimate: Estimate, events: LinkEvents):
         self.mid = mid
         self.section = section
         self.source: Source
@@ -35,6 +35,7 @@ class Inlet:
                 on_pause=self._on_pause,
                 on_fault=self._on_fault,
                 on_encoded=self._on_encoded,
+                estimate=estimate,
             )
         self.apply()
 

@@ -165,7 +165,14 @@ class RtcPeer:
         return Microphone(receiver, lull=self._config.lull, on_chunk=self._on_chunk, on_fault=self._conversation.blame)
 
     def _watch_with(self, mid: str, receiver: RTCRtpReceiver) -> Video:
-        return Video(mid, receiver, on_frame=self._on_frame, on_pause=self._on_pause, on_fault=self._conversation.blame)
+        return Video(
+            mid,
+            receiver,
+            on_frame=self._on_frame,
+            on_pause=self._on_pause,
+            on_fault=self._conversation.blame,
+            estimate=self._connection.estimate,
+        )
 
     # Living.
 

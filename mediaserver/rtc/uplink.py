@@ -184,7 +184,9 @@ class Uplink:
             )
 
     def _open(self, mid: str, transceiver: RTCRtpTransceiver) -> None:
-        inlet = self._inlets[mid] = Inlet(mid, transceiver, lull=self._config.lull, events=self._events)
+        inlet = self._inlets[mid] = Inlet(
+            mid, transceiver, lull=self._config.lull, estimate=self.connection.estimate, events=self._events
+        )
         inlet.listen(mid in self._wanted)
         for track in self._followers.get(mid, ()):
             inlet.follow(track)

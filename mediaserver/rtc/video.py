@@ -7,7 +7,7 @@ from aiortc import RTCRtpReceiver
 from aiortc.mediastreams import MediaStreamError
 from av import VideoFrame
 
-from mediaserver.rtc.aiortc_media import VideoTap
+from mediaserver.rtc.aiortc_media import Estimate, VideoTap
 from mediaserver.rtc.aiortc_private import Intake
 from mediaserver.rtc.frames import screen_frame
 from mediaserver.rtc.throttle import Throttle
@@ -44,6 +44,7 @@ class Video:
         on_pause: Callable[[], None],
         on_fault: Callable[[FrameError], None],
         on_encoded: Callable[[str, bytes, int], None] = lambda *_: None,
+        estimate: Estimate,
     ):
         self.mid = mid
         self.is_shown = False
@@ -51,6 +52,7 @@ class Video:
         self._track = receiver.track
         self._intake = Intake(receiver, on_fault=self._on_undecodable, on_bye=self._on_bye)
         self._tap = VideoTap(receiver, on_frame=on_encoded)
+        estimate.include(receiver)
         self._faults = Throttle(_FAULT_PERIOD)
         self._requests = Throttle(_STALL)
         self._on_frame = on_frame
@@ -109,7 +111,9 @@ class Video:
 
     def _enable(self) -> None:
         self._tap.is_decoded = self.is_shown
-        self._intake.enable(self.is_shown or self.is_forwarded)
+        is_on = self.is_shown or self.is_forwarded
+        self._intake.enable(is_on)
+        self._tap.turn(is_on)
 
     def _see(self, frame: VideoFrame) -> None:
         self._pictured = time.monotonic()

@@ -15,6 +15,7 @@ from aiortc import (
 )
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, VideoFrame
+from numpy.typing import NDArray
 from rtc_room import until
 
 from mediaserver.rtc.aiortc_private import Connecting, end_consent
@@ -56,7 +57,7 @@ class Events:
     def on_fault(self, mid: str, error: MediaError) -> None:
         self.faults.append((mid, error))
 
-    def pcm(self, mid: str) -> "np.ndarray[tuple[int], np.dtype[np.int16]]":
+    def pcm(self, mid: str) -> NDArray[np.int16]:
         return np.frombuffer(b"".join(chunk.pcm for chunk in self.chunks.get(mid, ())), np.int16)
 
 
@@ -64,7 +65,7 @@ class Sink:
     """Takes what a client is sent in one section."""
 
     def __init__(self, receiver: RTCRtpReceiver):
-        self.heard: list[np.ndarray[tuple[int], np.dtype[np.int16]]] = []
+        self.heard: list[NDArray[np.int16]] = []
         self.seen: list[tuple[int, int, int]] = []
         self._track = receiver.track
         self._task = asyncio.create_task(self._run())
@@ -74,14 +75,14 @@ class Sink:
             while True:
                 frame = await self._track.recv()
                 if isinstance(frame, AudioFrame):
-                    self.heard.append(frame.to_ndarray().reshape(-1, 2)[:, 0])
+                    self.heard.append(frame.to_ndarray().reshape(-1, 2)[:, 0].astype(np.int16))
                 elif isinstance(frame, VideoFrame):
                     luma = int(np.median(frame.to_ndarray(format="gray")))
                     self.seen.append((frame.width, frame.height, luma))
         except MediaStreamError:
             return
 
-    def sound(self, last: int) -> "np.ndarray[tuple[int], np.dtype[np.int16]]":
+    def sound(self, last: int) -> NDArray[np.int16]:
         return np.concatenate(self.heard[-last:])
 
 
@@ -119,8 +120,9 @@ class Client:
         self.answers.append(answer)
         await self.raw.setRemoteDescription(RTCSessionDescription(answer.sdp, "answer"))
         for transceiver in self.raw.getTransceivers():
-            if transceiver.currentDirection == "recvonly" and transceiver.mid not in self.sinks:
-                self.sinks[transceiver.mid] = Sink(transceiver.receiver)
+            mid = transceiver.mid
+            if mid is not None and transceiver.currentDirection == "recvonly" and mid not in self.sinks:
+                self.sinks[mid] = Sink(transceiver.receiver)
         return answer
 
     async def connected(self) -> None:

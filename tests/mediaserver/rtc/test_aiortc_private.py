@@ -9,6 +9,7 @@ import pytest
 from offers import CHROME
 from rtc_room import Host
 
+from mediaserver.rtc.aiortc_media import Estimate
 from mediaserver.rtc.aiortc_private import MAX_BACKLOG, MidRouter, _Inbox, refuse_other_versions
 from mediaserver.rtc.config import Config, IceServer
 from mediaserver.rtc.offer import OfferError, parse_offer
@@ -86,12 +87,20 @@ async def test_a_key_frame_is_asked_for_when_packets_come_but_no_picture() -> No
         _send_rtcp_pli=send_pli,
         _send_rtcp_nack=None,
         _RTCRtpReceiver__decoder_thread=None,
+        _handle_rtp_packet=None,
         _RTCRtpReceiver__jitter_buffer=None,
         _RTCRtpReceiver__nack_generator=SimpleNamespace(missing=set()),
     )
     receiver._RTCRtpReceiver__remote_streams = {7: stream}
     receiver.transport = SimpleNamespace(_rtp_router=SimpleNamespace(ssrc_table={7: receiver, 8: None}))
-    video = Video("1", receiver, on_frame=lambda _: None, on_pause=lambda: None, on_fault=lambda _: None)
+    video = Video(
+        "1",
+        receiver,
+        on_frame=lambda _: None,
+        on_pause=lambda: None,
+        on_fault=lambda _: None,
+        estimate=Estimate(),
+    )
     video.show(True)
     start = asyncio.get_running_loop().time()
     for second in range(1, 5):
