@@ -17,7 +17,6 @@ from livekit.protocol.rtc import (
     ConnectionQualityInfo,
     ConnectionQualityUpdate,
     LeaveRequest,
-    MediaSectionsRequirement,
     MuteTrackRequest,
     ParticipantUpdate,
     RoomUpdate,
@@ -281,11 +280,6 @@ class Room:
         if not track.is_subscribed:
             track.is_subscribed = True
             self.post(participant.sid, SignalResponse(track_subscribed=TrackSubscribed(track_sid=track.sid)))
-
-    def require_sections(self, sid: str, *, audios: int, videos: int) -> None:
-        """Ask a client to offer again, with so many more sections to be sent tracks in."""
-        requirement = MediaSectionsRequirement(num_audios=audios, num_videos=videos)
-        self.post(sid, SignalResponse(media_sections_requirement=requirement))
 
     # Who is sent what.
 
