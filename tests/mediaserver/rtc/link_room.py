@@ -18,9 +18,10 @@ from av import AudioFrame, VideoFrame
 from numpy.typing import NDArray
 from rtc_room import until
 
+from mediaserver.rtc.aiortc_media import route_by_mid
 from mediaserver.rtc.aiortc_private import Connecting, end_consent
 from mediaserver.rtc.config import Config, Limits
-from mediaserver.rtc.exchange import LOSSY, RELIABLE, Answer, LinkState, Outgoing
+from mediaserver.rtc.exchange import LOSSY, RELIABLE, Answer, LinkState, Offered, Outgoing
 from mediaserver.rtc.link import PeerLink
 from pipeline.errors import MediaError
 from pipeline.media import AudioChunk, ScreenFrame
@@ -87,17 +88,20 @@ class Sink:
 
 
 class Client:
-    """aiortc as a LiveKit client with a single connection: it alone offers."""
+    """aiortc as a LiveKit client: with a single connection it alone offers; a dual one has another, `down`."""
 
-    def __init__(self, *, limits: Limits = Limits(tick=0.05), lull: float = 0.3):  # noqa: B008
+    def __init__(self, *, is_dual: bool = False, limits: Limits = Limits(tick=0.05), lull: float = 0.3):  # noqa: B008
         self.raw = RTCPeerConnection(RTCConfiguration([]))
+        self.down = RTCPeerConnection(RTCConfiguration([]))
         self.events = Events()
-        self.link = PeerLink(self.events, is_dual=False, config=Config(lull=lull, limits=limits))
+        self.link = PeerLink(self.events, is_dual=is_dual, config=Config(lull=lull, limits=limits))
+        self.offers: list[Offered] = []
         self.answers: list[Answer] = []
         self.told: list[tuple[str, bytes]] = []
         self.sinks: dict[str, Sink] = {}
         self.channels: dict[str, RTCDataChannel] = {}
-        self._connecting = Connecting(self.raw)
+        self._connecting = [Connecting(self.raw), Connecting(self.down)]
+        self.down.on("datachannel", self._listen)
 
     def prepare(self, audios: int = 3, videos: int = 3, *, data: bool = True) -> None:
         """Offer what livekit-client offers first."""
@@ -106,7 +110,7 @@ class Client:
         if data:
             for label, options in ((LOSSY, {"ordered": False, "maxRetransmits": 0}), (RELIABLE, {})):
                 channel = self.channels[label] = self.raw.createDataChannel(label, **options)  # type: ignore[arg-type]
-                channel.on("message", lambda message, label=label: self.told.append((label, message)))
+                self._listen(channel)
 
     def publish(self, track: MediaStreamTrack) -> str:
         """Send a track in a new section; its id is the cid."""
@@ -115,15 +119,33 @@ class Client:
 
     async def negotiate(self, edit: Callable[[str], str] = lambda sdp: sdp) -> Answer:
         """Offer once, and take the answer."""
+        if not self.answers and self.raw.getTransceivers():
+            route_by_mid(self.raw.getTransceivers()[0].receiver.transport)  # as browsers do
         await self.raw.setLocalDescription(await self.raw.createOffer())
         answer = await self.link.answer(edit(self.raw.localDescription.sdp))
         self.answers.append(answer)
         await self.raw.setRemoteDescription(RTCSessionDescription(answer.sdp, "answer"))
-        for transceiver in self.raw.getTransceivers():
+        self._take_tracks(self.raw)
+        return answer
+
+    async def subscribe(self) -> Offered:
+        """Have the link offer what it sends, and answer."""
+        offered = await self.link.offer()
+        self.offers.append(offered)
+        await self.down.setRemoteDescription(RTCSessionDescription(offered.sdp, "offer"))
+        await self.down.setLocalDescription(await self.down.createAnswer())
+        await self.link.take_answer(self.down.localDescription.sdp)
+        self._take_tracks(self.down)
+        return offered
+
+    def _listen(self, channel: RTCDataChannel) -> None:
+        channel.on("message", lambda message: self.told.append((channel.label, message)))
+
+    def _take_tracks(self, connection: RTCPeerConnection) -> None:
+        for transceiver in connection.getTransceivers():
             mid = transceiver.mid
             if mid is not None and transceiver.currentDirection == "recvonly" and mid not in self.sinks:
                 self.sinks[mid] = Sink(transceiver.receiver)
-        return answer
 
     async def connected(self) -> None:
         await until(
@@ -135,10 +157,11 @@ class Client:
 
     async def close(self) -> None:
         await self.link.close()
-        await self.raw.close()
-        await self._connecting.settle()
-        for transceiver in self.raw.getTransceivers():
-            end_consent(transceiver.receiver.transport.transport)
+        for connection, connecting in zip((self.raw, self.down), self._connecting, strict=True):
+            await connection.close()
+            await connecting.settle()
+            for transceiver in connection.getTransceivers():
+                end_consent(transceiver.receiver.transport.transport)
 
 
 def mid_of(answer: Answer, cid: str) -> str:
@@ -147,9 +170,14 @@ def mid_of(answer: Answer, cid: str) -> str:
 
 
 @asynccontextmanager
-async def client(*, limits: Limits = Limits(tick=0.05), lull: float = 0.3) -> AsyncIterator[Client]:  # noqa: B008
+async def client(
+    *,
+    is_dual: bool = False,
+    limits: Limits = Limits(tick=0.05),  # noqa: B008
+    lull: float = 0.3,
+) -> AsyncIterator[Client]:
     """A client that is closed in the end, with its link."""
-    here = Client(limits=limits, lull=lull)
+    here = Client(is_dual=is_dual, limits=limits, lull=lull)
     try:
         yield here
     finally:
