@@ -19,6 +19,8 @@ class Limits:
     """For all that was said before the end."""
     farewell: float = 0.3
     """Between the last event and the order to leave, which come on different ways."""
+    hung_up: float = 1.0
+    """For a client that has hung up to say that it leaves."""
     tick: float = 0.3
     quality: float = 5.0
     """Between looks at how well everybody is connected."""

@@ -378,9 +378,12 @@ class Session:
             case LinkState.CONNECTED:
                 self._room.activate(self.participant.sid)
                 self._hall.reconcile()
-            case LinkState.FAILED | LinkState.CLOSED if self._socket is not None:
+            case LinkState.FAILED if self._socket is not None:
                 # Rather now than when the client finds out by itself, some 20 s later.
                 self.end(DisconnectReason.CONNECTION_TIMEOUT, "RECONNECT")
+            case LinkState.CLOSED:
+                # A client that leaves hangs up first and says so then.
+                self._part(DisconnectReason.CONNECTION_TIMEOUT, self._hall.limits.hung_up, "RECONNECT")
 
     # Data.
 
@@ -453,10 +456,10 @@ class Session:
         """The client sends nothing but nonsense, or takes nothing that it is sent."""
         self._part(DisconnectReason.PARTICIPANT_REMOVED, 0.0)
 
-    def _part(self, reason: DisconnectReason, delay: float) -> None:
+    def _part(self, reason: DisconnectReason, delay: float, action: LeaveAction = "DISCONNECT") -> None:
         async def part() -> None:
             await asyncio.sleep(delay)
-            self.end(reason, "DISCONNECT")
+            self.end(reason, action)
 
         # Not at once: whoever calls is in the middle of something.
         if not self._is_parting and not self.is_over:
