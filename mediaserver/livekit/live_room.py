@@ -63,6 +63,7 @@ class LiveRoom:
         self._is_closed = False
         self._news = asyncio.Event()
         self._kept_until = monotonic() + self.room.empty_timeout
+        """Without participants and conversation, until (monotonic s) then."""
 
     # Who comes and goes.
 
@@ -125,6 +126,14 @@ class LiveRoom:
         if not self._sessions:
             self._kept_until = monotonic() + max(self.limits.grace, self.room.departure_timeout)
         self.reconcile()
+
+    def configure(self, *, metadata: str, max_participants: int, empty_timeout: int, departure_timeout: int) -> None:
+        """Say how a room that is new is to be; 0 stands for what rooms are like."""
+        room = self.room
+        room.metadata, room.max_participants = metadata, max_participants
+        room.empty_timeout = empty_timeout or room.empty_timeout
+        room.departure_timeout = departure_timeout or room.departure_timeout
+        self._kept_until = monotonic() + room.empty_timeout
 
     def remove(self, sid: str, reason: DisconnectReason) -> None:
         """Show a participant the door."""

@@ -9,8 +9,10 @@ from mediaserver.livekit.grants import Keys
 from mediaserver.livekit.host import Limiter, Lobby
 from mediaserver.livekit.live_room import LiveRoom
 from mediaserver.livekit.media import MakeLink
+from mediaserver.livekit.room_service import RoomService
 from mediaserver.livekit.rooms import Rooms
 from mediaserver.livekit.routes import Signalling
+from mediaserver.livekit.twirp import bad_route
 from mediaserver.rtc.config import IceServer
 
 
@@ -33,10 +35,13 @@ class LiveKit:
             lambda name: LiveRoom(name, lobby, readers, make_link, ice_servers=ice_servers, limits=limits)
         )
         self._signalling = Signalling(self.rooms, readers, limiter, limits)
+        self._service = RoomService(self.rooms, readers).service
 
     def add_routes(self, app: web.Application) -> None:
         """Serve them."""
         self._signalling.add_routes(app)
+        self._service.add_routes(app)
+        app.router.add_post("/twirp/{rest:.*}", bad_route)
 
     async def close(self) -> None:
         """Let everybody go."""

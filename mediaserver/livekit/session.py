@@ -27,7 +27,7 @@ from mediaserver.livekit.host import Host
 from mediaserver.livekit.joining import Join
 from mediaserver.livekit.media import MakeLink
 from mediaserver.livekit.negotiation import Negotiation
-from mediaserver.livekit.packets import rpc_error
+from mediaserver.livekit.packets import rpc_ack, rpc_error
 from mediaserver.livekit.participants import Participant
 from mediaserver.livekit.peer import RoomPeer
 from mediaserver.livekit.publications import Track
@@ -401,6 +401,7 @@ class Session:
             return
         if not route.to and not route.is_for_assistant and packet.WhichOneof("value") == "rpc_request":
             request, identity = packet.rpc_request.id, self.participant.identity
+            self.send(rpc_ack(request, to=identity))  # without which a client waits for it, whatever else comes
             self.send(rpc_error(request, RECIPIENT_NOT_FOUND, "Recipient not found", to=identity))
         for sid in route.to:
             other = self._hall.session(sid)
