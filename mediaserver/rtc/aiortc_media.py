@@ -157,6 +157,7 @@ class VideoTap:
         self._on_frame = on_frame
         self._inside = inside
         self._buffer = inside._RTCRtpReceiver__jitter_buffer
+        self._time = inside._RTCRtpReceiver__timestamp_mapper
         self._nacks = inside._RTCRtpReceiver__nack_generator
         self._missing: set[int] = self._nacks.missing
         self._ssrc: int | None = None
@@ -238,16 +239,26 @@ class VideoTap:
         await self._send_pli(ssrc)
 
     def _on_encoded(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        if item is not None:
-            codec, frame = item
-            if self._is_torn and not is_keyframe(codec.name, frame.data):
-                return
-            self._is_torn = False
-            if frame.data:
-                self._on_frame(codec.name, frame.data, frame.timestamp)
-            if not self.is_decoded:
-                return
-        self._decode(item, block, timeout)
+        if item is None:
+            self._decode(None, block, timeout)
+            return
+        codec, frame = item
+        while frame is not None:
+            self._pass_on(codec, frame)
+            # jitterbuffer.py:68 gives one frame for each packet that comes: after a hole was filled, all that had
+            # waited behind it would stay late for good.
+            frame = self._buffer._remove_frame(0)
+            if frame is not None:
+                frame.timestamp = self._time.map(frame.timestamp)
+
+    def _pass_on(self, codec: Any, frame: Any) -> None:
+        if self._is_torn and not is_keyframe(codec.name, frame.data):
+            return
+        self._is_torn = False
+        if frame.data:
+            self._on_frame(codec.name, frame.data, frame.timestamp)
+        if self.is_decoded:
+            self._decode((codec, frame))
 
 
 def is_keyframe(codec: str, data: bytes) -> bool:

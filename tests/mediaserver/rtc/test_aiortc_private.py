@@ -6,6 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiortc import RTCRtpReceiver
 from offers import CHROME
 from rtc_room import Host
 
@@ -81,18 +82,12 @@ async def test_a_key_frame_is_asked_for_when_packets_come_but_no_picture() -> No
         sent.append(ssrc)
 
     stream = SimpleNamespace(packets_received=0)
-    receiver: Any = SimpleNamespace(
-        track=None,
-        _handle_rtcp_packet=None,
-        _send_rtcp_pli=send_pli,
-        _send_rtcp_nack=None,
-        _RTCRtpReceiver__decoder_thread=None,
-        _handle_rtp_packet=None,
-        _RTCRtpReceiver__jitter_buffer=None,
-        _RTCRtpReceiver__nack_generator=SimpleNamespace(missing=set()),
-    )
+    table: dict[int, object] = {8: None}
+    transport: Any = SimpleNamespace(state="connected", _rtp_router=SimpleNamespace(ssrc_table=table))
+    receiver: Any = RTCRtpReceiver("video", transport)
+    table[7] = receiver
+    receiver._send_rtcp_pli = send_pli
     receiver._RTCRtpReceiver__remote_streams = {7: stream}
-    receiver.transport = SimpleNamespace(_rtp_router=SimpleNamespace(ssrc_table={7: receiver, 8: None}))
     video = Video(
         "1",
         receiver,
