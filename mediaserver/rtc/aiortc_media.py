@@ -186,11 +186,10 @@ class VideoTap:
 
     async def request_keyframe(self) -> None:
         """Ask for a key frame, though nothing is lost."""
-        if self._ssrc is None:
-            table = self._inside.transport._rtp_router.ssrc_table
-            self._ssrc = next((ssrc for ssrc, receiver in table.items() if receiver is self._inside), None)
-        if self._ssrc is not None:
-            await self._send_pli(self._ssrc)
+        # Of retransmissions too, as what is what is not known before something was lost; senders pass those over.
+        table = self._inside.transport._rtp_router.ssrc_table
+        for ssrc in [ssrc for ssrc, receiver in table.items() if receiver is self._inside]:
+            await self._send_pli(ssrc)
 
     async def mend(self) -> None:
         """Ask for what is missing for as long as it is; ends only when it is cancelled."""

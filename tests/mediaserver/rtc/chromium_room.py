@@ -16,6 +16,13 @@ from mediaserver.rtc.link import PeerLink
 
 CHROMIUM = Path("/usr/bin/chromium")
 
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--autoplay-policy=no-user-gesture-required",
+    "--disable-features=WebRtcHideLocalIpsWithMdns",
+]
+
 PAGE = """
 const pc = new RTCPeerConnection({iceServers: []});
 const senders = {};
@@ -55,6 +62,35 @@ function publish(name, width, height, shade, rids) {
   return stream.getVideoTracks()[0].id;
 }
 
+function hum(name, frequency) {
+  const audio = new AudioContext(), tone = audio.createOscillator(), out = audio.createMediaStreamDestination();
+  tone.frequency.value = frequency;
+  tone.connect(out);
+  tone.start();
+  senders[name] = pc.addTransceiver(out.stream.getAudioTracks()[0], {direction: 'sendonly', streams: [out.stream]});
+  return out.stream.getAudioTracks()[0].id;
+}
+
+const shown = {};
+pc.ontrack = ({transceiver, streams, track}) => {
+  const element = document.createElement(track.kind);
+  element.srcObject = new MediaStream([track]);
+  element.muted = track.kind === 'video';
+  element.play();
+  document.body.append(element);
+  shown[transceiver.mid] = {stream: streams[0] && streams[0].id, element};
+};
+
+async function decoded() {
+  const found = {};
+  (await pc.getStats()).forEach(report => {
+    if (report.type === 'inbound-rtp')
+      found[report.mid] = {frames: report.framesDecoded || 0, width: report.frameWidth || 0,
+        energy: report.totalAudioEnergy || 0, packets: report.packetsReceived};
+  });
+  return found;
+}
+
 function unpublish(name) { senders[name].sender.replaceTrack(null); senders[name].direction = 'inactive'; }
 """
 
@@ -89,7 +125,19 @@ class Tab:
 
     async def publish(self, name: str, width: int, height: int, shade: int, rids: tuple[str, ...] = ()) -> str:
         """Draw and send a picture; give the section it is sent in."""
-        cid = await self.run(f"publish({name!r}, {width}, {height}, {shade}, {list(rids)})")
+        return await self._send(f"publish({name!r}, {width}, {height}, {shade}, {list(rids)})")
+
+    async def hum(self, name: str, frequency: int) -> str:
+        """Send a tone; give the section it is sent in."""
+        return await self._send(f"hum({name!r}, {frequency})")
+
+    async def decoded(self, mid: str) -> dict[str, float]:
+        """What Chromium has decoded of a section: frames, their width, energy, packets."""
+        found: dict[str, dict[str, float]] = await self.run("decoded()")
+        return found.get(mid, {"frames": 0, "width": 0, "energy": 0.0, "packets": 0})
+
+    async def _send(self, script: str) -> str:
+        cid = await self.run(script)
         await self.run("negotiate()")
         mid = next(section.mid for section in self.answers[-1].sections if section.cid == cid)
         self.link.listen(mid, is_wanted=True)
@@ -100,21 +148,29 @@ class Tab:
 
 
 @asynccontextmanager
-async def tab() -> AsyncIterator[Tab]:
-    """Open Chromium on the page, with a link of its own; nothing is negotiated yet."""
+async def tabs(count: int) -> AsyncIterator[list[Tab]]:
+    """Open Chromium on so many of these pages, each with a link of its own; nothing is negotiated yet."""
     require_chromium()
-    events = Events()
+    opened: list[Tab] = []
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-features=WebRtcHideLocalIpsWithMdns"],
-        )
-        page = await browser.new_page()
-        here = Tab(page, PeerLink(events, is_dual=False, config=Config(limits=Limits(tick=0.2))), events)
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         try:
-            await page.expose_function("answer", here.answer)
-            await page.add_script_tag(content=PAGE)
-            yield here
+            for _ in range(count):
+                page = await (await browser.new_context()).new_page()
+                events = Events()
+                here = Tab(page, PeerLink(events, is_dual=False, config=Config(limits=Limits(tick=0.2))), events)
+                opened.append(here)
+                await page.expose_function("answer", here.answer)
+                await page.add_script_tag(content=PAGE)
+            yield opened
         finally:
-            await here.link.close()
+            for here in opened:
+                await here.link.close()
             await browser.close()
+
+
+@asynccontextmanager
+async def tab() -> AsyncIterator[Tab]:
+    """Open one."""
+    async with tabs(1) as (here,):
+        yield here

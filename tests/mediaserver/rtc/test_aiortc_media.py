@@ -103,6 +103,7 @@ class Viewer:
         self.frames: list[bytes] = []
         self.tap = VideoTap(receiver, on_frame=lambda codec, data, stamp: self.frames.append(data))
         self.tap.is_decoded = False
+        self.wire._rtp_router.ssrc_table[7] = receiver
         self._receiver = receiver
 
     async def feed(self, number: int, data: bytes, *, stamp: int | None = None) -> None:
@@ -182,7 +183,6 @@ async def test_what_was_turned_off_begins_with_a_key_frame_that_is_asked_for() -
         await here.feed(2, DELTA)
         here.tap.turn(False)
         here.tap.turn(True)
-        here.wire._rtp_router.ssrc_table[7] = here._receiver
         await until(lambda: here.wire.plis() > 0)
         await here.feed(300, DELTA)
         await here.feed(301, KEY)
