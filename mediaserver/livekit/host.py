@@ -6,7 +6,7 @@ from typing import Protocol
 from mediaserver.lobby import Wishes
 from pipeline.conversation import Terms
 from pipeline.errors import MediaError
-from pipeline.events import Command, Event
+from pipeline.events import Command, EndReason, Event
 from pipeline.media import AudioChunk, ScreenFrame
 from pipeline.peer import Peer
 from pipeline.turn import TurnSettings
@@ -64,6 +64,10 @@ class Host(Protocol):
 
     def blame(self, error: MediaError) -> None:
         """Report a fault of the media."""
+        ...
+
+    def end(self, reason: EndReason) -> None:
+        """Close it politely."""
         ...
 
 

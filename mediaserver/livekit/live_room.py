@@ -22,6 +22,7 @@ from mediaserver.livekit.speakers import Speakers
 from mediaserver.livekit.wishes import wishes_of
 from mediaserver.rtc.config import IceServer
 from mediaserver.rtc.exchange import RELIABLE
+from pipeline.events import EndReason
 
 GOOD_LOSS, POOR_LOSS = 0.02, 0.1
 """Shares of lost packets from which a connection is no longer excellent, and no longer good."""
@@ -140,6 +141,12 @@ class LiveRoom:
         session = self._sessions.get(sid)
         if session is not None:
             session.end(reason, "DISCONNECT")
+
+    def delete(self) -> None:
+        """Everybody has to go, and what was said is not gone on with."""
+        self.close(DisconnectReason.ROOM_DELETED)
+        if self._host is not None:
+            self._host.end(EndReason.CLIENT)
 
     def close(self, reason: DisconnectReason) -> None:
         """Everybody has to go."""

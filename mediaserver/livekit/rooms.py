@@ -50,7 +50,7 @@ class Rooms:
         if room is None:
             return False
         self._rooms.pop(name)
-        room.close(DisconnectReason.ROOM_DELETED)
+        room.delete()
         return True
 
     async def close(self) -> None:

@@ -25,7 +25,7 @@ _RETRY_DRAINING = "30"
 
 
 class Signalling:
-    """GET on both paths and `/validate` under them, and HEAD /."""
+    """GET on both paths and `/validate` under them; clients also ask for `HEAD /`, which the page answers."""
 
     def __init__(self, rooms: Rooms, keys: Keys, limiter: Limiter, limits: Limits):
         self._rooms = rooms
@@ -38,12 +38,6 @@ class Signalling:
         for path in (SINGLE, DUAL):
             app.router.add_get(path, self.connect, allow_head=False)
             app.router.add_get(f"{path}/validate", self.validate)
-        # Clients warm up the connection with it, and see whether the network is back.
-        app.router.add_head("/", self.head)
-
-    async def head(self, _: web.Request) -> web.Response:
-        """200: the server is there."""
-        return web.Response()
 
     async def validate(self, request: web.Request) -> web.Response:
         """200 `success`, or why a socket would not be opened: browsers cannot see that of a socket."""
