@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from aiortc import RTCRtpReceiver, RTCRtpSender
+from aiortc.jitterbuffer import JitterFrame
 from aiortc.rate import AimdRateControl, BandwidthUsage, RemoteBitrateEstimator
 from aiortc.rtcdtlstransport import RTCDtlsTransport, RtpReceiver
 from aiortc.rtp import RTCP_PSFB_APP, RtcpPsfbPacket, RtpPacket, pack_remb_fci
@@ -157,6 +158,9 @@ class VideoTap:
         self._on_frame = on_frame
         self._inside = inside
         self._buffer = inside._RTCRtpReceiver__jitter_buffer
+        self._codecs = inside._RTCRtpReceiver__codecs
+        self._handle = inside._handle_rtp_packet
+        inside._handle_rtp_packet = self._on_rtp
         self._time = inside._RTCRtpReceiver__timestamp_mapper
         self._nacks = inside._RTCRtpReceiver__nack_generator
         self._missing: set[int] = self._nacks.missing
@@ -237,18 +241,41 @@ class VideoTap:
         self._trouble.set()
         await self._send_pli(ssrc)
 
+    async def _on_rtp(self, packet: RtpPacket, arrival_time_ms: int) -> None:
+        await self._handle(packet, arrival_time_ms=arrival_time_ms)
+        if self._inside._enabled:
+            self._drain()
+
     def _on_encoded(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         if item is None:
             self._decode(None, block, timeout)
-            return
-        codec, frame = item
-        while frame is not None:
-            self._pass_on(codec, frame)
-            # jitterbuffer.py:68 gives one frame for each packet that comes: after a hole was filled, all that had
-            # waited behind it would stay late for good.
-            frame = self._buffer._remove_frame(0)
-            if frame is not None:
-                frame.timestamp = self._time.map(frame.timestamp)
+        else:
+            self._pass_on(*item)
+
+    def _drain(self) -> None:
+        """Take all whole frames that wait in the buffer."""
+        # jitterbuffer.py:68 gives one frame for each packet that comes, and a frame when the next one begins: what had
+        # waited behind a hole would stay late for good, and of a screen that stands still every picture is 1 s late.
+        while (packets := self._whole_frame()) and packets[0].payload_type in self._codecs:
+            self._buffer.remove(len(packets))
+            frame = JitterFrame(b"".join(packet._data for packet in packets), self._time.map(packets[0].timestamp))
+            self._pass_on(self._codecs[packets[0].payload_type], frame)
+
+    def _whole_frame(self) -> list[Any]:
+        """The packets of the oldest frame, if it is complete: the last has the marker bit (RFC 7741 section 4.1)."""
+        buffer, packets = self._buffer, list[Any]()
+        if buffer._origin is None:
+            return packets
+        for number in range(buffer._origin, buffer._origin + buffer.capacity):
+            packet = buffer._packets[number % buffer.capacity]
+            if packet is None:
+                return []
+            if packets and packet.timestamp != packets[0].timestamp:
+                return packets
+            packets.append(packet)
+            if packet.marker:
+                return packets
+        return []
 
     def _pass_on(self, codec: Any, frame: Any) -> None:
         if self._is_torn and not is_keyframe(codec.name, frame.data):

@@ -25,7 +25,7 @@ def narrow(transceiver: RTCRtpTransceiver, names: Sequence[str]) -> None:
     chosen: list[Any] = []
     for name in names:
         for codec in codecs:
-            if codec.name.lower() == name:
+            if codec.name.lower() == name and codec not in chosen:
                 chosen.append(codec)
                 chosen += [rtx for rtx in codecs if is_rtx(rtx) and rtx.parameters.get("apt") == codec.payloadType]
     if chosen:

@@ -57,9 +57,18 @@ class Forwarded(MediaStreamTrack):
     Video begins, and goes on after something was dropped, with a key frame, for which `ask` is called.
     """
 
-    def __init__(self, kind: str, *, ask: Callable[[], None], clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        kind: str,
+        *,
+        ask: Callable[[], None],
+        source_codec: Callable[[], str] = lambda: "",
+        clock: Callable[[], float] = time.monotonic,
+    ):
         super().__init__()
         self.kind = kind
+        self.source_codec = source_codec
+        """What the source sends, such as VP8, or nothing if that is not known."""
         self.codec: str | None = None
         """What its section is sent with, such as VP8, once that is negotiated."""
         self._ask_source = ask

@@ -83,6 +83,7 @@ class Outbound:
         """After the codecs of all sections are known: agree on what to send."""
         for sent in self._tracks.values():
             if sent.section is not None and isinstance(sent.track, Forwarded):
+                narrow(sent.section, (sent.track.source_codec().lower(), *CODECS[sent.outgoing.kind]))
                 sent.track.codec = codec_name(sent.section).upper()
 
     def is_sent_in(self, section: RTCRtpTransceiver) -> bool:

@@ -15,6 +15,10 @@ _TRANSPORT = ("a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:")
 _STAND_IN = {"audio": "opus/48000/2", "video": "VP8/90000"}
 _STAND_IN_TYPE = 96
 _MEDIA_LINES = ("m=", "a=rtpmap:", "a=fmtp:", "a=rtcp-fb:", "a=ssrc", "a=msid:", "a=extmap:")
+_VP8 = re.compile(r"^a=rtpmap:([0-9]+) VP8/", re.MULTILINE)
+# libwebrtc (media/base/media_constants.h): kbit/s. It begins with 300 otherwise, and takes half a minute to reach what
+# a shared screen needs.
+_START = "x-google-start-bitrate=1500"
 _LAYERS = ("f", "h", "q")  # livekit-client's names: full, half and quarter size
 
 _Lines = list[str]
@@ -44,11 +48,15 @@ class Renegotiable:
     def _finish(self, section: OfferedSection, group: _Lines) -> _Lines:
         if section.mid in self.refused:
             return list(_refusal(self.refused[section.mid], group))
+        if section.kind == "application":
+            return [bounded(line) for line in group]
+        if section.kind == "video" and section.sends:
+            group = [*group, *(f"a=fmtp:{name} {_START}" for name in _VP8.findall("\n".join(group)))]
         if section.mid in self.layers:
             # RFC 8853: without it, the client would send the first layer only, which is mostly the smallest.
             layer = self.layers[section.mid]
-            return [*group, f"a=rid:{layer} recv", f"a=simulcast:recv {layer}"]
-        return [bounded(line) for line in group]
+            group = [*group, f"a=rid:{layer} recv", f"a=simulcast:recv {layer}"]
+        return group
 
 
 def bounded(line: str) -> str:

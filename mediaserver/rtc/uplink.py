@@ -108,7 +108,10 @@ class Uplink:
                 assert self._group is not None
                 self._group.create_task(inlet.source.request_keyframe())
 
-        track = Forwarded(kind, ask=ask)
+        def source_codec() -> str:
+            return self._inlets[mid].codec if mid in self._inlets else ""
+
+        track = Forwarded(kind, ask=ask, source_codec=source_codec)
         self._followers.setdefault(mid, []).append(track)
         if mid in self._inlets:
             self._inlets[mid].follow(track)

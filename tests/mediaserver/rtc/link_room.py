@@ -83,6 +83,10 @@ class Sink:
         except MediaStreamError:
             return
 
+    def stop(self) -> None:
+        """Take nothing more; a track that never began would not end."""
+        self._task.cancel()
+
     def sound(self, last: int) -> NDArray[np.int16]:
         return np.concatenate(self.heard[-last:])
 
@@ -119,6 +123,8 @@ class Client:
 
     async def negotiate(self, edit: Callable[[str], str] = lambda sdp: sdp) -> Answer:
         """Offer once, and take the answer."""
+        if self.answers:
+            await self.connected()  # an aiortc that offers stumbles over an answer while it still connects
         if not self.answers and self.raw.getTransceivers():
             route_by_mid(self.raw.getTransceivers()[0].receiver.transport)  # as browsers do
         await self.raw.setLocalDescription(await self.raw.createOffer())
@@ -157,6 +163,8 @@ class Client:
 
     async def close(self) -> None:
         await self.link.close()
+        for sink in self.sinks.values():
+            sink.stop()
         for connection, connecting in zip((self.raw, self.down), self._connecting, strict=True):
             await connection.close()
             await connecting.settle()

@@ -106,10 +106,10 @@ class Viewer:
         self.wire._rtp_router.ssrc_table[7] = receiver
         self._receiver = receiver
 
-    async def feed(self, number: int, data: bytes, *, stamp: int | None = None) -> None:
+    async def feed(self, number: int, data: bytes, *, stamp: int | None = None, is_last: bool = True) -> None:
         """Give a packet that is a frame of its own, unless `stamp` says otherwise."""
         packet = RtpPacket(payload_type=97, sequence_number=number, timestamp=number if stamp is None else stamp)
-        packet.ssrc, packet.payload = 7, b"\x10" + data
+        packet.ssrc, packet.payload, packet.marker = 7, b"\x10" + data, int(is_last)
         await self._receiver._handle_rtp_packet(packet, arrival_time_ms=number)
 
 
@@ -135,6 +135,7 @@ async def test_what_is_missing_is_asked_for_until_it_comes_and_nothing_stays_lat
         await here.feed(1, KEY)
         for number in range(3, 8):
             await here.feed(number, DELTA)
+        assert here.frames == [KEY]
         await until(lambda: len(here.wire.nacked()) >= 3)
         assert here.wire.nacked()[:3] == [[2]] * 3
         await here.feed(2, DELTA)
@@ -142,7 +143,19 @@ async def test_what_is_missing_is_asked_for_until_it_comes_and_nothing_stays_lat
         await asyncio.sleep(0.3)
         assert len(here.wire.nacked()) <= count + 1
         assert not here.wire.plis()
-        assert here.frames == [KEY, *[DELTA] * 5]
+        assert here.frames == [KEY, *[DELTA] * 6]
+
+
+async def test_a_frame_is_given_when_its_last_packet_has_come_or_the_next_one_begins() -> None:
+    async with viewer() as here:
+        await here.feed(1, KEY, stamp=1, is_last=False)
+        assert not here.frames
+        await here.feed(2, b"end", stamp=1)
+        assert here.frames == [KEY + b"end"]
+        await here.feed(3, DELTA, is_last=False)
+        assert len(here.frames) == 1
+        await here.feed(4, DELTA, is_last=False)
+        assert here.frames == [KEY + b"end", DELTA]
 
 
 async def test_what_never_comes_is_given_up_for_a_key_frame() -> None:
@@ -152,11 +165,11 @@ async def test_what_never_comes_is_given_up_for_a_key_frame() -> None:
         await until(lambda: here.wire.plis() >= 2)
         for number in range(5, 8):
             await here.feed(number, DELTA)
-        assert here.frames == [KEY]
+        assert here.frames == [KEY, DELTA]
         await here.feed(3, DELTA)  # too late
         for number in range(8, 11):
             await here.feed(number, KEY if number == 8 else DELTA)
-        assert here.frames == [KEY, KEY, DELTA]
+        assert here.frames == [KEY, DELTA, KEY, DELTA, DELTA]
         count = here.wire.plis()
         await asyncio.sleep(0.6)
         assert here.wire.plis() <= count + 1
@@ -167,14 +180,13 @@ async def test_a_key_frame_with_a_hole_is_mended_too() -> None:
         for number in (1, 2, 4):
             await here.feed(number, KEY if number == 1 else DELTA)
         await until(lambda: here.wire.plis() > 0)
-        await here.feed(5, KEY, stamp=5)
+        await here.feed(5, KEY, stamp=5, is_last=False)
         await here.feed(7, b"end", stamp=5)
         before = len(here.wire.nacked())
         await until(lambda: len(here.wire.nacked()) > before + 1)
         assert here.wire.nacked()[-1] == [6]
-        await here.feed(6, b"middle", stamp=5)
-        await here.feed(8, DELTA)
-        assert here.frames == [KEY, KEY + b"middleend"]
+        await here.feed(6, b"middle", stamp=5, is_last=False)
+        assert here.frames == [KEY, DELTA, KEY + b"middleend"]
 
 
 async def test_what_was_turned_off_begins_with_a_key_frame_that_is_asked_for() -> None:
@@ -186,8 +198,7 @@ async def test_what_was_turned_off_begins_with_a_key_frame_that_is_asked_for() -
         await until(lambda: here.wire.plis() > 0)
         await here.feed(300, DELTA)
         await here.feed(301, KEY)
-        await here.feed(302, DELTA)
-        assert here.frames == [KEY, KEY]
+        assert here.frames == [KEY, DELTA, KEY]
         assert not here.wire.nacked()
 
 

@@ -531,6 +531,22 @@ async def test_reception_is_perfect_where_nothing_is_lost() -> None:
         assert here.link.reception().loss == 0.0
 
 
+@pytest.mark.parametrize("delay", [0.0, 0.005, 0.02, 0.03])
+async def test_closing_while_connecting_leaves_nothing(delay: float) -> None:
+    async with client() as here:
+        here.link.speak(VOICE)
+        here.prepare()
+        here.publish(Microphone()), here.publish(Camera(picture(320, 240)))
+        await here.negotiate()
+        await asyncio.sleep(delay)
+        waiting = asyncio.create_task(here.link.answer(here.raw.localDescription.sdp))
+        await asyncio.sleep(0)
+        await here.link.close()
+        await asyncio.wait([waiting])
+        assert here.events.states[-1] is LinkState.CLOSED
+        assert waiting.exception() is None or isinstance(waiting.exception(), OfferError)
+
+
 async def test_a_link_that_was_never_used_can_be_closed() -> None:
     async with client(is_dual=True) as here:
         await asyncio.gather(*(here.link.close() for _ in range(3)))

@@ -89,6 +89,12 @@ async def test_simulcast_is_answered_with_one_layer_and_the_extensions_that_name
         assert "a=extmap:11 urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id\r\n" in video
 
 
+async def test_the_client_is_told_to_begin_with_enough_for_a_screen() -> None:
+    async with client() as here:
+        answer = await here.link.answer(CHROME)
+        assert "a=fmtp:96 x-google-start-bitrate=1500\r\n" in sections_of(answer.sdp)[1]
+
+
 async def test_sections_that_may_carry_simulcast_later_are_answered_with_its_extensions() -> None:
     async with client() as here:
         placeholder = SIMULCAST.replace("a=sendonly", "a=recvonly").replace("a=simulcast:send", "a=x:")

@@ -60,6 +60,19 @@ async def test_what_is_published_again_and_again_is_seen_each_time() -> None:
             assert not here.link._uplink._inlets
 
 
+async def test_an_ice_restart_interrupts_nothing() -> None:
+    async with tab() as here:
+        await here.run("negotiate()")
+        screen = await here.publish("screen", 640, 360, 200, ("q", "h", "f"))
+        await until(lambda: here.widths(screen) == {640}, within=30)
+        before = next(line for line in here.offers[-1].split("\r\n") if line.startswith("a=ice-ufrag"))
+        await here.run("pc.restartIce()")
+        await here.run("negotiate()")
+        assert before not in here.offers[-1]
+        await longest_wait(here, screen, seconds=6.0, at_most=2.0)
+        assert await here.run("pc.connectionState") == "connected"
+
+
 async def test_at_4_percent_loss_both_ways_sound_goes_on_and_pictures_recover(monkeypatch: pytest.MonkeyPatch) -> None:
     with lossy(monkeypatch) as network:
         async with tab() as here:
