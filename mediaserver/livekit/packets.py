@@ -1,7 +1,7 @@
 """What goes over LiveKit's data channels: one DataPacket in each message."""
 
 from google.protobuf.message import DecodeError
-from livekit.protocol.models import DataPacket, RpcAck, RpcError, RpcRequest, RpcResponse, UserPacket
+from livekit.protocol.models import DataPacket, RpcAck, RpcError, RpcResponse, UserPacket
 
 from pipeline.errors import ProtocolError
 
@@ -39,8 +39,3 @@ def rpc_error(request_id: str, code: int, message: str, *, to: str, data: str = 
     """Says why nothing came of a request."""
     error = RpcError(code=code, message=message, data=data)
     return DataPacket(rpc_response=RpcResponse(request_id=request_id, error=error), destination_identities=[to])
-
-
-def rpc_request(request: RpcRequest, *, to: str) -> DataPacket:
-    """Asks another participant."""
-    return DataPacket(rpc_request=request, destination_identities=[to])

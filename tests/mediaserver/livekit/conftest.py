@@ -10,12 +10,12 @@ from tests.mediaserver.livekit.livekit_room import Server, serving
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[Server]:
+async def server(nothing_is_left: None) -> AsyncIterator[Server]:
     async with serving() as server:
         yield server
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 async def nothing_is_left() -> AsyncIterator[None]:
     """No task, and no exception that nobody took."""
     loop = asyncio.get_running_loop()
@@ -28,7 +28,7 @@ async def nothing_is_left() -> AsyncIterator[None]:
         if not left:
             break
         await asyncio.sleep(0.01)
-    gc.collect()
+    gc.collect(1)  # what a test has left is young
     await asyncio.sleep(0)
     assert not left
     assert not untaken

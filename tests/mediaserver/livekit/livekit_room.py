@@ -26,7 +26,7 @@ from livekit.protocol.rtc import (
 from mediaserver.api.middleware import guard
 from mediaserver.http import HttpError
 from mediaserver.livekit.config import Limits
-from mediaserver.livekit.media import Link
+from mediaserver.livekit.media import Link, MakeLink
 from mediaserver.livekit.server import LiveKit
 from mediaserver.lobby import Wishes
 from mediaserver.rtc.config import IceServer
@@ -471,11 +471,11 @@ def joined(client: Client) -> Any:
 
 
 @asynccontextmanager
-async def serving(limits: Limits = QUICK) -> AsyncIterator[Server]:
-    """A server; everything ends with it."""
+async def serving(limits: Limits = QUICK, *, make_link: MakeLink | None = None) -> AsyncIterator[Server]:
+    """A server; everything ends with it. Its media are replaced unless it is told how to make them."""
     lobby, limiter, links = Lobby(), Counter(), list[FakeLink]()
 
-    def make_link(events: LinkEvents, is_dual: bool) -> Link:
+    def make_fake(events: LinkEvents, is_dual: bool) -> Link:
         links.append(FakeLink(events, is_dual))
         return links[-1]
 
@@ -483,7 +483,7 @@ async def serving(limits: Limits = QUICK) -> AsyncIterator[Server]:
         lobby,
         limiter,
         keys={"devkey": SECRET},
-        make_link=make_link,
+        make_link=make_link or make_fake,
         ice_servers=lambda: (IceServer(("turn:turn.example",), "user", "word"),),
         limits=limits,
     )
