@@ -124,7 +124,8 @@ class Client:
     async def negotiate(self, edit: Callable[[str], str] = lambda sdp: sdp) -> Answer:
         """Offer once, and take the answer."""
         if self.answers:
-            await self.connected()  # an aiortc that offers stumbles over an answer while it still connects
+            # An aiortc that offers stumbles over an answer while it still connects.
+            await until(lambda: self.raw.getTransceivers()[0].receiver.transport.state == "connected")
         if not self.answers and self.raw.getTransceivers():
             route_by_mid(self.raw.getTransceivers()[0].receiver.transport)  # as browsers do
         await self.raw.setLocalDescription(await self.raw.createOffer())

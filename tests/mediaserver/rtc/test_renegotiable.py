@@ -195,7 +195,7 @@ def test_an_offer_that_cannot_be_answered_at_all_is_refused_in_words(edit: Calla
         parse_renegotiable(edit(CHROME))
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.data())
 def test_no_offer_however_mangled_raises_anything_else(data: st.DataObject) -> None:
     lines = data.draw(st.sampled_from([CHROME, SIMULCAST, FOREIGN, REFUSED])).split("\r\n")
