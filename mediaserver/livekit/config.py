@@ -19,6 +19,8 @@ class Limits:
     """For all that was said before the end."""
     farewell: float = 0.3
     """Between the last event and the order to leave, which come on different ways."""
+    publish: float = 0.5
+    """For a client to be done with a track that it publishes."""
     hung_up: float = 1.0
     """For a client that has hung up to say that it leaves."""
     tick: float = 0.3

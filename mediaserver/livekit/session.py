@@ -116,6 +116,7 @@ class Session:
         self._mic: Track | None = None
         self._screen: Track | None = None
         self._names: Mapping[str, str] = {}
+        self._received: dict[str, float] = {}  # tracks, and when (monotonic s) to say so
         self._wants_voice = True
         self._is_parting = False
         self.link = make_link(self, is_dual)
@@ -230,6 +231,7 @@ class Session:
         elif now - self._renewed_at >= self._hall.limits.refresh:
             self._renewed_at = now
             self.post(SignalResponse(refresh_token=self._hall.renew(self)))
+        self._tell_received(now)
 
     def end(self, reason: DisconnectReason, action: LeaveAction | None = None) -> None:
         """Leave the room; with an `action`, the client is told to go or to come back."""
@@ -291,9 +293,10 @@ class Session:
     def _on_sent(self, tracks: Iterable[str]) -> None:
         for sid in tracks:
             forward = self._forwards.get(sid)
-            publisher = self._room.get(forward.publisher) if forward is not None else None
-            if publisher is not None and (track := publisher.publications.tracks.get(sid)) is not None:
-                self._room.tell_received(publisher, track)
+            publisher = self._hall.session(forward.publisher) if forward is not None else None
+            track = publisher.participant.publications.tracks.get(sid) if publisher is not None else None
+            if publisher is not None and track is not None:
+                publisher.receives(track)
 
     # Media.
 
@@ -325,8 +328,6 @@ class Session:
         mic, screen = find_voice(self.participant), find_screen(self.participant, self._names)
         if mic is not self._mic:
             self._swap(self._mic, mic)
-            if mic is not None and AudioTrackFeature.TF_PRECONNECT_BUFFER in mic.info.audio_features and self._peer:
-                self._peer.expect_recording()
         if self._mic is not None and self._peer is not None and (mic is None or mic.info.muted):
             self._peer.silence()
             self._hall.hushed(self.participant.sid)
@@ -335,10 +336,21 @@ class Session:
             if self._peer is not None:
                 self._peer.unwatch()
         self._mic, self._screen = mic, screen
-        if self.link.state is LinkState.CONNECTED:
-            for track in (mic, screen):
-                if track is not None:
-                    self._room.tell_received(self.participant, track)
+
+    def receives(self, track: Track) -> None:
+        """Somebody receives a track of this client, which is told so a little later."""
+        # A client forgets what it is told of a track while it is still busy publishing it.
+        if not track.is_subscribed and track.sid not in self._received:
+            self._received[track.sid] = monotonic() + self._hall.limits.publish
+
+    def _tell_received(self, now: float) -> None:
+        for sid in [sid for sid, due in self._received.items() if now >= due]:
+            del self._received[sid]
+            track = self.participant.publications.tracks.get(sid)
+            if track is not None:
+                self._room.tell_received(self.participant, track)
+                if track is self._mic and _is_recorded(track) and self._peer is not None:
+                    self._peer.expect_recording()
 
     def _swap(self, old: Track | None, new: Track | None) -> None:
         if old is not None and old.mid is not None:
@@ -348,13 +360,18 @@ class Session:
 
     def on_audio(self, mid: str, chunk: AudioChunk) -> None:
         """The microphone is heard."""
-        if self._is_of(self._mic, mid) and self._peer is not None and self._mic and not self._mic.info.muted:
+        mic = self._mic
+        if mic is not None and self._is_of(mic, mid) and self._peer is not None and not mic.info.muted:
+            self.receives(mic)
             self._hall.heard(self.participant.sid, level_of(chunk))
-            self._peer.hear(chunk)
+            if mic.is_subscribed or not _is_recorded(mic):
+                self._peer.hear(chunk)
 
     def on_frame(self, mid: str, frame: ScreenFrame) -> None:
         """The screen is seen."""
-        if self._is_of(self._screen, mid) and self._peer is not None:
+        screen = self._screen
+        if screen is not None and self._is_of(screen, mid) and self._peer is not None:
+            self.receives(screen)
             self._peer.watch(frame)
 
     def on_pause(self, mid: str) -> None:
@@ -466,3 +483,8 @@ class Session:
         if not self._is_parting and not self.is_over:
             self._is_parting = True
             self._hall.spawn(part())
+
+
+def _is_recorded(track: Track) -> bool:
+    """Whether a client sends what was said before it was told that the track is received."""
+    return AudioTrackFeature.TF_PRECONNECT_BUFFER in track.info.audio_features
