@@ -352,6 +352,17 @@ async def test_a_track_can_be_published_three_times(server: Server) -> None:
     assert len(set(sids)) == 3
 
 
+async def test_a_voice_that_was_sought_in_the_wrong_section_is_found(server: Server) -> None:
+    client = await server.join()
+    await client.send(add_track=AddTrackRequest(cid="mic", source="MICROPHONE"))
+    await client.offer(offer(*receiving("0"), sending("3", "other")))
+    assert client.link.listening == {"3"}
+
+    await client.offer(offer(*receiving("0"), sending("3", "other"), sending("4", "mic")))
+
+    assert client.link.listening == {"4"}
+
+
 async def test_a_mute_closes_the_utterance(server: Server) -> None:
     client = await server.join()
     sid = await client.publish()
