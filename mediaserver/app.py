@@ -32,6 +32,7 @@ from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.history import History
 from mediaserver.jsonws.socket import JsonSocket
+from mediaserver.livekit.server import LiveKit
 from mediaserver.lobby import EngineLink, House, Lobby, Observe
 from mediaserver.localengine.answering import CAN_BE_ASKED, LocalBrain
 from mediaserver.localengine.brain import Brain
@@ -41,6 +42,7 @@ from mediaserver.metrics import LoopLag, Metrics
 from mediaserver.plugins import load_toolbox
 from mediaserver.registry import Registry
 from mediaserver.rtc.config import Config, IceServer
+from mediaserver.rtc.link import PeerLink
 from mediaserver.settings import Settings, SettingsError, livekit_keys, secret_from
 from mediaserver.store.sql import open_store
 from mediaserver.webrtc.routes import Whip
@@ -123,10 +125,16 @@ def _application(
         offer_limiter,
         origin_is_allowed=lambda request: origin_is_allowed(request, settings.cors_origins),
     )
+    livekit_key, livekit_secret = livekit_keys(settings) or (None, None)
+    livekit: LiveKit | None = None
+    if livekit_key is not None and livekit_secret is not None:
+        livekit = _livekit(settings, lobby, offer_limiter, livekit_key, livekit_secret)
 
     async def drain(_: web.Application) -> None:
         await registry.drain(settings.shutdown_grace_seconds)
         await asyncio.gather(whip.close(), sockets.close())
+        if livekit is not None:
+            await livekit.close()
 
     app = web.Application(middlewares=[measure(metrics), guard], client_max_size=MAX_BODY)
     page = Page(
@@ -139,7 +147,6 @@ def _application(
     checks = {"database": history.is_well, "engine": engine.is_well, "vad": lambda: _is_well(vad)}
     token = settings.metrics_token.get_secret_value() if settings.metrics_token else None
     is_open = not settings.is_production and token is None
-    livekit_key, livekit_secret = livekit_keys(settings) or (None, None)
     users = Users(
         accounts,
         tokens,
@@ -161,10 +168,23 @@ def _application(
     page.add_routes(app)
     add_routes(app, routes)
     sockets.add_routes(app)
+    if livekit is not None:
+        livekit.add_routes(app)
     Docs([*page.routes(), *routes]).add_routes(app)
-    allow_origins(app, settings.cors_origins, open_to_all=("/",))
+    allow_origins(app, settings.cors_origins, open_to_all=("/", "/rtc", "/twirp/"))
     app.on_shutdown.append(drain)
     return app
+
+
+def _livekit(settings: Settings, lobby: Lobby, limiter: Limiter, key: str, secret: str) -> LiveKit:
+    config = Config(_ice_servers(settings), lull=settings.vad_silence_ms / 1000)
+    return LiveKit(
+        lobby,
+        limiter,
+        keys={key: secret},
+        make_link=lambda events, is_dual: PeerLink(events, is_dual=is_dual, config=config),
+        ice_servers=lambda: _ice_servers(settings),
+    )
 
 
 def tls_context(settings: Settings) -> ssl.SSLContext | None:

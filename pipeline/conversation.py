@@ -70,6 +70,11 @@ from pipeline.vad import VadModel
 FIRST_GRACE = 30.0
 """Seconds a new conversation waits for its first peer."""
 
+REMEMBERED_VOICES = 8
+"""Turns of which it is known whose voice began them."""
+
+MAX_NAME = 64
+
 MICROPHONE_CHUNKS = 250
 """How many chunks (20 ms each by RTP) may wait to be heard before the oldest is dropped."""
 
@@ -157,6 +162,8 @@ class Conversation:
             fail=self._fail,
         )
         self._peers: dict[Peer, Ear] = {}
+        self._names: dict[Peer, str] = {}
+        self._voices: dict[int, Peer] = {}
         self._microphones = Mailbox[tuple[Peer, AudioChunk | None]](MICROPHONE_CHUNKS)
         self._commands = Mailbox[tuple[Peer, Command]](10_000)
         self._floor = asyncio.Lock()  # a typed question on its way to the engine is not overtaken by a spoken one
@@ -177,9 +184,13 @@ class Conversation:
 
     # What peers do.
 
-    def attach(self, peer: Peer) -> None:
-        """Let a peer take part: it is told `SessionStarted` and the state at once."""
+    def attach(self, peer: Peer, *, name: str = "") -> None:
+        """Let a peer take part: it is told `SessionStarted` and the state at once.
+
+        Among several peers with names, the engine is told by name who speaks or writes.
+        """
         self._peers[peer] = Ear(self._vad, self.terms.turns)
+        self._names[peer] = _sayable(name)
         self._lifetime.join()
         limits = {"idle_seconds": int(self.terms.idle_seconds), "max_seconds": int(self.terms.max_seconds)}
         terms = self.terms
@@ -196,6 +207,17 @@ class Conversation:
             )
         )
         peer.tell(StateChanged(self._state))
+
+    def tune(self, peer: Peer, turns: TurnSettings) -> None:
+        """Judge by other settings from now on when this peer speaks; what it is saying is forgotten."""
+        ear = self._peers.get(peer)
+        if ear is None:
+            return
+        if self._owns_utterance(peer):
+            self._drop_utterance()
+        self._windows_of_the_gone += ear.windows
+        self._peers[peer] = Ear(self._vad, turns)
+        self._refresh_state()
 
     def add_witness(self, witness: Witness) -> None:
         """Let `witness` see every event from now on."""
@@ -215,6 +237,7 @@ class Conversation:
         ear = self._peers.pop(peer, None)
         if ear is None:
             return
+        del self._names[peer]
         self._windows_of_the_gone += ear.windows
         self.unwatch(peer)
         if self._owns_utterance(peer):
@@ -242,6 +265,10 @@ class Conversation:
         """Say that this peer's screen share has ended."""
         if self._sight.unwatch(peer):
             self._bridge.hide()
+
+    def speaker(self, turn: int) -> Peer | None:
+        """Whose voice asks in this turn; None where nobody's does, as it was typed, or when it is long ago."""
+        return self._voices.get(turn)
 
     @property
     def still(self) -> StillFrame | None:
@@ -290,6 +317,7 @@ class Conversation:
             for peer in list(self._peers):
                 peer.dismiss(reason)
             self._peers.clear()
+            self._names.clear()
         return reason
 
     async def _live(self) -> EndReason:
@@ -367,6 +395,8 @@ class Conversation:
                 case SpeechStarted():
                     if self._utterance is None:
                         self._utterance = peer, self._take_floor(time.monotonic() - (ear.pts - fact.pts))
+                        self._remember_voice(peer)
+                        self._introduce(peer, "is speaking")
                         self._bridge.start_utterance(self._dialogue.turn)
                         self._refresh_state()
                 case AudioChunk():
@@ -377,6 +407,16 @@ class Conversation:
                         await self._end_utterance(time.monotonic() - (ear.pts - pts))
                 case _:
                     assert_never(fact)
+
+    def _remember_voice(self, peer: Peer) -> None:
+        self._voices[self._dialogue.turn] = peer
+        while len(self._voices) > REMEMBERED_VOICES:
+            del self._voices[next(iter(self._voices))]
+
+    def _introduce(self, peer: Peer, does: str) -> None:
+        name = self._names.get(peer)
+        if name and len({name for name in self._names.values() if name}) > 1:
+            self._bridge.mention(f"[{name} {does}.]")
 
     def _owns_utterance(self, peer: Peer) -> bool:
         return self._utterance is not None and self._utterance[0] is peer
@@ -405,7 +445,7 @@ class Conversation:
             match command:
                 case TextInput(text):
                     async with self._floor:
-                        await self._ask(text)
+                        await self._ask(peer, text)
                 case Interrupt():
                     self._cut_reply()
                     self._refresh_state()
@@ -429,7 +469,7 @@ class Conversation:
             ear = self._peers[self._utterance[0]]
             await self._take_all(self._utterance[0], ear, ear.close())
 
-    async def _ask(self, text: str) -> None:
+    async def _ask(self, peer: Peer, text: str) -> None:
         await self._close_utterance()
         turn = self._take_floor()
         self._dialogue.ask(turn, time.monotonic())
@@ -438,6 +478,7 @@ class Conversation:
         await self._sight.show_for_turn()
         if self._dialogue.awaits(turn):
             self._dialogue.forget_remarks()  # a question ends them in the engine too
+            self._introduce(peer, "writes")
             self._bridge.ask(turn, text)
 
     # The engine.
@@ -592,6 +633,11 @@ def leaves(group: BaseExceptionGroup[BaseException]) -> Iterable[BaseException]:
             yield from leaves(error)
         else:
             yield error
+
+
+def _sayable(name: str) -> str:
+    """A name as a note to the engine can hold it: what people call themselves is no instruction."""
+    return "".join(sign for sign in name if sign.isalnum() or sign in " .-'_@").strip()[:MAX_NAME]
 
 
 def _code(error: BaseException) -> str:

@@ -160,6 +160,10 @@ class GeminiBridge:
         """The screen is no longer shared."""
         self._link.hide()
 
+    def mention(self, text: str) -> None:
+        """Let the engine know something before the next question, where the model takes such notes."""
+        self._link.mention(text)
+
     def end_utterance(self) -> None:
         """The utterance is complete and wants an answer."""
         self._link.end_utterance()

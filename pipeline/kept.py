@@ -18,6 +18,7 @@ class Question:
 
     turn: int
     text: str
+    note: str | None = None  # what the engine is to know with it
     losses: int = 0
 
 
@@ -28,6 +29,7 @@ class Utterance:
     turn: int
     chunks: deque[AudioChunk] = field(default_factory=deque)
     is_open: bool = True
+    note: str | None = None
     losses: int = 0
     missing: float = 0.0  # seconds of its beginning
 
@@ -50,10 +52,10 @@ class Kept:
         """The turns of which something is kept."""
         return {act.turn for act in self._acts}
 
-    def start(self, turn: int) -> None:
+    def start(self, turn: int, note: str | None = None) -> None:
         """An utterance begins."""
         self.end()
-        self._add(Utterance(turn))
+        self._add(Utterance(turn, note=note))
 
     def hear(self, chunk: AudioChunk) -> None:
         """Keep audio of the open utterance; outside of one it is nobody's."""
@@ -79,10 +81,10 @@ class Kept:
         if self._acts and isinstance(self._acts[-1], Utterance):
             self._remove(self._acts[-1])
 
-    def ask(self, turn: int, text: str) -> None:
+    def ask(self, turn: int, text: str, note: str | None = None) -> None:
         """Something is typed; an utterance that is open ends here."""
         self.end()
-        self._add(Question(turn, text))
+        self._add(Question(turn, text, note))
 
     def answered(self, turn: int) -> None:
         """The reply to `turn` begins, and with it to all that was said before."""

@@ -104,6 +104,7 @@ class Link:
         self._recollection = Recollection()
         self._newest = 0  # turn
         self._is_screen_gone = False
+        self._mention: str | None = None
         self._handle: str | None = None
         self._handle_turn = 0  # the newest turn that the session behind the handle knows all of
         self._refused_handles = 0
@@ -145,7 +146,7 @@ class Link:
     def start_utterance(self, turn: int) -> None:
         """The user begins to speak turn `turn`; whatever is being said or made ends here."""
         self._newest = turn
-        self._kept.start(turn)
+        self._kept.start(turn, self._take_mention())
         if self.live is not None:
             self.live.start_utterance(turn)
 
@@ -171,7 +172,7 @@ class Link:
     def ask(self, turn: int, text: str) -> None:
         """Ask in writing; whatever is being said or made ends here."""
         self._newest = turn
-        self._kept.ask(turn, text)
+        self._kept.ask(turn, text, self._take_mention())
         if self.live is not None:
             self.live.ask(turn, text)
 
@@ -197,6 +198,12 @@ class Link:
         """Give the result of a function call, to be spoken about or not; too late or twice is ignored."""
         if self.live is not None:
             self.live.answer(call, result, is_silent=is_silent)
+
+    def mention(self, text: str) -> None:
+        """Let the engine know something before the next question, where the model takes such notes."""
+        self._mention = text
+        if self.live is not None:
+            self.live.mention(text)
 
     def remember(self, turn: int, role: Role, text: str) -> None:
         """Remember for a session that does not: what was said in a turn, as far as it was heard."""
@@ -312,10 +319,16 @@ class Link:
     def _live_profile(self) -> Profile:
         return minimal(self._profile) if self._is_minimal else self._profile
 
+    def _take_mention(self) -> str | None:
+        mention, self._mention = self._mention, None
+        return mention
+
     def _repeat(self, live: Live) -> None:
         texts: list[str] = []
         acts = tuple(self._kept)
         for act, following in zip_longest(acts, acts[1:]):
+            if act.note is not None:
+                live.mention(act.note)
             match act:
                 case Question(turn, text):
                     # Each question cuts the answer to the one before: those in a row are asked as one.

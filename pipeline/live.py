@@ -52,6 +52,7 @@ class Live:
         self._replies = Replies(next_turn)
         self._notes: list[str] = []
         self._is_screen_gone = False
+        self._mentioned: str | None = None
         self._calls: dict[str, tuple[ToolCall, float]] = {}  # with the time by which each must be answered
         self._mute_at = NEVER
         self._old_at = NEVER
@@ -118,6 +119,10 @@ class Live:
         # Not now: on these models a word about the context also cuts what is being said.
         self._is_screen_gone = self.profile.takes_content
 
+    def mention(self, text: str) -> None:
+        """Let the engine know something before the next question; only the newest is told."""
+        self._mentioned = text if self.profile.takes_content else None
+
     def end_utterance(self) -> None:
         """Close the window: the engine answers."""
         if self.uplink.is_open:
@@ -155,6 +160,9 @@ class Live:
         if self._is_screen_gone:
             self._is_screen_gone = False
             notes.append(SCREEN_GONE)
+        if self._mentioned is not None:
+            notes.append(self._mentioned)
+            self._mentioned = None
         for note in notes:
             self.uplink.control(Note(note))
 

@@ -1,4 +1,7 @@
-"""The only file that touches private parts of aiortc 1.16 and aioice 0.13, each with its reason, file and line."""
+"""Private parts of aiortc 1.16 and aioice 0.13, each with its reason, file and line.
+
+Only this file, `aiortc_media.py` and `aiortc_sections.py` touch any.
+"""
 
 import asyncio
 import queue
@@ -12,7 +15,7 @@ import aiortc.rtcrtpreceiver
 from aiortc import RTCDataChannel, RTCPeerConnection, RTCRtpReceiver
 from aiortc.codecs import CODECS, is_rtx
 from aiortc.exceptions import InvalidStateError
-from aiortc.rtcdtlstransport import RTCDtlsTransport, RtpReceiver, RtpRouter
+from aiortc.rtcdtlstransport import RtpReceiver, RtpRouter
 from aiortc.rtcicetransport import RTCIceTransport
 from aiortc.rtcpeerconnection import find_common_codecs
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
@@ -91,11 +94,6 @@ class MidRouter(RtpRouter):
             if named is not None and named in self.payload_type_table.get(packet.payload_type, ()):
                 self.ssrc_table[packet.ssrc] = named
         return super().route_rtp(packet)
-
-
-def route_by_mid(transport: RTCDtlsTransport) -> None:
-    """Give a transport that has no receivers yet a `MidRouter`."""
-    transport._rtp_router = MidRouter()
 
 
 class Connecting:

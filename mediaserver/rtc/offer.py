@@ -11,18 +11,34 @@ from mediaserver.rtc.candidates import parse_candidate
 from pipeline.errors import ProtocolError
 
 MAX_BYTES = 64_000
-MAX_LINES = 2_000
-MAX_SECTIONS = 16
 MAX_CODECS = 128
 MAX_SSRCS = 64
 
 _KINDS = ("audio", "video", "application")
-_CODECS = {"audio": {"opus"}, "video": {"vp8", "h264"}}
+CODECS = {"audio": {"opus"}, "video": {"vp8", "h264"}}
+"""What is understood of each kind."""
+
 _DIRECTIONS = ("a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive")
 _DATA_PROFILES = ("UDP/DTLS/SCTP", "TCP/DTLS/SCTP", "DTLS/SCTP")
 # RFC 8839 section 5.4: ice-char.
 _UFRAG = re.compile(r"[A-Za-z0-9+/]{4,256}")
 _PWD = re.compile(r"[A-Za-z0-9+/]{22,256}")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much an offer may be."""
+
+    bytes: int
+    lines: int
+    sections: int
+
+
+ONCE = Bounds(MAX_BYTES, lines=2_000, sections=16)
+"""For a client that offers once."""
+
+AGAIN = Bounds(500_000, lines=16_000, sections=64)
+"""For a client that renegotiates, and adds a section each time it publishes something."""
 
 
 class OfferError(ProtocolError):
@@ -55,22 +71,10 @@ class Offer:
         return any(section.kind == "application" for section in self.sections)
 
 
-def parse_offer(text: str) -> Offer:
+def parse_offer(text: str, bounds: Bounds = ONCE) -> Offer:
     """Read an offer, or raise `OfferError` and nothing else."""
-    if len(text) > MAX_BYTES:
-        raise OfferError(f"The offer is longer than {MAX_BYTES} bytes.")
-    lines = [line for line in text.splitlines() if line]
-    if len(lines) > MAX_LINES:
-        raise OfferError(f"The offer has more than {MAX_LINES} lines.")
-    if not lines or lines[0] != "v=0":
-        raise OfferError("The body is not SDP: its first line must be `v=0`.")
-    _check_counts(lines)
-    sdp, candidates = _split(lines)
-    try:
-        description = SessionDescription.parse(sdp)
-    # aiortc's parser asserts, indexes, unpacks and looks up as it goes (sdp.py:340).
-    except (ValueError, AssertionError, LookupError, StopIteration, AttributeError, TypeError):
-        raise OfferError("The offer is not well-formed SDP.") from None
+    sdp, candidates = _split(sdp_lines(text, bounds))
+    description = parse_sdp(sdp)
     for candidate in candidates:
         parse_candidate(candidate)
     _check_session(description)
@@ -81,10 +85,37 @@ def parse_offer(text: str) -> Offer:
     return Offer(sdp, sections, tuple(candidates), ufrag, pwd)
 
 
-def _check_counts(lines: list[str]) -> None:
+def sdp_lines(text: str, bounds: Bounds) -> list[str]:
+    """Split an offer, if it is one and not too large for aiortc's parser. Raises `OfferError`."""
+    if len(text) > bounds.bytes:
+        raise OfferError(f"The offer is longer than {bounds.bytes} bytes.")
+    lines = [line for line in text.splitlines() if line]
+    if len(lines) > bounds.lines:
+        raise OfferError(f"The offer has more than {bounds.lines} lines.")
+    if not lines or lines[0] != "v=0":
+        raise OfferError("The body is not SDP: its first line must be `v=0`.")
+    _check_counts(lines, bounds.sections)
+    return lines
+
+
+def parse_sdp(sdp: str) -> SessionDescription:
+    """Read a description with aiortc's parser. Raises `OfferError`."""
+    try:
+        return SessionDescription.parse(sdp)
+    # It asserts, indexes, unpacks and looks up as it goes (sdp.py:340).
+    except (ValueError, AssertionError, LookupError, StopIteration, AttributeError, TypeError):
+        raise OfferError("The offer is not well-formed SDP.") from None
+
+
+def is_answerable(media: MediaDescription) -> bool:
+    """Say whether an audio or video section offers a codec that is known here."""
+    return has_common_codec(media, CODECS[media.kind])
+
+
+def _check_counts(lines: list[str], most: int) -> None:
     # aiortc's parser compares every codec with every rtcp-fb line and every ssrc line with every SSRC.
-    if sum(line.startswith("m=") for line in lines) > MAX_SECTIONS:
-        raise OfferError(f"The offer has more than {MAX_SECTIONS} media sections.")
+    if sum(line.startswith("m=") for line in lines) > most:
+        raise OfferError(f"The offer has more than {most} media sections.")
     codecs = ssrcs = 0
     for line in [*lines, "m="]:
         if line.startswith("m="):
@@ -148,9 +179,8 @@ def _check_section(media: MediaDescription) -> None:
         raise OfferError(f"{where} has no `a=rtcp-mux`.")
     if not all(0 < extension.id < 256 for extension in media.rtp.headerExtensions):
         raise OfferError(f"{where} has an `a=extmap` that is not from 1 to 255.")
-    accepted = _CODECS[media.kind]
-    if not has_common_codec(media, accepted):
-        raise OfferError(f"{where} offers no codec known here: {', '.join(sorted(accepted))}.")
+    if not is_answerable(media):
+        raise OfferError(f"{where} offers no codec known here: {', '.join(sorted(CODECS[media.kind]))}.")
 
 
 def _check_data(media: MediaDescription, where: str) -> None:

@@ -5,25 +5,15 @@ import json
 import time
 from collections.abc import Callable, Mapping
 
-from aiortc import (
-    RTCBundlePolicy,
-    RTCConfiguration,
-    RTCIceCandidate,
-    RTCIceServer,
-    RTCPeerConnection,
-    RTCRtpReceiver,
-    RTCRtpSender,
-    RTCSessionDescription,
-)
-from aiortc.exceptions import InternalError, InvalidStateError, OperationError
-from aiortc.rtcdtlstransport import RTCDtlsTransport
+from aiortc import RTCRtpReceiver
 from loguru import logger
 
-from mediaserver.rtc.aiortc_private import Connecting, Pulse, end_consent, route_by_mid
-from mediaserver.rtc.candidates import MAX_CANDIDATES, is_mdns, parse_candidate
+from mediaserver.rtc.aiortc_sections import narrow
 from mediaserver.rtc.channel import EventsChannel
 from mediaserver.rtc.config import Config
+from mediaserver.rtc.connection import REFUSALS, Connection
 from mediaserver.rtc.host import Host
+from mediaserver.rtc.intakes import Intakes, Source
 from mediaserver.rtc.microphone import Microphone
 from mediaserver.rtc.offer import Offer, OfferError, Section
 from mediaserver.rtc.video import Video, choose_screen
@@ -39,9 +29,6 @@ MAX_BAD_MESSAGES = 20
 GRACE = 15.0
 """Seconds in which a client that was lost may come back to its conversation."""
 
-_MDNS_DEADLINE = 2.0
-_CLOSE_DEADLINE = 5.0
-_DRAIN_DEADLINE = 1.0
 _FLUSH_POLL = 0.02
 
 
@@ -57,24 +44,14 @@ class RtcPeer:
         self._offer = offer
         self._config = config
         self._on_closed = on_closed
-        urls = [url for server in config.ice_servers for url in server.urls if url.startswith("stun:")]
-        # An empty list is not None, for which aiortc would ask a public STUN server (rtcicetransport.py:215).
-        self._connection = RTCPeerConnection(
-            RTCConfiguration([RTCIceServer(urls)] if urls else [], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
-        )
-        self._connection.on("connectionstatechange", self._on_state)
-        self._connecting = Connecting(self._connection)
         self._voice = VoiceTrack()
         self._channel = EventsChannel(is_offered=offer.has_data, on_message=self._on_message)
-        self._connection.on("datachannel", self._channel.adopt)
+        self._connection = Connection(config, on_state=self._on_state, on_channel=self._channel.adopt)
         self._microphone: Microphone | None = None
         self._videos: list[Video] = []
         self._names: dict[str, str] = {}
         self._label = ""
-        self._candidates = 0
         self._bad_messages = 0
-        self._connected_at: float | None = None
-        self._pulse: Pulse | None = None
         self._over = asyncio.Event()
         self._end_of = ("", False)  # why, and whether politely
         self._has_farewell = False
@@ -82,7 +59,6 @@ class RtcPeer:
         self._grace = GRACE
         self._is_hung_up = False
         self._life: asyncio.Task[None] | None = None
-        self._group: asyncio.TaskGroup | None = None
 
     # Upward: what the transport's edge calls.
 
@@ -98,7 +74,7 @@ class RtcPeer:
             sdp = await self._negotiate()
             self._life = asyncio.create_task(self._live(), name="rtc-peer")
             self._life.add_done_callback(_report)
-        except (ValueError, InternalError, InvalidStateError, OperationError) as error:
+        except REFUSALS as error:
             raise OfferError(f"The offer cannot be answered: {error}") from error
         finally:
             if self._life is None:
@@ -110,11 +86,8 @@ class RtcPeer:
 
     def add_candidate(self, text: str) -> None:
         """Take a trickled candidate. Raises `ProtocolError`."""
-        candidate = parse_candidate(text)
-        if candidate is None or self.is_over or self._group is None or self._candidates >= MAX_CANDIDATES:
-            return
-        self._candidates += 1
-        self._group.create_task(self._reach(candidate))
+        if not self.is_over:
+            self._connection.add_candidate(text)
 
     async def close(self, *, is_goodbye: bool = False) -> None:
         """End the peer and wait until nothing of it is left; may be called any number of times, from anywhere.
@@ -159,82 +132,68 @@ class RtcPeer:
     # Building.
 
     async def _negotiate(self) -> str:
-        self._prepare_audio()
-        await self._connection.setRemoteDescription(RTCSessionDescription(self._offer.sdp, "offer"))
-        transport = self._transport()
-        route_by_mid(transport)
-        self._pulse = Pulse(transport.transport)
+        await self._connection.take(self._offer.sdp, "offer")
+        self._shape_audio()
         self._take_tracks()
-        await self._connection.setLocalDescription(await self._connection.createAnswer())
+        sdp = await self._connection.answer()
         self._choose_screen()
-        return self._connection.localDescription.sdp
+        return sdp
 
-    def _prepare_audio(self) -> None:
-        """Say in advance which audio section hears the user and which speaks; the rest are answered inactive."""
+    def _shape_audio(self) -> None:
+        """Say which audio section hears the user and which speaks; the rest are answered inactive."""
         sections = [section for section in self._offer.sections if section.kind == "audio"]
         mouth = next((section for section in sections if section.receives), None)
         ear = self._ear()
-        opus = [codec for codec in RTCRtpSender.getCapabilities("audio").codecs if codec.name.lower() == "opus"]
         for section in sections:
             speaks, hears = section is mouth, section is ear
-            direction = ("sendrecv" if hears else "sendonly") if speaks else ("recvonly" if hears else "inactive")
-            transceiver = self._connection.addTransceiver(self._voice if speaks else "audio", direction)
-            transceiver.setCodecPreferences(opus)  # our packets are Opus; others would carry them as noise
+            transceiver = self._connection.section(section.mid)
+            narrow(transceiver, ("opus",))  # our packets are Opus; others would carry them as noise
+            if speaks:
+                transceiver.sender.replaceTrack(self._voice)
+            transceiver.direction = (
+                ("sendrecv" if hears else "sendonly") if speaks else "recvonly" if hears else "inactive"
+            )
 
     def _ear(self) -> Section | None:
         return next((section for section in self._offer.sections if section.kind == "audio" and section.sends), None)
 
     def _take_tracks(self) -> None:
-        receivers = {transceiver.mid: transceiver.receiver for transceiver in self._connection.getTransceivers()}
         ear = self._ear()
         if ear is not None:
-            self._microphone = self._hear_with(receivers[ear.mid])
+            self._microphone = self._hear_with(self._connection.section(ear.mid).receiver)
         for section in self._offer.sections:
             if section.kind == "video" and section.sends:
-                self._videos.append(self._watch_with(section.mid, receivers[section.mid]))
+                self._videos.append(self._watch_with(section.mid, self._connection.section(section.mid).receiver))
 
     def _hear_with(self, receiver: RTCRtpReceiver) -> Microphone:
         return Microphone(receiver, lull=self._config.lull, on_chunk=self._on_chunk, on_fault=self._conversation.blame)
 
     def _watch_with(self, mid: str, receiver: RTCRtpReceiver) -> Video:
-        return Video(mid, receiver, on_frame=self._on_frame, on_pause=self._on_pause, on_fault=self._conversation.blame)
-
-    def _transport(self) -> RTCDtlsTransport:
-        """The one transport of a bundled connection."""
-        transceivers = self._connection.getTransceivers()
-        if transceivers:
-            return transceivers[0].receiver.transport
-        sctp = self._connection.sctp
-        assert sctp is not None
-        return sctp.transport
-
-    async def _reach(self, candidate: RTCIceCandidate) -> None:
-        # aioice asks the network for an mDNS name and waits up to 1 s: each has its own task, so none blocks another.
-        try:
-            async with asyncio.timeout(_MDNS_DEADLINE if is_mdns(candidate) else None):
-                await self._transport().transport.addRemoteCandidate(candidate)
-        except (OSError, ValueError, TimeoutError):
-            return  # no multicast here, or nobody of that name: other candidates remain
+        return Video(
+            mid,
+            receiver,
+            on_frame=self._on_frame,
+            on_pause=self._on_pause,
+            on_fault=self._conversation.blame,
+            estimate=self._connection.estimate,
+        )
 
     # Living.
 
     async def _live(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                self._group = group
+                self._connection.open(group)
                 for candidate in self._offer.candidates:
-                    self.add_candidate(candidate)
-                sources: list[Microphone | Video] = [*self._videos]
-                if self._microphone is not None:
-                    sources.append(self._microphone)
-                    group.create_task(self._microphone.keep_time())
-                drains = {source: group.create_task(self._drain(source)) for source in sources}
-                await self._until_over(sources)
+                    self._connection.add_candidate(candidate)
+                intakes = Intakes(group, on_ended=self._on_ended)
+                for source in [*self._videos, self._microphone]:
+                    if source is not None:
+                        intakes.start(source)
+                await self._until_over(intakes)
                 await self._flush()
                 self._leave()
-                ending = [drain for source, drain in drains.items() if source.end()]
-                if ending:
-                    await asyncio.wait(ending, timeout=_DRAIN_DEADLINE)
+                await intakes.end()
                 raise _Over
         except* _Over:
             pass
@@ -244,35 +203,21 @@ class RtcPeer:
             await self._hang_up()
             logger.info("peer left", why=self._end_of[0])
 
-    async def _drain(self, source: Microphone | Video) -> None:
-        await source.run()
-        if self.is_over:
-            return
-        if isinstance(source, Microphone):
-            self._conversation.silence(self)
-        elif source.is_shown:
-            self._conversation.unwatch(self)
-
-    async def _until_over(self, sources: list[Microphone | Video]) -> None:
-        started = time.monotonic()
+    async def _until_over(self, intakes: Intakes) -> None:
         while not self.is_over:
             try:
                 async with asyncio.timeout(self._config.limits.tick):
                     await self._over.wait()
             except TimeoutError:
-                now = time.monotonic()
-                self._check(started, now)
-                for source in sources:
-                    await source.tend(now)
+                self._check(time.monotonic())
+                await intakes.tend()
 
-    def _check(self, started: float, now: float) -> None:
-        limits = self._config.limits
-        if self._connected_at is None:
-            if now - started > limits.connect:
-                self._end("never connected")
-        elif self._pulse is not None and now - self._pulse.last > limits.silence:
-            self._end("nothing heard any more")
-        elif now - self._connected_at > limits.connect:
+    def _check(self, now: float) -> None:
+        trouble = self._connection.trouble(now)
+        if trouble is not None:
+            self._end(trouble)
+        connected_at = self._connection.connected_at
+        if connected_at is not None and now - connected_at > self._config.limits.connect:
             self._channel.give_up()
 
     async def _flush(self) -> None:
@@ -280,7 +225,7 @@ class RtcPeer:
         if not self._end_of[1]:
             return
         deadline = time.monotonic() + self._config.limits.flush
-        while not self._channel.is_flushed and self._connection.connectionState != "closed":
+        while not self._channel.is_flushed and self._connection.raw.connectionState != "closed":
             if time.monotonic() > deadline:
                 return
             await asyncio.sleep(_FLUSH_POLL)  # SCTP's acknowledgements raise no event
@@ -301,26 +246,26 @@ class RtcPeer:
         self._is_hung_up = True
         self._voice.stop()
         try:
-            async with asyncio.timeout(_CLOSE_DEADLINE):
-                await self._connection.close()
-            await self._connecting.settle()
-            if self._pulse is not None:
-                end_consent(self._transport().transport)
-        except TimeoutError:
-            logger.warning("peer connection did not close in time")
+            await self._connection.hang_up()
         finally:
             self._on_closed()
 
     # What happens.
 
-    def _on_state(self) -> None:
-        match self._connection.connectionState:
-            case "connected" if self._connected_at is None:
-                self._connected_at = time.monotonic()
+    def _on_state(self, state: str) -> None:
+        match state:
             case "failed":
                 self._end("connection failed")
             case "closed":
                 self._end("client hung up")
+
+    def _on_ended(self, source: Source) -> None:
+        if self.is_over:
+            return
+        if isinstance(source, Microphone):
+            self._conversation.silence(self)
+        elif source.is_shown:
+            self._conversation.unwatch(self)
 
     def _on_chunk(self, chunk: AudioChunk) -> None:
         self._conversation.hear(self, chunk)

@@ -7,6 +7,7 @@ from aiortc import RTCRtpReceiver
 from aiortc.mediastreams import MediaStreamError
 from av import VideoFrame
 
+from mediaserver.rtc.aiortc_media import Estimate, VideoTap
 from mediaserver.rtc.aiortc_private import Intake
 from mediaserver.rtc.frames import screen_frame
 from mediaserver.rtc.throttle import Throttle
@@ -42,11 +43,16 @@ class Video:
         on_frame: Callable[[ScreenFrame], None],
         on_pause: Callable[[], None],
         on_fault: Callable[[FrameError], None],
+        on_encoded: Callable[[str, bytes, int], None] = lambda *_: None,
+        estimate: Estimate,
     ):
         self.mid = mid
         self.is_shown = False
+        self.is_forwarded = False
         self._track = receiver.track
         self._intake = Intake(receiver, on_fault=self._on_undecodable, on_bye=self._on_bye)
+        self._tap = VideoTap(receiver, on_frame=on_encoded)
+        estimate.include(receiver)
         self._faults = Throttle(_FAULT_PERIOD)
         self._requests = Throttle(_STALL)
         self._on_frame = on_frame
@@ -66,13 +72,26 @@ class Video:
             if self.is_shown and isinstance(frame, VideoFrame):
                 self._see(frame)
 
+    async def mend(self) -> None:
+        """Get what is lost on the way again; ends only when it is cancelled."""
+        await self._tap.mend()
+
+    async def request_keyframe(self) -> None:
+        """Ask the client for a whole picture."""
+        await self._tap.request_keyframe()
+
+    def forward(self, is_forwarded: bool) -> None:
+        """Give `on_encoded` the codec, the data and the RTP time of each encoded picture, also of one not shown."""
+        self.is_forwarded = is_forwarded
+        self._enable()
+
     def show(self, is_shown: bool) -> None:
         """Decode this video from now on, or drop it."""
         if is_shown and self._was_hidden:
             self._faults.hold(time.monotonic() + _KEYFRAME_WAIT)
         self._was_hidden = not is_shown
         self.is_shown = is_shown
-        self._intake.enable(is_shown)
+        self._enable()
 
     async def tend(self, now: float) -> None:
         """Ask for a key frame when packets come but no picture; notice a decoder that has died."""
@@ -81,7 +100,7 @@ class Video:
             self._complain(FrameError("The screen's decoder failed; share the screen again.", where="rtc"), now)
             return
         packets, self._packets = self._packets, self._intake.packets
-        if self._packets == packets:
+        if self._packets == packets or not self.is_shown:
             self._pictured = now
         elif now - self._pictured > _STALL and self._requests.passes(now):
             await self._intake.request_keyframe()
@@ -89,6 +108,12 @@ class Video:
     def end(self) -> bool:
         """Let `run` end soon; False if it must be cancelled, as no video has ever been received."""
         return self._intake.end()
+
+    def _enable(self) -> None:
+        self._tap.is_decoded = self.is_shown
+        is_on = self.is_shown or self.is_forwarded
+        self._intake.enable(is_on)
+        self._tap.turn(is_on)
 
     def _see(self, frame: VideoFrame) -> None:
         self._pictured = time.monotonic()

@@ -111,6 +111,9 @@ class FakeEngine:
     def hide(self) -> None:
         self.up.append("hide")
 
+    def mention(self, text: str) -> None:
+        self.up.append(text)
+
     def end_utterance(self) -> None:
         self.up.append("end")
 

@@ -6,9 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiortc import RTCRtpReceiver
 from offers import CHROME
 from rtc_room import Host
 
+from mediaserver.rtc.aiortc_media import Estimate
 from mediaserver.rtc.aiortc_private import MAX_BACKLOG, MidRouter, _Inbox, refuse_other_versions
 from mediaserver.rtc.config import Config, IceServer
 from mediaserver.rtc.offer import OfferError, parse_offer
@@ -80,12 +82,21 @@ async def test_a_key_frame_is_asked_for_when_packets_come_but_no_picture() -> No
         sent.append(ssrc)
 
     stream = SimpleNamespace(packets_received=0)
-    receiver: Any = SimpleNamespace(
-        track=None, _handle_rtcp_packet=None, _send_rtcp_pli=send_pli, _RTCRtpReceiver__decoder_thread=None
-    )
+    table: dict[int, object] = {8: None}
+    transport: Any = SimpleNamespace(state="connected", _rtp_router=SimpleNamespace(ssrc_table=table))
+    receiver: Any = RTCRtpReceiver("video", transport)
+    table[7] = receiver
+    receiver._send_rtcp_pli = send_pli
     receiver._RTCRtpReceiver__remote_streams = {7: stream}
-    receiver.transport = SimpleNamespace(_rtp_router=SimpleNamespace(ssrc_table={7: receiver, 8: None}))
-    video = Video("1", receiver, on_frame=lambda _: None, on_pause=lambda: None, on_fault=lambda _: None)
+    video = Video(
+        "1",
+        receiver,
+        on_frame=lambda _: None,
+        on_pause=lambda: None,
+        on_fault=lambda _: None,
+        estimate=Estimate(),
+    )
+    video.show(True)
     start = asyncio.get_running_loop().time()
     for second in range(1, 5):
         await video.tend(start + second)
@@ -99,7 +110,7 @@ async def test_a_key_frame_is_asked_for_when_packets_come_but_no_picture() -> No
 async def test_only_stun_servers_are_asked_by_us() -> None:
     servers = (IceServer(("stun:192.0.2.1", "turn:192.0.2.1"), "user", "secret"), IceServer(("turns:192.0.2.2",)))
     peer = RtcPeer(Host(), parse_offer(CHROME), config=Config(servers), on_closed=lambda: None)
-    configuration: Any = peer._connection
+    configuration: Any = peer._connection.raw
     assert [server.urls for server in configuration._RTCPeerConnection__configuration.iceServers] == [
         ["stun:192.0.2.1"]
     ]

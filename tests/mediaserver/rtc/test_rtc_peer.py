@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aiortc import RTCPeerConnection
+from aiortc import RTCConfiguration, RTCPeerConnection
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtcpByePacket
 from av import AudioFrame, Packet
@@ -242,6 +242,15 @@ async def test_extra_audio_sections_are_answered_inactive() -> None:
         assert here.client.remoteDescription.sdp.count("a=inactive") == 1
 
 
+async def test_an_offer_whose_data_comes_first_connects() -> None:
+    configuration = RTCConfiguration([], alwaysNegotiateDataChannels=True)
+    async with room(Microphone(), Camera(picture(320, 240)), events=False, configuration=configuration) as here:
+        assert here.client.remoteDescription.sdp.index("m=application") < here.client.remoteDescription.sdp.index(
+            "m=audio"
+        )
+        await until(lambda: here.host.chunks and here.host.frames)
+
+
 async def test_events_told_before_the_channel_opens_arrive_in_order() -> None:
     async with room() as here:
         here.peer.tell(StateChanged(State.LISTENING))
@@ -306,7 +315,7 @@ async def test_a_client_that_opens_no_channel_wants_no_events() -> None:
     async with room(Microphone(), events=True, limits=Limits(connect=1.0, tick=0.05)) as here:
         pass
     async with room(Microphone(), limits=Limits(connect=0.5, tick=0.05), is_connected=False) as here:
-        here.peer._connected_at = asyncio.get_running_loop().time()
+        here.peer._connection.connected_at = asyncio.get_running_loop().time()
         await asyncio.sleep(0.8)
         for _ in range(MAX_WAITING + 5):
             here.peer.tell(StateChanged(State.IDLE))
@@ -371,7 +380,7 @@ async def test_closing_from_many_places_at_once_closes_once() -> None:
 async def test_closing_while_connecting_leaves_nothing() -> None:
     for delay in (0.0, 0.005, 0.02, 0.03):
         async with room(Microphone(), Camera(picture(320, 240)), is_connected=False) as here:
-            answer = here.peer._connection.localDescription
+            answer = here.peer._connection.raw.localDescription
             await here.client.setRemoteDescription(answer)
             await asyncio.sleep(delay)
             await here.peer.close()
@@ -381,7 +390,7 @@ async def test_closing_while_connecting_leaves_nothing() -> None:
 async def test_an_empty_datagram_from_anywhere_does_no_harm() -> None:
     async with room(Microphone()) as here:
         await until(lambda: here.host.chunks)
-        ice = here.peer._transport().transport
+        ice = here.peer._connection.transport.transport
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
             for candidate in ice.iceGatherer.getLocalCandidates():
                 if ":" not in candidate.ip:
@@ -399,7 +408,7 @@ async def test_candidates_that_cannot_be_reached_do_not_block_those_that_can() -
         return "\r\n".join(kept)
 
     async with room(Microphone(), edit=hide, is_connected=False) as here:
-        answer = here.peer._connection.localDescription
+        answer = here.peer._connection.raw.localDescription
         for number in range(5):
             here.peer.add_candidate(f"candidate:{number} 1 udp 2 nobody-{number}.local 9 typ host")
         here.peer.add_candidate("candidate:9 1 tcp 1 192.0.2.7 9 typ host tcptype active")
@@ -421,7 +430,7 @@ async def test_an_offer_that_aiortc_cannot_answer_leaves_nothing(monkeypatch: py
 
         offer = parse_offer(here.client.localDescription.sdp)
         peer = RtcPeer(here.host, offer, config=here.peer._config, on_closed=lambda: None)
-        monkeypatch.setattr(peer._connection, "setRemoteDescription", refuse)
+        monkeypatch.setattr(peer._connection.raw, "setRemoteDescription", refuse)
         with pytest.raises(OfferError):
             await peer.answer()
         await peer.close()

@@ -1,0 +1,1 @@
+"""LiveKit's signalling protocol, rooms, data and server API, with no LiveKit server."""

@@ -1,0 +1,52 @@
+"""Reliable packets over a lost socket: each is taken once, and what a client has missed is sent again."""
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+
+MAX_KEPT_BYTES = 1_000_000
+
+
+class Inflow:
+    """Numbers of one sender's reliable packets, who counts them from 1; 0 is a packet without a number."""
+
+    def __init__(self) -> None:
+        self.last = 0
+
+    def admit(self, number: int) -> bool:
+        """Whether a packet is to be taken: not if it, or a later one, has been before."""
+        if number == 0:
+            return True
+        if number <= self.last:
+            return False
+        self.last = number
+        return True
+
+
+class Outflow:
+    """Numbers what one recipient is sent in the assistant's name, and keeps the newest of everything numbered."""
+
+    def __init__(self, *, max_kept_bytes: int = MAX_KEPT_BYTES) -> None:
+        self._next = 0
+        self._max = max_kept_bytes
+        self._kept: deque[tuple[str, int, bytes]] = deque()
+        self._bytes = 0
+
+    def next(self) -> int:
+        """The number of the next packet that is ours."""
+        self._next += 1
+        return self._next
+
+    def keep(self, publisher_sid: str, number: int, data: bytes) -> None:
+        """Keep a packet that is being sent, for a while."""
+        if number == 0:
+            return
+        self._kept.append((publisher_sid, number, data))
+        self._bytes += len(data)
+        while self._bytes > self._max:
+            self._bytes -= len(self._kept.popleft()[2])
+
+    def missed(self, last: Mapping[str, int]) -> Iterator[bytes]:
+        """What comes after the last number that the recipient has, of each publisher; all of those it does not name."""
+        for publisher_sid, number, data in list(self._kept):
+            if number > last.get(publisher_sid, 0):
+                yield data

@@ -1,0 +1,48 @@
+"""Everything that LiveKit's clients and libraries reach on this server."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from aiohttp import web
+
+from mediaserver.livekit.config import Limits
+from mediaserver.livekit.grants import Keys
+from mediaserver.livekit.host import Limiter, Lobby
+from mediaserver.livekit.live_room import LiveRoom
+from mediaserver.livekit.media import MakeLink
+from mediaserver.livekit.room_service import RoomService
+from mediaserver.livekit.rooms import Rooms
+from mediaserver.livekit.routes import Signalling
+from mediaserver.livekit.twirp import bad_route
+from mediaserver.rtc.config import IceServer
+
+
+class LiveKit:
+    """Rooms with an assistant in them, for clients whose tokens are signed with one of `keys` (secrets by API key)."""
+
+    def __init__(
+        self,
+        lobby: Lobby,
+        limiter: Limiter,
+        *,
+        keys: Mapping[str, str],
+        make_link: MakeLink,
+        ice_servers: Callable[[], Sequence[IceServer]] = tuple,
+        limits: Limits | None = None,
+    ):
+        limits = limits or Limits()
+        readers = Keys(keys)
+        self.rooms = Rooms(
+            lambda name: LiveRoom(name, lobby, readers, make_link, ice_servers=ice_servers, limits=limits)
+        )
+        self._signalling = Signalling(self.rooms, readers, limiter, limits)
+        self._service = RoomService(self.rooms, readers).service
+
+    def add_routes(self, app: web.Application) -> None:
+        """Serve them."""
+        self._signalling.add_routes(app)
+        self._service.add_routes(app)
+        app.router.add_post("/twirp/{rest:.*}", bad_route)
+
+    async def close(self) -> None:
+        """Let everybody go."""
+        await self.rooms.close()

@@ -1,0 +1,219 @@
+"""Data streams: texts and bytes too long for one packet, or not complete when they begin."""
+
+import time
+import uuid
+import zlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from livekit.protocol.models import DataPacket, DataStream
+
+from pipeline.errors import FaultCode, ProtocolError
+
+CHUNK_BYTES = 15_000
+"""Most content in one packet, which a data channel's message must hold with all around it."""
+
+MAX_OPEN = 16
+MAX_BYTES = 4_000_000
+MAX_AGE = 60.0
+"""What one sender may have open: streams, bytes in all of them, and seconds since each began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A stream that has come whole; `attributes` are the header's, with the trailer's over them."""
+
+    id: str
+    sender: str
+    topic: str
+    mime_type: str
+    is_text: bool
+    content: bytes
+    attributes: Mapping[str, str]
+
+    @property
+    def text(self) -> str:
+        """The content of a text stream, or `ProtocolError`."""
+        try:
+            return self.content.decode()
+        except UnicodeDecodeError:
+            raise ProtocolError(f"The text stream {self.id[:64]} is not UTF-8.") from None
+
+
+@dataclass(slots=True)
+class _Open:
+    header: DataStream.Header
+    sender: str
+    since: float
+    content: bytearray = field(default_factory=bytearray)
+    chunks: int = 0
+
+
+class Assembler:
+    """Puts one connection's streams together, those on the topics it is told; the others pass unread.
+
+    All raise `ProtocolError` and nothing else; the stream meant is forgotten then, and others are not touched.
+    """
+
+    def __init__(self, topics: Collection[str], *, max_open: int = MAX_OPEN, max_bytes: int = MAX_BYTES):
+        self._topics = frozenset(topics)
+        self._max_open = max_open
+        self._max_bytes = max_bytes
+        self._open: dict[str, _Open] = {}
+
+    def push(self, packet: DataPacket, now: float) -> Received | None:
+        """Take a packet at `now` (s); gives the stream it completes, if it does."""
+        self._expire(now)
+        match packet.WhichOneof("value"):
+            case "stream_header":
+                return self._begin(packet.stream_header, packet.participant_identity, now)
+            case "stream_chunk":
+                self._continue(packet.stream_chunk)
+            case "stream_trailer":
+                return self._end(packet.stream_trailer)
+        return None
+
+    def _begin(self, header: DataStream.Header, sender: str, now: float) -> Received | None:
+        if header.topic not in self._topics:
+            return None
+        if header.stream_id in self._open:
+            del self._open[header.stream_id]
+            raise _bad(header.stream_id, "has begun twice")
+        stream = _Open(header, sender, now)
+        if header.HasField("inline_content"):
+            stream.content += header.inline_content
+            return self._complete(stream, {})
+        if len(self._open) >= self._max_open:
+            raise _bad(header.stream_id, f"is one more than the {self._max_open} that may be open at once")
+        if header.total_length > self._max_bytes:
+            raise self._too_large(header.stream_id)
+        self._open[header.stream_id] = stream
+        return None
+
+    def _continue(self, chunk: DataStream.Chunk) -> None:
+        stream = self._open.get(chunk.stream_id)
+        if stream is None or chunk.chunk_index < stream.chunks:
+            return  # of another topic, refused, or sent again
+        if chunk.chunk_index > stream.chunks:
+            del self._open[chunk.stream_id]
+            raise _bad(chunk.stream_id, f"lacks its chunk {stream.chunks}")
+        if sum(len(each.content) for each in self._open.values()) + len(chunk.content) > self._max_bytes:
+            del self._open[chunk.stream_id]
+            raise self._too_large(chunk.stream_id)
+        stream.chunks += 1
+        stream.content += chunk.content
+
+    def _end(self, trailer: DataStream.Trailer) -> Received | None:
+        stream = self._open.pop(trailer.stream_id, None)
+        if stream is None:
+            return None
+        if trailer.reason:
+            raise _bad(trailer.stream_id, f"was given up by its sender: {trailer.reason[:200]}")
+        return self._complete(stream, trailer.attributes)
+
+    def _complete(self, stream: _Open, attributes: Mapping[str, str]) -> Received:
+        header = stream.header
+        content = self._unpacked(stream)
+        if header.HasField("total_length") and header.total_length != len(content):
+            raise _bad(header.stream_id, f"was to have {header.total_length} bytes and has {len(content)}")
+        return Received(
+            id=header.stream_id,
+            sender=stream.sender,
+            topic=header.topic,
+            mime_type=header.mime_type,
+            is_text=header.HasField("text_header"),
+            content=content,
+            attributes=dict(header.attributes) | dict(attributes),
+        )
+
+    def _unpacked(self, stream: _Open) -> bytes:
+        header = stream.header
+        match header.compression:
+            case DataStream.NONE:
+                return bytes(stream.content)
+            case DataStream.DEFLATE_RAW:
+                unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+                try:
+                    content = unpacker.decompress(bytes(stream.content), self._max_bytes)
+                except zlib.error:
+                    raise _bad(header.stream_id, "cannot be unpacked") from None
+                if not unpacker.eof:
+                    raise _bad(header.stream_id, "is cut off, or too large unpacked")
+                return content
+            case _:
+                raise _bad(header.stream_id, "has an unknown compression")
+
+    def _expire(self, now: float) -> None:
+        # Their senders have been given up on; what may still come of them passes as of a stream not known.
+        for name in [name for name, stream in self._open.items() if now - stream.since > MAX_AGE]:
+            del self._open[name]
+
+    def _too_large(self, name: str) -> ProtocolError:
+        message = f"The stream {name[:64]} makes more than the {self._max_bytes} bytes that may be open at once."
+        return ProtocolError(message, code=FaultCode.PAYLOAD_TOO_LARGE)
+
+
+class TextWriter:
+    """One text stream in the making; every method gives the packets that say it."""
+
+    def __init__(
+        self, topic: str, attributes: Mapping[str, str], *, to: tuple[str, ...] = (), total: int | None = None
+    ):
+        self.id = uuid.uuid4().hex
+        self._topic = topic
+        self._attributes = dict(attributes)
+        self._to = to
+        self._total = total
+        self._chunks = 0
+
+    def begin(self) -> DataPacket:
+        """The header."""
+        header = DataStream.Header(
+            stream_id=self.id,
+            timestamp=int(time.time() * 1000),
+            topic=self._topic,
+            mime_type="text/plain",
+            attributes=self._attributes,
+            text_header=DataStream.TextHeader(operation_type=DataStream.CREATE),
+        )
+        if self._total is not None:
+            header.total_length = self._total
+        return DataPacket(stream_header=header, destination_identities=self._to)
+
+    def write(self, text: str) -> Iterator[DataPacket]:
+        """More of the text."""
+        for piece in split_utf8(text.encode(), CHUNK_BYTES):
+            chunk = DataStream.Chunk(stream_id=self.id, chunk_index=self._chunks, content=piece)
+            self._chunks += 1
+            yield DataPacket(stream_chunk=chunk, destination_identities=self._to)
+
+    def end(self, attributes: Mapping[str, str] | None = None) -> DataPacket:
+        """The trailer; its attributes are laid over the header's."""
+        trailer = DataStream.Trailer(stream_id=self.id, attributes=dict(attributes or {}))
+        return DataPacket(stream_trailer=trailer, destination_identities=self._to)
+
+
+def text_stream(
+    topic: str, text: str, attributes: Mapping[str, str], *, to: tuple[str, ...] = ()
+) -> Iterator[DataPacket]:
+    """A text that is complete."""
+    writer = TextWriter(topic, attributes, to=to, total=len(text.encode()))
+    yield writer.begin()
+    yield from writer.write(text)
+    yield writer.end()
+
+
+def split_utf8(data: bytes, most: int) -> Iterator[bytes]:
+    """Cut UTF-8 into pieces of at most `most` bytes (4 or more), each of which is UTF-8."""
+    start = 0
+    while start < len(data):
+        end = start + most
+        # RFC 3629 section 3: a byte of the form 10xxxxxx continues a character.
+        while end < len(data) and data[end] & 0xC0 == 0x80:
+            end -= 1
+        yield data[start:end]
+        start = end
+
+
+def _bad(name: str, reason: str) -> ProtocolError:
+    return ProtocolError(f"The stream {name[:64]} {reason}.")
