@@ -1,5 +1,6 @@
 """Starting and stopping, as it is seen from the terminal."""
 
+import gc
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from mediaserver.localengine.certificate import _sign
+from mediaserver.serve import spare_the_collector
 from tests.product import ROOT, serving
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -119,3 +121,12 @@ def test_with_a_certificate_it_speaks_https(tmp_path: Path) -> None:
         address = server.address.replace("localhost", "127.0.0.1")
         with urllib.request.urlopen(f"{address}/health", timeout=10, context=trusting) as response:
             assert response.status == 200
+
+
+def test_what_stands_when_serving_begins_is_never_searched_for_garbage() -> None:
+    try:
+        spare_the_collector()
+        assert gc.get_freeze_count() > 10_000
+        assert len(gc.get_objects()) < 10_000
+    finally:
+        gc.unfreeze()
