@@ -1,0 +1,173 @@
+"""LiveKit's own Python SDK, unmodified, as the client of a server as it is started by users."""
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from time import monotonic
+
+import pytest
+from livekit import rtc
+
+from tests.cuttable import proxied
+from tests.livekit_sdk import Caller, caller, picture
+from tests.product import Server, person, serving, synthetic
+
+pytestmark = pytest.mark.timeout(120)
+
+TONE = """
+rules:
+  - when: anything
+    heard: something
+    answer: [{say: one two three four five six seven eight nine ten, tone: 440, seconds: 10}]
+"""
+
+
+@pytest.fixture
+async def ada(server: Server, request: pytest.FixtureRequest) -> AsyncIterator[Caller]:
+    async with caller(server.address, "ada", room=request.node.name) as ada:
+        yield ada
+
+
+@pytest.fixture(scope="module")
+def droning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose every answer is a tone of ten seconds."""
+    folder = tmp_path_factory.mktemp("droning")
+    (folder / "script.yaml").write_text(TONE)
+    with serving(folder, LOCAL_ENGINE_SCRIPT=str(folder / "script.yaml"), RATE_LIMIT_OFFER="1000/minute") as running:
+        yield running
+
+
+async def test_a_spoken_question_is_answered_by_voice_and_in_writing(ada: Caller) -> None:
+    microphone = await ada.publish_microphone()
+    await ada.say(synthetic("what time is it"))
+    assert "It is" in await ada.answered(1)
+    await ada.until(lambda notes: notes.final("assistant"))
+
+    (question,) = ada.notes.final("ada")
+    (answer,) = ada.notes.final("assistant")
+    assert question == "what time is it"
+    assert answer.startswith("It is")
+    voice = next(iter(ada.room.remote_participants["assistant"].track_publications))
+    spoken = {said.who: said for said in ada.notes.said}
+    assert (spoken["ada"].track, spoken["assistant"].track) == (microphone.sid, voice)
+    assert spoken["assistant"].pieces > 1, "as it is spoken, not at the end"
+    assert {(who, segment.text) for who, segment in ada.notes.legacy if segment.final} >= {
+        ("ada", question),
+        ("assistant", answer),
+    }
+    assert ada.notes.states[-3:] == ["thinking", "speaking", "listening"]
+    assert len(ada.notes.loud_since(0.0)) > 50, "10 ms each"
+
+
+async def test_a_recorded_person_who_says_no_command_is_honestly_not_understood(ada: Caller) -> None:
+    await ada.publish_microphone()
+    await ada.say(person())
+    await ada.until(lambda notes: "did not understand" in notes.so_far("assistant"))
+    await ada.until(lambda notes: notes.loud_since(0.0))
+
+
+async def test_a_chat_message_is_answered_about_the_shared_screen(ada: Caller) -> None:
+    await ada.share(picture("Open", "Save", "Print"))
+    await ada.until(lambda notes: "screen_seen" in notes.actions())
+    await ada.ask("where is save")
+    assert "Save is at the top left." in await ada.answered(1)
+    (pointer,) = [event for event in ada.notes.told if event["action"] == "pointer"]
+    top, left, bottom, right = pointer["box"]
+    assert 200 <= (left + right) / 2 / 1000 * 1280 <= 330
+    assert 20 <= (top + bottom) / 2 / 1000 * 720 <= 70
+
+
+async def test_a_call_interrupts_the_voice(droning: Server) -> None:
+    async with caller(droning.address) as ada:
+        await ada.ask("sing")
+        await ada.until(lambda notes: len(notes.loud_since(0.0)) > 100)
+        assert await ada.call("interrupt") == "{}"
+        called = monotonic()
+        await ada.until(lambda notes: "interrupted" in notes.actions())
+        await ada.until(lambda notes: notes.levels[-1][0] > called + 1.5)
+        assert not ada.notes.loud_since(called + 0.5), "silent for a second at least, of an answer of ten"
+
+
+async def test_history_and_settings_can_be_called_for_and_nothing_else(ada: Caller) -> None:
+    await ada.ask("what time is it")
+    answer = await ada.answered(1)
+    history = json.loads(await ada.call("get_history"))
+    assert [(entry["role"], entry["text"]) for entry in history["entries"]] == [
+        ("user", "hello"),
+        ("assistant", answer),
+    ]
+    assert json.loads(await ada.call("set_config", '{"vad": {"silence_ms": 300}}'))["vad"]["silence_ms"] == 300
+    with pytest.raises(rtc.RpcError) as refused:
+        await ada.call("open_the_door")
+    assert refused.value.code == 1400
+    assert "get_history, interrupt, set_config" in refused.value.message
+
+
+async def test_a_muted_microphone_is_not_heard_until_it_is_unmuted(ada: Caller) -> None:
+    microphone = await ada.publish_microphone()
+    track = microphone.track
+    assert isinstance(track, rtc.LocalAudioTrack)
+    track.mute()
+    await ada.say(synthetic("hello"))
+    assert not [event for event in ada.notes.told if event.get("state") == "listening"]
+    track.unmute()
+    await ada.say(synthetic("what time is it"))
+    assert "It is" in await ada.answered(1)
+    assert ada.notes.final("ada") == ["what time is it"]
+
+
+async def publish_and_take_back(ada: Caller) -> None:
+    """Publish microphone and screen, be seen and heard by them, and take them back."""
+    seen, heard = ada.notes.actions().count("screen_seen"), len(ada.notes.final("ada"))
+    microphone = await ada.publish_microphone()
+    screen = await ada.share(picture("Save"))
+    await ada.until(lambda notes: notes.actions().count("screen_seen") > seen)
+    await ada.say(synthetic("what time is it"))
+    await ada.until(lambda notes: len(notes.final("ada")) > heard)
+    await ada.me.unpublish_track(microphone.sid)
+    await ada.me.unpublish_track(screen.sid)
+
+
+async def test_microphone_and_screen_can_be_published_again_and_again(droning: Server) -> None:
+    async with caller(droning.address) as ada:
+        for _ in range(3):
+            await publish_and_take_back(ada)
+
+
+async def test_the_voice_goes_on_while_a_lost_socket_is_resumed(droning: Server) -> None:
+    with proxied(droning.address) as proxy:
+        async with caller(proxy.address) as ada:
+            sid = ada.me.sid
+            await ada.ask("sing")
+            await ada.until(lambda notes: len(notes.loud_since(0.0)) > 50)
+            cut = monotonic()
+            assert proxy.cut()
+            await ada.until(lambda notes: "reconnected" in notes.happened)
+            await ada.until(lambda notes: notes.levels[-1][0] > cut + 3)
+            heard = ada.notes.loud_since(cut)
+            assert max(later - earlier for earlier, later in zip([cut, *heard], heard, strict=False)) < 0.5
+            assert ada.me.sid == sid
+            assert await ada.call("interrupt") == "{}"
+            await ada.until(lambda notes: "interrupted" in notes.actions())
+            assert "session_ended" not in ada.notes.actions()
+
+
+async def test_a_client_rejoins_a_server_that_was_killed_and_started_anew(tmp_path: Path) -> None:
+    with serving(tmp_path) as server, proxied(server.address) as proxy:
+        async with caller(proxy.address) as ada:
+            await ada.publish_microphone()
+            await ada.ask("what time is it")
+            await ada.answered(1)
+            before = ada.me.sid
+            server.process.kill()
+            server.process.wait(10)
+            ada.notes.told.clear()
+            ada.notes.happened.clear()
+            with serving(tmp_path) as again:
+                proxy.upstream = again.address
+                await ada.until(lambda notes: "reconnected" in notes.happened, 40)
+                await ada.until(lambda notes: "local_track_subscribed" in notes.happened)
+                await ada.until(lambda notes: "session_started" in notes.actions())
+                assert ada.me.sid != before
+                await ada.say(synthetic("what time is it"))
+                assert "It is" in await ada.answered(1)
