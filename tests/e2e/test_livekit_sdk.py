@@ -1,7 +1,7 @@
 """LiveKit's own Python SDK, unmodified, as the client of a server as it is started by users."""
 
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from time import monotonic
 
@@ -14,27 +14,11 @@ from tests.product import Server, person, serving, synthetic
 
 pytestmark = pytest.mark.timeout(120)
 
-TONE = """
-rules:
-  - when: anything
-    heard: something
-    answer: [{say: one two three four five six seven eight nine ten, tone: 440, seconds: 10}]
-"""
-
 
 @pytest.fixture
 async def ada(server: Server, request: pytest.FixtureRequest) -> AsyncIterator[Caller]:
     async with caller(server.address, "ada", room=request.node.name) as ada:
         yield ada
-
-
-@pytest.fixture(scope="module")
-def droning(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server whose every answer is a tone of ten seconds."""
-    folder = tmp_path_factory.mktemp("droning")
-    (folder / "script.yaml").write_text(TONE)
-    with serving(folder, LOCAL_ENGINE_SCRIPT=str(folder / "script.yaml"), RATE_LIMIT_OFFER="1000/minute") as running:
-        yield running
 
 
 async def test_a_spoken_question_is_answered_by_voice_and_in_writing(ada: Caller) -> None:
