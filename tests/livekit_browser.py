@@ -3,12 +3,14 @@
 import base64
 import json
 import os
+import subprocess
 import wave
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
+from pathlib import Path
 from threading import Thread
 from typing import Any
 from urllib.request import Request, urlopen
@@ -77,6 +79,13 @@ def chromium(*arguments: str) -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+def bundle(entry: str, folder: Path) -> None:
+    """Build a page of these and what it imports, as front ends are built."""
+    esbuild = [str(PAGES / "node_modules" / ".bin" / "esbuild"), str(PAGES / entry), "--bundle", "--jsx=automatic"]
+    flags = ['--define:process.env.NODE_ENV="production"', "--log-level=error", f"--outdir={folder}"]
+    subprocess.run([*esbuild, *flags], check=True, timeout=60)
 
 
 class Visitor:
