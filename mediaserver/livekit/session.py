@@ -3,14 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Coroutine, Iterable, Mapping
 from time import monotonic, time
-from typing import Protocol
 
-from livekit.protocol.models import AudioTrackFeature, ClientConfiguration, DataPacket, DisconnectReason, ServerInfo
+from livekit.protocol.models import DataPacket, DisconnectReason
 from livekit.protocol.rtc import (
-    ICEServer,
-    JoinResponse,
     Pong,
-    ReconnectResponse,
     SignalRequest,
     SignalResponse,
     SyncState,
@@ -18,36 +14,31 @@ from livekit.protocol.rtc import (
 from loguru import logger
 
 from mediaserver.livekit import requests
-from mediaserver.livekit.attention import find_screen, find_voice
-from mediaserver.livekit.chronicle import Chronicle
-from mediaserver.livekit.config import Limits
+from mediaserver.livekit.attention import Attention
 from mediaserver.livekit.delivery import Delivery
+from mediaserver.livekit.forwarding import Forwarding
 from mediaserver.livekit.grants import ASSISTANT
+from mediaserver.livekit.hall import Hall
 from mediaserver.livekit.host import Host
 from mediaserver.livekit.joining import Join
-from mediaserver.livekit.media import MakeLink
+from mediaserver.livekit.media import Link, MakeLink
 from mediaserver.livekit.negotiation import Negotiation
 from mediaserver.livekit.packets import rpc_ack, rpc_error
 from mediaserver.livekit.participants import Participant
 from mediaserver.livekit.peer import RoomPeer
 from mediaserver.livekit.publications import Track
-from mediaserver.livekit.room import Forward, LeaveAction, Room, leave_response
+from mediaserver.livekit.room import LeaveAction, leave_response
 from mediaserver.livekit.rpc import RECIPIENT_NOT_FOUND
 from mediaserver.livekit.socket import SignalSocket
 from mediaserver.livekit.speakers import level_of
 from mediaserver.livekit.transcripts import Voice
+from mediaserver.livekit.welcome import welcome, welcome_back
 from mediaserver.rtc.exchange import LinkState, OfferedSection, Outgoing
 from mediaserver.rtc.offer import OfferError
 from pipeline.errors import MediaError
 from pipeline.events import EndReason
 from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame
 from pipeline.playout import SPEECH_RATE
-
-SERVER = ServerInfo(edition="Standard", version="1.9.0", protocol=16)
-"""What clients decide by what may be asked of this server: from 1.8.3 on, chats are streams."""
-
-PING_INTERVAL, PING_TIMEOUT = 5, 15
-"""Seconds, as LiveKit's servers tell them."""
 
 _GONE = (LinkState.FAILED, LinkState.CLOSED)
 _REASONS: dict[EndReason, DisconnectReason] = {
@@ -57,46 +48,6 @@ _REASONS: dict[EndReason, DisconnectReason] = {
     EndReason.SHUTDOWN: DisconnectReason.SERVER_SHUTDOWN,
     EndReason.ERROR: DisconnectReason.AGENT_ERROR,
 }
-
-
-class Hall(Protocol):
-    """The room with all its sessions, as one of them sees it."""
-
-    room: Room
-    limits: Limits
-    chronicle: Chronicle
-
-    def session(self, sid: str) -> "Session | None":
-        """Another one."""
-        ...
-
-    def reconcile(self) -> None:
-        """Who publishes what, or who wants what, has changed."""
-        ...
-
-    def ice_servers(self) -> list[ICEServer]:
-        """What clients may use to reach us."""
-        ...
-
-    def heard(self, sid: str, level: float) -> None:
-        """Somebody is that loud."""
-        ...
-
-    def hushed(self, sid: str) -> None:
-        """Somebody is muted."""
-        ...
-
-    def spawn(self, work: Coroutine[object, object, None]) -> None:
-        """Do something that takes time."""
-        ...
-
-    def forget(self, session: "Session") -> None:
-        """It is over."""
-        ...
-
-    def renew(self, session: "Session") -> str:
-        """A new token for the same participant."""
-        ...
 
 
 class Session:
@@ -112,10 +63,6 @@ class Session:
         self._socket: SignalSocket | None = None
         self._lost_at: float | None = None
         self._renewed_at = 0.0
-        self._forwards: dict[str, Forward] = {}
-        self._mic: Track | None = None
-        self._screen: Track | None = None
-        self._names: Mapping[str, str] = {}
         self._received: dict[str, float] = {}  # tracks, and when (monotonic s) to say so
         self._wants_voice = True
         self._is_parting = False
@@ -123,6 +70,8 @@ class Session:
         track, assistant = self._room.assistant.track.sid, self._room.assistant.sid
         self.link.speak(Outgoing(track, f"{assistant}|{track}", "audio"))
         self._delivery = Delivery(self.link, assistant)
+        self._attention = Attention(participant, self.link, on_received=self.receives, on_level=self._on_level)
+        self._forwarding = Forwarding(self.link, self._link_of)
         self._negotiation = Negotiation(
             self.link, is_dual=is_dual, post=self.post, on_sections=self._on_sections, on_sent=self._on_sent
         )
@@ -130,7 +79,8 @@ class Session:
     @property
     def voice(self) -> Voice:
         """Who it is, and the track of its microphone."""
-        return Voice(self.participant.identity, self._mic.sid if self._mic is not None else "")
+        track = self._attention.voice
+        return Voice(self.participant.identity, track.sid if track is not None else "")
 
     # The socket.
 
@@ -143,22 +93,10 @@ class Session:
         """Tell a client that it has joined, and answer what it has asked with that."""
         self._socket = socket
         room = self._room
-        joined = JoinResponse(
-            room=room.info(),
-            participant=self.participant.info(),
-            other_participants=list(room.others(self.participant)),
-            server_version=SERVER.version,
-            server_info=SERVER,
-            ice_servers=self._hall.ice_servers(),
-            subscriber_primary=self._is_dual,
-            fast_publish=True,
-            ping_interval=PING_INTERVAL,
-            ping_timeout=PING_TIMEOUT,
-            enabled_publish_codecs=room.info().enabled_codecs,
-        )
-        self.post(SignalResponse(join=joined))
+        self.post(welcome(room, self.participant, self._hall.ice_servers(), is_dual=self._is_dual))
         name = self.participant.name or self.participant.identity
         self._peer = RoomPeer(self, host, self._hall.chronicle, Voice(ASSISTANT, room.assistant.track.sid), name=name)
+        self._attention.peer = self._peer
         for request in join.add_tracks:
             requests.add_track(room, self.participant, request)
         self._hall.reconcile()
@@ -173,13 +111,7 @@ class Session:
         if old is not None:
             old.close("resumed on another socket")
         self._lost_at = None
-        reconnect = ReconnectResponse(
-            ice_servers=self._hall.ice_servers(),
-            client_configuration=ClientConfiguration(),
-            server_info=SERVER,
-            last_message_seq=self._delivery.last,
-        )
-        self.post(SignalResponse(reconnect=reconnect))
+        self.post(welcome_back(self._hall.ice_servers(), self._delivery.last))
         self._room.refresh(self.participant.sid)
         self._renewed_at = 0.0
         if join.sync_state is not None:
@@ -292,8 +224,7 @@ class Session:
 
     def _on_sent(self, tracks: Iterable[str]) -> None:
         for sid in tracks:
-            forward = self._forwards.get(sid)
-            publisher = self._hall.session(forward.publisher) if forward is not None else None
+            publisher = self._hall.session(self._forwarding.publisher(sid) or "")
             track = publisher.participant.publications.tracks.get(sid) if publisher is not None else None
             if publisher is not None and track is not None:
                 publisher.receives(track)
@@ -304,38 +235,14 @@ class Session:
         """Send and listen to what is published and wanted now."""
         if self.is_over:
             return
-        self._attend()
+        self._attention.choose()
         is_silent = not self._wants_voice or not self._room.hears_assistant(self.participant)
         self.link.pause(self._room.assistant.track.sid, is_paused=is_silent)
-        wanted = self._room.forwards(self.participant)
-        for track in [track for track, forward in self._forwards.items() if wanted.get(track) != forward]:
-            self.link.withdraw(track)
-            del self._forwards[track]
-        is_more = False
-        for track, forward in wanted.items():
-            publisher = self._hall.session(forward.publisher)
-            if track not in self._forwards and publisher is not None:
-                outgoing = Outgoing(track, f"{forward.publisher}|{track}", forward.kind)
-                self.link.forward(outgoing, publisher.link, forward.mid)
-                self._forwards[track] = forward
-                is_more = True
+        is_more = self._forwarding.update(self._room.forwards(self.participant))
         if is_more and self._is_dual and self._negotiation.is_begun:
             self._hall.spawn(self._negotiate(self._negotiation.offer()))
         elif is_more:
             self._negotiation.ask_for_offer()
-
-    def _attend(self) -> None:
-        mic, screen = find_voice(self.participant), find_screen(self.participant, self._names)
-        if mic is not self._mic:
-            self._swap(self._mic, mic)
-        if self._mic is not None and self._peer is not None and (mic is None or mic.info.muted):
-            self._peer.silence()
-            self._hall.hushed(self.participant.sid)
-        if screen is not self._screen:
-            self._swap(self._screen, screen)
-            if self._peer is not None:
-                self._peer.unwatch()
-        self._mic, self._screen = mic, screen
 
     def receives(self, track: Track) -> None:
         """Somebody receives a track of this client, which is told so a little later."""
@@ -349,43 +256,37 @@ class Session:
             track = self.participant.publications.tracks.get(sid)
             if track is not None:
                 self._room.tell_received(self.participant, track)
-                if track is self._mic and _is_recorded(track) and self._peer is not None:
-                    self._peer.expect_recording()
+                self._attention.expect_recording(track)
 
-    def _swap(self, old: Track | None, new: Track | None) -> None:
-        if old is not None and old.mid is not None:
-            self.link.listen(old.mid, is_wanted=False)
-        if new is not None and new.mid is not None:
-            self.link.listen(new.mid, is_wanted=True)
+    def _on_level(self, level: float | None) -> None:
+        if level is None:
+            self._hall.hushed(self.participant.sid)
+        else:
+            self._hall.heard(self.participant.sid, level)
+
+    def _link_of(self, sid: str) -> Link | None:
+        session = self._hall.session(sid)
+        return session.link if session is not None else None
 
     def on_audio(self, mid: str, chunk: AudioChunk) -> None:
-        """The microphone is heard."""
-        mic = self._mic
-        if mic is not None and self._is_of(mic, mid) and self._peer is not None and not mic.info.muted:
-            self.receives(mic)
-            self._hall.heard(self.participant.sid, level_of(chunk))
-            if mic.is_subscribed or not _is_recorded(mic):
-                self._peer.hear(chunk)
+        """A section is heard."""
+        if not self.is_over:
+            self._attention.hear(mid, chunk)
 
     def on_frame(self, mid: str, frame: ScreenFrame) -> None:
-        """The screen is seen."""
-        screen = self._screen
-        if screen is not None and self._is_of(screen, mid) and self._peer is not None:
-            self.receives(screen)
-            self._peer.watch(frame)
+        """A section is seen."""
+        if not self.is_over:
+            self._attention.see(mid, frame)
 
     def on_pause(self, mid: str) -> None:
-        """A track's sender pauses."""
-        if self._is_of(self._screen, mid) and self._peer is not None:
-            self._peer.unwatch()
+        """A section's sender pauses."""
+        if not self.is_over:
+            self._attention.pause(mid)
 
     def on_fault(self, mid: str, error: MediaError) -> None:
-        """A track cannot be decoded."""
-        if (self._is_of(self._mic, mid) or self._is_of(self._screen, mid)) and self._peer is not None:
-            self._peer.blame(error)
-
-    def _is_of(self, track: Track | None, mid: str) -> bool:
-        return not self.is_over and track is not None and track.mid == mid
+        """A section cannot be decoded."""
+        if not self.is_over:
+            self._attention.blame(mid, error)
 
     def on_state(self, state: LinkState) -> None:
         """The connection is up, or gone."""
@@ -454,8 +355,7 @@ class Session:
 
     def name_tracks(self, names: Mapping[str, str]) -> None:
         """Take what the client says of its videos, by section or by track."""
-        self._names = {**self._names, **names}
-        self._attend()
+        self._attention.name(names)
 
     def want_voice(self, is_wanted: bool) -> None:
         """Send the assistant's voice, or not."""
@@ -483,8 +383,3 @@ class Session:
         if not self._is_parting and not self.is_over:
             self._is_parting = True
             self._hall.spawn(part())
-
-
-def _is_recorded(track: Track) -> bool:
-    """Whether a client sends what was said before it was told that the track is received."""
-    return AudioTrackFeature.TF_PRECONNECT_BUFFER in track.info.audio_features

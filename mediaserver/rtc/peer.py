@@ -5,9 +5,10 @@ import json
 import time
 from collections.abc import Callable, Mapping
 
-from aiortc import RTCRtpReceiver, RTCRtpSender
+from aiortc import RTCRtpReceiver
 from loguru import logger
 
+from mediaserver.rtc.aiortc_sections import narrow
 from mediaserver.rtc.channel import EventsChannel
 from mediaserver.rtc.config import Config
 from mediaserver.rtc.connection import REFUSALS, Connection
@@ -131,24 +132,27 @@ class RtcPeer:
     # Building.
 
     async def _negotiate(self) -> str:
-        self._prepare_audio()
         await self._connection.take(self._offer.sdp, "offer")
+        self._shape_audio()
         self._take_tracks()
         sdp = await self._connection.answer()
         self._choose_screen()
         return sdp
 
-    def _prepare_audio(self) -> None:
-        """Say in advance which audio section hears the user and which speaks; the rest are answered inactive."""
+    def _shape_audio(self) -> None:
+        """Say which audio section hears the user and which speaks; the rest are answered inactive."""
         sections = [section for section in self._offer.sections if section.kind == "audio"]
         mouth = next((section for section in sections if section.receives), None)
         ear = self._ear()
-        opus = [codec for codec in RTCRtpSender.getCapabilities("audio").codecs if codec.name.lower() == "opus"]
         for section in sections:
             speaks, hears = section is mouth, section is ear
-            direction = ("sendrecv" if hears else "sendonly") if speaks else ("recvonly" if hears else "inactive")
-            transceiver = self._connection.raw.addTransceiver(self._voice if speaks else "audio", direction)
-            transceiver.setCodecPreferences(opus)  # our packets are Opus; others would carry them as noise
+            transceiver = self._connection.section(section.mid)
+            narrow(transceiver, ("opus",))  # our packets are Opus; others would carry them as noise
+            if speaks:
+                transceiver.sender.replaceTrack(self._voice)
+            transceiver.direction = (
+                ("sendrecv" if hears else "sendonly") if speaks else "recvonly" if hears else "inactive"
+            )
 
     def _ear(self) -> Section | None:
         return next((section for section in self._offer.sections if section.kind == "audio" and section.sends), None)

@@ -300,9 +300,10 @@ class Lobby:
         self.talks: list[Talk] = []
         self.owners: list[str] = []
         self.refusal: Exception | None = None
+        self.delay = 0.0
 
     async def enter(self, owner: str, wishes: Wishes) -> Talk:
-        await asyncio.sleep(0)
+        await asyncio.sleep(self.delay)
         if self.refusal is not None:
             raise self.refusal
         for talk, whose in zip(self.talks, self.owners, strict=True):

@@ -140,6 +140,16 @@ def test_a_guess_gives_way_to_the_name(publications: Publications) -> None:
     assert early.mid == "2"
 
 
+def test_a_guess_moves_to_the_section_that_names_it(publications: Publications) -> None:
+    mic, _ = publications.add(audio("a"))
+    publications.match([section("1", "b")])
+
+    matched = publications.match([section("1", "b"), section("2", "a")])
+
+    assert matched.begun == (mic,)
+    assert (mic.mid, mic.is_guess) == ("2", False)
+
+
 def test_a_track_whose_section_shares_no_codec_is_refused(publications: Publications) -> None:
     screen, _ = publications.add(video())
 

@@ -157,6 +157,13 @@ def test_a_hidden_participant_is_seen_by_nobody(room: Room, mail: Mail) -> None:
     assert room.info().num_participants == 1
 
 
+def test_what_a_hidden_participant_publishes_is_sent_to_nobody(room: Room) -> None:
+    bob = enter(room, "bob")
+    publish(room, enter(room, "ghost", hidden=True))
+
+    assert room.forwards(bob) == {}
+
+
 def test_attributes_of_a_join_need_the_right_to_change_them(room: Room) -> None:
     join = Join(is_dual=False, client=ClientInfo(), metadata="mine", attributes={"a": "b"})
 

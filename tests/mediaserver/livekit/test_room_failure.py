@@ -11,7 +11,7 @@ from mediaserver.livekit.grants import Grant
 from mediaserver.livekit.joining import Join
 from mediaserver.livekit.live_room import LiveRoom, RoomClosed
 from pipeline.events import EndReason, State, StateChanged
-from tests.mediaserver.livekit.livekit_room import QUICK, Client, Server, joined
+from tests.mediaserver.livekit.livekit_room import QUICK, Client, Server, join_request, joined, token
 
 
 def room_of(server: Server, name: str = "r") -> LiveRoom:
@@ -73,9 +73,35 @@ async def test_a_room_that_was_closed_lets_nobody_in(server: Server) -> None:
 
 
 async def test_two_who_come_first_at_once_share_a_conversation(server: Server) -> None:
-    await asyncio.gather(server.join("ada", connect=False), server.join("bob", connect=False))
+    room = await server.livekit.rooms.enter("r")
+    join = Join(is_dual=False, client=ClientInfo())
 
-    assert len(server.lobby.talks) == 1
+    hosts = await asyncio.gather(*(room.prepare(Grant(name, name, "devkey", 0.0), join) for name in ("ada", "bob")))
+
+    assert hosts == [server.talk, server.talk]
+
+
+async def test_a_room_does_not_end_while_somebody_is_about_to_come_in(server: Server) -> None:
+    room = await server.livekit.rooms.enter("r")
+    room.room.empty_timeout = 0
+    room.configure(metadata="", max_participants=0, empty_timeout=0, departure_timeout=0)
+    server.lobby.delay = 5 * QUICK.tick
+
+    host = await room.prepare(Grant("ada", "ada", "devkey", 0.0), Join(is_dual=False, client=ClientInfo()))
+
+    assert not room.is_closed
+    assert host is server.talk
+
+
+async def test_who_was_about_to_enter_a_room_that_is_deleted_comes_again(server: Server) -> None:
+    server.lobby.delay = 0.1
+    joining = asyncio.create_task(server.open("/rtc/v1", {"join_request": join_request()}, token()))
+    await server.until(lambda: len(server.livekit.rooms))
+    server.livekit.rooms.delete("r")
+
+    leave = await (await joining).until("leave")
+
+    assert leave.action == LeaveRequest.RECONNECT
 
 
 async def test_the_goodbye_is_said_once_whoever_says_it(server: Server) -> None:

@@ -22,6 +22,7 @@ from livekit.protocol.rtc import (
     UpdateSubscription,
 )
 
+from mediaserver.livekit import socket as signal_socket
 from mediaserver.livekit.grants import Keys
 from mediaserver.livekit.socket import BURST, MAX_BAD_MESSAGES
 from mediaserver.registry import Draining, Full
@@ -351,6 +352,17 @@ async def test_a_track_can_be_published_three_times(server: Server) -> None:
     assert len(set(sids)) == 3
 
 
+async def test_a_voice_that_was_sought_in_the_wrong_section_is_found(server: Server) -> None:
+    client = await server.join()
+    await client.send(add_track=AddTrackRequest(cid="mic", source="MICROPHONE"))
+    await client.offer(offer(*receiving("0"), sending("3", "other")))
+    assert client.link.listening == {"3"}
+
+    await client.offer(offer(*receiving("0"), sending("3", "other"), sending("4", "mic")))
+
+    assert client.link.listening == {"4"}
+
+
 async def test_a_mute_closes_the_utterance(server: Server) -> None:
     client = await server.join()
     sid = await client.publish()
@@ -420,6 +432,17 @@ async def test_a_flood_is_refused_and_harms_nobody_else(server: Server) -> None:
     assert refused.reason == RequestResponse.LIMIT_EXCEEDED
     await other.send(ping=1)
     await other.until("pong")
+
+
+async def test_a_flood_that_does_not_end_is_the_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal_socket, "MAX_REFUSED", 50)
+    client = await server.join()
+
+    for _ in range(int(BURST) + 300):
+        await client.send(ping_req=Ping(timestamp=1))
+
+    assert await client.closed() == 1008
+    assert client.seen[-1].leave.reason == DisconnectReason.PARTICIPANT_REMOVED
 
 
 async def test_a_hundred_tracks_are_too_many(server: Server) -> None:

@@ -90,9 +90,10 @@ async def room(
     lull: float = 0.5,
     edit: Callable[[str], str] = lambda sdp: sdp,
     is_connected: bool = True,
+    configuration: RTCConfiguration | None = None,
 ) -> AsyncIterator[Room]:
     """Connect a client that sends `tracks` (a kind only receives); both ends are closed after it."""
-    client = RTCPeerConnection(RTCConfiguration([]))
+    client = RTCPeerConnection(configuration or RTCConfiguration([]))
     connecting = Connecting(client)
     for track in tracks:
         client.addTransceiver(track, "recvonly" if isinstance(track, str) else "sendrecv")

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiortc import RTCRtpReceiver
+from aiortc import RTCPeerConnection, RTCRtpReceiver
 from aiortc.codecs import CODECS
 from aiortc.rate import BandwidthUsage
 from aiortc.rtcrtpparameters import RTCRtpReceiveParameters
@@ -32,7 +32,8 @@ from mediaserver.rtc.aiortc_media import (
     _Control,
     is_keyframe,
 )
-from mediaserver.rtc.aiortc_sections import MAX_REASSEMBLY, Reassembly
+from mediaserver.rtc.aiortc_sections import MAX_REASSEMBLY, Reassembly, renew_sender
+from mediaserver.rtc.voice import VoiceTrack
 
 KEY = b"\x10\x00\x00\x9d\x01\x2a" + bytes(20)
 DELTA = b"\x11\x00\x00" + bytes(20)
@@ -189,6 +190,17 @@ async def test_a_key_frame_with_a_hole_is_mended_too() -> None:
         assert here.frames == [KEY, DELTA, KEY + b"middleend"]
 
 
+async def test_after_a_frame_that_cannot_be_decoded_nothing_passes_before_a_key_frame() -> None:
+    async with viewer() as here:
+        await here.feed(1, KEY)
+        here._receiver._RTCRtpReceiver__decoder_error.set()  # type: ignore[attr-defined]
+        for number in range(2, 5):
+            await here.feed(number, DELTA)
+        await until(lambda: here.wire.plis() > 1)
+        await here.feed(5, KEY)
+        assert here.frames == [KEY, KEY]
+
+
 async def test_what_was_turned_off_begins_with_a_key_frame_that_is_asked_for() -> None:
     async with viewer() as here:
         await here.feed(1, KEY)
@@ -266,6 +278,20 @@ async def test_all_videos_of_a_client_are_measured_together_wanted_or_not() -> N
     rate, ssrcs = unpack_remb_fci(sent[-1].fci)
     assert set(ssrcs) == {70, 71}
     assert rate > START_BITRATE * 0.95
+
+
+async def test_a_section_that_ends_sending_is_fresh_and_its_track_lives_on() -> None:
+    connection = RTCPeerConnection()
+    section = connection.addTransceiver(VoiceTrack())
+    section._setCurrentDirection("sendrecv")
+    before, track = section.sender, section.sender.track
+    await renew_sender(section)
+    assert section.sender._ssrc != before._ssrc
+    assert vars(section.receiver)["_RTCRtpReceiver__rtcp_ssrc"] == section.sender._ssrc
+    assert section.currentDirection == "recvonly"
+    assert track.readyState == "live"
+    track.stop()
+    await connection.close()
 
 
 async def test_messages_that_are_never_completed_take_bounded_memory() -> None:

@@ -258,6 +258,42 @@ async def test_humans_hear_and_see_one_another_as_it_was_encoded() -> None:
         assert not speaker.events.frames
 
 
+async def test_a_key_frame_that_one_needs_is_asked_of_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with client() as speaker, client() as listener:
+        camera = Camera(picture(320, 240))
+        speaker.publish(camera)
+        source = mid_of(await speaker.negotiate(), camera.id)
+        listener.prepare()
+        listener.link.forward(CAMERA, speaker.link, source)
+        (mid,) = (await listener.negotiate()).sent
+        await until(lambda: len(listener.sinks[mid].seen) > 10)
+        asked: list[bool] = []
+        (sender,) = speaker.raw.getSenders()
+        monkeypatch.setattr(sender, "_send_keyframe", lambda: asked.append(True))
+        section = next(
+            section for section in listener.link._uplink.connection.raw.getTransceivers() if section.mid == mid
+        )
+        receiver = next(section.receiver for section in listener.raw.getTransceivers() if section.mid == mid)
+        await receiver._send_rtcp_pli(section.sender._ssrc)
+        await until(lambda: asked)
+
+
+async def test_a_track_whose_section_the_client_takes_away_goes_on_in_another() -> None:
+    async with client() as here:
+        here.link.speak(VOICE)
+        here.prepare(audios=1, videos=0)
+        (before,) = (await here.negotiate()).sent
+        await here.connected()
+        await say(here, before)
+        here.raw.getTransceivers()[0].direction = "inactive"
+        assert not (await here.negotiate()).sent
+        assert here.link.lacking() == Lacking(audios=1)
+        here.raw.addTransceiver("audio", "recvonly")
+        (after,) = (await here.negotiate()).sent
+        assert after != before
+        await say(here, after)
+
+
 async def test_what_comes_later_needs_sections_and_what_goes_frees_them() -> None:
     async with client() as speaker, client() as listener:
         microphone = Microphone()

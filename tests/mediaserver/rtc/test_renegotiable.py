@@ -102,6 +102,20 @@ async def test_sections_that_may_carry_simulcast_later_are_answered_with_its_ext
         assert "rtp-stream-id" in sections_of(answer.sdp)[1]
 
 
+async def test_codecs_are_those_that_are_understood_and_all_of_a_room_can_show() -> None:
+    async with client() as here:
+        offer = CHROME.replace("SAVPF 96 97 103 104", "SAVPF 103 104 96 97").replace("mode=0", "mode=1")
+        video = "m=video" + offer.split("m=video")[1]
+        h264 = [line for line in video.split("\r\n") if line.startswith(("a=rtpmap:103", "a=rtpmap:104"))]
+        offer = offer.replace("\r\n".join(h264) + "\r\n", "").replace(
+            "a=rtpmap:96 VP8", "\r\n".join(h264) + "\r\na=rtpmap:96 VP8"
+        )
+        audio, video, _ = sections_of((await here.link.answer(offer)).sdp)
+        assert [line for line in audio.split("\r\n") if "rtpmap" in line] == ["a=rtpmap:111 opus/48000/2"]
+        assert video.startswith("m=video ")
+        assert video.split("\r\n")[0].split(" ")[3:5] == ["96", "97"]
+
+
 async def test_a_section_without_a_common_codec_is_refused_and_the_others_are_answered() -> None:
     async with client() as here:
         answer = await here.link.answer(FOREIGN)
@@ -136,6 +150,8 @@ async def test_a_stopped_section_may_make_room_for_another() -> None:
         answer = await here.link.answer(CHROME.replace("a=mid:1", "a=mid:7").replace("BUNDLE 0 1 2", "BUNDLE 0 7 2"))
         assert "a=recvonly" in sections_of(answer.sdp)[1]
         assert list(here.link._uplink._inlets) == ["0", "7"]
+        mids = [section.mid for section in here.link._uplink.connection.raw.getTransceivers()]
+        assert mids == ["0", "1", "7"]
 
 
 @pytest.mark.parametrize(

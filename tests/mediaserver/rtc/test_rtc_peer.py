@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from aiortc import RTCPeerConnection
+from aiortc import RTCConfiguration, RTCPeerConnection
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtcpByePacket
 from av import AudioFrame, Packet
@@ -239,6 +239,15 @@ async def test_extra_audio_sections_are_answered_inactive() -> None:
     async with room(Microphone(), Microphone()) as here:
         await until(lambda: len(here.host.chunks) > 5)
         assert here.client.remoteDescription.sdp.count("a=inactive") == 1
+
+
+async def test_an_offer_whose_data_comes_first_connects() -> None:
+    configuration = RTCConfiguration([], alwaysNegotiateDataChannels=True)
+    async with room(Microphone(), Camera(picture(320, 240)), events=False, configuration=configuration) as here:
+        assert here.client.remoteDescription.sdp.index("m=application") < here.client.remoteDescription.sdp.index(
+            "m=audio"
+        )
+        await until(lambda: here.host.chunks and here.host.frames)
 
 
 async def test_events_told_before_the_channel_opens_arrive_in_order() -> None:

@@ -1,0 +1,53 @@
+"""A room with all its sessions, as one of them sees it."""
+
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Protocol
+
+from livekit.protocol.rtc import ICEServer
+
+from mediaserver.livekit.chronicle import Chronicle
+from mediaserver.livekit.config import Limits
+from mediaserver.livekit.room import Room
+
+if TYPE_CHECKING:
+    from mediaserver.livekit.session import Session
+
+
+class Hall(Protocol):
+    """`LiveRoom` is all of it."""
+
+    room: Room
+    limits: Limits
+    chronicle: Chronicle
+
+    def session(self, sid: str) -> "Session | None":
+        """A participant's session."""
+        ...
+
+    def reconcile(self) -> None:
+        """Who publishes what, or who wants what, has changed."""
+        ...
+
+    def ice_servers(self) -> list[ICEServer]:
+        """What clients may use to reach us."""
+        ...
+
+    def heard(self, sid: str, level: float) -> None:
+        """Somebody is that loud."""
+        ...
+
+    def hushed(self, sid: str) -> None:
+        """Somebody is muted."""
+        ...
+
+    def spawn(self, work: Coroutine[object, object, None]) -> None:
+        """Do something that takes time."""
+        ...
+
+    def forget(self, session: "Session") -> None:
+        """It is over."""
+        ...
+
+    def renew(self, session: "Session") -> str:
+        """A new token for the same participant."""
+        ...

@@ -1,0 +1,46 @@
+"""What LiveKit's clients and libraries find on a server that was started as its users start it."""
+
+from pathlib import Path
+
+import aiohttp
+from livekit import api
+
+from tests.product import serving
+
+SECRET = "0123456789abcdef0123456789abcdef"
+ELSEWHERE = {"Origin": "https://app.example"}
+
+
+async def test_a_token_of_this_server_is_good_for_its_rooms_from_any_page(tmp_path: Path) -> None:
+    with serving(tmp_path, LIVEKIT_API_SECRET=SECRET) as server:
+        async with aiohttp.ClientSession(server.address) as http:
+            guest = await (await http.post("/api/v1/guests")).json()
+            bearer = {"Authorization": f"Bearer {guest['access_token']}"}
+            answer = await http.post("/api/v1/livekit/token", headers=bearer, json={"room": "desk"})
+            token = (await answer.json())["token"]
+
+            for path in ("/rtc/validate", "/rtc/v1/validate"):
+                good = await http.get(path, params={"access_token": token}, headers=ELSEWHERE)
+                bad = await http.get(path, params={"access_token": "x"}, headers=ELSEWHERE)
+                assert (good.status, await good.text()) == (200, "success")
+                assert (bad.status, (await bad.text())[:27]) == (401, "invalid authorization token")
+                for each in (good, bad):
+                    assert each.headers["Access-Control-Allow-Origin"] == ELSEWHERE["Origin"]
+            head = await http.head("/", headers=ELSEWHERE)
+            assert head.status == 200
+            assert head.headers["Access-Control-Allow-Origin"] == ELSEWHERE["Origin"]
+
+        async with api.LiveKitAPI(server.address, "devkey", SECRET) as library:
+            made = await library.room.create_room(api.CreateRoomRequest(name="desk"))
+            rooms = (await library.room.list_rooms(api.ListRoomsRequest())).rooms
+            assert [room.sid for room in rooms] == [made.sid]
+
+
+async def test_without_keys_a_server_in_production_has_no_rooms(tmp_path: Path) -> None:
+    with serving(
+        tmp_path, ENVIRONMENT="production", SECRET_KEY=SECRET, ENGINE="local", LOG_DIR=str(tmp_path)
+    ) as server:
+        async with aiohttp.ClientSession(server.address) as http:
+            for path in ("/rtc", "/rtc/v1", "/rtc/v1/validate"):
+                assert (await http.get(path)).status == 404
+            assert (await http.post("/twirp/livekit.RoomService/ListRooms", json={})).status == 404
