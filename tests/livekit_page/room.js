@@ -82,8 +82,22 @@ async function sent() {
   return seen;
 }
 
+// What was lost on the way here, and what had to be sent again on the way there.
+async function lost() {
+  const senders = [...room.localParticipant.trackPublications.values()].map(({track}) => track.sender);
+  const receivers = [...room.remoteParticipants.values()]
+    .flatMap(other => [...other.trackPublications.values()]).map(({track}) => track.receiver);
+  const found = {down: 0, again: 0};
+  for (const end of [...senders, ...receivers])
+    (await end.getStats()).forEach(report => {
+      if (report.type === 'inbound-rtp') found.down += report.packetsLost;
+      if (report.type === 'outbound-rtp') found.again += report.retransmittedPacketsSent || 0;
+    });
+  return found;
+}
+
 window.page = {
-  notes, show, speak, connect, call, sent, offered,
+  notes, show, speak, connect, call, sent, lost, offered,
   microphone: on => room.localParticipant.setMicrophoneEnabled(on).then(() => null),
   unpublish: async () => {
     for (const {track} of [...room.localParticipant.trackPublications.values()])
