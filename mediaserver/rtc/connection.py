@@ -138,6 +138,9 @@ class Connection:
             async with asyncio.timeout(_CLOSE_DEADLINE):
                 await self.raw.close()
             await self._connecting.settle()
+            # rtcpeerconnection.py:1057: a connection that was about to stand starts senders after they were stopped.
+            for transceiver in self.raw.getTransceivers():
+                await transceiver.stop()
             if self._pulse is not None:
                 end_consent(self.transport.transport)
         except TimeoutError:

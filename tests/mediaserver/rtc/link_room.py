@@ -170,6 +170,7 @@ class Client:
             await connection.close()
             await connecting.settle()
             for transceiver in connection.getTransceivers():
+                await transceiver.stop()
                 end_consent(transceiver.receiver.transport.transport)
 
 

@@ -583,6 +583,24 @@ async def test_closing_while_connecting_leaves_nothing(delay: float) -> None:
         assert waiting.exception() is None or isinstance(waiting.exception(), OfferError)
 
 
+async def test_a_sender_that_starts_while_its_connection_closes_is_stopped_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with client() as here:
+        here.link.speak(VOICE)
+        here.prepare()
+        (mid,) = (await here.negotiate()).sent
+        connection = here.link._uplink.connection
+        section = connection.section(mid)
+
+        settle = connection._connecting.settle
+
+        async def start() -> None:
+            await settle()
+            parameters = connection.raw._RTCPeerConnection__localRtp(section)  # type: ignore[attr-defined]
+            await section.sender.send(parameters)
+
+        monkeypatch.setattr(connection._connecting, "settle", start)
+
+
 async def test_a_link_that_was_never_used_can_be_closed() -> None:
     async with client(is_dual=True) as here:
         await asyncio.gather(*(here.link.close() for _ in range(3)))
