@@ -59,15 +59,9 @@ def visit(browser: Browser, site: str) -> Iterator[Visit]:
     context.close()
 
 
-@pytest.mark.parametrize(
-    ("release", "options"),
-    [(NEWEST, {}), (NEWEST, {"singlePeerConnection": False}), (OLDER, {})],
-    ids=["one connection", "two connections", "two connections of 2.15"],
-)
-def test_a_spoken_question_is_answered_by_voice_and_in_writing(
-    server: Server, visit: Visit, release: str, options: dict[str, object]
-) -> None:
-    ada = visit(server.address, release, **options)
+@pytest.mark.parametrize("release", [NEWEST, OLDER])
+def test_a_spoken_question_is_answered_by_voice_and_in_writing(server: Server, visit: Visit, release: str) -> None:
+    ada = visit(server.address, release)
     ada.do("microphone", True)
     ada.until("notes.happened.includes('LocalTrackSubscribed')")
     ada.say(synthetic("what time is it"))
@@ -78,16 +72,13 @@ def test_a_spoken_question_is_answered_by_voice_and_in_writing(
     assert answer.startswith("It is")
     legacy = ada.page.evaluate("page.notes.legacy.filter(segment => segment.final)")
     assert [(each["who"], each["text"]) for each in legacy] == [("ada", question), ("assistant", answer)]
-    assert ada.page.evaluate("page.notes.states.slice(-3)") == ["thinking", "speaking", "listening"]
+    ada.until("notes.states.slice(-3).join() === 'thinking,speaking,listening'")
     assert len(ada.do("loudSince", 0)) > 10, "every 50 ms"
     assert not ada.complaints
 
 
-@pytest.mark.parametrize("release", [NEWEST, OLDER])
-def test_a_simulcast_screen_of_1080_lines_is_seen_whole_and_asked_about(
-    server: Server, visit: Visit, release: str
-) -> None:
-    ada = visit(server.address, release)
+def test_a_simulcast_screen_of_1080_lines_is_seen_whole_and_asked_about(server: Server, visit: Visit) -> None:
+    ada = visit(server.address)
     ada.do("screen", True)
     assert ada.do("offered", "a=simulcast:send"), "several sizes were offered"
     ada.until("page.actions().includes('screen_seen')")
@@ -175,20 +166,19 @@ def test_the_voice_goes_on_while_a_lost_socket_is_resumed(droning: Server, visit
         assert "session_ended" not in ada.do("actions")
 
 
-def test_a_client_rejoins_a_server_that_was_killed_and_started_anew(visit: Visit, tmp_path: Path) -> None:
-    with serving(tmp_path) as server, proxied(server.address) as proxy:
+def test_a_client_whose_server_is_killed_joins_another(visit: Visit, tmp_path: Path) -> None:
+    with serving(tmp_path) as server, serving(tmp_path) as other, proxied(server.address) as proxy:
         ada = visit(proxy.address)
         ada.do("microphone", True)
         ada.until("notes.happened.includes('LocalTrackSubscribed')")
         before = ada.do("sid")
-        server.process.kill()
-        server.process.wait(10)
         ada.page.evaluate("page.notes.told.length = page.notes.happened.length = 0")
-        with serving(tmp_path) as again:
-            proxy.upstream = again.address
-            ada.until("notes.happened.includes('Reconnected')")
-            ada.until("notes.happened.includes('LocalTrackSubscribed')")
-            ada.until("page.actions().includes('session_started')")
-            assert ada.do("sid") != before
-            ada.say(synthetic("what time is it"))
-            assert ada.answered(1).startswith("It is")
+        proxy.upstream = other.address
+        server.process.kill()
+        ada.until("notes.happened.includes('Reconnected')")
+        ada.until("notes.happened.includes('LocalTrackSubscribed')")
+        ada.until("page.actions().includes('session_started')")
+        assert ada.do("sid") != before
+        ada.say(synthetic("what time is it"))
+        assert ada.answered(1).startswith("It is")
+        ada.do("leave")

@@ -112,7 +112,7 @@ def test_the_livekit_page_hears_sees_and_is_answered(tmp_path: Path) -> None:
     site.mkdir()
     (site / "node_modules").symlink_to(PAGES / "node_modules")
     # Again and again: on a busy machine, the first question may come before the screen.
-    question = quiet(5) + synthetic("where is save") + quiet(5)
+    question = quiet(4) + synthetic("where is save") + quiet(4)
     microphone = write_wav(tmp_path / "mic.wav", question * 6)
     devices = f"--use-file-for-fake-audio-capture={microphone}%noloop"
     with (
