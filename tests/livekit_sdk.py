@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+from bisect import bisect_left
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from time import monotonic
 from typing import Any, TypeVar
 
@@ -56,6 +58,10 @@ class Notes:
     states: list[str] = field(default_factory=list)
     levels: list[tuple[float, float]] = field(default_factory=list)
     happened: list[str] = field(default_factory=list)
+    others: dict[str, list[float]] = field(default_factory=dict)
+    """When somebody else was loud."""
+    widths: dict[str, int] = field(default_factory=dict)
+    """Of the video that somebody shows."""
 
     def actions(self) -> list[str]:
         return [event["action"] for event in self.told]
@@ -68,7 +74,7 @@ class Notes:
         return " ".join(said.text for said in self.said if said.who == who)
 
     def loud_since(self, at: float) -> list[float]:
-        return [when for when, level in self.levels if when >= at and level > LOUD]
+        return [when for when, level in self.levels[bisect_left(self.levels, (at, 0.0)) :] if level > LOUD]
 
 
 class Caller:
@@ -77,6 +83,7 @@ class Caller:
     def __init__(self, room: rtc.Room):
         self.room = room
         self.notes = Notes()
+        self.connected_in = 0.0
         self._news = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._source: rtc.AudioSource | None = None
@@ -109,6 +116,27 @@ class Caller:
             notes = self.notes
             pytest.fail(f"not so within {within} s: {notes.told[-6:]}, {notes.said[-3:]}, {notes.happened}")
         return found
+
+    def times(self, what: str) -> int:
+        """How often something was told or has happened."""
+        return self.notes.actions().count(what) + self.notes.happened.count(what)
+
+    async def more_than(self, times: int, what: str, within: float = 30.0) -> None:
+        """Wait until something was told, or has happened, more often than that."""
+        await self.until(lambda _: self.times(what) > times, within)
+
+    async def sound(self, since: float, frames: int = 1) -> float:
+        """Wait until the assistant has been heard for so many 10 ms; when that began."""
+        await self.until(lambda notes: len(notes.loud_since(since)) >= frames)
+        return self.notes.loud_since(since)[0]
+
+    async def listen(self, until: float) -> None:
+        """Wait until the voice's track has been received up to that moment, loud or not."""
+        await self.until(lambda notes: notes.levels[-1][0] > until, until - monotonic() + 30)
+
+    def longest_silence(self, since: float) -> float:
+        """Between sounds of the assistant, up to the last one (s)."""
+        return max(later - earlier for earlier, later in pairwise([since, *self.notes.loud_since(since)]))
 
     # Up.
 
@@ -175,8 +203,10 @@ class Caller:
             self._news.set()
 
     def _on_track(self, track: rtc.Track, _: object, participant: rtc.RemoteParticipant) -> None:
-        if participant.identity == "assistant" and isinstance(track, rtc.RemoteAudioTrack):
-            self._spawn(self._listen(track))
+        if isinstance(track, rtc.RemoteAudioTrack):
+            self._spawn(self._listen(track, participant.identity))
+        elif isinstance(track, rtc.RemoteVideoTrack):
+            self._spawn(self._look(track, participant.identity))
 
     def _on_transcription(
         self, segments: list[rtc.TranscriptionSegment], participant: rtc.Participant, _: object
@@ -189,12 +219,25 @@ class Caller:
             self.notes.states.append(changed["lk.agent.state"])
             self._news.set()
 
-    async def _listen(self, track: rtc.RemoteAudioTrack) -> None:
+    async def _listen(self, track: rtc.RemoteAudioTrack, who: str) -> None:
         stream = rtc.AudioStream(track, sample_rate=48_000)
         try:
             async for event in stream:
                 samples = np.frombuffer(event.frame.data, np.int16).astype(float)
-                self.notes.levels.append((monotonic(), float(np.sqrt(np.mean(samples**2)))))
+                level = float(np.sqrt(np.mean(samples**2)))
+                if who == "assistant":
+                    self.notes.levels.append((monotonic(), level))
+                elif level > LOUD:
+                    self.notes.others.setdefault(who, []).append(monotonic())
+                self._news.set()
+        finally:
+            await stream.aclose()
+
+    async def _look(self, track: rtc.RemoteVideoTrack, who: str) -> None:
+        stream = rtc.VideoStream(track)
+        try:
+            async for event in stream:
+                self.notes.widths[who] = event.frame.width
                 self._news.set()
         finally:
             await stream.aclose()
@@ -267,7 +310,9 @@ async def caller(
     """A participant that has connected and hears the assistant."""
     url, token, _ = await token_for(address, identity, room)
     here = Caller(rtc.Room())
+    began = monotonic()
     await here.room.connect(url, token, rtc.RoomOptions(single_peer_connection=not is_dual))
+    here.connected_in = monotonic() - began
     try:
         await here.until(lambda notes: "state" in notes.actions() and notes.levels)
         yield here

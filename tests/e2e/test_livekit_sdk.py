@@ -48,12 +48,12 @@ async def test_a_recorded_person_who_says_no_command_is_honestly_not_understood(
     await ada.publish_microphone()
     await ada.say(person())
     await ada.until(lambda notes: "did not understand" in notes.so_far("assistant"))
-    await ada.until(lambda notes: notes.loud_since(0.0))
+    await ada.sound(0.0)
 
 
 async def test_a_chat_message_is_answered_about_the_shared_screen(ada: Caller) -> None:
     await ada.share(picture("Open", "Save", "Print"))
-    await ada.until(lambda notes: "screen_seen" in notes.actions())
+    await ada.more_than(0, "screen_seen")
     await ada.ask("where is save")
     assert "Save is at the top left." in await ada.answered(1)
     (pointer,) = [event for event in ada.notes.told if event["action"] == "pointer"]
@@ -65,11 +65,11 @@ async def test_a_chat_message_is_answered_about_the_shared_screen(ada: Caller) -
 async def test_a_call_interrupts_the_voice(droning: Server) -> None:
     async with caller(droning.address) as ada:
         await ada.ask("sing")
-        await ada.until(lambda notes: len(notes.loud_since(0.0)) > 100)
+        await ada.sound(0.0, frames=100)
         assert await ada.call("interrupt") == "{}"
         called = monotonic()
-        await ada.until(lambda notes: "interrupted" in notes.actions())
-        await ada.until(lambda notes: notes.levels[-1][0] > called + 1.5)
+        await ada.more_than(0, "interrupted")
+        await ada.listen(called + 1.5)
         assert not ada.notes.loud_since(called + 0.5), "silent for a second at least, of an answer of ten"
 
 
@@ -103,10 +103,10 @@ async def test_a_muted_microphone_is_not_heard_until_it_is_unmuted(ada: Caller) 
 
 async def publish_and_take_back(ada: Caller) -> None:
     """Publish microphone and screen, be seen and heard by them, and take them back."""
-    seen, heard = ada.notes.actions().count("screen_seen"), len(ada.notes.final("ada"))
+    seen, heard = ada.times("screen_seen"), len(ada.notes.final("ada"))
     microphone = await ada.publish_microphone()
     screen = await ada.share(picture("Save"))
-    await ada.until(lambda notes: notes.actions().count("screen_seen") > seen)
+    await ada.more_than(seen, "screen_seen")
     await ada.say(synthetic("what time is it"))
     await ada.until(lambda notes: len(notes.final("ada")) > heard)
     await ada.me.unpublish_track(microphone.sid)
@@ -124,17 +124,16 @@ async def test_the_voice_goes_on_while_a_lost_socket_is_resumed(droning: Server)
         async with caller(proxy.address) as ada:
             sid = ada.me.sid
             await ada.ask("sing")
-            await ada.until(lambda notes: len(notes.loud_since(0.0)) > 50)
+            await ada.sound(0.0, frames=50)
             cut = monotonic()
             assert proxy.cut()
-            await ada.until(lambda notes: "reconnected" in notes.happened)
-            await ada.until(lambda notes: notes.levels[-1][0] > cut + 3)
-            heard = ada.notes.loud_since(cut)
-            assert max(later - earlier for earlier, later in zip([cut, *heard], heard, strict=False)) < 0.5
+            await ada.more_than(0, "reconnected")
+            await ada.listen(cut + 3)
+            assert ada.longest_silence(cut) < 0.5
             assert ada.me.sid == sid
             assert await ada.call("interrupt") == "{}"
-            await ada.until(lambda notes: "interrupted" in notes.actions())
-            assert "session_ended" not in ada.notes.actions()
+            await ada.more_than(0, "interrupted")
+            assert not ada.times("session_ended")
 
 
 async def test_a_client_rejoins_a_server_that_was_killed_and_started_anew(tmp_path: Path) -> None:
@@ -151,9 +150,8 @@ async def test_a_client_rejoins_a_server_that_was_killed_and_started_anew(tmp_pa
             ada.notes.told.clear()
             ada.notes.happened.clear()
             proxy.upstream = stack.enter_context(serving(tmp_path)).address
-            await ada.until(lambda notes: "reconnected" in notes.happened, 40)
-            await ada.until(lambda notes: "local_track_subscribed" in notes.happened)
-            await ada.until(lambda notes: "session_started" in notes.actions())
+            for what in ("reconnected", "local_track_subscribed", "session_started"):
+                await ada.more_than(0, what, 40)
             assert ada.me.sid != before
             await ada.say(synthetic("what time is it"))
             assert "It is" in await ada.answered(1)

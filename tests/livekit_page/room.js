@@ -1,7 +1,7 @@
 // livekit-client as an application uses it, noting what happens; ?client= names the folder of its release.
 import {offered, show, speak} from './devices.js';
 
-const notes = {told: [], said: [], legacy: [], states: [], happened: [], levels: [], frames: 0};
+const notes = {told: [], said: [], legacy: [], states: [], happened: [], levels: [], videos: {}};
 let room;
 
 function load(path) {
@@ -11,7 +11,7 @@ function load(path) {
   });
 }
 
-async function connect(url, token, options = {}) {
+async function connect(url, token, options = {}, early = null) {
   const client = new URLSearchParams(location.search).get('client') || 'livekit-client';
   await load(`node_modules/${client}/dist/livekit-client.umd.js`);
   const {Room, RoomEvent, Track, version} = window.LivekitClient;
@@ -27,11 +27,11 @@ async function connect(url, token, options = {}) {
   room.on(RoomEvent.ParticipantAttributesChanged, changed => {
     if (changed['lk.agent.state']) notes.states.push(changed['lk.agent.state']);
   });
-  room.on(RoomEvent.TrackSubscribed, track => {
-    if (track.kind === Track.Kind.Audio) {
-      document.body.append(track.attach());
-      measure(track.mediaStreamTrack);
-    }
+  room.on(RoomEvent.TrackSubscribed, (track, publication, participant) => {
+    const element = track.attach();
+    document.body.append(element);
+    if (track.kind === Track.Kind.Audio) measure(track.mediaStreamTrack, participant.identity);
+    else notes.videos[participant.identity] = element;
   });
   room.registerTextStreamHandler('lk.transcription', async (reader, {identity}) => {
     const said = {who: identity, text: '', pieces: 0, final: false, over: false};
@@ -43,20 +43,27 @@ async function connect(url, token, options = {}) {
     said.final = reader.info.attributes['lk.transcription_final'] === 'true';
     said.over = true;
   });
+  if (early) await said(early);
   const began = performance.now();
   await room.connect(url, token);
   return {version, seconds: (performance.now() - began) / 1000, sid: room.localParticipant.sid};
 }
 
-// How loud the assistant is, ten times a second, on the page's clock.
-function measure(track) {
+// Speak before there is a connection: the client keeps what was said.
+async function said(wav) {
+  await room.localParticipant.setMicrophoneEnabled(true, undefined, {preConnectBuffer: true});
+  await speak(wav);
+}
+
+// How loud somebody is, twenty times a second, on the page's clock.
+function measure(track, who) {
   const audio = new AudioContext(), analyser = audio.createAnalyser();
   audio.createMediaStreamSource(new MediaStream([track])).connect(analyser);
   const samples = new Float32Array(analyser.fftSize);
   const timer = setInterval(() => {
     analyser.getFloatTimeDomainData(samples);
     const level = Math.sqrt(samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length);
-    notes.levels.push([performance.now() / 1000, level]);
+    notes.levels.push([performance.now() / 1000, level, who]);
   }, 50);
   track.onended = () => clearInterval(timer);
 }
@@ -110,6 +117,7 @@ window.page = {
   leave: () => room.disconnect(),
   finals: who => notes.said.filter(said => said.who === who && said.over && said.final).map(said => said.text),
   actions: () => notes.told.map(event => event.action),
-  loudSince: at => notes.levels.filter(([when, level]) => when >= at && level > 0.003).map(([when]) => when),
+  loudSince: (at, who = 'assistant') =>
+    notes.levels.filter(([when, level, whose]) => when >= at && level > 0.003 && whose === who).map(([when]) => when),
   now: () => performance.now() / 1000,
 };
