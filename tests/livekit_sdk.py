@@ -138,6 +138,12 @@ class Caller:
         """Between sounds of the assistant, up to the last one (s)."""
         return max(later - earlier for earlier, later in pairwise([since, *self.notes.loud_since(since)]))
 
+    async def lost(self) -> int:
+        """Datagrams of the assistant's voice that have not come."""
+        stats = await self.room.get_rtc_stats()
+        found = [*stats.publisher_stats, *stats.subscriber_stats]
+        return sum(each.inbound_rtp.received.packets_lost for each in found if each.HasField("inbound_rtp"))
+
     # Up.
 
     async def publish_microphone(self) -> rtc.LocalTrackPublication:

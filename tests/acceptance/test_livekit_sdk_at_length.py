@@ -153,10 +153,12 @@ async def test_a_minute_of_4_percent_loss_is_survived(tmp_path: Path, is_dual: b
                 await ada.more_than(seen, "screen_seen")
                 delays.append(monotonic() - changed)
                 await ada.listen(changed + 2)
-            silence = ada.longest_silence(singing)
+            silence, lost = ada.longest_silence(singing), await ada.lost()
             await ada.say(synthetic("what time is it"))
             await ada.until(lambda notes: notes.final("ada"))
     figures("change of the screen to seen, at most one picture a second", delays)
     figures("longest silence in the voice", [silence])
+    print(f"{lost} lost on the way down")
+    assert lost
     assert max(delays) < 3
     assert silence < 0.5
