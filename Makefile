@@ -2,22 +2,21 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PAGES := tests/livekit_page
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: run test acceptance bench lint lock clean
+.PHONY: run test acceptance bench lint lock clean system-packages
 
 run: $(VENV)/installed
 	@$(BIN)/python run.py
 
-test: $(VENV)/installed-tests lint
-	@tests/system_packages.sh
+test: $(VENV)/installed-tests lint $(PAGES)/node_modules/installed
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='pipeline/*' --fail-under=90 >/dev/null
 	$(BIN)/coverage report --include='mediaserver/localengine/*' --fail-under=90 >/dev/null
 
-acceptance: $(VENV)/installed-tests
-	@tests/system_packages.sh
+acceptance: $(VENV)/installed-tests $(PAGES)/node_modules/installed
 	$(BIN)/python -m pytest -m acceptance --timeout=1200
 
 # JSON lines, then the table of README; such as `make bench BENCH="--sessions 1 20 --screen"`.
@@ -36,7 +35,7 @@ lock:
 	$(VENV)/lock/bin/$(UV_COMPILE) --excludes config/lock-excludes.txt --constraints requirements.lock --group test -o tests/requirements.lock
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(PAGES)/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
 
 # --no-deps: the lock is complete, and what it leaves out (torch, for one) must stay out.
 $(VENV)/installed: requirements.lock
@@ -49,3 +48,10 @@ $(VENV)/installed: requirements.lock
 $(VENV)/installed-tests: $(VENV)/installed tests/requirements.lock
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/requirements.lock
 	@touch $@
+
+system-packages:
+	@tests/system_packages.sh
+
+# LiveKit's JavaScript clients. Without npm their tests are skipped, and say so; in CI system_packages.sh has failed before.
+$(PAGES)/node_modules/installed: $(PAGES)/package.json $(PAGES)/package-lock.json | system-packages
+	@if command -v npm >/dev/null; then cd $(PAGES) && npm ci --silent && touch node_modules/installed; fi

@@ -38,13 +38,13 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, **environment: str) -> Iterator[Server]:
-    """Start `run.py` on a free port, as a user would."""
+def serving(folder: Path, *, program: str = "run.py", **environment: str) -> Iterator[Server]:
+    """Start it on a free port, as a user would."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("GEMINI", "ENGINE"))}
     errors = folder / "stderr.log"
     with errors.open("w") as stderr:
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "run.py")],
+            [sys.executable, str(ROOT / program)],
             cwd=ROOT,
             env={**clean, "PORT": "0", "HOST": "127.0.0.1", "DATA_DIR": str(folder / "data"), **environment},
             stdout=subprocess.PIPE,
