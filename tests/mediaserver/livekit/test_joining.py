@@ -30,7 +30,7 @@ REQUEST = JoinRequest(
 
 def wrapped(request: JoinRequest = REQUEST, compression: int = GZIP, data: bytes | None = None) -> str:
     packed = request.SerializeToString()
-    packed = gzip.compress(packed) if compression == GZIP else packed
+    packed = gzip.compress(packed, mtime=0) if compression == GZIP else packed
     message = WrappedJoinRequest(join_request=packed if data is None else data)
     message.compression = compression  # type: ignore[assignment] # an unknown one is what is tried
     return base64.urlsafe_b64encode(message.SerializeToString()).decode()
