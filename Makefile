@@ -11,7 +11,7 @@ run: $(VENV)/installed
 	@$(BIN)/python run.py
 
 test: $(VENV)/installed-tests lint $(PAGES)/node_modules/installed
-	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=
+	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=
 	$(BIN)/coverage report
 	$(BIN)/coverage report --include='pipeline/*' --fail-under=90 >/dev/null
 	$(BIN)/coverage report --include='mediaserver/localengine/*' --fail-under=90 >/dev/null
