@@ -43,15 +43,17 @@ async function connect(url, token, options = {}, early = null) {
     said.final = reader.info.attributes['lk.transcription_final'] === 'true';
     said.over = true;
   });
-  if (early) await said(early);
+  if (early) await say(early);
   const began = performance.now();
   await room.connect(url, token);
+  await publishing;
   return {version, seconds: (performance.now() - began) / 1000, sid: room.localParticipant.sid};
 }
 
-// Speak before there is a connection: the client keeps what was said.
-async function said(wav) {
-  await room.localParticipant.setMicrophoneEnabled(true, undefined, {preConnectBuffer: true});
+// Speak before there is a connection: the client keeps what is said. It is done publishing only when there is one.
+let publishing;
+async function say(wav) {
+  publishing = room.localParticipant.setMicrophoneEnabled(true, undefined, {preConnectBuffer: true});
   await speak(wav);
 }
 
