@@ -109,7 +109,13 @@ class Visitor:
 
     def say(self, pcm: bytes) -> None:
         """Speak 24 kHz PCM, to the end."""
-        self.do("speak", encoded(pcm))
+        file = BytesIO()
+        with wave.open(file, "wb") as out:
+            out.setnchannels(1)
+            out.setsampwidth(2)
+            out.setframerate(RATE)
+            out.writeframes(pcm)
+        self.do("speak", base64.b64encode(file.getvalue()).decode())
 
     def answered(self, turn: int) -> str:
         """Wait until an answer is over; its text."""
@@ -118,17 +124,6 @@ class Visitor:
             f"notes.told.filter(event => event.action === 'text_response' && event.turn === {turn})[0].text"
         )
         return text
-
-
-def encoded(pcm: bytes) -> str:
-    """24 kHz PCM as a WAV file in base64, as pages take it."""
-    file = BytesIO()
-    with wave.open(file, "wb") as out:
-        out.setnchannels(1)
-        out.setsampwidth(2)
-        out.setframerate(RATE)
-        out.writeframes(pcm)
-    return base64.b64encode(file.getvalue()).decode()
 
 
 def token_for(address: str, identity: str, room: str) -> tuple[str, str, str]:

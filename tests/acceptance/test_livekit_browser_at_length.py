@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.cuttable import proxied
-from tests.livekit_browser import Visitor, chromium, encoded, served, token_for
+from tests.livekit_browser import Visitor, chromium, served, token_for
 from tests.livekit_loss import losing, suffer
 from tests.product import Server, serving, synthetic
 
@@ -64,13 +64,13 @@ class Visits:
         self.context = browser.new_context()
         self._site = site
 
-    def enter(self, address: str, mode: Mode, room: str = "", identity: str = "ada", early: str = "") -> Visitor:
+    def enter(self, address: str, mode: Mode, room: str = "", identity: str = "ada") -> Visitor:
         here = Visitor(self.context.new_page())
         here.page.goto(f"{self._site}/room.html?client={mode.release}")
         here.page.wait_for_function("() => window.page")
         here.room = room or uuid.uuid4().hex
         url, token, here.access = token_for(address, identity, here.room)
-        here.connected = here.do("connect", url, token, mode.options, early or None)
+        here.connected = here.do("connect", url, token, mode.options)
         here.until("page.actions().includes('state')")
         return here
 
@@ -115,13 +115,6 @@ def test_five_spoken_questions_are_answered(server: Server, visits: Visits, mode
     assert ada.do("finals", "ada") == ["what time is it"] * 5
     assert not ada.complaints
     figures("end of a question to the first sound of its answer, of which 500 ms are the silence that ends it", took)
-
-
-def test_what_was_said_before_the_connection_is_heard(server: Server, visits: Visits) -> None:
-    ada = visits.enter(server.address, Mode(), early=encoded(synthetic("what time is it")))
-    assert ada.answered(1).startswith("It is")
-    ada.until("page.finals('ada').length")
-    assert ada.do("finals", "ada") == ["what time is it"]
 
 
 def test_questions_about_ever_new_screens_are_answered(server: Server, visits: Visits, mode: Mode) -> None:

@@ -127,7 +127,7 @@ def test_a_muted_microphone_is_not_heard_until_it_is_unmuted(server: Server, vis
     assert not ada.page.evaluate("page.notes.told.filter(event => event.state === 'listening')")
     ada.do("microphone", True)
     ada.say(synthetic("what time is it"))
-    assert ada.answered(1).startswith("It is")
+    ada.until("page.finals('ada').length")
     assert ada.do("finals", "ada") == ["what time is it"]
 
 
@@ -176,9 +176,7 @@ def test_a_client_whose_server_is_killed_joins_another(visit: Visit, tmp_path: P
         proxy.upstream = other.address
         server.process.kill()
         ada.until("notes.happened.includes('Reconnected')")
-        ada.until("notes.happened.includes('LocalTrackSubscribed')")
+        ada.until("notes.happened.includes('LocalTrackSubscribed')")  # said once the server receives the microphone
         ada.until("page.actions().includes('session_started')")
         assert ada.do("sid") != before
-        ada.say(synthetic("what time is it"))
-        assert ada.answered(1).startswith("It is")
         ada.do("leave")

@@ -11,7 +11,7 @@ function load(path) {
   });
 }
 
-async function connect(url, token, options = {}, early = null) {
+async function connect(url, token, options = {}) {
   const client = new URLSearchParams(location.search).get('client') || 'livekit-client';
   await load(`node_modules/${client}/dist/livekit-client.umd.js`);
   const {Room, RoomEvent, Track, version} = window.LivekitClient;
@@ -43,16 +43,9 @@ async function connect(url, token, options = {}, early = null) {
     said.final = reader.info.attributes['lk.transcription_final'] === 'true';
     said.over = true;
   });
-  if (early) await said(early);
   const began = performance.now();
   await room.connect(url, token);
   return {version, seconds: (performance.now() - began) / 1000, sid: room.localParticipant.sid};
-}
-
-// Speak before there is a connection: the client keeps what was said.
-async function said(wav) {
-  await room.localParticipant.setMicrophoneEnabled(true, undefined, {preConnectBuffer: true});
-  await speak(wav);
 }
 
 // How loud somebody is, twenty times a second, on the page's clock.
