@@ -27,7 +27,7 @@ KEYS = Keys({"devkey": SECRET})
 
 
 def signed(*, secret: str = SECRET, algorithm: str = "HS256", **claims: object) -> str:
-    base = {"iss": "devkey", "sub": "ada", "exp": time.time() + 600, "video": {"roomJoin": True, "room": "r"}}
+    base = {"iss": "devkey", "sub": "ada", "exp": time.time() + 3_600, "video": {"roomJoin": True, "room": "r"}}
     said = {name: value for name, value in (base | claims).items() if value is not None}
     return jwt.encode(said, secret, algorithm)
 

@@ -60,6 +60,7 @@ async def test_what_is_published_again_and_again_is_seen_each_time() -> None:
             assert not here.link._uplink._inlets
 
 
+@pytest.mark.acceptance
 async def test_an_ice_restart_interrupts_nothing() -> None:
     async with tab() as here:
         await here.run("negotiate()")
@@ -73,6 +74,7 @@ async def test_an_ice_restart_interrupts_nothing() -> None:
         assert await here.run("pc.connectionState") == "connected"
 
 
+@pytest.mark.acceptance
 async def test_at_4_percent_loss_both_ways_sound_goes_on_and_pictures_recover(monkeypatch: pytest.MonkeyPatch) -> None:
     with lossy(monkeypatch) as network:
         async with tab() as here:
@@ -99,6 +101,7 @@ async def longest_wait(here: Tab, mid: str, *, seconds: float, at_most: float) -
         await until(lambda seen=seen: len(here.events.frames[mid]) > seen, within=at_most)  # type: ignore[misc]
 
 
+@pytest.mark.acceptance
 async def test_one_sees_and_hears_the_other_through_sections_that_come_free_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
