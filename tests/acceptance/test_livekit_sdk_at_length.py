@@ -1,11 +1,13 @@
 """LiveKit's Python SDK at length, with figures: how fast it connects, is answered, is silenced, and comes back."""
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
 
 import pytest
+from livekit.rtc import SimulateScenarioKind
 
 from tests.cuttable import proxied
 from tests.livekit_loss import losing
@@ -108,6 +110,21 @@ async def test_ten_lost_sockets_are_resumed_and_the_voice_never_stops(singing: S
     figures("cut to resumed", took)
     figures("longest silence meanwhile", silences)
     assert max(silences) < 0.5
+
+
+async def test_who_joins_anew_finds_the_conversation(server: Server, is_dual: bool) -> None:
+    async with caller(server.address, room=f"anew {is_dual}", is_dual=is_dual) as ada:
+        await ada.publish_microphone()
+        await ada.ask("what time is it")
+        answer = await ada.answered(1)
+        before, ready = ada.me.sid, ada.times("local_track_subscribed")
+        await ada.room.simulate_scenario(SimulateScenarioKind.SIMULATE_FULL_RECONNECT)
+        await ada.more_than(ready, "local_track_subscribed")
+        assert ada.me.sid != before
+        said = [entry["text"] for entry in json.loads(await ada.call("get_history"))["entries"]]
+        assert said == ["what time is it", answer]
+        await ada.say(synthetic("what time is it"))
+        assert "It is" in await ada.answered(2)
 
 
 async def test_a_server_that_is_killed_three_times_is_rejoined(tmp_path: Path, is_dual: bool) -> None:
