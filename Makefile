@@ -11,10 +11,9 @@ run: $(VENV)/installed
 	@$(BIN)/python run.py
 
 test: $(VENV)/installed-tests lint $(PAGES)/node_modules/installed
-	$(BIN)/python -m pytest -n 3 --dist worksteal --cov --cov-report=
-	$(BIN)/coverage report
-	$(BIN)/coverage report --include='pipeline/*' --fail-under=90 >/dev/null
-	$(BIN)/coverage report --include='mediaserver/localengine/*' --fail-under=90 >/dev/null
+	$(BIN)/python -m pytest -n 3 --dist worksteal --cov=pipeline --cov=mediaserver.localengine --cov-report=
+	$(BIN)/coverage report --include='pipeline/*' --fail-under=90
+	$(BIN)/coverage report --include='mediaserver/localengine/*' --fail-under=90
 
 acceptance: $(VENV)/installed-tests $(PAGES)/node_modules/installed
 	$(BIN)/python -m pytest -m acceptance --timeout=1200
