@@ -140,6 +140,18 @@ class Dialogue:
             heard = HeardReply(exchange.turn, 0, "")
         return heard
 
+    def cut(self, since: float | None = None) -> bool:
+        """Fall silent because the user wants to be heard, by voice `since` (monotonic s); whether a reply was cut."""
+        was_audible = self.is_audible
+        heard = self.hush(softly=True)
+        if heard is None:
+            return False
+        latency_ms = {}
+        if was_audible and since is not None:
+            latency_ms["speech_start_to_silence"] = round((time.monotonic() - since) * 1000)
+        self.tell_cut(heard, latency_ms)
+        return True
+
     def tell_cut(self, heard: HeardReply, latency_ms: Mapping[str, int] = NOTHING) -> None:
         """Say what was heard of a reply that `hush` has cut."""
         self._finish_user_text(heard.turn)
