@@ -7,6 +7,7 @@ import pytest
 from fake_engine import CONFIG, speech, still
 from google.genai import types
 
+from pipeline.attempts import LARGE_CONTEXT, Attempt
 from pipeline.engine import (
     EngineAway,
     EngineEvent,
@@ -22,7 +23,7 @@ from pipeline.engine import (
 from pipeline.engine_errors import fault
 from pipeline.errors import EngineError, FaultCode
 from pipeline.events import Role
-from pipeline.link import LARGE_CONTEXT, Attempt, Link, Phase
+from pipeline.link import Link, Phase
 from pipeline.live import NEVER
 from pipeline.media import AudioChunk, StillFrame
 from pipeline.setbacks import Patience
