@@ -34,10 +34,12 @@ from pipeline.events import (
     EndSession,
     Event,
     Interrupt,
+    Interrupted,
     NameTracks,
     Ping,
     Playback,
     Pong,
+    Role,
     ScreenSeen,
     ScreenShareEnd,
     SessionEnded,
@@ -114,7 +116,7 @@ class Conversation:
             failed=self._on_voice_failed,
         )
         self._bridge = make_bridge(self._on_engine, self._dialogue.next_turn)
-        self._errands = Errands(toolbox, answer=self._bridge.answer, tell=self._tell, is_dead=self._dialogue.is_dead)
+        self._errands = Errands(toolbox, answer=self._bridge.answer, tell=self._tell, is_cut=self._dialogue.is_cut)
         self._sight = Sight(
             max_side=terms.frame_max_side,
             is_ready=lambda: self._bridge.is_ready,
@@ -324,8 +326,11 @@ class Conversation:
                 self._run_tool(event)
             case ToolCallCancelled(ids):
                 self._errands.cancel(ids)
-            case ReplyEnded(turn, _, blocked) if blocked is not None and not self._dialogue.is_dead(turn):
+            case ReplyEnded(turn, usage) if self._dialogue.is_dead(turn):
+                self._audience.note(TurnSpent(turn, usage))
+            case ReplyEnded(turn, usage, blocked) if blocked is not None:
                 self._fail(blocked)
+                self._audience.note(TurnSpent(turn, usage))
             case ReplyDropped(turn, usage):
                 self._audience.note(TurnSpent(turn, usage))
             case UserText() | ReplyAudio() | ReplyText() | ReplyGenerated() | ReplyEnded():
@@ -385,8 +390,13 @@ class Conversation:
     def _tell(self, event: Event) -> None:
         if isinstance(event, ScreenSeen | TurnEnded):
             self._ending.touch()
-        if isinstance(event, Transcript) and event.final:
-            self._bridge.remember(event.turn, event.role, event.text)
+        match event:
+            case Transcript(turn, role, text, final=True):
+                self._bridge.remember(turn, role, text)
+            case Interrupted(turn, _, heard_text):
+                self._bridge.remember(turn, Role.ASSISTANT, heard_text)
+            case _:
+                pass  # nothing that was said
         self._audience.tell(event)
 
     def _refresh_state(self) -> None:

@@ -148,6 +148,53 @@ async def test_the_transcript_of_a_cut_reply_is_what_was_heard() -> None:
     await room.leave()
 
 
+async def test_words_of_a_cut_reply_that_nobody_heard_are_not_remembered() -> None:
+    room = await enter()
+    await ask(room)
+    room.engine.reply(1, "I can see a page.", seconds=2)
+    room.conversation.obey(room.peer, Interrupt())
+    await room.settle()
+    assert Interrupted(1, 0, "") in room.peer.events
+    assert room.engine.remembered[-1] == (1, "assistant", "")
+    await room.leave()
+
+
+async def test_what_the_client_has_played_is_reckoned_on_from_its_last_report() -> None:
+    room = await enter()
+    await ask(room)
+    room.engine.reply(1, seconds=4)
+    room.ticker.tick(50)
+    room.conversation.obey(room.peer, Playback(1, 700))
+    await room.settle()
+    room.ticker.tick(100)
+    room.conversation.obey(room.peer, Interrupt())
+    await room.settle()
+    assert next(event for event in room.peer.events if isinstance(event, Interrupted)).heard_ms == 2700
+    await room.leave()
+
+
+async def test_a_reply_played_to_its_end_was_heard_whole_however_late_the_client_is() -> None:
+    room = await enter()
+    await ask(room)
+    room.engine.reply(1, seconds=1)
+    room.ticker.tick(30)
+    room.conversation.obey(room.peer, Playback(1, 300))
+    await room.settle()
+    room.ticker.tick(60)
+    assert next(event for event in room.peer.events if isinstance(event, TurnEnded)).heard_ms == 1000
+    await room.leave()
+
+
+async def test_a_remark_that_waits_is_no_longer_than_a_reply_may_be() -> None:
+    room = await enter()
+    await ask(room)
+    room.engine.reply(1, seconds=2)
+    room.ticker.tick(10)
+    room.engine.reply(2, "endless", seconds=121)
+    assert [event.code for event in room.peer.events if isinstance(event, Fault)] == [FaultCode.AUDIO_PROCESSING_ERROR]
+    await room.leave()
+
+
 async def test_what_the_client_says_it_played_is_believed_but_not_more_than_it_got() -> None:
     room = await enter()
     await ask(room)
