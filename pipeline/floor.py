@@ -127,18 +127,19 @@ class Floor:
         """Put a typed question, together with what the screen shows now."""
         async with self._line:
             await self._close_utterance()
+            await self._sight.show_for_turn()
+            # From here on at once, so that whatever befalls the reply that ends here does not befall the question.
             turn = self._take()
+            self._introduce(peer, "writes")
             self._dialogue.ask(turn, time.monotonic())
+            self._bridge.ask(turn, text)
             self._tell(Transcript(turn, Role.USER, text, final=True))
             self._changed()
-            await self._sight.show_for_turn()
-            if self._dialogue.awaits(turn):
-                self._dialogue.forget_remarks()  # a question ends them in the engine too
-                self._introduce(peer, "writes")
-                self._bridge.ask(turn, text)
 
     async def _take_all(self, peer: Peer, ear: Ear, heard: Iterable[Heard]) -> None:
         for fact in heard:
+            if self._ears.get(peer) is not ear:
+                return  # they have left, or are judged anew, since this was said
             match fact:
                 case SpeechStarted():
                     if self._utterance is None:

@@ -11,6 +11,7 @@ from pipeline.events import (
     AudioEnd,
     EndReason,
     EndSession,
+    Event,
     Fault,
     Guidance,
     Interrupt,
@@ -32,6 +33,7 @@ from pipeline.events import (
     TextResponse,
     Transcript,
     TurnEnded,
+    TurnSpent,
     TurnStarted,
     Usage,
 )
@@ -558,6 +560,17 @@ async def test_blocked_content_is_a_turn_fault() -> None:
     room.engine.tell(ReplyEnded(1, Usage(), blocked))
     assert [event.code for event in room.peer.events if isinstance(event, Fault)] == [FaultCode.ENGINE_CONTENT_BLOCKED]
     assert room.peer.states[-1] == "idle"
+    await room.leave()
+
+
+async def test_what_a_blocked_turn_has_cost_is_counted() -> None:
+    room = await enter()
+    seen: list[Event] = []
+    room.conversation.add_witness(seen.append)
+    await ask(room)
+    blocked = EngineError(FaultCode.ENGINE_CONTENT_BLOCKED, "The engine will not answer that.", where="test")
+    room.engine.tell(ReplyEnded(1, Usage({"total": 7}), blocked))
+    assert [event for event in seen if isinstance(event, TurnSpent)] == [TurnSpent(1, Usage({"total": 7}))]
     await room.leave()
 
 
