@@ -142,13 +142,14 @@ class Attempts:
 
     def lessen(self, error: EngineError) -> str | None:
         """Ask for less after a fatal refusal; what the client is told of that, "" for nothing, None if it cannot be."""
-        if error.code is FaultCode.ENGINE_CONFIG_REJECTED:
-            if self.latest.is_resumed:
-                self._forget_handle()
-                return ""
-            if not self._is_minimal:
-                self._is_minimal = True
-                return "The assistant's service refused some settings; this session does without."
+        # What was accepted a moment ago is refused for what came with it: a stale handle is "not found" too.
+        is_stale = error.code in (FaultCode.ENGINE_CONFIG_REJECTED, FaultCode.ENGINE_MODEL_UNAVAILABLE)
+        if is_stale and self.latest.is_resumed:
+            self._forget_handle()
+            return ""
+        if error.code is FaultCode.ENGINE_CONFIG_REJECTED and not self._is_minimal:
+            self._is_minimal = True
+            return "The assistant's service refused some settings; this session does without."
         fallback = self._config.fallback
         if error.code is FaultCode.ENGINE_MODEL_UNAVAILABLE and fallback and fallback != self.model:
             message = f"The model {self.model} is not available; {fallback} answers instead."

@@ -332,6 +332,7 @@ class Conversation:
                 self._fail(blocked)
                 self._audience.note(TurnSpent(turn, usage))
             case ReplyDropped(turn, usage):
+                self._dialogue.recount(turn, usage)
                 self._audience.note(TurnSpent(turn, usage))
             case UserText() | ReplyAudio() | ReplyText() | ReplyGenerated() | ReplyEnded():
                 try:

@@ -130,6 +130,11 @@ class Dialogue:
         else:
             self._take_reply(said)
 
+    def recount(self, turn: int, usage: Usage) -> None:
+        """Take a newer count of what this turn has cost."""
+        if self._exchange is not None and self._exchange.turn == turn and self._exchange.usage is not None:
+            self._exchange.usage = usage
+
     def forget_remarks(self) -> None:
         """Say nothing of what has come that nobody asked for and was not heard yet."""
         self._deferred.clear()

@@ -253,7 +253,7 @@ class Link:
         if was_open:
             self._tell_conversation(EngineAway())
         if error.severity is Severity.FATAL:
-            self._avoid(error)
+            self._avoid(error, is_cut=is_cut)
             return
         is_refused = self._attempts.learn(error, lasted)
         is_quiet = is_refused or (was_open and error.code in _HARMLESS)
@@ -334,12 +334,16 @@ class Link:
         is_given_up = dies and self._kept.lose(_MOST_LOSSES) == self._newest
         return live.is_cut_short or is_given_up
 
-    def _avoid(self, error: EngineError) -> None:
+    def _avoid(self, error: EngineError, *, is_cut: bool) -> None:
         """A fatal refusal: ask for less, where less can be asked for."""
         message = self._attempts.lessen(error)
         if message is None:
             self.failure = error
             return
+        if is_cut:
+            loss = fault(FaultCode.ENGINE_NETWORK)
+            loss.__cause__ = error
+            self._tell_loss(loss, is_cut=True)
         if message:
             self._tell_conversation(EngineReduced(reduced(message, error)))
         self._wait(0.0, error=error)

@@ -5,7 +5,17 @@ import asyncio
 import pytest
 from conversation_room import SECOND_OF_TONE, Room, enter, picture, speech, turns_of
 
-from pipeline.engine import EngineAway, EngineLost, EngineReady, ReplyAudio, ReplyEnded, ReplyText, ToolCall, UserText
+from pipeline.engine import (
+    EngineAway,
+    EngineLost,
+    EngineReady,
+    ReplyAudio,
+    ReplyDropped,
+    ReplyEnded,
+    ReplyText,
+    ToolCall,
+    UserText,
+)
 from pipeline.errors import EngineError, FaultCode, MediaError
 from pipeline.events import (
     AudioEnd,
@@ -571,6 +581,16 @@ async def test_what_a_blocked_turn_has_cost_is_counted() -> None:
     blocked = EngineError(FaultCode.ENGINE_CONTENT_BLOCKED, "The engine will not answer that.", where="test")
     room.engine.tell(ReplyEnded(1, Usage({"total": 7}), blocked))
     assert [event for event in seen if isinstance(event, TurnSpent)] == [TurnSpent(1, Usage({"total": 7}))]
+    await room.leave()
+
+
+async def test_a_turn_tells_the_newest_count_of_what_it_has_cost() -> None:
+    room = await enter()
+    await ask(room)
+    room.engine.reply(1)
+    room.engine.tell(ReplyDropped(1, Usage({"total": 12})))
+    room.ticker.tick(80)
+    assert next(event for event in room.peer.events if isinstance(event, TurnEnded)).usage == Usage({"total": 12})
     await room.leave()
 
 

@@ -21,7 +21,7 @@ from pipeline.engine import (
     UserText,
 )
 from pipeline.engine_errors import fault
-from pipeline.errors import EngineError, FaultCode
+from pipeline.errors import EngineError, FaultCode, Severity
 from pipeline.events import Role
 from pipeline.link import Link, Phase
 from pipeline.live import NEVER
@@ -632,3 +632,71 @@ def test_an_utterance_goes_up_whole_and_its_answer_can_be_stopped() -> None:
     assert scene.sent() == [OpenWindow.__name__, "audio 0.20", CloseWindow.__name__]
     scene.link.stop_reply()
     assert scene.sent() == [Stop.__name__]
+
+
+def test_what_the_user_is_saying_survives_a_loss_whatever_function_was_running_before() -> None:
+    scene = Scene()
+    scene.open()
+    scene.link.ask(1, "hello")
+    scene.says(toolCall={"functionCalls": [{"id": "c1", "name": "weather"}]})
+    scene.link.start_utterance(2)
+    scene.link.hear(speech(0.2))
+    scene.kinds()
+    scene.link.lost(broke(1006))
+    assert scene.kinds() == ["EngineAway"]
+
+
+def test_a_session_is_not_kept_for_the_call_of_a_reply_that_was_stopped() -> None:
+    scene = Scene()
+    scene.open()
+    scene.link.ask(1, "hello")
+    scene.says(toolCall={"functionCalls": [{"id": "c1", "name": "weather"}]})
+    scene.link.stop_reply()
+    scene.says(goAway={"timeLeft": "50s"})
+    live = scene.link.live
+    assert live is not None
+    assert live.is_over
+    assert live.fault is None
+
+
+def test_a_reply_that_is_cut_by_a_model_that_is_gone_is_said_to_be() -> None:
+    scene = Scene(fallback="gemini-2.5-flash-native-audio-preview-12-2025")
+    scene.open()
+    scene.link.ask(1, "hello")
+    scene.hears(**VOICE)
+    scene.kinds()
+    scene.link.lost(fault(FaultCode.ENGINE_MODEL_UNAVAILABLE, close_code=1008))
+    lost = [event for event in scene.told if isinstance(event, EngineLost)]
+    assert [(loss.is_cut, loss.error.severity) for loss in lost] == [(True, Severity.TURN)]
+    assert scene.kinds() == ["EngineAway", "EngineLost", "EngineReduced"]
+    assert scene.link.failure is None
+
+
+def test_a_model_that_was_there_a_moment_ago_is_asked_for_without_the_handle_before_it_is_given_up() -> None:
+    scene = Scene()
+    scene.open()
+    scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+    scene.link.left()
+    assert scene.link.attempt().is_resumed
+    gone = fault(FaultCode.ENGINE_MODEL_UNAVAILABLE, close_code=1008)
+    scene.link.lost(gone)
+    assert scene.link.failure is None
+    assert not scene.link.attempt().is_resumed
+    scene.link.lost(gone)
+    assert scene.link.failure is gone
+
+
+@pytest.mark.parametrize("model", ["gemini-3.8-live", "gemini-3.8-live-extended-thinking"])
+def test_an_engine_may_be_mute_while_what_it_has_sent_is_being_heard(model: str) -> None:
+    scene = Scene(model=model)
+    scene.open()
+    scene.link.ask(1, "hello")
+    for _ in range(60):
+        scene.hears(**LONG)
+    scene.hears(generationComplete=True)
+    scene.wait(59.0)
+    live = scene.link.live
+    assert live is not None
+    assert not live.is_over
+    scene.hears(turnComplete=True)
+    assert "ReplyEnded" in scene.kinds()
