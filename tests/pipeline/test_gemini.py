@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from fake_engine import CONFIG, QUICK, VOICE, WAIT, FakeEngine, FakeSession, bridged, fake_engine, speech, still, voice
-from websockets.exceptions import ConnectionClosedError
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from pipeline.engine import (
     EngineAway,
@@ -500,6 +500,15 @@ async def test_a_socket_that_is_stuck_drops_the_oldest_audio_and_is_aborted() ->
         with pytest.raises(ConnectionClosedError) as raised:
             await session.thaw()
         assert raised.value.rcvd is None
+
+
+async def test_why_no_session_could_be_made_is_kept_for_the_log() -> None:
+    async with fake_engine() as engine:
+        engine.refusals.append(503)
+        async with bridged(engine) as (_, told):
+            lost = await told.next()
+    assert isinstance(lost, EngineLost)
+    assert isinstance(lost.error.__cause__, InvalidStatus)
 
 
 async def test_a_loss_is_told_before_the_dead_socket_has_been_closed() -> None:
