@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from fake_engine import CONFIG, speech, still
-from google.genai import types
+from google.genai import errors, types
 
 from pipeline.attempts import LARGE_CONTEXT, Attempt
 from pipeline.engine import (
@@ -20,7 +20,7 @@ from pipeline.engine import (
     ReplyGenerated,
     UserText,
 )
-from pipeline.engine_errors import fault
+from pipeline.engine_errors import engine_error, fault
 from pipeline.errors import EngineError, FaultCode, Severity
 from pipeline.events import Role
 from pipeline.link import Link, Phase
@@ -700,3 +700,48 @@ def test_an_engine_may_be_mute_while_what_it_has_sent_is_being_heard(model: str)
     assert not live.is_over
     scene.hears(turnComplete=True)
     assert "ReplyEnded" in scene.kinds()
+
+
+def test_a_question_that_waits_while_sessions_are_left_in_peace_is_never_given_up() -> None:
+    scene = Scene()
+    scene.open()
+    scene.link.ask(1, "hello")
+    for _ in range(4):
+        scene.link.left()
+        scene.open()
+        assert scene.sent() == ["Text hello"]
+    assert not [event for event in scene.told if isinstance(event, EngineLost)]
+
+
+@pytest.mark.parametrize(
+    ("reason", "delay"), [("Deadline expired before operation could complete.", 0.0), ("Internal error.", 0.5)]
+)
+def test_a_session_that_has_reached_its_age_is_replaced_without_a_wait(reason: str, delay: float) -> None:
+    scene = Scene()
+    scene.open()
+    scene.now += 5.0
+    scene.link.lost(engine_error(errors.APIError(1011, {"message": reason}), is_ready=True, is_local=False))
+    assert scene.link.delay == delay
+
+
+def test_trouble_at_a_resumption_is_forgiven_by_a_session_that_lasts() -> None:
+    scene = Scene()
+    scene.open()
+    scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+    scene.link.left()
+    for lasts in (0.1, 5.0, 0.1):
+        assert scene.open().is_resumed
+        scene.now += lasts
+        scene.link.lost(broke(1011))
+    assert scene.link.attempt().is_resumed
+
+
+def test_after_a_session_that_lasts_the_next_is_told_again_what_was_said() -> None:
+    scene = Scene()
+    scene.link.remember(1, Role.USER, "one")
+    scene.open()
+    scene.link.lost(broke(1011))
+    assert scene.open().seed is None
+    scene.now += 5.0
+    scene.link.lost(broke(1006))
+    assert scene.open().seed == Seed(((True, "one"),))
