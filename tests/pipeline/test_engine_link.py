@@ -745,3 +745,38 @@ def test_after_a_session_that_lasts_the_next_is_told_again_what_was_said() -> No
     scene.now += 5.0
     scene.link.lost(broke(1006))
     assert scene.open().seed == Seed(((True, "one"),))
+
+
+@pytest.mark.parametrize(
+    ("model", "calls", "patience"),
+    [
+        (CONFIG.model, False, 8.0),
+        (CONFIG.model, True, 30.0),
+        ("gemini-3.8-live-extended-thinking", False, 30.0),
+    ],
+)
+def test_an_engine_that_works_may_be_mute_for_longer(model: str, calls: bool, patience: float) -> None:
+    scene = Scene(model=model, patience=Patience(call=100.0))
+    scene.open()
+    scene.link.ask(1, "hello")
+    if calls:
+        scene.says(toolCall={"functionCalls": [{"id": "c1", "name": "weather"}]})
+    live = scene.link.live
+    assert live is not None
+    scene.wait(patience - 0.1)
+    assert not live.is_over
+    scene.wait(0.2)
+    assert live.fault is not None
+    assert live.fault.code is FaultCode.ENGINE_STALLED
+
+
+def test_a_fresh_session_that_breaks_has_not_grown_too_long() -> None:
+    scene = Scene()
+    scene.open()
+    scene.says(usageMetadata={"promptTokenCount": LARGE_CONTEXT})
+    scene.now += 60.0
+    scene.link.lost(broke(1007))
+    scene.open()
+    scene.kinds()
+    scene.link.lost(broke(1006))
+    assert scene.kinds() == ["EngineAway"]
