@@ -171,7 +171,10 @@ async def test_parts_that_are_no_voice_are_not_heard() -> None:
         await told.next()
         bridge.ask(1, "hello")
         picture = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}
-        await session.content(modelTurn={"parts": [{"text": "**Thinking**"}, picture]}, generationComplete=True)
+        thought = {**voice()["modelTurn"]["parts"][0], "thought": True}  # type: ignore[index]
+        await session.content(
+            modelTurn={"parts": [{"text": "**Thinking**"}, picture, thought]}, generationComplete=True
+        )
         assert isinstance(await told.next(), ReplyGenerated)
 
 
