@@ -231,6 +231,19 @@ async def test_audio_of_an_interrupted_turn_is_never_played() -> None:
     await room.leave()
 
 
+async def test_audio_of_a_turn_that_was_heard_to_its_end_is_never_played() -> None:
+    room = await enter()
+    await ask(room)
+    room.engine.reply(1)
+    room.ticker.tick(80)
+    assert isinstance(room.peer.events[-2], TurnEnded)
+    played = len(room.peer.frames)
+    room.engine.reply(1)
+    room.ticker.tick(20)
+    assert len(room.peer.frames) == played
+    await room.leave()
+
+
 async def test_a_question_asked_while_an_answer_is_awaited_replaces_it() -> None:
     room = await enter()
     await ask(room, "one")
