@@ -329,6 +329,21 @@ async def test_a_call_is_told_and_its_answer_is_silent() -> None:
         assert await session.heard_kinds(2) == ["turnComplete", "text"]
 
 
+@pytest.mark.parametrize("model", ["gemini-3.1-flash-live-preview", "gemini-3.8-live-extended-thinking"])
+async def test_a_model_that_takes_no_scheduling_of_answers_is_sent_none(model: str) -> None:
+    async with fake_engine() as engine, bridged(engine, config=replace(CONFIG, model=model)) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "where is save")
+        await session.heard()
+        await session.say(toolCall={"functionCalls": [{"id": "c1", "name": "point_at"}]})
+        call = await told.next()
+        assert isinstance(call, ToolCall)
+        bridge.answer(call, {"result": "shown"}, is_silent=True)
+        (response,) = (await session.heard())["functionResponses"]
+    assert response == {"id": "c1", "name": "point_at", "response": {"result": "shown"}}
+
+
 async def test_a_call_nobody_answers_is_answered_with_an_error() -> None:
     async with fake_engine() as engine, bridged(engine, patience=replace(QUICK, call=0.01)) as (bridge, told):
         session = await engine.session()
