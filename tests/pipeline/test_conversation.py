@@ -207,15 +207,18 @@ async def test_a_remark_that_waits_is_no_longer_than_a_reply_may_be() -> None:
     await room.leave()
 
 
-async def test_what_the_client_says_it_played_is_believed_but_not_more_than_it_got() -> None:
+@pytest.mark.parametrize(("played_ms", "heard_ms"), [(0, 0), (400, 400), (60_000, 1000)])
+async def test_what_the_client_says_it_played_is_believed_but_not_more_than_it_got(
+    played_ms: int, heard_ms: int
+) -> None:
     room = await enter()
     await ask(room)
     room.engine.reply(1, seconds=2)
     room.ticker.tick(50)
-    room.conversation.obey(room.peer, Playback(1, 400))
+    room.conversation.obey(room.peer, Playback(1, played_ms))
     room.conversation.obey(room.peer, Interrupt())
     await room.settle()
-    assert next(event for event in room.peer.events if isinstance(event, Interrupted)).heard_ms == 400
+    assert next(event for event in room.peer.events if isinstance(event, Interrupted)).heard_ms == heard_ms
     await room.leave()
 
 
