@@ -131,7 +131,7 @@ class Conversation:
             sight=self._sight,
             tell=self._tell,
             changed=self._refresh_state,
-            failed=self._fail,
+            failed=self.blame,
         )
 
     # What peers do.

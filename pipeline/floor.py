@@ -9,7 +9,7 @@ from loguru import logger
 
 from pipeline.dialogue import Dialogue
 from pipeline.ear import Ear, Heard
-from pipeline.errors import MediaError, Severity
+from pipeline.errors import MediaError
 from pipeline.events import Event, Role, SpeechEnded, SpeechStarted, Transcript
 from pipeline.gemini import GeminiBridge
 from pipeline.mailbox import Mailbox
@@ -109,7 +109,7 @@ class Floor:
             ear.reset()
 
     async def run(self) -> None:
-        """Listen to all microphones; raises what is fatal."""
+        """Listen to all microphones until cancelled."""
         async for peer, chunk in self._microphones:
             ear = self._ears.get(peer)
             if ear is None:
@@ -119,8 +119,6 @@ class Floor:
                 async with self._line:
                     await self._take_all(peer, ear, heard)
             except MediaError as error:
-                if error.severity is Severity.FATAL:
-                    raise
                 self._failed(error)
 
     async def ask(self, peer: Peer, text: str) -> None:

@@ -10,10 +10,12 @@ from conversation_room import FakePeer, Room, enter, picture, speech
 from pipeline.conversation import Conversation
 from pipeline.engine import EngineLost, EngineReady, ReplyAudio, ReplyText
 from pipeline.engine_errors import fault
-from pipeline.errors import FaultCode
-from pipeline.events import Fault, Interrupted, TextInput, Transcript
+from pipeline.errors import FaultCode, MediaError
+from pipeline.events import EndReason, Fault, Interrupted, TextInput, Transcript
+from pipeline.floor import REMEMBERED_VOICES
 from pipeline.media import AudioChunk
 from pipeline.sight import Sight
+from pipeline.vad import SileroVad
 
 SILENCE = bytes(32_000)
 
@@ -52,6 +54,30 @@ async def test_only_one_has_the_floor_at_a_time() -> None:
     assert [act for act in room.engine.up if act != "audio"] == ["start 1", "end"]
     assert room.conversation.speaker(1) is room.peer
     await room.leave()
+
+
+async def test_it_is_known_for_a_while_whose_voice_began_a_turn() -> None:
+    room = await enter()
+    for turn in range(1, REMEMBERED_VOICES + 2):
+        hear(room.conversation, room.peer, speech())
+        await room.until(lambda turn=turn: room.engine.up.count("end") == turn)  # type: ignore[misc]
+    known = [turn for turn in range(REMEMBERED_VOICES + 3) if room.conversation.speaker(turn) is room.peer]
+    assert known == list(range(2, REMEMBERED_VOICES + 2))
+    await room.leave()
+
+
+async def test_a_fatal_fault_of_a_microphone_ends_the_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
+    room = await enter()
+
+    def fails(*_: object) -> list[object]:
+        raise MediaError(FaultCode.INTERNAL_ERROR, "The detector is gone.", where="vad")
+
+    monkeypatch.setattr(SileroVad, "push", fails)
+    hear(room.conversation, room.peer, bytes(640))
+    assert await room.task is EndReason.ERROR
+    assert [(event.code, event.fatal) for event in room.peer.events if isinstance(event, Fault)] == [
+        (FaultCode.INTERNAL_ERROR, True)
+    ]
 
 
 async def test_who_leaves_while_their_first_words_wait_behind_a_question_never_has_the_floor(
