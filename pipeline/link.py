@@ -25,7 +25,7 @@ from pipeline.engine_errors import fault, is_expiry, kept, reduced
 from pipeline.errors import EngineError, FaultCode, Severity
 from pipeline.events import Role
 from pipeline.kept import Kept, Question, Utterance
-from pipeline.live import NEVER, Live
+from pipeline.live import Live
 from pipeline.media import AudioChunk, StillFrame
 from pipeline.recollection import Recollection
 from pipeline.setbacks import Patience, Setbacks
@@ -102,11 +102,6 @@ class Link:
         if live.is_idle:
             return Phase.READY
         return Phase.DRAINING if live.is_leaving else Phase.RESPONDING
-
-    @property
-    def deadline(self) -> float:
-        """When `expire` has something to do (s, of the clock)."""
-        return NEVER if self.live is None else self.live.deadline
 
     @property
     def dropped_seconds(self) -> float:

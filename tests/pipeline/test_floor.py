@@ -10,7 +10,7 @@ from conversation_room import FakePeer, Room, enter, picture, speech
 from pipeline.conversation import Conversation
 from pipeline.engine import EngineLost, EngineReady, ReplyAudio, ReplyText
 from pipeline.engine_errors import fault
-from pipeline.errors import FaultCode, MediaError
+from pipeline.errors import AudioError, FaultCode, MediaError
 from pipeline.events import EndReason, Fault, Interrupted, TextInput, Transcript
 from pipeline.floor import REMEMBERED_VOICES
 from pipeline.media import AudioChunk
@@ -97,6 +97,37 @@ async def test_who_leaves_while_their_first_words_wait_behind_a_question_never_h
     await room.settle()
     assert [act for act in room.engine.up if act.startswith(("start", "ask"))] == ["ask 1 one", "ask 2 two"]
     assert not room.task.done()
+    await room.leave()
+
+
+async def test_what_is_typed_while_somebody_speaks_ends_what_they_say_and_is_asked_after_it() -> None:
+    room = await enter()
+    words = speech()[: 2 * 32_000]
+    hear(room.conversation, room.peer, words)
+    await room.until(lambda: "start 1" in room.engine.up)
+    writer = FakePeer()
+    room.conversation.attach(writer)
+    room.conversation.obey(writer, TextInput("and this"))
+    await room.until(lambda: any(act.startswith("ask") for act in room.engine.up))
+    assert [act for act in room.engine.up if act != "audio"] == ["start 1", "end", "ask 2 and this"]
+    room.engine.reply(2)
+    room.ticker.tick(80)
+    assert {frame.turn for frame in room.peer.frames} == {2}
+    await room.leave()
+
+
+async def test_a_fault_while_the_picture_of_an_utterance_is_made_drops_that_utterance(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    room = await enter()
+    async with slow_picture(room, monkeypatch):
+        hear(room.conversation, room.peer, speech())
+        await room.until(lambda: "start 1" in room.engine.up)
+        room.conversation.silence(room.peer)
+        await room.settle()
+        room.conversation.blame(AudioError("The microphone's decoder failed.", where="test"))
+    assert [act for act in room.engine.up if act != "audio"] == ["start 1", "cancel"]
+    assert room.peer.states[-1] == "idle"
     await room.leave()
 
 
