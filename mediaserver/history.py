@@ -13,7 +13,8 @@ from mediaserver.store.recorder import Recorder
 from mediaserver.store.retention import Retention
 from mediaserver.store.store import Store, StoreError
 from mediaserver.store.writer import HistoryWriter
-from pipeline.conversation import Conversation, Witness
+from pipeline.audience import Witness
+from pipeline.conversation import Conversation
 from pipeline.errors import FaultCode, MediaError
 
 

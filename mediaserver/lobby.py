@@ -7,9 +7,11 @@ from dataclasses import dataclass, fields, replace
 from google import genai
 
 from mediaserver.registry import Registry
-from pipeline.conversation import Conversation, Terms, Witness
+from pipeline.audience import Witness
+from pipeline.conversation import Conversation
 from pipeline.engine import EngineConfig
 from pipeline.gemini import GeminiBridge, profile_of, resolve_model
+from pipeline.terms import Terms
 from pipeline.ticker import Ticker
 from pipeline.tools import Toolbox
 from pipeline.turn import TurnSettings

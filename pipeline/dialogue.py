@@ -10,6 +10,7 @@ from typing import assert_never
 from loguru import logger
 
 from pipeline.engine import ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, UserText
+from pipeline.errors import AudioError
 from pipeline.events import (
     AssistantSpeech,
     Event,
@@ -22,6 +23,7 @@ from pipeline.events import (
     Usage,
 )
 from pipeline.media import SpeechFrame
+from pipeline.playout import MOST_WAITING
 from pipeline.speaker import HeardReply, Speaker
 from pipeline.ticker import Ticker
 
@@ -71,7 +73,9 @@ class Dialogue:
         self._user_text: dict[int, str] = {}
         self._answered: set[int] = set()
         self._deferred: deque[Said] = deque()
+        self._deferred_seconds = 0.0
         self._dead_turn = 0
+        self._cut_turn = 0
 
     @property
     def is_audible(self) -> bool:
@@ -91,6 +95,10 @@ class Dialogue:
     def is_dead(self, turn: int) -> bool:
         """Whether this turn is over, so that nothing of it may be heard or shown any more."""
         return turn <= self._dead_turn
+
+    def is_cut(self, turn: int) -> bool:
+        """Whether this turn is over because something else took its place: nobody waits for what comes of it."""
+        return turn <= self._cut_turn
 
     def awaits(self, turn: int) -> bool:
         """Whether it is this turn's reply that is expected."""
@@ -118,13 +126,19 @@ class Dialogue:
         elif self.is_dead(said.turn):
             return
         elif self._is_remark_too_early(said.turn):
-            self._deferred.append(said)
+            self._defer(said)
         else:
             self._take_reply(said)
+
+    def recount(self, turn: int, usage: Usage) -> None:
+        """Take a newer count of what this turn has cost."""
+        if self._exchange is not None and self._exchange.turn == turn and self._exchange.usage is not None:
+            self._exchange.usage = usage
 
     def forget_remarks(self) -> None:
         """Say nothing of what has come that nobody asked for and was not heard yet."""
         self._deferred.clear()
+        self._deferred_seconds = 0.0
 
     def release(self) -> None:
         """Nothing is said ever again."""
@@ -134,11 +148,23 @@ class Dialogue:
         """Fall silent at once; tells the reply that was cut, or None if none was spoken or expected."""
         heard = self._speaker.close(softly=softly)
         exchange, self._exchange = self._exchange, None
-        self._deferred.clear()
-        self._dead_turn = self.turn
+        self.forget_remarks()
+        self._dead_turn = self._cut_turn = self.turn
         if heard is None and exchange is not None:
             heard = HeardReply(exchange.turn, 0, "")
         return heard
+
+    def cut(self, since: float | None = None) -> bool:
+        """Fall silent because the user wants to be heard, by voice `since` (monotonic s); whether a reply was cut."""
+        was_audible = self.is_audible
+        heard = self.hush(softly=True)
+        if heard is None:
+            return False
+        latency_ms = {}
+        if was_audible and since is not None:
+            latency_ms["speech_start_to_silence"] = round((time.monotonic() - since) * 1000)
+        self.tell_cut(heard, latency_ms)
+        return True
 
     def tell_cut(self, heard: HeardReply, latency_ms: Mapping[str, int] = NOTHING) -> None:
         """Say what was heard of a reply that `hush` has cut."""
@@ -154,6 +180,13 @@ class Dialogue:
         if self._speaker.turn is not None:
             return self._speaker.turn != turn
         return self._exchange is not None and self._exchange.turn < turn
+
+    def _defer(self, said: Said) -> None:
+        if isinstance(said, ReplyAudio):
+            self._deferred_seconds += said.chunk.duration
+        if self._deferred_seconds > MOST_WAITING:
+            raise AudioError(f"More than {MOST_WAITING:g} s of speech are waiting to be heard.", where="dialogue")
+        self._deferred.append(said)
 
     def _take_user_text(self, said: UserText) -> None:
         before = "" if said.is_anew else self._user_text.get(said.turn, "")
@@ -217,6 +250,7 @@ class Dialogue:
         self._tell(TurnEnded(exchange.turn, heard.ms, exchange.latency_ms, exchange.usage))
         logger.info("turn complete", turn=exchange.turn, heard_ms=heard.ms, **exchange.latency_ms)
         deferred, self._deferred = self._deferred, deque()
+        self._deferred_seconds = 0.0
         for said in deferred:
             self.take(said)
         self._changed()

@@ -115,7 +115,7 @@ class ReplyEnded:
 
 @dataclass(frozen=True, slots=True)
 class ReplyDropped:
-    """The engine has closed a reply that was interrupted; it has cost `usage`."""
+    """The engine has closed a reply that was interrupted, or counts on after the end of one: it has cost `usage`."""
 
     turn: int
     usage: Usage

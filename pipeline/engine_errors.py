@@ -86,26 +86,11 @@ def close_code(error: EngineError) -> int | None:
 
 def engine_error(cause: BaseException, *, is_ready: bool, is_local: bool) -> EngineError:
     """Name what an SDK call raised. `is_ready`: the session had been set up; `is_local`: the engine is our own."""
-    match cause:
-        case EngineError():
-            return cause
-        case InvalidStatus():
-            status = cause.response.status_code
-            return fault(_by_status(status), http_status=status)
-        case errors.ClientError() | errors.ServerError():
-            return fault(_by_message(cause, is_ready=is_ready))
-        case errors.APIError():
-            return _by_close(*_true_close(cause), is_ready=is_ready)
-        case ConnectionClosed():
-            return _by_close(*_close_of(cause), is_ready=is_ready)
-        case ConnectionRefusedError() if is_local:
-            return fault(FaultCode.ENGINE_DOWN)
-        case OSError() | WebSocketException():  # timeouts and TLS too
-            return fault(FaultCode.ENGINE_NETWORK)
-        case ValueError() if not is_ready and not _is_about_a_message(cause):
-            return fault(FaultCode.ENGINE_CONFIG_REJECTED)  # the SDK itself refused to send it
-        case _:
-            return fault(FaultCode.ENGINE_PROTOCOL)
+    if isinstance(cause, EngineError):
+        return cause
+    error = _named(cause, is_ready=is_ready, is_local=is_local)
+    error.__cause__ = cause
+    return error
 
 
 def is_expiry(cause: BaseException | None) -> bool:
@@ -127,6 +112,27 @@ def blocked(reason: TurnCompleteReason | None) -> EngineError | None:
     if reason is TurnCompleteReason.MALFORMED_FUNCTION_CALL:
         return fault(FaultCode.ENGINE_INTERNAL)
     return fault(FaultCode.ENGINE_CONTENT_BLOCKED)
+
+
+def _named(cause: BaseException, *, is_ready: bool, is_local: bool) -> EngineError:
+    match cause:
+        case InvalidStatus():
+            status = cause.response.status_code
+            return fault(_by_status(status), http_status=status)
+        case errors.ClientError() | errors.ServerError():
+            return fault(_by_message(cause, is_ready=is_ready))
+        case errors.APIError():
+            return _by_close(*_true_close(cause), is_ready=is_ready)
+        case ConnectionClosed():
+            return _by_close(*_close_of(cause), is_ready=is_ready)
+        case ConnectionRefusedError() if is_local:
+            return fault(FaultCode.ENGINE_DOWN)
+        case OSError() | WebSocketException():  # timeouts and TLS too
+            return fault(FaultCode.ENGINE_NETWORK)
+        case ValueError() if not is_ready and not _is_about_a_message(cause):
+            return fault(FaultCode.ENGINE_CONFIG_REJECTED)  # the SDK itself refused to send it
+        case _:
+            return fault(FaultCode.ENGINE_PROTOCOL)
 
 
 def _by_status(status: int) -> FaultCode:

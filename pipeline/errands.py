@@ -23,8 +23,8 @@ class GiveAnswer(Protocol):
 class Errands:
     """Runs the calls of one conversation; `tell` takes what they show, `answer` what the engine is told.
 
-    A tool that fails, takes too long or has a mistake in it costs its call and nothing else. Once `is_dead` says that
-    the turn of a call is over, nothing of it is shown.
+    A tool that fails, takes too long or has a mistake in it costs its call and nothing else. Once `is_cut` says that
+    the turn of a call was interrupted, nothing of it is shown; a reply that was heard to its end may still wait for it.
     """
 
     def __init__(
@@ -33,12 +33,12 @@ class Errands:
         *,
         answer: GiveAnswer,
         tell: Callable[[Event], None],
-        is_dead: Callable[[int], bool],
+        is_cut: Callable[[int], bool],
     ):
         self._toolbox = toolbox
         self._answer = answer
         self._tell = tell
-        self._is_dead = is_dead
+        self._is_cut = is_cut
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def start(self, call: ToolCall, context: ToolContext, tasks: asyncio.TaskGroup) -> None:
@@ -71,7 +71,7 @@ class Errands:
         self._finish(call, outcome)
 
     def _finish(self, call: ToolCall, outcome: Outcome | BaseException) -> None:
-        if self._is_dead(call.turn):
+        if self._is_cut(call.turn):
             self._answer(call, {"error": "The user has interrupted."}, is_silent=True)
             return
         match outcome:

@@ -14,6 +14,7 @@ from google import genai
 from google.genai import types
 from google.genai.live import AsyncSession
 
+from pipeline.attempts import Attempt
 from pipeline.carrier import Carrier
 from pipeline.engine import (
     EngineConfig,
@@ -32,7 +33,7 @@ from pipeline.engine import (
 from pipeline.engine_errors import CONNECT_FAILURES, engine_error, fault
 from pipeline.errors import EngineError, FaultCode
 from pipeline.events import Role
-from pipeline.link import Attempt, Link, Phase
+from pipeline.link import Link, Phase
 from pipeline.media import AudioChunk, StillFrame
 from pipeline.profiles import LOCAL, profile_of, resolve_model, setup_of
 from pipeline.setbacks import Patience

@@ -1,12 +1,12 @@
 """The link to the engine as a machine without a network: what to open next, what goes along, and what is lost."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import zip_longest
 
 from google.genai import types
 
+from pipeline.attempts import Attempt, Attempts
 from pipeline.engine import (
     EngineAway,
     EngineConfig,
@@ -21,28 +21,19 @@ from pipeline.engine import (
     ToolCall,
     UserText,
 )
-from pipeline.engine_errors import close_code, fault, is_expiry, kept, reduced
+from pipeline.engine_errors import fault, is_expiry, kept, reduced
 from pipeline.errors import EngineError, FaultCode, Severity
 from pipeline.events import Role
 from pipeline.kept import Kept, Question, Utterance
-from pipeline.live import NEVER, Live
+from pipeline.live import Live
 from pipeline.media import AudioChunk, StillFrame
-from pipeline.profiles import Profile, minimal, profile_of, setup_of
-from pipeline.recollection import Recollection, as_note
+from pipeline.recollection import Recollection
 from pipeline.setbacks import Patience, Setbacks
-from pipeline.uplink import Seed
-
-LARGE_CONTEXT = 98_304
-"""Tokens, three quarters of what the models take: a session that is refused with more of them has grown too long."""
-
-_SINCE = "The connection was interrupted. This was said meanwhile, and you may not remember it:"
-_BEFORE = "What was said in this conversation before this session began:"
 
 # What a session may die of without the user losing anything: they are told only if the next one cannot be made.
 _HARMLESS = {FaultCode.ENGINE_NETWORK, FaultCode.ENGINE_INTERNAL, FaultCode.ENGINE_PROTOCOL}
-# Losing the connection twice is bad luck; what kills three is the question itself.
+# One lost connection is bad luck; what two die of, one after the other, may be the question itself.
 _MOST_LOSSES = 2
-_REFUSALS = {1007, 1008, 1011}
 
 
 class Phase(StrEnum):
@@ -55,16 +46,6 @@ class Phase(StrEnum):
     RESPONDING = "responding"  # a reply is expected or being made
     DRAINING = "draining"  # the reply is the last thing of a session that must go
     FAILED = "failed"  # given up
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A session to open: its model, its setup, and what it is told before anything else."""
-
-    model: str
-    setup: types.LiveConnectConfig
-    is_resumed: bool
-    seed: Seed | None = None
 
 
 class Link:
@@ -92,9 +73,6 @@ class Link:
         """Seconds to wait before the next attempt."""
         self.failure: EngineError | None = None
         """Why nothing more can be done, if so."""
-        self._config = config
-        self._profile = profile_of(config.model)
-        self._is_minimal = False
         self._tell_conversation = tell
         self._next_turn = next_turn
         self._patience = patience
@@ -102,18 +80,13 @@ class Link:
         self._setbacks = Setbacks(patience, jitter, began=clock())
         self._kept = Kept()
         self._recollection = Recollection()
+        self._attempts = Attempts(config, self._recollection, patience)
         self._newest = 0  # turn
         self._is_screen_gone = False
         self._mention: str | None = None
-        self._handle: str | None = None
-        self._handle_turn = 0  # the newest turn that the session behind the handle knows all of
-        self._refused_handles = 0
-        self._may_seed = True
         self._is_unproven = False  # the engine has been told something of the past, and has not answered since
-        self._attempt: Attempt | None = None
         self._was_open = False
         self._is_loss_told = False
-        self._context = 0  # tokens
         self._dropped_seconds = 0.0
 
     @property
@@ -129,11 +102,6 @@ class Link:
         if live.is_idle:
             return Phase.READY
         return Phase.DRAINING if live.is_leaving else Phase.RESPONDING
-
-    @property
-    def deadline(self) -> float:
-        """When `expire` has something to do (s, of the clock)."""
-        return NEVER if self.live is None else self.live.deadline
 
     @property
     def dropped_seconds(self) -> float:
@@ -213,28 +181,13 @@ class Link:
 
     def attempt(self) -> Attempt:
         """What to open next."""
-        config, profile = self._config, self._live_profile()
-        if self._recollection.lines(after=self._handle_turn, but=self._kept.turns) and not profile.takes_content:
-            self._forget_handle()  # there would be no way to tell a resumed session what was said since
-        lines = self._recollection.lines(but=self._kept.turns) if self._handle is None and self._may_seed else ()
-        has_history = bool(lines) and profile.takes_history
-        setup = setup_of(
-            config,
-            profile,
-            handle=self._handle,
-            recap=as_note(lines, _BEFORE) if lines and not has_history else "",
-            has_history=has_history,
-            is_minimal=self._is_minimal,
-        )
-        seed = Seed(tuple((line.role is Role.USER, line.text) for line in lines)) if has_history else None
-        self._attempt = Attempt(config.model, setup, self._handle is not None, seed)
-        return self._attempt
+        return self._attempts.next(self._kept.turns)
 
     def opened(self) -> Live:
         """The session stands: it is told what it must know and what was kept for it."""
-        assert self._attempt is not None
+        attempt = self._attempts.latest
         live = Live(
-            self._live_profile(),
+            self._attempts.profile,
             patience=self._patience,
             tell=self._hear_engine,
             next_turn=self._next_turn,
@@ -243,18 +196,18 @@ class Link:
         self.live = live
         self._was_open = True
         self._is_loss_told = False
-        self._is_unproven = self._attempt.seed is not None
-        if self._attempt.seed is not None:
-            live.uplink.control(self._attempt.seed)
-        if self._attempt.is_resumed:
+        self._is_unproven = attempt.seed is not None
+        if attempt.seed is not None:
+            live.uplink.control(attempt.seed)
+        if attempt.is_resumed:
             live.renew_handle()
             if self._is_screen_gone:
                 live.hide()  # what it remembers may be older than the end of the share
-            lines = self._recollection.lines(after=self._handle_turn, but=self._kept.turns)
-            if lines:
+            news = self._attempts.news(self._kept.turns)
+            if news is not None:
                 self._is_unproven = True
-                live.brief(as_note(lines, _SINCE))
-        self._tell_conversation(EngineReady(self._config.model))
+                live.brief(news)
+        self._tell_conversation(EngineReady(attempt.model))
         self._repeat(live)
         return live
 
@@ -263,8 +216,8 @@ class Link:
         live = self.live
         if live is None:
             return
-        if message.usage_metadata is not None:
-            self._context = message.usage_metadata.prompt_token_count or self._context
+        if message.usage_metadata is not None and message.usage_metadata.prompt_token_count:
+            self._attempts.measure(message.usage_metadata.prompt_token_count)
         if not live.is_over:  # what follows is of no use: it could not be told to its end
             live.take(message)
         update = message.session_resumption_update
@@ -287,20 +240,21 @@ class Link:
 
     def lost(self, error: EngineError) -> None:
         """The session broke, or could not be made; `delay` or `failure` says what follows."""
-        error = self._true_fault(error)
-        lasted = self._lasted()
         was_open = self.live is not None
+        if was_open:
+            error = self._attempts.true_fault(error)
+        lasted = self._lasted()
         is_cut = self._close_live(dies=True)
         if was_open:
             self._tell_conversation(EngineAway())
         if error.severity is Severity.FATAL:
-            self._avoid(error)
+            self._avoid(error, is_cut=is_cut)
             return
-        is_refused = self._learn(error, lasted)
+        is_refused = self._attempts.learn(error, lasted)
         is_quiet = is_refused or (was_open and error.code in _HARMLESS)
         if is_cut or not is_quiet:
             self._tell_loss(error, is_cut=is_cut)
-        if is_refused and self._handle is None:
+        if is_refused and not self._attempts.has_handle:
             self.delay = 0.0  # another attempt altogether
         else:
             self._wait(lasted, is_planned=is_expiry(error.__cause__), error=error)
@@ -312,12 +266,8 @@ class Link:
         # It may be older than what we have told of the past, which it would then lack: the one before it is better.
         if self._is_unproven:
             return
-        self._handle = handle
         open_turns = self._kept.turns | ({live.open_turn} if live.open_turn else set())
-        self._handle_turn = min(open_turns, default=self._newest + 1) - 1
-
-    def _live_profile(self) -> Profile:
-        return minimal(self._profile) if self._is_minimal else self._profile
+        self._attempts.take_handle(handle, min(open_turns, default=self._newest + 1) - 1)
 
     def _take_mention(self) -> str | None:
         mention, self._mention = self._mention, None
@@ -379,72 +329,18 @@ class Link:
         is_given_up = dies and self._kept.lose(_MOST_LOSSES) == self._newest
         return live.is_cut_short or is_given_up
 
-    def _true_fault(self, error: EngineError) -> EngineError:
-        """Tell a session that grew too long from one that was told something it does not know."""
-        code = close_code(error)
-        if self.live is None or code not in (1000, 1006, 1007):
-            return error
-        is_large = self._context >= LARGE_CONTEXT
-        is_about_context = error.code is FaultCode.ENGINE_CONTEXT_LIMIT
-        if is_large == is_about_context:
-            return error
-        named = fault(FaultCode.ENGINE_CONTEXT_LIMIT if is_large else FaultCode.ENGINE_PROTOCOL, close_code=code)
-        named.__cause__ = error.__cause__
-        return named
-
-    def _learn(self, error: EngineError, lasted: float) -> bool:
-        """Change what the next attempt asks for; whether this one failed only because of what it asked for."""
-        attempt = self._attempt
-        assert attempt is not None
-        if error.code is FaultCode.ENGINE_CONTEXT_LIMIT:
-            self._forget_handle()
-        if error.code is FaultCode.ENGINE_QUOTA:
-            return False
-        if lasted > self._patience.refusal:
-            self._may_seed = True
-            self._refused_handles = 0
-            return False
-        if close_code(error) not in _REFUSALS:
-            return False
-        if attempt.is_resumed:
-            self._refused_handles += 1
-            # 1011 may be any trouble of theirs, such as that they have not noticed the old connection's end.
-            if close_code(error) != 1011 or self._refused_handles > 1:
-                self._forget_handle()
-            return True
-        if attempt.seed is not None or attempt.setup.history_config is not None:
-            self._may_seed = False
-        return False
-
-    def _forget_handle(self) -> None:
-        self._handle = None
-        self._refused_handles = 0
-        self._context = 0
-
-    def _avoid(self, error: EngineError) -> None:
+    def _avoid(self, error: EngineError, *, is_cut: bool) -> None:
         """A fatal refusal: ask for less, where less can be asked for."""
-        attempt = self._attempt
-        if attempt is not None and error.code is FaultCode.ENGINE_CONFIG_REJECTED:
-            if attempt.is_resumed:
-                self._forget_handle()
-                self._wait(0.0, error=error)
-                return
-            if not self._is_minimal:
-                self._is_minimal = True
-                self._reduce("The assistant's service refused some settings; this session does without.", error)
-                return
-        fallback = self._config.fallback
-        if error.code is FaultCode.ENGINE_MODEL_UNAVAILABLE and fallback and fallback != self._config.model:
-            message = f"The model {self._config.model} is not available; {fallback} answers instead."
-            self._config = replace(self._config, model=fallback)
-            self._profile = profile_of(fallback)
-            self._forget_handle()
-            self._reduce(message, error)
+        message = self._attempts.lessen(error)
+        if message is None:
+            self.failure = error
             return
-        self.failure = error
-
-    def _reduce(self, message: str, error: EngineError) -> None:
-        self._tell_conversation(EngineReduced(reduced(message, error)))
+        if is_cut:
+            loss = fault(FaultCode.ENGINE_NETWORK)
+            loss.__cause__ = error
+            self._tell_loss(loss, is_cut=True)
+        if message:
+            self._tell_conversation(EngineReduced(reduced(message, error)))
         self._wait(0.0, error=error)
 
     def _tell_loss(self, error: EngineError, *, is_cut: bool) -> None:

@@ -54,6 +54,7 @@ class Live:
         self._is_screen_gone = False
         self._mentioned: str | None = None
         self._calls: dict[str, tuple[ToolCall, float]] = {}  # with the time by which each must be answered
+        self._cut_turn = 0  # nobody waits for what comes of calls up to this one
         self._mute_at = NEVER
         self._old_at = NEVER
         self._leave_at = NEVER
@@ -63,7 +64,7 @@ class Live:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is lost if the session ends here."""
-        return self._replies.is_idle and not self._calls
+        return self._replies.is_idle and not self._has_wanted_calls
 
     @property
     def is_listening(self) -> bool:
@@ -83,12 +84,16 @@ class Live:
     @property
     def is_cut_short(self) -> bool:
         """Whether part of a reply would be missing if the connection ended here, or what follows a function call."""
-        return self._replies.is_partial or bool(self._calls)
+        return self._replies.is_partial or self._has_wanted_calls
 
     @property
     def dropped_seconds(self) -> float:
         """Audio that gave way because the socket was stuck."""
         return self.uplink.dropped_seconds
+
+    @property
+    def _has_wanted_calls(self) -> bool:
+        return any(call.turn > self._cut_turn for call, _ in self._calls.values())
 
     # What the conversation says.
 
@@ -100,6 +105,7 @@ class Live:
     def start_utterance(self, turn: int) -> None:
         """Open the user's window, which interrupts the engine."""
         self._replies.open_window(turn)
+        self._cut_turn = turn - 1
         if not self.uplink.is_open:
             self._send_notes()
             self.uplink.control(OpenWindow())
@@ -136,12 +142,14 @@ class Live:
         self.stop_reply()
         self._send_notes()
         self._replies.ask(turn)
+        self._cut_turn = turn - 1
         self.uplink.control(Text(text))
         self._watch()
 
     def stop_reply(self) -> None:
         """Let nothing more of the open reply through, and spare the engine the rest where it can be told."""
         if self._replies.is_open:
+            self._cut_turn = self._replies.open_turn or self._cut_turn
             self._replies.stop()
             if self.profile.takes_content:
                 self.uplink.control(Stop())
@@ -211,8 +219,9 @@ class Live:
             return
         is_slow = self._calls or self.profile.thinking
         wait = self._patience.mute_at_work if is_slow else self._patience.mute
-        # Servers close a reply when they think that it was heard.
-        self._mute_at = self._clock() + wait + (0.0 if self._replies.is_awaited else self._replies.seconds)
+        # Servers close a reply when they think that it was heard; of models that think, only that says it is whole.
+        may_be_whole = self.profile.thinking or not self._replies.is_awaited
+        self._mute_at = self._clock() + wait + (self._replies.seconds if may_be_whole else 0.0)
 
     def _leave_if_possible(self) -> None:
         # Once it is time, what the user says goes with us; only a reply that is still being sent cannot.
@@ -237,7 +246,7 @@ class Live:
             for call in message.tool_call.function_calls or []:
                 self._take_call(call)
         if message.usage_metadata is not None:
-            self._replies.spent(_tokens(message.usage_metadata))
+            self._tell_all(self._replies.spent(_tokens(message.usage_metadata)))
         if message.server_content is not None:
             self._take_end(message.server_content)
         if message.go_away is not None and self._leave_at == NEVER and not self._is_due:

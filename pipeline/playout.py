@@ -10,6 +10,9 @@ from pipeline.media import SAMPLE_BYTES
 SPEECH_RATE = 24_000
 """The rate of the assistant's voice, in Hz."""
 
+MOST_WAITING = 120.0
+"""Seconds of speech that may wait to be heard."""
+
 FRAME_SAMPLES = SPEECH_RATE // 50
 FRAME_BYTES = FRAME_SAMPLES * SAMPLE_BYTES
 SILENCE = bytes(FRAME_BYTES)
@@ -26,7 +29,7 @@ class Playout:
     heard, speech that resumes after it ran dry), which are bent to begin where the sound was left.
     """
 
-    def __init__(self, rate: int = SPEECH_RATE, *, limit: float = 120.0):
+    def __init__(self, rate: int = SPEECH_RATE, *, limit: float = MOST_WAITING):
         """Queue up to `limit` seconds at `rate` Hz; a frame is 480 samples, which is 20 ms at 24 kHz."""
         self.turn: int | None = None
         """The open turn."""

@@ -53,6 +53,7 @@ class Replies:
     def __init__(self, next_turn: Callable[[], int]):
         self._next_turn = next_turn
         self._dead: deque[_Dead] = deque()
+        self._closed: tuple[int, Counter[str]] | None = None  # the turn told last, and what it has cost
         self._reply: _Reply | None = None
         self._is_listening = False
         self._spoken_turn: int | None = None
@@ -148,7 +149,7 @@ class Replies:
         if self._is_listening or not text:
             return []
         while self._dead and self._dead[0].is_past:
-            self._dead.popleft()
+            self._charge(self._dead.popleft().spent)
         if self._dead:
             return []
         if self._reply is None:
@@ -184,20 +185,25 @@ class Replies:
         reply.is_generated = True
         return [ReplyGenerated(reply.turn)]
 
-    def spent(self, tokens: Mapping[str, int]) -> None:
-        """Tokens by kind, on top of those before, of the generation that is closed next."""
-        generation = self._dead[0] if self._dead else self._reply
-        if generation is not None:
-            generation.spent.update(tokens)
+    def spent(self, tokens: Mapping[str, int]) -> list[ReplyEvent]:
+        """Tokens by kind, on top of those before, of the generation that is closed next, or of the last if none is."""
+        if self._dead:
+            self._dead[0].spent.update(tokens)
+            return []
+        return self._charge(tokens)
 
     def ended(self, blocked: EngineError | None = None) -> list[ReplyEvent]:
         """The engine closes a generation: the oldest that is open. Of a dead one only that is told."""
         if self._dead:
             dead = self._dead.popleft()
-            return [] if dead.turn is None else [ReplyDropped(dead.turn, Usage(dict(dead.spent)))]
+            if dead.turn is None:
+                return self._charge(dead.spent)
+            self._closed = dead.turn, dead.spent
+            return [ReplyDropped(dead.turn, Usage(dict(dead.spent)))]
         if self._reply is None:
             return []
         reply, self._reply = self._reply, None
+        self._closed = reply.turn, reply.spent
         return [ReplyEnded(reply.turn, Usage(dict(reply.spent)), blocked)]
 
     def finish(self) -> list[ReplyEvent]:
@@ -206,6 +212,17 @@ class Replies:
             return []
         self._dead.clear()
         return self.ended()
+
+    def _charge(self, tokens: Mapping[str, int]) -> list[ReplyEvent]:
+        """Tokens that are nobody else's: they count for the open reply, or else for the one closed last."""
+        if self._reply is not None:
+            self._reply.spent.update(tokens)
+            return []
+        if self._closed is None or not tokens:
+            return []
+        turn, spent = self._closed
+        spent.update(tokens)
+        return [ReplyDropped(turn, Usage(dict(spent)))]
 
     def _is_heard(self) -> bool:
         """Whether voice or a call arriving now may be passed on; if not, it is of a generation that must be closed."""
@@ -218,7 +235,7 @@ class Replies:
 
     def _is_of_the_reply(self) -> bool:
         while self._dead and (self._dead[0].is_past or self._dead[0].is_generated):
-            self._dead.popleft()  # never to be closed, since something else has begun
+            self._charge(self._dead.popleft().spent)  # never to be closed, since something else has begun
         return not self._dead and not self._is_listening
 
     def _take_early_text(self, reply: _Reply) -> list[ReplyEvent]:

@@ -46,7 +46,7 @@ class Speaker:
         self._playout = Playout()
         self._encoder = OpusEncoder()
         self._said: Said | None = None
-        self._client_played: int | None = None
+        self._lag = 0  # samples that were given out and, as the client says, not played yet
         self._is_over = False
 
     @property
@@ -72,7 +72,7 @@ class Speaker:
     def open(self, turn: int, *, timed: bool) -> None:
         """Begin a reply; `timed`: its text arrives just before the audio that says it."""
         self._said = Said(turn, timed=timed)
-        self._client_played = None
+        self._lag = 0
         self._is_over = False
         self._playout.open(turn)
         self._ticker.subscribe(self._tick)
@@ -93,16 +93,16 @@ class Speaker:
         self._playout.finish(turn)
 
     def client_played(self, turn: int, ms: int) -> None:
-        """Believe the client about how much it has played, up to what it was given."""
+        """Believe the client about how much it has played by now, up to what it was given; from here it plays on."""
         if self._said is not None and turn == self._said.turn:
-            self._client_played = ms
+            self._lag = max(0, self._playout.heard_samples - ms * RATE // 1000)
 
     def end(self) -> HeardReply | None:
-        """Close a reply that was played to its end: nothing of it is dropped."""
+        """Close a reply that was played to its end: nothing of it is dropped, so a client that lags hears it all."""
         said, self._said = self._said, None
         self._ticker.unsubscribe(self._tick)
         self._playout.close()
-        return None if said is None else self._heard(said)
+        return None if said is None else _heard(said, self._playout.heard_samples)
 
     def close(self, *, softly: bool) -> HeardReply | None:
         """Fall silent at once; tells what was heard, or None if no reply was open.
@@ -120,17 +120,11 @@ class Speaker:
         if softly and ramp is not SILENCE:
             self._say(said.turn, ramp)
             self._say(said.turn, SILENCE)
-        return self._heard(said)
+        return _heard(said, max(0, self._playout.heard_samples - self._lag))
 
     def release(self) -> None:
         """Say nothing ever again."""
         self.close(softly=False)
-
-    def _heard(self, said: Said) -> HeardReply:
-        samples = self._playout.heard_samples
-        if self._client_played is not None:
-            samples = min(samples, self._client_played * RATE // 1000)
-        return HeardReply(said.turn, samples * 1000 // RATE, said.heard(samples))
 
     def _say(self, turn: int, pcm: bytes) -> None:
         # Speech is followed by a frame of silence: the encoder looks 6.5 ms ahead and still holds the end of it.
@@ -150,3 +144,7 @@ class Speaker:
                 self._over()
         except Exception as error:  # handed to the conversation, where everything is caught
             self._failed(error)
+
+
+def _heard(said: Said, samples: int) -> HeardReply:
+    return HeardReply(said.turn, samples * 1000 // RATE, said.heard(samples))

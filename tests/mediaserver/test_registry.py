@@ -8,10 +8,11 @@ import pytest
 from conversation_room import FakeEngine, FakePeer, HandTicker, vad_model
 
 from mediaserver.registry import Draining, Full, Registry
-from pipeline.conversation import Conversation, Terms
+from pipeline.conversation import Conversation
 from pipeline.engine import EngineEvent
 from pipeline.events import EndReason, SessionEnded
 from pipeline.gemini import GeminiBridge
+from pipeline.terms import Terms
 from pipeline.tools import Toolbox
 
 

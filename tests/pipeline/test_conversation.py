@@ -5,12 +5,23 @@ import asyncio
 import pytest
 from conversation_room import SECOND_OF_TONE, Room, enter, picture, speech, turns_of
 
-from pipeline.engine import EngineAway, EngineLost, EngineReady, ReplyAudio, ReplyEnded, ReplyText, ToolCall, UserText
+from pipeline.engine import (
+    EngineAway,
+    EngineLost,
+    EngineReady,
+    ReplyAudio,
+    ReplyDropped,
+    ReplyEnded,
+    ReplyText,
+    ToolCall,
+    UserText,
+)
 from pipeline.errors import EngineError, FaultCode, MediaError
 from pipeline.events import (
     AudioEnd,
     EndReason,
     EndSession,
+    Event,
     Fault,
     Guidance,
     Interrupt,
@@ -32,6 +43,7 @@ from pipeline.events import (
     TextResponse,
     Transcript,
     TurnEnded,
+    TurnSpent,
     TurnStarted,
     Usage,
 )
@@ -148,15 +160,65 @@ async def test_the_transcript_of_a_cut_reply_is_what_was_heard() -> None:
     await room.leave()
 
 
-async def test_what_the_client_says_it_played_is_believed_but_not_more_than_it_got() -> None:
+async def test_words_of_a_cut_reply_that_nobody_heard_are_not_remembered() -> None:
+    room = await enter()
+    await ask(room)
+    room.engine.reply(1, "I can see a page.", seconds=2)
+    room.conversation.obey(room.peer, Interrupt())
+    await room.settle()
+    assert Interrupted(1, 0, "") in room.peer.events
+    assert room.engine.remembered[-1] == (1, "assistant", "")
+    await room.leave()
+
+
+async def test_what_the_client_has_played_is_reckoned_on_from_its_last_report() -> None:
+    room = await enter()
+    await ask(room)
+    room.engine.reply(1, seconds=4)
+    room.ticker.tick(50)
+    room.conversation.obey(room.peer, Playback(1, 700))
+    await room.settle()
+    room.ticker.tick(100)
+    room.conversation.obey(room.peer, Interrupt())
+    await room.settle()
+    assert next(event for event in room.peer.events if isinstance(event, Interrupted)).heard_ms == 2700
+    await room.leave()
+
+
+async def test_a_reply_played_to_its_end_was_heard_whole_however_late_the_client_is() -> None:
+    room = await enter()
+    await ask(room)
+    room.engine.reply(1, seconds=1)
+    room.ticker.tick(30)
+    room.conversation.obey(room.peer, Playback(1, 300))
+    await room.settle()
+    room.ticker.tick(60)
+    assert next(event for event in room.peer.events if isinstance(event, TurnEnded)).heard_ms == 1000
+    await room.leave()
+
+
+async def test_a_remark_that_waits_is_no_longer_than_a_reply_may_be() -> None:
+    room = await enter()
+    await ask(room)
+    room.engine.reply(1, seconds=2)
+    room.ticker.tick(10)
+    room.engine.reply(2, "endless", seconds=121)
+    assert [event.code for event in room.peer.events if isinstance(event, Fault)] == [FaultCode.AUDIO_PROCESSING_ERROR]
+    await room.leave()
+
+
+@pytest.mark.parametrize(("played_ms", "heard_ms"), [(0, 0), (400, 400), (60_000, 1000)])
+async def test_what_the_client_says_it_played_is_believed_but_not_more_than_it_got(
+    played_ms: int, heard_ms: int
+) -> None:
     room = await enter()
     await ask(room)
     room.engine.reply(1, seconds=2)
     room.ticker.tick(50)
-    room.conversation.obey(room.peer, Playback(1, 400))
+    room.conversation.obey(room.peer, Playback(1, played_ms))
     room.conversation.obey(room.peer, Interrupt())
     await room.settle()
-    assert next(event for event in room.peer.events if isinstance(event, Interrupted)).heard_ms == 400
+    assert next(event for event in room.peer.events if isinstance(event, Interrupted)).heard_ms == heard_ms
     await room.leave()
 
 
@@ -169,6 +231,19 @@ async def test_audio_of_an_interrupted_turn_is_never_played() -> None:
     room.engine.reply(1)
     room.ticker.tick(20)
     assert not room.peer.frames
+    await room.leave()
+
+
+async def test_audio_of_a_turn_that_was_heard_to_its_end_is_never_played() -> None:
+    room = await enter()
+    await ask(room)
+    room.engine.reply(1)
+    room.ticker.tick(80)
+    assert isinstance(room.peer.events[-2], TurnEnded)
+    played = len(room.peer.frames)
+    room.engine.reply(1)
+    room.ticker.tick(20)
+    assert len(room.peer.frames) == played
     await room.leave()
 
 
@@ -511,6 +586,27 @@ async def test_blocked_content_is_a_turn_fault() -> None:
     room.engine.tell(ReplyEnded(1, Usage(), blocked))
     assert [event.code for event in room.peer.events if isinstance(event, Fault)] == [FaultCode.ENGINE_CONTENT_BLOCKED]
     assert room.peer.states[-1] == "idle"
+    await room.leave()
+
+
+async def test_what_a_blocked_turn_has_cost_is_counted() -> None:
+    room = await enter()
+    seen: list[Event] = []
+    room.conversation.add_witness(seen.append)
+    await ask(room)
+    blocked = EngineError(FaultCode.ENGINE_CONTENT_BLOCKED, "The engine will not answer that.", where="test")
+    room.engine.tell(ReplyEnded(1, Usage({"total": 7}), blocked))
+    assert [event for event in seen if isinstance(event, TurnSpent)] == [TurnSpent(1, Usage({"total": 7}))]
+    await room.leave()
+
+
+async def test_a_turn_tells_the_newest_count_of_what_it_has_cost() -> None:
+    room = await enter()
+    await ask(room)
+    room.engine.reply(1)
+    room.engine.tell(ReplyDropped(1, Usage({"total": 12})))
+    room.ticker.tick(80)
+    assert next(event for event in room.peer.events if isinstance(event, TurnEnded)).usage == Usage({"total": 12})
     await room.leave()
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 from fake_engine import CONFIG, speech, still
-from google.genai import types
+from google.genai import errors, types
 
+from pipeline.attempts import LARGE_CONTEXT, Attempt
 from pipeline.engine import (
     EngineAway,
     EngineEvent,
@@ -19,10 +20,10 @@ from pipeline.engine import (
     ReplyGenerated,
     UserText,
 )
-from pipeline.engine_errors import fault
-from pipeline.errors import EngineError, FaultCode
+from pipeline.engine_errors import engine_error, fault
+from pipeline.errors import EngineError, FaultCode, Severity
 from pipeline.events import Role
-from pipeline.link import LARGE_CONTEXT, Attempt, Link, Phase
+from pipeline.link import Link, Phase
 from pipeline.live import NEVER
 from pipeline.media import AudioChunk, StillFrame
 from pipeline.setbacks import Patience
@@ -631,3 +632,151 @@ def test_an_utterance_goes_up_whole_and_its_answer_can_be_stopped() -> None:
     assert scene.sent() == [OpenWindow.__name__, "audio 0.20", CloseWindow.__name__]
     scene.link.stop_reply()
     assert scene.sent() == [Stop.__name__]
+
+
+def test_what_the_user_is_saying_survives_a_loss_whatever_function_was_running_before() -> None:
+    scene = Scene()
+    scene.open()
+    scene.link.ask(1, "hello")
+    scene.says(toolCall={"functionCalls": [{"id": "c1", "name": "weather"}]})
+    scene.link.start_utterance(2)
+    scene.link.hear(speech(0.2))
+    scene.kinds()
+    scene.link.lost(broke(1006))
+    assert scene.kinds() == ["EngineAway"]
+
+
+def test_a_session_is_not_kept_for_the_call_of_a_reply_that_was_stopped() -> None:
+    scene = Scene()
+    scene.open()
+    scene.link.ask(1, "hello")
+    scene.says(toolCall={"functionCalls": [{"id": "c1", "name": "weather"}]})
+    scene.link.stop_reply()
+    scene.says(goAway={"timeLeft": "50s"})
+    live = scene.link.live
+    assert live is not None
+    assert live.is_over
+    assert live.fault is None
+
+
+def test_a_reply_that_is_cut_by_a_model_that_is_gone_is_said_to_be() -> None:
+    scene = Scene(fallback="gemini-2.5-flash-native-audio-preview-12-2025")
+    scene.open()
+    scene.link.ask(1, "hello")
+    scene.hears(**VOICE)
+    scene.kinds()
+    scene.link.lost(fault(FaultCode.ENGINE_MODEL_UNAVAILABLE, close_code=1008))
+    lost = [event for event in scene.told if isinstance(event, EngineLost)]
+    assert [(loss.is_cut, loss.error.severity) for loss in lost] == [(True, Severity.TURN)]
+    assert scene.kinds() == ["EngineAway", "EngineLost", "EngineReduced"]
+    assert scene.link.failure is None
+
+
+def test_a_model_that_was_there_a_moment_ago_is_asked_for_without_the_handle_before_it_is_given_up() -> None:
+    scene = Scene()
+    scene.open()
+    scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+    scene.link.left()
+    assert scene.link.attempt().is_resumed
+    gone = fault(FaultCode.ENGINE_MODEL_UNAVAILABLE, close_code=1008)
+    scene.link.lost(gone)
+    assert scene.link.failure is None
+    assert not scene.link.attempt().is_resumed
+    scene.link.lost(gone)
+    assert scene.link.failure is gone
+
+
+@pytest.mark.parametrize("model", ["gemini-3.8-live", "gemini-3.8-live-extended-thinking"])
+def test_an_engine_may_be_mute_while_what_it_has_sent_is_being_heard(model: str) -> None:
+    scene = Scene(model=model)
+    scene.open()
+    scene.link.ask(1, "hello")
+    for _ in range(60):
+        scene.hears(**LONG)
+    scene.hears(generationComplete=True)
+    scene.wait(59.0)
+    live = scene.link.live
+    assert live is not None
+    assert not live.is_over
+    scene.hears(turnComplete=True)
+    assert "ReplyEnded" in scene.kinds()
+
+
+def test_a_question_that_waits_while_sessions_are_left_in_peace_is_never_given_up() -> None:
+    scene = Scene()
+    scene.open()
+    scene.link.ask(1, "hello")
+    for _ in range(4):
+        scene.link.left()
+        scene.open()
+        assert scene.sent() == ["Text hello"]
+    assert not [event for event in scene.told if isinstance(event, EngineLost)]
+
+
+@pytest.mark.parametrize(
+    ("reason", "delay"), [("Deadline expired before operation could complete.", 0.0), ("Internal error.", 0.5)]
+)
+def test_a_session_that_has_reached_its_age_is_replaced_without_a_wait(reason: str, delay: float) -> None:
+    scene = Scene()
+    scene.open()
+    scene.now += 5.0
+    scene.link.lost(engine_error(errors.APIError(1011, {"message": reason}), is_ready=True, is_local=False))
+    assert scene.link.delay == delay
+
+
+def test_trouble_at_a_resumption_is_forgiven_by_a_session_that_lasts() -> None:
+    scene = Scene()
+    scene.open()
+    scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+    scene.link.left()
+    for lasts in (0.1, 5.0, 0.1):
+        assert scene.open().is_resumed
+        scene.now += lasts
+        scene.link.lost(broke(1011))
+    assert scene.link.attempt().is_resumed
+
+
+def test_after_a_session_that_lasts_the_next_is_told_again_what_was_said() -> None:
+    scene = Scene()
+    scene.link.remember(1, Role.USER, "one")
+    scene.open()
+    scene.link.lost(broke(1011))
+    assert scene.open().seed is None
+    scene.now += 5.0
+    scene.link.lost(broke(1006))
+    assert scene.open().seed == Seed(((True, "one"),))
+
+
+@pytest.mark.parametrize(
+    ("model", "calls", "patience"),
+    [
+        (CONFIG.model, False, 8.0),
+        (CONFIG.model, True, 30.0),
+        ("gemini-3.8-live-extended-thinking", False, 30.0),
+    ],
+)
+def test_an_engine_that_works_may_be_mute_for_longer(model: str, calls: bool, patience: float) -> None:
+    scene = Scene(model=model, patience=Patience(call=100.0))
+    scene.open()
+    scene.link.ask(1, "hello")
+    if calls:
+        scene.says(toolCall={"functionCalls": [{"id": "c1", "name": "weather"}]})
+    live = scene.link.live
+    assert live is not None
+    scene.wait(patience - 0.1)
+    assert not live.is_over
+    scene.wait(0.2)
+    assert live.fault is not None
+    assert live.fault.code is FaultCode.ENGINE_STALLED
+
+
+def test_a_fresh_session_that_breaks_has_not_grown_too_long() -> None:
+    scene = Scene()
+    scene.open()
+    scene.says(usageMetadata={"promptTokenCount": LARGE_CONTEXT})
+    scene.now += 60.0
+    scene.link.lost(broke(1007))
+    scene.open()
+    scene.kinds()
+    scene.link.lost(broke(1006))
+    assert scene.kinds() == ["EngineAway"]

@@ -9,7 +9,7 @@ import pytest
 from conversation_room import Room, enter
 
 from pipeline.engine import EngineAway, ToolCall, ToolCallCancelled
-from pipeline.events import Fault, Interrupt, Pointer, TextInput
+from pipeline.events import Fault, Interrupt, Pointer, TextInput, TurnEnded
 from pipeline.tools import Outcome, Tool, ToolContext, ToolError
 
 NOTHING: Mapping[str, object] = {"type": "object", "properties": {}}
@@ -44,6 +44,31 @@ async def test_what_a_tool_finds_out_goes_to_the_engine() -> None:
     weather.result.set_result({"sky": "clear"})
     await room.settle()
     assert room.engine.answers == [{"sky": "clear"}]
+    await room.leave()
+
+
+async def test_what_is_found_out_after_the_reply_was_heard_still_goes_to_the_engine() -> None:
+    weather = Weather()
+    room = await called(weather)
+    room.engine.reply(1, "Let me see.")
+    room.ticker.tick(80)
+    assert any(isinstance(event, TurnEnded) for event in room.peer.events)
+    weather.result.set_result({"sky": "clear"})
+    await room.settle()
+    assert room.engine.answers == [{"sky": "clear"}]
+    await room.leave()
+
+
+async def test_what_is_found_out_after_the_next_question_is_of_no_interest() -> None:
+    weather = Weather()
+    room = await called(weather)
+    room.engine.reply(1, "Let me see.")
+    room.ticker.tick(80)
+    room.conversation.obey(room.peer, TextInput("never mind, what time is it"))
+    await room.settle()
+    weather.result.set_result({"sky": "clear"})
+    await room.settle()
+    assert [list(answer) for answer in room.engine.answers] == [["error"]]
     await room.leave()
 
 

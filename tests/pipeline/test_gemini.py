@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 from fake_engine import CONFIG, QUICK, VOICE, WAIT, FakeEngine, FakeSession, bridged, fake_engine, speech, still, voice
-from websockets.exceptions import ConnectionClosedError
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from pipeline.engine import (
     EngineAway,
@@ -171,7 +171,10 @@ async def test_parts_that_are_no_voice_are_not_heard() -> None:
         await told.next()
         bridge.ask(1, "hello")
         picture = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}
-        await session.content(modelTurn={"parts": [{"text": "**Thinking**"}, picture]}, generationComplete=True)
+        thought = {**voice()["modelTurn"]["parts"][0], "thought": True}  # type: ignore[index]
+        await session.content(
+            modelTurn={"parts": [{"text": "**Thinking**"}, picture, thought]}, generationComplete=True
+        )
         assert isinstance(await told.next(), ReplyGenerated)
 
 
@@ -324,6 +327,21 @@ async def test_a_call_is_told_and_its_answer_is_silent() -> None:
         (response,) = (await session.heard())["functionResponses"]
         assert response == {"id": "c1", "name": "point_at", "response": {"result": "shown"}, "scheduling": "SILENT"}
         assert await session.heard_kinds(2) == ["turnComplete", "text"]
+
+
+@pytest.mark.parametrize("model", ["gemini-3.1-flash-live-preview", "gemini-3.8-live-extended-thinking"])
+async def test_a_model_that_takes_no_scheduling_of_answers_is_sent_none(model: str) -> None:
+    async with fake_engine() as engine, bridged(engine, config=replace(CONFIG, model=model)) as (bridge, told):
+        session = await engine.session()
+        await told.next()
+        bridge.ask(1, "where is save")
+        await session.heard()
+        await session.say(toolCall={"functionCalls": [{"id": "c1", "name": "point_at"}]})
+        call = await told.next()
+        assert isinstance(call, ToolCall)
+        bridge.answer(call, {"result": "shown"}, is_silent=True)
+        (response,) = (await session.heard())["functionResponses"]
+    assert response == {"id": "c1", "name": "point_at", "response": {"result": "shown"}}
 
 
 async def test_a_call_nobody_answers_is_answered_with_an_error() -> None:
@@ -500,6 +518,15 @@ async def test_a_socket_that_is_stuck_drops_the_oldest_audio_and_is_aborted() ->
         with pytest.raises(ConnectionClosedError) as raised:
             await session.thaw()
         assert raised.value.rcvd is None
+
+
+async def test_why_no_session_could_be_made_is_kept_for_the_log() -> None:
+    async with fake_engine() as engine:
+        engine.refusals.append(503)
+        async with bridged(engine) as (_, told):
+            lost = await told.next()
+    assert isinstance(lost, EngineLost)
+    assert isinstance(lost.error.__cause__, InvalidStatus)
 
 
 async def test_a_loss_is_told_before_the_dead_socket_has_been_closed() -> None:

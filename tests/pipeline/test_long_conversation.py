@@ -12,11 +12,12 @@ from simulated_gemini import Habits, SimulatedGemini
 from virtual_time import run_fast
 
 from pipeline import recollection
-from pipeline.conversation import Conversation, Terms
+from pipeline.conversation import Conversation
 from pipeline.engine import EngineConfig
 from pipeline.events import EndReason, Event, Fault, Interrupted, Role, TextInput, TextResponse, Transcript
 from pipeline.gemini import GeminiBridge
 from pipeline.media import AudioChunk, SpeechFrame
+from pipeline.terms import Terms
 from pipeline.ticker import Ticker
 from pipeline.tools import Toolbox
 

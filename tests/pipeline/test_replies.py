@@ -191,7 +191,9 @@ def test_a_late_piece_of_text_begins_no_remark() -> None:
     assert not replies.text(" late")
     assert replies.is_idle
     replies.ask(2)
-    assert turns_heard(replies.audio(PCM, 24_000)) == [2]
+    (first,) = replies.audio(PCM, 24_000)
+    assert isinstance(first, ReplyAudio)
+    assert first.turn == 2
 
 
 def test_text_that_announces_a_remark_is_told_with_its_first_sound() -> None:
@@ -246,6 +248,32 @@ def test_each_turn_is_told_what_it_cost_interrupted_or_not() -> None:
     replies.spent({"total": 4, "prompt": 1})
     replies.spent({"total": 1})
     assert replies.ended() == [ReplyEnded(2, Usage({"total": 5, "prompt": 1}), None)]
+
+
+def test_what_is_counted_after_a_reply_was_closed_is_added_to_it() -> None:
+    replies = numbering()
+    replies.ask(1)
+    replies.audio(PCM, 24_000)
+    replies.spent({"total": 3})
+    replies.ended()
+    assert replies.spent({"total": 4, "prompt": 1}) == [ReplyDropped(1, Usage({"total": 7, "prompt": 1}))]
+    replies.open_window(2)
+    assert replies.spent({"total": 1}) == [ReplyDropped(1, Usage({"total": 8, "prompt": 1}))]
+
+
+def test_what_a_remark_has_cost_that_was_never_told_is_added_to_the_reply_before_it() -> None:
+    replies = numbering()
+    replies.ask(1)
+    replies.spent({"total": 3})
+    replies.ended()
+    replies.open_window(2)
+    replies.audio(PCM, 24_000)
+    replies.spent({"total": 2})
+    assert replies.ended() == [ReplyDropped(1, Usage({"total": 5}))]
+
+
+def test_what_is_counted_before_anything_was_said_is_nobodys() -> None:
+    assert numbering().spent({"total": 3}) == []
 
 
 def test_a_connection_that_ends_after_all_of_a_reply_has_come_completes_it() -> None:

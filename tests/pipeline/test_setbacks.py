@@ -20,8 +20,9 @@ def test_a_session_that_lasted_forgives_what_was_before() -> None:
     setbacks = counting(Patience(failures=3))
     setbacks.delay(0.0, lasted=0.0)
     setbacks.delay(1.0, lasted=0.5)
+    setbacks.delay(2.0, lasted=0.5)
     assert setbacks.delay(20.0, lasted=10.0) == 0.5
-    assert setbacks.delay(21.0, lasted=0.0) == 1.0
+    assert setbacks.delay(21.0, lasted=0.5) == 1.0
 
 
 def test_as_many_sessions_that_break_as_allowed_within_a_minute_are_given_up() -> None:

@@ -23,7 +23,7 @@ async def speak(room: Room) -> None:
 
 
 async def finish_speaking(room: Room) -> None:
-    await room.until(lambda: not len(room.conversation._microphones))
+    await room.until(lambda: not len(room.conversation._floor._microphones))
     await room.settle()
 
 

@@ -18,11 +18,12 @@ from mediaserver.auth.users import User
 from mediaserver.registry import Registry
 from mediaserver.store.records import Entry, SessionRecord, TurnUsage
 from mediaserver.store.store import Store
-from pipeline.conversation import Conversation, Terms
+from pipeline.conversation import Conversation
 from pipeline.engine import EngineEvent
 from pipeline.events import EndReason
 from pipeline.gemini import GeminiBridge
 from pipeline.media import StillFrame
+from pipeline.terms import Terms
 from pipeline.tools import Toolbox
 from tests.mediaserver.api.memory_store import MemoryStore
 

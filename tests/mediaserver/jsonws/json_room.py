@@ -16,7 +16,6 @@ from mediaserver.http import HttpError
 from mediaserver.jsonws.connection import Limits
 from mediaserver.jsonws.socket import JsonSocket
 from mediaserver.lobby import Wishes
-from pipeline.conversation import Terms
 from pipeline.errors import MediaError
 from pipeline.events import (
     Command,
@@ -32,6 +31,7 @@ from pipeline.events import (
 )
 from pipeline.media import AudioChunk, ScreenFrame
 from pipeline.peer import Peer
+from pipeline.terms import Terms
 from pipeline.turn import TurnSettings
 
 Message = dict[str, Any]

@@ -43,7 +43,6 @@ from mediaserver.rtc.exchange import (
     Target,
 )
 from mediaserver.rtc.offer import OfferError
-from pipeline.conversation import Terms
 from pipeline.errors import MediaError, ProtocolError
 from pipeline.events import (
     Command,
@@ -60,6 +59,7 @@ from pipeline.events import (
 )
 from pipeline.media import AudioChunk, ScreenFrame
 from pipeline.peer import Peer
+from pipeline.terms import Terms
 from pipeline.turn import TurnSettings
 
 SECRET = "a secret of thirty-two bytes, it is"

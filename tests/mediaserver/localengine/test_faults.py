@@ -9,6 +9,7 @@ import pytest
 from google.genai import errors, types
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from virtual_time import FastLoop
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
 from mediaserver.localengine import faults
@@ -170,23 +171,6 @@ def test_what_was_injected_happens_to_anybody_and_says_so() -> None:
 
 
 # Where: with a client whose every move has its time.
-
-
-class FastLoop(asyncio.SelectorEventLoop):
-    """A loop without waiting: when nothing is ready, its clock jumps to the next timer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._now = 0.0
-
-    def time(self) -> float:
-        return self._now
-
-    def _run_once(self) -> None:
-        if not self._ready:  # type: ignore[attr-defined]
-            timers = [timer.when() for timer in self._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
-            self._now = max(self._now, min(timers, default=0.0))
-        super()._run_once()  # type: ignore[misc]
 
 
 class Script:

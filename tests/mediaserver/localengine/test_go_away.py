@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from google.genai import errors
+from virtual_time import FastLoop
 
 from mediaserver.localengine.brain import Call, Heard, Memory, Question, Speech
 from mediaserver.localengine.faulty import EngineConnection
@@ -17,23 +18,6 @@ from mediaserver.localengine.tone import tone_brain
 from mediaserver.localengine.wire import WireError, render
 from pipeline.vad import VadModel
 from tests.mediaserver.localengine.live_client import dial, reply, setup, talk, turn, until
-
-
-class FastLoop(asyncio.SelectorEventLoop):
-    """A loop without waiting: when nothing is ready, its clock jumps to the next timer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._now = 0.0
-
-    def time(self) -> float:
-        return self._now
-
-    def _run_once(self) -> None:
-        if not self._ready:  # type: ignore[attr-defined]
-            timers = [timer.when() for timer in self._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
-            self._now = max(self._now, min(timers, default=0.0))
-        super()._run_once()  # type: ignore[misc]
 
 
 @pytest.fixture(scope="module")

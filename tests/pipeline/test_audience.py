@@ -1,0 +1,54 @@
+"""Who is told and played what."""
+
+from conversation_room import FakePeer
+
+from pipeline.audience import Audience
+from pipeline.events import EndReason, Event, Pong, TurnSpent, Usage
+from pipeline.media import SpeechFrame
+
+FRAME = SpeechFrame(1, b"\0\0", b"opus")
+
+
+def test_everybody_is_told_and_played_while_they_are_there() -> None:
+    audience, stays, goes = Audience(), FakePeer(), FakePeer()
+    audience.join(stays)
+    audience.join(goes)
+    audience.tell(Pong(1))
+    audience.play(FRAME)
+    audience.flush()
+    assert audience.leave(goes)
+    audience.tell(Pong(2))
+    audience.play(FRAME)
+    audience.flush()
+    assert goes.log == [Pong(1), FRAME]
+    assert stays.log == [Pong(1), FRAME, Pong(2), FRAME]
+    assert (goes.flushed, stays.flushed) == (1, 2)
+    assert len(audience) == 1
+    assert not audience.leave(goes)
+
+
+def test_a_witness_sees_what_peers_are_told_and_what_they_are_not() -> None:
+    audience, peer = Audience(), FakePeer()
+    seen: list[Event] = []
+    audience.join(peer)
+    audience.add_witness(seen.append)
+    audience.tell(Pong(1))
+    audience.note(TurnSpent(1, Usage()))
+    assert seen == [Pong(1), TurnSpent(1, Usage())]
+    assert peer.log == [Pong(1)]
+
+
+def test_who_is_dismissed_may_leave_at_once_and_is_told_nothing_more() -> None:
+    audience = Audience()
+
+    class Hasty(FakePeer):
+        def dismiss(self, reason: EndReason) -> None:
+            super().dismiss(reason)
+            assert not audience.leave(self)
+
+    peers = [Hasty(), Hasty()]
+    for peer in peers:
+        audience.join(peer)
+    audience.dismiss(EndReason.LIMIT)
+    audience.tell(Pong(1))
+    assert [(peer.dismissed, peer.log) for peer in peers] == [(EndReason.LIMIT, [])] * 2
