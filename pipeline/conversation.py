@@ -68,6 +68,7 @@ FIRST_GRACE = 30.0
 """Seconds a new conversation waits for its first peer."""
 
 MOST_COMMANDS = 10_000
+"""That wait their turn; a client that sends more while one is obeyed loses its oldest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,7 @@ class Conversation:
             self._bridge.hide()
 
     def obey(self, peer: Peer, command: Command) -> None:
-        """Take a client's command; commands are never dropped."""
+        """Take a client's command; obeyed in order."""
         self._commands.put((peer, command))
 
     def blame(self, error: MediaError) -> None:
