@@ -1,8 +1,10 @@
+"""How an answer leaves: in which order, how fast, and what becomes of it when it is cut; time is virtual."""
+
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
-from typing import TypeVar
+from collections.abc import AsyncIterator
 
 import pytest
+from virtual_time import run_fast
 
 from mediaserver.localengine.brain import Call, Heard, Memory, Question, Speech
 from mediaserver.localengine.generation import Generation
@@ -16,32 +18,8 @@ from mediaserver.localengine.messages import (
     ToolCall,
 )
 
-T = TypeVar("T")
-
 ALL = Setup("models/local", transcribe_input=True, transcribe_output=True)
 SPOKEN = Question(bytes(32_000), None, None)
-
-
-class FastLoop(asyncio.SelectorEventLoop):
-    """A loop without waiting: when nothing is ready, its clock jumps to the next timer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._now = 0.0
-
-    def time(self) -> float:
-        return self._now
-
-    def _run_once(self) -> None:
-        if not self._ready:  # type: ignore[attr-defined]
-            timers = [timer.when() for timer in self._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
-            self._now = max(self._now, min(timers, default=0.0))
-        super()._run_once()  # type: ignore[misc]
-
-
-def run_fast(work: Coroutine[None, None, T]) -> T:
-    with asyncio.Runner(loop_factory=FastLoop) as runner:
-        return runner.run(work)
 
 
 class Answer:

@@ -2,19 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from virtual_time import run_fast
 
 from mediaserver.localengine.brain import Brain, Call, Heard, Memory, Question, Speech
 from mediaserver.localengine.messages import Behavior, Setup
 from mediaserver.localengine.resumption import Connection, Handles
 from mediaserver.localengine.script import parse_script
 from mediaserver.localengine.session import Session
-
-T = TypeVar("T")
 
 SCRIPT = parse_script("""
 rules:
@@ -32,28 +31,6 @@ CLIENT: dict[str, dict[str, object]] = {
 ACTS = st.lists(
     st.tuples(st.sampled_from(sorted(CLIENT)), st.sampled_from([0.0, 0.0, 0.05, 0.4, 1.5, 4.0])), max_size=25
 )
-
-
-class FastLoop(asyncio.SelectorEventLoop):
-    """A loop without waiting: when nothing is ready, its clock jumps to the next timer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._now = 0.0
-
-    def time(self) -> float:
-        return self._now
-
-    def _run_once(self) -> None:
-        if not self._ready:  # type: ignore[attr-defined]
-            timers = [timer.when() for timer in self._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
-            self._now = max(self._now, min(timers, default=0.0))
-        super()._run_once()  # type: ignore[misc]
-
-
-def run_fast(work: Coroutine[None, None, T]) -> T:
-    with asyncio.Runner(loop_factory=FastLoop) as runner:
-        return runner.run(work)
 
 
 class Client:
