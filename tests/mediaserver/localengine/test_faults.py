@@ -9,6 +9,7 @@ import pytest
 from google.genai import errors, types
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from virtual_time import run_fast
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
 from mediaserver.localengine import faults
@@ -41,11 +42,6 @@ rules:
 TOOLS = [{"function_declarations": [{"name": "f", "behavior": "NON_BLOCKING"}]}]
 ANSWER_TO_TEXT = ["out:You ", "audio", "out:typed. ", "audio", "generation_complete", "turn_complete"]
 WITHIN = [point for point in Point if point not in (Point.UPGRADE, Point.RESUME)]
-
-
-@pytest.fixture(scope="module")
-def vad() -> VadModel:
-    return VadModel()
 
 
 @pytest.fixture
@@ -172,23 +168,6 @@ def test_what_was_injected_happens_to_anybody_and_says_so() -> None:
 # Where: with a client whose every move has its time.
 
 
-class FastLoop(asyncio.SelectorEventLoop):
-    """A loop without waiting: when nothing is ready, its clock jumps to the next timer."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._now = 0.0
-
-    def time(self) -> float:
-        return self._now
-
-    def _run_once(self) -> None:
-        if not self._ready:  # type: ignore[attr-defined]
-            timers = [timer.when() for timer in self._scheduled if not timer.cancelled()]  # type: ignore[attr-defined]
-            self._now = max(self._now, min(timers, default=0.0))
-        super()._run_once()  # type: ignore[misc]
-
-
 class Script:
     """A client that speaks once and types once; notes everything that happens, in order."""
 
@@ -222,8 +201,7 @@ def test_each_point_stands_where_it_is_said_to_stand() -> None:
     async def converse() -> None:
         await Session(client, wanted, brain, None, reached=client.reached).run()
 
-    with asyncio.Runner(loop_factory=FastLoop) as runner:
-        runner.run(converse())
+    run_fast(converse())
     answer = ["modelTurn", "<speaking>", "modelTurn", "modelTurn", "modelTurn"]
     assert client.happened == [
         *("<setup>", "setupComplete", "<ready>", "> activityStart", "<listening>", "> activityEnd", "<thinking>"),
