@@ -1,12 +1,14 @@
 """What holds for every test."""
 
 import gc
+from collections.abc import Iterator
 
 import pytest
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_finish() -> None:
-    """Spare the collector what lives as long as the process: most tests collect when they end, to see what they left."""
+@pytest.fixture(autouse=True, scope="module")
+def only_what_is_young_is_collected() -> Iterator[None]:
+    """Spare the collector what is here to stay: many tests collect at their end, to see what they left behind."""
     gc.collect()
     gc.freeze()
+    yield
