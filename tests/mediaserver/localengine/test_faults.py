@@ -279,8 +279,8 @@ async def test_a_stall_before_setup_complete_leaves_the_sdk_waiting(engine: Loca
 
     waiting = asyncio.create_task(connect())
     await injection.happened.wait()
-    await asyncio.wait({waiting}, timeout=0.2)
-    assert not waiting.done()
+    async with talk(engine):  # somebody who came later is let in
+        assert not waiting.done()
     waiting.cancel()
     await asyncio.wait({waiting})
 
@@ -383,8 +383,8 @@ async def test_an_upgrade_is_left_unanswered(engine: LocalEngine) -> None:
     injection = engine.inject(Fault(Act.STALL, Point.UPGRADE))
     dialing = asyncio.ensure_future(dial(engine).__aenter__())
     await injection.happened.wait()
-    await asyncio.wait({dialing}, timeout=0.2)
-    assert not dialing.done()
+    async with talk(engine):  # somebody who came later is let in
+        assert not dialing.done()
     dialing.cancel()
     await asyncio.wait({dialing})
 

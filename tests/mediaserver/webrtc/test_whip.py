@@ -22,6 +22,7 @@ from mediaserver.webrtc.fragment import parse_fragment
 from mediaserver.webrtc.routes import FRAGMENT, SDP, Whip, ice_links
 from pipeline.conversation import Terms
 from pipeline.errors import ProtocolError
+from tests.leavings import nothing_left
 from tests.mediaserver.outside import Counter, Talk
 
 HOST_CANDIDATE = "candidate:1 1 udp 2113937151 192.0.2.9 50000 typ host"
@@ -83,13 +84,10 @@ async def house() -> AsyncIterator[House]:
     whip = Whip(lobby, Names(), limiter, ice_servers=lambda: servers, config=Config(limits=Limits(tick=0.05)))
     app = web.Application(middlewares=[guard])
     whip.add_routes(app)
-    before = asyncio.all_tasks()
-    async with TestClient(TestServer(app)) as client:
+    async with nothing_left(), TestClient(TestServer(app)) as client:
         yield House(client, lobby, limiter, whip)
         await whip.close()
         assert not lobby.talk.peers
-    await asyncio.sleep(0.05)
-    assert not [task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()]
     assert not [thread for thread in threading.enumerate() if "decoder" in thread.name]
 
 
