@@ -19,6 +19,7 @@ _ACROSS = (WIDTH - 240) // _GLYPH
 _SCROLL_EVERY = 20  # pictures
 
 
+@cache
 def encode_share() -> tuple[bytes, ...]:
     """Encode the share at 1280x720, 5 per second, about 1 Mb/s; the first is a key frame, so it can be repeated."""
     codec = CodecContext.create("libvpx", "w")
@@ -28,6 +29,7 @@ def encode_share() -> tuple[bytes, ...]:
     codec.framerate = Fraction(FPS)
     codec.time_base = Fraction(1, FPS)
     codec.bit_rate = _BIT_RATE
+    codec.thread_count = 1  # more spin while they wait for one another, which takes longer on a busy machine
     # In real time and without key frames but the first, as browsers do; 56 is libwebrtc's coarsest quantizer.
     codec.options = {
         "deadline": "realtime",

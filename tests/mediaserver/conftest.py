@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from conversation_room import vad_model
 
 from mediaserver.store.sql import open_store
 from mediaserver.store.store import Store
+from pipeline.vad import VadModel
 
 
 @pytest.fixture
@@ -15,3 +17,9 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     opened = await open_store(None, data_dir=tmp_path / "data")
     yield opened
     await opened.close()
+
+
+@pytest.fixture(scope="session")
+def vad() -> VadModel:
+    """The one that all share, as the sessions of a server do."""
+    return vad_model()

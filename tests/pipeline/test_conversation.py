@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from conversation_room import SECOND_OF_TONE, Room, enter, picture, speech, turns_of
+from virtual_time import in_virtual_time
 
 from pipeline.engine import (
     EngineAway,
@@ -470,31 +471,35 @@ async def test_a_client_that_comes_back_in_time_finds_its_conversation() -> None
     await room.leave()
 
 
+@in_virtual_time
 async def test_an_idle_conversation_ends_politely() -> None:
-    room = await enter(idle=0.05)
+    room = await enter(idle=60.0)
     assert await room.task is EndReason.IDLE
     assert room.peer.events[-1] == SessionEnded(EndReason.IDLE)
 
 
+@in_virtual_time
 async def test_a_conversation_that_awaits_an_answer_is_not_idle() -> None:
-    room = await enter(idle=0.02)
+    room = await enter(idle=60.0)
     await ask(room)
-    await asyncio.sleep(0.06)
+    await asyncio.sleep(200.0)
     assert not room.task.done()
     room.engine.tell(ReplyEnded(1, Usage(), None))
     assert await room.task is EndReason.IDLE
 
 
+@in_virtual_time
 async def test_a_conversation_has_a_longest_time() -> None:
-    room = await enter(longest=0.05)
+    room = await enter(longest=60.0)
     assert await room.task is EndReason.LIMIT
 
 
+@in_virtual_time
 async def test_the_last_words_may_be_finished_before_time_is_up() -> None:
-    room = await enter(longest=0.05)
+    room = await enter(longest=60.0)
     await ask(room)
     room.engine.reply(1)
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(65.0)
     assert not room.task.done()
     room.ticker.tick(60)
     assert await room.task is EndReason.LIMIT

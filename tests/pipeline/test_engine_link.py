@@ -458,6 +458,25 @@ def test_a_reply_that_is_never_closed_ends_some_time_after_it_was_heard() -> Non
     assert [type(event) for event in scene.told[-2:]] == [ReplyEnded, EngineAway]
 
 
+def test_an_engine_owes_nothing_after_it_has_said_all_or_while_the_user_speaks() -> None:
+    scene = Scene()
+    scene.open()
+    scene.link.ask(1, "hello")
+    scene.hears(**VOICE, generationComplete=True, turnComplete=True)
+    live = scene.link.live
+    assert live is not None
+    scene.wait(10 * scene.patience.mute)
+    assert not live.is_over
+    scene.link.start_utterance(2)
+    scene.wait(10 * scene.patience.mute)
+    assert not live.is_over
+    scene.hears(inputTranscription={"text": "well"})
+    assert scene.told[-1] == UserText(2, "well", is_anew=True)
+    scene.link.end_utterance()
+    scene.wait(scene.patience.mute)
+    assert live.is_over
+
+
 def test_a_remark_that_stops_half_way_is_cut_and_said_to_be() -> None:
     scene = Scene()
     scene.open()

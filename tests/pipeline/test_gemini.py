@@ -489,23 +489,6 @@ async def test_an_engine_that_goes_mute_is_left() -> None:
         assert isinstance(await told.next(), EngineReady)
 
 
-async def test_an_engine_owes_nothing_while_the_user_speaks_or_after_it_has_said_all() -> None:
-    async with fake_engine() as engine, bridged(engine, patience=replace(CALM, mute=0.3)) as (bridge, told):
-        session = await engine.session()
-        await told.next()
-        bridge.ask(1, "hello")
-        await session.content(**voice(), generationComplete=True, turnComplete=True)
-        assert isinstance(await told.next(), ReplyAudio)
-        assert isinstance(await told.next(), ReplyGenerated)
-        assert isinstance(await told.next(), ReplyEnded)
-        # Longer than the bridge would wait for a sign of life.
-        await asyncio.sleep(0.4)
-        bridge.start_utterance(2)
-        await asyncio.sleep(0.4)
-        await session.content(inputTranscription={"text": "well"})
-        assert await told.next() == UserText(2, "well", is_anew=True)
-
-
 async def test_a_socket_that_is_stuck_drops_the_oldest_audio_and_is_aborted() -> None:
     async with fake_engine() as engine, bridged(engine, patience=replace(CALM, mute=0.2, close=0.05)) as (bridge, told):
         session = await engine.session()

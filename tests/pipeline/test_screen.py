@@ -77,9 +77,11 @@ def coded(pictures: list[Rgb], *, bitrate: int, keyframe_every: int = 1000) -> I
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
     encoder.time_base, encoder.framerate, encoder.gop_size = Fraction(1, 5), Fraction(5), keyframe_every
     encoder.bit_rate = bitrate
+    encoder.thread_count = 1  # more would spin while they wait for one another
     encoder.options = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "qmax": "56"}
     decoder = av.CodecContext.create("vp8", "r")
     assert isinstance(decoder, av.VideoCodecContext)
+    decoder.thread_count = 1
     for number, pixels in enumerate(pictures):
         picture = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format="yuv420p", dst_color_range="MPEG")
         picture.pts = number

@@ -4,9 +4,13 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 from unittest.mock import patch
 
+from tests.leavings import nothing_left
+
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -44,3 +48,17 @@ def run_fast(work: Coroutine[None, None, T]) -> T:
     """Run to the end in virtual time, which is what `time.monotonic` says too."""
     with asyncio.Runner(loop_factory=FastLoop) as runner, patch.object(time, "monotonic", runner.get_loop().time):
         return runner.run(work)
+
+
+def in_virtual_time(test: Callable[P, Coroutine[None, None, None]]) -> Callable[P, None]:
+    """A test that waits for nothing and leaves nothing behind; its own fixtures, if any, are no coroutines."""
+
+    @wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        async def tidily() -> None:
+            async with nothing_left():
+                await test(*args, **kwargs)
+
+        run_fast(tidily())
+
+    return run

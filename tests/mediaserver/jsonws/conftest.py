@@ -1,7 +1,5 @@
 """The JSON socket's server for the tests beside this file."""
 
-import asyncio
-import gc
 from collections.abc import AsyncIterator
 
 import pytest
@@ -10,7 +8,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from mediaserver.api.middleware import guard
 from mediaserver.jsonws.socket import JsonSocket
-from tests.mediaserver.jsonws.json_room import QUICK, Counter, Names, Rooms, Server
+from tests.leavings import nothing_left
+from tests.mediaserver.jsonws.json_room import QUICK, Names, Rooms, Server
+from tests.mediaserver.outside import Counter
 
 
 @pytest.fixture
@@ -34,18 +34,5 @@ async def server() -> AsyncIterator[Server]:
 
 @pytest.fixture(autouse=True)
 async def nothing_is_left() -> AsyncIterator[None]:
-    """No task, and no exception that nobody took."""
-    loop = asyncio.get_running_loop()
-    untaken: list[dict[str, object]] = []
-    loop.set_exception_handler(lambda _, context: untaken.append(context))
-    before = asyncio.all_tasks()
-    yield
-    for _ in range(300):
-        left = asyncio.all_tasks() - before - {asyncio.current_task()}
-        if not left:
-            break
-        await asyncio.sleep(0.01)
-    gc.collect()
-    await asyncio.sleep(0)
-    assert not left
-    assert not untaken
+    async with nothing_left():
+        yield

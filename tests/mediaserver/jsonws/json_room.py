@@ -3,7 +3,6 @@
 import asyncio
 import json
 from base64 import b64decode, b64encode
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,27 +11,13 @@ from aiohttp import ClientWebSocketResponse, WSMsgType, web
 from aiohttp.test_utils import TestClient
 
 from mediaserver.auth.users import AuthError, User
-from mediaserver.http import HttpError
 from mediaserver.jsonws.connection import Limits
 from mediaserver.jsonws.socket import JsonSocket
 from mediaserver.lobby import Wishes
-from pipeline.errors import MediaError
-from pipeline.events import (
-    Command,
-    EndReason,
-    EndSession,
-    Event,
-    Ping,
-    Pong,
-    SessionEnded,
-    SessionStarted,
-    State,
-    StateChanged,
-)
-from pipeline.media import AudioChunk, ScreenFrame
 from pipeline.peer import Peer
 from pipeline.terms import Terms
 from pipeline.turn import TurnSettings
+from tests.mediaserver import outside
 
 Message = dict[str, Any]
 
@@ -51,63 +36,12 @@ def terms(session: str, label: str, *, silence: float = 0.3) -> Terms:
     )
 
 
-class Talk:
-    """A conversation that notes what comes up and does what it is told at once."""
+class Talk(outside.Talk):
+    """A conversation of which one hears how much was said."""
 
-    def __init__(self, session: str, label: str) -> None:
-        self.terms = terms(session, label)
-        self.peers: list[Peer] = []
-        self.graces: list[float] = []
-        self.heard: list[AudioChunk] = []
-        self.frames: list[ScreenFrame] = []
-        self.log: list[object] = []
-        self.news = asyncio.Event()
-
-    def attach(self, peer: Peer) -> None:
-        self.peers.append(peer)
-        terms = self.terms
-        peer.tell(
-            SessionStarted(terms.id, terms.label, terms.engine, terms.model, terms.requested_model, terms.language, {})
-        )
-        peer.tell(StateChanged(State.IDLE))
-
-    def detach(self, peer: Peer, *, grace: float) -> None:
-        if peer in self.peers:
-            self.peers.remove(peer)
-            self.graces.append(grace)
-            self.news.set()
-
-    def hear(self, peer: Peer, chunk: AudioChunk) -> None:
-        self.heard.append(chunk)
-        self._note("audio")
-
-    def watch(self, peer: Peer, frame: ScreenFrame) -> None:
-        self.frames.append(frame)
-        self._note("frame")
-
-    def obey(self, peer: Peer, command: Command) -> None:
-        self._note(command)
-        if isinstance(command, Ping):
-            peer.tell(Pong(command.t))
-        if isinstance(command, EndSession):
-            self.end(EndReason.CLIENT)
-
-    def blame(self, error: MediaError) -> None:
-        self._note(error.code.value)
-
-    def end(self, reason: EndReason) -> None:
-        self.tell(SessionEnded(reason))
-        peers, self.peers = self.peers, []
-        for peer in peers:
-            peer.dismiss(reason)
-
-    def tell(self, event: Event) -> None:
-        for peer in self.peers:
-            peer.tell(event)
-
-    def _note(self, what: object) -> None:
-        self.log.append(what)
-        self.news.set()
+    @property
+    def peer(self) -> Peer:
+        return next(iter(self.peers))
 
     @property
     def seconds(self) -> float:
@@ -116,12 +50,6 @@ class Talk:
     @property
     def pcm(self) -> bytes:
         return b"".join(chunk.pcm for chunk in self.heard)
-
-    async def until(self, is_so: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
-            while not is_so():
-                self.news.clear()
-                await self.news.wait()
 
 
 class Rooms:
@@ -138,7 +66,7 @@ class Rooms:
         self.wishes.append(wishes)
         session = f"id-{len(self.talks)}"
         label = wishes.label or session
-        return self.talks.setdefault((owner, label), Talk(session, label))
+        return self.talks.setdefault((owner, label), Talk(terms(session, label)))
 
     @property
     def talk(self) -> Talk:
@@ -152,19 +80,6 @@ class Names:
         if token in ("forged", ""):
             raise AuthError("The token is not valid.")
         return User(token, token.upper(), is_guest=token.startswith("guest"))
-
-
-class Counter:
-    """Allows so many requests of each name."""
-
-    def __init__(self) -> None:
-        self.most = 1_000_000
-        self.counts: dict[str, int] = {}
-
-    def admit(self, name: str) -> None:
-        self.counts[name] = self.counts.get(name, 0) + 1
-        if self.counts[name] > self.most:
-            raise HttpError(429, "RATE_LIMITED", "Too many.", retry_after=7)
 
 
 @dataclass
@@ -224,7 +139,7 @@ class Server:
     client: "TestClient[web.Request, web.Application]"
     socket: JsonSocket
     rooms: Rooms
-    limiter: Counter
+    limiter: outside.Counter
     opened: list[Client] = field(default_factory=list)
 
     async def connect(self, user: str = "ann", query: str = "", **headers: str) -> Client:

@@ -29,7 +29,8 @@ from pipeline.gemini import LOCAL, make_client
 from pipeline.ticker import Ticker
 from pipeline.turn import TurnSettings
 from pipeline.vad import VadModel
-from tests.mediaserver.jsonws.json_room import QUICK, Client, Counter, Names, Rooms, Server, pcm_of
+from tests.mediaserver.jsonws.json_room import QUICK, Client, Names, Rooms, Server, pcm_of
+from tests.mediaserver.outside import Counter
 
 SPEECH = Path(__file__).parents[2] / "data" / "go-forward-ten-meters.wav"
 
@@ -45,11 +46,6 @@ rules:
   - when: anything
     answer: [{say: I do not know., tone: 440, seconds: 0.2}]
 """
-
-
-@pytest.fixture(scope="module")
-def vad() -> VadModel:
-    return VadModel()
 
 
 @dataclass

@@ -447,7 +447,7 @@ def ended(turn: int) -> TurnEnded:
 async def test_the_voice_comes_as_asked(server: Server, audio_format: str, rate: int) -> None:
     client = await server.started(config={"output": {"format": audio_format, "sample_rate": rate}})
     talk = server.rooms.talk
-    speak(talk.peers[0], 3, 12)
+    speak(talk.peer, 3, 12)
     talk.tell(ended(3))
     await client.until("turn_complete")
     voice = client.voice()
@@ -463,7 +463,7 @@ async def test_the_voice_comes_as_asked(server: Server, audio_format: str, rate:
 
 async def test_sixteen_kilohertz_wav_is_what_nobody_asked_for(server: Server) -> None:
     client = await server.started()
-    speak(server.rooms.talk.peers[0], 1, 5)
+    speak(server.rooms.talk.peer, 1, 5)
     assert {"format": "wav", "sample_rate": 16_000, "seq": 0, "sessionId": "desk"}.items() <= (
         await client.until("audio_output")
     ).items()
@@ -471,14 +471,14 @@ async def test_sixteen_kilohertz_wav_is_what_nobody_asked_for(server: Server) ->
 
 async def test_speech_that_runs_dry_is_not_kept_waiting(server: Server) -> None:
     client = await server.started()
-    speak(server.rooms.talk.peers[0], 1, 2)
+    speak(server.rooms.talk.peer, 1, 2)
     assert (await client.until("audio_output"))["seq"] == 0
 
 
 async def test_text_only_means_no_voice(server: Server) -> None:
     client = await server.started(config={"audio": False})
     talk = server.rooms.talk
-    speak(talk.peers[0], 1, 20)
+    speak(talk.peer, 1, 20)
     talk.tell(ended(1))
     await client.until("turn_complete")
     assert client.voice() == []
@@ -487,12 +487,12 @@ async def test_text_only_means_no_voice(server: Server) -> None:
 async def test_after_an_interruption_nothing_stale_is_heard(server: Server) -> None:
     client = await server.started()
     talk = server.rooms.talk
-    speak(talk.peers[0], 1, 33)  # nothing of it can have been sent yet: nobody else has had a turn
-    talk.peers[0].flush()
-    speak(talk.peers[0], 1, 2)
+    speak(talk.peer, 1, 33)  # nothing of it can have been sent yet: nobody else has had a turn
+    talk.peer.flush()
+    speak(talk.peer, 1, 2)
     talk.tell(Interrupted(1, 660, "I can"))
     talk.tell(TextResponse(1, "I can", None))
-    speak(talk.peers[0], 2, 5)
+    speak(talk.peer, 2, 5)
     await client.until("audio_output")
     assert [m["action"] for m in client.seen[-3:]] == ["interrupted", "text_response", "audio_output"]
     assert [(m["turn"], m["seq"]) for m in client.voice()] == [(2, 0)]
@@ -501,8 +501,8 @@ async def test_after_an_interruption_nothing_stale_is_heard(server: Server) -> N
 async def test_the_end_of_a_reply_that_was_heard_out_is_sent(server: Server) -> None:
     client = await server.started(config={"output": {"format": "pcm", "sample_rate": 24_000}})
     talk = server.rooms.talk
-    speak(talk.peers[0], 1, 33)
-    talk.peers[0].flush()  # as is said at the end of every reply
+    speak(talk.peer, 1, 33)
+    talk.peer.flush()  # as is said at the end of every reply
     talk.tell(TextResponse(1, "I can see it.", None))
     await client.until("text_response")
     assert pcm_of(client.voice()) == TONE * 33
@@ -512,7 +512,7 @@ async def test_the_end_of_a_reply_that_was_heard_out_is_sent(server: Server) -> 
 async def test_a_fault_of_the_turn_is_silent_at_once(server: Server, code: FaultCode, is_heard: bool) -> None:
     client = await server.started()
     talk = server.rooms.talk
-    speak(talk.peers[0], 1, 33)
+    speak(talk.peer, 1, 33)
     talk.tell(Fault(code, "It broke."))
     await client.until("error")
     assert bool(client.voice()) is is_heard
@@ -599,7 +599,7 @@ async def test_a_client_that_does_not_read_is_left_with_little_kept_for_it(serve
         await asyncio.sleep(0)
         if not talk.peers:
             break
-    assert talk.peers == []
+    assert not talk.peers
     assert outbox.MOST * 0.9 < most <= outbox.MOST
     client.ws._reader._protocol.resume_reading()
     assert await client.closed() == 1008
@@ -623,7 +623,7 @@ async def test_a_client_that_never_reads_again_is_left_too(server: Server) -> No
 async def test_nothing_of_a_session_is_said_before_it_or_after_it(server: Server) -> None:
     client = await server.started()
     talk = server.rooms.talk
-    peer = talk.peers[0]
+    peer = talk.peer
     await client.send("end_session")
     await client.until("session_ended")
     peer.tell(StateChanged(State.IDLE))

@@ -24,7 +24,6 @@ from livekit.protocol.rtc import (
 )
 
 from mediaserver.api.middleware import guard
-from mediaserver.http import HttpError
 from mediaserver.livekit.config import Limits
 from mediaserver.livekit.media import Link, MakeLink
 from mediaserver.livekit.server import LiveKit
@@ -43,24 +42,12 @@ from mediaserver.rtc.exchange import (
     Target,
 )
 from mediaserver.rtc.offer import OfferError
-from pipeline.errors import MediaError, ProtocolError
-from pipeline.events import (
-    Command,
-    EndReason,
-    EndSession,
-    Event,
-    Ping,
-    Pong,
-    SessionEnded,
-    SessionStarted,
-    State,
-    StateChanged,
-    TextInput,
-)
-from pipeline.media import AudioChunk, ScreenFrame
+from pipeline.errors import ProtocolError
+from pipeline.events import Event, TextInput
 from pipeline.peer import Peer
 from pipeline.terms import Terms
 from pipeline.turn import TurnSettings
+from tests.mediaserver import outside
 
 SECRET = "a secret of thirty-two bytes, it is"
 QUICK = Limits(resume=0.5, flush=0.5, farewell=0.0, hung_up=0.1, publish=0.05, tick=0.02, quality=0.05, grace=0.2)
@@ -216,33 +203,15 @@ class FakeLink:
         return placed
 
 
-class Talk:
-    """A conversation that notes what comes up, and says what it is told to."""
+class Talk(outside.Talk):
+    """A conversation with the wishes it was begun with, and with witnesses."""
 
     def __init__(self, session: str, wishes: Wishes) -> None:
-        self.terms = Terms(session, wishes.label or session, "local", "local", None, "en", 600, 3600)
+        super().__init__(Terms(session, wishes.label or session, "local", "local", None, "en", 600, 3600))
         self.wishes = wishes
-        self.is_ending = False
-        self.peers: dict[Peer, str] = {}
-        self.graces: list[float] = []
-        self.heard: list[AudioChunk] = []
-        self.frames: list[ScreenFrame] = []
-        self.commands: list[Command] = []
-        self.calls: list[str] = []
-        self.faults: list[MediaError] = []
         self.turns: TurnSettings | None = None
         self.speakers: dict[int, Peer] = {}
         self._witnesses: list[Callable[[Event], None]] = []
-
-    def attach(self, peer: Peer, *, name: str) -> None:
-        self.peers[peer] = name
-        terms = self.terms
-        peer.tell(SessionStarted(terms.id, terms.label, terms.engine, terms.model, None, terms.language, {}))
-        peer.tell(StateChanged(State.IDLE))
-
-    def detach(self, peer: Peer, *, grace: float) -> None:
-        if self.peers.pop(peer, None) is not None:
-            self.graces.append(grace)
 
     def add_witness(self, witness: Callable[[Event], None]) -> None:
         self._witnesses.append(witness)
@@ -253,40 +222,10 @@ class Talk:
     def tune(self, peer: Peer, turns: TurnSettings) -> None:
         self.turns = turns
 
-    def hear(self, peer: Peer, chunk: AudioChunk) -> None:
-        self.heard.append(chunk)
-
-    def silence(self, peer: Peer) -> None:
-        self.calls.append("silence")
-
-    def watch(self, peer: Peer, frame: ScreenFrame) -> None:
-        self.frames.append(frame)
-
-    def unwatch(self, peer: Peer) -> None:
-        self.calls.append("unwatch")
-
-    def obey(self, peer: Peer, command: Command) -> None:
-        self.commands.append(command)
-        if isinstance(command, Ping):
-            peer.tell(Pong(command.t))
-        if isinstance(command, EndSession):
-            self.end(EndReason.CLIENT)
-
-    def blame(self, error: MediaError) -> None:
-        self.faults.append(error)
-
     def tell(self, event: Event) -> None:
         for witness in self._witnesses:
             witness(event)
-        for peer in self.peers:
-            peer.tell(event)
-
-    def end(self, reason: EndReason) -> None:
-        self.is_ending = True
-        self.tell(SessionEnded(reason))
-        peers, self.peers = self.peers, {}
-        for peer in peers:
-            peer.dismiss(reason)
+        super().tell(event)
 
     @property
     def questions(self) -> list[str]:
@@ -312,19 +251,6 @@ class Lobby:
         self.talks.append(Talk(f"id{len(self.talks)}", wishes))
         self.owners.append(owner)
         return self.talks[-1]
-
-
-class Counter:
-    """Allows so many requests of each name."""
-
-    def __init__(self) -> None:
-        self.most = 1_000_000
-        self.counts: dict[str, int] = {}
-
-    def admit(self, name: str) -> None:
-        self.counts[name] = self.counts.get(name, 0) + 1
-        if self.counts[name] > self.most:
-            raise HttpError(429, "RATE_LIMITED", "Too many requests.", retry_after=7)
 
 
 @dataclass
@@ -405,7 +331,7 @@ class Server:
     http: "TestClient[web.Request, web.Application]"
     livekit: LiveKit
     lobby: Lobby
-    limiter: Counter
+    limiter: outside.Counter
     links: list[FakeLink]
     opened: list[ClientWebSocketResponse] = field(default_factory=list)
 
@@ -474,7 +400,7 @@ def joined(client: Client) -> Any:
 @asynccontextmanager
 async def serving(limits: Limits = QUICK, *, make_link: MakeLink | None = None) -> AsyncIterator[Server]:
     """A server; everything ends with it. Its media are replaced unless it is told how to make them."""
-    lobby, limiter, links = Lobby(), Counter(), list[FakeLink]()
+    lobby, limiter, links = Lobby(), outside.Counter(), list[FakeLink]()
 
     def make_fake(events: LinkEvents, is_dual: bool) -> Link:
         links.append(FakeLink(events, is_dual))

@@ -20,11 +20,6 @@ from tests.mediaserver.localengine.live_client import dial, kinds, reply, setup,
 BOUND = 15.0  # s; each of the few steps of an end takes 2 s at most
 
 
-@pytest.fixture(scope="module")
-def vad() -> VadModel:
-    return VadModel()
-
-
 def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
 

@@ -1,3 +1,5 @@
+"""How an answer leaves: in which order, how fast, and what becomes of it when it is cut; time is virtual."""
+
 import asyncio
 from collections.abc import AsyncIterator
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from google.genai import errors
-from virtual_time import FastLoop
+from virtual_time import run_fast
 
 from mediaserver.localengine.brain import Call, Heard, Memory, Question, Speech
 from mediaserver.localengine.faulty import EngineConnection
@@ -18,11 +18,6 @@ from mediaserver.localengine.tone import tone_brain
 from mediaserver.localengine.wire import WireError, render
 from pipeline.vad import VadModel
 from tests.mediaserver.localengine.live_client import dial, reply, setup, talk, turn, until
-
-
-@pytest.fixture(scope="module")
-def vad() -> VadModel:
-    return VadModel()
 
 
 class Verbose:
@@ -77,8 +72,7 @@ def test_by_default_the_warning_comes_after_nine_minutes_and_the_end_after_ten()
             await expire(Lifetime(), send)
         return asyncio.get_running_loop().time()
 
-    with asyncio.Runner(loop_factory=FastLoop) as runner:
-        assert runner.run(wait()) == 600
+    assert run_fast(wait()) == 600
     assert told == [(540, GoAway(60))]
     assert render(GoAway(60)) == b'{"goAway":{"timeLeft":"60s"}}'
 
@@ -106,8 +100,7 @@ def test_the_age_of_a_connection_counts_from_its_setup() -> None:
             await session.run()
         return asyncio.get_running_loop().time(), caught.value.exceptions
 
-    with asyncio.Runner(loop_factory=FastLoop) as runner:
-        time, (error,) = runner.run(listen())
+    time, (error,) = run_fast(listen())
     assert time == 12.5
     assert isinstance(error, WireError)
     assert listener.heard[1:] == [render(GoAway(2.5))]

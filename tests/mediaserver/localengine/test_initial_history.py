@@ -23,11 +23,6 @@ rules:
 HISTORY = {"initial_history_in_client_content": True}
 
 
-@pytest.fixture(scope="module")
-def vad() -> VadModel:
-    return VadModel()
-
-
 @pytest.fixture
 async def engine(vad: VadModel) -> AsyncIterator[LocalEngine]:
     async with LocalEngine(SCRIPT, vad=vad) as engine:

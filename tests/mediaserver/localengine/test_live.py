@@ -165,45 +165,40 @@ def test_audio_at_any_rate_is_heard_at_16_khz(rate: int) -> None:
     assert np.argmax(np.abs(np.fft.rfft(samples, 16_000))) == pytest.approx(440, abs=1)
 
 
-@pytest.fixture(scope="module")
-def model() -> VadModel:
-    return VadModel()
-
-
 def speech() -> bytes:
     with wave.open(str(SPEECH)) as file:
         assert file.getframerate() == 16_000
         return bytes(file.readframes(file.getnframes()))
 
 
-def automatic(model: VadModel) -> Live:
+def automatic(vad: VadModel) -> Live:
     detection = Detection(silence_ms=800)
-    return Live(Setup("models/local", detection=detection), Detector(model, detection), Context(Memory()))
+    return Live(Setup("models/local", detection=detection), Detector(vad, detection), Context(Memory()))
 
 
-def test_speech_and_then_silence_is_one_turn(model: VadModel) -> None:
+def test_speech_and_then_silence_is_one_turn(vad: VadModel) -> None:
     pcm = speech()
-    actions = push(automatic(model), Audio(SECOND + pcm + SECOND, 16_000))
+    actions = push(automatic(vad), Audio(SECOND + pcm + SECOND, 16_000))
     (question,) = questions(actions)
     assert actions[0] == Stop()
     assert len(question.audio) > len(pcm) // 2
 
 
-def test_a_stream_that_merely_stops_does_not_end_a_turn_but_its_announced_end_does(model: VadModel) -> None:
-    live = automatic(model)
+def test_a_stream_that_merely_stops_does_not_end_a_turn_but_its_announced_end_does(vad: VadModel) -> None:
+    live = automatic(vad)
     assert push(live, Audio(SECOND + speech(), 16_000)) == [Stop()]
     assert len(questions(push(live, AudioStreamEnd()))) == 1
     assert push(live, AudioStreamEnd()) == []
 
 
-def test_typed_text_is_a_turn_also_while_the_user_speaks(model: VadModel) -> None:
-    live = automatic(model)
+def test_typed_text_is_a_turn_also_while_the_user_speaks(vad: VadModel) -> None:
+    live = automatic(vad)
     push(live, Audio(SECOND + speech(), 16_000))
     assert questions(push(live, Typed("hi"))) == [Question(b"", "hi", None)]
     assert len(questions(push(live, AudioStreamEnd()))) == 1
 
 
 @pytest.mark.parametrize("signal", [ActivityStart(), ActivityEnd()])
-def test_a_client_that_leaves_detection_to_the_server_may_not_signal(model: VadModel, signal: Input) -> None:
+def test_a_client_that_leaves_detection_to_the_server_may_not_signal(vad: VadModel, signal: Input) -> None:
     with pytest.raises(WireError, match="Precondition check failed"):
-        push(automatic(model), signal)
+        push(automatic(vad), signal)

@@ -23,11 +23,6 @@ KEY = {"x-goog-api-key": "any"}
 SCRIPT = "rules: [{when: anything, answer: [{say: Hello., seconds: 0.2}]}]"
 
 
-@pytest.fixture(scope="module")
-def vad() -> VadModel:
-    return VadModel()
-
-
 @pytest.fixture
 async def engine(vad: VadModel) -> AsyncIterator[LocalEngine]:
     async with LocalEngine(parse_script(SCRIPT), vad=vad) as engine:

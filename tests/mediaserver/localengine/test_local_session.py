@@ -33,11 +33,6 @@ MANUAL = types.RealtimeInputConfig(automatic_activity_detection=types.AutomaticA
 SECOND = bytes(32_000)
 
 
-@pytest.fixture(scope="module")
-def vad() -> VadModel:
-    return VadModel()
-
-
 @pytest.fixture
 async def engine(vad: VadModel) -> AsyncIterator[LocalEngine]:
     async with LocalEngine(parse_script(SCRIPT), vad=vad) as engine:

@@ -30,11 +30,6 @@ def uninterrupted(*, automatic: bool) -> types.RealtimeInputConfig:
     )
 
 
-@pytest.fixture(scope="module")
-def vad() -> VadModel:
-    return VadModel()
-
-
 @pytest.fixture
 async def engine(vad: VadModel) -> AsyncIterator[LocalEngine]:
     async with LocalEngine(SCRIPT, vad=vad) as engine:

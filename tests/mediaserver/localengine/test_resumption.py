@@ -34,11 +34,6 @@ POINT = {"function_declarations": [{"name": "point_at", "behavior": "NON_BLOCKIN
 NOT_FOUND = "BidiGenerateContent session not found"
 
 
-@pytest.fixture(scope="module")
-def vad() -> VadModel:
-    return VadModel()
-
-
 @pytest.fixture
 async def engine(vad: VadModel) -> AsyncIterator[LocalEngine]:
     async with LocalEngine(SCRIPT, vad=vad) as engine:

@@ -50,11 +50,6 @@ SDK: dict[str, type[BaseModel]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def vad() -> VadModel:
-    return VadModel()
-
-
 @pytest.fixture
 async def engine(vad: VadModel) -> AsyncIterator[LocalEngine]:
     async with LocalEngine(parse_script("rules: []"), vad=vad) as engine:

@@ -26,11 +26,6 @@ rules:
 HERE = ["out:Here. ", "audio", "generation_complete", "turn_complete"]
 
 
-@pytest.fixture(scope="module")
-def vad() -> VadModel:
-    return VadModel()
-
-
 @pytest.fixture
 async def engine(vad: VadModel) -> AsyncIterator[LocalEngine]:
     async with LocalEngine(SCRIPT, vad=vad) as engine:

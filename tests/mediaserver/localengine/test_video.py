@@ -27,11 +27,6 @@ class Eye:
         yield Speech(bytes(1_920), ())
 
 
-@pytest.fixture(scope="module")
-def vad() -> VadModel:
-    return VadModel()
-
-
 @pytest.mark.parametrize("frames", [2, 60])
 async def test_of_fast_video_the_newest_frame_is_seen_and_one_is_counted(vad: VadModel, frames: int) -> None:
     eye = Eye()

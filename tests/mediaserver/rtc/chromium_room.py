@@ -1,20 +1,16 @@
 """Chromium as a LiveKit client: a plain page that offers what livekit-client offers, and publishes a drawn picture."""
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
-import pytest
 from link_room import Events
 from playwright.async_api import Page, async_playwright
 
 from mediaserver.rtc.config import Config, Limits
 from mediaserver.rtc.exchange import Answer
 from mediaserver.rtc.link import PeerLink
-
-CHROMIUM = Path("/usr/bin/chromium")
+from tests.chromium import CHROMIUM, require_chromium
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -93,15 +89,6 @@ async function decoded() {
 
 function unpublish(name) { senders[name].sender.replaceTrack(null); senders[name].direction = 'inactive'; }
 """
-
-
-def require_chromium() -> None:
-    """Skip without a browser, but never where CI vouches for one."""
-    if not CHROMIUM.exists():
-        missing = "Chromium is missing: apt-get install chromium"
-        if os.environ.get("CI") == "true":
-            pytest.fail(missing)
-        pytest.skip(missing)
 
 
 class Tab:

@@ -1,4 +1,6 @@
-"""Offers as Chromium writes them, shortened to a few codecs."""
+"""Offers as Chromium writes them, shortened to a few codecs, and what may become of them."""
+
+from hypothesis import strategies as st
 
 _SECURITY = """a=ice-ufrag:Uf1a
 a=ice-pwd:0123456789abcdefghijklmn
@@ -83,3 +85,24 @@ a=max-message-size:262144
 CHROME = f"{_HEAD}a=group:BUNDLE 0 1 2\n{_AUDIO}{_VIDEO}{_DATA}".replace("\n", "\r\n")
 
 DATA_ONLY = f"{_HEAD}a=group:BUNDLE 2\n{_DATA}".replace("\n", "\r\n")
+
+
+@st.composite
+def mangled(draw: st.DrawFn, *offers: str) -> str:
+    """One of the offers, with a few of its lines cut, doubled, shortened, swapped or made longer."""
+    lines = draw(st.sampled_from(offers)).split("\r\n")
+    for _ in range(draw(st.integers(1, 4))):
+        at = draw(st.integers(0, len(lines) - 1))
+        match draw(st.sampled_from(["cut", "double", "shorten", "swap", "noise"])):
+            case "cut":
+                lines[at] = ""
+            case "double":
+                lines[at] = f"{lines[at]}\r\n{lines[at]}"
+            case "shorten":
+                lines[at] = lines[at][: draw(st.integers(0, len(lines[at])))]
+            case "swap":
+                other = draw(st.integers(0, len(lines) - 1))
+                lines[at], lines[other] = lines[other], lines[at]
+            case _:
+                lines[at] += draw(st.text(max_size=8))
+    return "\r\n".join(lines)

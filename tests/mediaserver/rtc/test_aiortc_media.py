@@ -22,6 +22,7 @@ from aiortc.rtp import (
     unpack_remb_fci,
 )
 from rtc_room import until
+from virtual_time import in_virtual_time
 
 from mediaserver.rtc.aiortc_media import (
     MIN_BITRATE,
@@ -131,6 +132,7 @@ async def viewer() -> AsyncIterator[Viewer]:
         await receiver.stop()
 
 
+@in_virtual_time
 async def test_what_is_missing_is_asked_for_until_it_comes_and_nothing_stays_late() -> None:
     async with viewer() as here:
         await here.feed(1, KEY)
@@ -147,6 +149,7 @@ async def test_what_is_missing_is_asked_for_until_it_comes_and_nothing_stays_lat
         assert here.frames == [KEY, *[DELTA] * 6]
 
 
+@in_virtual_time
 async def test_a_frame_is_given_when_its_last_packet_has_come_or_the_next_one_begins() -> None:
     async with viewer() as here:
         await here.feed(1, KEY, stamp=1, is_last=False)
@@ -159,6 +162,7 @@ async def test_a_frame_is_given_when_its_last_packet_has_come_or_the_next_one_be
         assert here.frames == [KEY + b"end", DELTA]
 
 
+@in_virtual_time
 async def test_what_never_comes_is_given_up_for_a_key_frame() -> None:
     async with viewer() as here:
         for number in (1, 2, 4):
@@ -176,6 +180,7 @@ async def test_what_never_comes_is_given_up_for_a_key_frame() -> None:
         assert here.wire.plis() <= count + 1
 
 
+@in_virtual_time
 async def test_a_key_frame_with_a_hole_is_mended_too() -> None:
     async with viewer() as here:
         for number in (1, 2, 4):
@@ -190,6 +195,7 @@ async def test_a_key_frame_with_a_hole_is_mended_too() -> None:
         assert here.frames == [KEY, DELTA, KEY + b"middleend"]
 
 
+@in_virtual_time
 async def test_after_a_frame_that_cannot_be_decoded_nothing_passes_before_a_key_frame() -> None:
     async with viewer() as here:
         await here.feed(1, KEY)
@@ -201,6 +207,7 @@ async def test_after_a_frame_that_cannot_be_decoded_nothing_passes_before_a_key_
         assert here.frames == [KEY, KEY]
 
 
+@in_virtual_time
 async def test_what_was_turned_off_begins_with_a_key_frame_that_is_asked_for() -> None:
     async with viewer() as here:
         await here.feed(1, KEY)

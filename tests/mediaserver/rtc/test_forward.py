@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from aiortc.mediastreams import MediaStreamError
+from virtual_time import in_virtual_time
 
 from mediaserver.rtc.forward import CAPACITY, MAX_BYTES, Forwarded, RelativeTime
 
@@ -43,6 +44,7 @@ class Sender:
             self.sent.append((bytes(packet), packet.pts))
 
 
+@in_virtual_time
 async def test_audio_goes_through_as_it_is_in_its_own_time() -> None:
     sender = Sender("audio", "OPUS")
     await sender.take()
@@ -52,6 +54,7 @@ async def test_audio_goes_through_as_it_is_in_its_own_time() -> None:
     assert sender.sent == [(b"\x00", 0), (b"\x01", 960), (b"\x02", 1_920)]
 
 
+@in_virtual_time
 async def test_before_it_is_taken_nothing_waits() -> None:
     sender = Sender("audio", "OPUS")
     sender.track.push("OPUS", b"early", 0)
@@ -59,6 +62,7 @@ async def test_before_it_is_taken_nothing_waits() -> None:
     assert not sender.sent
 
 
+@in_virtual_time
 async def test_of_audio_that_is_not_taken_the_newest_is_kept() -> None:
     sender = Sender("audio", "OPUS")
     await sender.take()
@@ -68,6 +72,7 @@ async def test_of_audio_that_is_not_taken_the_newest_is_kept() -> None:
     assert [data for data, _ in sender.sent] == [bytes([at]) for at in range(5, CAPACITY["audio"] + 5)]
 
 
+@in_virtual_time
 async def test_video_begins_with_a_key_frame_that_is_asked_for() -> None:
     sender = Sender("video", "VP8")
     await sender.take()
@@ -83,6 +88,7 @@ async def test_video_begins_with_a_key_frame_that_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("size", [len(DELTA), MAX_BYTES // 10])
+@in_virtual_time
 async def test_video_that_is_not_taken_is_dropped_until_a_key_frame(size: int) -> None:
     sender = Sender("video", "VP8")
     await sender.take()
@@ -96,6 +102,7 @@ async def test_video_that_is_not_taken_is_dropped_until_a_key_frame(size: int) -
     assert [data for data, _ in sender.sent] == [KEY]
 
 
+@in_virtual_time
 async def test_a_pause_ends_with_a_key_frame() -> None:
     sender = Sender("video", "VP8")
     await sender.take()
@@ -111,6 +118,7 @@ async def test_a_pause_ends_with_a_key_frame() -> None:
     assert sender.sent == [(KEY, 9_000)]
 
 
+@in_virtual_time
 async def test_what_its_section_is_not_sent_with_is_dropped() -> None:
     sender = Sender("video", "VP8")
     await sender.take()
@@ -119,6 +127,7 @@ async def test_what_its_section_is_not_sent_with_is_dropped() -> None:
     assert not sender.sent
 
 
+@in_virtual_time
 async def test_a_stopped_track_raises_what_ends_the_sender() -> None:
     track = Forwarded("audio", ask=lambda: None)
     waiting = asyncio.create_task(track.recv())

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 from aiortc import RTCSessionDescription
-from aiortc.rtp import RtcpByePacket
+from aiortc.rtp import RtcpByePacket, RtpPacket
 from link_room import VOICE, Client, client, mid_of
 from rtc_room import TONE, Camera, Microphone, loudest, picture, until
 
@@ -22,11 +22,11 @@ HUMAN = Outgoing("TR_human", "PA_human|TR_human", "audio")
 CAMERA = Outgoing("TR_camera", "PA_human|TR_camera", "video")
 
 
-def speech(seconds: float) -> list[bytes]:
-    """A 500 Hz tone as the assistant's voice."""
+def speech(seconds: float, frequency: float = 500) -> list[bytes]:
+    """A tone as the assistant's voice."""
     encoder = OpusEncoder()
     times = np.arange(int(seconds * 24_000)) / 24_000
-    pcm = (9_000 * np.sin(2 * np.pi * 500 * times)).astype(np.int16).tobytes()
+    pcm = (9_000 * np.sin(2 * np.pi * frequency * times)).astype(np.int16).tobytes()
     return [encoder.encode(pcm[at : at + 960]) for at in range(0, len(pcm), 960)]
 
 
@@ -42,12 +42,7 @@ async def test_the_voice_goes_into_a_section_that_only_receives_under_its_names(
         assert "a=sendonly" in section
         assert "a=msid:PA_assistant|TR_voice TR_voice\r\n" in section
         assert answer.sdp.count("a=inactive") == 5
-        for frame in speech(1.0):
-            here.link.play(frame)
-            await asyncio.sleep(0.02)
-        sink = here.sinks[mid]
-        await until(lambda: len(sink.heard) >= 40)
-        assert abs(loudest(sink.sound(30), 48_000) - 500) < 20
+        await say(here, mid)
         assert here.events.states == [LinkState.CONNECTED]
 
 
@@ -87,11 +82,30 @@ async def say(here: Client, mid: str) -> None:
     """Play speech, and see that it is heard in a section."""
     sink = here.sinks[mid]
     before = len(sink.heard)
-    for frame in speech(1.0):
+    for frame in speech(0.6):
         here.link.play(frame)
         await asyncio.sleep(0.02)
-    await until(lambda: len(sink.heard) >= before + 40)
-    assert abs(loudest(sink.sound(30), 48_000) - 500) < 20
+    await until(lambda: len(sink.heard) >= before + 25)
+    assert abs(loudest(sink.sound(15), 48_000) - 500) < 20
+
+
+def arrivals(here: Client, mid: str) -> list[int]:
+    """The sequence numbers of what comes in a section from now on, wanted or not."""
+    receiver = here.link._uplink.connection.section(mid).receiver
+    handle, numbers = receiver._handle_rtp_packet, list[int]()
+
+    async def note(packet: RtpPacket, arrival_time_ms: int) -> None:
+        await handle(packet, arrival_time_ms=arrival_time_ms)
+        numbers.append(packet.sequence_number)
+
+    vars(receiver)["_handle_rtp_packet"] = note
+    return numbers
+
+
+async def more(numbers: list[int], count: int) -> None:
+    """Wait until so many more have come."""
+    before = len(numbers)
+    await until(lambda: len(numbers) >= before + count)
 
 
 def both_come(here: Client, heard: str, seen: str) -> bool:
@@ -102,6 +116,7 @@ async def test_what_is_unpublished_ends_and_what_is_published_again_is_heard() -
     async with client() as here:
         here.prepare()
         await here.negotiate()
+        ended: dict[str, int] = {}
         for _ in range(3):
             microphone, camera = Microphone(), Camera(picture(320, 240))
             here.publish(microphone), here.publish(camera)
@@ -110,15 +125,14 @@ async def test_what_is_unpublished_ends_and_what_is_published_again_is_heard() -
             for mid in (heard, seen):
                 here.link.listen(mid, is_wanted=True)
             await until(partial(both_come, here, heard, seen))
+            assert {mid: len(here.events.chunks[mid]) for mid in ended} == ended
             for transceiver in here.raw.getTransceivers():
                 if transceiver.mid in (heard, seen):
                     transceiver.direction = "inactive"
             answer = await here.negotiate()
             assert not any(section.sends for section in answer.sections if section.kind != "application")
-            chunks = len(here.events.chunks[heard])
-            await asyncio.sleep(0.5)
-            assert len(here.events.chunks[heard]) == chunks
             assert not here.link._uplink._inlets
+            ended[heard] = len(here.events.chunks[heard])
         assert len(here.answers[-1].sections) == 7 + 6
 
 
@@ -144,8 +158,9 @@ async def test_what_is_not_wanted_is_not_decoded_and_what_no_longer_is_neither()
         microphone, camera = here.publish(Microphone()), here.publish(Camera(picture(320, 240)))
         answer = await here.negotiate()
         heard, seen = mid_of(answer, microphone), mid_of(answer, camera)
+        packets, pictures = arrivals(here, heard), arrivals(here, seen)
         await here.connected()
-        await asyncio.sleep(0.5)
+        await asyncio.gather(more(packets, 15), more(pictures, 10))
         assert not here.events.chunks
         assert not here.events.frames
         for mid in (heard, seen):
@@ -153,9 +168,9 @@ async def test_what_is_not_wanted_is_not_decoded_and_what_no_longer_is_neither()
         await until(lambda: here.events.frames.get(seen) and here.events.chunks.get(heard))
         for mid in (heard, seen):
             here.link.listen(mid, is_wanted=False)
-        await asyncio.sleep(0.2)
+        await more(pictures, 5)  # what was being decoded is over
         counts = len(here.events.chunks[heard]), len(here.events.frames[seen])
-        await asyncio.sleep(0.5)
+        await asyncio.gather(more(packets, 15), more(pictures, 10))
         assert counts == (len(here.events.chunks[heard]), len(here.events.frames[seen]))
 
 
@@ -338,10 +353,11 @@ async def test_a_forwarded_track_can_pause() -> None:
         (mid,) = (await listener.negotiate()).sent
         sink = listener.sinks[mid]
         await until(lambda: len(sink.seen) > 5)
+        pictures = arrivals(speaker, source)
         listener.link.pause("TR_camera", is_paused=True)
-        await asyncio.sleep(0.3)
+        await more(pictures, 5)  # what was under way has come
         before = len(sink.seen)
-        await asyncio.sleep(0.5)
+        await more(pictures, 10)
         assert len(sink.seen) == before
         listener.link.pause("TR_camera", is_paused=False)
         await until(lambda: len(sink.seen) > before + 5)
@@ -354,12 +370,12 @@ async def test_a_paused_voice_is_not_sent() -> None:
         (mid,) = (await here.negotiate()).sent
         await here.connected()
         here.link.pause("TR_voice", is_paused=True)
-        for frame in speech(0.5):
+        for frame in speech(0.3, frequency=2_000):
             here.link.play(frame)
             await asyncio.sleep(0.02)
-        assert not here.sinks[mid].heard
         here.link.pause("TR_voice", is_paused=False)
         await say(here, mid)
+        assert abs(loudest(np.concatenate(here.sinks[mid].heard[:15]), 48_000) - 500) < 20
 
 
 async def test_when_the_source_goes_what_was_forwarded_falls_silent_and_nothing_else_does() -> None:

@@ -4,11 +4,13 @@ import asyncio
 
 import pytest
 from aiortc.mediastreams import MediaStreamError
+from virtual_time import in_virtual_time
 
 from mediaserver.rtc.voice import CAPACITY, FRAME, SAMPLES, TAIL, Timeline, VoiceTrack
 from pipeline.opus import SILENCE_PACKET
 
 
+@in_virtual_time
 async def test_frames_are_given_in_order_and_stamped_20_ms_apart() -> None:
     track = VoiceTrack(clock=lambda: 5.0)
     track.play(b"one")
@@ -18,6 +20,7 @@ async def test_frames_are_given_in_order_and_stamped_20_ms_apart() -> None:
     assert [packet.pts for packet in packets] == [0, SAMPLES]
 
 
+@in_virtual_time
 async def test_speech_is_followed_by_a_short_silence_and_then_by_nothing() -> None:
     track = VoiceTrack()
     track.play(b"word")
@@ -30,6 +33,7 @@ async def test_speech_is_followed_by_a_short_silence_and_then_by_nothing() -> No
     assert bytes(await after) == b"next"
 
 
+@in_virtual_time
 async def test_a_flush_drops_what_waits_and_silence_follows() -> None:
     track = VoiceTrack()
     track.play(b"heard")
@@ -41,6 +45,7 @@ async def test_a_flush_drops_what_waits_and_silence_follows() -> None:
     assert bytes(await waiting) == SILENCE_PACKET
 
 
+@in_virtual_time
 async def test_nothing_is_sent_after_a_flush_when_nothing_was_said() -> None:
     track = VoiceTrack()
     track.flush()
@@ -52,6 +57,7 @@ async def test_nothing_is_sent_after_a_flush_when_nothing_was_said() -> None:
         await waiting
 
 
+@in_virtual_time
 async def test_while_nothing_is_sent_only_the_newest_speech_is_kept() -> None:
     track = VoiceTrack()
     for number in range(CAPACITY + 5):
@@ -59,6 +65,7 @@ async def test_while_nothing_is_sent_only_the_newest_speech_is_kept() -> None:
     assert bytes(await track.recv()) == bytes([5])
 
 
+@in_virtual_time
 async def test_a_stopped_track_raises_what_ends_the_sender() -> None:
     track = VoiceTrack()
     track.stop()

@@ -15,47 +15,17 @@ from aiortc.mediastreams import AudioStreamTrack
 
 from mediaserver.api.middleware import guard
 from mediaserver.auth.users import AuthError, User
-from mediaserver.http import HttpError
 from mediaserver.lobby import Wishes
 from mediaserver.registry import Draining, Full
 from mediaserver.rtc.config import Config, IceServer, Limits
 from mediaserver.webrtc.fragment import parse_fragment
 from mediaserver.webrtc.routes import FRAGMENT, SDP, Whip, ice_links
-from pipeline.errors import MediaError, ProtocolError
-from pipeline.events import Command
-from pipeline.media import AudioChunk, ScreenFrame
-from pipeline.peer import Peer
+from pipeline.errors import ProtocolError
+from pipeline.terms import Terms
+from tests.leavings import nothing_left
+from tests.mediaserver.outside import Counter, Talk
 
 HOST_CANDIDATE = "candidate:1 1 udp 2113937151 192.0.2.9 50000 typ host"
-
-
-class Talk:
-    """A conversation that only counts."""
-
-    def __init__(self) -> None:
-        self.peers: list[Peer] = []
-        self.graces: list[float] = []
-        self.heard = 0
-
-    def attach(self, peer: Peer) -> None:
-        self.peers.append(peer)
-
-    def detach(self, peer: Peer, *, grace: float) -> None:
-        self.graces.append(grace)
-        self.peers.remove(peer)
-
-    def hear(self, peer: Peer, chunk: AudioChunk) -> None:
-        self.heard += 1
-
-    def silence(self, peer: Peer) -> None: ...
-
-    def watch(self, peer: Peer, frame: ScreenFrame) -> None: ...
-
-    def unwatch(self, peer: Peer) -> None: ...
-
-    def obey(self, peer: Peer, command: Command) -> None: ...
-
-    def blame(self, error: MediaError) -> None: ...
 
 
 class Lobby:
@@ -63,7 +33,7 @@ class Lobby:
 
     def __init__(self) -> None:
         self.entered: list[tuple[str, Wishes]] = []
-        self.talk = Talk()
+        self.talk = Talk(Terms("id1", "label", "local", "local", None, "en", 600, 3600))
         self.refusal: Exception | None = None
 
     async def enter(self, owner: str, wishes: Wishes) -> Talk:
@@ -80,19 +50,6 @@ class Names:
         if token == "forged":
             raise AuthError("The token is not valid.")
         return User(token, token, is_guest=False)
-
-
-class Counter:
-    """Allows so many requests of each name."""
-
-    def __init__(self) -> None:
-        self.most = 1_000
-        self.counts: dict[str, int] = {}
-
-    def admit(self, name: str) -> None:
-        self.counts[name] = self.counts.get(name, 0) + 1
-        if self.counts[name] > self.most:
-            raise HttpError(429, "RATE_LIMITED", "Too many.", retry_after=7)
 
 
 class House:
@@ -127,13 +84,10 @@ async def house() -> AsyncIterator[House]:
     whip = Whip(lobby, Names(), limiter, ice_servers=lambda: servers, config=Config(limits=Limits(tick=0.05)))
     app = web.Application(middlewares=[guard])
     whip.add_routes(app)
-    before = asyncio.all_tasks()
-    async with TestClient(TestServer(app)) as client:
+    async with nothing_left(), TestClient(TestServer(app)) as client:
         yield House(client, lobby, limiter, whip)
         await whip.close()
         assert not lobby.talk.peers
-    await asyncio.sleep(0.05)
-    assert not [task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()]
     assert not [thread for thread in threading.enumerate() if "decoder" in thread.name]
 
 
@@ -176,7 +130,7 @@ async def test_an_offer_is_answered_and_connects(house: House, caller: RTCPeerCo
     assert response.headers["Access-Control-Expose-Headers"] == "Location, ETag, Link"
     assert house.lobby.entered == [("ann", Wishes(label="s1", model="m", language="pt-BR", voice="Kore"))]
     await caller.setRemoteDescription(RTCSessionDescription(await response.text(), "answer"))
-    await until(lambda: house.lobby.talk.heard > 5)
+    await until(lambda: len(house.lobby.talk.heard) > 5)
 
 
 async def test_names_that_nobody_answers_to_do_not_hold_up_the_answer(
