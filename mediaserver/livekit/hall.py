@@ -7,6 +7,7 @@ from livekit.protocol.rtc import ICEServer
 
 from mediaserver.livekit.chronicle import Chronicle
 from mediaserver.livekit.config import Limits
+from mediaserver.livekit.participants import Participant
 from mediaserver.livekit.room import Room
 
 if TYPE_CHECKING:
@@ -48,6 +49,6 @@ class Hall(Protocol):
         """It is over."""
         ...
 
-    def renew(self, session: "Session") -> str:
-        """A new token for the same participant."""
+    def renew(self, participant: Participant) -> str:
+        """A new token for a participant as it is now."""
         ...

@@ -16,6 +16,7 @@ from mediaserver.livekit.grants import Grant, Keys
 from mediaserver.livekit.host import Host, Lobby
 from mediaserver.livekit.joining import Join
 from mediaserver.livekit.media import MakeLink
+from mediaserver.livekit.participants import Participant
 from mediaserver.livekit.room import Room
 from mediaserver.livekit.session import Session
 from mediaserver.livekit.speakers import Speakers
@@ -23,6 +24,9 @@ from mediaserver.livekit.wishes import wishes_of
 from mediaserver.rtc.config import IceServer
 from mediaserver.rtc.exchange import RELIABLE
 from pipeline.events import EndReason
+
+MAX_RENEWED = 6_000
+"""Characters of a new token: some clients send it in a header field, which has at most 8190 bytes."""
 
 GOOD_LOSS, POOR_LOSS = 0.02, 0.1
 """Shares of lost packets from which a connection is no longer excellent, and no longer good."""
@@ -52,7 +56,6 @@ class LiveRoom:
         self._make_link = make_link
         self._ice_servers = ice_servers
         self._sessions: dict[str, Session] = {}
-        self._grants: dict[str, Grant] = {}
         self._host: Host | None = None
         self.chronicle = Chronicle(lambda: datetime.now(UTC))
         """What was said in the conversation."""
@@ -63,7 +66,7 @@ class LiveRoom:
         self._tasks: asyncio.TaskGroup | None = None
         self._is_closed = False
         self._news = asyncio.Event()
-        self._kept_until = monotonic() + self.room.empty_timeout
+        self._kept_until = monotonic() + limits.grace
         """Without participants and conversation, until (monotonic s) then."""
 
     # Who comes and goes.
@@ -93,7 +96,7 @@ class LiveRoom:
             return self._host
 
     def admit(self, grant: Grant, join: Join) -> Session:
-        """Let a participant in; whoever has its identity has to go. Raises `RoomClosed` and `RoomFull`."""
+        """Let a participant in; whoever has its identity has to go. Raises `RoomClosed`, `RoomFull` and `TooLong`."""
         if self._is_closed:
             raise RoomClosed
         old = self.room.find(grant.identity)
@@ -102,26 +105,21 @@ class LiveRoom:
         participant = self.room.join(grant, join, _now_ms())
         session = Session(self, participant, is_dual=join.is_dual, make_link=self._make_link)
         self._sessions[participant.sid] = session
-        self._grants[participant.sid] = grant
         logger.info("participant joined", dual=join.is_dual, participants=len(self._sessions))
         return session
 
-    def renew(self, session: Session) -> str:
-        """A new token for the same participant, as it is now."""
-        participant = session.participant
-        grant = replace(
-            self._grants[participant.sid],
-            name=participant.name,
-            metadata=participant.metadata,
-            attributes=dict(participant.attributes),
-        )
-        return self._keys.refresh(grant)
+    def renew(self, participant: Participant) -> str:
+        """A new token for a participant as it is now, but for a description that has grown too long to be sent."""
+        token = self._keys.refresh(participant.granted)
+        if len(token) <= MAX_RENEWED:
+            return token
+        came = participant.grant
+        return self._keys.refresh(replace(participant.granted, metadata=came.metadata, attributes=came.attributes))
 
     def forget(self, session: Session) -> None:
         """A session is over."""
         sid = session.participant.sid
         self._sessions.pop(sid, None)
-        self._grants.pop(sid, None)
         self._qualities.pop(sid, None)
         self._speakers.hush(sid)
         if not self._sessions:

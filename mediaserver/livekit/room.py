@@ -31,7 +31,7 @@ from livekit.protocol.rtc import (
 
 from mediaserver.livekit.grants import ASSISTANT, Grant
 from mediaserver.livekit.joining import Join
-from mediaserver.livekit.participants import Assistant, Participant, permission_of
+from mediaserver.livekit.participants import Assistant, Participant, introduced, permission_of
 from mediaserver.livekit.publications import VIDEO_MIMES, Matched, Publications, Track
 from mediaserver.rtc.exchange import OfferedSection
 
@@ -124,15 +124,16 @@ class Room:
             raise RoomFull
 
     def join(self, grant: Grant, join: Join, now_ms: int) -> Participant:
-        """Let somebody in. Whoever has the same identity must have left. Raises `RoomFull`."""
+        """Let somebody in. Whoever has the same identity must have left. Raises `RoomFull` and `TooLong`."""
         self.check_space(grant.identity)
+        metadata, attributes = introduced(grant, join)
         participant = Participant(
             sid=self._make_sid("PA_"),
             identity=grant.identity,
-            owner=grant.owner,
+            grant=grant,
             name=grant.name,
-            metadata=grant.metadata,
-            attributes=dict(grant.attributes),
+            metadata=metadata,
+            attributes=attributes,
             permission=permission_of(grant),
             client=join.client,
             joined_at_ms=now_ms,
@@ -140,8 +141,6 @@ class Room:
             auto_subscribe=join.auto_subscribe,
             state=ParticipantInfo.JOINED,
         )
-        if grant.can_update_own_metadata:
-            participant.describe(metadata=join.metadata, attributes=join.attributes)
         self._participants[participant.sid] = participant
         self._tell_others_of(participant)
         return participant

@@ -12,6 +12,7 @@ from mediaserver.livekit.grants import Grant, GrantError, Keys, check_join
 from mediaserver.livekit.host import Host, Limiter
 from mediaserver.livekit.joining import Join, JoinError, parse_join
 from mediaserver.livekit.live_room import LiveRoom, RoomClosed
+from mediaserver.livekit.participants import MAX_METADATA, TooLong, introduced
 from mediaserver.livekit.room import RoomFull, leave_response
 from mediaserver.livekit.rooms import Rooms
 from mediaserver.livekit.session import Session
@@ -81,6 +82,8 @@ class Signalling:
                 session.lose(socket)
 
     def _admitted(self, grant: Grant, join: Join, seat: "_Seat") -> Session | None:
+        if seat.host.is_ending:
+            return None  # it has ended since it was found; nobody would answer in it
         try:
             return seat.room.admit(grant, join)
         except (RoomClosed, RoomFull):
@@ -89,9 +92,13 @@ class Signalling:
     def _resumed(self, grant: Grant, join: Join) -> Session | None:
         room = self._rooms.find(grant.room)
         session = room.session(join.participant_sid) if room is not None else None
-        return session if session is not None and session.is_resumable(grant.identity) else None
+        return session if session is not None and session.is_resumable(grant) else None
 
     async def _seat(self, grant: Grant, join: Join) -> "_Seat":
+        try:
+            introduced(grant, join)
+        except TooLong:
+            raise _Refused(400, f"metadata and all attributes must have at most {MAX_METADATA} bytes each") from None
         room = await self._rooms.enter(grant.room)
         try:
             return _Seat(room, await room.prepare(grant, join))

@@ -17,7 +17,7 @@ from mediaserver.livekit import requests
 from mediaserver.livekit.attention import Attention
 from mediaserver.livekit.delivery import Delivery
 from mediaserver.livekit.forwarding import Forwarding
-from mediaserver.livekit.grants import ASSISTANT
+from mediaserver.livekit.grants import ASSISTANT, Grant
 from mediaserver.livekit.hall import Hall
 from mediaserver.livekit.host import Host
 from mediaserver.livekit.joining import Join
@@ -62,7 +62,9 @@ class Session:
         self._peer: RoomPeer | None = None
         self._socket: SignalSocket | None = None
         self._lost_at: float | None = None
-        self._renewed_at = 0.0
+        self._renewed: tuple[Grant, float] | None = (
+            None  # what the newest token says, and when (monotonic s) it was sent
+        )
         self._received: dict[str, float] = {}  # tracks, and when (monotonic s) to say so
         self._wants_voice = True
         self._is_parting = False
@@ -113,7 +115,7 @@ class Session:
         self._lost_at = None
         self.post(welcome_back(self._hall.ice_servers(), self._delivery.last))
         self._room.refresh(self.participant.sid)
-        self._renewed_at = 0.0
+        self._renewed = None
         if join.sync_state is not None:
             self._sync(join.sync_state)
         if self._is_dual:
@@ -125,9 +127,11 @@ class Session:
             self._socket = None
             self._lost_at = monotonic()
 
-    def is_resumable(self, identity: str) -> bool:
-        """Whether the client of that identity may go on with this session."""
-        return not self.is_over and self.link.state not in _GONE and self.participant.identity == identity
+    def is_resumable(self, grant: Grant) -> bool:
+        """Whether the holder of a grant may go on with this session: whoever began it, not a namesake."""
+        begun = self.participant.grant
+        is_same = (grant.identity, grant.owner) == (begun.identity, begun.owner)
+        return not self.is_over and self.link.state not in _GONE and is_same
 
     async def take(self, request: SignalRequest) -> None:
         """Take a message of the client. Raises `ProtocolError`."""
@@ -160,9 +164,8 @@ class Session:
         if self._lost_at is not None:
             if self.link.state in _GONE or now - self._lost_at > self._hall.limits.resume:
                 self.end(DisconnectReason.SIGNAL_CLOSE)
-        elif now - self._renewed_at >= self._hall.limits.refresh:
-            self._renewed_at = now
-            self.post(SignalResponse(refresh_token=self._hall.renew(self)))
+        else:
+            self._renew(now)
         self._tell_received(now)
 
     def end(self, reason: DisconnectReason, action: LeaveAction | None = None) -> None:
@@ -180,6 +183,15 @@ class Session:
         self._hall.spawn(self.link.close())
         self._hall.forget(self)
         logger.info("participant left", reason=DisconnectReason.Name(reason))
+
+    def _renew(self, now: float) -> None:
+        grant = self.participant.granted
+        if self._renewed is not None:
+            told, at = self._renewed
+            if grant == told and now - at < self._hall.limits.refresh:
+                return
+        self._renewed = grant, now
+        self.post(SignalResponse(refresh_token=self._hall.renew(self.participant)))
 
     def abandon(self) -> None:
         """The room has failed: the client is told to come back to a new one."""

@@ -448,7 +448,9 @@ class Server:
             await client.about(identity, lambda info: info.state == ParticipantInfo.ACTIVE)
         return client
 
-    async def resume(self, client: Client, *, identity: str = "ada", room: str = "r", dual: bool = False) -> Client:
+    async def resume(
+        self, client: Client, *, identity: str = "ada", owner: str = "u-ada", room: str = "r", dual: bool = False
+    ) -> Client:
         """The same client on another socket."""
         sid = joined(client).participant.sid
         query = (
@@ -456,7 +458,7 @@ class Server:
             if dual
             else {"join_request": join_request(reconnect=True, participant_sid=sid)}
         )
-        back = await self.open("/rtc" if dual else "/rtc/v1", query, token(identity, room))
+        back = await self.open("/rtc" if dual else "/rtc/v1", query, token(identity, room, owner=owner))
         back.link = client.link
         return back
 

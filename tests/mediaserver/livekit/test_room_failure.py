@@ -10,8 +10,9 @@ from mediaserver.livekit import socket as signal_socket
 from mediaserver.livekit.grants import Grant
 from mediaserver.livekit.joining import Join
 from mediaserver.livekit.live_room import LiveRoom, RoomClosed
+from mediaserver.lobby import Wishes
 from pipeline.events import EndReason, State, StateChanged
-from tests.mediaserver.livekit.livekit_room import QUICK, Client, Server, join_request, joined, token
+from tests.mediaserver.livekit.livekit_room import QUICK, Client, Server, Talk, join_request, joined, token
 
 
 def room_of(server: Server, name: str = "r") -> LiveRoom:
@@ -102,6 +103,22 @@ async def test_who_was_about_to_enter_a_room_that_is_deleted_comes_again(server:
     leave = await (await joining).until("leave")
 
     assert leave.action == LeaveRequest.RECONNECT
+
+
+async def test_who_was_about_to_enter_a_conversation_that_ends_comes_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = Talk("over", Wishes(label="r"))
+    over.is_ending = True
+
+    async def enter(owner: str, wishes: Wishes) -> Talk:
+        return over
+
+    monkeypatch.setattr(server.lobby, "enter", enter)
+    client = await server.open("/rtc/v1", {"join_request": join_request()}, token())
+
+    assert (await client.next()).leave.action == LeaveRequest.RECONNECT
+    assert over.peers == {}
 
 
 async def test_the_goodbye_is_said_once_whoever_says_it(server: Server) -> None:
