@@ -59,10 +59,10 @@ class Delivery:
             packet.kind = DataPacket.LOSSY
         data = packet.SerializeToString()
         if label == RELIABLE:
-            self._outflow.keep(packet.participant_sid, packet.sequence, data)
+            self._outflow.keep(packet.participant_sid, packet.sequence, data, monotonic())
         return self._link.send(label, data)
 
     def replay(self, last: dict[str, int]) -> None:
         """Send again what the client has missed, as it says by the last number it has of each sender."""
-        for data in self._outflow.missed(last):
+        for data in self._outflow.missed(last, monotonic()):
             self._link.send(RELIABLE, data)

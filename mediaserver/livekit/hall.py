@@ -29,6 +29,10 @@ class Hall(Protocol):
         """Who publishes what, or who wants what, has changed."""
         ...
 
+    def catch_up(self, sid: str) -> None:
+        """Tell a participant, who comes or comes back, what else is told only when it changes."""
+        ...
+
     def ice_servers(self) -> list[ICEServer]:
         """What clients may use to reach us."""
         ...

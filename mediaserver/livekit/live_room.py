@@ -126,6 +126,12 @@ class LiveRoom:
             self._kept_until = monotonic() + max(self.limits.grace, self.room.departure_timeout)
         self.reconcile()
 
+    def catch_up(self, sid: str) -> None:
+        """Tell a participant, who comes or comes back, what else is told only when it changes."""
+        self._qualities.pop(sid, None)
+        known = [self.room.assistant.sid, *(each.sid for each in self.room.participants if not each.is_hidden)]
+        self.room.tell_speakers(self._speakers.all(known), to=sid)
+
     def configure(self, *, metadata: str, max_participants: int, empty_timeout: int, departure_timeout: int) -> None:
         """Say how a room that is new is to be; 0 stands for what rooms are like."""
         room = self.room
@@ -225,15 +231,14 @@ class LiveRoom:
             session.post(response)
 
     def _look_at_quality(self) -> None:
-        news = []
-        for sid, session in self._sessions.items():
-            loss = session.link.reception().loss
-            quality = _quality(loss)
-            if self._qualities.get(sid) != quality:
-                self._qualities[sid] = quality
-                score = 5.0 * (1.0 - min(1.0, loss * 4))
-                news.append(ConnectionQualityInfo(participant_sid=sid, quality=quality, score=score))
-        self.room.tell_quality(news)
+        losses = {sid: session.link.reception().loss for sid, session in self._sessions.items()}
+        before, self._qualities = self._qualities, {sid: _quality(loss) for sid, loss in losses.items()}
+        has_newcomer = bool(losses.keys() - before.keys())
+        self.room.tell_quality(
+            ConnectionQualityInfo(participant_sid=sid, quality=quality, score=5.0 * (1.0 - min(1.0, losses[sid] * 4)))
+            for sid, quality in self._qualities.items()
+            if has_newcomer or before[sid] != quality
+        )
 
 
 def _quality(loss: float) -> ConnectionQuality:

@@ -38,6 +38,9 @@ from mediaserver.rtc.exchange import OfferedSection
 Post = Callable[[str, SignalResponse], None]
 """Takes a message for the participant of that sid."""
 
+MAX_REMEMBERED = 100
+"""Identities of which it is known that they have left."""
+
 LeaveAction = Literal["DISCONNECT", "RESUME", "RECONNECT"]
 
 
@@ -85,6 +88,7 @@ class Room:
         self._make_sid = make_sid
         self.post = post
         self._participants: dict[str, Participant] = {}
+        self._gone: dict[str, ParticipantInfo] = {}  # by identity, those who left last at the end
 
     # Who is here.
 
@@ -142,6 +146,7 @@ class Room:
             state=ParticipantInfo.JOINED,
         )
         self._participants[participant.sid] = participant
+        self._gone.pop(participant.identity, None)
         self._tell_others_of(participant)
         return participant
 
@@ -167,6 +172,8 @@ class Room:
         participant.state = ParticipantInfo.DISCONNECTED
         participant.reason = reason
         participant.version += 1
+        if not participant.is_hidden:
+            self._remember(participant)
         self._tell_others_of(participant)
 
     def dismiss(self, sid: str, reason: DisconnectReason, action: LeaveAction = "DISCONNECT") -> None:
@@ -174,10 +181,12 @@ class Room:
         self.post(sid, leave_response(reason, action))
 
     def refresh(self, sid: str) -> None:
-        """Tell somebody who has come back of everybody, itself included."""
+        """Tell somebody who has come back of everybody, itself and those who have gone included, and of the room."""
         participant = self._participants.get(sid)
         if participant is not None:
-            self.post(sid, _update([participant.info(), *self.others(participant)]))
+            # A client keeps whomever it is not told to have left.
+            self.post(sid, _update([*self._gone.values(), participant.info(), *self.others(participant)]))
+            self.post(sid, SignalResponse(room_update=RoomUpdate(room=self.info())))
 
     # What they publish and subscribe to.
 
@@ -262,11 +271,14 @@ class Room:
         if self.assistant.be(state):
             self._post_all(_update([self.assistant.info()]))
 
-    def tell_speakers(self, changes: Iterable[SpeakerInfo]) -> None:
-        """Say who speaks."""
+    def tell_speakers(self, changes: Iterable[SpeakerInfo], *, to: str | None = None) -> None:
+        """Say who speaks, to the participant of that sid or to all."""
         speakers = list(changes)
-        if speakers:
-            self._post_all(SignalResponse(speakers_changed=SpeakersChanged(speakers=speakers)))
+        response = SignalResponse(speakers_changed=SpeakersChanged(speakers=speakers))
+        if speakers and to is not None:
+            self.post(to, response)
+        elif speakers:
+            self._post_all(response)
 
     def tell_quality(self, qualities: Iterable[ConnectionQualityInfo]) -> None:
         """Say how well participants are connected."""
@@ -326,6 +338,17 @@ class Room:
         return Route(to, is_for_all or ASSISTANT in named or self.assistant.sid in sids)
 
     # Telling.
+
+    def _remember(self, gone: Participant) -> None:
+        self._gone[gone.identity] = ParticipantInfo(
+            sid=gone.sid,
+            identity=gone.identity,
+            state=gone.state,
+            version=gone.version,
+            disconnect_reason=gone.reason,
+        )
+        while len(self._gone) > MAX_REMEMBERED:
+            del self._gone[next(iter(self._gone))]
 
     def changed(self, participant: Participant, *, is_told: bool = True) -> None:
         """Tell a change of a participant to everybody, itself included if `is_told`."""

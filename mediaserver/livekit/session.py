@@ -101,6 +101,7 @@ class Session:
         self._attention.peer = self._peer
         for request in join.add_tracks:
             requests.add_track(room, self.participant, request)
+        self._hall.catch_up(self.participant.sid)
         self._hall.reconcile()
         if join.offer is not None:
             await self._negotiate(self._negotiation.take_offer(join.offer))
@@ -115,6 +116,7 @@ class Session:
         self._lost_at = None
         self.post(welcome_back(self._hall.ice_servers(), self._delivery.last))
         self._room.refresh(self.participant.sid)
+        self._hall.catch_up(self.participant.sid)
         self._renewed = None
         if join.sync_state is not None:
             self._sync(join.sync_state)

@@ -515,6 +515,28 @@ def test_a_publisher_is_told_once_that_somebody_receives(room: Room, mail: Mail)
     assert [each.track_subscribed.track_sid for each in mail.take(ada)] == [sid]
 
 
+def test_who_has_come_back_is_told_who_has_gone_meanwhile(room: Room, mail: Mail) -> None:
+    ada, bob, eve = enter(room, "ada"), enter(room, "bob"), enter(room, "eve")
+    for each in (bob, eve):
+        room.leave(each.sid, DisconnectReason.CLIENT_INITIATED)
+    enter(room, "eve", mail)
+
+    room.refresh(ada.sid)
+
+    told = [(info.identity, info.state == ParticipantInfo.DISCONNECTED) for info in mail.updates(ada)]
+    assert told == [("bob", True), ("ada", False), ("assistant", False), ("eve", False)]
+
+
+def test_who_has_come_back_knows_the_rooms_metadata(room: Room, mail: Mail) -> None:
+    ada = enter(room, "ada")
+    room.set_metadata("new")
+    mail.take(ada)
+
+    room.refresh(ada.sid)
+
+    assert [told.room_update.room.metadata for told in mail.take(ada) if told.HasField("room_update")] == ["new"]
+
+
 def test_who_has_come_back_is_told_of_everybody(room: Room, mail: Mail) -> None:
     ada, _ = enter(room, "ada"), enter(room, "bob")
     mail.take(ada)

@@ -529,6 +529,39 @@ async def test_a_bad_connection_is_told(server: Server) -> None:
     assert told.updates[0].score == 5.0
 
 
+async def test_who_comes_or_comes_back_is_told_how_everybody_is_connected(server: Server) -> None:
+    ada = await server.join("ada")
+    await ada.until("connection_quality")
+
+    bob = await server.join("bob")
+    told = await bob.until("connection_quality")
+    await bob.ws.close()
+    back = await server.resume(bob, identity="bob", owner="u-bob")
+    again = await back.until("connection_quality")
+
+    sids = {joined(each).participant.sid for each in (ada, bob)}
+    assert {each.participant_sid for each in told.updates} == {each.participant_sid for each in again.updates} == sids
+
+
+async def test_who_comes_back_is_told_who_speaks_and_who_does_not_any_more(server: Server) -> None:
+    ada, bob = await server.join("ada"), await server.join("bob")
+    track = await ada.publish(mid="3")
+    ada.link.events.on_audio("3", AudioChunk(bytes([77]) * 1_920, 48_000, 0.0))
+    sid = joined(ada).participant.sid
+    await bob.until("speakers_changed", lambda told: told.speakers[0].active)
+    eve = await server.join("eve")
+    told = {each.sid: each.active for each in (await eve.until("speakers_changed")).speakers}
+    assert told[sid]
+
+    await bob.ws.close()
+    await ada.send(mute=MuteTrackRequest(sid=track, muted=True))
+    await eve.until("speakers_changed", lambda told: any(each.sid == sid and not each.active for each in told.speakers))
+    back = await server.resume(bob, identity="bob", owner="u-bob")
+
+    told = {each.sid: each.active for each in (await back.until("speakers_changed")).speakers}
+    assert told[sid] is False
+
+
 # Leaving.
 
 
