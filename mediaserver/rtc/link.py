@@ -209,6 +209,7 @@ class PeerLink:
     def _end(self, state: LinkState) -> None:
         if not self._over.is_set():
             self._over.set()
+            self._uplink.close()
             self._tell(state)
 
     def _tell(self, state: LinkState) -> None:
