@@ -53,14 +53,15 @@ class Delivery:
         packet.sequence = self._outflow.next()
         return self.relay(packet, RELIABLE)
 
-    def relay(self, packet: DataPacket, label: str) -> bool:
-        """Send a packet of another participant as it is."""
+    def relay(self, packet: DataPacket, label: str, *, is_of_others: bool = False) -> bool:
+        """Send a packet as it is; False if the client does not take it."""
         if label == LOSSY:
             packet.kind = DataPacket.LOSSY
         data = packet.SerializeToString()
-        if label == RELIABLE:
+        is_taken = self._link.send(label, data, is_of_others=is_of_others)
+        if is_taken and label == RELIABLE:
             self._outflow.keep(packet.participant_sid, packet.sequence, data, monotonic())
-        return self._link.send(label, data)
+        return is_taken
 
     def replay(self, last: dict[str, int]) -> None:
         """Send again what the client has missed, as it says by the last number it has of each sender."""

@@ -1,8 +1,9 @@
 """A room with all its sessions, as one of them sees it."""
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Protocol
 
+from livekit.protocol.models import DataPacket
 from livekit.protocol.rtc import ICEServer
 
 from mediaserver.livekit.chronicle import Chronicle
@@ -35,6 +36,10 @@ class Hall(Protocol):
 
     def ice_servers(self) -> list[ICEServer]:
         """What clients may use to reach us."""
+        ...
+
+    def deliver(self, packet: DataPacket, to: Iterable[str], label: str) -> bool:
+        """Send a packet to participants by sid; False if it is more than one of them can take."""
         ...
 
     def heard(self, sid: str, level: float) -> None:

@@ -1,7 +1,7 @@
 """A room that lives: its participants' sessions, the conversation they share, and what happens by itself."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic, time
@@ -22,7 +22,6 @@ from mediaserver.livekit.session import Session
 from mediaserver.livekit.speakers import Speakers
 from mediaserver.livekit.wishes import wishes_of
 from mediaserver.rtc.config import IceServer
-from mediaserver.rtc.exchange import RELIABLE
 from pipeline.events import EndReason
 
 MAX_RENEWED = 6_000
@@ -209,14 +208,14 @@ class LiveRoom:
         """Somebody is muted."""
         self._speakers.hush(sid)
 
-    def send_data(
-        self, packet: DataPacket, *, identities: Sequence[str], sids: Sequence[str], label: str = RELIABLE
-    ) -> None:
-        """Send a packet that comes from no participant."""
-        for sid in self.room.addressed(identities, sids).to:
+    def deliver(self, packet: DataPacket, to: Iterable[str], label: str) -> bool:
+        """Send a packet to participants by sid; False if it is more than one of them can take."""
+        is_taken = True
+        for sid in to:
             session = self._sessions.get(sid)
-            if session is not None:
-                session.relay(packet, label)
+            if session is not None and not session.relay(packet, label):
+                is_taken = False
+        return is_taken
 
     def ice_servers(self) -> list[ICEServer]:
         """What clients may use to reach us."""

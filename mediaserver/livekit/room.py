@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from livekit.protocol.models import (
@@ -38,6 +38,9 @@ from mediaserver.rtc.exchange import OfferedSection
 Post = Callable[[str, SignalResponse], None]
 """Takes a message for the participant of that sid."""
 
+MAX_PARTICIPANTS = 100
+"""In one room, if it is not said how many; all of them share one conversation's place."""
+
 MAX_REMEMBERED = 100
 """Identities of which it is known that they have left."""
 
@@ -57,6 +60,7 @@ class Forward:
     track: str
     mid: str
     kind: str
+    is_muted: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class Room:
         self.sid = make_sid("RM_")
         self.metadata = ""
         self.max_participants = 0
-        """0 for no limit."""
+        """0 for `MAX_PARTICIPANTS`."""
         self.empty_timeout = 300
         self.departure_timeout = 20
         self.assistant = Assistant(make_sid, now_ms)
@@ -124,7 +128,7 @@ class Room:
     def check_space(self, identity: str) -> None:
         """Raise `RoomFull` if one more cannot come in; who is here already can come again."""
         others = sum(each.identity != identity for each in self.participants)
-        if self.max_participants and others >= self.max_participants:
+        if others >= (self.max_participants or MAX_PARTICIPANTS):
             raise RoomFull
 
     def join(self, grant: Grant, join: Join, now_ms: int) -> Participant:
@@ -302,7 +306,7 @@ class Room:
                 continue
             for track in other.publications.tracks.values():
                 if track.mid is not None and participant.wants(track.sid) and other.admits_to(track, participant):
-                    found[track.sid] = Forward(other.sid, track.sid, track.mid, track.kind)
+                    found[track.sid] = Forward(other.sid, track.sid, track.mid, track.kind, track.info.muted)
         return found
 
     def hears_assistant(self, participant: Participant) -> bool:

@@ -35,8 +35,9 @@ from mediaserver.livekit.transcripts import Voice
 from mediaserver.livekit.welcome import welcome, welcome_back
 from mediaserver.rtc.exchange import LinkState, OfferedSection, Outgoing
 from mediaserver.rtc.offer import OfferError
-from pipeline.errors import MediaError
-from pipeline.events import EndReason
+from mediaserver.rtc.throttle import Throttle
+from pipeline.errors import FaultCode, MediaError
+from pipeline.events import EndReason, fault_from
 from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame
 from pipeline.playout import SPEECH_RATE
 
@@ -66,6 +67,7 @@ class Session:
             None  # what the newest token says, and when (monotonic s) it was sent
         )
         self._received: dict[str, float] = {}  # tracks, and when (monotonic s) to say so
+        self._complaints = Throttle(1.0)
         self._wants_voice = True
         self._is_parting = False
         self.link = make_link(self, is_dual)
@@ -335,17 +337,15 @@ class Session:
             request, identity = packet.rpc_request.id, self.participant.identity
             self.send(rpc_ack(request, to=identity))  # without which a client waits for it, whatever else comes
             self.send(rpc_error(request, RECIPIENT_NOT_FOUND, "Recipient not found", to=identity))
-        for sid in route.to:
-            other = self._hall.session(sid)
-            if other is not None:
-                other.relay(packet, label)
+        if not self._hall.deliver(packet, route.to, label) and self._complaints.passes(monotonic()):
+            message = "Another participant cannot take data as fast as it is sent; some was dropped."
+            self._peer.tell(fault_from(MediaError(FaultCode.RATE_LIMITED, message, where="livekit")))
         if route.is_for_assistant:
             self._peer.take(packet)
 
-    def relay(self, packet: DataPacket, label: str) -> None:
-        """Send what another participant has sent."""
-        if not self.is_over and not self._delivery.relay(packet, label):
-            self.on_abuse()
+    def relay(self, packet: DataPacket, label: str) -> bool:
+        """Send what another has sent; False if it is not, as too much of that waits for this client already."""
+        return self.is_over or self._delivery.relay(packet, label, is_of_others=True)
 
     def send(self, packet: DataPacket) -> None:
         """Send a packet, in the assistant's name unless it says another's."""

@@ -182,7 +182,7 @@ class FakeLink:
         missing = [each.kind for track, each in self.outgoing.items() if track not in self._placed().values()]
         return Lacking(missing.count("audio"), missing.count("video"))
 
-    def send(self, label: str, data: bytes) -> bool:
+    def send(self, label: str, data: bytes, *, is_of_others: bool = False) -> bool:
         self.sent.append((label, data))
         return self.takes_data
 

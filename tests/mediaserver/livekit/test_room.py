@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from livekit.protocol.models import (
+    AudioTrackFeature,
     ClientInfo,
     DataPacket,
     DisconnectReason,
@@ -13,6 +14,7 @@ from livekit.protocol.models import (
     TrackSource,
     TrackType,
     UserPacket,
+    VideoLayer,
 )
 from livekit.protocol.rtc import (
     AddTrackRequest,
@@ -21,6 +23,7 @@ from livekit.protocol.rtc import (
     RequestResponse,
     SignalRequest,
     SignalResponse,
+    SimulcastCodec,
     SubscriptionPermission,
     TrackPermission,
     UpdateLocalAudioTrack,
@@ -33,9 +36,10 @@ from mediaserver.livekit.grants import Grant
 from mediaserver.livekit.joining import Join
 from mediaserver.livekit.participants import Participant
 from mediaserver.livekit.publications import MAX_TRACKS
-from mediaserver.livekit.requests import take
-from mediaserver.livekit.room import Room, RoomFull
+from mediaserver.livekit.requests import MAX_PERMISSIONS, take
+from mediaserver.livekit.room import MAX_PARTICIPANTS, Room, RoomFull
 from mediaserver.rtc.exchange import OfferedSection
+from pipeline.errors import ProtocolError
 
 GRANT = Grant("ada", "u-ada", "devkey", 0.0, room="r", room_join=True, can_update_own_metadata=True)
 
@@ -228,6 +232,51 @@ def test_a_hundred_tracks_are_refused_from_the_limit_on(room: Room, mail: Mail) 
     assert sum(answer.HasField("track_published") for answer in answers) == MAX_TRACKS
     reasons = [answer.request_response.reason for answer in answers if answer.HasField("request_response")]
     assert reasons == [RequestResponse.LIMIT_EXCEEDED] * (100 - MAX_TRACKS)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"name": "x" * 20_000},
+        {"layers": [VideoLayer(width=1)] * 5_000},
+        {"simulcast_codecs": [SimulcastCodec(codec="vp8", cid="c" * 20_000)]},
+    ],
+    ids=["name", "layers", "codecs"],
+)
+def test_an_announcement_that_is_told_to_everybody_is_short(room: Room, mail: Mail, said: dict[str, Any]) -> None:
+    ada = enter(room, "ada", mail)
+
+    take(room, ada, SignalRequest(add_track=AddTrackRequest(cid="a", source="MICROPHONE", **said)))
+
+    (told,) = mail.take(ada)
+    assert told.request_response.reason == RequestResponse.INVALID_REQUEST
+    assert ada.publications.tracks == {}
+
+
+def test_features_are_told_once_each(room: Room) -> None:
+    ada = enter(room, "ada")
+    sid = publish(room, ada)
+
+    update = UpdateLocalAudioTrack(track_sid=sid, features=[AudioTrackFeature.TF_STEREO] * 50_000)
+    take(room, ada, SignalRequest(update_audio_track=update))
+
+    assert list(ada.publications.tracks[sid].info.audio_features) == [AudioTrackFeature.TF_STEREO]
+
+
+def test_permissions_beyond_a_bound_are_refused(room: Room) -> None:
+    ada = enter(room, "ada")
+    permissions = [TrackPermission(participant_sid="PA_x" * 5)] * 2_000
+
+    with pytest.raises(ProtocolError, match=str(MAX_PERMISSIONS)):
+        take(room, ada, SignalRequest(subscription_permission=SubscriptionPermission(track_permissions=permissions)))
+
+
+def test_a_room_has_room_for_so_many(room: Room) -> None:
+    for number in range(MAX_PARTICIPANTS):
+        enter(room, str(number))
+
+    with pytest.raises(RoomFull):
+        enter(room, "one more")
 
 
 def test_a_track_that_ends_is_told_by_its_absence(room: Room, mail: Mail) -> None:

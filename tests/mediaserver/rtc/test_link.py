@@ -496,6 +496,8 @@ async def test_candidates_may_come_before_the_offer_and_cannot_block_it() -> Non
 
 async def test_a_client_that_takes_no_data_is_noticed_and_what_may_be_lost_is_lost() -> None:
     async with client() as here:
+        assert all(here.link.send(RELIABLE, bytes(100_000), is_of_others=True) for _ in range(40))
+        assert not here.link.send(RELIABLE, bytes(100_000), is_of_others=True)
         assert all(here.link.send(RELIABLE, bytes(100_000)) for _ in range(10))
         assert not here.link.send(RELIABLE, bytes(100_000))
         assert all(here.link.send(LOSSY, bytes(100_000)) for _ in range(30))
