@@ -32,6 +32,7 @@ from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.history import History
 from mediaserver.jsonws.socket import JsonSocket
+from mediaserver.livekit.chronicle import Chronicles
 from mediaserver.livekit.server import LiveKit
 from mediaserver.lobby import EngineLink, House, Lobby, Observe
 from mediaserver.localengine.answering import CAN_BE_ASKED, LocalBrain
@@ -178,10 +179,13 @@ def _application(
 
 def _livekit(settings: Settings, lobby: Lobby, limiter: Limiter, key: str, secret: str) -> LiveKit:
     config = Config(_ice_servers(settings), lull=settings.vad_silence_ms / 1000)
+    chronicles = Chronicles()
+    lobby.add_observer(lambda _owner, _transport, conversation: chronicles.observe(conversation))
     return LiveKit(
         lobby,
         limiter,
         keys={key: secret},
+        chronicles=chronicles,
         make_link=lambda events, is_dual: PeerLink(events, is_dual=is_dual, config=config),
         ice_servers=lambda: _ice_servers(settings),
     )

@@ -8,6 +8,7 @@ from livekit.protocol.rtc import ICEServer
 
 from mediaserver.livekit.chronicle import Chronicle
 from mediaserver.livekit.config import Limits
+from mediaserver.livekit.host import Host
 from mediaserver.livekit.participants import Participant
 from mediaserver.livekit.room import Room
 
@@ -20,7 +21,10 @@ class Hall(Protocol):
 
     room: Room
     limits: Limits
-    chronicle: Chronicle
+
+    def chronicle(self, host: Host) -> Chronicle:
+        """What was said in a conversation."""
+        ...
 
     def session(self, sid: str) -> "Session | None":
         """A participant's session."""

@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from time import monotonic, time
 
 from livekit.protocol.models import ConnectionQuality, DataPacket, DisconnectReason
 from livekit.protocol.rtc import ConnectionQualityInfo, ICEServer, SignalResponse
 from loguru import logger
 
-from mediaserver.livekit.chronicle import Chronicle
+from mediaserver.livekit.chronicle import Chronicle, Chronicles
 from mediaserver.livekit.config import Limits
 from mediaserver.livekit.grants import Grant, Keys
 from mediaserver.livekit.host import Host, Lobby
@@ -45,6 +44,7 @@ class LiveRoom:
         keys: Keys,
         make_link: MakeLink,
         *,
+        chronicles: Chronicles,
         ice_servers: Callable[[], Sequence[IceServer]],
         limits: Limits,
     ):
@@ -56,8 +56,7 @@ class LiveRoom:
         self._ice_servers = ice_servers
         self._sessions: dict[str, Session] = {}
         self._host: Host | None = None
-        self.chronicle = Chronicle(lambda: datetime.now(UTC))
-        """What was said in the conversation."""
+        self._chronicles = chronicles
         self._entering = asyncio.Lock()
         self._speakers = Speakers()
         self._qualities: dict[str, ConnectionQuality] = {}
@@ -88,11 +87,12 @@ class LiveRoom:
         self._kept_until = max(self._kept_until, monotonic() + self.limits.grace)
         async with self._entering:
             if self._host is None or self._host.is_ending:
-                host = await self._lobby.enter(grant.owner, wishes_of(self.room.name, grant, join))
-                self.chronicle = Chronicle(lambda: datetime.now(UTC))
-                host.add_witness(self.chronicle)
-                self._host = host
+                self._host = await self._lobby.enter(grant.owner, wishes_of(self.room.name, grant, join))
             return self._host
+
+    def chronicle(self, host: Host) -> Chronicle:
+        """What was said in a conversation."""
+        return self._chronicles.of(host)
 
     def admit(self, grant: Grant, join: Join) -> Session:
         """Let a participant in; whoever has its identity has to go. Raises `RoomClosed`, `RoomFull` and `TooLong`."""

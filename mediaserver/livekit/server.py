@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
+from mediaserver.livekit.chronicle import Chronicles
 from mediaserver.livekit.config import Limits
 from mediaserver.livekit.grants import Keys
 from mediaserver.livekit.host import Limiter, Lobby
@@ -26,13 +27,16 @@ class LiveKit:
         *,
         keys: Mapping[str, str],
         make_link: MakeLink,
+        chronicles: Chronicles | None = None,
         ice_servers: Callable[[], Sequence[IceServer]] = tuple,
         limits: Limits | None = None,
     ):
-        limits = limits or Limits()
+        limits, chronicles = limits or Limits(), chronicles or Chronicles()
         readers = Keys(keys)
         self.rooms = Rooms(
-            lambda name: LiveRoom(name, lobby, readers, make_link, ice_servers=ice_servers, limits=limits)
+            lambda name: LiveRoom(
+                name, lobby, readers, make_link, chronicles=chronicles, ice_servers=ice_servers, limits=limits
+            )
         )
         self._signalling = Signalling(self.rooms, readers, limiter, limits)
         self._service = RoomService(self.rooms, readers).service

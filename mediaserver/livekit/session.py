@@ -99,7 +99,9 @@ class Session:
         room = self._room
         self.post(welcome(room, self.participant, self._hall.ice_servers(), is_dual=self._is_dual))
         name = self.participant.name or self.participant.identity
-        self._peer = RoomPeer(self, host, self._hall.chronicle, Voice(ASSISTANT, room.assistant.track.sid), name=name)
+        self._peer = RoomPeer(
+            self, host, self._hall.chronicle(host), Voice(ASSISTANT, room.assistant.track.sid), name=name
+        )
         self._attention.peer = self._peer
         for request in join.add_tracks:
             requests.add_track(room, self.participant, request)
@@ -171,6 +173,8 @@ class Session:
         else:
             self._renew(now)
         self._tell_received(now)
+        if self._peer is not None:
+            self._peer.tend(now)
 
     def end(self, reason: DisconnectReason, action: LeaveAction | None = None) -> None:
         """Leave the room; with an `action`, the client is told to go or to come back."""

@@ -25,7 +25,9 @@ from livekit.protocol.rtc import (
 
 from mediaserver.api.middleware import guard
 from mediaserver.http import HttpError
+from mediaserver.livekit.chronicle import Chronicles
 from mediaserver.livekit.config import Limits
+from mediaserver.livekit.host import Host
 from mediaserver.livekit.media import Link, MakeLink
 from mediaserver.livekit.server import LiveKit
 from mediaserver.lobby import Wishes
@@ -66,6 +68,7 @@ SECRET = "a secret of thirty-two bytes, it is"
 QUICK = Limits(resume=0.5, flush=0.5, farewell=0.0, hung_up=0.1, publish=0.05, tick=0.02, quality=0.05, grace=0.2)
 
 Section = dict[str, Any]
+Observe = Callable[[Host], Callable[[Event], None]]
 
 
 def token(identity: str = "ada", room: str = "r", *, owner: str | None = "u-ada", **said: Any) -> str:
@@ -296,7 +299,8 @@ class Talk:
 class Lobby:
     """Finds a live conversation by owner and label, until told to refuse."""
 
-    def __init__(self) -> None:
+    def __init__(self, observe: Observe) -> None:
+        self.observe = observe
         self.talks: list[Talk] = []
         self.owners: list[str] = []
         self.refusal: Exception | None = None
@@ -309,9 +313,11 @@ class Lobby:
         for talk, whose in zip(self.talks, self.owners, strict=True):
             if whose == owner and talk.terms.label == wishes.label and not talk.is_ending:
                 return talk
-        self.talks.append(Talk(f"id{len(self.talks)}", wishes))
+        talk = Talk(f"id{len(self.talks)}", wishes)
+        talk.add_witness(self.observe(talk))
+        self.talks.append(talk)
         self.owners.append(owner)
-        return self.talks[-1]
+        return talk
 
 
 class Counter:
@@ -476,7 +482,8 @@ def joined(client: Client) -> Any:
 @asynccontextmanager
 async def serving(limits: Limits = QUICK, *, make_link: MakeLink | None = None) -> AsyncIterator[Server]:
     """A server; everything ends with it. Its media are replaced unless it is told how to make them."""
-    lobby, limiter, links = Lobby(), Counter(), list[FakeLink]()
+    chronicles = Chronicles()
+    lobby, limiter, links = Lobby(chronicles.observe), Counter(), list[FakeLink]()
 
     def make_fake(events: LinkEvents, is_dual: bool) -> Link:
         links.append(FakeLink(events, is_dual))
@@ -486,6 +493,7 @@ async def serving(limits: Limits = QUICK, *, make_link: MakeLink | None = None) 
         lobby,
         limiter,
         keys={"devkey": SECRET},
+        chronicles=chronicles,
         make_link=make_link or make_fake,
         ice_servers=lambda: (IceServer(("turn:turn.example",), "user", "word"),),
         limits=limits,

@@ -566,7 +566,7 @@ def test_a_publisher_is_told_once_that_somebody_receives(room: Room, mail: Mail)
 
 def test_who_has_come_back_is_told_who_has_gone_meanwhile(room: Room, mail: Mail) -> None:
     ada, bob, eve = enter(room, "ada"), enter(room, "bob"), enter(room, "eve")
-    for each in (bob, eve):
+    for each in (bob, eve, enter(room, "spy", hidden=True)):
         room.leave(each.sid, DisconnectReason.CLIENT_INITIATED)
     enter(room, "eve", mail)
 
