@@ -186,6 +186,8 @@ def _livekit(settings: Settings, lobby: Lobby, limiter: Limiter, key: str, secre
         limiter,
         keys={key: secret},
         chronicles=chronicles,
+        are_rooms_shared=settings.livekit_rooms == "shared"
+        or (settings.livekit_rooms is None and not settings.is_production),
         make_link=lambda events, is_dual: PeerLink(events, is_dual=is_dual, config=config),
         ice_servers=lambda: _ice_servers(settings),
     )

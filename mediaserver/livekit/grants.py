@@ -67,6 +67,11 @@ class Grant:
     room_list: bool = False
     room_admin: bool = False
 
+    @property
+    def is_strangers(self) -> bool:
+        """Whether another server has signed it, which says who comes in where."""
+        return self.owner.startswith(STRANGER)
+
 
 # PyJWT casts times to int unasked (api_jwt.py, _validate_exp), and Python's JSON takes Infinity and any depth.
 _NO_TOKEN = (jwt.InvalidTokenError, ValueError, OverflowError, TypeError, RecursionError)
@@ -143,7 +148,7 @@ class Keys:
             "kind": grant.kind,
             "video": video,
         }
-        if not grant.owner.startswith(STRANGER):
+        if not grant.is_strangers:
             claims[USER_CLAIM] = grant.owner
         return jwt.encode(claims, self._secrets[grant.key], ALGORITHM)
 

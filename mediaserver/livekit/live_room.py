@@ -34,6 +34,10 @@ class RoomClosed(Exception):
     """A room was closed while somebody was about to come in."""
 
 
+class NotYours(Exception):
+    """A room is another user's, who has asked no token for this participant."""
+
+
 class LiveRoom:
     """Made when somebody comes or it is created; `run` ends once it is closed, or nobody is or comes back."""
 
@@ -47,6 +51,7 @@ class LiveRoom:
         chronicles: Chronicles,
         ice_servers: Callable[[], Sequence[IceServer]],
         limits: Limits,
+        is_shared: bool,
     ):
         self.room = Room(name, post=self._post, now_ms=_now_ms())
         self.limits = limits
@@ -55,7 +60,10 @@ class LiveRoom:
         self._make_link = make_link
         self._ice_servers = ice_servers
         self._sessions: dict[str, Session] = {}
+        self._is_shared = is_shared
         self._host: Host | None = None
+        self._owner = ""
+        """Whose conversation it is; nobody's at first."""
         self._chronicles = chronicles
         self._entering = asyncio.Lock()
         self._speakers = Speakers()
@@ -81,14 +89,22 @@ class LiveRoom:
     async def prepare(self, grant: Grant, join: Join) -> Host:
         """The conversation that a participant is about to join, begun if there is none.
 
-        Raises `registry.Full` or `Draining`, and `RoomFull`.
+        Raises `registry.Full` or `Draining`, `RoomFull` and `NotYours`.
         """
         self.room.check_space(grant.identity)
         self._kept_until = max(self._kept_until, monotonic() + self.limits.grace)
         async with self._entering:
             if self._host is None or self._host.is_ending:
                 self._host = await self._lobby.enter(grant.owner, wishes_of(self.room.name, grant, join))
+                self._owner = grant.owner
+            self.check_owner(grant)
             return self._host
+
+    def check_owner(self, grant: Grant) -> None:
+        """Raise `NotYours` if the room is another user's; with a shared one, its name is enough to come in."""
+        is_taken = self._host is not None and not self._host.is_ending and self._owner != grant.owner
+        if is_taken and not self._is_shared and not grant.is_strangers:
+            raise NotYours
 
     def chronicle(self, host: Host) -> Chronicle:
         """What was said in a conversation."""
@@ -134,6 +150,7 @@ class LiveRoom:
     def configure(self, *, metadata: str, max_participants: int, empty_timeout: int, departure_timeout: int) -> None:
         """Say how a room that is new is to be; 0 stands for what rooms are like."""
         room = self.room
+        self._is_shared = True  # by whoever manages the rooms of this server
         room.metadata, room.max_participants = metadata, max_participants
         room.empty_timeout = empty_timeout or room.empty_timeout
         room.departure_timeout = departure_timeout or room.departure_timeout

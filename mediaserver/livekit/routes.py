@@ -11,7 +11,7 @@ from mediaserver.livekit.config import Limits
 from mediaserver.livekit.grants import Grant, GrantError, Keys, check_join
 from mediaserver.livekit.host import Host, Limiter
 from mediaserver.livekit.joining import Join, JoinError, parse_join
-from mediaserver.livekit.live_room import LiveRoom, RoomClosed
+from mediaserver.livekit.live_room import LiveRoom, NotYours, RoomClosed
 from mediaserver.livekit.participants import MAX_METADATA, TooLong, introduced
 from mediaserver.livekit.room import RoomFull, leave_response
 from mediaserver.livekit.rooms import Rooms
@@ -43,7 +43,12 @@ class Signalling:
     async def validate(self, request: web.Request) -> web.Response:
         """200 `success`, or why a socket would not be opened: browsers cannot see that of a socket."""
         try:
-            self._grant(request)
+            grant = self._grant(request)
+            room = self._rooms.find(grant.room)
+            if room is not None:
+                room.check_owner(grant)
+        except NotYours:
+            return _not_yours().response
         except _Refused as refused:
             return refused.response
         return web.Response(text="success")
@@ -102,6 +107,8 @@ class Signalling:
         room = await self._rooms.enter(grant.room)
         try:
             return _Seat(room, await room.prepare(grant, join))
+        except NotYours:
+            raise _not_yours() from None
         except RoomFull:
             raise _Refused(429, "the room is full") from None
         except Full as full:
@@ -151,6 +158,10 @@ class _Refused(Exception):
     def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None):
         super().__init__(text)
         self.response = web.Response(status=status, text=text, headers=headers)
+
+
+def _not_yours() -> _Refused:
+    return _Refused(403, "permissions denied: the room is another user's, who can get you a token for it")
 
 
 def _token(request: web.Request) -> str:

@@ -18,7 +18,10 @@ from mediaserver.rtc.config import IceServer
 
 
 class LiveKit:
-    """Rooms with an assistant in them, for clients whose tokens are signed with one of `keys` (secrets by API key)."""
+    """Rooms with an assistant in them, for clients whose tokens are signed with one of `keys` (secrets by API key).
+
+    Rooms that are not shared are their first user's, and of whom that user has asked a token for.
+    """
 
     def __init__(
         self,
@@ -28,6 +31,7 @@ class LiveKit:
         keys: Mapping[str, str],
         make_link: MakeLink,
         chronicles: Chronicles | None = None,
+        are_rooms_shared: bool = True,
         ice_servers: Callable[[], Sequence[IceServer]] = tuple,
         limits: Limits | None = None,
     ):
@@ -35,7 +39,14 @@ class LiveKit:
         readers = Keys(keys)
         self.rooms = Rooms(
             lambda name: LiveRoom(
-                name, lobby, readers, make_link, chronicles=chronicles, ice_servers=ice_servers, limits=limits
+                name,
+                lobby,
+                readers,
+                make_link,
+                chronicles=chronicles,
+                ice_servers=ice_servers,
+                limits=limits,
+                is_shared=are_rooms_shared,
             )
         )
         self._signalling = Signalling(self.rooms, readers, limiter, limits)

@@ -480,7 +480,9 @@ def joined(client: Client) -> Any:
 
 
 @asynccontextmanager
-async def serving(limits: Limits = QUICK, *, make_link: MakeLink | None = None) -> AsyncIterator[Server]:
+async def serving(
+    limits: Limits = QUICK, *, make_link: MakeLink | None = None, are_rooms_shared: bool = True
+) -> AsyncIterator[Server]:
     """A server; everything ends with it. Its media are replaced unless it is told how to make them."""
     chronicles = Chronicles()
     lobby, limiter, links = Lobby(chronicles.observe), Counter(), list[FakeLink]()
@@ -494,6 +496,7 @@ async def serving(limits: Limits = QUICK, *, make_link: MakeLink | None = None) 
         limiter,
         keys={"devkey": SECRET},
         chronicles=chronicles,
+        are_rooms_shared=are_rooms_shared,
         make_link=make_link or make_fake,
         ice_servers=lambda: (IceServer(("turn:turn.example",), "user", "word"),),
         limits=limits,
