@@ -14,7 +14,7 @@ from livekit.protocol.models import (
 )
 from livekit.protocol.rtc import SubscriptionPermission
 
-from mediaserver.livekit.grants import ASSISTANT, SOURCES, Grant
+from mediaserver.livekit.grants import ASSISTANT, MAX_NAME, SOURCES, Grant
 from mediaserver.livekit.joining import Join
 from mediaserver.livekit.publications import AUDIO_MIME, Publications, Track
 
@@ -25,7 +25,7 @@ AGENT_STATE = "lk.agent.state"
 
 
 class TooLong(Exception):
-    """More metadata or attributes than a participant may have."""
+    """More metadata or attributes than a participant may have, or a longer name than a token can say."""
 
 
 @dataclass(slots=True, eq=False)
@@ -200,5 +200,5 @@ class Assistant:
 
 def _check_length(name: str, metadata: str, attributes: Mapping[str, str]) -> None:
     size = sum(len(key.encode()) + len(value.encode()) for key, value in attributes.items())
-    if max(size, len(metadata.encode()), len(name.encode())) > MAX_METADATA:
+    if max(size, len(metadata.encode())) > MAX_METADATA or len(name) > MAX_NAME:
         raise TooLong

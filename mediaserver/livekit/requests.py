@@ -100,7 +100,7 @@ def _describe(room: Room, participant: Participant, request: Description) -> Non
             attributes = dict(request.attributes)
             room.describe(participant, name=request.name, metadata=request.metadata, attributes=attributes)
         except TooLong:
-            reason, message = "LIMIT_EXCEEDED", "metadata or attributes are too long"
+            reason, message = "LIMIT_EXCEEDED", "name, metadata or attributes are too long"
     response = RequestResponse(request_id=request.request_id, reason=reason, message=message, update_metadata=request)
     room.post(participant.sid, SignalResponse(request_response=response))
 

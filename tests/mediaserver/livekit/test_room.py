@@ -32,7 +32,7 @@ from livekit.protocol.rtc import (
     UpdateSubscription,
 )
 
-from mediaserver.livekit.grants import Grant
+from mediaserver.livekit.grants import MAX_NAME, Grant
 from mediaserver.livekit.joining import Join
 from mediaserver.livekit.participants import Participant
 from mediaserver.livekit.publications import MAX_TRACKS
@@ -359,6 +359,15 @@ def test_a_description_that_may_not_be_is_refused(
     (response,) = mail.take(ada)
     assert (response.request_response.request_id, response.request_response.reason) == (3, reason)
     assert (ada.name, ada.metadata) == ("", "")
+
+
+def test_a_name_is_none_that_no_token_could_say(room: Room, mail: Mail) -> None:
+    ada = enter(room, "ada", mail)
+
+    take(room, ada, SignalRequest(update_metadata=UpdateParticipantMetadata(name="x" * (MAX_NAME + 1))))
+
+    assert mail.take(ada)[-1].request_response.reason == RequestResponse.LIMIT_EXCEEDED
+    assert ada.name == ""
 
 
 def test_features_and_sizes_of_tracks_can_change(room: Room) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from livekit.protocol.models import ClientInfo
+from livekit.protocol.models import ClientInfo, DisconnectReason
 from livekit.protocol.rtc import LeaveRequest, SignalResponse
 
 from mediaserver.livekit import socket as signal_socket
@@ -71,6 +71,18 @@ async def test_a_room_that_was_closed_lets_nobody_in(server: Server) -> None:
 
     with pytest.raises(RoomClosed):
         room.admit(Grant("ada", "u", "devkey", 0.0), Join(is_dual=False, client=ClientInfo()))
+
+
+async def test_a_room_that_is_ending_is_none_any_more(server: Server) -> None:
+    rooms = server.livekit.rooms
+    room = await rooms.enter("r")
+
+    room.close(DisconnectReason.ROOM_CLOSED)
+
+    assert rooms.find("r") is None
+    assert rooms.all == ()
+    assert not rooms.delete("r")
+    assert await rooms.enter("r") is not room
 
 
 async def test_two_who_come_first_at_once_share_a_conversation(server: Server) -> None:
