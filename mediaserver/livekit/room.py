@@ -180,10 +180,6 @@ class Room:
             self._remember(participant)
         self._tell_others_of(participant)
 
-    def dismiss(self, sid: str, reason: DisconnectReason, action: LeaveAction = "DISCONNECT") -> None:
-        """Tell a client to go, or to come back; it is in the room until `leave`."""
-        self.post(sid, leave_response(reason, action))
-
     def refresh(self, sid: str) -> None:
         """Tell somebody who has come back of everybody, itself and those who have gone included, and of the room."""
         participant = self._participants.get(sid)
@@ -198,18 +194,10 @@ class Room:
         """Take what an answered offer says of a participant's tracks."""
         matched = participant.publications.match(sections)
         for track in matched.refused:
-            participant.publications.remove(track.sid)
-            unpublished = TrackUnpublishedResponse(track_sid=track.sid)
-            self.post(participant.sid, SignalResponse(track_unpublished=unpublished))
+            self._take_away(participant, track)
         if matched.ended or matched.refused:
             self.changed(participant)
         return matched
-
-    def unpublish(self, participant: Participant, track_sid: str) -> None:
-        """Take a track from a participant, who is told."""
-        if participant.publications.remove(track_sid) is not None:
-            self.post(participant.sid, SignalResponse(track_unpublished=TrackUnpublishedResponse(track_sid=track_sid)))
-            self.changed(participant)
 
     def mute(
         self, participant: Participant, track_sid: str, *, is_muted: bool, by_server: bool = False
@@ -258,10 +246,12 @@ class Room:
         participant.permission.CopyFrom(permission)
         for track in list(participant.publications.tracks.values()):
             if not participant.may_publish(track.info.source):
-                participant.publications.remove(track.sid)
-                unpublished = TrackUnpublishedResponse(track_sid=track.sid)
-                self.post(participant.sid, SignalResponse(track_unpublished=unpublished))
+                self._take_away(participant, track)
         self.changed(participant)
+
+    def _take_away(self, participant: Participant, track: Track) -> None:
+        participant.publications.remove(track.sid)
+        self.post(participant.sid, SignalResponse(track_unpublished=TrackUnpublishedResponse(track_sid=track.sid)))
 
     # What the room says by itself.
 

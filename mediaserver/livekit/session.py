@@ -215,6 +215,8 @@ class Session:
         match request.simulate.WhichOneof("scenario"):
             case "leave_request_full_reconnect":
                 self.end(DisconnectReason.CLIENT_INITIATED, "RECONNECT")
+            case "migration":
+                self.post(leave_response(DisconnectReason.MIGRATION, "RESUME"))
             case "server_leave":
                 self.end(DisconnectReason.SERVER_SHUTDOWN, "DISCONNECT")
 

@@ -41,9 +41,12 @@ async def test_a_bug_in_a_room_sends_its_clients_to_a_new_one(server: Server, mo
     assert joined(again).room.sid != joined(client).room.sid
 
 
-async def test_a_client_that_does_not_read_is_left(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("bound", "most"), [("MAX_WAITING", 50), ("MAX_WAITING_BYTES", 100)])
+async def test_a_client_that_does_not_read_is_left(
+    server: Server, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
+) -> None:
     client = await server.join()
-    monkeypatch.setattr(signal_socket, "MAX_WAITING", 50)
+    monkeypatch.setattr(signal_socket, bound, most)
     session = room_of(server).session(joined(client).participant.sid)
     assert session is not None
 

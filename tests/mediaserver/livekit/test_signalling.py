@@ -644,6 +644,7 @@ async def test_who_hangs_up_and_says_nothing_is_told_to_come_back(server: Server
     ("scenario", "action"),
     [
         ({"leave_request_full_reconnect": True}, LeaveRequest.RECONNECT),
+        ({"migration": True}, LeaveRequest.RESUME),
         ({"server_leave": True}, LeaveRequest.DISCONNECT),
     ],
 )
