@@ -20,7 +20,8 @@ from mediaserver.rtc.config import IceServer
 class LiveKit:
     """Rooms with an assistant in them, for clients whose tokens are signed with one of `keys` (secrets by API key).
 
-    Rooms that are not shared are their first user's, and of whom that user has asked a token for.
+    Rooms that are not shared are their first user's, and of whom that user has asked a token for. `is_gone` tells which
+    users, by id, are no more: their tokens are not taken.
     """
 
     def __init__(
@@ -32,11 +33,12 @@ class LiveKit:
         make_link: MakeLink,
         chronicles: Chronicles | None = None,
         are_rooms_shared: bool = True,
+        is_gone: Callable[[str], bool] = lambda _: False,
         ice_servers: Callable[[], Sequence[IceServer]] = tuple,
         limits: Limits | None = None,
     ):
         limits, chronicles = limits or Limits(), chronicles or Chronicles()
-        readers = Keys(keys)
+        readers = Keys(keys, is_gone=is_gone)
         self.rooms = Rooms(
             lambda name: LiveRoom(
                 name,

@@ -117,7 +117,7 @@ class FakeLink:
         self.played: list[bytes] = []
         self.flushed = 0
         self.sent: list[tuple[str, bytes]] = []
-        self.takes_data = True
+        self.takes_data = self.takes_data_of_others = True
         self.loss = 0.0
         self.is_closed = False
         self._free: list[tuple[str, str]] = []
@@ -187,7 +187,7 @@ class FakeLink:
 
     def send(self, label: str, data: bytes, *, is_of_others: bool = False) -> bool:
         self.sent.append((label, data))
-        return self.takes_data
+        return self.takes_data and (self.takes_data_of_others or not is_of_others)
 
     def reception(self) -> Reception:
         return Reception(self.loss)
@@ -413,6 +413,8 @@ class Server:
     lobby: Lobby
     limiter: Counter
     links: list[FakeLink]
+    gone: set[str]
+    """Users who are no more."""
     opened: list[ClientWebSocketResponse] = field(default_factory=list)
 
     @property
@@ -484,7 +486,7 @@ async def serving(
     limits: Limits = QUICK, *, make_link: MakeLink | None = None, are_rooms_shared: bool = True
 ) -> AsyncIterator[Server]:
     """A server; everything ends with it. Its media are replaced unless it is told how to make them."""
-    chronicles = Chronicles()
+    chronicles, gone = Chronicles(), set[str]()
     lobby, limiter, links = Lobby(chronicles.observe), Counter(), list[FakeLink]()
 
     def make_fake(events: LinkEvents, is_dual: bool) -> Link:
@@ -496,6 +498,7 @@ async def serving(
         limiter,
         keys={"devkey": SECRET},
         chronicles=chronicles,
+        is_gone=gone.__contains__,
         are_rooms_shared=are_rooms_shared,
         make_link=make_link or make_fake,
         ice_servers=lambda: (IceServer(("turn:turn.example",), "user", "word"),),
@@ -504,7 +507,7 @@ async def serving(
     app = web.Application(middlewares=[guard])
     livekit.add_routes(app)
     async with TestClient(TestServer(app)) as http:
-        server = Server(http, livekit, lobby, limiter, links)
+        server = Server(http, livekit, lobby, limiter, links, gone)
         yield server
         await livekit.close()
         for ws in server.opened:

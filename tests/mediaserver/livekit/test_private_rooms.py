@@ -77,6 +77,7 @@ async def test_after_the_end_of_its_conversation_a_room_is_anybodys(server: Serv
     server.talk.end(EndReason.IDLE)
     await ada.closed()
 
+    assert not await refused(server, token("bob", owner="u-bob"))
     bob = await server.join("bob", owner="u-bob")
     bob.link.say(DataPacket(chat_message={"message": "hello"}))
 

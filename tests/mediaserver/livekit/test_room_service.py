@@ -144,7 +144,7 @@ async def test_a_participant_can_be_changed(server: Server, library: api.LiveKit
 
 async def test_data_that_somebody_cannot_take_is_refused(server: Server, library: api.LiveKitAPI) -> None:
     client = await server.join()
-    client.link.takes_data = False
+    client.link.takes_data_of_others = False
 
     with pytest.raises(api.TwirpError, match="cannot take"):
         await library.room.send_data(api.SendDataRequest(room="r", data=b"x", kind=api.DataPacket.RELIABLE))

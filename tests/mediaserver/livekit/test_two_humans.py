@@ -12,7 +12,7 @@ from livekit.protocol.rtc import (
 )
 
 from mediaserver.rtc.exchange import LOSSY
-from pipeline.events import EndReason
+from pipeline.events import EndReason, State, StateChanged
 from tests.mediaserver.livekit.livekit_room import Server, joined, offer, receiving, sending
 from tests.mediaserver.livekit.test_room_data import events
 
@@ -133,9 +133,10 @@ async def test_somebody_who_comes_later_is_not_sent_what_is_muted(server: Server
 async def test_a_flood_of_data_does_not_drive_others_out(server: Server) -> None:
     ada, bob = await server.join("ada"), await server.join("bob")
     ada.link.packets()
-    bob.link.takes_data = False
+    bob.link.takes_data_of_others = False
 
     ada.link.say(DataPacket(user=UserPacket(payload=b"x" * 50_000, topic="t"), sequence=1))
+    server.talk.tell(StateChanged(State.THINKING))
 
     assert [event["code"] for event in events(ada.link.packets()) if event["action"] == "error"] == ["RATE_LIMITED"]
     await bob.send(ping=1)
