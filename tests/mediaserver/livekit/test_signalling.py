@@ -24,6 +24,7 @@ from livekit.protocol.rtc import (
 )
 
 from mediaserver.livekit import socket as signal_socket
+from mediaserver.livekit import speakers
 from mediaserver.livekit.grants import Keys
 from mediaserver.livekit.socket import BURST, MAX_BAD_MESSAGES
 from mediaserver.registry import Draining, Full
@@ -557,7 +558,10 @@ async def test_who_comes_or_comes_back_is_told_how_everybody_is_connected(server
     assert {each.participant_sid for each in told.updates} == {each.participant_sid for each in again.updates} == sids
 
 
-async def test_who_comes_back_is_told_who_speaks_and_who_does_not_any_more(server: Server) -> None:
+async def test_who_comes_back_is_told_who_speaks_and_who_does_not_any_more(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speakers, "HOLD", 3_600)
     ada, bob = await server.join("ada"), await server.join("bob")
     track = await ada.publish(mid="3")
     ada.link.events.on_audio("3", AudioChunk(bytes([77]) * 1_920, 48_000, 0.0))
