@@ -357,6 +357,13 @@ class Client:
             if response.WhichOneof("message") == kind and is_it(getattr(response, kind)):
                 return getattr(response, kind)
 
+    async def first(self, kind: str) -> Any:
+        """The first message of that kind since the join, read already or not."""
+        for response in self.seen:
+            if response.WhichOneof("message") == kind:
+                return getattr(response, kind)
+        return await self.until(kind)
+
     async def about(self, identity: str, is_it: Callable[[ParticipantInfo], bool] = lambda _: True) -> ParticipantInfo:
         """The next update about somebody that is the one meant."""
         while True:

@@ -546,10 +546,10 @@ async def test_a_bad_connection_is_told(server: Server) -> None:
 
 async def test_who_comes_or_comes_back_is_told_how_everybody_is_connected(server: Server) -> None:
     ada = await server.join("ada")
-    await ada.until("connection_quality")
+    await ada.first("connection_quality")
 
     bob = await server.join("bob")
-    told = await bob.until("connection_quality")
+    told = await bob.first("connection_quality")
     await bob.ws.close()
     back = await server.resume(bob, identity="bob", owner="u-bob")
     again = await back.until("connection_quality")
@@ -568,7 +568,7 @@ async def test_who_comes_back_is_told_who_speaks_and_who_does_not_any_more(
     sid = joined(ada).participant.sid
     await bob.until("speakers_changed", lambda told: told.speakers[0].active)
     eve = await server.join("eve")
-    told = {each.sid: each.active for each in (await eve.until("speakers_changed")).speakers}
+    told = {each.sid: each.active for each in (await eve.first("speakers_changed")).speakers}
     assert told[sid]
 
     await bob.ws.close()
