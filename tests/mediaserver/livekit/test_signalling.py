@@ -425,7 +425,7 @@ async def test_the_assistants_voice_stops_where_nobody_subscribes(server: Server
 
 async def test_a_new_token_comes_at_once_and_again_when_what_it_says_has_changed(server: Server) -> None:
     client = await server.join()
-    first = KEYS.read(await client.until("refresh_token"))
+    first = KEYS.read(await client.first("refresh_token"))
 
     await client.send(update_metadata=UpdateParticipantMetadata(name="Countess", attributes={"a": "b"}))
     second = KEYS.read(await client.until("refresh_token"))
@@ -438,7 +438,7 @@ async def test_a_new_token_comes_at_once_and_again_when_what_it_says_has_changed
 
 async def test_rights_that_were_taken_do_not_come_back_with_a_new_token(server: Server) -> None:
     client = await server.join(video={"canPublishSources": ["camera", "microphone"]})
-    before = KEYS.read(await client.until("refresh_token"))
+    before = KEYS.read(await client.first("refresh_token"))
     room = server.livekit.rooms.find("r")
     assert room is not None
 
@@ -453,7 +453,7 @@ async def test_rights_that_were_taken_do_not_come_back_with_a_new_token(server: 
 
 async def test_a_new_token_fits_into_the_request_that_brings_it(server: Server) -> None:
     client = await server.join(metadata="short")
-    await client.until("refresh_token")
+    await client.first("refresh_token")
 
     await client.send(update_metadata=UpdateParticipantMetadata(name="Countess", metadata="x" * 50_000))
     fresh = await client.until("refresh_token")
