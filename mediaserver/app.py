@@ -32,6 +32,7 @@ from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.history import History
 from mediaserver.jsonws.socket import JsonSocket
+from mediaserver.livekit.chronicle import Chronicles
 from mediaserver.livekit.server import LiveKit
 from mediaserver.lobby import EngineLink, House, Lobby, Observe
 from mediaserver.localengine.answering import CAN_BE_ASKED, LocalBrain
@@ -129,7 +130,7 @@ def _application(
     livekit_key, livekit_secret = livekit_keys(settings) or (None, None)
     livekit: LiveKit | None = None
     if livekit_key is not None and livekit_secret is not None:
-        livekit = _livekit(settings, lobby, offer_limiter, livekit_key, livekit_secret)
+        livekit = _livekit(settings, lobby, offer_limiter, tokens, livekit_key, livekit_secret)
 
     async def drain(_: web.Application) -> None:
         await registry.drain(settings.shutdown_grace_seconds)
@@ -177,12 +178,18 @@ def _application(
     return app
 
 
-def _livekit(settings: Settings, lobby: Lobby, limiter: Limiter, key: str, secret: str) -> LiveKit:
+def _livekit(settings: Settings, lobby: Lobby, limiter: Limiter, tokens: Tokens, key: str, secret: str) -> LiveKit:
     config = Config(_ice_servers(settings), lull=settings.vad_silence_ms / 1000)
+    chronicles = Chronicles()
+    lobby.add_observer(lambda _owner, _transport, conversation: chronicles.observe(conversation))
     return LiveKit(
         lobby,
         limiter,
         keys={key: secret},
+        chronicles=chronicles,
+        is_gone=tokens.is_refused,
+        are_rooms_shared=settings.livekit_rooms == "shared"
+        or (settings.livekit_rooms is None and not settings.is_production),
         make_link=lambda events, is_dual: PeerLink(events, is_dual=is_dual, config=config),
         ice_servers=lambda: _ice_servers(settings),
     )

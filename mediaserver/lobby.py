@@ -104,6 +104,10 @@ class Lobby:
         self._observers = tuple(observers)
         self._toolbox = toolbox or Toolbox()
 
+    def add_observer(self, observe: Observe) -> None:
+        """Make a witness of each conversation from now on, too."""
+        self._observers = (*self._observers, observe)
+
     async def enter(self, owner: str, wishes: Wishes) -> Conversation:
         """The owner's live conversation of that label, else a new one; raises `registry.Full` or `Draining`."""
         found = self._find(owner, wishes)

@@ -73,6 +73,11 @@ class Settings(BaseSettings):
     livekit_api_secret: SecretStr | None = Field(
         None, description="its secret, 32 bytes or more; unset in development: made and kept in DATA_DIR"
     )
+    livekit_rooms: Literal["shared", "private"] | None = Field(
+        None,
+        description="shared (a room's name lets any user in) or private (a room is its first user's); "
+        "unset: private in production only",
+    )
 
     engine: Literal["auto", "gemini", "local"] = Field(
         "auto", description="auto (Gemini with a key, else local), gemini or local"

@@ -175,4 +175,4 @@ def _is_time(value: float) -> bool:
 
 
 def _are_mids(mids: dict[Any, Any]) -> bool:
-    return len(mids) <= 16 and all(isinstance(mid, str) and name in ("screen", "camera") for mid, name in mids.items())
+    return len(mids) <= 16 and all(len(mid) <= 256 and name in ("screen", "camera") for mid, name in mids.items())

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import jwt
 from aiohttp import web
-from pydantic import BaseModel, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
 
 from mediaserver.api.identity import admitted
 from mediaserver.api.limiter import Limiter
@@ -18,10 +18,19 @@ TOKEN_SECONDS = 3600
 MAX_TOKEN = 6_000
 """Characters: browsers send the token in a query, beside an offer, and a request line has 8190 bytes."""
 
+ASSISTANT = "assistant"
+"""The identity of the assistant in every room, which nobody else may have."""
+
 USER_CLAIM = "user"
 """The claim that says whose token it is: `sub` is only what the client wants to be called in the room."""
 
 _PATH = "/api/v1/livekit/token"
+
+
+def _not_the_assistants(value: str | None) -> str | None:
+    if value == ASSISTANT:
+        raise ValueError(f"is not {ASSISTANT}, which is taken in every room")
+    return value
 
 
 def _none_if_empty(value: object) -> object:
@@ -32,6 +41,9 @@ Label = Annotated[
     Annotated[str, StringConstraints(max_length=128, pattern=r"^[^\x00-\x1f\x7f]*$")] | None,
     BeforeValidator(_none_if_empty),
     Field(description="1 to 128 printable characters"),
+]
+Identity = Annotated[
+    Label, AfterValidator(_not_the_assistants), Field(description=f"1 to 128 printable characters, not {ASSISTANT}")
 ]
 Text = Annotated[
     Annotated[str, StringConstraints(max_length=2048)] | None,
@@ -46,11 +58,11 @@ class LiveKitQuery(BaseModel):
     """What LiveKit's token endpoints take, or `room`, `identity` and `name` in short; all may be left out."""
 
     room_name: Label = None
-    participant_identity: Label = None
+    participant_identity: Identity = None
     participant_name: Label = None
     participant_metadata: Text = None
     room: Label = None
-    identity: Label = None
+    identity: Identity = None
     name: Label = None
 
 

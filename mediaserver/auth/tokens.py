@@ -56,7 +56,7 @@ class Tokens:
         except jwt.InvalidTokenError:
             raise AuthError("The token is not valid.") from None
         match claims:
-            case {"sub": str(user_id), "name": str(name), "guest": bool(is_guest)} if user_id not in self._refused:
+            case {"sub": str(user_id), "name": str(name), "guest": bool(is_guest)} if not self.is_refused(user_id):
                 return User(user_id, name, is_guest)
             case _:
                 raise AuthError("The token is not valid.")
@@ -68,6 +68,10 @@ class Tokens:
             if until < now:
                 del self._refused[known]
         self._refused[user_id] = now + ACCESS_SECONDS + LEEWAY_SECONDS
+
+    def is_refused(self, user_id: str) -> bool:
+        """Whether a user was deleted lately, so that tokens of theirs may still be about."""
+        return user_id in self._refused
 
 
 def new_guest() -> User:

@@ -13,6 +13,9 @@ from mediaserver.livekit.speakers import level_of
 from pipeline.errors import MediaError
 from pipeline.media import AudioChunk, ScreenFrame
 
+MAX_NAMES = 64
+"""Names of videos that are remembered, the newest, whether or not there are videos of these."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
@@ -54,7 +57,7 @@ class Attention:
 
     def name(self, names: Mapping[str, str]) -> None:
         """Take what the client says of its videos, by section or by track."""
-        self._names = {**self._names, **names}
+        self._names = dict([*{**self._names, **names}.items()][-MAX_NAMES:])
         self.choose()
 
     def choose(self) -> None:

@@ -2,9 +2,11 @@
 
 from collections import deque
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from mediaserver.livekit.host import Host
 from pipeline.events import Event, Interrupted, Role, Transcript, TurnEnded
 
 MAX_ENTRIES = 200
@@ -47,3 +49,24 @@ class Chronicle:
             }
             self._entries.append(entry)
         return entry
+
+
+class Chronicles:
+    """A chronicle of each conversation that `observe` has been told of as it began; each lives as long as that does."""
+
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)):
+        self._clock = clock
+        self._all: WeakKeyDictionary[Host, Chronicle] = WeakKeyDictionary()
+
+    def observe(self, host: Host) -> Chronicle:
+        """The witness of a conversation that begins."""
+        chronicle = self._all[host] = Chronicle(self._clock)
+        return chronicle
+
+    def of(self, host: Host) -> Chronicle:
+        """What was said in a conversation: if it was not observed, from now on."""
+        found = self._all.get(host)
+        if found is None:
+            found = self.observe(host)
+            host.add_witness(found)
+        return found

@@ -53,16 +53,17 @@ class Delivery:
         packet.sequence = self._outflow.next()
         return self.relay(packet, RELIABLE)
 
-    def relay(self, packet: DataPacket, label: str) -> bool:
-        """Send a packet of another participant as it is."""
+    def relay(self, packet: DataPacket, label: str, *, is_of_others: bool = False) -> bool:
+        """Send a packet as it is; False if the client does not take it."""
         if label == LOSSY:
             packet.kind = DataPacket.LOSSY
         data = packet.SerializeToString()
-        if label == RELIABLE:
-            self._outflow.keep(packet.participant_sid, packet.sequence, data)
-        return self._link.send(label, data)
+        is_taken = self._link.send(label, data, is_of_others=is_of_others)
+        if is_taken and label == RELIABLE:
+            self._outflow.keep(packet.participant_sid, packet.sequence, data, monotonic())
+        return is_taken
 
     def replay(self, last: dict[str, int]) -> None:
         """Send again what the client has missed, as it says by the last number it has of each sender."""
-        for data in self._outflow.missed(last):
+        for data in self._outflow.missed(last, monotonic()):
             self._link.send(RELIABLE, data)

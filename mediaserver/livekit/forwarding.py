@@ -22,11 +22,15 @@ class Forwarding:
             del self._sent[track]
         is_more = False
         for track, forward in wanted.items():
-            source = self._link_of(forward.publisher)
-            if track not in self._sent and source is not None:
+            sent, source = self._sent.get(track), self._link_of(forward.publisher)
+            if source is None:
+                continue
+            if sent is None:
                 self._link.forward(Outgoing(track, f"{forward.publisher}|{track}", forward.kind), source, forward.mid)
-                self._sent[track] = forward
                 is_more = True
+            if forward.is_muted != (sent is not None and sent.is_muted):
+                self._link.pause(track, is_paused=forward.is_muted)
+            self._sent[track] = forward
         return is_more
 
     def publisher(self, track: str) -> str | None:

@@ -1,7 +1,7 @@
 """LiveKit's access tokens: who may do what in which room, and whose conversation it is."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -67,6 +67,11 @@ class Grant:
     room_list: bool = False
     room_admin: bool = False
 
+    @property
+    def is_strangers(self) -> bool:
+        """Whether another server has signed it, which says who comes in where."""
+        return self.owner.startswith(STRANGER)
+
 
 # PyJWT casts times to int unasked (api_jwt.py, _validate_exp), and Python's JSON takes Infinity and any depth.
 _NO_TOKEN = (jwt.InvalidTokenError, ValueError, OverflowError, TypeError, RecursionError)
@@ -89,8 +94,9 @@ _VIDEO = {
 class Keys:
     """The API keys of this server and their secrets: reads what they have signed, and signs again."""
 
-    def __init__(self, secrets: Mapping[str, str]):
+    def __init__(self, secrets: Mapping[str, str], *, is_gone: Callable[[str], bool] = lambda _: False):
         self._secrets = dict(secrets)
+        self._is_gone = is_gone
 
     def read(self, token: str) -> Grant:
         """What a token allows, or `GrantError` 401."""
@@ -118,7 +124,10 @@ class Keys:
             raise _unauthorized(f"it has no `{error.claim}`") from None
         except _NO_TOKEN:
             raise _unauthorized("it is no JWT signed with HS256") from None
-        return _grant(claims, key)
+        grant = _grant(claims, key)
+        if self._is_gone(grant.owner):
+            raise _unauthorized("its user is no more")
+        return grant
 
     def refresh(self, grant: Grant, now: float | None = None) -> str:
         """A token for the same, good for what is left of the old one, and for 10 minutes at least."""
@@ -143,7 +152,7 @@ class Keys:
             "kind": grant.kind,
             "video": video,
         }
-        if not grant.owner.startswith(STRANGER):
+        if not grant.is_strangers:
             claims[USER_CLAIM] = grant.owner
         return jwt.encode(claims, self._secrets[grant.key], ALGORITHM)
 

@@ -1,12 +1,15 @@
 """A room with all its sessions, as one of them sees it."""
 
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from typing import TYPE_CHECKING, Protocol
 
+from livekit.protocol.models import DataPacket
 from livekit.protocol.rtc import ICEServer
 
 from mediaserver.livekit.chronicle import Chronicle
 from mediaserver.livekit.config import Limits
+from mediaserver.livekit.host import Host
+from mediaserver.livekit.participants import Participant
 from mediaserver.livekit.room import Room
 
 if TYPE_CHECKING:
@@ -18,7 +21,10 @@ class Hall(Protocol):
 
     room: Room
     limits: Limits
-    chronicle: Chronicle
+
+    def chronicle(self, host: Host) -> Chronicle:
+        """What was said in a conversation."""
+        ...
 
     def session(self, sid: str) -> "Session | None":
         """A participant's session."""
@@ -28,8 +34,16 @@ class Hall(Protocol):
         """Who publishes what, or who wants what, has changed."""
         ...
 
+    def catch_up(self, sid: str) -> None:
+        """Tell a participant, who comes or comes back, what else is told only when it changes."""
+        ...
+
     def ice_servers(self) -> list[ICEServer]:
         """What clients may use to reach us."""
+        ...
+
+    def deliver(self, packet: DataPacket, to: Iterable[str], label: str) -> bool:
+        """Send a packet to participants by sid; False if it is more than one of them can take."""
         ...
 
     def heard(self, sid: str, level: float) -> None:
@@ -48,6 +62,6 @@ class Hall(Protocol):
         """It is over."""
         ...
 
-    def renew(self, session: "Session") -> str:
-        """A new token for the same participant."""
+    def renew(self, participant: Participant) -> str:
+        """A new token for a participant as it is now."""
         ...

@@ -1,28 +1,30 @@
 """A room that lives: its participants' sessions, the conversation they share, and what happens by itself."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from time import monotonic, time
 
 from livekit.protocol.models import ConnectionQuality, DataPacket, DisconnectReason
 from livekit.protocol.rtc import ConnectionQualityInfo, ICEServer, SignalResponse
 from loguru import logger
 
-from mediaserver.livekit.chronicle import Chronicle
+from mediaserver.livekit.chronicle import Chronicle, Chronicles
 from mediaserver.livekit.config import Limits
 from mediaserver.livekit.grants import Grant, Keys
 from mediaserver.livekit.host import Host, Lobby
 from mediaserver.livekit.joining import Join
 from mediaserver.livekit.media import MakeLink
+from mediaserver.livekit.participants import Participant
 from mediaserver.livekit.room import Room
 from mediaserver.livekit.session import Session
 from mediaserver.livekit.speakers import Speakers
 from mediaserver.livekit.wishes import wishes_of
 from mediaserver.rtc.config import IceServer
-from mediaserver.rtc.exchange import RELIABLE
 from pipeline.events import EndReason
+
+MAX_RENEWED = 6_000
+"""Characters of a new token: some clients send it in a header field, which has at most 8190 bytes."""
 
 GOOD_LOSS, POOR_LOSS = 0.02, 0.1
 """Shares of lost packets from which a connection is no longer excellent, and no longer good."""
@@ -30,6 +32,10 @@ GOOD_LOSS, POOR_LOSS = 0.02, 0.1
 
 class RoomClosed(Exception):
     """A room was closed while somebody was about to come in."""
+
+
+class NotYours(Exception):
+    """A room is another user's, who has asked no token for this participant."""
 
 
 class LiveRoom:
@@ -42,8 +48,10 @@ class LiveRoom:
         keys: Keys,
         make_link: MakeLink,
         *,
+        chronicles: Chronicles,
         ice_servers: Callable[[], Sequence[IceServer]],
         limits: Limits,
+        is_shared: bool,
     ):
         self.room = Room(name, post=self._post, now_ms=_now_ms())
         self.limits = limits
@@ -52,10 +60,11 @@ class LiveRoom:
         self._make_link = make_link
         self._ice_servers = ice_servers
         self._sessions: dict[str, Session] = {}
-        self._grants: dict[str, Grant] = {}
+        self._is_shared = is_shared
         self._host: Host | None = None
-        self.chronicle = Chronicle(lambda: datetime.now(UTC))
-        """What was said in the conversation."""
+        self._owner = ""
+        """Whose conversation it is; nobody's at first."""
+        self._chronicles = chronicles
         self._entering = asyncio.Lock()
         self._speakers = Speakers()
         self._qualities: dict[str, ConnectionQuality] = {}
@@ -63,7 +72,7 @@ class LiveRoom:
         self._tasks: asyncio.TaskGroup | None = None
         self._is_closed = False
         self._news = asyncio.Event()
-        self._kept_until = monotonic() + self.room.empty_timeout
+        self._kept_until = monotonic() + limits.grace
         """Without participants and conversation, until (monotonic s) then."""
 
     # Who comes and goes.
@@ -80,20 +89,29 @@ class LiveRoom:
     async def prepare(self, grant: Grant, join: Join) -> Host:
         """The conversation that a participant is about to join, begun if there is none.
 
-        Raises `registry.Full` or `Draining`, and `RoomFull`.
+        Raises `registry.Full` or `Draining`, `RoomFull` and `NotYours`.
         """
         self.room.check_space(grant.identity)
         self._kept_until = max(self._kept_until, monotonic() + self.limits.grace)
         async with self._entering:
             if self._host is None or self._host.is_ending:
-                host = await self._lobby.enter(grant.owner, wishes_of(self.room.name, grant, join))
-                self.chronicle = Chronicle(lambda: datetime.now(UTC))
-                host.add_witness(self.chronicle)
-                self._host = host
+                self._host = await self._lobby.enter(grant.owner, wishes_of(self.room.name, grant, join))
+                self._owner = grant.owner
+            self.check_owner(grant)
             return self._host
 
+    def check_owner(self, grant: Grant) -> None:
+        """Raise `NotYours` if the room is another user's; with a shared one, its name is enough to come in."""
+        is_taken = self._host is not None and not self._host.is_ending and self._owner != grant.owner
+        if is_taken and not self._is_shared and not grant.is_strangers:
+            raise NotYours
+
+    def chronicle(self, host: Host) -> Chronicle:
+        """What was said in a conversation."""
+        return self._chronicles.of(host)
+
     def admit(self, grant: Grant, join: Join) -> Session:
-        """Let a participant in; whoever has its identity has to go. Raises `RoomClosed` and `RoomFull`."""
+        """Let a participant in; whoever has its identity has to go. Raises `RoomClosed`, `RoomFull` and `TooLong`."""
         if self._is_closed:
             raise RoomClosed
         old = self.room.find(grant.identity)
@@ -102,35 +120,37 @@ class LiveRoom:
         participant = self.room.join(grant, join, _now_ms())
         session = Session(self, participant, is_dual=join.is_dual, make_link=self._make_link)
         self._sessions[participant.sid] = session
-        self._grants[participant.sid] = grant
         logger.info("participant joined", dual=join.is_dual, participants=len(self._sessions))
         return session
 
-    def renew(self, session: Session) -> str:
-        """A new token for the same participant, as it is now."""
-        participant = session.participant
-        grant = replace(
-            self._grants[participant.sid],
-            name=participant.name,
-            metadata=participant.metadata,
-            attributes=dict(participant.attributes),
-        )
-        return self._keys.refresh(grant)
+    def renew(self, participant: Participant) -> str:
+        """A new token for a participant as it is now, but for a description that has grown too long to be sent."""
+        token = self._keys.refresh(participant.granted)
+        if len(token) <= MAX_RENEWED:
+            return token
+        came = participant.grant
+        return self._keys.refresh(replace(participant.granted, metadata=came.metadata, attributes=came.attributes))
 
     def forget(self, session: Session) -> None:
         """A session is over."""
         sid = session.participant.sid
         self._sessions.pop(sid, None)
-        self._grants.pop(sid, None)
         self._qualities.pop(sid, None)
         self._speakers.hush(sid)
         if not self._sessions:
             self._kept_until = monotonic() + max(self.limits.grace, self.room.departure_timeout)
         self.reconcile()
 
+    def catch_up(self, sid: str) -> None:
+        """Tell a participant, who comes or comes back, what else is told only when it changes."""
+        self._qualities.pop(sid, None)
+        known = [self.room.assistant.sid, *(each.sid for each in self.room.participants if not each.is_hidden)]
+        self.room.tell_speakers(self._speakers.all(known), to=sid)
+
     def configure(self, *, metadata: str, max_participants: int, empty_timeout: int, departure_timeout: int) -> None:
         """Say how a room that is new is to be; 0 stands for what rooms are like."""
         room = self.room
+        self._is_shared = True  # by whoever manages the rooms of this server
         room.metadata, room.max_participants = metadata, max_participants
         room.empty_timeout = empty_timeout or room.empty_timeout
         room.departure_timeout = departure_timeout or room.departure_timeout
@@ -205,14 +225,14 @@ class LiveRoom:
         """Somebody is muted."""
         self._speakers.hush(sid)
 
-    def send_data(
-        self, packet: DataPacket, *, identities: Sequence[str], sids: Sequence[str], label: str = RELIABLE
-    ) -> None:
-        """Send a packet that comes from no participant."""
-        for sid in self.room.addressed(identities, sids).to:
+    def deliver(self, packet: DataPacket, to: Iterable[str], label: str) -> bool:
+        """Send a packet to participants by sid; False if it is more than one of them can take."""
+        is_taken = True
+        for sid in to:
             session = self._sessions.get(sid)
-            if session is not None:
-                session.relay(packet, label)
+            if session is not None and not session.relay(packet, label):
+                is_taken = False
+        return is_taken
 
     def ice_servers(self) -> list[ICEServer]:
         """What clients may use to reach us."""
@@ -227,15 +247,14 @@ class LiveRoom:
             session.post(response)
 
     def _look_at_quality(self) -> None:
-        news = []
-        for sid, session in self._sessions.items():
-            loss = session.link.reception().loss
-            quality = _quality(loss)
-            if self._qualities.get(sid) != quality:
-                self._qualities[sid] = quality
-                score = 5.0 * (1.0 - min(1.0, loss * 4))
-                news.append(ConnectionQualityInfo(participant_sid=sid, quality=quality, score=score))
-        self.room.tell_quality(news)
+        losses = {sid: session.link.reception().loss for sid, session in self._sessions.items()}
+        before, self._qualities = self._qualities, {sid: _quality(loss) for sid, loss in losses.items()}
+        has_newcomer = bool(losses.keys() - before.keys())
+        self.room.tell_quality(
+            ConnectionQualityInfo(participant_sid=sid, quality=quality, score=5.0 * (1.0 - min(1.0, losses[sid] * 4)))
+            for sid, quality in self._qualities.items()
+            if has_newcomer or before[sid] != quality
+        )
 
 
 def _quality(loss: float) -> ConnectionQuality:

@@ -96,11 +96,12 @@ class Link(Protocol):
 
     # Data.
 
-    def send(self, label: str, data: bytes) -> bool:
+    def send(self, label: str, data: bytes, *, is_of_others: bool = False) -> bool:
         """Send a message on the channel of that label; what is reliable waits until the channel is open.
 
-        False, and it is not sent, if more than 1 MB is waiting: the client does not take it. What is lossy is dropped
-        instead, and True.
+        False, and it is not sent, if more than 5 MB is waiting: the client does not take it. What other clients have
+        sent finds place for 4 MB, so that they cannot take it from what is ours. What is lossy is dropped instead, and
+        True.
         """
         ...
 

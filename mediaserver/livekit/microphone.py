@@ -23,6 +23,10 @@ class LiveVoice:
         """Whether live audio waits for a recording."""
         return self._held is not None
 
+    def is_overdue(self, now: float) -> bool:
+        """Whether live audio has waited long enough at `now` (s)."""
+        return self._held is not None and now >= self._held_until
+
     def expect_recording(self, now: float) -> None:
         """What was recorded before the connection is on its way: live audio waits for it."""
         if self._held is None:
@@ -32,7 +36,7 @@ class LiveVoice:
     def push(self, chunk: AudioChunk, now: float) -> Iterator[AudioChunk]:
         """Take live audio at `now` (s)."""
         if self._held is not None:
-            if now < self._held_until:
+            if not self.is_overdue(now):
                 self._held.append(chunk)
                 return
             yield from self.release()

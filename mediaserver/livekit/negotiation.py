@@ -63,7 +63,10 @@ class Negotiation:
         """Take the answer to our newest offer; any other is ignored."""
         if not self._is_offering or answer.id not in (0, self._offers):
             return
+        number = self._offers
         await self._link.take_answer(answer.sdp)
+        if number != self._offers:
+            return  # whoever has come back meanwhile is to answer another offer
         self._is_offering = False
         if self._must_offer:
             await self.offer()
@@ -90,14 +93,13 @@ class Negotiation:
             self._must_offer = True
             return
         self._is_offering, self._must_offer = True, False
-        offered = await self._link.offer()
         self._offers += 1
+        number = self._offers
+        offered = await self._link.offer()
         self.is_begun = True
         sent = dict(offered.sent)
         self._post(
-            SignalResponse(
-                offer=SessionDescription(type="offer", sdp=offered.sdp, id=self._offers, mid_to_track_id=sent)
-            )
+            SignalResponse(offer=SessionDescription(type="offer", sdp=offered.sdp, id=number, mid_to_track_id=sent))
         )
         self._on_sent(sent.values())
 

@@ -1,7 +1,7 @@
 """Who is in a room, as everyone in it is told."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from livekit.protocol.models import (
     ClientInfo,
@@ -14,7 +14,8 @@ from livekit.protocol.models import (
 )
 from livekit.protocol.rtc import SubscriptionPermission
 
-from mediaserver.livekit.grants import ASSISTANT, Grant
+from mediaserver.livekit.grants import ASSISTANT, MAX_NAME, SOURCES, Grant
+from mediaserver.livekit.joining import Join
 from mediaserver.livekit.publications import AUDIO_MIME, Publications, Track
 
 MAX_METADATA = 64_000
@@ -24,7 +25,7 @@ AGENT_STATE = "lk.agent.state"
 
 
 class TooLong(Exception):
-    """More metadata or attributes than a participant may have."""
+    """More metadata or attributes than a participant may have, or a longer name than a token can say."""
 
 
 @dataclass(slots=True, eq=False)
@@ -33,7 +34,7 @@ class Participant:
 
     sid: str
     identity: str
-    owner: str
+    grant: Grant
     name: str
     metadata: str
     attributes: dict[str, str]
@@ -49,6 +50,26 @@ class Participant:
     """Tracks of others that were subscribed to, or not, one by one."""
     admits: SubscriptionPermission = field(default_factory=lambda: SubscriptionPermission(all_participants=True))
     """Who may subscribe to what is published here."""
+
+    @property
+    def granted(self) -> Grant:
+        """What it came with, as far as that holds by now."""
+        rights = self.permission
+        names = [TrackSource.Name(source).lower() for source in rights.can_publish_sources]
+        sources = tuple(name for name in names if name in SOURCES)
+        return replace(
+            self.grant,
+            name=self.name,
+            metadata=self.metadata,
+            attributes=dict(self.attributes),
+            can_subscribe=rights.can_subscribe,
+            can_publish=rights.can_publish and (bool(sources) or not names),  # no source at all would mean all
+            can_publish_data=rights.can_publish_data,
+            can_publish_sources=sources,
+            hidden=rights.hidden,
+            recorder=rights.recorder,
+            can_update_own_metadata=rights.can_update_metadata,
+        )
 
     @property
     def is_hidden(self) -> bool:
@@ -86,9 +107,7 @@ class Participant:
         changed = {**self.attributes, **(attributes or {})}
         kept = {key: value for key, value in changed.items() if value}
         after = (name or self.name, metadata or self.metadata, kept)
-        size = sum(len(key.encode()) + len(value.encode()) for key, value in kept.items())
-        if max(size, len(after[1].encode()), len(after[0].encode())) > MAX_METADATA:
-            raise TooLong
+        _check_length(*after)
         is_new = after != (self.name, self.metadata, self.attributes)
         self.name, self.metadata, self.attributes = after
         return is_new
@@ -106,6 +125,16 @@ class Participant:
     def wants(self, track: str) -> bool:
         """Whether it has subscribed to a track of another, by itself or because it does to all."""
         return self.permission.can_subscribe and self.wanted.get(track, self.auto_subscribe)
+
+
+def introduced(grant: Grant, join: Join) -> tuple[str, dict[str, str]]:
+    """The metadata and attributes of somebody who joins. Raises `TooLong`."""
+    metadata, attributes = grant.metadata, dict(grant.attributes)
+    if grant.can_update_own_metadata:
+        metadata = join.metadata or metadata
+        attributes = {key: value for key, value in {**attributes, **join.attributes}.items() if value}
+    _check_length(grant.name, metadata, attributes)
+    return metadata, attributes
 
 
 def permission_of(grant: Grant) -> ParticipantPermission:
@@ -167,3 +196,9 @@ class Assistant:
             permission=ParticipantPermission(can_subscribe=True, can_publish=True, can_publish_data=True, agent=True),
             is_publisher=True,
         )
+
+
+def _check_length(name: str, metadata: str, attributes: Mapping[str, str]) -> None:
+    size = sum(len(key.encode()) + len(value.encode()) for key, value in attributes.items())
+    if max(size, len(metadata.encode())) > MAX_METADATA or len(name) > MAX_NAME:
+        raise TooLong

@@ -118,6 +118,7 @@ class RoomPeer:
         )
         self._live = LiveVoice()
         self._turns = host.terms.turns
+        self._is_silent = True
         self._bad_messages = 0
         self._has_farewell = False
         self._has_left = False
@@ -178,11 +179,18 @@ class RoomPeer:
 
     def hear(self, chunk: AudioChunk) -> None:
         """Take live audio."""
+        self._is_silent = False
         self._hear(self._live.push(chunk, monotonic()))
 
     def silence(self) -> None:
         """The microphone is muted or gone."""
+        self._is_silent = True
         self._host.silence(self)
+
+    def tend(self, now: float) -> None:
+        """Wait no longer than is due at `now` (monotonic s) for a recording."""
+        if self._live.is_overdue(now):
+            self._release()
 
     def watch(self, frame: ScreenFrame) -> None:
         """Take a picture of the screen."""
@@ -280,7 +288,12 @@ class RoomPeer:
                 await asyncio.sleep(0)  # so that it is heard as it comes, and others have their turn
         except MediaError as error:
             self.tell(fault_from(error))
+        self._release()
+
+    def _release(self) -> None:
         self._hear(self._live.release())
+        if self._is_silent:
+            self._host.silence(self)  # which could close nothing while this waited
 
     def _hear(self, chunks: Iterable[AudioChunk]) -> None:
         for chunk in chunks:
@@ -303,13 +316,16 @@ class RoomPeer:
         return json.dumps({"vad": vad})
 
     def _get_history(self, payload: str) -> str:
-        limit = _limit(payload)
-        while True:
-            entries = self._chronicle.newest(limit)
-            answer = json.dumps({"sessionId": self._label, "entries": entries}, ensure_ascii=False)
-            if len(answer.encode()) <= MAX_PAYLOAD:
-                return answer
-            limit = len(entries) - 1  # a response holds only so much: the oldest give way
+        head = f'{{"sessionId": {json.dumps(self._label)}, "entries": ['
+        entries: list[str] = []
+        left = MAX_PAYLOAD - len(f"{head}]}}".encode())
+        for entry in reversed(self._chronicle.newest(_limit(payload))):
+            text = json.dumps(entry, ensure_ascii=False)
+            left -= len(f"{text}, ".encode())
+            if left < 0:
+                break  # a response holds only so much: the oldest give way
+            entries.append(text)
+        return f"{head}{', '.join(reversed(entries))}]}}"
 
     # Sending.
 

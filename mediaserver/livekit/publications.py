@@ -94,9 +94,9 @@ class Publications:
         refused = [track for track in begun if track.mid is not None and self._sending[track.mid].is_refused]
         return Matched(tuple(track for track in begun if track not in refused), tuple(ended), tuple(refused))
 
-    def remove(self, sid: str) -> Track | None:
+    def remove(self, sid: str) -> None:
         """Forget a track."""
-        return self.tracks.pop(sid, None)
+        del self.tracks[sid]
 
     def carried_by(self, mid: str) -> Track | None:
         """The track that a section carries."""

@@ -2,12 +2,20 @@
 
 from typing import Literal
 
+from livekit.protocol.models import AudioTrackFeature
 from livekit.protocol.rtc import AddTrackRequest, RequestResponse, SignalRequest, SignalResponse, TrackPublishedResponse
 from livekit.protocol.rtc import UpdateParticipantMetadata as Description
 
 from mediaserver.livekit.participants import Participant, TooLong
 from mediaserver.livekit.publications import TooMany
 from mediaserver.livekit.room import Room
+from pipeline.errors import ProtocolError
+
+MAX_ANNOUNCEMENT = 8_000
+"""Bytes of a track's announcement, which everybody is told with every change of who has made it; most have some 300."""
+
+MAX_PERMISSIONS = 32_000
+"""Bytes of what somebody says about who may subscribe, which is looked through for every track and participant."""
 
 Reason = Literal["OK", "NOT_ALLOWED", "LIMIT_EXCEEDED", "UNSUPPORTED_TYPE", "INVALID_REQUEST"]
 
@@ -21,7 +29,10 @@ _DATA_TRACKS = (
 
 
 def take(room: Room, participant: Participant, request: SignalRequest) -> None:
-    """Take a request, but for what concerns connections and the socket itself. Unknown ones are ignored."""
+    """Take a request, but for what concerns connections and the socket itself; unknown ones are ignored.
+
+    Raises `ProtocolError`.
+    """
     tracks = participant.publications.tracks
     match request.WhichOneof("message"):
         case "add_track":
@@ -33,12 +44,16 @@ def take(room: Room, participant: Participant, request: SignalRequest) -> None:
             named = [sid for each in subscription.participant_tracks for sid in each.track_sids]
             room.subscribe(participant, [*subscription.track_sids, *named], is_wanted=subscription.subscribe)
         case "subscription_permission":
+            if request.subscription_permission.ByteSize() > MAX_PERMISSIONS:
+                raise ProtocolError(f"`subscription_permission` takes at most {MAX_PERMISSIONS} bytes.")
             room.admit(participant, request.subscription_permission)
         case "update_metadata":
             _describe(room, participant, request.update_metadata)
         case "update_audio_track" if (track := tracks.get(request.update_audio_track.track_sid)) is not None:
+            known = AudioTrackFeature.values()
+            features = [each for each in dict.fromkeys(request.update_audio_track.features) if each in known]
             del track.info.audio_features[:]
-            track.info.audio_features.extend(request.update_audio_track.features)
+            track.info.audio_features.extend(features)
             room.changed(participant)
         case "update_video_track" if (track := tracks.get(request.update_video_track.track_sid)) is not None:
             track.info.width, track.info.height = request.update_video_track.width, request.update_video_track.height
@@ -53,7 +68,7 @@ def add_track(room: Room, participant: Participant, request: AddTrackRequest) ->
         return _refuse_track(room, participant, request, "NOT_ALLOWED")
     if request.type not in (0, 1):
         return _refuse_track(room, participant, request, "UNSUPPORTED_TYPE")
-    if not request.cid:
+    if not request.cid or request.ByteSize() > MAX_ANNOUNCEMENT:
         return _refuse_track(room, participant, request, "INVALID_REQUEST")
     try:
         track, is_new = participant.publications.add(request)
@@ -85,7 +100,7 @@ def _describe(room: Room, participant: Participant, request: Description) -> Non
             attributes = dict(request.attributes)
             room.describe(participant, name=request.name, metadata=request.metadata, attributes=attributes)
         except TooLong:
-            reason, message = "LIMIT_EXCEEDED", "metadata or attributes are too long"
+            reason, message = "LIMIT_EXCEEDED", "name, metadata or attributes are too long"
     response = RequestResponse(request_id=request.request_id, reason=reason, message=message, update_metadata=request)
     room.post(participant.sid, SignalResponse(request_response=response))
 

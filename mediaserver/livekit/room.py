@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from livekit.protocol.models import (
@@ -31,12 +31,18 @@ from livekit.protocol.rtc import (
 
 from mediaserver.livekit.grants import ASSISTANT, Grant
 from mediaserver.livekit.joining import Join
-from mediaserver.livekit.participants import Assistant, Participant, permission_of
+from mediaserver.livekit.participants import Assistant, Participant, introduced, permission_of
 from mediaserver.livekit.publications import VIDEO_MIMES, Matched, Publications, Track
 from mediaserver.rtc.exchange import OfferedSection
 
 Post = Callable[[str, SignalResponse], None]
 """Takes a message for the participant of that sid."""
+
+MAX_PARTICIPANTS = 100
+"""In one room, if it is not said how many; all of them share one conversation's place."""
+
+MAX_REMEMBERED = 100
+"""Identities of which it is known that they have left."""
 
 LeaveAction = Literal["DISCONNECT", "RESUME", "RECONNECT"]
 
@@ -54,6 +60,7 @@ class Forward:
     track: str
     mid: str
     kind: str
+    is_muted: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,7 @@ class Room:
         self.sid = make_sid("RM_")
         self.metadata = ""
         self.max_participants = 0
-        """0 for no limit."""
+        """0 for `MAX_PARTICIPANTS`."""
         self.empty_timeout = 300
         self.departure_timeout = 20
         self.assistant = Assistant(make_sid, now_ms)
@@ -85,6 +92,7 @@ class Room:
         self._make_sid = make_sid
         self.post = post
         self._participants: dict[str, Participant] = {}
+        self._gone: dict[str, ParticipantInfo] = {}  # by identity, those who left last at the end
 
     # Who is here.
 
@@ -120,19 +128,20 @@ class Room:
     def check_space(self, identity: str) -> None:
         """Raise `RoomFull` if one more cannot come in; who is here already can come again."""
         others = sum(each.identity != identity for each in self.participants)
-        if self.max_participants and others >= self.max_participants:
+        if others >= (self.max_participants or MAX_PARTICIPANTS):
             raise RoomFull
 
     def join(self, grant: Grant, join: Join, now_ms: int) -> Participant:
-        """Let somebody in. Whoever has the same identity must have left. Raises `RoomFull`."""
+        """Let somebody in. Whoever has the same identity must have left. Raises `RoomFull` and `TooLong`."""
         self.check_space(grant.identity)
+        metadata, attributes = introduced(grant, join)
         participant = Participant(
             sid=self._make_sid("PA_"),
             identity=grant.identity,
-            owner=grant.owner,
+            grant=grant,
             name=grant.name,
-            metadata=grant.metadata,
-            attributes=dict(grant.attributes),
+            metadata=metadata,
+            attributes=attributes,
             permission=permission_of(grant),
             client=join.client,
             joined_at_ms=now_ms,
@@ -140,9 +149,8 @@ class Room:
             auto_subscribe=join.auto_subscribe,
             state=ParticipantInfo.JOINED,
         )
-        if grant.can_update_own_metadata:
-            participant.describe(metadata=join.metadata, attributes=join.attributes)
         self._participants[participant.sid] = participant
+        self._gone.pop(participant.identity, None)
         self._tell_others_of(participant)
         return participant
 
@@ -168,17 +176,17 @@ class Room:
         participant.state = ParticipantInfo.DISCONNECTED
         participant.reason = reason
         participant.version += 1
+        if not participant.is_hidden:
+            self._remember(participant)
         self._tell_others_of(participant)
 
-    def dismiss(self, sid: str, reason: DisconnectReason, action: LeaveAction = "DISCONNECT") -> None:
-        """Tell a client to go, or to come back; it is in the room until `leave`."""
-        self.post(sid, leave_response(reason, action))
-
     def refresh(self, sid: str) -> None:
-        """Tell somebody who has come back of everybody, itself included."""
+        """Tell somebody who has come back of everybody, itself and those who have gone included, and of the room."""
         participant = self._participants.get(sid)
         if participant is not None:
-            self.post(sid, _update([participant.info(), *self.others(participant)]))
+            # A client keeps whomever it is not told to have left.
+            self.post(sid, _update([*self._gone.values(), participant.info(), *self.others(participant)]))
+            self.post(sid, SignalResponse(room_update=RoomUpdate(room=self.info())))
 
     # What they publish and subscribe to.
 
@@ -186,18 +194,10 @@ class Room:
         """Take what an answered offer says of a participant's tracks."""
         matched = participant.publications.match(sections)
         for track in matched.refused:
-            participant.publications.remove(track.sid)
-            unpublished = TrackUnpublishedResponse(track_sid=track.sid)
-            self.post(participant.sid, SignalResponse(track_unpublished=unpublished))
+            self._take_away(participant, track)
         if matched.ended or matched.refused:
             self.changed(participant)
         return matched
-
-    def unpublish(self, participant: Participant, track_sid: str) -> None:
-        """Take a track from a participant, who is told."""
-        if participant.publications.remove(track_sid) is not None:
-            self.post(participant.sid, SignalResponse(track_unpublished=TrackUnpublishedResponse(track_sid=track_sid)))
-            self.changed(participant)
 
     def mute(
         self, participant: Participant, track_sid: str, *, is_muted: bool, by_server: bool = False
@@ -246,10 +246,12 @@ class Room:
         participant.permission.CopyFrom(permission)
         for track in list(participant.publications.tracks.values()):
             if not participant.may_publish(track.info.source):
-                participant.publications.remove(track.sid)
-                unpublished = TrackUnpublishedResponse(track_sid=track.sid)
-                self.post(participant.sid, SignalResponse(track_unpublished=unpublished))
+                self._take_away(participant, track)
         self.changed(participant)
+
+    def _take_away(self, participant: Participant, track: Track) -> None:
+        participant.publications.remove(track.sid)
+        self.post(participant.sid, SignalResponse(track_unpublished=TrackUnpublishedResponse(track_sid=track.sid)))
 
     # What the room says by itself.
 
@@ -263,11 +265,14 @@ class Room:
         if self.assistant.be(state):
             self._post_all(_update([self.assistant.info()]))
 
-    def tell_speakers(self, changes: Iterable[SpeakerInfo]) -> None:
-        """Say who speaks."""
+    def tell_speakers(self, changes: Iterable[SpeakerInfo], *, to: str | None = None) -> None:
+        """Say who speaks, to the participant of that sid or to all."""
         speakers = list(changes)
-        if speakers:
-            self._post_all(SignalResponse(speakers_changed=SpeakersChanged(speakers=speakers)))
+        response = SignalResponse(speakers_changed=SpeakersChanged(speakers=speakers))
+        if speakers and to is not None:
+            self.post(to, response)
+        elif speakers:
+            self._post_all(response)
 
     def tell_quality(self, qualities: Iterable[ConnectionQualityInfo]) -> None:
         """Say how well participants are connected."""
@@ -291,7 +296,7 @@ class Room:
                 continue
             for track in other.publications.tracks.values():
                 if track.mid is not None and participant.wants(track.sid) and other.admits_to(track, participant):
-                    found[track.sid] = Forward(other.sid, track.sid, track.mid, track.kind)
+                    found[track.sid] = Forward(other.sid, track.sid, track.mid, track.kind, track.info.muted)
         return found
 
     def hears_assistant(self, participant: Participant) -> bool:
@@ -327,6 +332,17 @@ class Room:
         return Route(to, is_for_all or ASSISTANT in named or self.assistant.sid in sids)
 
     # Telling.
+
+    def _remember(self, gone: Participant) -> None:
+        self._gone[gone.identity] = ParticipantInfo(
+            sid=gone.sid,
+            identity=gone.identity,
+            state=gone.state,
+            version=gone.version,
+            disconnect_reason=gone.reason,
+        )
+        while len(self._gone) > MAX_REMEMBERED:
+            del self._gone[next(iter(self._gone))]
 
     def changed(self, participant: Participant, *, is_told: bool = True) -> None:
         """Tell a change of a participant to everybody, itself included if `is_told`."""

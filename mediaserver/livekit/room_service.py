@@ -159,7 +159,9 @@ class RoomService:
             raise TwirpError("invalid_argument", f"data must have at most {MAX_DATA} bytes")
         packet = user_packet(request.data, request.topic, to=tuple(request.destination_identities))
         label = LOSSY if request.kind == DataPacket.LOSSY else RELIABLE
-        room.send_data(packet, identities=request.destination_identities, sids=request.destination_sids, label=label)
+        to = room.room.addressed(request.destination_identities, request.destination_sids).to
+        if not room.deliver(packet, to, label):
+            raise TwirpError("resource_exhausted", "a participant cannot take data as fast as it is sent")
         return SendDataResponse()
 
     def _administrated(self, grant: Grant, name: str) -> LiveRoom:

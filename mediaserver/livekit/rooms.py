@@ -25,16 +25,17 @@ class Rooms:
     @property
     def all(self) -> tuple[LiveRoom, ...]:
         """Every room there is."""
-        return tuple(self._rooms.values())
+        return tuple(room for room in self._rooms.values() if not room.is_closed)
 
     def find(self, name: str) -> LiveRoom | None:
         """A room by name."""
-        return self._rooms.get(name)
+        found = self._rooms.get(name)
+        return found if found is not None and not found.is_closed else None
 
     async def enter(self, name: str) -> LiveRoom:
         """A room by name, made if there is none."""
-        found = self._rooms.get(name)
-        if found is not None and not found.is_closed:
+        found = self.find(name)
+        if found is not None:
             return found
         room = self._rooms[name] = self._make_room(name)
         begun = asyncio.Event()
@@ -46,10 +47,10 @@ class Rooms:
 
     def delete(self, name: str) -> bool:
         """Close a room; False if there is none."""
-        room = self._rooms.get(name)
+        room = self.find(name)
         if room is None:
             return False
-        self._rooms.pop(name)
+        del self._rooms[name]
         room.delete()
         return True
 

@@ -11,7 +11,8 @@ from mediaserver.livekit.config import Limits
 from mediaserver.livekit.grants import Grant, GrantError, Keys, check_join
 from mediaserver.livekit.host import Host, Limiter
 from mediaserver.livekit.joining import Join, JoinError, parse_join
-from mediaserver.livekit.live_room import LiveRoom, RoomClosed
+from mediaserver.livekit.live_room import LiveRoom, NotYours, RoomClosed
+from mediaserver.livekit.participants import MAX_METADATA, TooLong, introduced
 from mediaserver.livekit.room import RoomFull, leave_response
 from mediaserver.livekit.rooms import Rooms
 from mediaserver.livekit.session import Session
@@ -42,7 +43,12 @@ class Signalling:
     async def validate(self, request: web.Request) -> web.Response:
         """200 `success`, or why a socket would not be opened: browsers cannot see that of a socket."""
         try:
-            self._grant(request)
+            grant = self._grant(request)
+            room = self._rooms.find(grant.room)
+            if room is not None:
+                room.check_owner(grant)
+        except NotYours:
+            return _not_yours().response
         except _Refused as refused:
             return refused.response
         return web.Response(text="success")
@@ -81,6 +87,8 @@ class Signalling:
                 session.lose(socket)
 
     def _admitted(self, grant: Grant, join: Join, seat: "_Seat") -> Session | None:
+        if seat.host.is_ending:
+            return None  # it has ended since it was found; nobody would answer in it
         try:
             return seat.room.admit(grant, join)
         except (RoomClosed, RoomFull):
@@ -89,12 +97,18 @@ class Signalling:
     def _resumed(self, grant: Grant, join: Join) -> Session | None:
         room = self._rooms.find(grant.room)
         session = room.session(join.participant_sid) if room is not None else None
-        return session if session is not None and session.is_resumable(grant.identity) else None
+        return session if session is not None and session.is_resumable(grant) else None
 
     async def _seat(self, grant: Grant, join: Join) -> "_Seat":
+        try:
+            introduced(grant, join)
+        except TooLong:
+            raise _Refused(400, f"metadata and all attributes must have at most {MAX_METADATA} bytes each") from None
         room = await self._rooms.enter(grant.room)
         try:
             return _Seat(room, await room.prepare(grant, join))
+        except NotYours:
+            raise _not_yours() from None
         except RoomFull:
             raise _Refused(429, "the room is full") from None
         except Full as full:
@@ -144,6 +158,10 @@ class _Refused(Exception):
     def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None):
         super().__init__(text)
         self.response = web.Response(status=status, text=text, headers=headers)
+
+
+def _not_yours() -> _Refused:
+    return _Refused(403, "permissions denied: the room is another user's, who can get you a token for it")
 
 
 def _token(request: web.Request) -> str:

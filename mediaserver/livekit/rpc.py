@@ -6,6 +6,7 @@ from livekit.protocol.models import DataPacket, RpcRequest
 
 from mediaserver.livekit.packets import rpc_ack, rpc_error, rpc_result
 from mediaserver.livekit.streams import Received, text_stream
+from pipeline.errors import ProtocolError
 
 MAX_PAYLOAD = 15_360
 """Bytes of a request or a response in a packet."""
@@ -63,7 +64,7 @@ class RpcServer:
         try:
             if stream.attributes.get(_VERSION) != "2":
                 raise RpcFailure("Only version 2 is taken in streams", code=UNSUPPORTED_VERSION)
-            payload = self._call(stream.attributes.get(_METHOD, ""), stream.text)
+            payload = self._call(stream.attributes.get(_METHOD, ""), _text(stream))
         except RpcFailure as failure:
             yield rpc_error(request_id, failure.code, failure.message, to=caller)
         else:
@@ -80,3 +81,10 @@ class RpcServer:
         if len(response.encode()) > MAX_PAYLOAD:
             raise RpcFailure("Response payload too large", code=RESPONSE_TOO_LARGE)
         return response
+
+
+def _text(stream: Received) -> str:
+    try:
+        return stream.text
+    except ProtocolError as error:
+        raise RpcFailure(error.message) from None

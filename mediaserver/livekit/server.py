@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
+from mediaserver.livekit.chronicle import Chronicles
 from mediaserver.livekit.config import Limits
 from mediaserver.livekit.grants import Keys
 from mediaserver.livekit.host import Limiter, Lobby
@@ -17,7 +18,11 @@ from mediaserver.rtc.config import IceServer
 
 
 class LiveKit:
-    """Rooms with an assistant in them, for clients whose tokens are signed with one of `keys` (secrets by API key)."""
+    """Rooms with an assistant in them, for clients whose tokens are signed with one of `keys` (secrets by API key).
+
+    Rooms that are not shared are their first user's, and of whom that user has asked a token for. `is_gone` tells which
+    users, by id, are no more: their tokens are not taken.
+    """
 
     def __init__(
         self,
@@ -26,13 +31,25 @@ class LiveKit:
         *,
         keys: Mapping[str, str],
         make_link: MakeLink,
+        chronicles: Chronicles | None = None,
+        are_rooms_shared: bool = True,
+        is_gone: Callable[[str], bool] = lambda _: False,
         ice_servers: Callable[[], Sequence[IceServer]] = tuple,
         limits: Limits | None = None,
     ):
-        limits = limits or Limits()
-        readers = Keys(keys)
+        limits, chronicles = limits or Limits(), chronicles or Chronicles()
+        readers = Keys(keys, is_gone=is_gone)
         self.rooms = Rooms(
-            lambda name: LiveRoom(name, lobby, readers, make_link, ice_servers=ice_servers, limits=limits)
+            lambda name: LiveRoom(
+                name,
+                lobby,
+                readers,
+                make_link,
+                chronicles=chronicles,
+                ice_servers=ice_servers,
+                limits=limits,
+                is_shared=are_rooms_shared,
+            )
         )
         self._signalling = Signalling(self.rooms, readers, limiter, limits)
         self._service = RoomService(self.rooms, readers).service

@@ -17,7 +17,7 @@ from mediaserver.livekit import requests
 from mediaserver.livekit.attention import Attention
 from mediaserver.livekit.delivery import Delivery
 from mediaserver.livekit.forwarding import Forwarding
-from mediaserver.livekit.grants import ASSISTANT
+from mediaserver.livekit.grants import ASSISTANT, Grant
 from mediaserver.livekit.hall import Hall
 from mediaserver.livekit.host import Host
 from mediaserver.livekit.joining import Join
@@ -35,8 +35,9 @@ from mediaserver.livekit.transcripts import Voice
 from mediaserver.livekit.welcome import welcome, welcome_back
 from mediaserver.rtc.exchange import LinkState, OfferedSection, Outgoing
 from mediaserver.rtc.offer import OfferError
-from pipeline.errors import MediaError
-from pipeline.events import EndReason
+from mediaserver.rtc.throttle import Throttle
+from pipeline.errors import FaultCode, MediaError
+from pipeline.events import EndReason, fault_from
 from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame
 from pipeline.playout import SPEECH_RATE
 
@@ -62,8 +63,11 @@ class Session:
         self._peer: RoomPeer | None = None
         self._socket: SignalSocket | None = None
         self._lost_at: float | None = None
-        self._renewed_at = 0.0
+        self._renewed: tuple[Grant, float] | None = (
+            None  # what the newest token says, and when (monotonic s) it was sent
+        )
         self._received: dict[str, float] = {}  # tracks, and when (monotonic s) to say so
+        self._complaints = Throttle(1.0)
         self._wants_voice = True
         self._is_parting = False
         self.link = make_link(self, is_dual)
@@ -95,10 +99,13 @@ class Session:
         room = self._room
         self.post(welcome(room, self.participant, self._hall.ice_servers(), is_dual=self._is_dual))
         name = self.participant.name or self.participant.identity
-        self._peer = RoomPeer(self, host, self._hall.chronicle, Voice(ASSISTANT, room.assistant.track.sid), name=name)
+        self._peer = RoomPeer(
+            self, host, self._hall.chronicle(host), Voice(ASSISTANT, room.assistant.track.sid), name=name
+        )
         self._attention.peer = self._peer
         for request in join.add_tracks:
             requests.add_track(room, self.participant, request)
+        self._hall.catch_up(self.participant.sid)
         self._hall.reconcile()
         if join.offer is not None:
             await self._negotiate(self._negotiation.take_offer(join.offer))
@@ -113,7 +120,8 @@ class Session:
         self._lost_at = None
         self.post(welcome_back(self._hall.ice_servers(), self._delivery.last))
         self._room.refresh(self.participant.sid)
-        self._renewed_at = 0.0
+        self._hall.catch_up(self.participant.sid)
+        self._renewed = None
         if join.sync_state is not None:
             self._sync(join.sync_state)
         if self._is_dual:
@@ -125,9 +133,11 @@ class Session:
             self._socket = None
             self._lost_at = monotonic()
 
-    def is_resumable(self, identity: str) -> bool:
-        """Whether the client of that identity may go on with this session."""
-        return not self.is_over and self.link.state not in _GONE and self.participant.identity == identity
+    def is_resumable(self, grant: Grant) -> bool:
+        """Whether the holder of a grant may go on with this session: whoever began it, not a namesake."""
+        begun = self.participant.grant
+        is_same = (grant.identity, grant.owner) == (begun.identity, begun.owner)
+        return not self.is_over and self.link.state not in _GONE and is_same
 
     async def take(self, request: SignalRequest) -> None:
         """Take a message of the client. Raises `ProtocolError`."""
@@ -160,10 +170,11 @@ class Session:
         if self._lost_at is not None:
             if self.link.state in _GONE or now - self._lost_at > self._hall.limits.resume:
                 self.end(DisconnectReason.SIGNAL_CLOSE)
-        elif now - self._renewed_at >= self._hall.limits.refresh:
-            self._renewed_at = now
-            self.post(SignalResponse(refresh_token=self._hall.renew(self)))
+        else:
+            self._renew(now)
         self._tell_received(now)
+        if self._peer is not None:
+            self._peer.tend(now)
 
     def end(self, reason: DisconnectReason, action: LeaveAction | None = None) -> None:
         """Leave the room; with an `action`, the client is told to go or to come back."""
@@ -181,6 +192,15 @@ class Session:
         self._hall.forget(self)
         logger.info("participant left", reason=DisconnectReason.Name(reason))
 
+    def _renew(self, now: float) -> None:
+        grant = self.participant.granted
+        if self._renewed is not None:
+            told, at = self._renewed
+            if grant == told and now - at < self._hall.limits.refresh:
+                return
+        self._renewed = grant, now
+        self.post(SignalResponse(refresh_token=self._hall.renew(self.participant)))
+
     def abandon(self) -> None:
         """The room has failed: the client is told to come back to a new one."""
         self.is_over = True
@@ -195,6 +215,8 @@ class Session:
         match request.simulate.WhichOneof("scenario"):
             case "leave_request_full_reconnect":
                 self.end(DisconnectReason.CLIENT_INITIATED, "RECONNECT")
+            case "migration":
+                self.post(leave_response(DisconnectReason.MIGRATION, "RESUME"))
             case "server_leave":
                 self.end(DisconnectReason.SERVER_SHUTDOWN, "DISCONNECT")
 
@@ -321,17 +343,15 @@ class Session:
             request, identity = packet.rpc_request.id, self.participant.identity
             self.send(rpc_ack(request, to=identity))  # without which a client waits for it, whatever else comes
             self.send(rpc_error(request, RECIPIENT_NOT_FOUND, "Recipient not found", to=identity))
-        for sid in route.to:
-            other = self._hall.session(sid)
-            if other is not None:
-                other.relay(packet, label)
+        if not self._hall.deliver(packet, route.to, label) and self._complaints.passes(monotonic()):
+            message = "Another participant cannot take data as fast as it is sent; some was dropped."
+            self._peer.tell(fault_from(MediaError(FaultCode.RATE_LIMITED, message, where="livekit")))
         if route.is_for_assistant:
             self._peer.take(packet)
 
-    def relay(self, packet: DataPacket, label: str) -> None:
-        """Send what another participant has sent."""
-        if not self.is_over and not self._delivery.relay(packet, label):
-            self.on_abuse()
+    def relay(self, packet: DataPacket, label: str) -> bool:
+        """Send what another has sent; False if it is not, as too much of that waits for this client already."""
+        return self.is_over or self._delivery.relay(packet, label, is_of_others=True)
 
     def send(self, packet: DataPacket) -> None:
         """Send a packet, in the assistant's name unless it says another's."""

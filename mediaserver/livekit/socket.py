@@ -18,8 +18,8 @@ from mediaserver.livekit.room import leave_response
 from mediaserver.livekit.signals import MAX_MESSAGE, parse_request, render_response
 from pipeline.errors import ProtocolError
 
-MAX_WAITING = 5_000
-"""Messages that may wait for a client to read."""
+MAX_WAITING, MAX_WAITING_BYTES = 5_000, 16_000_000
+"""Messages, and bytes of them, that may wait for a client to read."""
 
 MAX_BAD_MESSAGES = 20
 MAX_REFUSED = 5_000
@@ -43,6 +43,7 @@ class SignalSocket:
         self._limits = limits
         self._ws = web.WebSocketResponse(timeout=2.0, compress=False, max_msg_size=MAX_MESSAGE)
         self._waiting: deque[SignalResponse] = deque()
+        self._waiting_bytes = 0
         self._news = asyncio.Event()
         self._is_text = False
         self._budget = Budget(rate=RATE, burst=BURST)
@@ -58,7 +59,8 @@ class SignalSocket:
         """Queue a message; a client that does not read is left."""
         if self._over.is_set():
             return
-        if len(self._waiting) >= MAX_WAITING:
+        self._waiting_bytes += response.ByteSize()
+        if len(self._waiting) >= MAX_WAITING or self._waiting_bytes > MAX_WAITING_BYTES:
             self._waiting.clear()
             self.close("what was sent is not being read", WSCloseCode.POLICY_VIOLATION)
             return
@@ -141,14 +143,16 @@ class SignalSocket:
             while self._waiting:
                 try:
                     async with asyncio.timeout(self._limits.send):
-                        await self._send(self._waiting.popleft())
+                        await self._send_next()
                 except TimeoutError:
                     self.close("what was sent is not being read", WSCloseCode.POLICY_VIOLATION)
                     return
             self._news.clear()
             await self._news.wait()
 
-    async def _send(self, response: SignalResponse) -> None:
+    async def _send_next(self) -> None:
+        response = self._waiting.popleft()
+        self._waiting_bytes -= response.ByteSize()
         frame = render_response(response, is_text=self._is_text)
         if isinstance(frame, str):
             await self._ws.send_str(frame)
@@ -159,7 +163,7 @@ class SignalSocket:
         try:
             async with asyncio.timeout(self._limits.flush):
                 while self._waiting:
-                    await self._send(self._waiting.popleft())
+                    await self._send_next()
         except (TimeoutError, ConnectionError):
             self._waiting.clear()
         try:

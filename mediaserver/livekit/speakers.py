@@ -1,7 +1,7 @@
 """Who is speaking: loudness in, changes out."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from livekit.protocol.models import SpeakerInfo
@@ -45,6 +45,11 @@ class Speakers:
         """Somebody has gone or is muted."""
         self._peak.pop(sid, None)
         self._heard.pop(sid, None)
+
+    def all(self, sids: Iterable[str]) -> Iterator[SpeakerInfo]:
+        """What was said last of each of these, spoken or silent."""
+        for sid in sids:
+            yield SpeakerInfo(sid=sid, level=self._told.get(sid, 0.0), active=sid in self._told)
 
     def changes(self, now: float) -> Iterator[SpeakerInfo]:
         """Who has begun or stopped to speak, or become much louder or quieter."""

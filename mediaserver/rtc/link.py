@@ -147,9 +147,9 @@ class PeerLink:
 
     # Data.
 
-    def send(self, label: str, data: bytes) -> bool:
+    def send(self, label: str, data: bytes, *, is_of_others: bool = False) -> bool:
         """Send a message, or keep it until there is a channel; False if the client does not take what it is sent."""
-        return self._over.is_set() or self._channels.send(label, data)
+        return self._over.is_set() or self._channels.send(label, data, is_of_others=is_of_others)
 
     # Life.
 
@@ -209,6 +209,7 @@ class PeerLink:
     def _end(self, state: LinkState) -> None:
         if not self._over.is_set():
             self._over.set()
+            self._uplink.close()
             self._tell(state)
 
     def _tell(self, state: LinkState) -> None:

@@ -8,7 +8,10 @@ from aiortc import RTCDataChannel, RTCPeerConnection
 from mediaserver.rtc.exchange import LOSSY, RELIABLE
 from mediaserver.rtc.renegotiable import MAX_MESSAGE
 
-MAX_WAITING = 1_000_000
+MAX_OF_OTHERS = 4_000_000
+"""Bytes that may wait for a client before what others send it is refused: as much as a stream may have."""
+
+MAX_WAITING = 5_000_000
 """Bytes that may wait for a client; more, and it does not take what it is sent."""
 
 MAX_LATE = 100_000
@@ -49,8 +52,9 @@ class PacketChannels:
         channel.on("open", self._flush)
         self._flush()
 
-    def send(self, label: str, data: bytes) -> bool:
+    def send(self, label: str, data: bytes, *, is_of_others: bool = False) -> bool:
         """Send on the channel of that label; False if the client does not take it."""
+        most = MAX_OF_OTHERS if is_of_others else MAX_WAITING
         channel = self._channels.get(label)
         is_open = channel is not None and channel.readyState == "open"
         if label != RELIABLE:
@@ -58,8 +62,8 @@ class PacketChannels:
                 return _send(channel, data)
             return True
         if channel is not None and is_open and not self._waiting:
-            return channel.bufferedAmount + len(data) <= MAX_WAITING and _send(channel, data)
-        if self._waiting_bytes + len(data) > MAX_WAITING:
+            return channel.bufferedAmount + len(data) <= most and _send(channel, data)
+        if self._waiting_bytes + len(data) > most:
             return False
         self._waiting.append(data)
         self._waiting_bytes += len(data)

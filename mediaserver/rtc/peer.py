@@ -297,7 +297,8 @@ class RtcPeer:
 
     def _name_tracks(self, mids: Mapping[str, str]) -> None:
         before = next((video.mid for video in self._videos if video.is_shown), None)
-        self._names.update(mids)
+        known = [video.mid for video in self._videos]
+        self._names.update({mid: name for mid, name in mids.items() if mid in known})
         after = self._choose_screen()
         if before is not None and before != after:
             self._conversation.unwatch(self)

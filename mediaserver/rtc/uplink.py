@@ -54,6 +54,10 @@ class Uplink:
         self.intakes = Intakes(group, on_ended=lambda _: None)
         self.connection.open(group)
 
+    def close(self) -> None:
+        """Start nothing any more in that task group; others may still ask for what is forwarded to them."""
+        self._group = None
+
     def parse(self, sdp: str) -> Renegotiable:
         """Read an offer that this connection can take. Raises `OfferError`."""
         offered = parse_renegotiable(sdp)
@@ -104,8 +108,9 @@ class Uplink:
 
         def ask() -> None:
             inlet = self._inlets.get(mid)
-            if inlet is not None and isinstance(inlet.source, Video) and requests.passes(time.monotonic()):
-                assert self._group is not None
+            if self._group is None or inlet is None or not isinstance(inlet.source, Video):
+                return
+            if requests.passes(time.monotonic()):
                 self._group.create_task(inlet.source.request_keyframe())
 
         def source_codec() -> str:

@@ -1,9 +1,11 @@
 """What LiveKit's clients and libraries find on a server that was started as its users start it."""
 
+import json
 from pathlib import Path
 
 import aiohttp
-from livekit import api
+import pytest
+from livekit import api, rtc
 
 from tests.product import serving
 
@@ -34,6 +36,37 @@ async def test_a_token_of_this_server_is_good_for_its_rooms_from_any_page(tmp_pa
             made = await library.room.create_room(api.CreateRoomRequest(name="desk"))
             rooms = (await library.room.list_rooms(api.ListRoomsRequest())).rooms
             assert [room.sid for room in rooms] == [made.sid]
+
+
+async def way_in(http: aiohttp.ClientSession, room: str) -> tuple[str, str, str]:
+    """A guest's token, and the address and the token of a room."""
+    guest = (await (await http.post("/api/v1/guests")).json())["access_token"]
+    wanted = {"room": room, "identity": "somebody"}
+    answer = await http.post("/api/v1/livekit/token", headers={"Authorization": f"Bearer {guest}"}, json=wanted)
+    way = await answer.json()
+    return guest, way["url"], way["token"]
+
+
+async def test_a_conversation_is_found_with_its_history_and_by_its_own_user_alone(tmp_path: Path) -> None:
+    with serving(tmp_path, LIVEKIT_ROOMS="private") as server:
+        async with aiohttp.ClientSession(server.address) as http, http.ws_connect("/ws/livekit") as socket:
+            guest, url, token = await way_in(http, "desk")
+            _, _, another = await way_in(http, "desk")
+            await socket.send_json({"action": "start_session", "userId": "me", "sessionId": "desk", "token": guest})
+            await socket.send_json({"action": "text_input", "sessionId": "desk", "text": "what time is it"})
+            while (await socket.receive_json(timeout=20))["action"] != "turn_complete":
+                pass
+
+            room, stranger = rtc.Room(), rtc.Room()
+            await room.connect(url, token)
+            with pytest.raises(rtc.ConnectError, match="another user"):
+                await stranger.connect(url, another)
+            history = await room.local_participant.perform_rpc(
+                destination_identity="assistant", method="get_history", payload=""
+            )
+            await room.disconnect()
+
+    assert [entry["role"] for entry in json.loads(history)["entries"]] == ["user", "assistant"]
 
 
 async def test_without_keys_a_server_in_production_has_no_rooms(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ class Scene:
 
 
 @pytest.mark.parametrize("model", ["gemini-3.1-flash-live-preview", CONFIG.model, "gemini-3.8-live-extended-thinking"])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(acts=ACTS)
 def test_what_the_engine_owes_has_a_deadline_and_comes_to_an_end(model: str, acts: list[object]) -> None:
     scene = Scene(model)

@@ -144,7 +144,7 @@ def test_a_picture_without_a_picture_is_damaged(data: bytes) -> None:
     assert code(data) is FaultCode.FRAME_PROCESSING_ERROR
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.sampled_from(sorted(PICTURES)),
     st.lists(st.tuples(st.integers(0, 100_000), st.binary(min_size=1, max_size=6)), max_size=6),

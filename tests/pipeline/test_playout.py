@@ -293,5 +293,5 @@ class AnyInterleaving(RuleBasedStateMachine):
         assert self.playout.turn == (self.turn if self.is_open else None)
 
 
-AnyInterleaving.TestCase.settings = settings(deadline=None, max_examples=60, stateful_step_count=40)
+AnyInterleaving.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 test_any_interleaving_hands_out_what_was_pushed_in_order_and_is_silent_after_close = AnyInterleaving.TestCase

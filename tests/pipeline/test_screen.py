@@ -126,7 +126,7 @@ def test_a_small_change_is_seen_through_the_codec(after: Rgb, bitrate: int) -> N
 
 
 @given(x=st.integers(0, 1240), y=st.integers(0, 704))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_an_area_of_40_by_16_pixels_is_seen_wherever_it_lies(x: int, y: int) -> None:
     page = plain(WHITE, 1280, 720)
     detector = ChangeDetector()
@@ -397,7 +397,6 @@ def test_the_long_side_is_bounded_and_nothing_is_enlarged(
 
 
 @given(width=st.integers(1, 70), height=st.integers(1, 70), max_side=st.integers(2, 80))
-@settings(deadline=None)
 def test_any_size_comes_out_even_and_white_to_its_edges(width: int, height: int, max_side: int) -> None:
     jpeg, out_width, out_height = encode_jpeg(plain(WHITE, width, height), max_side=max_side)
     assert max(out_width, out_height) <= max_side

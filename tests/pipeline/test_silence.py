@@ -92,7 +92,7 @@ async def play(script: list[Step]) -> Room:
     return room
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(scripts, st.sampled_from(TURN_CODES), st.booleans())
 def test_a_turn_fault_at_any_step_is_silent_told_once_and_the_next_turn_is_heard(
     script: list[Step], code: FaultCode, is_engine: bool
@@ -126,7 +126,7 @@ def test_a_turn_fault_at_any_step_is_silent_told_once_and_the_next_turn_is_heard
     asyncio.run(scene())
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(scripts, st.sampled_from([*FATAL_CODES, None]))
 def test_a_fatal_fault_at_any_step_is_silent_told_once_and_closes(script: list[Step], code: FaultCode | None) -> None:
     async def scene() -> None:
@@ -146,7 +146,7 @@ def test_a_fatal_fault_at_any_step_is_silent_told_once_and_closes(script: list[S
     asyncio.run(scene())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.sampled_from(REPORT_CODES))
 def test_a_report_goes_on_audibly(code: FaultCode) -> None:
     async def scene() -> None:

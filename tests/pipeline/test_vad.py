@@ -49,7 +49,7 @@ def test_windows_are_32_ms_without_a_gap_and_hold_the_samples_that_were_pushed(m
     assert len(pcm) - len(windows) * WINDOW_BYTES < WINDOW_BYTES
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(sizes=st.lists(st.integers(min_value=0, max_value=1_500), max_size=12))
 def test_any_chunking_gives_the_same_windows(model: VadModel, sizes: list[int]) -> None:
     pcm = voice()[16_000:32_000]

@@ -103,6 +103,8 @@ async def test_the_address_is_the_one_the_client_has_reached(client: Client) -> 
         ({"room": "r" * 129}, "room"),
         ({"room_name": "a\nb"}, "room_name"),
         ({"participant_identity": 7}, "participant_identity"),
+        ({"participant_identity": "assistant"}, "participant_identity"),
+        ({"identity": "assistant"}, "identity"),
         ({"participant_metadata": "m" * 2049}, "participant_metadata"),
         ({"participant_attributes": {"a": 1}}, "participant_attributes"),
         ({"participant_attributes": {str(n): "" for n in range(33)}}, "participant_attributes"),

@@ -50,7 +50,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @SCHEMA.parametrize()
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_no_answer_is_a_bug_or_undocumented(case: schemathesis.Case[Any], address: str) -> None:
     headers = {"Authorization": f"Bearer {TOKENS.issue(ADA)}"}
     # No schema can say which SDP is an offer, or which cursor was given.

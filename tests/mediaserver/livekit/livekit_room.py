@@ -24,7 +24,9 @@ from livekit.protocol.rtc import (
 )
 
 from mediaserver.api.middleware import guard
+from mediaserver.livekit.chronicle import Chronicles
 from mediaserver.livekit.config import Limits
+from mediaserver.livekit.host import Host
 from mediaserver.livekit.media import Link, MakeLink
 from mediaserver.livekit.server import LiveKit
 from mediaserver.lobby import Wishes
@@ -53,6 +55,7 @@ SECRET = "a secret of thirty-two bytes, it is"
 QUICK = Limits(resume=0.5, flush=0.5, farewell=0.0, hung_up=0.1, publish=0.05, tick=0.02, quality=0.05, grace=0.2)
 
 Section = dict[str, Any]
+Observe = Callable[[Host], Callable[[Event], None]]
 
 
 def token(identity: str = "ada", room: str = "r", *, owner: str | None = "u-ada", **said: Any) -> str:
@@ -101,7 +104,7 @@ class FakeLink:
         self.played: list[bytes] = []
         self.flushed = 0
         self.sent: list[tuple[str, bytes]] = []
-        self.takes_data = True
+        self.takes_data = self.takes_data_of_others = True
         self.loss = 0.0
         self.is_closed = False
         self._free: list[tuple[str, str]] = []
@@ -169,9 +172,9 @@ class FakeLink:
         missing = [each.kind for track, each in self.outgoing.items() if track not in self._placed().values()]
         return Lacking(missing.count("audio"), missing.count("video"))
 
-    def send(self, label: str, data: bytes) -> bool:
+    def send(self, label: str, data: bytes, *, is_of_others: bool = False) -> bool:
         self.sent.append((label, data))
-        return self.takes_data
+        return self.takes_data and (self.takes_data_of_others or not is_of_others)
 
     def reception(self) -> Reception:
         return Reception(self.loss)
@@ -235,7 +238,8 @@ class Talk(outside.Talk):
 class Lobby:
     """Finds a live conversation by owner and label, until told to refuse."""
 
-    def __init__(self) -> None:
+    def __init__(self, observe: Observe) -> None:
+        self.observe = observe
         self.talks: list[Talk] = []
         self.owners: list[str] = []
         self.refusal: Exception | None = None
@@ -248,9 +252,11 @@ class Lobby:
         for talk, whose in zip(self.talks, self.owners, strict=True):
             if whose == owner and talk.terms.label == wishes.label and not talk.is_ending:
                 return talk
-        self.talks.append(Talk(f"id{len(self.talks)}", wishes))
+        talk = Talk(f"id{len(self.talks)}", wishes)
+        talk.add_witness(self.observe(talk))
+        self.talks.append(talk)
         self.owners.append(owner)
-        return self.talks[-1]
+        return talk
 
 
 @dataclass
@@ -276,6 +282,13 @@ class Client:
             response = await self.next()
             if response.WhichOneof("message") == kind and is_it(getattr(response, kind)):
                 return getattr(response, kind)
+
+    async def first(self, kind: str) -> Any:
+        """The first message of that kind since the join, read already or not."""
+        for response in self.seen:
+            if response.WhichOneof("message") == kind:
+                return getattr(response, kind)
+        return await self.until(kind)
 
     async def about(self, identity: str, is_it: Callable[[ParticipantInfo], bool] = lambda _: True) -> ParticipantInfo:
         """The next update about somebody that is the one meant."""
@@ -333,6 +346,8 @@ class Server:
     lobby: Lobby
     limiter: outside.Counter
     links: list[FakeLink]
+    gone: set[str]
+    """Users who are no more."""
     opened: list[ClientWebSocketResponse] = field(default_factory=list)
 
     @property
@@ -374,7 +389,9 @@ class Server:
             await client.about(identity, lambda info: info.state == ParticipantInfo.ACTIVE)
         return client
 
-    async def resume(self, client: Client, *, identity: str = "ada", room: str = "r", dual: bool = False) -> Client:
+    async def resume(
+        self, client: Client, *, identity: str = "ada", owner: str = "u-ada", room: str = "r", dual: bool = False
+    ) -> Client:
         """The same client on another socket."""
         sid = joined(client).participant.sid
         query = (
@@ -382,7 +399,7 @@ class Server:
             if dual
             else {"join_request": join_request(reconnect=True, participant_sid=sid)}
         )
-        back = await self.open("/rtc" if dual else "/rtc/v1", query, token(identity, room))
+        back = await self.open("/rtc" if dual else "/rtc/v1", query, token(identity, room, owner=owner))
         back.link = client.link
         return back
 
@@ -398,9 +415,12 @@ def joined(client: Client) -> Any:
 
 
 @asynccontextmanager
-async def serving(limits: Limits = QUICK, *, make_link: MakeLink | None = None) -> AsyncIterator[Server]:
+async def serving(
+    limits: Limits = QUICK, *, make_link: MakeLink | None = None, are_rooms_shared: bool = True
+) -> AsyncIterator[Server]:
     """A server; everything ends with it. Its media are replaced unless it is told how to make them."""
-    lobby, limiter, links = Lobby(), outside.Counter(), list[FakeLink]()
+    chronicles, gone = Chronicles(), set[str]()
+    lobby, limiter, links = Lobby(chronicles.observe), outside.Counter(), list[FakeLink]()
 
     def make_fake(events: LinkEvents, is_dual: bool) -> Link:
         links.append(FakeLink(events, is_dual))
@@ -410,6 +430,9 @@ async def serving(limits: Limits = QUICK, *, make_link: MakeLink | None = None) 
         lobby,
         limiter,
         keys={"devkey": SECRET},
+        chronicles=chronicles,
+        is_gone=gone.__contains__,
+        are_rooms_shared=are_rooms_shared,
         make_link=make_link or make_fake,
         ice_servers=lambda: (IceServer(("turn:turn.example",), "user", "word"),),
         limits=limits,
@@ -417,7 +440,7 @@ async def serving(limits: Limits = QUICK, *, make_link: MakeLink | None = None) 
     app = web.Application(middlewares=[guard])
     livekit.add_routes(app)
     async with TestClient(TestServer(app)) as http:
-        server = Server(http, livekit, lobby, limiter, links)
+        server = Server(http, livekit, lobby, limiter, links, gone)
         yield server
         await livekit.close()
         for ws in server.opened:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from livekit.protocol.models import (
+    AudioTrackFeature,
     ClientInfo,
     DataPacket,
     DisconnectReason,
@@ -13,6 +14,7 @@ from livekit.protocol.models import (
     TrackSource,
     TrackType,
     UserPacket,
+    VideoLayer,
 )
 from livekit.protocol.rtc import (
     AddTrackRequest,
@@ -21,6 +23,7 @@ from livekit.protocol.rtc import (
     RequestResponse,
     SignalRequest,
     SignalResponse,
+    SimulcastCodec,
     SubscriptionPermission,
     TrackPermission,
     UpdateLocalAudioTrack,
@@ -29,13 +32,14 @@ from livekit.protocol.rtc import (
     UpdateSubscription,
 )
 
-from mediaserver.livekit.grants import Grant
+from mediaserver.livekit.grants import MAX_NAME, Grant
 from mediaserver.livekit.joining import Join
 from mediaserver.livekit.participants import Participant
 from mediaserver.livekit.publications import MAX_TRACKS
-from mediaserver.livekit.requests import take
-from mediaserver.livekit.room import Room, RoomFull
+from mediaserver.livekit.requests import MAX_PERMISSIONS, take
+from mediaserver.livekit.room import MAX_PARTICIPANTS, Room, RoomFull, leave_response
 from mediaserver.rtc.exchange import OfferedSection
+from pipeline.errors import ProtocolError
 
 GRANT = Grant("ada", "u-ada", "devkey", 0.0, room="r", room_join=True, can_update_own_metadata=True)
 
@@ -230,6 +234,51 @@ def test_a_hundred_tracks_are_refused_from_the_limit_on(room: Room, mail: Mail) 
     assert reasons == [RequestResponse.LIMIT_EXCEEDED] * (100 - MAX_TRACKS)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"name": "x" * 20_000},
+        {"layers": [VideoLayer(width=1)] * 5_000},
+        {"simulcast_codecs": [SimulcastCodec(codec="vp8", cid="c" * 20_000)]},
+    ],
+    ids=["name", "layers", "codecs"],
+)
+def test_an_announcement_that_is_told_to_everybody_is_short(room: Room, mail: Mail, said: dict[str, Any]) -> None:
+    ada = enter(room, "ada", mail)
+
+    take(room, ada, SignalRequest(add_track=AddTrackRequest(cid="a", source="MICROPHONE", **said)))
+
+    (told,) = mail.take(ada)
+    assert told.request_response.reason == RequestResponse.INVALID_REQUEST
+    assert ada.publications.tracks == {}
+
+
+def test_features_are_told_once_each(room: Room) -> None:
+    ada = enter(room, "ada")
+    sid = publish(room, ada)
+
+    update = UpdateLocalAudioTrack(track_sid=sid, features=[AudioTrackFeature.TF_STEREO] * 50_000)
+    take(room, ada, SignalRequest(update_audio_track=update))
+
+    assert list(ada.publications.tracks[sid].info.audio_features) == [AudioTrackFeature.TF_STEREO]
+
+
+def test_permissions_beyond_a_bound_are_refused(room: Room) -> None:
+    ada = enter(room, "ada")
+    permissions = [TrackPermission(participant_sid="PA_x" * 5)] * 2_000
+
+    with pytest.raises(ProtocolError, match=str(MAX_PERMISSIONS)):
+        take(room, ada, SignalRequest(subscription_permission=SubscriptionPermission(track_permissions=permissions)))
+
+
+def test_a_room_has_room_for_so_many(room: Room) -> None:
+    for number in range(MAX_PARTICIPANTS):
+        enter(room, str(number))
+
+    with pytest.raises(RoomFull):
+        enter(room, "one more")
+
+
 def test_a_track_that_ends_is_told_by_its_absence(room: Room, mail: Mail) -> None:
     ada = enter(room, "ada")
     bob = enter(room, "bob")
@@ -310,6 +359,15 @@ def test_a_description_that_may_not_be_is_refused(
     (response,) = mail.take(ada)
     assert (response.request_response.request_id, response.request_response.reason) == (3, reason)
     assert (ada.name, ada.metadata) == ("", "")
+
+
+def test_a_name_is_none_that_no_token_could_say(room: Room, mail: Mail) -> None:
+    ada = enter(room, "ada", mail)
+
+    take(room, ada, SignalRequest(update_metadata=UpdateParticipantMetadata(name="x" * (MAX_NAME + 1))))
+
+    assert mail.take(ada)[-1].request_response.reason == RequestResponse.LIMIT_EXCEEDED
+    assert ada.name == ""
 
 
 def test_features_and_sizes_of_tracks_can_change(room: Room) -> None:
@@ -515,6 +573,28 @@ def test_a_publisher_is_told_once_that_somebody_receives(room: Room, mail: Mail)
     assert [each.track_subscribed.track_sid for each in mail.take(ada)] == [sid]
 
 
+def test_who_has_come_back_is_told_who_has_gone_meanwhile(room: Room, mail: Mail) -> None:
+    ada, bob, eve = enter(room, "ada"), enter(room, "bob"), enter(room, "eve")
+    for each in (bob, eve, enter(room, "spy", hidden=True)):
+        room.leave(each.sid, DisconnectReason.CLIENT_INITIATED)
+    enter(room, "eve", mail)
+
+    room.refresh(ada.sid)
+
+    told = [(info.identity, info.state == ParticipantInfo.DISCONNECTED) for info in mail.updates(ada)]
+    assert told == [("bob", True), ("ada", False), ("assistant", False), ("eve", False)]
+
+
+def test_who_has_come_back_knows_the_rooms_metadata(room: Room, mail: Mail) -> None:
+    ada = enter(room, "ada")
+    room.set_metadata("new")
+    mail.take(ada)
+
+    room.refresh(ada.sid)
+
+    assert [told.room_update.room.metadata for told in mail.take(ada) if told.HasField("room_update")] == ["new"]
+
+
 def test_who_has_come_back_is_told_of_everybody(room: Room, mail: Mail) -> None:
     ada, _ = enter(room, "ada"), enter(room, "bob")
     mail.take(ada)
@@ -528,24 +608,10 @@ def test_who_has_come_back_is_told_of_everybody(room: Room, mail: Mail) -> None:
     ("action", "number", "can_reconnect"),
     [("DISCONNECT", LeaveRequest.DISCONNECT, False), ("RESUME", 1, True), ("RECONNECT", 2, True)],
 )
-def test_a_client_is_told_how_to_leave(room: Room, mail: Mail, action: Any, number: int, can_reconnect: bool) -> None:
-    ada = enter(room, "ada", mail)
+def test_a_client_is_told_how_to_leave(action: Any, number: int, can_reconnect: bool) -> None:
+    told = leave_response(DisconnectReason.STATE_MISMATCH, action)
 
-    room.dismiss(ada.sid, DisconnectReason.STATE_MISMATCH, action)
-
-    (told,) = mail.take(ada)
     assert told.leave == LeaveRequest(reason="STATE_MISMATCH", action=number, can_reconnect=can_reconnect)  # type: ignore[arg-type]
-
-
-def test_what_is_unpublished_for_somebody_is_told(room: Room, mail: Mail) -> None:
-    ada = enter(room, "ada")
-    sid = publish(room, ada)
-    mail.take(ada)
-
-    room.unpublish(ada, sid)
-    room.unpublish(ada, sid)
-
-    assert [each.WhichOneof("message") for each in mail.take(ada)] == ["track_unpublished", "update"]
 
 
 def test_the_rooms_metadata_is_told(room: Room, mail: Mail) -> None:

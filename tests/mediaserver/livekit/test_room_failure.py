@@ -3,15 +3,16 @@
 import asyncio
 
 import pytest
-from livekit.protocol.models import ClientInfo
+from livekit.protocol.models import ClientInfo, DisconnectReason
 from livekit.protocol.rtc import LeaveRequest, SignalResponse
 
 from mediaserver.livekit import socket as signal_socket
 from mediaserver.livekit.grants import Grant
 from mediaserver.livekit.joining import Join
 from mediaserver.livekit.live_room import LiveRoom, RoomClosed
+from mediaserver.lobby import Wishes
 from pipeline.events import EndReason, State, StateChanged
-from tests.mediaserver.livekit.livekit_room import QUICK, Client, Server, join_request, joined, token
+from tests.mediaserver.livekit.livekit_room import QUICK, Client, Server, Talk, join_request, joined, token
 
 
 def room_of(server: Server, name: str = "r") -> LiveRoom:
@@ -40,9 +41,12 @@ async def test_a_bug_in_a_room_sends_its_clients_to_a_new_one(server: Server, mo
     assert joined(again).room.sid != joined(client).room.sid
 
 
-async def test_a_client_that_does_not_read_is_left(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("bound", "most"), [("MAX_WAITING", 50), ("MAX_WAITING_BYTES", 100)])
+async def test_a_client_that_does_not_read_is_left(
+    server: Server, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
+) -> None:
     client = await server.join()
-    monkeypatch.setattr(signal_socket, "MAX_WAITING", 50)
+    monkeypatch.setattr(signal_socket, bound, most)
     session = room_of(server).session(joined(client).participant.sid)
     assert session is not None
 
@@ -70,6 +74,18 @@ async def test_a_room_that_was_closed_lets_nobody_in(server: Server) -> None:
 
     with pytest.raises(RoomClosed):
         room.admit(Grant("ada", "u", "devkey", 0.0), Join(is_dual=False, client=ClientInfo()))
+
+
+async def test_a_room_that_is_ending_is_none_any_more(server: Server) -> None:
+    rooms = server.livekit.rooms
+    room = await rooms.enter("r")
+
+    room.close(DisconnectReason.ROOM_CLOSED)
+
+    assert rooms.find("r") is None
+    assert rooms.all == ()
+    assert not rooms.delete("r")
+    assert await rooms.enter("r") is not room
 
 
 async def test_two_who_come_first_at_once_share_a_conversation(server: Server) -> None:
@@ -102,6 +118,22 @@ async def test_who_was_about_to_enter_a_room_that_is_deleted_comes_again(server:
     leave = await (await joining).until("leave")
 
     assert leave.action == LeaveRequest.RECONNECT
+
+
+async def test_who_was_about_to_enter_a_conversation_that_ends_comes_again(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    over = Talk("over", Wishes(label="r"))
+    over.is_ending = True
+
+    async def enter(owner: str, wishes: Wishes) -> Talk:
+        return over
+
+    monkeypatch.setattr(server.lobby, "enter", enter)
+    client = await server.open("/rtc/v1", {"join_request": join_request()}, token())
+
+    assert (await client.next()).leave.action == LeaveRequest.RECONNECT
+    assert over.peers == {}
 
 
 async def test_the_goodbye_is_said_once_whoever_says_it(server: Server) -> None:

@@ -142,6 +142,14 @@ async def test_a_participant_can_be_changed(server: Server, library: api.LiveKit
         )
 
 
+async def test_data_that_somebody_cannot_take_is_refused(server: Server, library: api.LiveKitAPI) -> None:
+    client = await server.join()
+    client.link.takes_data_of_others = False
+
+    with pytest.raises(api.TwirpError, match="cannot take"):
+        await library.room.send_data(api.SendDataRequest(room="r", data=b"x", kind=api.DataPacket.RELIABLE))
+
+
 async def test_subscriptions_can_be_changed(server: Server, library: api.LiveKitAPI) -> None:
     ada, bob = await server.join("ada"), await server.join("bob")
     sid = await ada.publish()

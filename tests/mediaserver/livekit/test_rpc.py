@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 from livekit.protocol.models import DataPacket, RpcRequest
 
@@ -64,7 +66,15 @@ def test_a_request_in_a_stream_is_answered_in_one() -> None:
     assert (answer.text, answer.attributes["lk.rpc_request_id"]) == ("hi", "r2")
 
 
-@pytest.mark.parametrize(("received", "code"), [(stream("dance"), 1400), (stream("echo", "1"), 1404)])
+@pytest.mark.parametrize(
+    ("received", "code"),
+    [
+        (stream("dance"), 1400),
+        (stream("echo", "1"), 1404),
+        (replace(stream("echo"), content=b"\xff"), 1500),
+    ],
+    ids=["method", "version", "no text"],
+)
 def test_an_error_of_a_stream_is_a_packet(received: Received, code: int) -> None:
     ack, error = SERVER.answer_stream(received, "ada")
 

@@ -7,7 +7,7 @@ from typing import Any
 import jwt
 import pytest
 from aiohttp import WSMsgType
-from livekit.protocol.models import DataPacket, DisconnectReason, ParticipantInfo
+from livekit.protocol.models import DataPacket, DisconnectReason, ParticipantInfo, ParticipantPermission
 from livekit.protocol.rtc import (
     AddTrackRequest,
     LeaveRequest,
@@ -19,10 +19,12 @@ from livekit.protocol.rtc import (
     SimulateScenario,
     SyncState,
     TrickleRequest,
+    UpdateParticipantMetadata,
     UpdateSubscription,
 )
 
 from mediaserver.livekit import socket as signal_socket
+from mediaserver.livekit import speakers
 from mediaserver.livekit.grants import Keys
 from mediaserver.livekit.socket import BURST, MAX_BAD_MESSAGES
 from mediaserver.registry import Draining, Full
@@ -43,6 +45,7 @@ from tests.mediaserver.livekit.livekit_room import (
 )
 
 PATHS = ["/rtc", "/rtc/v1"]
+KEYS = Keys({"devkey": SECRET})
 
 
 # Before a socket opens.
@@ -93,14 +96,38 @@ async def test_an_authorization_that_is_no_bearer_is_refused(server: Server) -> 
 
 
 @pytest.mark.parametrize("path", PATHS)
+async def test_a_token_of_a_user_who_is_no_more_opens_nothing(server: Server, path: str) -> None:
+    client = await server.join()
+    server.gone.add("u-ada")
+
+    answer = await server.http.get(f"{path}/validate", params={"access_token": token()})
+    assert (answer.status, await answer.text()) == (401, "invalid authorization token: its user is no more")
+    with pytest.raises(Exception, match="401"):
+        await server.join()
+    with pytest.raises(Exception, match="401"):
+        await server.resume(client)
+    await server.join(owner=None)
+
+
+@pytest.mark.parametrize("path", PATHS)
 async def test_a_request_without_a_socket_is_told_there_is_nothing(server: Server, path: str) -> None:
     assert (await server.http.get(path, params={"access_token": token()})).status == 404
 
 
-@pytest.mark.parametrize(("path", "query"), [("/rtc/v1", {}), ("/rtc", {"protocol": "x"})])
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [
+        ("/rtc", {"protocol": "x"}),
+        ("/rtc/v1", {}),
+        ("/rtc/v1", {"join_request": join_request(metadata="x" * 65_000)}),
+        ("/rtc/v1", {"join_request": join_request(participant_attributes={"a": "x" * 65_000})}),
+    ],
+    ids=["no number", "nothing", "metadata", "attributes"],
+)
 async def test_a_malformed_query_is_told_why(server: Server, path: str, query: dict[str, str]) -> None:
     with pytest.raises(Exception, match="400"):
         await server.open(path, query, token())
+    assert len(server.livekit.rooms) == 0
 
 
 @pytest.mark.parametrize(
@@ -396,13 +423,43 @@ async def test_the_assistants_voice_stops_where_nobody_subscribes(server: Server
     await server.until(lambda: track not in client.link.paused)
 
 
-async def test_a_new_token_comes_at_once_and_says_what_has_changed(server: Server) -> None:
+async def test_a_new_token_comes_at_once_and_again_when_what_it_says_has_changed(server: Server) -> None:
     client = await server.join()
+    first = KEYS.read(await client.first("refresh_token"))
 
-    fresh = Keys({"devkey": SECRET}).read(await client.until("refresh_token"))
+    await client.send(update_metadata=UpdateParticipantMetadata(name="Countess", attributes={"a": "b"}))
+    second = KEYS.read(await client.until("refresh_token"))
 
-    assert (fresh.identity, fresh.owner, fresh.room, fresh.room_join) == ("ada", "u-ada", "r", True)
-    assert fresh.expires_at > time.time() + 500
+    assert (first.identity, first.owner, first.room, first.room_join) == ("ada", "u-ada", "r", True)
+    assert (first.name, first.attributes) == ("Ada", {})
+    assert first.expires_at > time.time() + 500
+    assert (second.name, second.attributes) == ("Countess", {"a": "b"})
+
+
+async def test_rights_that_were_taken_do_not_come_back_with_a_new_token(server: Server) -> None:
+    client = await server.join(video={"canPublishSources": ["camera", "microphone"]})
+    before = KEYS.read(await client.first("refresh_token"))
+    room = server.livekit.rooms.find("r")
+    assert room is not None
+
+    rights = ParticipantPermission(can_publish=True, can_publish_sources=["CAMERA"], can_publish_data=True)
+    room.room.permit(room.room.participants[0], rights)
+    after = KEYS.read(await client.until("refresh_token"))
+
+    assert (before.can_publish_sources, before.can_subscribe) == (("camera", "microphone"), True)
+    assert (after.can_publish, after.can_publish_sources, after.can_publish_data) == (True, ("camera",), True)
+    assert (after.can_subscribe, after.can_update_own_metadata) == (False, False)
+
+
+async def test_a_new_token_fits_into_the_request_that_brings_it(server: Server) -> None:
+    client = await server.join(metadata="short")
+    await client.first("refresh_token")
+
+    await client.send(update_metadata=UpdateParticipantMetadata(name="Countess", metadata="x" * 50_000))
+    fresh = await client.until("refresh_token")
+
+    assert len(fresh) < 8_000
+    assert (KEYS.read(fresh).name, KEYS.read(fresh).metadata) == ("Countess", "short")
 
 
 async def test_malformed_messages_are_told_and_twenty_in_a_row_are_the_end(server: Server) -> None:
@@ -487,6 +544,42 @@ async def test_a_bad_connection_is_told(server: Server) -> None:
     assert told.updates[0].score == 5.0
 
 
+async def test_who_comes_or_comes_back_is_told_how_everybody_is_connected(server: Server) -> None:
+    ada = await server.join("ada")
+    await ada.first("connection_quality")
+
+    bob = await server.join("bob")
+    told = await bob.first("connection_quality")
+    await bob.ws.close()
+    back = await server.resume(bob, identity="bob", owner="u-bob")
+    again = await back.until("connection_quality")
+
+    sids = {joined(each).participant.sid for each in (ada, bob)}
+    assert {each.participant_sid for each in told.updates} == {each.participant_sid for each in again.updates} == sids
+
+
+async def test_who_comes_back_is_told_who_speaks_and_who_does_not_any_more(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(speakers, "HOLD", 3_600)
+    ada, bob = await server.join("ada"), await server.join("bob")
+    track = await ada.publish(mid="3")
+    ada.link.events.on_audio("3", AudioChunk(bytes([77]) * 1_920, 48_000, 0.0))
+    sid = joined(ada).participant.sid
+    await bob.until("speakers_changed", lambda told: told.speakers[0].active)
+    eve = await server.join("eve")
+    told = {each.sid: each.active for each in (await eve.first("speakers_changed")).speakers}
+    assert told[sid]
+
+    await bob.ws.close()
+    await ada.send(mute=MuteTrackRequest(sid=track, muted=True))
+    await eve.until("speakers_changed", lambda told: any(each.sid == sid and not each.active for each in told.speakers))
+    back = await server.resume(bob, identity="bob", owner="u-bob")
+
+    told = {each.sid: each.active for each in (await back.until("speakers_changed")).speakers}
+    assert told[sid] is False
+
+
 # Leaving.
 
 
@@ -569,6 +662,7 @@ async def test_who_hangs_up_and_says_nothing_is_told_to_come_back(server: Server
     ("scenario", "action"),
     [
         ({"leave_request_full_reconnect": True}, LeaveRequest.RECONNECT),
+        ({"migration": True}, LeaveRequest.RESUME),
         ({"server_leave": True}, LeaveRequest.DISCONNECT),
     ],
 )
@@ -632,20 +726,22 @@ async def test_without_a_socket_a_connection_that_fails_is_the_end(server: Serve
     await bob.about("ada", lambda info: info.state == ParticipantInfo.DISCONNECTED)
 
 
-@pytest.mark.parametrize("how", ["unknown", "failed", "another identity"])
+@pytest.mark.parametrize("how", ["unknown", "failed", "another identity", "another owner"])
 async def test_what_cannot_be_resumed_is_made_anew(server: Server, how: str) -> None:
     client = await server.join()
-    identity = "ada"
+    identity, owner = "ada", "u-ada"
     match how:
         case "unknown":
             joined(client).participant.sid = "PA_unknown"
         case "failed":
             await client.ws.close()
             client.link.state = LinkState.FAILED
+        case "another owner":
+            owner = "u-eve"  # may call herself what she likes, but a token of Ada's is not hers
         case _:
             identity = "eve"
 
-    back = await server.resume(client, identity=identity)
+    back = await server.resume(client, identity=identity, owner=owner)
 
     leave = (await back.next()).leave
     assert (leave.action, leave.reason) == (LeaveRequest.RECONNECT, DisconnectReason.STATE_MISMATCH)

@@ -4,6 +4,7 @@ import pytest
 from livekit.protocol.models import DataPacket, ParticipantInfo, UserPacket
 from livekit.protocol.rtc import (
     LeaveRequest,
+    MuteTrackRequest,
     SessionDescription,
     SubscriptionPermission,
     SyncState,
@@ -11,8 +12,9 @@ from livekit.protocol.rtc import (
 )
 
 from mediaserver.rtc.exchange import LOSSY
-from pipeline.events import EndReason
+from pipeline.events import EndReason, State, StateChanged
 from tests.mediaserver.livekit.livekit_room import Server, joined, offer, receiving, sending
+from tests.mediaserver.livekit.test_room_data import events
 
 
 async def test_what_one_publishes_the_other_is_sent_once_it_offers_a_section(server: Server) -> None:
@@ -102,6 +104,44 @@ async def test_what_is_unpublished_or_not_wanted_is_sent_on_no_more(server: Serv
 
     await ada.offer(offer(*receiving("0"), sending("3", "mic", sends=False)))
     assert sid not in bob.link.outgoing
+
+
+async def test_who_is_muted_is_not_sent_on_whatever_comes_until_that_ends(server: Server) -> None:
+    ada, bob = await server.join("ada"), await server.join("bob")
+    sid = await ada.publish()
+    room = server.livekit.rooms.find("r")
+    assert room is not None
+
+    room.room.mute(room.room.participants[0], sid, is_muted=True, by_server=True)
+    room.reconcile()
+    assert sid in bob.link.paused
+    await ada.send(mute=MuteTrackRequest(sid=sid, muted=False))
+
+    await server.until(lambda: sid not in bob.link.paused)
+    assert sid in bob.link.outgoing
+
+
+async def test_somebody_who_comes_later_is_not_sent_what_is_muted(server: Server) -> None:
+    ada = await server.join("ada")
+    sid = await ada.publish(muted=True)
+
+    bob = await server.join("bob")
+
+    assert sid in bob.link.paused
+
+
+async def test_a_flood_of_data_does_not_drive_others_out(server: Server) -> None:
+    ada, bob = await server.join("ada"), await server.join("bob")
+    ada.link.packets()
+    bob.link.takes_data_of_others = False
+
+    ada.link.say(DataPacket(user=UserPacket(payload=b"x" * 50_000, topic="t"), sequence=1))
+    server.talk.tell(StateChanged(State.THINKING))
+
+    assert [event["code"] for event in events(ada.link.packets()) if event["action"] == "error"] == ["RATE_LIMITED"]
+    await bob.send(ping=1)
+    await bob.until("pong")
+    assert not bob.link.is_closed
 
 
 async def test_a_publisher_may_keep_others_out(server: Server) -> None:

@@ -280,7 +280,7 @@ async def test_a_real_picture_is_read_and_pointed_at(brain: LocalBrain) -> None:
 async def test_anything_typed_is_answered(brain: LocalBrain, page: Page) -> None:
     loop = asyncio.get_running_loop()
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         st.text(), st.sampled_from(["{}", "where is {}", "what is {} on my screen", "find {} please"]), st.booleans()
     )

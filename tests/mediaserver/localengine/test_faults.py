@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from google.genai import errors, types
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from virtual_time import run_fast
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
@@ -95,7 +95,6 @@ def test_nonsense_is_refused_with_what_is_accepted(text: str) -> None:
         parse_faults(text)
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.text())
 @example("a" * 100_000)
 @example(";" * 10_000)
@@ -113,7 +112,6 @@ WORDS = st.sampled_from(
 )
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.lists(WORDS, max_size=8))
 def test_any_words_are_an_order_or_a_fault_error(words: list[str]) -> None:
     with contextlib.suppress(FaultError):

@@ -5,7 +5,7 @@ import json
 import pytest
 from google import genai
 from google.genai import live, types
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mediaserver.localengine.messages import (
@@ -211,7 +211,6 @@ def test_a_reason_fits_into_a_close_frame() -> None:
     assert len(WireError(INVALID, "ü" * 200).reason.encode()) <= 123
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.binary() | st.text())
 def test_any_frame_gives_a_message_or_a_wire_error(frame: str | bytes) -> None:
     accept_or_refuse(frame)
@@ -236,7 +235,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(st.dictionaries(st.sampled_from(MESSAGES), VALUES, min_size=1, max_size=2))
 def test_any_json_gives_a_message_or_a_wire_error(message: object) -> None:
     accept_or_refuse(json.dumps(message))

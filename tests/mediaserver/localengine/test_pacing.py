@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mediaserver.localengine.brain import Call, Question, Speech
@@ -9,7 +9,6 @@ from mediaserver.localengine.usage import audio_tokens, call_tokens, prompt_toke
 GRID = 960  # samples of 40 ms at 24 kHz
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(
     st.integers(0, 60_000),
     st.lists(st.integers(0, 60_000), max_size=12),

@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from virtual_time import run_fast
 
@@ -91,7 +91,6 @@ def questions(client: Client) -> int:
     return count
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(ACTS)
 def test_every_question_has_one_turn_that_ends_complete_or_interrupted(acts: list[tuple[str, float]]) -> None:
     client = Client(acts)
@@ -113,7 +112,6 @@ def test_every_question_has_one_turn_that_ends_complete_or_interrupted(acts: lis
             }
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(ACTS)
 def test_an_interruption_is_said_at_once(acts: list[tuple[str, float]]) -> None:
     client = Client(acts)
@@ -122,7 +120,6 @@ def test_an_interruption_is_said_at_once(acts: list[tuple[str, float]]) -> None:
     assert all(time in stops for time, kind in client.heard if kind == "interrupted")
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(ACTS)
 def test_without_interruption_what_is_spoken_cuts_nothing_short(acts: list[tuple[str, float]]) -> None:
     spoken = [(act, pause) for act, pause in acts if act in ("start", "audio", "end")]
@@ -153,7 +150,6 @@ class Resumer(Client):
             self.order.append("offered" if update["resumable"] else "withdrawn")
 
 
-@settings(deadline=None)  # the machine may be busy
 @given(ACTS)
 def test_a_handle_is_good_between_turns_only(acts: list[tuple[str, float]]) -> None:
     client = Resumer(acts)

@@ -13,6 +13,7 @@ from rtc_room import TONE, Camera, Microphone, loudest, picture, until
 from mediaserver.rtc.aiortc_media import received
 from mediaserver.rtc.config import Limits
 from mediaserver.rtc.exchange import LOSSY, RELIABLE, Lacking, LinkState, Outgoing, Target
+from mediaserver.rtc.forward import KEYFRAME_PERIOD
 from mediaserver.rtc.link import MAX_NEGOTIATIONS
 from mediaserver.rtc.offer import OfferError
 from pipeline.errors import ProtocolError
@@ -395,6 +396,27 @@ async def test_when_the_source_goes_what_was_forwarded_falls_silent_and_nothing_
         assert list((await listener.negotiate()).sent.values()) == ["TR_voice"]
 
 
+async def test_a_key_frame_that_is_wanted_of_a_source_that_has_gone_harms_nobody() -> None:
+    async with client() as speaker, client() as listener:
+        camera = Camera(picture(320, 240))
+        speaker.publish(camera)
+        source = mid_of(await speaker.negotiate(), camera.id)
+        listener.link.speak(VOICE)
+        listener.prepare()
+        listener.link.forward(CAMERA, speaker.link, source)
+        sent = {track: mid for mid, track in (await listener.negotiate()).sent.items()}
+        await until(lambda: len(listener.sinks[sent["TR_camera"]].seen) > 5)
+        await speaker.close()
+        await asyncio.sleep(KEYFRAME_PERIOD)  # it is asked no more often
+
+        sections = listener.link._uplink.connection.raw.getTransceivers()
+        section = next(section for section in sections if section.mid == sent["TR_camera"])
+        receiver = next(each.receiver for each in listener.raw.getTransceivers() if each.mid == sent["TR_camera"])
+        await receiver._send_rtcp_pli(section.sender._ssrc)
+
+        await say(listener, sent["TR_voice"])
+
+
 async def test_a_dual_client_is_offered_what_it_is_sent_and_offers_what_it_sends() -> None:
     async with client() as speaker, client(is_dual=True) as here:
         microphone = Microphone()
@@ -490,6 +512,8 @@ async def test_candidates_may_come_before_the_offer_and_cannot_block_it() -> Non
 
 async def test_a_client_that_takes_no_data_is_noticed_and_what_may_be_lost_is_lost() -> None:
     async with client() as here:
+        assert all(here.link.send(RELIABLE, bytes(100_000), is_of_others=True) for _ in range(40))
+        assert not here.link.send(RELIABLE, bytes(100_000), is_of_others=True)
         assert all(here.link.send(RELIABLE, bytes(100_000)) for _ in range(10))
         assert not here.link.send(RELIABLE, bytes(100_000))
         assert all(here.link.send(LOSSY, bytes(100_000)) for _ in range(30))
