@@ -95,11 +95,11 @@ class HistoryWriter:
         await self.close()
 
     async def _run(self) -> None:
-        while True:
+        while not self._closing.is_set():
             await self._news.wait()
             await _wait_at_most(self._hurry, INTERVAL)
             if self._closing.is_set():
-                return
+                return  # `close` writes the rest
             try:
                 await self.flush()
             except StoreError:

@@ -139,6 +139,21 @@ async def test_what_waits_when_the_writer_closes_is_written() -> None:
     assert writer.dropped == 0
 
 
+@pytest.mark.usefixtures("haste")
+async def test_a_writer_that_is_closed_while_it_writes_its_last_fact_ends() -> None:
+    database = FakeDatabase()
+    database.open.clear()
+    async with writer_to(database) as writer:
+        writer.record(entry(1))
+        await database.attempted(1)
+        closing = asyncio.create_task(writer.close())
+        await asyncio.sleep(0)
+        database.open.set()
+        async with asyncio.timeout(10):
+            await closing
+    assert database.facts == [entry(1)]
+
+
 @pytest.mark.usefixtures("patience")
 async def test_a_fact_takes_the_place_of_the_one_it_replaces() -> None:
     database = FakeDatabase()
