@@ -12,6 +12,6 @@ def require_chromium() -> None:
     """Skip without a browser, but never where CI vouches for one."""
     if not CHROMIUM.exists():
         missing = "Chromium is missing: apt-get install chromium"
-        if os.environ.get("CI") == "true":
+        if os.environ.get("CI"):
             pytest.fail(missing)
         pytest.skip(missing)

@@ -18,7 +18,8 @@ from urllib.request import Request, urlopen
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.product import CHROMIUM, RATE, ROOT
+from tests.chromium import CHROMIUM, require_chromium
+from tests.product import RATE, ROOT
 
 PAGES = ROOT / "tests" / "livekit_page"
 
@@ -36,15 +37,12 @@ ARGUMENTS = [
 
 def require_clients() -> None:
     """Skip without a browser or the clients, but never where CI vouches for them."""
-    missing = []
-    if not CHROMIUM.exists():
-        missing.append("Chromium is missing: tests/system_packages.sh installs it")
+    require_chromium()
     if not (PAGES / "node_modules" / "livekit-client").exists():
-        missing.append("LiveKit's JavaScript clients are missing: npm ci --prefix tests/livekit_page")
-    if missing and os.environ.get("CI"):
-        pytest.fail("; ".join(missing))
-    if missing:
-        pytest.skip("; ".join(missing))
+        missing = "LiveKit's JavaScript clients are missing: npm ci --prefix tests/livekit_page"
+        if os.environ.get("CI"):
+            pytest.fail(missing)
+        pytest.skip(missing)
 
 
 class _Quiet(SimpleHTTPRequestHandler):

@@ -15,9 +15,9 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from mediaserver.localengine.speaking import speak
+from tests.chromium import CHROMIUM, require_chromium
 
 ROOT = Path(__file__).parents[1]
-CHROMIUM = Path("/usr/bin/chromium")
 RECORDING = ROOT / "tests" / "data" / "go-forward-ten-meters.wav"
 RATE = 24_000
 
@@ -103,10 +103,7 @@ Open = Callable[[Server, Path], Page]
 @pytest.fixture
 def open_page() -> Iterator[Open]:
     """Opens the page in a browser of its own whose microphone plays a recording, once."""
-    if not CHROMIUM.exists():
-        if os.environ.get("CI"):
-            pytest.fail("Chromium is missing; tests/system_packages.sh installs it.")
-        pytest.skip("Chromium is missing: apt-get install chromium")
+    require_chromium()
     with ExitStack() as stack:
         playwright = stack.enter_context(sync_playwright())
 
