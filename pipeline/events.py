@@ -49,7 +49,7 @@ class StepState(StrEnum):
 
     DONE = "done"
     CURRENT = "current"
-    TODO = "todo"
+    AHEAD = "todo"
 
 
 Box = tuple[int, int, int, int]
