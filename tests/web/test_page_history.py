@@ -138,6 +138,7 @@ async def test_deleting_asks_first_and_then_takes_it_from_the_list(visit: Visit)
     await expect(page.get_by_test_id("keep")).to_be_focused()
     await page.keyboard.press("Enter")
     await expect(delete).to_be_focused()
+    await expect(page.get_by_test_id("confirm")).to_have_count(0)  # the focus is back a moment before
     assert len(visit.server.people.kept[GUEST]) == 3
 
     await page.keyboard.press("Enter")
