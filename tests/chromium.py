@@ -7,6 +7,18 @@ import pytest
 
 CHROMIUM = Path("/usr/bin/chromium")
 
+TALKING = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--autoplay-policy=no-user-gesture-required",
+    "--use-fake-device-for-media-stream",
+    "--auto-accept-camera-and-microphone-capture",
+]
+"""Arguments for a browser that talks and listens without being asked."""
+
 
 def require_chromium() -> None:
     """Skip without a browser, but never where CI vouches for one."""

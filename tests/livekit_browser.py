@@ -18,21 +18,10 @@ from urllib.request import Request, urlopen
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.chromium import CHROMIUM, require_chromium
+from tests.chromium import CHROMIUM, TALKING, require_chromium
 from tests.product import RATE, ROOT
 
 PAGES = ROOT / "tests" / "livekit_page"
-
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--autoplay-policy=no-user-gesture-required",
-    "--use-fake-device-for-media-stream",
-    "--auto-accept-camera-and-microphone-capture",
-]
 
 
 def require_clients() -> None:
@@ -71,7 +60,7 @@ def chromium(*arguments: str) -> Iterator[Browser]:
     require_clients()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, ignore_default_args=["--mute-audio"], args=[*ARGUMENTS, *arguments]
+            executable_path=CHROMIUM, ignore_default_args=["--mute-audio"], args=[*TALKING, *arguments]
         )
         try:
             yield browser

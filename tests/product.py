@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from mediaserver.localengine.speaking import speak
-from tests.chromium import CHROMIUM, require_chromium
+from tests.chromium import CHROMIUM, TALKING, require_chromium
 
 ROOT = Path(__file__).parents[1]
 RECORDING = ROOT / "tests" / "data" / "go-forward-ten-meters.wav"
@@ -112,14 +112,7 @@ def open_page() -> Iterator[Open]:
                 executable_path=CHROMIUM,
                 ignore_default_args=["--mute-audio"],
                 args=[
-                    "--no-sandbox",
-                    "--disable-gpu",
-                    "--disable-quic",
-                    "--no-first-run",
-                    "--disable-background-networking",
-                    "--autoplay-policy=no-user-gesture-required",
-                    "--use-fake-device-for-media-stream",
-                    "--auto-accept-camera-and-microphone-capture",
+                    *TALKING,
                     f"--use-file-for-fake-audio-capture={microphone}%noloop",
                     "--auto-select-tab-capture-source-by-title=Shared editor",
                 ],

@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +169,13 @@ async def test_a_second_user_finds_nothing_of_the_first(
         assert (await http.get("/api/v1/sessions/mine", headers=first)).status == 200
 
 
+def entries_in(database: Path) -> int:
+    """How many sayings have reached the disk."""
+    with closing(sqlite3.connect(database)) as store:
+        (count,) = store.execute("SELECT count(*) FROM entries").fetchone()
+    return int(count)
+
+
 async def test_history_survives_a_restart_and_a_crash(tmp_path: Path) -> None:
     with serving(tmp_path) as server:
         async with aiohttp.ClientSession(server.address) as http:
@@ -176,7 +185,9 @@ async def test_history_survives_a_restart_and_a_crash(tmp_path: Path) -> None:
                 await desk.send("start_session")
                 await desk.send("text_input", text="hello")
                 await desk.until(is_over(1))
-                await asyncio.sleep(1.0)  # what a crash may lose
+                async with asyncio.timeout(10):
+                    while entries_in(tmp_path / "data" / "mediaserver.db") < 2:  # both are written by themselves
+                        await asyncio.sleep(0.05)
                 server.process.kill()
     with serving(tmp_path) as again:
         async with aiohttp.ClientSession(again.address) as http:

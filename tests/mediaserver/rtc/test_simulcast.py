@@ -23,7 +23,7 @@ async def eventually(condition: Callable[[], Awaitable[object]], within: float =
     """Wait for what must be asked of the browser."""
     async with asyncio.timeout(within):
         while not await condition():
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.05)
 
 
 def shade(here: Tab, mid: str) -> int:
