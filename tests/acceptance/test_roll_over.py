@@ -10,8 +10,8 @@ import pytest
 from mediaserver.localengine.lifetime import Lifetime
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.localengine.tone import tone_brain
-from tests.product import serving
-from tests.rtc_client import RtcClient, listening
+from tests.support.rtc_client import RtcClient, listening
+from tests.support.server_process import serving
 
 pytestmark = pytest.mark.acceptance
 

@@ -21,8 +21,8 @@ from mediaserver.settings import Settings
 from mediaserver.wire import parse_command
 from pipeline.errors import ProtocolError
 from pipeline.tools import ToolContext
-from tests.livekit_browser import PAGES, chromium, require_clients, served
-from tests.product import EDITOR, ROOT, Server, quiet, serving, synthetic, write_wav
+from tests.support.livekit_browser import PAGES, chromium, require_clients, served
+from tests.support.server_process import EDITOR, ROOT, Server, quiet, serving, synthetic, write_wav
 
 README = (ROOT / "README.md").read_text()
 

@@ -11,7 +11,7 @@ import pytest
 
 from mediaserver.engine_cli import parser
 from mediaserver.localengine.faults import HEADER, parse_faults
-from tests.product import ROOT
+from tests.support.server_process import ROOT
 
 README = (ROOT / "README.md").read_text()
 SECTION = README.partition("### The local engine alone")[2].partition("\n## ")[0]

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from mediaserver.localengine.certificate import _sign
 from mediaserver.serve import spare_the_collector
-from tests.product import ROOT, serving
+from tests.support.server_process import ROOT, serving
 
 SECRET = "0123456789abcdef0123456789abcdef"
 

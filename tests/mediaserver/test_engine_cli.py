@@ -20,7 +20,7 @@ from google.genai.live import AsyncSession
 from websockets.exceptions import InvalidStatus
 
 from mediaserver import engine_cli, serve
-from tests.product import ROOT
+from tests.support.server_process import ROOT
 
 TRANSCRIBED = types.LiveConnectConfig(output_audio_transcription=types.AudioTranscriptionConfig())
 TONE = ("--script", "tone:0.4")

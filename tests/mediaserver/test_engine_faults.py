@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
-from conversation_room import FakePeer, picture, speech, vad_model
 
 from mediaserver.localengine.faults import Act, Close, Fault, Point, Status
 from mediaserver.localengine.script import parse_script
@@ -22,6 +21,7 @@ from pipeline.setbacks import Patience
 from pipeline.terms import Terms
 from pipeline.ticker import Ticker
 from pipeline.tools import Toolbox
+from tests.support.conversation_harness import FakePeer, picture, speech, vad_model
 
 SCRIPT = parse_script("""
 rules:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import cast
 
 import pytest
-from conversation_room import FakeEngine, FakePeer, HandTicker, vad_model
 
 from mediaserver.registry import Draining, Full, Registry
 from pipeline.conversation import Conversation
@@ -14,6 +13,7 @@ from pipeline.events import EndReason, SessionEnded
 from pipeline.gemini import GeminiBridge
 from pipeline.terms import Terms
 from pipeline.tools import Toolbox
+from tests.support.conversation_harness import FakeEngine, FakePeer, HandTicker, vad_model
 
 
 class StubbornEngine(FakeEngine):

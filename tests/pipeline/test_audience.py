@@ -1,10 +1,9 @@
 """Who is told and played what."""
 
-from conversation_room import FakePeer
-
 from pipeline.audience import Audience
 from pipeline.events import EndReason, Event, Pong, TurnSpent, Usage
 from pipeline.media import SpeechFrame
+from tests.support.conversation_harness import FakePeer
 
 FRAME = SpeechFrame(1, b"\0\0", b"opus")
 

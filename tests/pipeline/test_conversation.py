@@ -3,8 +3,6 @@
 import asyncio
 
 import pytest
-from conversation_room import SECOND_OF_TONE, Room, enter, picture, speech, turns_of
-from virtual_time import in_virtual_time
 
 from pipeline.engine import (
     EngineAway,
@@ -49,6 +47,8 @@ from pipeline.events import (
     Usage,
 )
 from pipeline.media import AudioChunk
+from tests.support.conversation_harness import SECOND_OF_TONE, Room, enter, picture, speech, turns_of
+from tests.support.virtual_time import in_virtual_time
 
 
 async def ask(room: Room, text: str = "where is save?") -> None:

@@ -2,12 +2,11 @@
 
 from dataclasses import replace
 
-from conversation_room import FakePeer, Room, enter, speech
-from fake_engine import CONFIG, bridged, fake_engine
-
 from pipeline.events import TextInput
 from pipeline.media import AudioChunk
 from pipeline.turn import TurnSettings
+from tests.support.conversation_harness import FakePeer, Room, enter, speech
+from tests.support.fake_engine import CONFIG, bridged, fake_engine
 
 
 async def say(room: Room, peer: FakePeer) -> None:

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from recordings import recorded, speech
 
 from pipeline import decode
 from pipeline.decode import AudioDecoder, AudioFormat
 from pipeline.errors import AudioError, FaultCode, MediaError, ProtocolError
 from pipeline.media import AudioChunk
 from pipeline.resample import Resampler
+from tests.support.recordings import recorded, speech
 
 # container, codec, rate, layout, called
 FILES = [

@@ -3,12 +3,12 @@
 import asyncio
 
 import pytest
-from virtual_time import run_fast
 
 from pipeline.ending import Ended, Ending
 from pipeline.engine_errors import fault
 from pipeline.errors import FaultCode
 from pipeline.events import EndReason
+from tests.support.virtual_time import run_fast
 
 
 async def lasted(ending: Ending, *, busy_until: float = 0.0, speaking_until: float = 0.0) -> tuple[EndReason, float]:

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from fake_engine import CONFIG, speech, still
 from google.genai import errors, types
 
 from pipeline.attempts import LARGE_CONTEXT, Attempt
@@ -28,6 +27,7 @@ from pipeline.live import NEVER
 from pipeline.media import AudioChunk, StillFrame
 from pipeline.setbacks import Patience
 from pipeline.uplink import SCREEN_GONE, CloseWindow, Note, OpenWindow, Seed, Stop, Text
+from tests.support.fake_engine import CONFIG, speech, still
 
 SAYS = types.LiveServerMessage.model_validate
 VOICE = {"modelTurn": {"parts": [{"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": "AAAAAAAA"}}]}}

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from conversation_room import Room, enter
 
 from pipeline.engine import EngineAway, ToolCall, ToolCallCancelled
 from pipeline.events import Fault, Interrupt, Pointer, TextInput, TurnEnded
 from pipeline.tools import Outcome, Tool, ToolContext, ToolError
+from tests.support.conversation_harness import Room, enter
 
 NOTHING: Mapping[str, object] = {"type": "object", "properties": {}}
 

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from conversation_room import FakePeer, Room, enter, picture, speech
 
 from pipeline.conversation import Conversation
 from pipeline.engine import EngineLost, EngineReady, ReplyAudio, ReplyText
@@ -16,6 +15,7 @@ from pipeline.floor import REMEMBERED_VOICES
 from pipeline.media import AudioChunk
 from pipeline.sight import Sight
 from pipeline.vad import SileroVad
+from tests.support.conversation_harness import FakePeer, Room, enter, picture, speech
 
 SILENCE = bytes(32_000)
 

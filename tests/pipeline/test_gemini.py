@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 
 import pytest
-from fake_engine import CONFIG, QUICK, VOICE, WAIT, FakeEngine, FakeSession, bridged, fake_engine, speech, still, voice
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from pipeline.engine import (
@@ -25,6 +24,19 @@ from pipeline.errors import EngineError, FaultCode
 from pipeline.events import Role
 from pipeline.gemini import GeminiBridge
 from pipeline.tools import POINT_AT
+from tests.support.fake_engine import (
+    CONFIG,
+    QUICK,
+    VOICE,
+    WAIT,
+    FakeEngine,
+    FakeSession,
+    bridged,
+    fake_engine,
+    speech,
+    still,
+    voice,
+)
 
 CALM = replace(QUICK, stable=0.0)
 """Every session counts as one that lasted, so that one test may lose several."""

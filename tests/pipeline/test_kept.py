@@ -1,6 +1,5 @@
-from fake_engine import speech
-
 from pipeline.kept import KEPT_ACTS, KEPT_SECONDS, Kept, Question, Utterance
+from tests.support.fake_engine import speech
 
 
 def turns(kept: Kept) -> list[int]:

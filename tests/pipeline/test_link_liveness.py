@@ -1,7 +1,6 @@
 """Whatever the user and the engine do, and in whatever order: somebody is always going to do something about it."""
 
 import pytest
-from fake_engine import CONFIG, speech, still
 from google.genai import types
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,6 +11,7 @@ from pipeline.errors import EngineError, FaultCode
 from pipeline.link import Link, Phase
 from pipeline.live import NEVER
 from pipeline.setbacks import Patience
+from tests.support.fake_engine import CONFIG, speech, still
 
 VOICE = {"parts": [{"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": "AAAA" * 800}}]}
 CONTENTS = st.fixed_dictionaries(

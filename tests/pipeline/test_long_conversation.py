@@ -7,9 +7,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from conversation_room import FakePeer, speech, vad_model
-from simulated_gemini import Habits, SimulatedGemini
-from virtual_time import run_fast
 
 from pipeline import recollection
 from pipeline.conversation import Conversation
@@ -20,6 +17,9 @@ from pipeline.media import AudioChunk, SpeechFrame
 from pipeline.terms import Terms
 from pipeline.ticker import Ticker
 from pipeline.tools import Toolbox
+from tests.support.conversation_harness import FakePeer, speech, vad_model
+from tests.support.simulated_gemini import Habits, SimulatedGemini
+from tests.support.virtual_time import run_fast
 
 FRAME = 0.02
 CONFIG = EngineConfig("gemini-3.8-live", "Kore", "en", "Be brief.", "medium")

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from conversation_room import SECOND_OF_TONE, Room, enter, picture, speech
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from pipeline.errors import AudioError, EngineError, FaultCode, MediaError, Seve
 from pipeline.events import EndReason, Event, Fault, Interrupt, SessionEnded, TextInput, TurnEnded, TurnStarted, Usage
 from pipeline.media import AudioChunk, SpeechFrame
 from pipeline.vad import SileroVad
+from tests.support.conversation_harness import SECOND_OF_TONE, Room, enter, picture, speech
 
 Step = Callable[[Room], Awaitable[None]]
 

@@ -1,7 +1,5 @@
 import asyncio
 
-from fake_engine import speech, still
-
 from pipeline.kept import KEPT_SECONDS
 from pipeline.media import AudioChunk, StillFrame
 from pipeline.uplink import (
@@ -12,6 +10,7 @@ from pipeline.uplink import (
     Text,
     Uplink,
 )
+from tests.support.fake_engine import speech, still
 
 
 def drain(uplink: Uplink) -> list[Item]:

@@ -7,7 +7,6 @@ from typing import cast
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
-from conversation_room import FakeEngine, FakePeer, HandTicker, vad_model
 from limits import parse
 
 from mediaserver.api.limiter import Limiter
@@ -25,7 +24,8 @@ from pipeline.gemini import GeminiBridge
 from pipeline.media import StillFrame
 from pipeline.terms import Terms
 from pipeline.tools import Toolbox
-from tests.mediaserver.api.memory_store import MemoryStore
+from tests.support.conversation_harness import FakeEngine, FakePeer, HandTicker, vad_model
+from tests.support.memory_store import MemoryStore
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]

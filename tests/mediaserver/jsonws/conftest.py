@@ -8,9 +8,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from mediaserver.api.middleware import guard
 from mediaserver.jsonws.socket import JsonSocket
-from tests.leavings import nothing_left
-from tests.mediaserver.jsonws.json_room import QUICK, Names, Rooms, Server
-from tests.mediaserver.outside import Counter
+from tests.support.fake_conversation import Counter
+from tests.support.jsonws_harness import QUICK, Names, Rooms, Server
+from tests.support.leak_check import nothing_left
 
 
 @pytest.fixture

@@ -29,8 +29,8 @@ from pipeline.gemini import LOCAL, make_client
 from pipeline.ticker import Ticker
 from pipeline.turn import TurnSettings
 from pipeline.vad import VadModel
-from tests.mediaserver.jsonws.json_room import QUICK, Client, Names, Rooms, Server, pcm_of
-from tests.mediaserver.outside import Counter
+from tests.support.fake_conversation import Counter
+from tests.support.jsonws_harness import QUICK, Client, Names, Rooms, Server, pcm_of
 
 SPEECH = Path(__file__).parents[2] / "data" / "go-forward-ten-meters.wav"
 

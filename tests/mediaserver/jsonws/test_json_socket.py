@@ -34,7 +34,7 @@ from pipeline.events import (
 from pipeline.media import ScreenFrame, SpeechFrame
 from pipeline.peer import Peer
 from pipeline.picture import decode_picture
-from tests.mediaserver.jsonws.json_room import Server, pcm_of
+from tests.support.jsonws_harness import Server, pcm_of
 
 TONE = (np.sin(np.arange(480) * 0.1) * 9_000).astype("<i2").tobytes()
 

@@ -5,7 +5,7 @@ import weakref
 from mediaserver.livekit.chronicle import Chronicles
 from mediaserver.lobby import Wishes
 from pipeline.events import Role, Transcript
-from tests.mediaserver.livekit.livekit_room import Talk
+from tests.support.livekit_harness import Talk
 
 
 def test_a_conversation_that_was_not_observed_is_remembered_from_now_on() -> None:

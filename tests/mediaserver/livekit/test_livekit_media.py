@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from aiohttp import ClientWebSocketResponse
 from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
-from link_room import Sink
 from livekit.protocol.models import DataPacket
 from livekit.protocol.rtc import (
     AddTrackRequest,
@@ -21,7 +20,6 @@ from livekit.protocol.rtc import (
     SignalTarget,
     TrickleRequest,
 )
-from rtc_room import TONE, Camera, Microphone, loudest, picture, until
 
 from mediaserver.livekit.config import Limits
 from mediaserver.livekit.media import Link
@@ -32,7 +30,9 @@ from mediaserver.rtc.exchange import LinkEvents
 from mediaserver.rtc.link import PeerLink
 from pipeline.media import SpeechFrame
 from pipeline.opus import OpusEncoder
-from tests.mediaserver.livekit.livekit_room import Server, join_request, serving, token
+from tests.support.livekit_harness import Server, join_request, serving, token
+from tests.support.media_link_harness import Sink
+from tests.support.rtc_harness import TONE, Camera, Microphone, loudest, picture, until
 
 CALM = Limits(tick=0.05, farewell=0.0)
 

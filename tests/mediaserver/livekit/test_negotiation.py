@@ -7,7 +7,7 @@ from livekit.protocol.rtc import SessionDescription, SignalResponse
 
 from mediaserver.livekit.negotiation import Negotiation
 from mediaserver.rtc.exchange import LinkEvents
-from tests.mediaserver.livekit.livekit_room import FakeLink
+from tests.support.livekit_harness import FakeLink
 
 
 class SlowLink(FakeLink):

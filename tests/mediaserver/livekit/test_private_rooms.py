@@ -11,7 +11,7 @@ from mediaserver.livekit.grants import Grant
 from mediaserver.livekit.joining import Join
 from mediaserver.livekit.live_room import NotYours
 from pipeline.events import EndReason
-from tests.mediaserver.livekit.livekit_room import SECRET, Server, serving, token
+from tests.support.livekit_harness import SECRET, Server, serving, token
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ from pipeline.events import (
     Usage,
 )
 from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame
-from tests.mediaserver.livekit.livekit_room import Client, Server, joined, offer, receiving, sending
+from tests.support.livekit_harness import Client, Server, joined, offer, receiving, sending
 
 DATA = Path(__file__).parents[2] / "data"
 

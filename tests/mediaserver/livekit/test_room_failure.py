@@ -12,7 +12,7 @@ from mediaserver.livekit.joining import Join
 from mediaserver.livekit.live_room import LiveRoom, RoomClosed
 from mediaserver.lobby import Wishes
 from pipeline.events import EndReason, State, StateChanged
-from tests.mediaserver.livekit.livekit_room import QUICK, Client, Server, Talk, join_request, joined, token
+from tests.support.livekit_harness import QUICK, Client, Server, Talk, join_request, joined, token
 
 
 def room_of(server: Server, name: str = "r") -> LiveRoom:

@@ -10,7 +10,7 @@ from livekit import api
 from livekit.protocol.room import CreateRoomRequest
 
 from mediaserver.livekit.room_service import MAX_DATA
-from tests.mediaserver.livekit.livekit_room import SECRET, Server, joined, token
+from tests.support.livekit_harness import SECRET, Server, joined, token
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from mediaserver.registry import Draining, Full
 from mediaserver.rtc.exchange import LinkState, Target
 from pipeline.events import EndReason, State, StateChanged, TextInput
 from pipeline.media import AudioChunk
-from tests.mediaserver.livekit.livekit_room import (
+from tests.support.livekit_harness import (
     QUICK,
     SECRET,
     Server,

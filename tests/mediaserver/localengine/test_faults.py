@@ -9,7 +9,6 @@ import pytest
 from google.genai import errors, types
 from hypothesis import example, given
 from hypothesis import strategies as st
-from virtual_time import run_fast
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
 from mediaserver.localengine import faults
@@ -32,7 +31,8 @@ from mediaserver.localengine.script import parse_script
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.localengine.session import Session
 from pipeline.vad import VadModel
-from tests.mediaserver.localengine.live_client import closing, dial, kinds, reply, setup, speak, talk, turn, until
+from tests.support.live_client import closing, dial, kinds, reply, setup, speak, talk, turn, until
+from tests.support.virtual_time import run_fast
 
 SCRIPT = parse_script("""
 rules:

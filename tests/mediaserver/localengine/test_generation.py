@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from virtual_time import run_fast
 
 from mediaserver.localengine.brain import Call, Heard, Memory, Question, Speech
 from mediaserver.localengine.generation import Generation
@@ -17,6 +16,7 @@ from mediaserver.localengine.messages import (
     SpokenAudio,
     ToolCall,
 )
+from tests.support.virtual_time import run_fast
 
 ALL = Setup("models/local", transcribe_input=True, transcribe_output=True)
 SPOKEN = Question(bytes(32_000), None, None)

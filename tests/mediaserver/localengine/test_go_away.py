@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from google.genai import errors
-from virtual_time import run_fast
 
 from mediaserver.localengine.brain import Call, Heard, Memory, Question, Speech
 from mediaserver.localengine.faulty import EngineConnection
@@ -17,7 +16,8 @@ from mediaserver.localengine.session import Session
 from mediaserver.localengine.tone import tone_brain
 from mediaserver.localengine.wire import WireError, render
 from pipeline.vad import VadModel
-from tests.mediaserver.localengine.live_client import dial, reply, setup, talk, turn, until
+from tests.support.live_client import dial, reply, setup, talk, turn, until
+from tests.support.virtual_time import run_fast
 
 
 class Verbose:

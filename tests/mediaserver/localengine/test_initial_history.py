@@ -12,7 +12,7 @@ from mediaserver.localengine.script import parse_script
 from mediaserver.localengine.server import LocalEngine
 from pipeline.ocr import ReadText
 from pipeline.vad import VadModel
-from tests.mediaserver.localengine.live_client import closing, dial, reply, said_by, setup, talk, turn
+from tests.support.live_client import closing, dial, reply, said_by, setup, talk, turn
 
 SCRIPT = parse_script("""
 rules:

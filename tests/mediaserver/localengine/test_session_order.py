@@ -7,13 +7,13 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from virtual_time import run_fast
 
 from mediaserver.localengine.brain import Brain, Call, Heard, Memory, Question, Speech
 from mediaserver.localengine.messages import Behavior, Setup
 from mediaserver.localengine.resumption import Connection, Handles
 from mediaserver.localengine.script import parse_script
 from mediaserver.localengine.session import Session
+from tests.support.virtual_time import run_fast
 
 SCRIPT = parse_script("""
 rules:

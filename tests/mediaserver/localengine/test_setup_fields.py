@@ -14,7 +14,7 @@ from mediaserver.localengine.script import parse_script
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.localengine.wire import WireError, parse
 from pipeline.vad import VadModel
-from tests.mediaserver.localengine.live_client import talk
+from tests.support.live_client import talk
 
 NEWEST = "gemini-3.8-live"
 EXTENDED = "gemini-3.8-live-extended-thinking"

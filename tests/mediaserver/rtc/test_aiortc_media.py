@@ -21,8 +21,6 @@ from aiortc.rtp import (
     RtpPacket,
     unpack_remb_fci,
 )
-from rtc_room import until
-from virtual_time import in_virtual_time
 
 from mediaserver.rtc.aiortc_media import (
     MIN_BITRATE,
@@ -35,6 +33,8 @@ from mediaserver.rtc.aiortc_media import (
 )
 from mediaserver.rtc.aiortc_sections import MAX_REASSEMBLY, Reassembly, renew_sender
 from mediaserver.rtc.voice import VoiceTrack
+from tests.support.rtc_harness import until
+from tests.support.virtual_time import in_virtual_time
 
 KEY = b"\x10\x00\x00\x9d\x01\x2a" + bytes(20)
 DELTA = b"\x11\x00\x00" + bytes(20)

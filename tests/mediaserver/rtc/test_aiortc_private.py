@@ -7,8 +7,6 @@ from typing import Any
 
 import pytest
 from aiortc import RTCRtpReceiver
-from offers import CHROME
-from rtc_room import Host
 
 from mediaserver.rtc.aiortc_media import Estimate
 from mediaserver.rtc.aiortc_private import MAX_BACKLOG, MidRouter, _Inbox, refuse_other_versions
@@ -17,6 +15,8 @@ from mediaserver.rtc.offer import OfferError, parse_offer
 from mediaserver.rtc.peer import RtcPeer
 from mediaserver.rtc.video import Video, choose_screen
 from pipeline.errors import ProtocolError
+from tests.support.offers import CHROME
+from tests.support.rtc_harness import Host
 
 
 def test_an_aiortc_whose_insides_were_not_read_is_refused() -> None:

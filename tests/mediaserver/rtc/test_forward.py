@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 from aiortc.mediastreams import MediaStreamError
-from virtual_time import in_virtual_time
 
 from mediaserver.rtc.forward import CAPACITY, MAX_BYTES, Forwarded, RelativeTime
+from tests.support.virtual_time import in_virtual_time
 
 KEY = b"\x10\x00\x00\x9d\x01\x2a" + bytes(20)
 DELTA = b"\x11\x00\x00" + bytes(20)

@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 from aiortc import RTCSessionDescription
 from aiortc.rtp import RtcpByePacket, RtpPacket
-from link_room import VOICE, Client, client, mid_of
-from rtc_room import TONE, Camera, Microphone, loudest, picture, until
 
 from mediaserver.rtc.aiortc_media import received
 from mediaserver.rtc.config import Limits
@@ -18,6 +16,8 @@ from mediaserver.rtc.link import MAX_NEGOTIATIONS
 from mediaserver.rtc.offer import OfferError
 from pipeline.errors import ProtocolError
 from pipeline.opus import OpusEncoder
+from tests.support.media_link_harness import VOICE, Client, client, mid_of
+from tests.support.rtc_harness import TONE, Camera, Microphone, loudest, picture, until
 
 HUMAN = Outgoing("TR_human", "PA_human|TR_human", "audio")
 CAMERA = Outgoing("TR_camera", "PA_human|TR_camera", "video")

@@ -12,14 +12,14 @@ from aiortc import RTCRtpReceiver
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
 from aiortc.rtp import RtcpByePacket, RtcpPacket, RtcpReceiverInfo, RtcpRrPacket, RtpPacket
-from rtc_room import until
-from virtual_time import in_virtual_time
 
 from mediaserver.rtc.aiortc_private import MAX_SOURCES
 from mediaserver.rtc.microphone import HANDOVER, MAX_AHEAD, Microphone
 from pipeline.errors import AudioError
 from pipeline.media import AudioChunk
 from pipeline.opus import OpusEncoder
+from tests.support.rtc_harness import until
+from tests.support.virtual_time import in_virtual_time
 
 OPUS = RTCRtpCodecParameters(mimeType="audio/opus", clockRate=48_000, channels=2, payloadType=111)
 

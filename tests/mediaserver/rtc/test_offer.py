@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from offers import CHROME, DATA_ONLY, mangled
 
 from mediaserver.rtc.candidates import is_mdns, parse_candidate
 from mediaserver.rtc.offer import MAX_BYTES, OfferError, parse_offer
 from pipeline.errors import ProtocolError
+from tests.support.offers import CHROME, DATA_ONLY, mangled
 
 
 def test_a_browsers_offer_is_taken() -> None:

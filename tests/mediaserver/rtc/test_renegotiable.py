@@ -7,14 +7,14 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from link_room import VOICE, client
-from offers import CHROME, DATA_ONLY, mangled
 
 from mediaserver.rtc.exchange import LinkState
 from mediaserver.rtc.offer import AGAIN, OfferError
 from mediaserver.rtc.renegotiable import parse_renegotiable
 from mediaserver.rtc.uplink import MAX_SECTIONS_EVER
 from pipeline.errors import ProtocolError
+from tests.support.media_link_harness import VOICE, client
+from tests.support.offers import CHROME, DATA_ONLY, mangled
 
 VIDEO = "m=video" + CHROME.split("m=video")[1].split("m=application")[0]
 

@@ -13,7 +13,6 @@ from aiortc import RTCConfiguration, RTCPeerConnection
 from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtcpByePacket
 from av import AudioFrame, Packet
-from rtc_room import TONE, Camera, Microphone, Packets, Room, loudest, picture, room, until
 
 from mediaserver.rtc.channel import MAX_WAITING
 from mediaserver.rtc.config import Limits
@@ -23,6 +22,7 @@ from pipeline.errors import AudioError, FaultCode, FrameError, ProtocolError
 from pipeline.events import EndReason, Interrupt, SessionEnded, State, StateChanged, TextInput
 from pipeline.media import SpeechFrame
 from pipeline.opus import SILENCE_PACKET, OpusEncoder
+from tests.support.rtc_harness import TONE, Camera, Microphone, Packets, Room, loudest, picture, room, until
 
 
 def said(here: Room) -> list[dict[str, Any]]:

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 
 import numpy as np
 import pytest
-from chromium_room import Tab, tab, tabs
-from link_room import VOICE
-from lossy import lossy
-from rtc_room import loudest, until
 
 from mediaserver.rtc.exchange import Outgoing
+from tests.support.chromium_harness import Tab, tab, tabs
+from tests.support.lossy_network import lossy
+from tests.support.media_link_harness import VOICE
+from tests.support.rtc_harness import loudest, until
 
 pytestmark = pytest.mark.browser
 

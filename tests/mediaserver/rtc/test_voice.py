@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 from aiortc.mediastreams import MediaStreamError
-from virtual_time import in_virtual_time
 
 from mediaserver.rtc.voice import CAPACITY, FRAME, SAMPLES, TAIL, Timeline, VoiceTrack
 from pipeline.opus import SILENCE_PACKET
+from tests.support.virtual_time import in_virtual_time
 
 
 @in_virtual_time

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conversation_room import enter
 
 from mediaserver.store.recorder import Recorder
 from mediaserver.store.records import Entry, SessionRecord
@@ -36,6 +35,7 @@ from pipeline.events import (
     Usage,
 )
 from pipeline.media import AudioChunk
+from tests.support.conversation_harness import enter
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 

@@ -22,8 +22,8 @@ from mediaserver.webrtc.fragment import parse_fragment
 from mediaserver.webrtc.routes import FRAGMENT, SDP, Whip, ice_links
 from pipeline.errors import ProtocolError
 from pipeline.terms import Terms
-from tests.leavings import nothing_left
-from tests.mediaserver.outside import Counter, Talk
+from tests.support.fake_conversation import Counter, Talk
+from tests.support.leak_check import nothing_left
 
 HOST_CANDIDATE = "candidate:1 1 udp 2113937151 192.0.2.9 50000 typ host"
 

@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 from playwright.sync_api import Browser
 
-from tests.livekit_browser import Visitor, token_for
-from tests.product import Server, serving, synthetic
+from tests.support.livekit_browser import Visitor, token_for
+from tests.support.server_process import Server, serving, synthetic
 
 SONG = """
 rules:

@@ -32,7 +32,7 @@ from mediaserver.rtc.host import Host
 from mediaserver.store.records import Entry, SessionRecord, TurnUsage
 from mediaserver.store.store import Fact, Store
 from mediaserver.webrtc.routes import Whip
-from tests.mediaserver.api.memory_store import MemoryStore
+from tests.support.memory_store import MemoryStore
 
 TOKENS = Tokens("a secret of thirty-two bytes or more")
 ADA = User("u-ada", "ada", is_guest=False)

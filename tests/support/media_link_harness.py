@@ -16,7 +16,6 @@ from aiortc import (
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, VideoFrame
 from numpy.typing import NDArray
-from rtc_room import until
 
 from mediaserver.rtc.aiortc_media import route_by_mid
 from mediaserver.rtc.aiortc_private import Connecting, end_consent
@@ -25,6 +24,7 @@ from mediaserver.rtc.exchange import LOSSY, RELIABLE, Answer, LinkState, Offered
 from mediaserver.rtc.link import PeerLink
 from pipeline.errors import MediaError
 from pipeline.media import AudioChunk, ScreenFrame
+from tests.support.rtc_harness import until
 
 VOICE = Outgoing("TR_voice", "PA_assistant|TR_voice", "audio")
 

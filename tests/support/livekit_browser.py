@@ -18,8 +18,8 @@ from urllib.request import Request, urlopen
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.chromium import CHROMIUM, TALKING, require_chromium
-from tests.product import RATE, ROOT
+from tests.support.chromium import CHROMIUM, TALKING, require_chromium
+from tests.support.server_process import RATE, ROOT
 
 PAGES = ROOT / "tests" / "livekit_page"
 

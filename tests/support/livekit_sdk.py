@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from livekit import rtc
 
-from tests.product import RATE
+from tests.support.server_process import RATE
 
 LOUD = 100.0
 """RMS of 16-bit samples; what silence becomes on its way is far below."""

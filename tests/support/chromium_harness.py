@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from link_room import Events
 from playwright.async_api import Page, async_playwright
 
 from mediaserver.rtc.config import Config, Limits
 from mediaserver.rtc.exchange import Answer
 from mediaserver.rtc.link import PeerLink
-from tests.chromium import CHROMIUM, require_chromium
+from tests.support.chromium import CHROMIUM, require_chromium
+from tests.support.media_link_harness import Events
 
 ARGUMENTS = [
     "--no-sandbox",

@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 from unittest.mock import patch
 
-from tests.leavings import nothing_left
+from tests.support.leak_check import nothing_left
 
 P = ParamSpec("P")
 T = TypeVar("T")

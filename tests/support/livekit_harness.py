@@ -49,7 +49,7 @@ from pipeline.events import Event, TextInput
 from pipeline.peer import Peer
 from pipeline.terms import Terms
 from pipeline.turn import TurnSettings
-from tests.mediaserver import outside
+from tests.support import fake_conversation as outside
 
 SECRET = "a secret of thirty-two bytes, it is"
 QUICK = Limits(resume=0.5, flush=0.5, farewell=0.0, hung_up=0.1, publish=0.05, tick=0.02, quality=0.05, grace=0.2)

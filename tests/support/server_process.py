@@ -15,9 +15,9 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 
 from mediaserver.localengine.speaking import speak
-from tests.chromium import CHROMIUM, TALKING, require_chromium
+from tests.support.chromium import CHROMIUM, TALKING, require_chromium
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 RECORDING = ROOT / "tests" / "data" / "go-forward-ten-meters.wav"
 RATE = 24_000
 

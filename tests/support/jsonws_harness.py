@@ -17,7 +17,7 @@ from mediaserver.lobby import Wishes
 from pipeline.peer import Peer
 from pipeline.terms import Terms
 from pipeline.turn import TurnSettings
-from tests.mediaserver import outside
+from tests.support import fake_conversation as outside
 
 Message = dict[str, Any]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from aioice.ice import StunProtocol
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def lose(share: float) -> None:
