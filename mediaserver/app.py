@@ -47,8 +47,8 @@ from mediaserver.rtc.link import PeerLink
 from mediaserver.settings import Settings, SettingsError, livekit_keys, secret_from
 from mediaserver.store.sql import open_store
 from mediaserver.webrtc.routes import Whip
-from pipeline.audience import Witness
-from pipeline.conversation import Conversation
+from pipeline.conversation.conversation import Conversation
+from pipeline.conversation.peer_group import Witness
 from pipeline.errors import MediaError
 from pipeline.events import Event, SessionEnded, StateChanged
 from pipeline.gemini import LOCAL, make_client

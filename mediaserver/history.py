@@ -13,8 +13,8 @@ from mediaserver.store.recorder import Recorder
 from mediaserver.store.retention import Retention
 from mediaserver.store.store import Store, StoreError
 from mediaserver.store.writer import HistoryWriter
-from pipeline.audience import Witness
-from pipeline.conversation import Conversation
+from pipeline.conversation.conversation import Conversation
+from pipeline.conversation.peer_group import Witness
 from pipeline.errors import FaultCode, MediaError
 
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass, fields, replace
 from google import genai
 
 from mediaserver.registry import Registry
-from pipeline.audience import Witness
-from pipeline.conversation import Conversation
+from pipeline.conversation.config import Terms
+from pipeline.conversation.conversation import Conversation
+from pipeline.conversation.peer_group import Witness
 from pipeline.engine import EngineConfig
 from pipeline.gemini import GeminiBridge, profile_of, resolve_model
-from pipeline.terms import Terms
 from pipeline.ticker import Ticker
 from pipeline.tools import Toolbox
 from pipeline.turn import TurnSettings

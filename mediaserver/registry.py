@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from loguru import logger
 
-from pipeline.conversation import Conversation
+from pipeline.conversation.conversation import Conversation
 from pipeline.events import EndReason
 
 CANCEL_DEADLINE = 5.0

@@ -3,11 +3,11 @@
 from typing import Protocol
 
 from mediaserver.lobby import Wishes
+from pipeline.conversation.config import Terms
 from pipeline.errors import MediaError
 from pipeline.events import Command
 from pipeline.media import AudioChunk, ScreenFrame
 from pipeline.peer import Peer
-from pipeline.terms import Terms
 
 
 class Host(Protocol):

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Protocol
 
 from mediaserver.lobby import Wishes
+from pipeline.conversation.config import Terms
 from pipeline.errors import MediaError
 from pipeline.events import Command, EndReason, Event
 from pipeline.media import AudioChunk, ScreenFrame
 from pipeline.peer import Peer
-from pipeline.terms import Terms
 from pipeline.turn import TurnSettings
 
 

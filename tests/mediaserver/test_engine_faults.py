@@ -10,7 +10,8 @@ import pytest
 from mediaserver.localengine.faults import Act, Close, Fault, Point, Status
 from mediaserver.localengine.script import parse_script
 from mediaserver.localengine.server import LocalEngine
-from pipeline.conversation import Conversation
+from pipeline.conversation.config import Terms
+from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineConfig
 from pipeline.errors import FaultCode
 from pipeline.events import EndReason, Event, Pointer, TextInput, TurnEnded, TurnStarted
@@ -18,7 +19,6 @@ from pipeline.events import Fault as Told
 from pipeline.gemini import LOCAL, GeminiBridge, make_client
 from pipeline.media import AudioChunk, SpeechFrame
 from pipeline.setbacks import Patience
-from pipeline.terms import Terms
 from pipeline.ticker import Ticker
 from pipeline.tools import Toolbox
 from tests.support.conversation_harness import FakePeer, picture, speech, vad_model

@@ -7,11 +7,11 @@ from typing import cast
 import pytest
 
 from mediaserver.registry import Draining, Full, Registry
-from pipeline.conversation import Conversation
+from pipeline.conversation.config import Terms
+from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineEvent
 from pipeline.events import EndReason, SessionEnded
 from pipeline.gemini import GeminiBridge
-from pipeline.terms import Terms
 from pipeline.tools import Toolbox
 from tests.support.conversation_harness import FakeEngine, FakePeer, HandTicker, vad_model
 

@@ -9,12 +9,12 @@ from typing import cast
 
 import numpy as np
 
-from pipeline.conversation import Conversation
+from pipeline.conversation.config import Terms
+from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineEvent, EngineReady, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, ToolCall
 from pipeline.events import EndReason, Event, Role, StateChanged, Usage
 from pipeline.gemini import GeminiBridge
 from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame, StillFrame
-from pipeline.terms import Terms
 from pipeline.ticker import Ticker
 from pipeline.tools import Tool, Toolbox
 from pipeline.vad import VadModel

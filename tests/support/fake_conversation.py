@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from mediaserver.http import HttpError
+from pipeline.conversation.config import Terms
 from pipeline.errors import MediaError
 from pipeline.events import (
     Command,
@@ -19,7 +20,6 @@ from pipeline.events import (
 )
 from pipeline.media import AudioChunk, ScreenFrame
 from pipeline.peer import Peer
-from pipeline.terms import Terms
 
 
 class Talk:

@@ -14,8 +14,8 @@ from mediaserver.auth.users import AuthError, User
 from mediaserver.jsonws.connection import Limits
 from mediaserver.jsonws.socket import JsonSocket
 from mediaserver.lobby import Wishes
+from pipeline.conversation.config import Terms
 from pipeline.peer import Peer
-from pipeline.terms import Terms
 from pipeline.turn import TurnSettings
 from tests.support import fake_conversation as outside
 

@@ -44,10 +44,10 @@ from mediaserver.rtc.exchange import (
     Target,
 )
 from mediaserver.rtc.offer import OfferError
+from pipeline.conversation.config import Terms
 from pipeline.errors import ProtocolError
 from pipeline.events import Event, TextInput
 from pipeline.peer import Peer
-from pipeline.terms import Terms
 from pipeline.turn import TurnSettings
 from tests.support import fake_conversation as outside
 

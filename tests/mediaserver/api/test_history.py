@@ -17,12 +17,12 @@ from mediaserver.auth.users import User
 from mediaserver.registry import Registry
 from mediaserver.store.records import Entry, SessionRecord, TurnUsage
 from mediaserver.store.store import Store
-from pipeline.conversation import Conversation
+from pipeline.conversation.config import Terms
+from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineEvent
 from pipeline.events import EndReason
 from pipeline.gemini import GeminiBridge
 from pipeline.media import StillFrame
-from pipeline.terms import Terms
 from pipeline.tools import Toolbox
 from tests.support.conversation_harness import FakeEngine, FakePeer, HandTicker, vad_model
 from tests.support.memory_store import MemoryStore

@@ -20,8 +20,8 @@ from mediaserver.registry import Draining, Full
 from mediaserver.rtc.config import Config, IceServer, Limits
 from mediaserver.webrtc.fragment import parse_fragment
 from mediaserver.webrtc.routes import FRAGMENT, SDP, Whip, ice_links
+from pipeline.conversation.config import Terms
 from pipeline.errors import ProtocolError
-from pipeline.terms import Terms
 from tests.support.fake_conversation import Counter, Talk
 from tests.support.leak_check import nothing_left
 

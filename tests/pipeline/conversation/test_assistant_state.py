@@ -2,10 +2,10 @@
 
 import pytest
 
+from pipeline.conversation.assistant_state import Standing
 from pipeline.engine_errors import fault
 from pipeline.errors import FaultCode
 from pipeline.events import State
-from pipeline.standing import Standing
 
 
 def standing(*, ready: bool = True) -> Standing:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from pipeline import recollection
-from pipeline.conversation import Conversation
+from pipeline.conversation.config import Terms
+from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineConfig
 from pipeline.events import EndReason, Event, Fault, Interrupted, Role, TextInput, TextResponse, Transcript
 from pipeline.gemini import GeminiBridge
 from pipeline.media import AudioChunk, SpeechFrame
-from pipeline.terms import Terms
 from pipeline.ticker import Ticker
 from pipeline.tools import Toolbox
 from tests.support.conversation_harness import FakePeer, speech, vad_model

@@ -1,7 +1,7 @@
 """How long a conversation may last."""
 
+from pipeline.conversation.deadlines import LAST_WORDS, SOON, Lifetime
 from pipeline.events import EndReason
-from pipeline.lifetime import LAST_WORDS, SOON, Lifetime
 
 
 def lifetime() -> Lifetime:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from pipeline.conversation import Conversation
+from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineLost, EngineReady, ReplyAudio, ReplyText
 from pipeline.engine_errors import fault
 from pipeline.errors import AudioError, FaultCode, MediaError

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from pipeline.ending import Ended, Ending
+from pipeline.conversation.lifetime import Ended, Ending
 from pipeline.engine_errors import fault
 from pipeline.errors import FaultCode
 from pipeline.events import EndReason

@@ -5,8 +5,8 @@ import contextlib
 import time
 from collections.abc import Callable
 
+from pipeline.conversation.deadlines import Lifetime
 from pipeline.events import EndReason
-from pipeline.lifetime import Lifetime
 
 
 class Ended(Exception):

@@ -1,6 +1,6 @@
 """Who is told and played what."""
 
-from pipeline.audience import Audience
+from pipeline.conversation.peer_group import Audience
 from pipeline.events import EndReason, Event, Pong, TurnSpent, Usage
 from pipeline.media import SpeechFrame
 from tests.support.conversation_harness import FakePeer

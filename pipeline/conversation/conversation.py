@@ -7,9 +7,11 @@ from typing import assert_never
 
 from loguru import logger
 
-from pipeline.audience import Audience, Witness
+from pipeline.conversation.assistant_state import Standing
+from pipeline.conversation.config import Terms
+from pipeline.conversation.lifetime import Ended, Ending
+from pipeline.conversation.peer_group import Audience, Witness
 from pipeline.dialogue import Dialogue
-from pipeline.ending import Ended, Ending
 from pipeline.engine import (
     EngineAway,
     EngineEvent,
@@ -57,8 +59,6 @@ from pipeline.media import AudioChunk, ScreenFrame, StillFrame
 from pipeline.peer import Peer
 from pipeline.sight import Sight
 from pipeline.speaker import HeardReply
-from pipeline.standing import Standing
-from pipeline.terms import Terms
 from pipeline.ticker import Ticker
 from pipeline.tools import Toolbox, ToolContext
 from pipeline.turn import TurnSettings
