@@ -18,14 +18,14 @@ from bench.picture import encode_share
 from bench.process import machine
 from bench.speech import load_voice
 from mediaserver.rtc.frames import screen_frame
+from pipeline.audio.resampler import HEARD_RATE, Resampler
+from pipeline.audio.turn_detector import TurnDetector
+from pipeline.audio.vad import WINDOW_BYTES, WINDOW_SECONDS, SileroVad, VadModel, Window
 from pipeline.libopus import Decoder
 from pipeline.media import AudioChunk, ScreenFrame
 from pipeline.opus import OpusEncoder
 from pipeline.playout import FRAME_BYTES, SILENCE, Playout
-from pipeline.resample import HEARD_RATE, Resampler
 from pipeline.screen import ChangeDetector, encode_jpeg
-from pipeline.turn import TurnDetector
-from pipeline.vad import WINDOW_BYTES, WINDOW_SECONDS, SileroVad, VadModel, Window
 
 Item = TypeVar("Item")
 

@@ -47,6 +47,8 @@ from mediaserver.rtc.link import PeerLink
 from mediaserver.settings import Settings, SettingsError, livekit_keys, secret_from
 from mediaserver.store.sql import open_store
 from mediaserver.webrtc.routes import Whip
+from pipeline.audio.turn_detector import TurnSettings
+from pipeline.audio.vad import SileroVad, VadModel
 from pipeline.conversation.conversation import Conversation
 from pipeline.conversation.peer_group import Witness
 from pipeline.errors import MediaError
@@ -55,8 +57,6 @@ from pipeline.gemini import LOCAL, make_client
 from pipeline.media import AudioChunk
 from pipeline.ocr import Ocr
 from pipeline.ticker import Ticker
-from pipeline.turn import TurnSettings
-from pipeline.vad import SileroVad, VadModel
 
 MAX_BODY = 1 << 20
 TURN_SECONDS = 24 * 3600

@@ -7,6 +7,8 @@ from dataclasses import dataclass, fields, replace
 from google import genai
 
 from mediaserver.registry import Registry
+from pipeline.audio.turn_detector import TurnSettings
+from pipeline.audio.vad import VadModel
 from pipeline.conversation.config import Terms
 from pipeline.conversation.conversation import Conversation
 from pipeline.conversation.peer_group import Witness
@@ -14,8 +16,6 @@ from pipeline.engine import EngineConfig
 from pipeline.gemini import GeminiBridge, profile_of, resolve_model
 from pipeline.ticker import Ticker
 from pipeline.tools import Toolbox
-from pipeline.turn import TurnSettings
-from pipeline.vad import VadModel
 
 INSTRUCTIONS = (
     "You are a helpful voice assistant who sees the screen that the user shares and talks them through what they want "

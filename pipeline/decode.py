@@ -12,11 +12,11 @@ from av.error import FFmpegError
 from av.packet import Packet
 
 from pipeline import ogg, webm
+from pipeline.audio.resampler import HEARD_RATE
 from pipeline.errors import AudioError, FaultCode, ProtocolError
 from pipeline.libopus import Decoder
 from pipeline.media import SAMPLE_BYTES, AudioChunk
 from pipeline.mp3 import Mp3Reader
-from pipeline.resample import HEARD_RATE
 from pipeline.wav import PCM, Layout, PcmReader, Samples, WavReader, check_sound, from_float, mix, unsupported
 
 CHUNK = 0.1

@@ -7,8 +7,10 @@ from typing import assert_never
 
 from loguru import logger
 
+from pipeline.audio.turn_detector import TurnSettings
+from pipeline.audio.utterances import Ear, Heard
+from pipeline.audio.vad import VadModel
 from pipeline.dialogue import Dialogue
-from pipeline.ear import Ear, Heard
 from pipeline.errors import MediaError
 from pipeline.events import Event, Role, SpeechEnded, SpeechStarted, Transcript
 from pipeline.gemini import GeminiBridge
@@ -16,8 +18,6 @@ from pipeline.mailbox import Mailbox
 from pipeline.media import AudioChunk
 from pipeline.peer import Peer
 from pipeline.sight import Sight
-from pipeline.turn import TurnSettings
-from pipeline.vad import VadModel
 
 MICROPHONE_CHUNKS = 250
 """How many chunks (20 ms each by RTP) may wait to be heard before the oldest is dropped."""

@@ -10,8 +10,8 @@ from av.error import FFmpegError
 from av.packet import Packet
 from numpy.typing import NDArray
 
+from pipeline.audio.resampler import MAX_RATE, MIN_RATE
 from pipeline.errors import AudioError, FaultCode, ProtocolError
-from pipeline.resample import MAX_RATE, MIN_RATE
 
 Samples = NDArray[np.int16]
 

@@ -12,7 +12,7 @@ import numpy as np
 from mediaserver.jsonws.codec import AudioInput
 from mediaserver.jsonws.host import Host
 from mediaserver.jsonws.pace import Pace
-from mediaserver.rtc.continuity import Continuity
+from pipeline.audio.gap_filler import Continuity
 from pipeline.decode import AudioDecoder
 from pipeline.errors import AudioError, MediaError
 from pipeline.events import Command

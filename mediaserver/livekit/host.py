@@ -4,12 +4,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 from mediaserver.lobby import Wishes
+from pipeline.audio.turn_detector import TurnSettings
 from pipeline.conversation.config import Terms
 from pipeline.errors import MediaError
 from pipeline.events import Command, EndReason, Event
 from pipeline.media import AudioChunk, ScreenFrame
 from pipeline.peer import Peer
-from pipeline.turn import TurnSettings
 
 
 class Host(Protocol):

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from mediaserver.localengine.messages import Audio, Detection
+from pipeline.audio.resampler import Resampler
+from pipeline.audio.turn_detector import Heard, TurnDetector, TurnSettings
+from pipeline.audio.vad import SileroVad, VadModel
 from pipeline.media import SAMPLE_BYTES, AudioChunk
-from pipeline.resample import Resampler
-from pipeline.turn import Heard, TurnDetector, TurnSettings
-from pipeline.vad import SileroVad, VadModel
 
 _SILENCE = 0.8  # Gemini's default silenceDurationMs, about
 

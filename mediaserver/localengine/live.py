@@ -23,10 +23,10 @@ from mediaserver.localengine.messages import (
 )
 from mediaserver.localengine.models import takes_content
 from mediaserver.localengine.wire import INVALID, INVALID_ARGUMENT, WireError
+from pipeline.audio.resampler import HEARD_RATE
+from pipeline.audio.turn_detector import Heard
 from pipeline.events import SpeechEnded, SpeechStarted
 from pipeline.media import SAMPLE_BYTES, AudioChunk
-from pipeline.resample import HEARD_RATE
-from pipeline.turn import Heard
 from pipeline.uplink import SCREEN_GONE
 
 LONGEST_WINDOW = 120.0

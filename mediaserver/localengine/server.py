@@ -27,8 +27,8 @@ from mediaserver.localengine.models import check
 from mediaserver.localengine.resumption import LIKE_GOOGLES, Connection, Handles, Resumption
 from mediaserver.localengine.session import Session
 from mediaserver.localengine.wire import GOING_AWAY, INTERNAL, INVALID, INVALID_ARGUMENT, NORMAL, WireError, parse
+from pipeline.audio.vad import VadModel
 from pipeline.errors import MediaError
-from pipeline.vad import VadModel
 
 LARGEST_MESSAGE = 4 << 20
 """Bytes of one client frame; a longer one closes the session with 1009."""

@@ -8,9 +8,9 @@ import numpy as np
 from aiortc import RTCRtpReceiver
 
 from mediaserver.rtc.aiortc_private import AudioIntake
-from mediaserver.rtc.continuity import Continuity
 from mediaserver.rtc.source import RATE, Sound, Source
 from mediaserver.rtc.throttle import Throttle
+from pipeline.audio.gap_filler import Continuity
 from pipeline.errors import AudioError
 from pipeline.media import SAMPLE_BYTES, AudioChunk
 

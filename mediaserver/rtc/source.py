@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mediaserver.rtc.reorder import Packet, Reorder
+from pipeline.audio.resampler import HEARD_RATE
 from pipeline.errors import AudioError
 from pipeline.libopus import MAX_SECONDS, Decoder
 from pipeline.media import SAMPLE_BYTES
-from pipeline.resample import HEARD_RATE
 
 RATE = HEARD_RATE
 """Of the sound that comes out, whatever the sender encoded."""

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from pipeline.audio.turn_detector import TurnSettings
 from pipeline.events import SessionStarted
-from pipeline.turn import TurnSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from typing import assert_never
 
 from loguru import logger
 
+from pipeline.audio.turn_detector import TurnSettings
+from pipeline.audio.vad import VadModel
 from pipeline.conversation.assistant_state import Standing
 from pipeline.conversation.config import Terms
 from pipeline.conversation.lifetime import Ended, Ending
@@ -61,8 +63,6 @@ from pipeline.sight import Sight
 from pipeline.speaker import HeardReply
 from pipeline.ticker import Ticker
 from pipeline.tools import Toolbox, ToolContext
-from pipeline.turn import TurnSettings
-from pipeline.vad import VadModel
 
 FIRST_GRACE = 30.0
 """Seconds a new conversation waits for its first peer."""

@@ -7,12 +7,12 @@ from av.video.codeccontext import VideoCodecContext
 
 from bench.picture import FPS, HEIGHT, SECONDS, WIDTH, encode_share
 from bench.speech import FRAME, Voice, load_voice, trimmed
+from pipeline.audio.resampler import HEARD_RATE
+from pipeline.audio.turn_detector import TurnDetector, TurnSettings
+from pipeline.audio.vad import SileroVad, VadModel
 from pipeline.events import SpeechEnded, SpeechStarted
 from pipeline.libopus import Decoder
 from pipeline.media import AudioChunk
-from pipeline.resample import HEARD_RATE
-from pipeline.turn import TurnDetector, TurnSettings
-from pipeline.vad import SileroVad, VadModel
 
 
 @pytest.fixture(scope="module")

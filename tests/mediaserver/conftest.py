@@ -7,7 +7,7 @@ import pytest
 
 from mediaserver.store.sql import open_store
 from mediaserver.store.store import Store
-from pipeline.vad import VadModel
+from pipeline.audio.vad import VadModel
 from tests.support.conversation_harness import vad_model
 
 

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pipeline import decode
+from pipeline.audio.resampler import Resampler
 from pipeline.decode import AudioDecoder, AudioFormat
 from pipeline.errors import AudioError, FaultCode, MediaError, ProtocolError
 from pipeline.media import AudioChunk
-from pipeline.resample import Resampler
 from tests.support.recordings import recorded, speech
 
 # container, codec, rate, layout, called

@@ -9,6 +9,7 @@ from typing import cast
 
 import numpy as np
 
+from pipeline.audio.vad import VadModel
 from pipeline.conversation.config import Terms
 from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineEvent, EngineReady, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, ToolCall
@@ -17,7 +18,6 @@ from pipeline.gemini import GeminiBridge
 from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame, StillFrame
 from pipeline.ticker import Ticker
 from pipeline.tools import Tool, Toolbox
-from pipeline.vad import VadModel
 
 DATA = Path(__file__).parents[1] / "data"
 SECOND_OF_TONE = (np.sin(np.arange(24_000) * 0.1) * 9000).astype("<i2").tobytes()

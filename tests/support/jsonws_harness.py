@@ -14,9 +14,9 @@ from mediaserver.auth.users import AuthError, User
 from mediaserver.jsonws.connection import Limits
 from mediaserver.jsonws.socket import JsonSocket
 from mediaserver.lobby import Wishes
+from pipeline.audio.turn_detector import TurnSettings
 from pipeline.conversation.config import Terms
 from pipeline.peer import Peer
-from pipeline.turn import TurnSettings
 from tests.support import fake_conversation as outside
 
 Message = dict[str, Any]

@@ -44,11 +44,11 @@ from mediaserver.rtc.exchange import (
     Target,
 )
 from mediaserver.rtc.offer import OfferError
+from pipeline.audio.turn_detector import TurnSettings
 from pipeline.conversation.config import Terms
 from pipeline.errors import ProtocolError
 from pipeline.events import Event, TextInput
 from pipeline.peer import Peer
-from pipeline.turn import TurnSettings
 from tests.support import fake_conversation as outside
 
 SECRET = "a secret of thirty-two bytes, it is"

@@ -24,11 +24,11 @@ from mediaserver.lobby import House as Rules
 from mediaserver.localengine.script import parse_script
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.registry import Registry
+from pipeline.audio.turn_detector import TurnSettings
+from pipeline.audio.vad import VadModel
 from pipeline.errors import FaultCode
 from pipeline.gemini import LOCAL, make_client
 from pipeline.ticker import Ticker
-from pipeline.turn import TurnSettings
-from pipeline.vad import VadModel
 from tests.support.fake_conversation import Counter
 from tests.support.jsonws_harness import QUICK, Client, Names, Rooms, Server, pcm_of
 

@@ -14,7 +14,7 @@ from mediaserver.localengine.faults import Act, Fault, Point
 from mediaserver.localengine.faulty import EngineConnection
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.localengine.tone import tone_brain
-from pipeline.vad import VadModel
+from pipeline.audio.vad import VadModel
 from tests.support.live_client import dial, kinds, reply, setup, talk, until
 
 BOUND = 15.0  # s; each of the few steps of an end takes 2 s at most

@@ -30,7 +30,7 @@ from mediaserver.localengine.resumption import NOT_FOUND
 from mediaserver.localengine.script import parse_script
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.localengine.session import Session
-from pipeline.vad import VadModel
+from pipeline.audio.vad import VadModel
 from tests.support.live_client import closing, dial, kinds, reply, setup, speak, talk, turn, until
 from tests.support.virtual_time import run_fast
 

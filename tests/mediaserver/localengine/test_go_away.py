@@ -15,7 +15,7 @@ from mediaserver.localengine.server import LocalEngine
 from mediaserver.localengine.session import Session
 from mediaserver.localengine.tone import tone_brain
 from mediaserver.localengine.wire import WireError, render
-from pipeline.vad import VadModel
+from pipeline.audio.vad import VadModel
 from tests.support.live_client import dial, reply, setup, talk, turn, until
 from tests.support.virtual_time import run_fast
 

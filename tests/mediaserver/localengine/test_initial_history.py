@@ -10,8 +10,8 @@ from mediaserver.localengine.answering import LocalBrain, LocalMemory
 from mediaserver.localengine.brain import LONGEST_REMARK, MOST_REMARKS, Memory, Question
 from mediaserver.localengine.script import parse_script
 from mediaserver.localengine.server import LocalEngine
+from pipeline.audio.vad import VadModel
 from pipeline.ocr import ReadText
-from pipeline.vad import VadModel
 from tests.support.live_client import closing, dial, reply, said_by, setup, talk, turn
 
 SCRIPT = parse_script("""

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from mediaserver.localengine.certificate import make_certificate
 from mediaserver.localengine.script import parse_script
 from mediaserver.localengine.server import LARGEST_MESSAGE, LocalEngine
-from pipeline.vad import VadModel
+from pipeline.audio.vad import VadModel
 
 METHOD = "google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
 PATH = f"/ws/{METHOD}"

@@ -14,8 +14,8 @@ from websockets.asyncio.client import connect
 from mediaserver.localengine.brain import Brain, Call, Heard, Memory, Question, Speech
 from mediaserver.localengine.script import parse_script
 from mediaserver.localengine.server import LocalEngine
+from pipeline.audio.vad import VadModel
 from pipeline.errors import EngineError, FaultCode
-from pipeline.vad import VadModel
 
 SCRIPT = """
 rules:

@@ -9,7 +9,7 @@ from google.genai import types
 
 from mediaserver.localengine.script import parse_script
 from mediaserver.localengine.server import LocalEngine
-from pipeline.vad import VadModel
+from pipeline.audio.vad import VadModel
 from tests.support.live_client import MANUAL, SECOND, speak, talk, turn, until
 
 SCRIPT = parse_script("""

@@ -15,7 +15,7 @@ from mediaserver.localengine.resumption import Handles, Resumption
 from mediaserver.localengine.script import parse_script
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.localengine.wire import WireError
-from pipeline.vad import VadModel
+from pipeline.audio.vad import VadModel
 from tests.support.live_client import closing, dial, said_by, setup, speak, talk, turn, until
 
 SCRIPT = parse_script("""

@@ -13,7 +13,7 @@ from mediaserver.localengine.fields import FIELDS
 from mediaserver.localengine.script import parse_script
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.localengine.wire import WireError, parse
-from pipeline.vad import VadModel
+from pipeline.audio.vad import VadModel
 from tests.support.live_client import talk
 
 NEWEST = "gemini-3.8-live"

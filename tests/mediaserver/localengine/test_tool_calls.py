@@ -13,7 +13,7 @@ from mediaserver.localengine.messages import Behavior
 from mediaserver.localengine.models import blocks
 from mediaserver.localengine.script import parse_script
 from mediaserver.localengine.server import LocalEngine
-from pipeline.vad import VadModel
+from pipeline.audio.vad import VadModel
 from tests.support.live_client import closing, dial, kinds, setup, speak, talk, turn, until
 
 SCRIPT = parse_script("""

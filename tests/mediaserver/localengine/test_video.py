@@ -9,7 +9,7 @@ from google.genai import types
 
 from mediaserver.localengine.brain import Call, Heard, Memory, Question, Speech
 from mediaserver.localengine.server import LocalEngine
-from pipeline.vad import VadModel
+from pipeline.audio.vad import VadModel
 from tests.support.live_client import closing, dial, setup, talk, turn, until
 
 

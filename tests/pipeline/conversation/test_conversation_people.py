@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
+from pipeline.audio.turn_detector import TurnSettings
 from pipeline.events import TextInput
 from pipeline.media import AudioChunk
-from pipeline.turn import TurnSettings
 from tests.support.conversation_harness import FakePeer, Room, enter, speech
 from tests.support.fake_engine import CONFIG, bridged, fake_engine
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from pipeline.audio.vad import SileroVad
 from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineLost, EngineReady, ReplyAudio, ReplyText
 from pipeline.engine_errors import fault
@@ -14,7 +15,6 @@ from pipeline.events import EndReason, Fault, Interrupted, TextInput, Transcript
 from pipeline.floor import REMEMBERED_VOICES
 from pipeline.media import AudioChunk
 from pipeline.sight import Sight
-from pipeline.vad import SileroVad
 from tests.support.conversation_harness import FakePeer, Room, enter, picture, speech
 
 SILENCE = bytes(32_000)

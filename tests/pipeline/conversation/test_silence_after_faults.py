@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.audio.vad import SileroVad
 from pipeline.engine import EngineLost, EngineReady, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText
 from pipeline.errors import AudioError, EngineError, FaultCode, MediaError, Severity
 from pipeline.events import EndReason, Event, Fault, Interrupt, SessionEnded, TextInput, TurnEnded, TurnStarted, Usage
 from pipeline.media import AudioChunk, SpeechFrame
-from pipeline.vad import SileroVad
 from tests.support.conversation_harness import SECOND_OF_TONE, Room, enter, picture, speech
 
 Step = Callable[[Room], Awaitable[None]]

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 
+from pipeline.audio.resampler import HEARD_RATE
+from pipeline.audio.vad import WINDOW_SECONDS, Window
 from pipeline.events import SpeechEnded, SpeechStarted
 from pipeline.media import AudioChunk
-from pipeline.resample import HEARD_RATE
-from pipeline.vad import WINDOW_SECONDS, Window
 
 Heard = SpeechStarted | AudioChunk | SpeechEnded
 

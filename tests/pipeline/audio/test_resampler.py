@@ -9,9 +9,9 @@ from av.error import InvalidDataError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.audio.resampler import HEARD_RATE, Resampler, to_mono
 from pipeline.errors import AudioError, FaultCode
 from pipeline.media import AudioChunk
-from pipeline.resample import HEARD_RATE, Resampler, to_mono
 
 RATES = [8_000, 11_025, 16_000, 22_050, 24_000, 44_100, 48_000]
 
@@ -149,7 +149,7 @@ def test_a_failure_of_the_library_is_an_audio_error(monkeypatch: pytest.MonkeyPa
         def push(self, frame: object) -> None:
             raise InvalidDataError(1, "broken")
 
-    monkeypatch.setattr("pipeline.resample._make_filter", lambda _: Broken())
+    monkeypatch.setattr("pipeline.audio.resampler._make_filter", lambda _: Broken())
     with pytest.raises(AudioError):
         pushed(Resampler(), AudioChunk(bytes(1_920), 48_000, 0.0))
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.audio.vad import WINDOW_BYTES, WINDOW_SECONDS, Floats, ModelMissingError, SileroVad, VadModel, Window
 from pipeline.errors import AudioError, FaultCode
 from pipeline.media import AudioChunk
-from pipeline.vad import WINDOW_BYTES, WINDOW_SECONDS, Floats, ModelMissingError, SileroVad, VadModel, Window
 
-VOICE = Path(__file__).parents[1] / "data" / "go-forward-ten-meters.wav"
+VOICE = Path(__file__).parents[2] / "data" / "go-forward-ten-meters.wav"
 
 
 def voice() -> bytes:

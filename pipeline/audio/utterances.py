@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
+from pipeline.audio.resampler import Resampler
+from pipeline.audio.turn_detector import TurnDetector, TurnSettings
+from pipeline.audio.vad import SileroVad, VadModel
 from pipeline.events import SpeechEnded, SpeechStarted
 from pipeline.media import AudioChunk
-from pipeline.resample import Resampler
-from pipeline.turn import TurnDetector, TurnSettings
-from pipeline.vad import SileroVad, VadModel
 
 Heard = SpeechStarted | AudioChunk | SpeechEnded
 

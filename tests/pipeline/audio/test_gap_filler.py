@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediaserver.rtc.continuity import BRIDGE, Continuity
+from pipeline.audio.gap_filler import BRIDGE, Continuity
 from pipeline.media import AudioChunk
 
 RATE = 48_000

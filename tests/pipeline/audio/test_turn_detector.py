@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.audio.turn_detector import Heard, TurnDetector, TurnSettings
+from pipeline.audio.vad import WINDOW_SECONDS, SileroVad, VadModel, Window
 from pipeline.events import SpeechEnded, SpeechStarted
 from pipeline.media import AudioChunk
-from pipeline.turn import Heard, TurnDetector, TurnSettings
-from pipeline.vad import WINDOW_SECONDS, SileroVad, VadModel, Window
 
-VOICE = Path(__file__).parents[1] / "data" / "go-forward-ten-meters.wav"
+VOICE = Path(__file__).parents[2] / "data" / "go-forward-ten-meters.wav"
 
 SPEECH, MAYBE, QUIET = 0.9, 0.4, 0.05  # MAYBE is between the end threshold (0.35) and the threshold (0.5)
 
