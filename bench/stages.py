@@ -21,7 +21,7 @@ from mediaserver.rtc.frames import screen_frame
 from pipeline.audio.resampler import HEARD_RATE, Resampler
 from pipeline.audio.turn_detector import TurnDetector
 from pipeline.audio.vad import WINDOW_BYTES, WINDOW_SECONDS, SileroVad, VadModel, Window
-from pipeline.libopus import Decoder
+from pipeline.codecs.libopus import Decoder
 from pipeline.media import AudioChunk, ScreenFrame
 from pipeline.opus import OpusEncoder
 from pipeline.playout import FRAME_BYTES, SILENCE, Playout

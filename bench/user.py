@@ -16,8 +16,8 @@ from bench.rtp import AUDIO_CLOCK, VIDEO_CLOCK, RtpError, Stream, asks_for_keyfr
 from bench.scenario import SLOT, Pattern, Scenario
 from bench.speech import Voice
 from bench.transport import FAILED, Transport
+from pipeline.codecs.libopus import Decoder
 from pipeline.errors import AudioError
-from pipeline.libopus import Decoder
 
 TICK = 0.02
 DEADLINE = 10.0

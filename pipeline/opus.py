@@ -1,7 +1,7 @@
 """The assistant's speech as Opus: a packet for each 20 ms frame, and silence for free."""
 
+from pipeline.codecs.libopus import Encoder
 from pipeline.errors import AudioError
-from pipeline.libopus import Encoder
 from pipeline.playout import FRAME_BYTES, SILENCE, SPEECH_RATE
 
 SILENCE_PACKET = bytes.fromhex("d8fffe")

@@ -12,10 +12,10 @@ from typing import Any
 
 from mediaserver.lobby import Wishes
 from mediaserver.wire import COMMANDS, command_from
-from pipeline.decode import AudioFormat
+from pipeline.codecs.audio_decoder import AudioFormat
+from pipeline.codecs.image_decoder import MAX_BYTES as MAX_PICTURE
 from pipeline.errors import FaultCode, ProtocolError
 from pipeline.events import Command
-from pipeline.picture import MAX_BYTES as MAX_PICTURE
 
 MAX_MESSAGE = 12 << 20
 MAX_INSTRUCTIONS = 8_000

@@ -13,12 +13,12 @@ from mediaserver.jsonws.codec import AudioInput
 from mediaserver.jsonws.host import Host
 from mediaserver.jsonws.pace import Pace
 from pipeline.audio.gap_filler import Continuity
-from pipeline.decode import AudioDecoder
+from pipeline.codecs.audio_decoder import AudioDecoder
+from pipeline.codecs.image_decoder import decode_picture
 from pipeline.errors import AudioError, MediaError
 from pipeline.events import Command
 from pipeline.media import SAMPLE_BYTES, AudioChunk
 from pipeline.peer import Peer
-from pipeline.picture import decode_picture
 
 MOST_WAITING = 100
 """Commands that may wait behind audio before the client is not read any more."""

@@ -17,7 +17,7 @@ from mediaserver.livekit.streams import Assembler, Received, text_stream
 from mediaserver.livekit.transcripts import Transcripts, Voice
 from mediaserver.livekit.tuning import parse_tuning
 from mediaserver.wire import command_from, parse_command, render
-from pipeline.decode import AudioDecoder, AudioFormat
+from pipeline.codecs.audio_decoder import AudioDecoder, AudioFormat
 from pipeline.errors import FaultCode, MediaError, ProtocolError
 from pipeline.events import (
     EndReason,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from mediaserver.rtc.reorder import Packet, Reorder
 from pipeline.audio.resampler import HEARD_RATE
+from pipeline.codecs.libopus import MAX_SECONDS, Decoder
 from pipeline.errors import AudioError
-from pipeline.libopus import MAX_SECONDS, Decoder
 from pipeline.media import SAMPLE_BYTES
 
 RATE = HEARD_RATE

@@ -10,8 +10,8 @@ from bench.speech import FRAME, Voice, load_voice, trimmed
 from pipeline.audio.resampler import HEARD_RATE
 from pipeline.audio.turn_detector import TurnDetector, TurnSettings
 from pipeline.audio.vad import SileroVad, VadModel
+from pipeline.codecs.libopus import Decoder
 from pipeline.events import SpeechEnded, SpeechStarted
-from pipeline.libopus import Decoder
 from pipeline.media import AudioChunk
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from pipeline.codecs.libopus import Decoder
 from pipeline.errors import AudioError, FaultCode
-from pipeline.libopus import Decoder
 from pipeline.opus import SILENCE_PACKET, OpusEncoder
 from pipeline.playout import SILENCE
 

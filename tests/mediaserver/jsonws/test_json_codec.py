@@ -22,7 +22,7 @@ from mediaserver.jsonws.codec import (
     parse,
     render_audio,
 )
-from pipeline.decode import AudioFormat
+from pipeline.codecs.audio_decoder import AudioFormat
 from pipeline.errors import FaultCode
 from pipeline.events import AudioEnd, EndSession, Interrupt, Ping, Playback, ScreenShareEnd, TextInput
 

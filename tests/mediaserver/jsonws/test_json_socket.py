@@ -16,6 +16,7 @@ from mediaserver.jsonws import connection, intake, outbox
 from mediaserver.jsonws.codec import SessionWishes, wav
 from mediaserver.jsonws.connection import Limits
 from mediaserver.registry import Draining, Full
+from pipeline.codecs.image_decoder import decode_picture
 from pipeline.errors import FaultCode
 from pipeline.events import (
     AudioEnd,
@@ -33,7 +34,6 @@ from pipeline.events import (
 )
 from pipeline.media import ScreenFrame, SpeechFrame
 from pipeline.peer import Peer
-from pipeline.picture import decode_picture
 from tests.support.jsonws_harness import Server, pcm_of
 
 TONE = (np.sin(np.arange(480) * 0.1) * 9_000).astype("<i2").tobytes()

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.codecs.image_decoder import MAX_SCANS, decode_picture
 from pipeline.errors import FaultCode, FrameError, MediaError, ProtocolError
-from pipeline.picture import MAX_SCANS, decode_picture
 
 RED, WHITE, BLACK = (0, 0, 255), (255, 255, 255), (0, 0, 0)
 
@@ -100,7 +100,7 @@ def vp8x(width: int, height: int, inner: bytes, flags: int = 0) -> bytes:
 
 
 def test_sixteen_megapixels_are_measured_before_anything_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.picture._decode", None)
+    monkeypatch.setattr("pipeline.codecs.image_decoder._decode", None)
     png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0))
     jpeg = patched(PICTURES["jpeg"], struct.pack(">HH", 90, 121), struct.pack(">HH", 60_000, 60_000))
     webp = bytearray(PICTURES["webp"])

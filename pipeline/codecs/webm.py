@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
+from pipeline.codecs.ogg import Stream, opus_stream
+from pipeline.codecs.wav import unsupported
 from pipeline.errors import AudioError
-from pipeline.ogg import Stream, opus_stream
-from pipeline.wav import unsupported
 
 MAGIC = b"\x1a\x45\xdf\xa3"
 MAX_ELEMENT = 1 << 20

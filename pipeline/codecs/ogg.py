@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.wav import unsupported
+from pipeline.codecs.wav import unsupported
 
 MAGIC = b"OggS"
 MAX_PACKET = 1 << 20

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pipeline.wav import unsupported
+from pipeline.codecs.wav import unsupported
 
 MAX_GARBAGE = 65_536
 """Bytes in a row that may be no frame, such as a tag at the end of a file."""

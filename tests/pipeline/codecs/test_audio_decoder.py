@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pipeline import decode
 from pipeline.audio.resampler import Resampler
-from pipeline.decode import AudioDecoder, AudioFormat
+from pipeline.codecs import audio_decoder as decode
+from pipeline.codecs.audio_decoder import AudioDecoder, AudioFormat
 from pipeline.errors import AudioError, FaultCode, MediaError, ProtocolError
 from pipeline.media import AudioChunk
 from tests.support.recordings import recorded, speech

@@ -11,13 +11,13 @@ from av.codec.context import CodecContext
 from av.error import FFmpegError
 from av.packet import Packet
 
-from pipeline import ogg, webm
 from pipeline.audio.resampler import HEARD_RATE
+from pipeline.codecs import ogg, webm
+from pipeline.codecs.libopus import Decoder
+from pipeline.codecs.mp3 import Mp3Reader
+from pipeline.codecs.wav import PCM, Layout, PcmReader, Samples, WavReader, check_sound, from_float, mix, unsupported
 from pipeline.errors import AudioError, FaultCode, ProtocolError
-from pipeline.libopus import Decoder
 from pipeline.media import SAMPLE_BYTES, AudioChunk
-from pipeline.mp3 import Mp3Reader
-from pipeline.wav import PCM, Layout, PcmReader, Samples, WavReader, check_sound, from_float, mix, unsupported
 
 CHUNK = 0.1
 """Longest chunk (s) that is given out; what is longer comes in several."""

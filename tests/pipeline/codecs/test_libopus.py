@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from pipeline.codecs.libopus import MAX_PACKET, Decoder, Encoder, find
 from pipeline.errors import AudioError, FaultCode
-from pipeline.libopus import MAX_PACKET, Decoder, Encoder, find
 
 RATE = 16_000
 
