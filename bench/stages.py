@@ -25,7 +25,7 @@ from pipeline.codecs.libopus import Decoder
 from pipeline.media import AudioChunk, ScreenFrame
 from pipeline.opus import OpusEncoder
 from pipeline.playout import FRAME_BYTES, SILENCE, Playout
-from pipeline.screen import ChangeDetector, encode_jpeg
+from pipeline.screen.deduplicator import ChangeDetector, encode_jpeg
 
 Item = TypeVar("Item")
 

@@ -55,7 +55,7 @@ from pipeline.errors import MediaError
 from pipeline.events import Event, SessionEnded, StateChanged
 from pipeline.gemini import LOCAL, make_client
 from pipeline.media import AudioChunk
-from pipeline.ocr import Ocr
+from pipeline.screen.ocr import Ocr
 from pipeline.ticker import Ticker
 
 MAX_BODY = 1 << 20

@@ -19,7 +19,7 @@ from mediaserver.localengine.script import ScriptError, load_script
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.localengine.tone import tone_brain
 from pipeline.errors import MediaError
-from pipeline.ocr import Ocr
+from pipeline.screen.ocr import Ocr
 
 LONGEST_TONE = 600.0
 """Seconds of one answer."""

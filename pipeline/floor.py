@@ -17,7 +17,7 @@ from pipeline.gemini import GeminiBridge
 from pipeline.mailbox import Mailbox
 from pipeline.media import AudioChunk
 from pipeline.peer import Peer
-from pipeline.sight import Sight
+from pipeline.screen.screen_share import Sight
 
 MICROPHONE_CHUNKS = 250
 """How many chunks (20 ms each by RTP) may wait to be heard before the oldest is dropped."""

@@ -11,7 +11,7 @@ from mediaserver.localengine.hearing import Ear
 from mediaserver.localengine.intents import Ask, Find, intent_of
 from mediaserver.localengine.seeing import SURE, Match, describe, find, near, place, quoted
 from mediaserver.localengine.speaking import Voice
-from pipeline.ocr import ReadText
+from pipeline.screen.ocr import ReadText
 
 CAN_BE_ASKED: tuple[str, ...] = (
     "What is on my screen?",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from pipeline.events import Box
-from pipeline.ocr import ReadText
+from pipeline.screen.ocr import ReadText
 
 SURE = 0.6
 """Confidence from which on a thing is said to be there."""

@@ -59,7 +59,7 @@ from pipeline.gemini import GeminiBridge
 from pipeline.mailbox import Mailbox
 from pipeline.media import AudioChunk, ScreenFrame, StillFrame
 from pipeline.peer import Peer
-from pipeline.sight import Sight
+from pipeline.screen.screen_share import Sight
 from pipeline.speaker import HeardReply
 from pipeline.ticker import Ticker
 from pipeline.tools import Toolbox, ToolContext

@@ -14,7 +14,7 @@ from mediaserver.localengine.answering import CAN_BE_ASKED, LocalBrain, LocalMem
 from mediaserver.localengine.brain import Call, Heard, Question, Speech
 from mediaserver.localengine.hearing import Ear
 from pipeline.errors import FaultCode, FrameError, MediaError
-from pipeline.ocr import Ocr, ReadText
+from pipeline.screen.ocr import Ocr, ReadText
 
 Answer = list[Heard | Speech | Call]
 

@@ -11,7 +11,7 @@ from mediaserver.localengine.brain import LONGEST_REMARK, MOST_REMARKS, Memory, 
 from mediaserver.localengine.script import parse_script
 from mediaserver.localengine.server import LocalEngine
 from pipeline.audio.vad import VadModel
-from pipeline.ocr import ReadText
+from pipeline.screen.ocr import ReadText
 from tests.support.live_client import closing, dial, reply, said_by, setup, talk, turn
 
 SCRIPT = parse_script("""

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mediaserver.localengine.seeing import LONGEST_QUOTE, SURE, describe, find, near, place, quoted
-from pipeline.ocr import ReadText
+from pipeline.screen.ocr import ReadText
 
 Box = tuple[int, int, int, int]
 

@@ -14,7 +14,7 @@ from pipeline.errors import AudioError, FaultCode, MediaError
 from pipeline.events import EndReason, Fault, Interrupted, TextInput, Transcript
 from pipeline.floor import REMEMBERED_VOICES
 from pipeline.media import AudioChunk
-from pipeline.sight import Sight
+from pipeline.screen.screen_share import Sight
 from tests.support.conversation_harness import FakePeer, Room, enter, picture, speech
 
 SILENCE = bytes(32_000)

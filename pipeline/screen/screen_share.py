@@ -8,7 +8,7 @@ from pipeline.errors import MediaError
 from pipeline.events import Event, ScreenSeen, SeenReason
 from pipeline.media import ScreenFrame, StillFrame
 from pipeline.peer import Peer
-from pipeline.screen import Deduplicator, encode_jpeg
+from pipeline.screen.deduplicator import Deduplicator, encode_jpeg
 
 
 class Sight:

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pipeline.errors import FrameError
 from pipeline.events import SeenReason
 from pipeline.media import Plane, ScreenFrame
-from pipeline.screen import TURN_TOLERANCE, ChangeDetector, Deduplicator, encode_jpeg
+from pipeline.screen.deduplicator import TURN_TOLERANCE, ChangeDetector, Deduplicator, encode_jpeg
 
 Rgb = NDArray[np.uint8]
 

@@ -8,9 +8,9 @@ import pytest
 import pytest_asyncio
 import simplejpeg
 
-from pipeline import ocr
 from pipeline.errors import FaultCode, FrameError
-from pipeline.ocr import Ocr, ReadText, is_available
+from pipeline.screen import ocr
+from pipeline.screen.ocr import Ocr, ReadText, is_available
 from pipeline.worker import WorkerError
 
 pytestmark = pytest.mark.skipif(not is_available(), reason="needs the packages of the extra `local`")
