@@ -23,8 +23,8 @@ from pipeline.audio.turn_detector import TurnDetector
 from pipeline.audio.vad import WINDOW_BYTES, WINDOW_SECONDS, SileroVad, VadModel, Window
 from pipeline.codecs.libopus import Decoder
 from pipeline.media import AudioChunk, ScreenFrame
-from pipeline.opus import OpusEncoder
-from pipeline.playout import FRAME_BYTES, SILENCE, Playout
+from pipeline.playout.opus_encoder import OpusEncoder
+from pipeline.playout.playout_buffer import FRAME_BYTES, SILENCE, Playout
 from pipeline.screen.deduplicator import ChangeDetector, encode_jpeg
 
 Item = TypeVar("Item")

@@ -55,8 +55,8 @@ from pipeline.errors import MediaError
 from pipeline.events import Event, SessionEnded, StateChanged
 from pipeline.gemini import LOCAL, make_client
 from pipeline.media import AudioChunk
+from pipeline.playout.frame_clock import Ticker
 from pipeline.screen.ocr import Ocr
-from pipeline.ticker import Ticker
 
 MAX_BODY = 1 << 20
 TURN_SECONDS = 24 * 3600

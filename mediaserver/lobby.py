@@ -14,7 +14,7 @@ from pipeline.conversation.conversation import Conversation
 from pipeline.conversation.peer_group import Witness
 from pipeline.engine import EngineConfig
 from pipeline.gemini import GeminiBridge, profile_of, resolve_model
-from pipeline.ticker import Ticker
+from pipeline.playout.frame_clock import Ticker
 from pipeline.tools import Toolbox
 
 INSTRUCTIONS = (

@@ -23,9 +23,9 @@ from pipeline.events import (
     Usage,
 )
 from pipeline.media import SpeechFrame
-from pipeline.playout import MOST_WAITING
-from pipeline.speaker import HeardReply, Speaker
-from pipeline.ticker import Ticker
+from pipeline.playout.frame_clock import Ticker
+from pipeline.playout.playout_buffer import MOST_WAITING
+from pipeline.playout.speech_player import HeardReply, Speaker
 
 Said = UserText | ReplyAudio | ReplyText | ReplyGenerated | ReplyEnded
 REMEMBERED_TURNS = 4

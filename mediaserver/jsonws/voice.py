@@ -6,7 +6,7 @@ from av.error import FFmpegError
 
 from pipeline.errors import AudioError
 from pipeline.media import SAMPLE_BYTES
-from pipeline.playout import SPEECH_RATE
+from pipeline.playout.playout_buffer import SPEECH_RATE
 
 
 class VoiceConverter:

@@ -39,7 +39,7 @@ from mediaserver.rtc.throttle import Throttle
 from pipeline.errors import FaultCode, MediaError
 from pipeline.events import EndReason, fault_from
 from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame
-from pipeline.playout import SPEECH_RATE
+from pipeline.playout.playout_buffer import SPEECH_RATE
 
 _GONE = (LinkState.FAILED, LinkState.CLOSED)
 _REASONS: dict[EndReason, DisconnectReason] = {

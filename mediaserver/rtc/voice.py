@@ -11,7 +11,7 @@ from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 from av import Packet
 
-from pipeline.opus import SILENCE_PACKET
+from pipeline.playout.opus_encoder import SILENCE_PACKET
 
 RATE = 48_000  # RFC 7587 section 4.1: the Opus RTP clock, whatever the coding rate
 SAMPLES = 960

@@ -59,9 +59,9 @@ from pipeline.gemini import GeminiBridge
 from pipeline.mailbox import Mailbox
 from pipeline.media import AudioChunk, ScreenFrame, StillFrame
 from pipeline.peer import Peer
+from pipeline.playout.frame_clock import Ticker
+from pipeline.playout.speech_player import HeardReply
 from pipeline.screen.screen_share import Sight
-from pipeline.speaker import HeardReply
-from pipeline.ticker import Ticker
 from pipeline.tools import Toolbox, ToolContext
 
 FIRST_GRACE = 30.0

@@ -22,8 +22,8 @@ from mediaserver.rtc.peer import RtcPeer
 from pipeline.errors import MediaError
 from pipeline.events import Command
 from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame
-from pipeline.opus import OpusEncoder
 from pipeline.peer import Peer
+from pipeline.playout.opus_encoder import OpusEncoder
 
 
 @dataclass

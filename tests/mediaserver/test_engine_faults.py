@@ -18,8 +18,8 @@ from pipeline.events import EndReason, Event, Pointer, TextInput, TurnEnded, Tur
 from pipeline.events import Fault as Told
 from pipeline.gemini import LOCAL, GeminiBridge, make_client
 from pipeline.media import AudioChunk, SpeechFrame
+from pipeline.playout.frame_clock import Ticker
 from pipeline.setbacks import Patience
-from pipeline.ticker import Ticker
 from pipeline.tools import Toolbox
 from tests.support.conversation_harness import FakePeer, picture, speech, vad_model
 

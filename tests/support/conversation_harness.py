@@ -16,7 +16,7 @@ from pipeline.engine import EngineEvent, EngineReady, ReplyAudio, ReplyEnded, Re
 from pipeline.events import EndReason, Event, Role, StateChanged, Usage
 from pipeline.gemini import GeminiBridge
 from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame, StillFrame
-from pipeline.ticker import Ticker
+from pipeline.playout.frame_clock import Ticker
 from pipeline.tools import Tool, Toolbox
 
 DATA = Path(__file__).parents[1] / "data"

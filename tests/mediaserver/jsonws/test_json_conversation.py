@@ -28,7 +28,7 @@ from pipeline.audio.turn_detector import TurnSettings
 from pipeline.audio.vad import VadModel
 from pipeline.errors import FaultCode
 from pipeline.gemini import LOCAL, make_client
-from pipeline.ticker import Ticker
+from pipeline.playout.frame_clock import Ticker
 from tests.support.fake_conversation import Counter
 from tests.support.jsonws_harness import QUICK, Client, Names, Rooms, Server, pcm_of
 

@@ -29,7 +29,7 @@ from mediaserver.rtc.config import Limits as LinkLimits
 from mediaserver.rtc.exchange import LinkEvents
 from mediaserver.rtc.link import PeerLink
 from pipeline.media import SpeechFrame
-from pipeline.opus import OpusEncoder
+from pipeline.playout.opus_encoder import OpusEncoder
 from tests.support.livekit_harness import Server, join_request, serving, token
 from tests.support.media_link_harness import Sink
 from tests.support.rtc_harness import TONE, Camera, Microphone, loudest, picture, until

@@ -15,7 +15,7 @@ from mediaserver.rtc.forward import KEYFRAME_PERIOD
 from mediaserver.rtc.link import MAX_NEGOTIATIONS
 from mediaserver.rtc.offer import OfferError
 from pipeline.errors import ProtocolError
-from pipeline.opus import OpusEncoder
+from pipeline.playout.opus_encoder import OpusEncoder
 from tests.support.media_link_harness import VOICE, Client, client, mid_of
 from tests.support.rtc_harness import TONE, Camera, Microphone, loudest, picture, until
 

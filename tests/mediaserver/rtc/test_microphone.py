@@ -17,7 +17,7 @@ from mediaserver.rtc.aiortc_private import MAX_SOURCES
 from mediaserver.rtc.microphone import HANDOVER, MAX_AHEAD, Microphone
 from pipeline.errors import AudioError
 from pipeline.media import AudioChunk
-from pipeline.opus import OpusEncoder
+from pipeline.playout.opus_encoder import OpusEncoder
 from tests.support.rtc_harness import until
 from tests.support.virtual_time import in_virtual_time
 

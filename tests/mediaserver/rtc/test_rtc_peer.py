@@ -21,7 +21,7 @@ from mediaserver.rtc.peer import RtcPeer
 from pipeline.errors import AudioError, FaultCode, FrameError, ProtocolError
 from pipeline.events import EndReason, Interrupt, SessionEnded, State, StateChanged, TextInput
 from pipeline.media import SpeechFrame
-from pipeline.opus import SILENCE_PACKET, OpusEncoder
+from pipeline.playout.opus_encoder import SILENCE_PACKET, OpusEncoder
 from tests.support.rtc_harness import TONE, Camera, Microphone, Packets, Room, loudest, picture, room, until
 
 

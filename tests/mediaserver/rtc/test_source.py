@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mediaserver.rtc.source import RATE, Sound, Source
 from pipeline.errors import AudioError
-from pipeline.opus import SILENCE_PACKET
+from pipeline.playout.opus_encoder import SILENCE_PACKET
 
 WRAP = 2**32
 GARBAGE = b"\xff\xff\xff"

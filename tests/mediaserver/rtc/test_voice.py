@@ -6,7 +6,7 @@ import pytest
 from aiortc.mediastreams import MediaStreamError
 
 from mediaserver.rtc.voice import CAPACITY, FRAME, SAMPLES, TAIL, Timeline, VoiceTrack
-from pipeline.opus import SILENCE_PACKET
+from pipeline.playout.opus_encoder import SILENCE_PACKET
 from tests.support.virtual_time import in_virtual_time
 
 

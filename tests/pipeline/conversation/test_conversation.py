@@ -645,7 +645,7 @@ async def test_a_fault_on_the_ticker_reaches_the_conversation(monkeypatch: pytes
     def broken(*_: object) -> bytes:
         raise RuntimeError("encoder")
 
-    monkeypatch.setattr("pipeline.opus.OpusEncoder.encode", broken)
+    monkeypatch.setattr("pipeline.playout.opus_encoder.OpusEncoder.encode", broken)
     room.ticker.tick()
     assert await room.task is EndReason.ERROR
 

@@ -15,7 +15,7 @@ from pipeline.engine import EngineConfig
 from pipeline.events import EndReason, Event, Fault, Interrupted, Role, TextInput, TextResponse, Transcript
 from pipeline.gemini import GeminiBridge
 from pipeline.media import AudioChunk, SpeechFrame
-from pipeline.ticker import Ticker
+from pipeline.playout.frame_clock import Ticker
 from pipeline.tools import Toolbox
 from tests.support.conversation_harness import FakePeer, speech, vad_model
 from tests.support.simulated_gemini import Habits, SimulatedGemini

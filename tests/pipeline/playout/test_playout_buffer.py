@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from pipeline.errors import AudioError, FaultCode
-from pipeline.playout import FRAME_BYTES, FRAME_SAMPLES, SILENCE, Playout
+from pipeline.playout.playout_buffer import FRAME_BYTES, FRAME_SAMPLES, SILENCE, Playout
 
 LOUD = np.full(FRAME_SAMPLES, 20_000, "<i2").tobytes()
 BEND = 120  # samples in 5 ms

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.ticker import Ticker
+from pipeline.playout.frame_clock import Ticker
 
 
 class FakeLoop(asyncio.AbstractEventLoop):

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.said import Said
+from pipeline.playout.spoken_text import Said
 
 
 def timed(*words: str) -> Said:

@@ -5,8 +5,8 @@ import pytest
 
 from pipeline.codecs.libopus import Decoder
 from pipeline.errors import AudioError, FaultCode
-from pipeline.opus import SILENCE_PACKET, OpusEncoder
-from pipeline.playout import SILENCE
+from pipeline.playout.opus_encoder import SILENCE_PACKET, OpusEncoder
+from pipeline.playout.playout_buffer import SILENCE
 
 
 def tone(frames: int, hertz: float = 440.0) -> list[bytes]:

@@ -2,7 +2,7 @@
 
 from pipeline.codecs.libopus import Encoder
 from pipeline.errors import AudioError
-from pipeline.playout import FRAME_BYTES, SILENCE, SPEECH_RATE
+from pipeline.playout.playout_buffer import FRAME_BYTES, SILENCE, SPEECH_RATE
 
 SILENCE_PACKET = bytes.fromhex("d8fffe")
 """What the encoder below makes of 20 ms of silence: CELT, super-wideband, one frame that says it is silent."""

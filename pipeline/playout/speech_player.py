@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.media import SAMPLE_BYTES, AudioChunk, SpeechFrame
-from pipeline.opus import OpusEncoder
-from pipeline.playout import SILENCE, Playout
-from pipeline.said import Said
-from pipeline.ticker import Ticker
+from pipeline.playout.frame_clock import Ticker
+from pipeline.playout.opus_encoder import OpusEncoder
+from pipeline.playout.playout_buffer import SILENCE, Playout
+from pipeline.playout.spoken_text import Said
 
 RATE = 24_000
 
