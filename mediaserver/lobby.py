@@ -15,7 +15,7 @@ from pipeline.conversation.peer_group import Witness
 from pipeline.engine import EngineConfig
 from pipeline.gemini import GeminiBridge, profile_of, resolve_model
 from pipeline.playout.frame_clock import Ticker
-from pipeline.tools import Toolbox
+from pipeline.tools.toolbox import Toolbox
 
 INSTRUCTIONS = (
     "You are a helpful voice assistant who sees the screen that the user shares and talks them through what they want "

@@ -9,7 +9,7 @@ import pocketsphinx
 from numpy.typing import NDArray
 
 from pipeline.errors import FaultCode
-from pipeline.worker import Worker
+from pipeline.workers.process import Worker
 
 RATE = 16_000
 DEADLINE = 15.0

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mediaserver.localengine.brain import Speech
 from pipeline.errors import FaultCode
-from pipeline.worker import Worker
+from pipeline.workers.process import Worker
 
 RATE = 24_000
 DEADLINE = 10.0

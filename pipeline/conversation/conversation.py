@@ -29,7 +29,6 @@ from pipeline.engine import (
     ToolCallCancelled,
     UserText,
 )
-from pipeline.errands import Errands
 from pipeline.errors import FaultCode, MediaError, Severity
 from pipeline.events import (
     AudioEnd,
@@ -62,7 +61,8 @@ from pipeline.peer import Peer
 from pipeline.playout.frame_clock import Ticker
 from pipeline.playout.speech_player import HeardReply
 from pipeline.screen.screen_share import Sight
-from pipeline.tools import Toolbox, ToolContext
+from pipeline.tools.executor import Errands
+from pipeline.tools.toolbox import Toolbox, ToolContext
 
 FIRST_GRACE = 30.0
 """Seconds a new conversation waits for its first peer."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import FaultCode, FrameError
 from pipeline.events import Box
-from pipeline.worker import Worker
+from pipeline.workers.process import Worker
 
 MAX_PIXELS = 16_000_000
 MIN_CONTRAST = 16  # levels of 256 between the darkest and the brightest

@@ -20,7 +20,7 @@ from mediaserver.plugins import load_toolbox
 from mediaserver.settings import Settings
 from mediaserver.wire import parse_command
 from pipeline.errors import ProtocolError
-from pipeline.tools import ToolContext
+from pipeline.tools.toolbox import ToolContext
 from tests.support.livekit_browser import PAGES, chromium, require_clients, served
 from tests.support.server_process import EDITOR, ROOT, Server, quiet, serving, synthetic, write_wav
 

@@ -20,7 +20,7 @@ from pipeline.gemini import LOCAL, GeminiBridge, make_client
 from pipeline.media import AudioChunk, SpeechFrame
 from pipeline.playout.frame_clock import Ticker
 from pipeline.setbacks import Patience
-from pipeline.tools import Toolbox
+from pipeline.tools.toolbox import Toolbox
 from tests.support.conversation_harness import FakePeer, picture, speech, vad_model
 
 SCRIPT = parse_script("""

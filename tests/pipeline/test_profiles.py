@@ -3,7 +3,7 @@ from google.genai import types
 
 from pipeline.engine import EngineConfig
 from pipeline.profiles import Calls, Profile, minimal, profile_of, resolve_model, setup_of
-from pipeline.tools import POINT_AT, SHOW_STEPS
+from pipeline.tools.toolbox import POINT_AT, SHOW_STEPS
 
 DEFAULT = "gemini-3.8-live"
 

@@ -17,7 +17,7 @@ from pipeline.events import EndReason, Event, Role, StateChanged, Usage
 from pipeline.gemini import GeminiBridge
 from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame, StillFrame
 from pipeline.playout.frame_clock import Ticker
-from pipeline.tools import Tool, Toolbox
+from pipeline.tools.toolbox import Tool, Toolbox
 
 DATA = Path(__file__).parents[1] / "data"
 SECOND_OF_TONE = (np.sin(np.arange(24_000) * 0.1) * 9000).astype("<i2").tobytes()

@@ -23,7 +23,7 @@ from pipeline.engine import EngineEvent
 from pipeline.events import EndReason
 from pipeline.gemini import GeminiBridge
 from pipeline.media import StillFrame
-from pipeline.tools import Toolbox
+from pipeline.tools.toolbox import Toolbox
 from tests.support.conversation_harness import FakeEngine, FakePeer, HandTicker, vad_model
 from tests.support.memory_store import MemoryStore
 

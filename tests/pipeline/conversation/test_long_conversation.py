@@ -16,7 +16,7 @@ from pipeline.events import EndReason, Event, Fault, Interrupted, Role, TextInpu
 from pipeline.gemini import GeminiBridge
 from pipeline.media import AudioChunk, SpeechFrame
 from pipeline.playout.frame_clock import Ticker
-from pipeline.tools import Toolbox
+from pipeline.tools.toolbox import Toolbox
 from tests.support.conversation_harness import FakePeer, speech, vad_model
 from tests.support.simulated_gemini import Habits, SimulatedGemini
 from tests.support.virtual_time import run_fast

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.engine import EngineAway, ToolCall, ToolCallCancelled
 from pipeline.events import Fault, Interrupt, Pointer, TextInput, TurnEnded
-from pipeline.tools import Outcome, Tool, ToolContext, ToolError
+from pipeline.tools.toolbox import Outcome, Tool, ToolContext, ToolError
 from tests.support.conversation_harness import Room, enter
 
 NOTHING: Mapping[str, object] = {"type": "object", "properties": {}}

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, TypeVarTuple
 
 from pipeline.errors import FaultCode, MediaError
-from pipeline.worker_child import HEADER, ready
+from pipeline.workers.child import HEADER, ready
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -136,7 +136,7 @@ class _Child:
     async def spawn(cls, initializer: Callable[[], None]) -> "_Child":
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-P", "-m", "pipeline.worker_child"),
+            *("-P", "-m", "pipeline.workers.child"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env={**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},

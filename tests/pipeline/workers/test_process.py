@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import FaultCode, Severity
-from pipeline.worker import Worker, WorkerError
-from pipeline.worker_child import HEADER, ready, serve
+from pipeline.workers.child import HEADER, ready, serve
+from pipeline.workers.process import Worker, WorkerError
 
 LONG = 60.0
 
@@ -155,7 +155,7 @@ async def test_a_call_cancelled_in_line_is_never_made(worker: Worker, gate: Gate
 async def test_an_abandoned_call_still_has_its_deadline(
     worker: Worker, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.worker.SETTLE_DEADLINE", 0.0)
+    monkeypatch.setattr("pipeline.workers.process.SETTLE_DEADLINE", 0.0)
     given_up = asyncio.create_task(worker.run(Path.read_text, gate.path, deadline=0.3))
     handle = await gate.reached()
     given_up.cancel()
@@ -241,7 +241,7 @@ async def test_close_of_a_worker_that_never_ran_does_nothing() -> None:
 
 
 async def test_a_child_that_will_not_exit_is_killed(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.worker.EXIT_DEADLINE", 0.0)
+    monkeypatch.setattr("pipeline.workers.process.EXIT_DEADLINE", 0.0)
     pid = await worker.run(os.getpid, deadline=LONG)
     await worker.close()
     assert gone(pid)
@@ -338,7 +338,7 @@ def test_the_childs_loop_ends_at_half_a_message(child: Loop) -> None:
 def test_the_childs_loop_waits_for_no_call_when_its_input_ends(
     child: Loop, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.worker_child.GRACE", 0.0)
+    monkeypatch.setattr("pipeline.workers.child.GRACE", 0.0)
     child.send(pickle.dumps((Path.read_text, (gate.path,))))
     handle = os.open(gate.path, os.O_WRONLY)
     child.send(pickle.dumps((abs, (1,))))

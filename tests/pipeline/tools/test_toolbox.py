@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.events import Guidance, Pointer, Step, StepState
-from pipeline.tools import Toolbox, ToolContext, ToolError
+from pipeline.tools.toolbox import Toolbox, ToolContext, ToolError
 
 SHARED = ToolContext(frame=17)
 

@@ -9,7 +9,7 @@ from loguru import logger
 
 from pipeline.engine import ToolCall
 from pipeline.events import Event, Guidance, Pointer
-from pipeline.tools import Outcome, Tool, Toolbox, ToolContext, ToolError
+from pipeline.tools.toolbox import Outcome, Tool, Toolbox, ToolContext, ToolError
 
 
 class GiveAnswer(Protocol):

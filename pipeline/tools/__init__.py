@@ -1,0 +1,1 @@
+"""Functions that the engine may call."""
