@@ -53,7 +53,7 @@ from pipeline.conversation.conversation import Conversation
 from pipeline.conversation.peer_group import Witness
 from pipeline.errors import MediaError
 from pipeline.events import Event, SessionEnded, StateChanged
-from pipeline.gemini import LOCAL, make_client
+from pipeline.gemini.bridge import LOCAL, make_client
 from pipeline.media import AudioChunk
 from pipeline.playout.frame_clock import Ticker
 from pipeline.screen.ocr import Ocr

@@ -13,7 +13,7 @@ from pipeline.conversation.config import Terms
 from pipeline.conversation.conversation import Conversation
 from pipeline.conversation.peer_group import Witness
 from pipeline.engine import EngineConfig
-from pipeline.gemini import GeminiBridge, profile_of, resolve_model
+from pipeline.gemini.bridge import GeminiBridge, profile_of, resolve_model
 from pipeline.playout.frame_clock import Ticker
 from pipeline.tools.toolbox import Toolbox
 

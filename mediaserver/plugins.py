@@ -4,7 +4,7 @@ import importlib
 from collections.abc import Iterable
 
 from mediaserver.settings import SettingsError
-from pipeline.profiles import check_declaration
+from pipeline.gemini.model_profiles import check_declaration
 from pipeline.tools.toolbox import Tool, Toolbox
 
 # What importing a module that somebody else wrote is likely to raise; anything else is shown with its traceback.

@@ -13,7 +13,7 @@ from pipeline.audio.vad import VadModel
 from pipeline.dialogue import Dialogue
 from pipeline.errors import MediaError
 from pipeline.events import Event, Role, SpeechEnded, SpeechStarted, Transcript
-from pipeline.gemini import GeminiBridge
+from pipeline.gemini.bridge import GeminiBridge
 from pipeline.mailbox import Mailbox
 from pipeline.media import AudioChunk
 from pipeline.peer import Peer

@@ -26,8 +26,8 @@ from mediaserver.localengine.wire import INVALID, INVALID_ARGUMENT, WireError
 from pipeline.audio.resampler import HEARD_RATE
 from pipeline.audio.turn_detector import Heard
 from pipeline.events import SpeechEnded, SpeechStarted
+from pipeline.gemini.send_queue import SCREEN_GONE
 from pipeline.media import SAMPLE_BYTES, AudioChunk
-from pipeline.uplink import SCREEN_GONE
 
 LONGEST_WINDOW = 120.0
 """Seconds of one spoken window that are kept; of a longer one the newest are."""

@@ -54,7 +54,7 @@ from pipeline.events import (
     fault_from,
 )
 from pipeline.floor import Floor
-from pipeline.gemini import GeminiBridge
+from pipeline.gemini.bridge import GeminiBridge
 from pipeline.mailbox import Mailbox
 from pipeline.media import AudioChunk, ScreenFrame, StillFrame
 from pipeline.peer import Peer

@@ -16,10 +16,10 @@ from pipeline.engine import EngineConfig
 from pipeline.errors import FaultCode
 from pipeline.events import EndReason, Event, Pointer, TextInput, TurnEnded, TurnStarted
 from pipeline.events import Fault as Told
-from pipeline.gemini import LOCAL, GeminiBridge, make_client
+from pipeline.gemini.bridge import LOCAL, GeminiBridge, make_client
+from pipeline.gemini.retry_policy import Patience
 from pipeline.media import AudioChunk, SpeechFrame
 from pipeline.playout.frame_clock import Ticker
-from pipeline.setbacks import Patience
 from pipeline.tools.toolbox import Toolbox
 from tests.support.conversation_harness import FakePeer, picture, speech, vad_model
 

@@ -14,7 +14,7 @@ from pipeline.conversation.config import Terms
 from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineEvent, EngineReady, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, ToolCall
 from pipeline.events import EndReason, Event, Role, StateChanged, Usage
-from pipeline.gemini import GeminiBridge
+from pipeline.gemini.bridge import GeminiBridge
 from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame, StillFrame
 from pipeline.playout.frame_clock import Ticker
 from pipeline.tools.toolbox import Tool, Toolbox

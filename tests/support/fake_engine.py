@@ -25,9 +25,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from pipeline.engine import EngineAway, EngineConfig, EngineEvent, ReplyDropped
-from pipeline.gemini import GeminiBridge, make_client
+from pipeline.gemini.bridge import GeminiBridge, make_client
+from pipeline.gemini.retry_policy import Patience
 from pipeline.media import AudioChunk, StillFrame
-from pipeline.setbacks import Patience
 
 WAIT = 5.0
 """Seconds until a test that waits for something that never comes fails."""

@@ -21,7 +21,7 @@ from pipeline.conversation.config import Terms
 from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineEvent
 from pipeline.events import EndReason
-from pipeline.gemini import GeminiBridge
+from pipeline.gemini.bridge import GeminiBridge
 from pipeline.media import StillFrame
 from pipeline.tools.toolbox import Toolbox
 from tests.support.conversation_harness import FakeEngine, FakePeer, HandTicker, vad_model

@@ -27,7 +27,7 @@ from mediaserver.registry import Registry
 from pipeline.audio.turn_detector import TurnSettings
 from pipeline.audio.vad import VadModel
 from pipeline.errors import FaultCode
-from pipeline.gemini import LOCAL, make_client
+from pipeline.gemini.bridge import LOCAL, make_client
 from pipeline.playout.frame_clock import Ticker
 from tests.support.fake_conversation import Counter
 from tests.support.jsonws_harness import QUICK, Client, Names, Rooms, Server, pcm_of

@@ -27,7 +27,7 @@ from mediaserver.localengine.messages import (
 )
 from mediaserver.localengine.wire import INVALID, WireError
 from pipeline.audio.vad import VadModel
-from pipeline.uplink import SCREEN_GONE
+from pipeline.gemini.send_queue import SCREEN_GONE
 
 SECOND = bytes(32_000)
 SPEECH = Path(__file__).parents[2] / "data" / "go-forward-ten-meters.wav"  # a man, 2.8 s

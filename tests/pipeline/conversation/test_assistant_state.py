@@ -3,9 +3,9 @@
 import pytest
 
 from pipeline.conversation.assistant_state import Standing
-from pipeline.engine_errors import fault
 from pipeline.errors import FaultCode
 from pipeline.events import State
+from pipeline.gemini.sdk_errors import fault
 
 
 def standing(*, ready: bool = True) -> Standing:

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from pipeline.conversation.lifetime import Ended, Ending
-from pipeline.engine_errors import fault
 from pipeline.errors import FaultCode
 from pipeline.events import EndReason
+from pipeline.gemini.sdk_errors import fault
 from tests.support.virtual_time import run_fast
 
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from pipeline import recollection
 from pipeline.conversation.config import Terms
 from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineConfig
 from pipeline.events import EndReason, Event, Fault, Interrupted, Role, TextInput, TextResponse, Transcript
-from pipeline.gemini import GeminiBridge
+from pipeline.gemini import transcript_memory as recollection
+from pipeline.gemini.bridge import GeminiBridge
 from pipeline.media import AudioChunk, SpeechFrame
 from pipeline.playout.frame_clock import Ticker
 from pipeline.tools.toolbox import Toolbox

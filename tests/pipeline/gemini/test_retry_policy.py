@@ -1,4 +1,4 @@
-from pipeline.setbacks import Patience, Setbacks
+from pipeline.gemini.retry_policy import Patience, Setbacks
 
 FULL = Patience(failures=100)
 

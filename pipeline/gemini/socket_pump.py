@@ -6,13 +6,13 @@ from typing import assert_never
 from google.genai import types
 from google.genai.live import AsyncSession
 
-from pipeline.engine_errors import RECEIVE_FAILURES, SEND_FAILURES, engine_error
 from pipeline.errors import EngineError
-from pipeline.link import Link
-from pipeline.live import NEVER, Live
+from pipeline.gemini.live_session import NEVER, Live
+from pipeline.gemini.model_profiles import Calls
+from pipeline.gemini.sdk_errors import RECEIVE_FAILURES, SEND_FAILURES, engine_error
+from pipeline.gemini.send_queue import Answer, CloseWindow, Item, Note, OpenWindow, Seed, Stop, Text
+from pipeline.gemini.session_supervisor import Link
 from pipeline.media import AudioChunk, StillFrame
-from pipeline.profiles import Calls
-from pipeline.uplink import Answer, CloseWindow, Item, Note, OpenWindow, Seed, Stop, Text
 
 
 class Carrier:

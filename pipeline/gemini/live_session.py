@@ -6,13 +6,13 @@ from typing import Final
 from google.genai import types
 
 from pipeline.engine import EngineEvent, ReplyEvent, ToolCall, ToolCallCancelled
-from pipeline.engine_errors import blocked, fault
 from pipeline.errors import EngineError, FaultCode
+from pipeline.gemini.model_profiles import Profile
+from pipeline.gemini.reply_tracker import Replies
+from pipeline.gemini.retry_policy import Patience
+from pipeline.gemini.sdk_errors import blocked, fault
+from pipeline.gemini.send_queue import SCREEN_GONE, Answer, CloseWindow, Note, OpenWindow, Stop, Text, Uplink
 from pipeline.media import SAMPLE_BYTES, AudioChunk, StillFrame
-from pipeline.profiles import Profile
-from pipeline.replies import Replies
-from pipeline.setbacks import Patience
-from pipeline.uplink import SCREEN_GONE, Answer, CloseWindow, Note, OpenWindow, Stop, Text, Uplink
 
 REPLY_RATE = 24_000
 """Sample rate (Hz) of every reply."""

@@ -2,7 +2,7 @@ import pytest
 from google.genai import types
 
 from pipeline.engine import EngineConfig
-from pipeline.profiles import Calls, Profile, minimal, profile_of, resolve_model, setup_of
+from pipeline.gemini.model_profiles import Calls, Profile, minimal, profile_of, resolve_model, setup_of
 from pipeline.tools.toolbox import POINT_AT, SHOW_STEPS
 
 DEFAULT = "gemini-3.8-live"

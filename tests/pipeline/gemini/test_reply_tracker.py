@@ -15,10 +15,10 @@ from pipeline.engine import (
     ToolCall,
     UserText,
 )
-from pipeline.engine_errors import fault
 from pipeline.errors import FaultCode
 from pipeline.events import Usage
-from pipeline.replies import Replies
+from pipeline.gemini.reply_tracker import Replies
+from pipeline.gemini.sdk_errors import fault
 
 PCM = b"\1\0" * 240
 

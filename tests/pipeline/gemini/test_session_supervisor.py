@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 from google.genai import errors, types
 
-from pipeline.attempts import LARGE_CONTEXT, Attempt
 from pipeline.engine import (
     EngineAway,
     EngineEvent,
@@ -19,14 +18,15 @@ from pipeline.engine import (
     ReplyGenerated,
     UserText,
 )
-from pipeline.engine_errors import engine_error, fault
 from pipeline.errors import EngineError, FaultCode, Severity
 from pipeline.events import Role
-from pipeline.link import Link, Phase
-from pipeline.live import NEVER
+from pipeline.gemini.live_session import NEVER
+from pipeline.gemini.retry_policy import Patience
+from pipeline.gemini.sdk_errors import engine_error, fault
+from pipeline.gemini.send_queue import SCREEN_GONE, CloseWindow, Note, OpenWindow, Seed, Stop, Text
+from pipeline.gemini.session_plan import LARGE_CONTEXT, Attempt
+from pipeline.gemini.session_supervisor import Link, Phase
 from pipeline.media import AudioChunk, StillFrame
-from pipeline.setbacks import Patience
-from pipeline.uplink import SCREEN_GONE, CloseWindow, Note, OpenWindow, Seed, Stop, Text
 from tests.support.fake_engine import CONFIG, speech, still
 
 SAYS = types.LiveServerMessage.model_validate

@@ -1,4 +1,4 @@
-from pipeline.kept import KEPT_ACTS, KEPT_SECONDS, Kept, Question, Utterance
+from pipeline.gemini.pending_input import KEPT_ACTS, KEPT_SECONDS, Kept, Question, Utterance
 from tests.support.fake_engine import speech
 
 

@@ -1,5 +1,5 @@
 from pipeline.events import Role
-from pipeline.recollection import MOST_CHARACTERS, Line, Recollection, as_note
+from pipeline.gemini.transcript_memory import MOST_CHARACTERS, Line, Recollection, as_note
 
 
 def test_lines_come_in_the_order_of_turns_the_user_first() -> None:

@@ -6,7 +6,6 @@ from itertools import zip_longest
 
 from google.genai import types
 
-from pipeline.attempts import Attempt, Attempts
 from pipeline.engine import (
     EngineAway,
     EngineConfig,
@@ -21,14 +20,15 @@ from pipeline.engine import (
     ToolCall,
     UserText,
 )
-from pipeline.engine_errors import fault, is_expiry, kept, reduced
 from pipeline.errors import EngineError, FaultCode, Severity
 from pipeline.events import Role
-from pipeline.kept import Kept, Question, Utterance
-from pipeline.live import Live
+from pipeline.gemini.live_session import Live
+from pipeline.gemini.pending_input import Kept, Question, Utterance
+from pipeline.gemini.retry_policy import Patience, Setbacks
+from pipeline.gemini.sdk_errors import fault, is_expiry, kept, reduced
+from pipeline.gemini.session_plan import Attempt, Attempts
+from pipeline.gemini.transcript_memory import Recollection
 from pipeline.media import AudioChunk, StillFrame
-from pipeline.recollection import Recollection
-from pipeline.setbacks import Patience, Setbacks
 
 # What a session may die of without the user losing anything: they are told only if the next one cannot be made.
 _HARMLESS = {FaultCode.ENGINE_NETWORK, FaultCode.ENGINE_INTERNAL, FaultCode.ENGINE_PROTOCOL}

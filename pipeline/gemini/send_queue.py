@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.kept import KEPT_SECONDS
+from pipeline.gemini.pending_input import KEPT_SECONDS
 from pipeline.media import AudioChunk, StillFrame
 
 MESSAGE_SECONDS = 0.064

@@ -22,7 +22,7 @@ from pipeline.engine import (
 )
 from pipeline.errors import EngineError, FaultCode
 from pipeline.events import Role
-from pipeline.gemini import GeminiBridge
+from pipeline.gemini.bridge import GeminiBridge
 from pipeline.tools.toolbox import POINT_AT
 from tests.support.fake_engine import (
     CONFIG,

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from google.genai import types
 
 from pipeline.engine import EngineConfig
-from pipeline.engine_errors import close_code, fault
 from pipeline.errors import EngineError, FaultCode
 from pipeline.events import Role
-from pipeline.profiles import Profile, minimal, profile_of, setup_of
-from pipeline.recollection import Recollection, as_note
-from pipeline.setbacks import Patience
-from pipeline.uplink import Seed
+from pipeline.gemini.model_profiles import Profile, minimal, profile_of, setup_of
+from pipeline.gemini.retry_policy import Patience
+from pipeline.gemini.sdk_errors import close_code, fault
+from pipeline.gemini.send_queue import Seed
+from pipeline.gemini.transcript_memory import Recollection, as_note
 
 LARGE_CONTEXT = 98_304
 """Tokens, three quarters of what the models take: a session that is refused with more of them has grown too long."""

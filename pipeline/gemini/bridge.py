@@ -14,8 +14,6 @@ from google import genai
 from google.genai import types
 from google.genai.live import AsyncSession
 
-from pipeline.attempts import Attempt
-from pipeline.carrier import Carrier
 from pipeline.engine import (
     EngineConfig,
     EngineEvent,
@@ -30,13 +28,15 @@ from pipeline.engine import (
     ToolCallCancelled,
     UserText,
 )
-from pipeline.engine_errors import CONNECT_FAILURES, engine_error, fault
 from pipeline.errors import EngineError, FaultCode
 from pipeline.events import Role
-from pipeline.link import Link, Phase
+from pipeline.gemini.model_profiles import LOCAL, profile_of, resolve_model, setup_of
+from pipeline.gemini.retry_policy import Patience
+from pipeline.gemini.sdk_errors import CONNECT_FAILURES, engine_error, fault
+from pipeline.gemini.session_plan import Attempt
+from pipeline.gemini.session_supervisor import Link, Phase
+from pipeline.gemini.socket_pump import Carrier
 from pipeline.media import AudioChunk, StillFrame
-from pipeline.profiles import LOCAL, profile_of, resolve_model, setup_of
-from pipeline.setbacks import Patience
 
 __all__ = [
     "LOCAL",

@@ -1,15 +1,8 @@
 import asyncio
 
-from pipeline.kept import KEPT_SECONDS
+from pipeline.gemini.pending_input import KEPT_SECONDS
+from pipeline.gemini.send_queue import QUEUED_SECONDS, CloseWindow, Item, OpenWindow, Text, Uplink
 from pipeline.media import AudioChunk, StillFrame
-from pipeline.uplink import (
-    QUEUED_SECONDS,
-    CloseWindow,
-    Item,
-    OpenWindow,
-    Text,
-    Uplink,
-)
 from tests.support.fake_engine import speech, still
 
 

@@ -5,8 +5,8 @@ from google.genai import errors, types
 from websockets.exceptions import ConnectionClosedError, InvalidMessage
 from websockets.frames import Close
 
-from pipeline.engine_errors import blocked, engine_error, fault, is_expiry
 from pipeline.errors import FaultCode
+from pipeline.gemini.sdk_errors import blocked, engine_error, fault, is_expiry
 
 
 def code_of(cause: BaseException, *, is_ready: bool = True, is_local: bool = False) -> FaultCode:

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.engine import EngineEvent, ToolCall
-from pipeline.engine_errors import fault
 from pipeline.errors import EngineError, FaultCode
-from pipeline.link import Link, Phase
-from pipeline.live import NEVER
-from pipeline.setbacks import Patience
+from pipeline.gemini.live_session import NEVER
+from pipeline.gemini.retry_policy import Patience
+from pipeline.gemini.sdk_errors import fault
+from pipeline.gemini.session_supervisor import Link, Phase
 from tests.support.fake_engine import CONFIG, speech, still
 
 VOICE = {"parts": [{"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": "AAAA" * 800}}]}
