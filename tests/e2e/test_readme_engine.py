@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mediaserver.engine_cli import parser
+from mediaserver.cli.engine import parser
 from mediaserver.localengine.faults import HEADER, parse_faults
 from tests.support.server_process import ROOT
 

@@ -17,8 +17,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from mediaserver.cli.serve import spare_the_collector
 from mediaserver.localengine.certificate import _sign
-from mediaserver.serve import spare_the_collector
 from tests.support.server_process import ROOT, serving
 
 SECRET = "0123456789abcdef0123456789abcdef"

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 import pytest
 from argon2 import PasswordHasher
 
-from mediaserver import users_cli
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import AuthError
+from mediaserver.cli import users as users_cli
 from mediaserver.store.store import Store, StoreError, TakenError
 
 PASSWORD = "correct horse battery"

@@ -19,7 +19,8 @@ from google.genai import errors, types
 from google.genai.live import AsyncSession
 from websockets.exceptions import InvalidStatus
 
-from mediaserver import engine_cli, serve
+from mediaserver.cli import engine as engine_cli
+from mediaserver.cli import serve
 from tests.support.server_process import ROOT
 
 TRANSCRIBED = types.LiveConnectConfig(output_audio_transcription=types.AudioTranscriptionConfig())

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 from aiohttp import web
 from loguru import logger
 
-from mediaserver import __version__, engine_cli, logs, users_cli
+from mediaserver import __version__, logs
 from mediaserver.app import running, tls_context
 from mediaserver.auth.passwords import Passwords
+from mediaserver.cli import engine as engine_cli
+from mediaserver.cli import users as users_cli
 from mediaserver.settings import Settings, SettingsError, load, warnings
 from mediaserver.store.sql import open_store
 from mediaserver.store.store import StoreError
