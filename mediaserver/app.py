@@ -17,24 +17,23 @@ from mediaserver.api.cors import allow_origins, origin_is_allowed
 from mediaserver.api.docs import Docs
 from mediaserver.api.guests import Guests
 from mediaserver.api.health import Check, Health
-from mediaserver.api.limiter import Limiter
 from mediaserver.api.livekit_token import LiveKitTokens
 from mediaserver.api.metrics import MetricsPage, measure
 from mediaserver.api.middleware import guard
 from mediaserver.api.page import Page
+from mediaserver.api.rate_limit import Limiter
 from mediaserver.api.route import add_routes
 from mediaserver.api.sessions import History as HistoryRoutes
 from mediaserver.api.sessions import Sessions
 from mediaserver.api.users import Users
-from mediaserver.api.whip import whip_routes
+from mediaserver.api.whip_schemas import whip_routes
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
-from mediaserver.history import History
+from mediaserver.history_service import History
 from mediaserver.jsonws.socket import JsonSocket
 from mediaserver.livekit.chronicle import Chronicles
 from mediaserver.livekit.server import LiveKit
-from mediaserver.lobby import EngineLink, House, Lobby, Observe
 from mediaserver.localengine.answering import CAN_BE_ASKED, LocalBrain
 from mediaserver.localengine.brain import Brain
 from mediaserver.localengine.script import ScriptError, load_script
@@ -44,6 +43,7 @@ from mediaserver.plugins import load_toolbox
 from mediaserver.registry import Registry
 from mediaserver.rtc.config import Config, IceServer
 from mediaserver.rtc.link import PeerLink
+from mediaserver.session_factory import EngineLink, House, Lobby, Observe
 from mediaserver.settings import Settings, SettingsError, livekit_keys, secret_from
 from mediaserver.store.sql import open_store
 from mediaserver.webrtc.routes import Whip

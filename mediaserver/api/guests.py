@@ -5,12 +5,12 @@ from typing import Protocol
 
 from aiohttp import web
 
-from mediaserver.api.limiter import Limiter, address
+from mediaserver.api.rate_limit import Limiter, address
 from mediaserver.api.route import Route, add_routes, json_answer
-from mediaserver.api.user_bodies import Login
+from mediaserver.api.user_schemas import Login
 from mediaserver.api.users import told
 from mediaserver.auth.accounts import Grant
-from mediaserver.http import HttpError
+from mediaserver.http_errors import HttpError
 
 
 class Welcome(Protocol):

@@ -8,11 +8,11 @@ import jwt
 from aiohttp import web
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
 
-from mediaserver.api.identity import admitted
-from mediaserver.api.limiter import Limiter
+from mediaserver.api.authentication import admitted
+from mediaserver.api.rate_limit import Limiter
 from mediaserver.api.route import Route, add_routes, json_answer, read_body, read_query
 from mediaserver.auth.users import User, Verifier
-from mediaserver.http import HttpError
+from mediaserver.http_errors import HttpError
 
 TOKEN_SECONDS = 3600
 MAX_TOKEN = 6_000

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from loguru import logger
 
-from mediaserver.http import HttpError
+from mediaserver.http_errors import HttpError
 
 # Chromium asks for the camera's permission, too, when a tab is shared.
 SECURITY_HEADERS = {

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ValidationError
 
-from mediaserver.http import HttpError
+from mediaserver.http_errors import HttpError
 
 JSON = "application/json"
 MAX_BODY = 64 * 1024

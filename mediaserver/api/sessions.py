@@ -6,11 +6,11 @@ from datetime import datetime
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from mediaserver.api.identity import admitted
-from mediaserver.api.limiter import Limiter
+from mediaserver.api.authentication import admitted
+from mediaserver.api.rate_limit import Limiter
 from mediaserver.api.route import Route, add_routes, json_answer, read_query
 from mediaserver.auth.users import Verifier
-from mediaserver.http import HttpError
+from mediaserver.http_errors import HttpError
 from mediaserver.registry import Registry
 from mediaserver.store.records import SessionRecord
 from mediaserver.store.store import CursorError, Store, StoreError

@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from aiohttp import web
 from pydantic import SecretStr
 
-from mediaserver.api.identity import admitted
-from mediaserver.api.limiter import Limiter, address
+from mediaserver.api.authentication import admitted
+from mediaserver.api.rate_limit import Limiter, address
 from mediaserver.api.route import Route, add_routes, json_answer, read_body
-from mediaserver.api.user_bodies import (
+from mediaserver.api.user_schemas import (
     ChangedProfile,
     Credentials,
     Login,
@@ -24,7 +24,7 @@ from mediaserver.auth.accounts import Accounts, NewPassword
 from mediaserver.auth.lockout import CredentialsError, LockedOut
 from mediaserver.auth.passwords import BusyError
 from mediaserver.auth.users import AuthError, User, Verifier
-from mediaserver.http import HttpError, bearer
+from mediaserver.http_errors import HttpError, bearer
 from mediaserver.store.store import StoreError, TakenError
 
 _RETRY_STORE = 5

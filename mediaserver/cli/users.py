@@ -10,7 +10,7 @@ from typing import TextIO
 
 from pydantic import BaseModel, ValidationError
 
-from mediaserver.api.user_bodies import Password, Registration
+from mediaserver.api.user_schemas import Password, Registration
 from mediaserver.auth.accounts import new_account
 from mediaserver.auth.passwords import Passwords
 from mediaserver.store.records import Account

@@ -10,8 +10,8 @@ from enum import StrEnum
 from math import isfinite
 from typing import Any
 
-from mediaserver.lobby import Wishes
-from mediaserver.wire import COMMANDS, command_from
+from mediaserver.event_codec import COMMANDS, command_from
+from mediaserver.session_factory import Wishes
 from pipeline.codecs.audio_decoder import AudioFormat
 from pipeline.codecs.image_decoder import MAX_BYTES as MAX_PICTURE
 from pipeline.errors import FaultCode, ProtocolError

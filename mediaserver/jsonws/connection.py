@@ -11,6 +11,7 @@ from aiohttp.http_websocket import WSCloseCode
 from loguru import logger
 
 from mediaserver.auth.users import User
+from mediaserver.event_codec import render
 from mediaserver.jsonws.codec import (
     MAX_MESSAGE,
     Addressed,
@@ -24,7 +25,6 @@ from mediaserver.jsonws.codec import (
 from mediaserver.jsonws.intake import Verdict
 from mediaserver.jsonws.outbox import Outbox
 from mediaserver.jsonws.session import Session
-from mediaserver.wire import render
 from pipeline.errors import AudioError, FaultCode, MediaError, ProtocolError, Severity
 from pipeline.events import EndReason, fault_from
 

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from mediaserver.lobby import Wishes
+from mediaserver.session_factory import Wishes
 from pipeline.conversation.config import Terms
 from pipeline.errors import MediaError
 from pipeline.events import Command

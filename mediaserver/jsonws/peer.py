@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Callable
 
+from mediaserver.event_codec import render
 from mediaserver.jsonws.codec import Output, encode, render_audio
 from mediaserver.jsonws.outbox import Outbox
 from mediaserver.jsonws.voice import VoiceConverter
-from mediaserver.wire import render
 from pipeline.errors import AudioError, Severity
 from pipeline.events import (
     EndReason,

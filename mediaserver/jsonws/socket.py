@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.http_websocket import WSCloseCode
 
 from mediaserver.auth.users import AuthError, User, Verifier
-from mediaserver.http import HttpError, bearer
+from mediaserver.http_errors import HttpError, bearer
 from mediaserver.jsonws.codec import StartSession
 from mediaserver.jsonws.connection import Connection, Limits, Refusal
 from mediaserver.jsonws.host import Host, Limiter, Lobby

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from mediaserver.lobby import Wishes
+from mediaserver.session_factory import Wishes
 from pipeline.audio.turn_detector import TurnSettings
 from pipeline.conversation.config import Terms
 from pipeline.errors import MediaError

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from livekit.protocol.models import DataPacket
 
+from mediaserver.event_codec import command_from, parse_command, render
 from mediaserver.livekit.chronicle import Chronicle
 from mediaserver.livekit.host import Host
 from mediaserver.livekit.microphone import LiveVoice
@@ -16,7 +17,6 @@ from mediaserver.livekit.rpc import MAX_PAYLOAD, REQUEST_TOPIC, RpcFailure, RpcS
 from mediaserver.livekit.streams import Assembler, Received, text_stream
 from mediaserver.livekit.transcripts import Transcripts, Voice
 from mediaserver.livekit.tuning import parse_tuning
-from mediaserver.wire import command_from, parse_command, render
 from pipeline.codecs.audio_decoder import AudioDecoder, AudioFormat
 from pipeline.errors import FaultCode, MediaError, ProtocolError
 from pipeline.events import (

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from livekit.protocol.models import DisconnectReason
 
-from mediaserver.http import HttpError, bearer
+from mediaserver.http_errors import HttpError, bearer
 from mediaserver.livekit.config import Limits
 from mediaserver.livekit.grants import Grant, GrantError, Keys, check_join
 from mediaserver.livekit.host import Host, Limiter

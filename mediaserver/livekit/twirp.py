@@ -9,7 +9,7 @@ from aiohttp import web
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
-from mediaserver.http import HttpError, bearer
+from mediaserver.http_errors import HttpError, bearer
 from mediaserver.livekit.grants import Grant, GrantError, Keys
 
 PROTOBUF, JSON = "application/protobuf", "application/json"

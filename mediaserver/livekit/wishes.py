@@ -4,7 +4,7 @@ import re
 
 from mediaserver.livekit.grants import Grant
 from mediaserver.livekit.joining import Join
-from mediaserver.lobby import Wishes
+from mediaserver.session_factory import Wishes
 
 _ACCEPTED = {
     "model": re.compile(r"[A-Za-z0-9._/:-]{1,128}"),

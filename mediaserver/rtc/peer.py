@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from aiortc import RTCRtpReceiver
 from loguru import logger
 
+from mediaserver.event_codec import parse_command, render
 from mediaserver.rtc.aiortc_sections import narrow
 from mediaserver.rtc.channel import EventsChannel
 from mediaserver.rtc.config import Config
@@ -18,7 +19,6 @@ from mediaserver.rtc.microphone import Microphone
 from mediaserver.rtc.offer import Offer, OfferError, Section
 from mediaserver.rtc.video import Video, choose_screen
 from mediaserver.rtc.voice import VoiceTrack
-from mediaserver.wire import parse_command, render
 from pipeline.errors import FaultCode, ProtocolError
 from pipeline.events import EndReason, Event, NameTracks, SessionEnded, SessionStarted, fault_from
 from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame

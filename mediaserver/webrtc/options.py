@@ -3,8 +3,8 @@
 import re
 from collections.abc import Mapping
 
-from mediaserver.http import HttpError
-from mediaserver.lobby import Wishes
+from mediaserver.http_errors import HttpError
+from mediaserver.session_factory import Wishes
 
 _ACCEPTED = {
     "session": (re.compile(r"[^\x00-\x1f\x7f]{1,128}"), "1 to 128 printable characters"),

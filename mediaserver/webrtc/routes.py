@@ -9,14 +9,14 @@ from typing import Protocol
 from aiohttp import web
 
 from mediaserver.auth.users import AuthError, User, Verifier
-from mediaserver.http import HttpError, bearer
-from mediaserver.lobby import Wishes
+from mediaserver.http_errors import HttpError, bearer
 from mediaserver.registry import Draining, Full
 from mediaserver.rtc.config import Config, IceServer
 from mediaserver.rtc.host import Host
 from mediaserver.rtc.offer import MAX_BYTES as MAX_OFFER
 from mediaserver.rtc.offer import Offer, OfferError, parse_offer
 from mediaserver.rtc.peer import RtcPeer
+from mediaserver.session_factory import Wishes
 from mediaserver.webrtc.fragment import MAX_BYTES as MAX_FRAGMENT
 from mediaserver.webrtc.fragment import parse_fragment
 from mediaserver.webrtc.options import parse_options

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
+from mediaserver.event_codec import parse_command
 from mediaserver.jsonws.codec import parse
 from mediaserver.localengine.script import parse_script
 from mediaserver.plugins import load_toolbox
 from mediaserver.settings import Settings
-from mediaserver.wire import parse_command
 from pipeline.errors import ProtocolError
 from pipeline.tools.toolbox import ToolContext
 from tests.support.livekit_browser import PAGES, chromium, require_clients, served

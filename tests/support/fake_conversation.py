@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from mediaserver.http import HttpError
+from mediaserver.http_errors import HttpError
 from pipeline.conversation.config import Terms
 from pipeline.errors import MediaError
 from pipeline.events import (

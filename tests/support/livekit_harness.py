@@ -29,7 +29,6 @@ from mediaserver.livekit.config import Limits
 from mediaserver.livekit.host import Host
 from mediaserver.livekit.media import Link, MakeLink
 from mediaserver.livekit.server import LiveKit
-from mediaserver.lobby import Wishes
 from mediaserver.rtc.config import IceServer
 from mediaserver.rtc.exchange import (
     RELIABLE,
@@ -44,6 +43,7 @@ from mediaserver.rtc.exchange import (
     Target,
 )
 from mediaserver.rtc.offer import OfferError
+from mediaserver.session_factory import Wishes
 from pipeline.audio.turn_detector import TurnSettings
 from pipeline.conversation.config import Terms
 from pipeline.errors import ProtocolError

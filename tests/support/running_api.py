@@ -11,24 +11,24 @@ from mediaserver import __version__
 from mediaserver.api.docs import Docs
 from mediaserver.api.guests import Guests
 from mediaserver.api.health import Health
-from mediaserver.api.limiter import Limiter
 from mediaserver.api.livekit_token import LiveKitTokens
 from mediaserver.api.metrics import MetricsPage, measure
 from mediaserver.api.middleware import guard
 from mediaserver.api.openapi import Json, document
 from mediaserver.api.page import Page
+from mediaserver.api.rate_limit import Limiter
 from mediaserver.api.route import add_routes
 from mediaserver.api.sessions import History, Sessions
 from mediaserver.api.users import Users
-from mediaserver.api.whip import whip_routes
+from mediaserver.api.whip_schemas import whip_routes
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
-from mediaserver.lobby import Wishes
 from mediaserver.metrics import Metrics
 from mediaserver.registry import Full, Registry
 from mediaserver.rtc.host import Host
+from mediaserver.session_factory import Wishes
 from mediaserver.store.records import Entry, SessionRecord, TurnUsage
 from mediaserver.store.store import Fact, Store
 from mediaserver.webrtc.routes import Whip

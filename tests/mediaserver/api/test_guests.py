@@ -9,8 +9,8 @@ from argon2 import PasswordHasher
 from limits import parse
 
 from mediaserver.api.guests import Guests
-from mediaserver.api.limiter import Limiter
 from mediaserver.api.middleware import guard
+from mediaserver.api.rate_limit import Limiter
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens

@@ -9,8 +9,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from limits import parse
 
-from mediaserver.api.limiter import Limiter
 from mediaserver.api.middleware import guard
+from mediaserver.api.rate_limit import Limiter
 from mediaserver.api.sessions import History, Sessions
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User

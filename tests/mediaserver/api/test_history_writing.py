@@ -7,8 +7,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from limits import parse
 
-from mediaserver.api.limiter import Limiter
 from mediaserver.api.middleware import guard
+from mediaserver.api.rate_limit import Limiter
 from mediaserver.api.sessions import History
 from mediaserver.registry import Registry
 from mediaserver.store.records import Entry

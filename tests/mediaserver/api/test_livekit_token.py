@@ -9,9 +9,9 @@ from aiohttp.test_utils import TestClient
 from limits import parse
 from livekit.api import TokenVerifier
 
-from mediaserver.api.limiter import Limiter
 from mediaserver.api.livekit_token import TOKEN_SECONDS, USER_CLAIM, LiveKitTokens
 from mediaserver.api.middleware import guard
+from mediaserver.api.rate_limit import Limiter
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
 

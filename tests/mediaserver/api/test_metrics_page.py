@@ -8,12 +8,12 @@ from aiohttp.test_utils import TestClient
 from limits import parse
 
 from mediaserver.api.guests import Guests
-from mediaserver.api.limiter import Limiter
 from mediaserver.api.metrics import MetricsPage, measure
 from mediaserver.api.middleware import guard
+from mediaserver.api.rate_limit import Limiter
 from mediaserver.auth.accounts import Grant
 from mediaserver.auth.tokens import Tokens, new_guest
-from mediaserver.http import HttpError
+from mediaserver.http_errors import HttpError
 from mediaserver.metrics import Metrics
 
 Client = TestClient[web.Request, web.Application]

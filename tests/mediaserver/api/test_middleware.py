@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestClient
 from loguru import logger
 
 from mediaserver.api.middleware import guard
-from mediaserver.http import HttpError
+from mediaserver.http_errors import HttpError
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]

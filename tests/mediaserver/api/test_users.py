@@ -13,8 +13,8 @@ from argon2 import PasswordHasher
 from limits import parse
 from loguru import logger
 
-from mediaserver.api.limiter import Limiter
 from mediaserver.api.middleware import guard
+from mediaserver.api.rate_limit import Limiter
 from mediaserver.api.users import Users
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.lockout import Lockout

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from limits import parse
 
-from mediaserver.api.limiter import Limiter
 from mediaserver.api.middleware import guard
+from mediaserver.api.rate_limit import Limiter
 from mediaserver.api.users import Users
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.lockout import Lockout

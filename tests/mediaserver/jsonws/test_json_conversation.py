@@ -19,11 +19,11 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from mediaserver.api.middleware import guard
 from mediaserver.jsonws.socket import JsonSocket
-from mediaserver.lobby import EngineLink, Lobby
-from mediaserver.lobby import House as Rules
 from mediaserver.localengine.script import parse_script
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.registry import Registry
+from mediaserver.session_factory import EngineLink, Lobby
+from mediaserver.session_factory import House as Rules
 from pipeline.audio.turn_detector import TurnSettings
 from pipeline.audio.vad import VadModel
 from pipeline.errors import FaultCode

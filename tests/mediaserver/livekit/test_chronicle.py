@@ -3,7 +3,7 @@
 import weakref
 
 from mediaserver.livekit.chronicle import Chronicles
-from mediaserver.lobby import Wishes
+from mediaserver.session_factory import Wishes
 from pipeline.events import Role, Transcript
 from tests.support.livekit_harness import Talk
 

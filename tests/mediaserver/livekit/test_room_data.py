@@ -18,8 +18,8 @@ from mediaserver.livekit.peer import MAX_BAD_MESSAGES, RoomPeer
 from mediaserver.livekit.rpc import MAX_PAYLOAD
 from mediaserver.livekit.session import Session
 from mediaserver.livekit.streams import Assembler, Received, text_stream
-from mediaserver.lobby import Wishes
 from mediaserver.rtc.exchange import LOSSY
+from mediaserver.session_factory import Wishes
 from pipeline.errors import AudioError
 from pipeline.events import (
     AudioEnd,

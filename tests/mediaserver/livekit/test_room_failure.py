@@ -10,7 +10,7 @@ from mediaserver.livekit import socket as signal_socket
 from mediaserver.livekit.grants import Grant
 from mediaserver.livekit.joining import Join
 from mediaserver.livekit.live_room import LiveRoom, RoomClosed
-from mediaserver.lobby import Wishes
+from mediaserver.session_factory import Wishes
 from pipeline.events import EndReason, State, StateChanged
 from tests.support.livekit_harness import QUICK, Client, Server, Talk, join_request, joined, token
 

@@ -6,11 +6,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from limits import parse
 
-from mediaserver.api.limiter import Limiter
 from mediaserver.api.middleware import guard
+from mediaserver.api.rate_limit import Limiter
 from mediaserver.auth.tokens import Tokens, new_guest
-from mediaserver.lobby import Wishes
 from mediaserver.rtc.host import Host
+from mediaserver.session_factory import Wishes
 from mediaserver.webrtc.routes import Whip
 
 TOKENS = Tokens("a secret of thirty-two bytes or more")

@@ -15,9 +15,9 @@ from aiortc.mediastreams import AudioStreamTrack
 
 from mediaserver.api.middleware import guard
 from mediaserver.auth.users import AuthError, User
-from mediaserver.lobby import Wishes
 from mediaserver.registry import Draining, Full
 from mediaserver.rtc.config import Config, IceServer, Limits
+from mediaserver.session_factory import Wishes
 from mediaserver.webrtc.fragment import parse_fragment
 from mediaserver.webrtc.routes import FRAGMENT, SDP, Whip, ice_links
 from pipeline.conversation.config import Terms

@@ -2,9 +2,9 @@
 
 from aiohttp import web
 
-from mediaserver.api.limiter import Limiter, address
+from mediaserver.api.rate_limit import Limiter, address
 from mediaserver.auth.users import AuthError, User, Verifier
-from mediaserver.http import HttpError, bearer
+from mediaserver.http_errors import HttpError, bearer
 
 
 def user_of(request: web.Request, verifier: Verifier) -> User:

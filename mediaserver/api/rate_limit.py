@@ -7,7 +7,7 @@ from limits import RateLimitItem
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
-from mediaserver.http import HttpError
+from mediaserver.http_errors import HttpError
 
 
 class Limiter:

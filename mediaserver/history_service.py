@@ -7,8 +7,8 @@ from typing import Self
 
 from loguru import logger
 
-from mediaserver.lobby import Observe, Wishes
 from mediaserver.registry import Registry
+from mediaserver.session_factory import Observe, Wishes
 from mediaserver.store.recorder import Recorder
 from mediaserver.store.retention import Retention
 from mediaserver.store.store import Store, StoreError

@@ -4,11 +4,11 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from limits import parse
 
-from mediaserver.api.identity import admitted, user_of
-from mediaserver.api.limiter import Limiter
+from mediaserver.api.authentication import admitted, user_of
+from mediaserver.api.rate_limit import Limiter
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
-from mediaserver.http import HttpError
+from mediaserver.http_errors import HttpError
 
 TOKENS = Tokens("a secret of thirty-two bytes or more")
 ADA = User("1", "ada", is_guest=False)

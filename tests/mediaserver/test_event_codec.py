@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediaserver.wire import MAX_TEXT, parse_command, render
+from mediaserver.event_codec import MAX_TEXT, parse_command, render
 from pipeline.errors import FaultCode, ProtocolError
 from pipeline.events import (
     AssistantSpeech,
