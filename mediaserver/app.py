@@ -31,7 +31,7 @@ from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.history_service import History
-from mediaserver.jsonws.socket import JsonSocket
+from mediaserver.jsonws.routes import JsonSocket
 from mediaserver.livekit.chronicle import Chronicles
 from mediaserver.livekit.server import LiveKit
 from mediaserver.localengine.answering import CAN_BE_ASKED, LocalBrain

@@ -22,8 +22,8 @@ from mediaserver.jsonws.codec import (
     encode,
     parse,
 )
-from mediaserver.jsonws.intake import Verdict
-from mediaserver.jsonws.outbox import Outbox
+from mediaserver.jsonws.media_input import Verdict
+from mediaserver.jsonws.send_queue import Outbox
 from mediaserver.jsonws.session import Session
 from pipeline.errors import AudioError, FaultCode, MediaError, ProtocolError, Severity
 from pipeline.events import EndReason, fault_from

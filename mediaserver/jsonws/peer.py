@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from mediaserver.event_codec import render
 from mediaserver.jsonws.codec import Output, encode, render_audio
-from mediaserver.jsonws.outbox import Outbox
-from mediaserver.jsonws.voice import VoiceConverter
+from mediaserver.jsonws.output_resampler import VoiceConverter
+from mediaserver.jsonws.send_queue import Outbox
 from pipeline.errors import AudioError, Severity
 from pipeline.events import (
     EndReason,

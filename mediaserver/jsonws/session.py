@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable
 
 from mediaserver.jsonws.codec import AudioInput, Output, ScreenFrameInput
-from mediaserver.jsonws.host import Host
-from mediaserver.jsonws.intake import Screen, Verdict, Voice
-from mediaserver.jsonws.outbox import Outbox
+from mediaserver.jsonws.conversation_port import Host
+from mediaserver.jsonws.media_input import Screen, Verdict, Voice
 from mediaserver.jsonws.peer import JsonPeer
+from mediaserver.jsonws.send_queue import Outbox
 from pipeline.events import AudioEnd, Command, EndReason, EndSession, ScreenShareEnd, TextInput
 
 GRACE = 5.0

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestClient
 
 from mediaserver.auth.users import AuthError, User
 from mediaserver.jsonws.connection import Limits
-from mediaserver.jsonws.socket import JsonSocket
+from mediaserver.jsonws.routes import JsonSocket
 from mediaserver.session_factory import Wishes
 from pipeline.audio.turn_detector import TurnSettings
 from pipeline.conversation.config import Terms

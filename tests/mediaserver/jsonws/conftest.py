@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from mediaserver.api.middleware import guard
-from mediaserver.jsonws.socket import JsonSocket
+from mediaserver.jsonws.routes import JsonSocket
 from tests.support.fake_conversation import Counter
 from tests.support.jsonws_harness import QUICK, Names, Rooms, Server
 from tests.support.leak_check import nothing_left

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mediaserver.jsonws import connection, intake, outbox
+from mediaserver.jsonws import connection
+from mediaserver.jsonws import media_input as intake
+from mediaserver.jsonws import send_queue as outbox
 from mediaserver.jsonws.codec import SessionWishes, wav
 from mediaserver.jsonws.connection import Limits
 from mediaserver.registry import Draining, Full

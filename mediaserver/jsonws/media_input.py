@@ -10,8 +10,8 @@ from time import monotonic
 import numpy as np
 
 from mediaserver.jsonws.codec import AudioInput
-from mediaserver.jsonws.host import Host
-from mediaserver.jsonws.pace import Pace
+from mediaserver.jsonws.conversation_port import Host
+from mediaserver.jsonws.pacer import Pace
 from pipeline.audio.gap_filler import Continuity
 from pipeline.codecs.audio_decoder import AudioDecoder
 from pipeline.codecs.image_decoder import decode_picture

@@ -10,9 +10,9 @@ from mediaserver.auth.users import AuthError, User, Verifier
 from mediaserver.http_errors import HttpError, bearer
 from mediaserver.jsonws.codec import StartSession
 from mediaserver.jsonws.connection import Connection, Limits, Refusal
-from mediaserver.jsonws.host import Host, Limiter, Lobby
-from mediaserver.jsonws.intake import Verdict
-from mediaserver.jsonws.outbox import Outbox
+from mediaserver.jsonws.conversation_port import Host, Limiter, Lobby
+from mediaserver.jsonws.media_input import Verdict
+from mediaserver.jsonws.send_queue import Outbox
 from mediaserver.jsonws.session import Session
 from mediaserver.registry import Draining, Full
 from pipeline.errors import FaultCode, MediaError, ProtocolError

@@ -18,7 +18,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from mediaserver.api.middleware import guard
-from mediaserver.jsonws.socket import JsonSocket
+from mediaserver.jsonws.routes import JsonSocket
 from mediaserver.localengine.script import parse_script
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.registry import Registry
