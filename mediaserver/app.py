@@ -45,7 +45,7 @@ from mediaserver.rtc.config import Config, IceServer
 from mediaserver.rtc.link import PeerLink
 from mediaserver.session_factory import EngineLink, House, Lobby, Observe
 from mediaserver.settings import Settings, SettingsError, livekit_keys, secret_from
-from mediaserver.store.sql import open_store
+from mediaserver.store.sql_store import open_store
 from mediaserver.webrtc.routes import Whip
 from pipeline.audio.turn_detector import TurnSettings
 from pipeline.audio.vad import SileroVad, VadModel

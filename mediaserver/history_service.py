@@ -9,9 +9,9 @@ from loguru import logger
 
 from mediaserver.registry import Registry
 from mediaserver.session_factory import Observe, Wishes
+from mediaserver.store.interface import Store, StoreError
 from mediaserver.store.recorder import Recorder
 from mediaserver.store.retention import Retention
-from mediaserver.store.store import Store, StoreError
 from mediaserver.store.writer import HistoryWriter
 from pipeline.conversation.conversation import Conversation
 from pipeline.conversation.peer_group import Witness

@@ -12,8 +12,8 @@ from mediaserver.api.route import Route, add_routes, json_answer, read_query
 from mediaserver.auth.users import Verifier
 from mediaserver.http_errors import HttpError
 from mediaserver.registry import Registry
+from mediaserver.store.interface import CursorError, Store, StoreError
 from mediaserver.store.records import SessionRecord
-from mediaserver.store.store import CursorError, Store, StoreError
 from pipeline.events import EndReason
 
 RETRY_STORE = 5

@@ -25,7 +25,7 @@ from mediaserver.auth.lockout import CredentialsError, LockedOut
 from mediaserver.auth.passwords import BusyError
 from mediaserver.auth.users import AuthError, User, Verifier
 from mediaserver.http_errors import HttpError, bearer
-from mediaserver.store.store import StoreError, TakenError
+from mediaserver.store.interface import StoreError, TakenError
 
 _RETRY_STORE = 5
 _RETRY_BUSY = 2

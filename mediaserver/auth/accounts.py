@@ -12,8 +12,8 @@ from mediaserver.auth.lockout import CredentialsError, Lockout
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import ACCESS_SECONDS, Tokens, new_guest
 from mediaserver.auth.users import AuthError, User
+from mediaserver.store.interface import Store, TakenError
 from mediaserver.store.records import Account, Preferences, RefreshToken
-from mediaserver.store.store import Store, TakenError
 
 REFRESH_DAYS = 30
 

@@ -15,8 +15,8 @@ from mediaserver.auth.passwords import Passwords
 from mediaserver.cli import engine as engine_cli
 from mediaserver.cli import users as users_cli
 from mediaserver.settings import Settings, SettingsError, load, warnings
-from mediaserver.store.sql import open_store
-from mediaserver.store.store import StoreError
+from mediaserver.store.interface import StoreError
+from mediaserver.store.sql_store import open_store
 from pipeline.errors import MediaError
 
 MAX_REQUEST_LINE = 1 << 16

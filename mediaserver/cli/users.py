@@ -13,8 +13,8 @@ from pydantic import BaseModel, ValidationError
 from mediaserver.api.user_schemas import Password, Registration
 from mediaserver.auth.accounts import new_account
 from mediaserver.auth.passwords import Passwords
+from mediaserver.store.interface import Store, StoreError, TakenError
 from mediaserver.store.records import Account
-from mediaserver.store.store import Store, StoreError, TakenError
 
 _TOKENS_LAST = "Access tokens already given out work for up to an hour."
 

@@ -9,9 +9,9 @@ from sqlalchemy.sql.base import Executable
 
 from mediaserver.store import cursor as cursors
 from mediaserver.store.database import Database
+from mediaserver.store.interface import Fact
 from mediaserver.store.records import Entry, SessionPage, SessionRecord, TurnUsage
 from mediaserver.store.schema import accounts, entries, forgotten, preferences, refresh_tokens, sessions, turn_usage
-from mediaserver.store.store import Fact
 
 PORTION = 200
 """How many old sessions are deleted at a time, so that those alive never wait long to be written."""

@@ -8,7 +8,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from mediaserver.store.store import NewerDatabaseError
+from mediaserver.store.interface import NewerDatabaseError
 
 SCRIPTS = Path(__file__).with_name("migrations")
 

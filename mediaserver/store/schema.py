@@ -2,7 +2,7 @@
 
 from sqlalchemy import JSON, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table
 
-from mediaserver.store.columns import Moment, Words
+from mediaserver.store.column_types import Moment, Words
 
 metadata = MetaData(
     # Names that are the same everywhere, so that a later migration can change what they name.

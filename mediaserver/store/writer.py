@@ -5,8 +5,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Self
 
+from mediaserver.store.interface import Fact, RefusedError, Store, StoreError
 from mediaserver.store.records import Entry, SessionRecord, TurnUsage
-from mediaserver.store.store import Fact, RefusedError, Store, StoreError
 
 INTERVAL = 0.5
 """Seconds a fact waits for others, at most; with the time of a write it is what a crash can lose."""

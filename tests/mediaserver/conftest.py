@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mediaserver.store.sql import open_store
-from mediaserver.store.store import Store
+from mediaserver.store.interface import Store
+from mediaserver.store.sql_store import open_store
 from pipeline.audio.vad import VadModel
 from tests.support.conversation_harness import vad_model
 

@@ -1,7 +1,7 @@
 """A store in memory: what sessions and their history need of one."""
 
+from mediaserver.store.interface import CursorError, StoreError
 from mediaserver.store.records import Entry, SessionPage, SessionRecord, TurnUsage
-from mediaserver.store.store import CursorError, StoreError
 
 
 class MemoryStore:

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
+from mediaserver.store.interface import Fact, Store
 from mediaserver.store.records import Entry, SessionRecord
-from mediaserver.store.sql import SqlStore, open_store
-from mediaserver.store.store import Fact, Store
+from mediaserver.store.sql_store import SqlStore, open_store
 from mediaserver.store.writer import HistoryWriter
 
 

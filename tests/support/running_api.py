@@ -29,8 +29,8 @@ from mediaserver.metrics import Metrics
 from mediaserver.registry import Full, Registry
 from mediaserver.rtc.host import Host
 from mediaserver.session_factory import Wishes
+from mediaserver.store.interface import Fact, Store
 from mediaserver.store.records import Entry, SessionRecord, TurnUsage
-from mediaserver.store.store import Fact, Store
 from mediaserver.webrtc.routes import Whip
 from tests.support.memory_store import MemoryStore
 

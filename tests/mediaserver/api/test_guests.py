@@ -14,7 +14,7 @@ from mediaserver.api.rate_limit import Limiter
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
-from mediaserver.store.store import Store, StoreError
+from mediaserver.store.interface import Store, StoreError
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]

@@ -15,8 +15,8 @@ from mediaserver.api.sessions import History, Sessions
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
 from mediaserver.registry import Registry
+from mediaserver.store.interface import Store
 from mediaserver.store.records import Entry, SessionRecord, TurnUsage
-from mediaserver.store.store import Store
 from pipeline.conversation.config import Terms
 from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineEvent

@@ -11,8 +11,8 @@ from mediaserver.api.middleware import guard
 from mediaserver.api.rate_limit import Limiter
 from mediaserver.api.sessions import History
 from mediaserver.registry import Registry
+from mediaserver.store.interface import Store, StoreError
 from mediaserver.store.records import Entry
-from mediaserver.store.store import Store, StoreError
 from mediaserver.store.writer import HistoryWriter
 from tests.mediaserver.api.test_history import ADA, NOON, TOKENS, conversation, record, token_of
 

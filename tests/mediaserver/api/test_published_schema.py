@@ -13,7 +13,7 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 from mediaserver.api.whip_schemas import FRAGMENT, SDP
 from mediaserver.store.records import Account
-from mediaserver.store.sql import open_store
+from mediaserver.store.sql_store import open_store
 from tests.support.running_api import ADA, FACTS, HASHER, NOON, TOKENS, published
 
 schemathesis.serializer.alias([SDP, FRAGMENT], "text/plain")

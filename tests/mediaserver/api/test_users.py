@@ -20,8 +20,8 @@ from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.lockout import Lockout
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
+from mediaserver.store.interface import Store, StoreError
 from mediaserver.store.records import Account, SessionRecord
-from mediaserver.store.store import Store, StoreError
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]

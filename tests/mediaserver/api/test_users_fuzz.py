@@ -21,7 +21,7 @@ from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.lockout import Lockout
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens, new_guest
-from mediaserver.store.sql import open_store
+from mediaserver.store.sql_store import open_store
 
 OPERATIONS = [
     ("POST", "/api/v1/users/register"),

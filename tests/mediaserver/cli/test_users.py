@@ -13,7 +13,7 @@ from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import AuthError
 from mediaserver.cli import users as users_cli
-from mediaserver.store.store import Store, StoreError, TakenError
+from mediaserver.store.interface import Store, StoreError, TakenError
 
 PASSWORD = "correct horse battery"
 

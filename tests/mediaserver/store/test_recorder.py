@@ -7,7 +7,7 @@ import pytest
 
 from mediaserver.store.recorder import Recorder
 from mediaserver.store.records import Entry, SessionRecord
-from mediaserver.store.sql import SqlStore
+from mediaserver.store.sql_store import SqlStore
 from mediaserver.store.writer import HistoryWriter
 from pipeline.engine import EngineLost, UserText
 from pipeline.errors import EngineError, FaultCode

@@ -18,7 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.util import await_only
 
-from mediaserver.store.store import DatabaseUrlError
+from mediaserver.store.interface import DatabaseUrlError
 
 FILE = "mediaserver.db"
 BUSY_SECONDS = 5.0

@@ -6,11 +6,11 @@ from alembic.util import CommandError
 from sqlalchemy import literal, select
 
 from mediaserver.store.accounts import SqlAccounts
+from mediaserver.store.connect import Engines, open_engines
 from mediaserver.store.database import Database, failures_translated
-from mediaserver.store.engines import Engines, open_engines
 from mediaserver.store.history import SqlHistory
+from mediaserver.store.interface import StoreError
 from mediaserver.store.migration import migrate
-from mediaserver.store.store import StoreError
 from mediaserver.store.tokens import SqlTokens
 
 

@@ -15,11 +15,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.schema import CreateTable
 
-from mediaserver.store import engines, migration
+from mediaserver.store import connect as engines
+from mediaserver.store import migration
+from mediaserver.store.interface import DatabaseUrlError, NewerDatabaseError, StoreError
 from mediaserver.store.records import Account
 from mediaserver.store.schema import metadata
-from mediaserver.store.sql import open_store
-from mediaserver.store.store import DatabaseUrlError, NewerDatabaseError, StoreError
+from mediaserver.store.sql_store import open_store
 
 ADA = Account("1", "ada", "ada@example.org", None, "argon2", datetime(2026, 1, 1, tzinfo=UTC))
 

@@ -8,9 +8,9 @@ from typing import cast
 import pytest
 
 from mediaserver.store import writer as writing
+from mediaserver.store.interface import Fact, RefusedError, Store, StoreError
 from mediaserver.store.records import Entry, SessionRecord, TurnUsage
-from mediaserver.store.sql import SqlStore
-from mediaserver.store.store import Fact, RefusedError, Store, StoreError
+from mediaserver.store.sql_store import SqlStore
 from mediaserver.store.writer import HistoryWriter
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
