@@ -12,14 +12,14 @@ from mediaserver.auth.users import AuthError, User, Verifier
 from mediaserver.http_errors import HttpError, bearer
 from mediaserver.registry import Draining, Full
 from mediaserver.rtc.config import Config, IceServer
-from mediaserver.rtc.host import Host
 from mediaserver.rtc.offer import MAX_BYTES as MAX_OFFER
 from mediaserver.rtc.offer import Offer, OfferError, parse_offer
-from mediaserver.rtc.peer import RtcPeer
 from mediaserver.session_factory import Wishes
-from mediaserver.webrtc.fragment import MAX_BYTES as MAX_FRAGMENT
-from mediaserver.webrtc.fragment import parse_fragment
-from mediaserver.webrtc.options import parse_options
+from mediaserver.webrtc.conversation_port import Host
+from mediaserver.webrtc.peer import RtcPeer
+from mediaserver.webrtc.query import parse_options
+from mediaserver.webrtc.sdp_fragment import MAX_BYTES as MAX_FRAGMENT
+from mediaserver.webrtc.sdp_fragment import parse_fragment
 from pipeline.errors import ProtocolError
 
 SDP = "application/sdp"

@@ -18,7 +18,7 @@ from bench.speech import load_voice
 from bench.user import Material, User
 from mediaserver.rtc.config import Config
 from mediaserver.rtc.offer import parse_offer
-from mediaserver.rtc.peer import RtcPeer
+from mediaserver.webrtc.peer import RtcPeer
 from pipeline.errors import MediaError
 from pipeline.events import Command
 from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame

@@ -15,7 +15,7 @@ from av import AudioFrame, Packet, VideoFrame
 from mediaserver.rtc.aiortc_private import Connecting, end_consent
 from mediaserver.rtc.config import Config, Limits
 from mediaserver.rtc.offer import parse_offer
-from mediaserver.rtc.peer import RtcPeer
+from mediaserver.webrtc.peer import RtcPeer
 from pipeline.errors import MediaError
 from pipeline.events import Command, SessionStarted
 from pipeline.media import AudioChunk, ScreenFrame

@@ -27,10 +27,10 @@ from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
 from mediaserver.metrics import Metrics
 from mediaserver.registry import Full, Registry
-from mediaserver.rtc.host import Host
 from mediaserver.session_factory import Wishes
 from mediaserver.store.interface import Fact, Store
 from mediaserver.store.records import Entry, SessionRecord, TurnUsage
+from mediaserver.webrtc.conversation_port import Host
 from mediaserver.webrtc.routes import Whip
 from tests.support.memory_store import MemoryStore
 

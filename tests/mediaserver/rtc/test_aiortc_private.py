@@ -12,8 +12,8 @@ from mediaserver.rtc.aiortc_media import Estimate
 from mediaserver.rtc.aiortc_private import MAX_BACKLOG, MidRouter, _Inbox, refuse_other_versions
 from mediaserver.rtc.config import Config, IceServer
 from mediaserver.rtc.offer import OfferError, parse_offer
-from mediaserver.rtc.peer import RtcPeer
 from mediaserver.rtc.video import Video, choose_screen
+from mediaserver.webrtc.peer import RtcPeer
 from pipeline.errors import ProtocolError
 from tests.support.offers import CHROME
 from tests.support.rtc_harness import Host

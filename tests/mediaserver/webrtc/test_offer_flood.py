@@ -9,8 +9,8 @@ from limits import parse
 from mediaserver.api.middleware import guard
 from mediaserver.api.rate_limit import Limiter
 from mediaserver.auth.tokens import Tokens, new_guest
-from mediaserver.rtc.host import Host
 from mediaserver.session_factory import Wishes
+from mediaserver.webrtc.conversation_port import Host
 from mediaserver.webrtc.routes import Whip
 
 TOKENS = Tokens("a secret of thirty-two bytes or more")

@@ -18,8 +18,8 @@ from mediaserver.auth.users import AuthError, User
 from mediaserver.registry import Draining, Full
 from mediaserver.rtc.config import Config, IceServer, Limits
 from mediaserver.session_factory import Wishes
-from mediaserver.webrtc.fragment import parse_fragment
 from mediaserver.webrtc.routes import FRAGMENT, SDP, Whip, ice_links
+from mediaserver.webrtc.sdp_fragment import parse_fragment
 from pipeline.conversation.config import Terms
 from pipeline.errors import ProtocolError
 from tests.support.fake_conversation import Counter, Talk

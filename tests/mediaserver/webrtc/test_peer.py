@@ -14,10 +14,10 @@ from aiortc.mediastreams import MediaStreamError
 from aiortc.rtp import RtcpByePacket
 from av import AudioFrame, Packet
 
-from mediaserver.rtc.channel import MAX_WAITING
 from mediaserver.rtc.config import Limits
 from mediaserver.rtc.offer import OfferError, parse_offer
-from mediaserver.rtc.peer import RtcPeer
+from mediaserver.webrtc.events_channel import MAX_WAITING
+from mediaserver.webrtc.peer import RtcPeer
 from pipeline.errors import AudioError, FaultCode, FrameError, ProtocolError
 from pipeline.events import EndReason, Interrupt, SessionEnded, State, StateChanged, TextInput
 from pipeline.media import SpeechFrame

@@ -10,15 +10,15 @@ from loguru import logger
 
 from mediaserver.event_codec import parse_command, render
 from mediaserver.rtc.aiortc_sections import narrow
-from mediaserver.rtc.channel import EventsChannel
 from mediaserver.rtc.config import Config
 from mediaserver.rtc.connection import REFUSALS, Connection
-from mediaserver.rtc.host import Host
 from mediaserver.rtc.intakes import Intakes, Source
 from mediaserver.rtc.microphone import Microphone
 from mediaserver.rtc.offer import Offer, OfferError, Section
 from mediaserver.rtc.video import Video, choose_screen
 from mediaserver.rtc.voice import VoiceTrack
+from mediaserver.webrtc.conversation_port import Host
+from mediaserver.webrtc.events_channel import EventsChannel
 from pipeline.errors import FaultCode, ProtocolError
 from pipeline.events import EndReason, Event, NameTracks, SessionEnded, SessionStarted, fault_from
 from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame
