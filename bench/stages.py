@@ -17,7 +17,7 @@ from av.video.codeccontext import VideoCodecContext
 from bench.picture import encode_share
 from bench.process import machine
 from bench.speech import load_voice
-from mediaserver.rtc.frames import screen_frame
+from mediaserver.rtc.inbound.video_frame import screen_frame
 from pipeline.audio.resampler import HEARD_RATE, Resampler
 from pipeline.audio.turn_detector import TurnDetector
 from pipeline.audio.vad import WINDOW_BYTES, WINDOW_SECONDS, SileroVad, VadModel, Window

@@ -34,7 +34,7 @@ from mediaserver.livekit.speakers import level_of
 from mediaserver.livekit.transcripts import Voice
 from mediaserver.livekit.welcome import welcome, welcome_back
 from mediaserver.rtc.exchange import LinkState, OfferedSection, Outgoing
-from mediaserver.rtc.offer import OfferError
+from mediaserver.rtc.sdp.offer import OfferError
 from mediaserver.rtc.throttle import Throttle
 from pipeline.errors import FaultCode, MediaError
 from pipeline.events import EndReason, fault_from

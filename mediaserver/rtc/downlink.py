@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 from aiortc import RTCDataChannel
 
-from mediaserver.rtc.aiortc_sections import Reassembly
+from mediaserver.rtc.aiortc_patches.transceivers import Reassembly
 from mediaserver.rtc.config import Config
-from mediaserver.rtc.connection import Connection
 from mediaserver.rtc.exchange import Offered
-from mediaserver.rtc.offer import AGAIN, OfferError, parse_offer
 from mediaserver.rtc.outbound import Outbound, prefer
 from mediaserver.rtc.packets import PacketChannels
+from mediaserver.rtc.peer_connection import Connection
 from mediaserver.rtc.renegotiable import bounded
+from mediaserver.rtc.sdp.offer import AGAIN, OfferError, parse_offer
 
 
 class Downlink:

@@ -2,13 +2,13 @@
 
 from aiortc import RTCRtpTransceiver
 
-from mediaserver.rtc.aiortc_media import AudioTap, Estimate
-from mediaserver.rtc.aiortc_sections import codec_name
+from mediaserver.rtc.aiortc_patches.media import AudioTap, Estimate
+from mediaserver.rtc.aiortc_patches.transceivers import codec_name
 from mediaserver.rtc.exchange import LinkEvents
 from mediaserver.rtc.forward import Forwarded
-from mediaserver.rtc.intakes import Source
-from mediaserver.rtc.microphone import Microphone
-from mediaserver.rtc.video import Video
+from mediaserver.rtc.inbound.audio_track import Microphone
+from mediaserver.rtc.inbound.track_readers import Source
+from mediaserver.rtc.inbound.video_track import Video
 from pipeline.errors import MediaError
 from pipeline.media import AudioChunk, ScreenFrame
 

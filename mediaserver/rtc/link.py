@@ -9,7 +9,6 @@ from typing import TypeVar
 from loguru import logger
 
 from mediaserver.rtc.config import Config
-from mediaserver.rtc.connection import REFUSALS
 from mediaserver.rtc.downlink import Downlink
 from mediaserver.rtc.exchange import (
     Answer,
@@ -22,12 +21,13 @@ from mediaserver.rtc.exchange import (
     Target,
 )
 from mediaserver.rtc.forward import Forwarded
-from mediaserver.rtc.offer import OfferError
 from mediaserver.rtc.outbound import Outbound
 from mediaserver.rtc.packets import PacketChannels
+from mediaserver.rtc.peer_connection import REFUSALS
 from mediaserver.rtc.reception import Gauge
+from mediaserver.rtc.sdp.offer import OfferError
 from mediaserver.rtc.uplink import Uplink
-from mediaserver.rtc.voice import VoiceTrack
+from mediaserver.rtc.voice_track import VoiceTrack
 
 MAX_NEGOTIATIONS = 20
 """Offers and answers that may wait for the one that is being taken."""

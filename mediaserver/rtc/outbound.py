@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from aiortc import RTCPeerConnection, RTCRtpTransceiver
 
-from mediaserver.rtc.aiortc_media import on_keyframe_wanted
-from mediaserver.rtc.aiortc_sections import codec_name, narrow, renew_sender, send_track
+from mediaserver.rtc.aiortc_patches.media import on_keyframe_wanted
+from mediaserver.rtc.aiortc_patches.transceivers import codec_name, narrow, renew_sender, send_track
 from mediaserver.rtc.exchange import Lacking, Outgoing
 from mediaserver.rtc.forward import Forwarded
-from mediaserver.rtc.voice import VoiceTrack
+from mediaserver.rtc.voice_track import VoiceTrack
 
 CODECS = {"audio": ("opus",), "video": ("vp8", "h264")}
 """In the order in which they are wanted: all of a room can show VP8, so all should send it."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from aiortc import RTCRtpTransceiver
 
-from mediaserver.rtc.aiortc_media import feedback, received
+from mediaserver.rtc.aiortc_patches.media import feedback, received
 from mediaserver.rtc.exchange import Reception
 
 SPAN = 5

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mediaserver.rtc.exchange import OfferedSection
-from mediaserver.rtc.offer import AGAIN, Offer, OfferError, is_answerable, parse_offer, parse_sdp, sdp_lines
+from mediaserver.rtc.sdp.offer import AGAIN, Offer, OfferError, is_answerable, parse_offer, parse_sdp, sdp_lines
 
 MAX_MESSAGE = 65_536
 """Bytes of a data channel message, said in the answer; clients keep to 64,000."""

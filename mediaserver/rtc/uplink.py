@@ -6,18 +6,18 @@ from collections.abc import Callable
 
 from aiortc import RTCDataChannel, RTCRtpTransceiver
 
-from mediaserver.rtc.aiortc_sections import Reassembly, allow_layers, renew_receiver, retire
+from mediaserver.rtc.aiortc_patches.transceivers import Reassembly, allow_layers, renew_receiver, retire
 from mediaserver.rtc.config import Config
-from mediaserver.rtc.connection import Connection
 from mediaserver.rtc.exchange import Answer, Lacking, LinkEvents
 from mediaserver.rtc.forward import KEYFRAME_PERIOD, Forwarded
+from mediaserver.rtc.inbound.track_readers import Intakes
+from mediaserver.rtc.inbound.video_track import Video
 from mediaserver.rtc.inlet import Inlet
-from mediaserver.rtc.intakes import Intakes
-from mediaserver.rtc.offer import OfferError, parse_sdp
 from mediaserver.rtc.outbound import Outbound, prefer
+from mediaserver.rtc.peer_connection import Connection
 from mediaserver.rtc.renegotiable import Renegotiable, parse_renegotiable
+from mediaserver.rtc.sdp.offer import OfferError, parse_sdp
 from mediaserver.rtc.throttle import Throttle
-from mediaserver.rtc.video import Video
 
 MAX_SECTIONS_EVER = 256
 """Sections of one connection, those that were replaced by others included."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from aiortc import RTCDataChannel
 
-from mediaserver.rtc.aiortc_private import is_flushed
+from mediaserver.rtc.aiortc_patches.receivers import is_flushed
 
 LABEL = "events"
 MAX_WAITING = 1_000

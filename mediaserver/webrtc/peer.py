@@ -9,14 +9,14 @@ from aiortc import RTCRtpReceiver
 from loguru import logger
 
 from mediaserver.event_codec import parse_command, render
-from mediaserver.rtc.aiortc_sections import narrow
+from mediaserver.rtc.aiortc_patches.transceivers import narrow
 from mediaserver.rtc.config import Config
-from mediaserver.rtc.connection import REFUSALS, Connection
-from mediaserver.rtc.intakes import Intakes, Source
-from mediaserver.rtc.microphone import Microphone
-from mediaserver.rtc.offer import Offer, OfferError, Section
-from mediaserver.rtc.video import Video, choose_screen
-from mediaserver.rtc.voice import VoiceTrack
+from mediaserver.rtc.inbound.audio_track import Microphone
+from mediaserver.rtc.inbound.track_readers import Intakes, Source
+from mediaserver.rtc.inbound.video_track import Video, choose_screen
+from mediaserver.rtc.peer_connection import REFUSALS, Connection
+from mediaserver.rtc.sdp.offer import Offer, OfferError, Section
+from mediaserver.rtc.voice_track import VoiceTrack
 from mediaserver.webrtc.conversation_port import Host
 from mediaserver.webrtc.events_channel import EventsChannel
 from pipeline.errors import FaultCode, ProtocolError

@@ -12,8 +12,8 @@ from mediaserver.auth.users import AuthError, User, Verifier
 from mediaserver.http_errors import HttpError, bearer
 from mediaserver.registry import Draining, Full
 from mediaserver.rtc.config import Config, IceServer
-from mediaserver.rtc.offer import MAX_BYTES as MAX_OFFER
-from mediaserver.rtc.offer import Offer, OfferError, parse_offer
+from mediaserver.rtc.sdp.offer import MAX_BYTES as MAX_OFFER
+from mediaserver.rtc.sdp.offer import Offer, OfferError, parse_offer
 from mediaserver.session_factory import Wishes
 from mediaserver.webrtc.conversation_port import Host
 from mediaserver.webrtc.peer import RtcPeer

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from mediaserver.rtc.candidates import parse_candidate
+from mediaserver.rtc.sdp.candidates import parse_candidate
 from pipeline.errors import ProtocolError
 
 MAX_BYTES = 16_000

@@ -17,7 +17,7 @@ from bench.scenario import Pattern
 from bench.speech import load_voice
 from bench.user import Material, User
 from mediaserver.rtc.config import Config
-from mediaserver.rtc.offer import parse_offer
+from mediaserver.rtc.sdp.offer import parse_offer
 from mediaserver.webrtc.peer import RtcPeer
 from pipeline.errors import MediaError
 from pipeline.events import Command

@@ -42,7 +42,7 @@ from mediaserver.rtc.exchange import (
     Reception,
     Target,
 )
-from mediaserver.rtc.offer import OfferError
+from mediaserver.rtc.sdp.offer import OfferError
 from mediaserver.session_factory import Wishes
 from pipeline.audio.turn_detector import TurnSettings
 from pipeline.conversation.config import Terms

@@ -17,8 +17,8 @@ from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, VideoFrame
 from numpy.typing import NDArray
 
-from mediaserver.rtc.aiortc_media import route_by_mid
-from mediaserver.rtc.aiortc_private import Connecting, end_consent
+from mediaserver.rtc.aiortc_patches.media import route_by_mid
+from mediaserver.rtc.aiortc_patches.receivers import Connecting, end_consent
 from mediaserver.rtc.config import Config, Limits
 from mediaserver.rtc.exchange import LOSSY, RELIABLE, Answer, LinkState, Offered, Outgoing
 from mediaserver.rtc.link import PeerLink

@@ -12,9 +12,9 @@ from aiortc import MediaStreamTrack, RTCConfiguration, RTCDataChannel, RTCPeerCo
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, Packet, VideoFrame
 
-from mediaserver.rtc.aiortc_private import Connecting, end_consent
+from mediaserver.rtc.aiortc_patches.receivers import Connecting, end_consent
 from mediaserver.rtc.config import Config, Limits
-from mediaserver.rtc.offer import parse_offer
+from mediaserver.rtc.sdp.offer import parse_offer
 from mediaserver.webrtc.peer import RtcPeer
 from pipeline.errors import MediaError
 from pipeline.events import Command, SessionStarted

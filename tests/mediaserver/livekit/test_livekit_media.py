@@ -23,7 +23,7 @@ from livekit.protocol.rtc import (
 
 from mediaserver.livekit.config import Limits
 from mediaserver.livekit.media import Link
-from mediaserver.rtc.aiortc_private import Connecting, end_consent
+from mediaserver.rtc.aiortc_patches.receivers import Connecting, end_consent
 from mediaserver.rtc.config import Config
 from mediaserver.rtc.config import Limits as LinkLimits
 from mediaserver.rtc.exchange import LinkEvents

@@ -8,12 +8,12 @@ import pytest
 from aiortc import RTCSessionDescription
 from aiortc.rtp import RtcpByePacket, RtpPacket
 
-from mediaserver.rtc.aiortc_media import received
+from mediaserver.rtc.aiortc_patches.media import received
 from mediaserver.rtc.config import Limits
 from mediaserver.rtc.exchange import LOSSY, RELIABLE, Lacking, LinkState, Outgoing, Target
 from mediaserver.rtc.forward import KEYFRAME_PERIOD
 from mediaserver.rtc.link import MAX_NEGOTIATIONS
-from mediaserver.rtc.offer import OfferError
+from mediaserver.rtc.sdp.offer import OfferError
 from pipeline.errors import ProtocolError
 from pipeline.playout.opus_encoder import OpusEncoder
 from tests.support.media_link_harness import VOICE, Client, client, mid_of

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mediaserver.rtc.exchange import LinkState
-from mediaserver.rtc.offer import AGAIN, OfferError
 from mediaserver.rtc.renegotiable import parse_renegotiable
+from mediaserver.rtc.sdp.offer import AGAIN, OfferError
 from mediaserver.rtc.uplink import MAX_SECTIONS_EVER
 from pipeline.errors import ProtocolError
 from tests.support.media_link_harness import VOICE, client

@@ -15,7 +15,7 @@ from aiortc.rtp import RtcpByePacket
 from av import AudioFrame, Packet
 
 from mediaserver.rtc.config import Limits
-from mediaserver.rtc.offer import OfferError, parse_offer
+from mediaserver.rtc.sdp.offer import OfferError, parse_offer
 from mediaserver.webrtc.events_channel import MAX_WAITING
 from mediaserver.webrtc.peer import RtcPeer
 from pipeline.errors import AudioError, FaultCode, FrameError, ProtocolError

@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from mediaserver.rtc.microphone import Microphone
-from mediaserver.rtc.video import Video
+from mediaserver.rtc.inbound.audio_track import Microphone
+from mediaserver.rtc.inbound.video_track import Video
 
 Source = Microphone | Video
 

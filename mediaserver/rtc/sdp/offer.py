@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from aiortc.rtcdtlstransport import X509_DIGEST_ALGORITHMS
 from aiortc.sdp import MediaDescription, SessionDescription
 
-from mediaserver.rtc.aiortc_private import has_common_codec
-from mediaserver.rtc.candidates import parse_candidate
+from mediaserver.rtc.aiortc_patches.receivers import has_common_codec
+from mediaserver.rtc.sdp.candidates import parse_candidate
 from pipeline.errors import ProtocolError
 
 MAX_BYTES = 64_000

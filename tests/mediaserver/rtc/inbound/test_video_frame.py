@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from av import VideoFrame
 
-from mediaserver.rtc.frames import screen_frame
+from mediaserver.rtc.inbound.video_frame import screen_frame
 from pipeline.errors import FrameError
 
 

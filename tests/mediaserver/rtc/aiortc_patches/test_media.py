@@ -22,7 +22,7 @@ from aiortc.rtp import (
     unpack_remb_fci,
 )
 
-from mediaserver.rtc.aiortc_media import (
+from mediaserver.rtc.aiortc_patches.media import (
     MIN_BITRATE,
     START_BITRATE,
     Estimate,
@@ -31,8 +31,8 @@ from mediaserver.rtc.aiortc_media import (
     _Control,
     is_keyframe,
 )
-from mediaserver.rtc.aiortc_sections import MAX_REASSEMBLY, Reassembly, renew_sender
-from mediaserver.rtc.voice import VoiceTrack
+from mediaserver.rtc.aiortc_patches.transceivers import MAX_REASSEMBLY, Reassembly, renew_sender
+from mediaserver.rtc.voice_track import VoiceTrack
 from tests.support.rtc_harness import until
 from tests.support.virtual_time import in_virtual_time
 

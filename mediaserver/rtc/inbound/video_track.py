@@ -7,9 +7,9 @@ from aiortc import RTCRtpReceiver
 from aiortc.mediastreams import MediaStreamError
 from av import VideoFrame
 
-from mediaserver.rtc.aiortc_media import Estimate, VideoTap
-from mediaserver.rtc.aiortc_private import Intake
-from mediaserver.rtc.frames import screen_frame
+from mediaserver.rtc.aiortc_patches.media import Estimate, VideoTap
+from mediaserver.rtc.aiortc_patches.receivers import Intake
+from mediaserver.rtc.inbound.video_frame import screen_frame
 from mediaserver.rtc.throttle import Throttle
 from pipeline.errors import FrameError
 from pipeline.media import ScreenFrame

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from aiortc import RTCRtpReceiver
 
-from mediaserver.rtc.aiortc_media import Estimate
-from mediaserver.rtc.aiortc_private import MAX_BACKLOG, MidRouter, _Inbox, refuse_other_versions
+from mediaserver.rtc.aiortc_patches.media import Estimate
+from mediaserver.rtc.aiortc_patches.receivers import MAX_BACKLOG, MidRouter, _Inbox, refuse_other_versions
 from mediaserver.rtc.config import Config, IceServer
-from mediaserver.rtc.offer import OfferError, parse_offer
-from mediaserver.rtc.video import Video, choose_screen
+from mediaserver.rtc.inbound.video_track import Video, choose_screen
+from mediaserver.rtc.sdp.offer import OfferError, parse_offer
 from mediaserver.webrtc.peer import RtcPeer
 from pipeline.errors import ProtocolError
 from tests.support.offers import CHROME

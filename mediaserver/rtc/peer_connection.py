@@ -18,10 +18,10 @@ from aiortc.exceptions import InternalError, InvalidStateError, OperationError
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from loguru import logger
 
-from mediaserver.rtc.aiortc_media import Estimate, route_by_mid
-from mediaserver.rtc.aiortc_private import Connecting, Pulse, end_consent
-from mediaserver.rtc.candidates import MAX_CANDIDATES, is_mdns, parse_candidate
+from mediaserver.rtc.aiortc_patches.media import Estimate, route_by_mid
+from mediaserver.rtc.aiortc_patches.receivers import Connecting, Pulse, end_consent
 from mediaserver.rtc.config import Config
+from mediaserver.rtc.sdp.candidates import MAX_CANDIDATES, is_mdns, parse_candidate
 
 REFUSALS = (ValueError, InternalError, InvalidStateError, OperationError)
 """What aiortc raises for a description it cannot take."""

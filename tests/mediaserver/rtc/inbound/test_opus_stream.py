@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mediaserver.rtc.source import RATE, Sound, Source
+from mediaserver.rtc.inbound.opus_stream import RATE, Sound, Source
 from pipeline.errors import AudioError
 from pipeline.playout.opus_encoder import SILENCE_PACKET
 

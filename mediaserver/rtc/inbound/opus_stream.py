@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from mediaserver.rtc.reorder import Packet, Reorder
+from mediaserver.rtc.inbound.reorder_buffer import Packet, Reorder
 from pipeline.audio.resampler import HEARD_RATE
 from pipeline.codecs.libopus import MAX_SECONDS, Decoder
 from pipeline.errors import AudioError

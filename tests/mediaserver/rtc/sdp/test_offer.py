@@ -6,8 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mediaserver.rtc.candidates import is_mdns, parse_candidate
-from mediaserver.rtc.offer import MAX_BYTES, OfferError, parse_offer
+from mediaserver.rtc.sdp.candidates import is_mdns, parse_candidate
+from mediaserver.rtc.sdp.offer import MAX_BYTES, OfferError, parse_offer
 from pipeline.errors import ProtocolError
 from tests.support.offers import CHROME, DATA_ONLY, mangled
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediaserver.rtc.reorder import CAPACITY, HALF_LIFE, MAX_WAIT, MIN_WAIT, Packet, Reorder
+from mediaserver.rtc.inbound.reorder_buffer import CAPACITY, HALF_LIFE, MAX_WAIT, MIN_WAIT, Packet, Reorder
 
 FRAME = 960
 

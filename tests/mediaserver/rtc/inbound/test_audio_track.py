@@ -13,8 +13,8 @@ from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParamete
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
 from aiortc.rtp import RtcpByePacket, RtcpPacket, RtcpReceiverInfo, RtcpRrPacket, RtpPacket
 
-from mediaserver.rtc.aiortc_private import MAX_SOURCES
-from mediaserver.rtc.microphone import HANDOVER, MAX_AHEAD, Microphone
+from mediaserver.rtc.aiortc_patches.receivers import MAX_SOURCES
+from mediaserver.rtc.inbound.audio_track import HANDOVER, MAX_AHEAD, Microphone
 from pipeline.errors import AudioError
 from pipeline.media import AudioChunk
 from pipeline.playout.opus_encoder import OpusEncoder

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from aiortc.mediastreams import MediaStreamError
 
-from mediaserver.rtc.voice import CAPACITY, FRAME, SAMPLES, TAIL, Timeline, VoiceTrack
+from mediaserver.rtc.voice_track import CAPACITY, FRAME, SAMPLES, TAIL, Timeline, VoiceTrack
 from pipeline.playout.opus_encoder import SILENCE_PACKET
 from tests.support.virtual_time import in_virtual_time
 

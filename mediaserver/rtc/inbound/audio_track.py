@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from aiortc import RTCRtpReceiver
 
-from mediaserver.rtc.aiortc_private import AudioIntake
-from mediaserver.rtc.source import RATE, Sound, Source
+from mediaserver.rtc.aiortc_patches.receivers import AudioIntake
+from mediaserver.rtc.inbound.opus_stream import RATE, Sound, Source
 from mediaserver.rtc.throttle import Throttle
 from pipeline.audio.gap_filler import Continuity
 from pipeline.errors import AudioError

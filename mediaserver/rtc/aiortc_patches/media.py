@@ -12,7 +12,7 @@ from aiortc.rtcdtlstransport import RTCDtlsTransport, RtpReceiver
 from aiortc.rtp import RTCP_PSFB_APP, RtcpPsfbPacket, RtpPacket, pack_remb_fci
 from aiortc.utils import uint16_add, uint16_gt
 
-from mediaserver.rtc.aiortc_private import MidRouter
+from mediaserver.rtc.aiortc_patches.receivers import MidRouter
 
 NACK_PERIOD = 0.1
 """How often (s) packets that are still missing are asked for again."""
