@@ -32,8 +32,9 @@ from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.history_service import History
 from mediaserver.jsonws.routes import JsonSocket
-from mediaserver.livekit.chronicle import Chronicles
-from mediaserver.livekit.server import LiveKit
+from mediaserver.livekit.agent.transcript_log import Chronicles
+from mediaserver.livekit.media.media_link import PeerLink
+from mediaserver.livekit.service.server import LiveKit
 from mediaserver.localengine.answering import CAN_BE_ASKED, LocalBrain
 from mediaserver.localengine.brain import Brain
 from mediaserver.localengine.script import ScriptError, load_script
@@ -42,7 +43,6 @@ from mediaserver.metrics import LoopLag, Metrics
 from mediaserver.plugins import load_toolbox
 from mediaserver.registry import Registry
 from mediaserver.rtc.config import Config, IceServer
-from mediaserver.rtc.link import PeerLink
 from mediaserver.session_factory import EngineLink, House, Lobby, Observe
 from mediaserver.settings import Settings, SettingsError, livekit_keys, secret_from
 from mediaserver.store.sql_store import open_store

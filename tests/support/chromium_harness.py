@@ -6,9 +6,9 @@ from typing import Any
 
 from playwright.async_api import Page, async_playwright
 
+from mediaserver.livekit.media.media_link import PeerLink
+from mediaserver.livekit.media.types import Answer
 from mediaserver.rtc.config import Config, Limits
-from mediaserver.rtc.exchange import Answer
-from mediaserver.rtc.link import PeerLink
 from tests.support.chromium import CHROMIUM, require_chromium
 from tests.support.media_link_harness import Events
 

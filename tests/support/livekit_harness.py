@@ -24,13 +24,10 @@ from livekit.protocol.rtc import (
 )
 
 from mediaserver.api.middleware import guard
-from mediaserver.livekit.chronicle import Chronicles
-from mediaserver.livekit.config import Limits
-from mediaserver.livekit.host import Host
-from mediaserver.livekit.media import Link, MakeLink
-from mediaserver.livekit.server import LiveKit
-from mediaserver.rtc.config import IceServer
-from mediaserver.rtc.exchange import (
+from mediaserver.livekit.agent.conversation_port import Host
+from mediaserver.livekit.agent.transcript_log import Chronicles
+from mediaserver.livekit.media.link_protocol import Link, MakeLink
+from mediaserver.livekit.media.types import (
     RELIABLE,
     Answer,
     Lacking,
@@ -42,6 +39,9 @@ from mediaserver.rtc.exchange import (
     Reception,
     Target,
 )
+from mediaserver.livekit.room.limits import Limits
+from mediaserver.livekit.service.server import LiveKit
+from mediaserver.rtc.config import IceServer
 from mediaserver.rtc.sdp.offer import OfferError
 from mediaserver.session_factory import Wishes
 from pipeline.audio.turn_detector import TurnSettings

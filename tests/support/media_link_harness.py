@@ -17,11 +17,11 @@ from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, VideoFrame
 from numpy.typing import NDArray
 
+from mediaserver.livekit.media.media_link import PeerLink
+from mediaserver.livekit.media.types import LOSSY, RELIABLE, Answer, LinkState, Offered, Outgoing
 from mediaserver.rtc.aiortc_patches.media import route_by_mid
 from mediaserver.rtc.aiortc_patches.receivers import Connecting, end_consent
 from mediaserver.rtc.config import Config, Limits
-from mediaserver.rtc.exchange import LOSSY, RELIABLE, Answer, LinkState, Offered, Outgoing
-from mediaserver.rtc.link import PeerLink
 from pipeline.errors import MediaError
 from pipeline.media import AudioChunk, ScreenFrame
 from tests.support.rtc_harness import until
