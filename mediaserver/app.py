@@ -35,9 +35,9 @@ from mediaserver.jsonws.routes import JsonSocket
 from mediaserver.livekit.agent.transcript_log import Chronicles
 from mediaserver.livekit.media.media_link import PeerLink
 from mediaserver.livekit.service.server import LiveKit
-from mediaserver.localengine.answering import CAN_BE_ASKED, LocalBrain
-from mediaserver.localengine.brain import Brain
-from mediaserver.localengine.script import ScriptError, load_script
+from mediaserver.localengine.responder.interface import Brain
+from mediaserver.localengine.responder.local import CAN_BE_ASKED, LocalBrain
+from mediaserver.localengine.responder.scripted import ScriptError, load_script
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.metrics import LoopLag, Metrics
 from mediaserver.plugins import load_toolbox

@@ -12,12 +12,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from mediaserver import logs
-from mediaserver.localengine.answering import LocalBrain
-from mediaserver.localengine.brain import Brain
-from mediaserver.localengine.lifetime import TEN_MINUTES, Lifetime
-from mediaserver.localengine.script import ScriptError, load_script
+from mediaserver.localengine.responder.interface import Brain
+from mediaserver.localengine.responder.local import LocalBrain
+from mediaserver.localengine.responder.scripted import ScriptError, load_script
+from mediaserver.localengine.responder.tone import tone_brain
 from mediaserver.localengine.server import LocalEngine
-from mediaserver.localengine.tone import tone_brain
+from mediaserver.localengine.session.connection_lifetime import TEN_MINUTES, Lifetime
 from pipeline.errors import MediaError
 from pipeline.screen.ocr import Ocr
 

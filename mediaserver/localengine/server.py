@@ -15,18 +15,26 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
-from mediaserver.localengine.brain import Brain
 from mediaserver.localengine.certificate import make_certificate
-from mediaserver.localengine.context import Context
-from mediaserver.localengine.faults import HEADER, Fault, FaultError, Faults, Injection, Point
-from mediaserver.localengine.faulty import EngineConnection, FaultySocket, order_of, refused
-from mediaserver.localengine.intake import Detector
-from mediaserver.localengine.lifetime import DEADLINE_EXPIRED, TEN_MINUTES, Lifetime
-from mediaserver.localengine.messages import Setup
-from mediaserver.localengine.models import check
-from mediaserver.localengine.resumption import LIKE_GOOGLES, Connection, Handles, Resumption
-from mediaserver.localengine.session import Session
-from mediaserver.localengine.wire import GOING_AWAY, INTERNAL, INVALID, INVALID_ARGUMENT, NORMAL, WireError, parse
+from mediaserver.localengine.fault_injection.faulty_socket import EngineConnection, FaultySocket, order_of, refused
+from mediaserver.localengine.fault_injection.spec import HEADER, Fault, FaultError, Faults, Injection, Point
+from mediaserver.localengine.protocol.codec import (
+    GOING_AWAY,
+    INTERNAL,
+    INVALID,
+    INVALID_ARGUMENT,
+    NORMAL,
+    WireError,
+    parse,
+)
+from mediaserver.localengine.protocol.messages import Setup
+from mediaserver.localengine.protocol.model_rules import check
+from mediaserver.localengine.responder.interface import Brain
+from mediaserver.localengine.session.audio_input import Detector
+from mediaserver.localengine.session.connection_lifetime import DEADLINE_EXPIRED, TEN_MINUTES, Lifetime
+from mediaserver.localengine.session.context import Context
+from mediaserver.localengine.session.resumption import LIKE_GOOGLES, Connection, Handles, Resumption
+from mediaserver.localengine.session.session import Session
 from pipeline.audio.vad import VadModel
 from pipeline.errors import MediaError
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mediaserver.localengine.lifetime import Lifetime
+from mediaserver.localengine.responder.tone import tone_brain
 from mediaserver.localengine.server import LocalEngine
-from mediaserver.localengine.tone import tone_brain
+from mediaserver.localengine.session.connection_lifetime import Lifetime
 from tests.support.rtc_client import RtcClient, listening
 from tests.support.server_process import serving
 

@@ -16,7 +16,7 @@ from playwright.sync_api import expect
 
 from mediaserver.event_codec import parse_command
 from mediaserver.jsonws.codec import parse
-from mediaserver.localengine.script import parse_script
+from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.plugins import load_toolbox
 from mediaserver.settings import Settings
 from pipeline.errors import ProtocolError

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mediaserver.cli.engine import parser
-from mediaserver.localengine.faults import HEADER, parse_faults
+from mediaserver.localengine.fault_injection.spec import HEADER, parse_faults
 from tests.support.server_process import ROOT
 
 README = (ROOT / "README.md").read_text()

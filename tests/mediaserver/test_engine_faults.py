@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from mediaserver.localengine.faults import Act, Close, Fault, Point, Status
-from mediaserver.localengine.script import parse_script
+from mediaserver.localengine.fault_injection.spec import Act, Close, Fault, Point, Status
+from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
 from pipeline.conversation.config import Terms
 from pipeline.conversation.conversation import Conversation

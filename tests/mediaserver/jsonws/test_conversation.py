@@ -19,7 +19,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from mediaserver.api.middleware import guard
 from mediaserver.jsonws.routes import JsonSocket
-from mediaserver.localengine.script import parse_script
+from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.registry import Registry
 from mediaserver.session_factory import EngineLink, Lobby
