@@ -14,9 +14,9 @@ from typing import TypeVar
 import av
 from av.video.codeccontext import VideoCodecContext
 
-from bench.picture import encode_share
+from bench.audio_fixture import load_voice
 from bench.process import machine
-from bench.speech import load_voice
+from bench.video_fixture import encode_share
 from mediaserver.rtc.inbound.video_frame import screen_frame
 from pipeline.audio.resampler import HEARD_RATE, Resampler
 from pipeline.audio.turn_detector import TurnDetector

@@ -5,9 +5,9 @@ from dataclasses import asdict
 
 import pytest
 
-from bench.anchors import CAPTION, FIGURES
 from bench.load import Result, summed
-from bench.reply import Arrival
+from bench.playback_gaps import Arrival
+from bench.reference_costs import CAPTION, FIGURES
 from bench.report import MARKS, Figures, replaced, table
 from bench.run import parse_result
 from bench.scenario import Trouble, Turn

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from av.video.codeccontext import VideoCodecContext
 
-from bench.picture import FPS, HEIGHT, SECONDS, WIDTH, encode_share
-from bench.speech import FRAME, Voice, load_voice, trimmed
+from bench.audio_fixture import FRAME, Voice, load_voice, trimmed
+from bench.video_fixture import FPS, HEIGHT, SECONDS, WIDTH, encode_share
 from pipeline.audio.resampler import HEARD_RATE
 from pipeline.audio.turn_detector import TurnDetector, TurnSettings
 from pipeline.audio.vad import SileroVad, VadModel

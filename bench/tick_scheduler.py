@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from bench.user import TICK
+from bench.simulated_user import TICK
 
 MOST_SLOTS = 10
 

@@ -11,11 +11,11 @@ import aiohttp
 import numpy as np
 from aiortc import RTCCertificate
 
-from bench.picture import FPS
+from bench.audio_fixture import Voice
 from bench.rtp import AUDIO_CLOCK, VIDEO_CLOCK, RtpError, Stream, asks_for_keyframe, parse_rtp, vp8_payloads
 from bench.scenario import SLOT, Pattern, Scenario
-from bench.speech import Voice
 from bench.transport import FAILED, Transport
+from bench.video_fixture import FPS
 from pipeline.codecs.libopus import Decoder
 from pipeline.errors import AudioError
 

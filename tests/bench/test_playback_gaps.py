@@ -1,6 +1,6 @@
 """What counts as heard of a reply."""
 
-from bench.reply import Arrival, Continuity, continuity
+from bench.playback_gaps import Arrival, Continuity, continuity
 
 
 def steady(count: int, *, loud: bool = True) -> list[Arrival]:

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from bench.beat import Beat
+from bench.tick_scheduler import Beat
 
 
 async def test_everybody_is_ticked_as_often_and_in_turn() -> None:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bench.reply import FRAME
+from bench.audio_fixture import Voice
+from bench.playback_gaps import FRAME
 from bench.scenario import PATIENCE, SILENT_AFTER, SLOT, Pattern, Scenario, Trouble, Turn, within
-from bench.speech import Voice
 
 VOICE = Voice(tuple(b"speech%d" % place for place in range(50)), tuple(b"quiet%d" % place for place in range(10)))
 PATTERN = Pattern(barge_in=0.7, pause=0.5)

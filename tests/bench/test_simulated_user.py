@@ -11,11 +11,11 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 from aiortc import RTCCertificate
 
-from bench.beat import Beat
-from bench.picture import HEIGHT, WIDTH, encode_share
+from bench.audio_fixture import load_voice
 from bench.scenario import Pattern
-from bench.speech import load_voice
-from bench.user import Material, User
+from bench.simulated_user import Material, User
+from bench.tick_scheduler import Beat
+from bench.video_fixture import HEIGHT, WIDTH, encode_share
 from mediaserver.rtc.config import Config
 from mediaserver.rtc.sdp.offer import parse_offer
 from mediaserver.webrtc.peer import RtcPeer
