@@ -11,9 +11,10 @@ from pipeline.audio.turn_detector import TurnSettings
 from pipeline.audio.vad import VadModel
 from pipeline.conversation.assistant_state import Standing
 from pipeline.conversation.config import Terms
+from pipeline.conversation.dialogue import Dialogue
+from pipeline.conversation.floor_control import Floor
 from pipeline.conversation.lifetime import Ended, Ending
 from pipeline.conversation.peer_group import Audience, Witness
-from pipeline.dialogue import Dialogue
 from pipeline.engine import (
     EngineAway,
     EngineEvent,
@@ -53,7 +54,6 @@ from pipeline.events import (
     TurnSpent,
     fault_from,
 )
-from pipeline.floor import Floor
 from pipeline.gemini.bridge import GeminiBridge
 from pipeline.mailbox import Mailbox
 from pipeline.media import AudioChunk, ScreenFrame, StillFrame

@@ -8,10 +8,10 @@ import pytest
 
 from pipeline.audio.vad import SileroVad
 from pipeline.conversation.conversation import Conversation
+from pipeline.conversation.floor_control import REMEMBERED_VOICES
 from pipeline.engine import EngineLost, EngineReady, ReplyAudio, ReplyText
 from pipeline.errors import AudioError, FaultCode, MediaError
 from pipeline.events import EndReason, Fault, Interrupted, TextInput, Transcript
-from pipeline.floor import REMEMBERED_VOICES
 from pipeline.gemini.sdk_errors import fault
 from pipeline.media import AudioChunk
 from pipeline.screen.screen_share import Sight

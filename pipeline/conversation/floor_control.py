@@ -10,7 +10,7 @@ from loguru import logger
 from pipeline.audio.turn_detector import TurnSettings
 from pipeline.audio.utterances import Ear, Heard
 from pipeline.audio.vad import VadModel
-from pipeline.dialogue import Dialogue
+from pipeline.conversation.dialogue import Dialogue
 from pipeline.errors import MediaError
 from pipeline.events import Event, Role, SpeechEnded, SpeechStarted, Transcript
 from pipeline.gemini.bridge import GeminiBridge
