@@ -18,7 +18,7 @@ from bench.audio_fixture import load_voice
 from bench.process import machine
 from bench.video_fixture import encode_share
 from mediaserver.rtc.inbound.video_frame import screen_frame
-from pipeline.audio.resampler import HEARD_RATE, Resampler
+from pipeline.audio.resampler import INPUT_SAMPLE_RATE, Resampler
 from pipeline.audio.turn_detector import TurnDetector
 from pipeline.audio.vad import WINDOW_BYTES, WINDOW_SECONDS, SileroVad, VadModel, Window
 from pipeline.codecs.libopus import Decoder
@@ -48,11 +48,11 @@ class Stage:
 def stages() -> list[Stage]:
     """Everything that is timed, on the recording, the tone and the share that the bench sends."""
     packets = load_voice().speech
-    low = b"".join(_decoded(packets, HEARD_RATE))
+    low = b"".join(_decoded(packets, INPUT_SAMPLE_RATE))
     windows = _windows(low)
     frames = _pictures()
     return [
-        Stage("Opus decode to 16 kHz", 50, 500, _over(packets, Decoder(rate=HEARD_RATE).decode)),
+        Stage("Opus decode to 16 kHz", 50, 500, _over(packets, Decoder(rate=INPUT_SAMPLE_RATE).decode)),
         Stage("resample 20 ms, 48 to 16 kHz", 50, 500, _over(_decoded(packets, _HIGH_RATE), _resample())),
         Stage("VAD, a window of 32 ms", 1 / WINDOW_SECONDS, 300, _over(windows, _judge())),
         Stage("turn, a window", 1 / WINDOW_SECONDS, 2_000, _over(windows, _follow())),
@@ -127,7 +127,7 @@ def _resample() -> Callable[[bytes], object]:
 def _judge() -> Callable[[bytes], object]:
     vad = SileroVad(VadModel())
     clock = _clocked()
-    return lambda pcm: list(vad.push(AudioChunk(pcm, HEARD_RATE, next(clock))))
+    return lambda pcm: list(vad.push(AudioChunk(pcm, INPUT_SAMPLE_RATE, next(clock))))
 
 
 def _follow() -> Callable[[bytes], object]:
@@ -154,7 +154,7 @@ def _play() -> Callable[[], object]:
 def _compare(frame: ScreenFrame) -> Callable[[ScreenFrame], object]:
     detector = ChangeDetector()
     detector.remember(frame)
-    return detector.differs
+    return detector.has_changed
 
 
 def main() -> int:

@@ -19,7 +19,7 @@ from pipeline.events import (
     Playback,
     Pointer,
     Pong,
-    ScreenSeen,
+    ScreenFrameSent,
     ScreenShareEnd,
     SessionEnded,
     SessionStarted,
@@ -28,8 +28,8 @@ from pipeline.events import (
     TextResponse,
     Transcript,
     TurnEnded,
-    TurnSpent,
     TurnStarted,
+    TurnUsageReport,
 )
 
 MAX_TEXT = 8_000
@@ -124,7 +124,7 @@ def _body(event: Event) -> dict[str, Any] | None:
                 "latency_ms": dict(event.latency_ms),
                 "usage": dict(event.usage.tokens),
             }
-        case ScreenSeen(frame, age_ms, reason):
+        case ScreenFrameSent(frame, age_ms, reason):
             return {"action": "screen_seen", "frame": frame, "age_ms": age_ms, "reason": reason.value}
         case Guidance(title, steps):
             shown = [{"id": step.id, "text": step.text, "state": step.state.value} for step in steps]
@@ -143,7 +143,7 @@ def _body(event: Event) -> dict[str, Any] | None:
             return {"action": "pong", "t": t}
         case SessionEnded(reason):
             return {"action": "session_ended", "reason": reason.value}
-        case TurnStarted() | AssistantSpeech() | TurnSpent():
+        case TurnStarted() | AssistantSpeech() | TurnUsageReport():
             return None
         case _:
             assert_never(event)

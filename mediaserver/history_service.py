@@ -8,13 +8,13 @@ from typing import Self
 from loguru import logger
 
 from mediaserver.registry import Registry
-from mediaserver.session_factory import Observe, Wishes
+from mediaserver.session_factory import Observe, SessionOptions
 from mediaserver.store.interface import Store, StoreError
 from mediaserver.store.recorder import Recorder
 from mediaserver.store.retention import Retention
 from mediaserver.store.writer import HistoryWriter
 from pipeline.conversation.conversation import Conversation
-from pipeline.conversation.peer_group import Witness
+from pipeline.conversation.peer_group import Observer
 from pipeline.errors import FaultCode, MediaError
 
 
@@ -23,7 +23,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-class History:
+class HistoryService:
     """Keeps what is said for `days` (0: nothing is kept), as an async context manager that owns the tasks that do.
 
     While the store is down, sessions go on and are told once that their history is not kept.
@@ -43,14 +43,14 @@ class History:
         """What writes a session down, if anything may be kept."""
         return (self._record,) if self._days else ()
 
-    async def defaults(self, user: str) -> Wishes:
+    async def defaults(self, user: str) -> SessionOptions:
         """What a user has set for all their sessions; nothing, if the store cannot be asked."""
         try:
             set_by_user = await self.store.preferences(user)
         except StoreError as error:
             logger.warning("preferences cannot be read", reason=str(error))
-            return Wishes()
-        return Wishes(
+            return SessionOptions()
+        return SessionOptions(
             model=set_by_user.model,
             language=set_by_user.language,
             voice=set_by_user.voice,
@@ -58,7 +58,7 @@ class History:
             silence_ms=set_by_user.silence_ms,
         )
 
-    async def see_off(self, user: str) -> None:
+    async def end_sessions_of(self, user: str) -> None:
         """End a user's live sessions and write down their end, before the user is forgotten."""
         await self._registry.end_all_of(user)
         await self.writer.flush()
@@ -80,7 +80,7 @@ class History:
     async def __aexit__(self, *_: object) -> None:
         await self._tasks.aclose()
 
-    def _record(self, owner: str, transport: str, conversation: Conversation) -> Witness:
+    def _record(self, owner: str, transport: str, conversation: Conversation) -> Observer:
         terms = conversation.terms
         recorder = Recorder(self.writer, owner=owner, transport=transport, clock=self._clock)
         recorder.begin(terms.id, label=terms.label, engine=terms.engine, model=terms.model, language=terms.language)
@@ -92,4 +92,4 @@ class History:
             FaultCode.HISTORY_UNAVAILABLE, "What is said now may be missing from your history.", where="history"
         )
         for conversation in self._registry.conversations():
-            conversation.blame(told)
+            conversation.report_error(told)

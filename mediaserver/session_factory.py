@@ -9,12 +9,13 @@ from google import genai
 from mediaserver.registry import Registry
 from pipeline.audio.turn_detector import TurnSettings
 from pipeline.audio.vad import VadModel
-from pipeline.conversation.config import Terms
+from pipeline.conversation.config import ConversationConfig
 from pipeline.conversation.conversation import Conversation
-from pipeline.conversation.peer_group import Witness
+from pipeline.conversation.peer_group import Observer
 from pipeline.engine import EngineConfig
-from pipeline.gemini.bridge import GeminiBridge, profile_of, resolve_model
-from pipeline.playout.frame_clock import Ticker
+from pipeline.gemini.bridge import GeminiBridge
+from pipeline.gemini.model_profiles import profile_of, resolve_model
+from pipeline.playout.frame_clock import FrameClock
 from pipeline.tools.toolbox import Toolbox
 
 INSTRUCTIONS = (
@@ -27,7 +28,7 @@ INSTRUCTIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class EngineLink:
+class EngineClient:
     """The engine every conversation talks to."""
 
     name: str
@@ -44,7 +45,7 @@ class EngineLink:
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class SessionOptions:
     """What a client asks of a session, or a user of all theirs; None leaves it to the next who may say."""
 
     label: str | None = None
@@ -59,7 +60,7 @@ class Wishes:
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class ServerDefaults:
     """What holds for every session of this server."""
 
     idle_seconds: float
@@ -68,28 +69,28 @@ class House:
     turns: TurnSettings
 
 
-Defaults = Callable[[str], Awaitable[Wishes]]
+Defaults = Callable[[str], Awaitable[SessionOptions]]
 """What a user has set for all their sessions, by their id; never raises."""
 
-Observe = Callable[[str, str, Conversation], Witness]
+Observe = Callable[[str, str, Conversation], Observer]
 """Makes a witness for a conversation that begins, from its owner's id and its transport."""
 
 
-async def no_defaults(_: str) -> Wishes:
+async def no_defaults(_: str) -> SessionOptions:
     """Nobody has set anything."""
-    return Wishes()
+    return SessionOptions()
 
 
-class Lobby:
+class SessionFactory:
     """The way into a conversation, for every transport."""
 
     def __init__(
         self,
         registry: Registry,
-        engine: EngineLink,
-        house: House,
+        engine: EngineClient,
+        house: ServerDefaults,
         vad: VadModel,
-        ticker: Ticker,
+        ticker: FrameClock,
         *,
         toolbox: Toolbox | None = None,
         defaults: Defaults = no_defaults,
@@ -108,12 +109,12 @@ class Lobby:
         """Make a witness of each conversation from now on, too."""
         self._observers = (*self._observers, observe)
 
-    async def enter(self, owner: str, wishes: Wishes) -> Conversation:
+    async def get_or_create(self, owner: str, wishes: SessionOptions) -> Conversation:
         """The owner's live conversation of that label, else a new one; raises `registry.Full` or `Draining`."""
         found = self._find(owner, wishes)
         if found is not None:
             return found
-        self._registry.check_room(owner)
+        self._registry.check_capacity(owner)
         defaults = await self._defaults(owner)
         found = self._find(owner, wishes)  # somebody may have started it meanwhile
         if found is not None:
@@ -121,13 +122,13 @@ class Lobby:
         conversation = self._conversation(_filled(wishes, defaults))
         self._registry.start(owner, conversation)
         for observe in self._observers:
-            conversation.add_witness(observe(owner, wishes.transport, conversation))
+            conversation.add_observer(observe(owner, wishes.transport, conversation))
         return conversation
 
-    def _find(self, owner: str, wishes: Wishes) -> Conversation | None:
+    def _find(self, owner: str, wishes: SessionOptions) -> Conversation | None:
         return None if wishes.label is None else self._registry.find(owner, wishes.label)
 
-    def _conversation(self, wishes: Wishes) -> Conversation:
+    def _conversation(self, wishes: SessionOptions) -> Conversation:
         engine, house = self._engine, self._house
         model, is_other = resolve_model(wishes.model, engine.default_model)
         session = uuid.uuid4().hex
@@ -141,7 +142,7 @@ class Lobby:
             tools=self._toolbox.tools,
             fallback=None if engine.is_local else engine.default_model,
         )
-        terms = Terms(
+        terms = ConversationConfig(
             id=session,
             label=wishes.label or session,
             engine=engine.name,
@@ -164,13 +165,13 @@ class Lobby:
         )
 
 
-def _other_model(wished: str | None, model: str, engine: EngineLink) -> str:
+def _other_model(wished: str | None, model: str, engine: EngineClient) -> str:
     if engine.is_local:
         return f"This server has no key for Gemini, so its local engine answers instead of {wished}."
     return f"{wished} is retired or does no live conversation, so {model} answers."
 
 
-def _filled(wishes: Wishes, defaults: Wishes) -> Wishes:
+def _filled(wishes: SessionOptions, defaults: SessionOptions) -> SessionOptions:
     """What the client asked for, and for what it did not, what the user has set."""
     unsaid = {
         field.name: getattr(defaults, field.name)
@@ -180,7 +181,7 @@ def _filled(wishes: Wishes, defaults: Wishes) -> Wishes:
     return replace(wishes, **unsaid)
 
 
-def _turns(house: TurnSettings, wishes: Wishes) -> TurnSettings:
+def _turns(house: TurnSettings, wishes: SessionOptions) -> TurnSettings:
     threshold = house.threshold if wishes.threshold is None else wishes.threshold
     return replace(
         house,

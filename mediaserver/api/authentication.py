@@ -15,7 +15,7 @@ def user_of(request: web.Request, verifier: Verifier) -> User:
         raise HttpError(401, "UNAUTHORIZED", str(error)) from None
 
 
-def admitted(request: web.Request, verifier: Verifier, limiter: Limiter) -> User:
+def authenticate(request: web.Request, verifier: Verifier, limiter: Limiter) -> User:
     """`user_of`, and counted: by user, or by address where there is none; `HttpError` 429 past the limit."""
     try:
         user = user_of(request, verifier)

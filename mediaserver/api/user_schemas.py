@@ -171,7 +171,7 @@ class Profile(BaseModel):
         return cls(**Registered.of(account).model_dump(), guest=False)
 
 
-class Login(BaseModel):
+class LoginResponse(BaseModel):
     """What lets a user in."""
 
     access_token: str
@@ -181,7 +181,7 @@ class Login(BaseModel):
     user: Profile
 
     @classmethod
-    def of(cls, grant: Grant) -> "Login":
+    def of(cls, grant: Grant) -> "LoginResponse":
         """The tokens, told to whom they belong."""
         return cls(
             access_token=grant.access_token,
@@ -195,4 +195,4 @@ class Login(BaseModel):
 class ChangedProfile(Profile):
     """A profile after a change, with new tokens when its password changed: the old refresh tokens are void."""
 
-    tokens: Login | None
+    tokens: LoginResponse | None

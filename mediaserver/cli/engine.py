@@ -12,10 +12,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from mediaserver import logs
-from mediaserver.localengine.responder.interface import Brain
-from mediaserver.localengine.responder.local import LocalBrain
+from mediaserver.localengine.responder.interface import Responder
+from mediaserver.localengine.responder.local import LocalResponder
 from mediaserver.localengine.responder.scripted import ScriptError, load_script
-from mediaserver.localengine.responder.tone import tone_brain
+from mediaserver.localengine.responder.tone import tone_responder
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.localengine.session.connection_lifetime import TEN_MINUTES, Lifetime
 from pipeline.errors import MediaError
@@ -93,7 +93,7 @@ async def _serve(asked: argparse.Namespace) -> int:
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     async with AsyncExitStack() as parts:
         engine = LocalEngine(
-            await parts.enter_async_context(_brain(asked.script)),
+            await parts.enter_async_context(_responder(asked.script)),
             host=asked.host,
             port=asked.port,
             key=asked.api_key,
@@ -120,12 +120,12 @@ async def _serve(asked: argparse.Namespace) -> int:
 
 
 @asynccontextmanager
-async def _brain(scripted: Brain | None) -> AsyncIterator[Brain]:
+async def _responder(scripted: Responder | None) -> AsyncIterator[Responder]:
     if scripted is not None:
         yield scripted
         return
     ocr = Ocr()
-    brain = LocalBrain(ocr)
+    brain = LocalResponder(ocr)
     try:
         await asyncio.gather(brain.start(), ocr.warm())
         yield brain
@@ -169,13 +169,13 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _script(text: str) -> Brain:
+def _script(text: str) -> Responder:
     kind, separator, seconds = text.partition(":")
     if kind == "tone" and separator:
         length = _seconds(seconds)
         if length > LONGEST_TONE:
             raise argparse.ArgumentTypeError(f"a tone lasts up to {LONGEST_TONE:g} seconds")
-        return tone_brain(length)
+        return tone_responder(length)
     try:
         return load_script(Path(text))
     except (ScriptError, OSError, UnicodeDecodeError) as error:

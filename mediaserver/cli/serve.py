@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
         case []:
             return serve()
         case ["user", *words]:
-            return keep_accounts(words)
+            return manage_accounts(words)
         case ["engine", *words]:
             return engine_cli.main(words)
         case _:
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
             return 2
 
 
-def keep_accounts(words: Sequence[str]) -> int:
+def manage_accounts(words: Sequence[str]) -> int:
     """Do what the words after `user` say, on the database that the settings name."""
     try:
         users_cli.parser().parse_args(words)
@@ -107,14 +107,14 @@ async def _listen(settings: Settings, runner: web.AppRunner) -> int:
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    spare_the_collector()
+    freeze_gc()
     _greet(settings, runner)
     await stop.wait()
     sys.stdout.write("Stopping: sessions are told and closed.\n")
     return 0
 
 
-def spare_the_collector() -> None:
+def freeze_gc() -> None:
     """Let the garbage collector never look again at what is there now, which lives as long as the process."""
     # A full pass over 225,000 objects stops everybody for 130 ms; over what sessions make it takes under one.
     gc.collect()

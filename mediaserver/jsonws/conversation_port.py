@@ -2,8 +2,8 @@
 
 from typing import Protocol
 
-from mediaserver.session_factory import Wishes
-from pipeline.conversation.config import Terms
+from mediaserver.session_factory import SessionOptions
+from pipeline.conversation.config import ConversationConfig
 from pipeline.errors import MediaError
 from pipeline.events import Command
 from pipeline.media import AudioChunk, ScreenFrame
@@ -13,7 +13,7 @@ from pipeline.peer import Peer
 class Host(Protocol):
     """A conversation. Nothing here waits, and nothing here raises."""
 
-    terms: Terms
+    terms: ConversationConfig
 
     def attach(self, peer: Peer) -> None:
         """Let a peer take part."""
@@ -23,19 +23,19 @@ class Host(Protocol):
         """Forget a peer, and wait `grace` seconds for one to come back; may be said twice."""
         ...
 
-    def hear(self, peer: Peer, chunk: AudioChunk) -> None:
+    def push_audio(self, peer: Peer, chunk: AudioChunk) -> None:
         """Take microphone audio."""
         ...
 
-    def watch(self, peer: Peer, frame: ScreenFrame) -> None:
+    def push_frame(self, peer: Peer, frame: ScreenFrame) -> None:
         """Take a screen frame."""
         ...
 
-    def obey(self, peer: Peer, command: Command) -> None:
+    def submit(self, peer: Peer, command: Command) -> None:
         """Take a client's command."""
         ...
 
-    def blame(self, error: MediaError) -> None:
+    def report_error(self, error: MediaError) -> None:
         """Report a fault of the media."""
         ...
 
@@ -43,7 +43,7 @@ class Host(Protocol):
 class Lobby(Protocol):
     """The way into a conversation."""
 
-    async def enter(self, owner: str, wishes: Wishes) -> Host:
+    async def get_or_create(self, owner: str, wishes: SessionOptions) -> Host:
         """The owner's live one of that label, else a new one; raises `registry.Full` or `registry.Draining`."""
         ...
 

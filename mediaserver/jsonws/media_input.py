@@ -11,10 +11,10 @@ import numpy as np
 
 from mediaserver.jsonws.codec import AudioInput
 from mediaserver.jsonws.conversation_port import Host
-from mediaserver.jsonws.pacer import Pace
-from pipeline.audio.gap_filler import Continuity
+from mediaserver.jsonws.pacer import ReadPacer
+from pipeline.audio.gap_filler import GapFiller
 from pipeline.codecs.audio_decoder import AudioDecoder
-from pipeline.codecs.image_decoder import decode_picture
+from pipeline.codecs.image_decoder import decode_image
 from pipeline.errors import AudioError, MediaError
 from pipeline.events import Command
 from pipeline.media import SAMPLE_BYTES, AudioChunk
@@ -25,17 +25,17 @@ MOST_WAITING = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class MediaFeedback:
     """Where media that was fine, or was not, is told; each message once."""
 
     good: Callable[[], None]
     bad: Callable[[MediaError], None]
 
 
-class Screen:
+class LatestFrameInput:
     """Decodes one picture at a time, in a thread; of those that come meanwhile only the newest is kept."""
 
-    def __init__(self, host: Host, peer: Peer, verdict: Verdict, workers: asyncio.Semaphore):
+    def __init__(self, host: Host, peer: Peer, verdict: MediaFeedback, workers: asyncio.Semaphore):
         self._host = host
         self._peer = peer
         self._verdict = verdict
@@ -79,13 +79,13 @@ class Screen:
             number, arrived = self._offered, monotonic()
             try:
                 async with self._workers:
-                    frame = await asyncio.to_thread(decode_picture, data, arrived)
+                    frame = await asyncio.to_thread(decode_image, data, arrived)
             except MediaError as error:
                 self._verdict.bad(error)
             else:
                 self._verdict.good()
                 if self._settled < number:  # else the share ended meanwhile
-                    self._host.watch(self._peer, frame)
+                    self._host.push_frame(self._peer, frame)
             self._settle(max(number, self._settled))
 
     def _settle(self, number: int) -> None:
@@ -93,20 +93,20 @@ class Screen:
         self._progress.set()
 
 
-class Voice:
+class PacedAudioInput:
     """Feeds what must keep its order: audio, never far ahead of real time, and the commands that refer to it.
 
     When audio stops, silence follows it in real time, so that an utterance is closed without a word from the client.
     """
 
-    def __init__(self, host: Host, peer: Peer, verdict: Verdict, screen: Screen):
+    def __init__(self, host: Host, peer: Peer, verdict: MediaFeedback, screen: LatestFrameInput):
         self._host = host
         self._peer = peer
         self._verdict = verdict
         self._screen = screen
         self._decoder = AudioDecoder()
-        self._pace = Pace()
-        self._continuity = Continuity(grace=host.terms.turns.silence)
+        self._pace = ReadPacer()
+        self._continuity = GapFiller(grace=host.terms.turns.silence)
         self._taken = 0  # samples
         self._waiting: deque[AudioInput | tuple[Command, int]] = deque()
         self._audio = 0  # messages of it that are not wholly fed
@@ -138,7 +138,7 @@ class Voice:
         """Feed until cancelled."""
         while True:
             if not self._waiting:
-                await self._lull()
+                await self._wait_for_silence()
                 continue
             match self._waiting.popleft():
                 case AudioInput() as audio:
@@ -146,7 +146,7 @@ class Voice:
                     self._audio -= 1
                 case command, pictures:
                     await self._screen.seen(pictures)
-                    self._host.obey(self._peer, command)
+                    self._host.submit(self._peer, command)
             self._room.set()
 
     def close(self) -> None:
@@ -159,15 +159,15 @@ class Voice:
         self._room.clear()
         await self._room.wait()
 
-    async def _lull(self) -> None:
+    async def _wait_for_silence(self) -> None:
         due = self._continuity.due
         self._news.clear()
         try:
             async with asyncio.timeout(None if due is None else max(0.0, due - monotonic())):
                 await self._news.wait()
         except TimeoutError:
-            for chunk in self._continuity.lull(monotonic()):
-                self._host.hear(self._peer, chunk)
+            for chunk in self._continuity.fill_silence(monotonic()):
+                self._host.push_audio(self._peer, chunk)
 
     async def _feed(self, audio: AudioInput) -> None:
         try:
@@ -177,19 +177,19 @@ class Voice:
                 # Others have their turn even if nothing has to be waited for.
                 await sleep(self._pace.wait(monotonic()))
                 if chunk is not None:
-                    self._hear(chunk)
+                    self._push_audio(chunk)
         except AudioError as error:
-            self._host.blame(error)
+            self._host.report_error(error)
             self._verdict.bad(error)
         except MediaError as error:
             self._verdict.bad(error)
         else:
             self._verdict.good()
 
-    def _hear(self, chunk: AudioChunk) -> None:
-        self._pace.take(chunk.duration, monotonic())
+    def _push_audio(self, chunk: AudioChunk) -> None:
+        self._pace.record(chunk.duration, monotonic())
         samples = np.frombuffer(chunk.pcm, np.int16)
         # No audio for a while is counted from when the last of it would have been played: a chunk may last 10 s.
         for fed in self._continuity.push(samples, chunk.rate, self._taken, self._pace.until):
-            self._host.hear(self._peer, fed)
+            self._host.push_audio(self._peer, fed)
         self._taken += len(chunk.pcm) // SAMPLE_BYTES

@@ -9,7 +9,7 @@ from pipeline.media import SAMPLE_BYTES
 from pipeline.playout.playout_buffer import SPEECH_RATE
 
 
-class VoiceConverter:
+class OutputResampler:
     """24 kHz mono speech to another rate, as one stream for each reply."""
 
     def __init__(self, rate: int):

@@ -4,7 +4,7 @@ AHEAD = 2.0
 """How far (s) a client's audio may be ahead of real time."""
 
 
-class Pace:
+class ReadPacer:
     """Counts audio against the clock, as if it were played from when it came; all times in seconds."""
 
     def __init__(self, ahead: float = AHEAD):
@@ -16,6 +16,6 @@ class Pace:
         """How long to wait before more is taken."""
         return max(0.0, self.until - now - self._ahead)
 
-    def take(self, duration: float, now: float) -> None:
+    def record(self, duration: float, now: float) -> None:
         """Count audio."""
         self.until = max(self.until, now) + duration

@@ -9,10 +9,10 @@ from aiohttp.http_websocket import WSCloseCode
 from mediaserver.auth.users import AuthError, User, Verifier
 from mediaserver.http_errors import HttpError, bearer
 from mediaserver.jsonws.codec import StartSession
-from mediaserver.jsonws.connection import Connection, Limits, Refusal
+from mediaserver.jsonws.connection import Connection, Limits, SessionRefused
 from mediaserver.jsonws.conversation_port import Host, Limiter, Lobby
-from mediaserver.jsonws.media_input import Verdict
-from mediaserver.jsonws.send_queue import Outbox
+from mediaserver.jsonws.media_input import MediaFeedback
+from mediaserver.jsonws.send_queue import SendQueue
 from mediaserver.jsonws.session import Session
 from mediaserver.registry import Draining, Full
 from pipeline.errors import FaultCode, MediaError, ProtocolError
@@ -89,11 +89,15 @@ class JsonSocket:
         self._limiter.admit(user.id)
         return user
 
-    async def _enter(self, connection: Connection, start: StartSession, outbox: Outbox, verdict: Verdict) -> Session:
+    async def _enter(
+        self, connection: Connection, start: StartSession, outbox: SendQueue, verdict: MediaFeedback
+    ) -> Session:
         user = self._starter(connection, start)
         host = await self._conversation(user, start)
         if host.terms.id in self._attached:
-            raise Refusal(ProtocolError("That session is live on another socket.", code=FaultCode.SESSION_EXISTS))
+            raise SessionRefused(
+                ProtocolError("That session is live on another socket.", code=FaultCode.SESSION_EXISTS)
+            )
 
         def on_over(session: Session) -> None:
             self._attached.pop(session.id, None)
@@ -116,11 +120,11 @@ class JsonSocket:
                     if start.token
                     else "Send a token: in the Authorization header, `?token=` or start_session."
                 )
-                raise Refusal(MediaError(FaultCode.UNAUTHORIZED, message, where="jsonws")) from None
+                raise SessionRefused(MediaError(FaultCode.UNAUTHORIZED, message, where="jsonws")) from None
         if connection.user is None or connection.sessions:
             self._count(user)  # the first session of a socket was counted with it
         if start.user is not None and not user.is_guest and start.user not in (user.id, user.username):
-            raise Refusal(MediaError(FaultCode.FORBIDDEN, "`userId` is not the token's user.", where="jsonws"))
+            raise SessionRefused(MediaError(FaultCode.FORBIDDEN, "`userId` is not the token's user.", where="jsonws"))
         return user
 
     def _count(self, user: User) -> None:
@@ -129,15 +133,17 @@ class JsonSocket:
         except HttpError as error:
             retry = error.headers.get("Retry-After")
             details: dict[str, object] = {"retry_after": int(retry)} if retry else {}
-            raise Refusal(MediaError(FaultCode.RATE_LIMITED, error.message, where="jsonws", details=details)) from None
+            raise SessionRefused(
+                MediaError(FaultCode.RATE_LIMITED, error.message, where="jsonws", details=details)
+            ) from None
 
     async def _conversation(self, user: User, start: StartSession) -> Host:
         try:
-            return await self._lobby.enter(user.id, start.wishes)
+            return await self._lobby.get_or_create(user.id, start.wishes)
         except Full as full:
             message = "You have too many live sessions; end one." if full.is_personal else "The server is full."
             error = MediaError(FaultCode.SESSION_LIMIT, message, where="jsonws")
-            raise Refusal(error, WSCloseCode.TRY_AGAIN_LATER) from None
+            raise SessionRefused(error, WSCloseCode.TRY_AGAIN_LATER) from None
         except Draining:
             error = MediaError(FaultCode.SESSION_LIMIT, "The server is restarting.", where="jsonws")
-            raise Refusal(error, WSCloseCode.SERVICE_RESTART) from None
+            raise SessionRefused(error, WSCloseCode.SERVICE_RESTART) from None

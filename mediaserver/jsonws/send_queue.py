@@ -7,7 +7,7 @@ MOST = 1 << 20
 """Characters that may wait: some 20 s of speech."""
 
 
-class Outbox:
+class SendQueue:
     """Texts in order between those who speak and the one who writes."""
 
     def __init__(self, *, most: int = MOST):

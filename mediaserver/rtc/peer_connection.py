@@ -18,8 +18,8 @@ from aiortc.exceptions import InternalError, InvalidStateError, OperationError
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from loguru import logger
 
-from mediaserver.rtc.aiortc_patches.media import Estimate, route_by_mid
-from mediaserver.rtc.aiortc_patches.receivers import Connecting, Pulse, end_consent
+from mediaserver.rtc.aiortc_patches.media import BandwidthEstimator, route_by_mid
+from mediaserver.rtc.aiortc_patches.receivers import ConnectTask, LivenessMonitor, end_consent
 from mediaserver.rtc.config import Config
 from mediaserver.rtc.sdp.candidates import MAX_CANDIDATES, is_mdns, parse_candidate
 
@@ -43,12 +43,12 @@ class Connection:
         )
         self.raw.on("connectionstatechange", self._on_state)
         self.raw.on("datachannel", on_channel)
-        self.estimate = Estimate()
+        self.estimate = BandwidthEstimator()
         self.connected_at: float | None = None
         self._tell_state = on_state
         self._limits = config.limits
-        self._connecting = Connecting(self.raw)
-        self._pulse: Pulse | None = None
+        self._connecting = ConnectTask(self.raw)
+        self._pulse: LivenessMonitor | None = None
         self._described_at: float | None = None
         self._group: asyncio.TaskGroup | None = None
         self._candidates: dict[tuple[str, int], RTCIceCandidate] = {}
@@ -57,7 +57,7 @@ class Connection:
 
     # Descriptions.
 
-    async def take(self, sdp: str, kind: str) -> None:
+    async def apply_remote(self, sdp: str, kind: str) -> None:
         """Take the far end's offer or answer. Raises one of `REFUSALS`."""
         await self.raw.setRemoteDescription(RTCSessionDescription(sdp, kind))
         self._secure()
@@ -120,7 +120,7 @@ class Connection:
 
     # Life.
 
-    def trouble(self, now: float) -> str | None:
+    def failure_reason(self, now: float) -> str | None:
         """Say what is wrong at `now` (monotonic clock, s), if the far end is not there."""
         if self.connected_at is None:
             if self._described_at is not None and now - self._described_at > self._limits.connect:
@@ -129,7 +129,7 @@ class Connection:
             return "nothing heard any more"
         return None
 
-    async def hang_up(self) -> None:
+    async def close(self) -> None:
         """Close, and wait until nothing is left; may be called more than once."""
         if self._is_hung_up:
             return
@@ -156,7 +156,7 @@ class Connection:
         # Once there is a transport; BUNDLE has left the one that stays.
         if self._pulse is None:
             route_by_mid(self.transport)
-            self._pulse = Pulse(self.transport.transport)
+            self._pulse = LivenessMonitor(self.transport.transport)
 
     def _on_state(self) -> None:
         state = self.raw.connectionState

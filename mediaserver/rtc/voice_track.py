@@ -67,7 +67,7 @@ class VoiceTrack(MediaStreamTrack):
         self._arrival = asyncio.Event()
         self._tail = 0
 
-    def play(self, opus: bytes) -> None:
+    def push(self, opus: bytes) -> None:
         """Queue 20 ms of speech; the oldest makes room when nothing is being sent."""
         self._frames.append(opus)
         self._arrival.set()
@@ -84,7 +84,7 @@ class VoiceTrack(MediaStreamTrack):
             if self._frames:
                 self._tail = TAIL
                 return self._packet(self._frames.popleft())
-            await self._lull()
+            await self._wait_for_frame()
             if self._tail and not self._frames:
                 self._tail -= 1
                 return self._packet(SILENCE_PACKET)
@@ -95,7 +95,7 @@ class VoiceTrack(MediaStreamTrack):
         super().stop()
         self._arrival.set()
 
-    async def _lull(self) -> None:
+    async def _wait_for_frame(self) -> None:
         """Wait until a frame or a flush comes, or a packet of the tail is due."""
         self._arrival.clear()
         if not self._tail:

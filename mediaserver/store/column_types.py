@@ -7,7 +7,7 @@ from sqlalchemy import DateTime, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
 
-class Moment(TypeDecorator[datetime]):
+class UtcDateTime(TypeDecorator[datetime]):
     """A timezone-aware datetime, kept and given back as UTC whether or not the database knows time zones."""
 
     impl = DateTime(timezone=True)
@@ -28,7 +28,7 @@ class Moment(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
-class Words(TypeDecorator[str]):
+class SafeText(TypeDecorator[str]):
     """Text from anywhere, without the two things a database refuses: lone surrogates and NUL."""
 
     impl = Text

@@ -31,7 +31,7 @@ ACCEPTED = "sqlite:////absolute/path, sqlite:///relative/path or postgresql://us
 
 
 @dataclass(frozen=True, slots=True)
-class Engines:
+class DatabaseConnections:
     """The ways into one database. With SQLite only one connection writes, so writers queue here in fair order."""
 
     readers: AsyncEngine
@@ -43,14 +43,14 @@ class Engines:
         await self.writers.dispose()
 
 
-def open_engines(database_url: str | None, *, data_dir: Path) -> Engines:
+def open_engines(database_url: str | None, *, data_dir: Path) -> DatabaseConnections:
     """The engines for a URL, or for a file in `data_dir` without one; raises `DatabaseUrlError` or `OSError`."""
     url = _url(database_url) if database_url else URL.create("sqlite+aiosqlite", database=str(data_dir / FILE))
     if url.get_backend_name() == "sqlite":
         return _sqlite(url)
     # A connection that broke while it lay idle is noticed and replaced before it is used.
     engine = create_async_engine(url, pool_pre_ping=True, hide_parameters=True)
-    return Engines(engine, engine)
+    return DatabaseConnections(engine, engine)
 
 
 def upsert(engine: AsyncEngine, table: Table, *, keep: Collection[str] = ()) -> Executable:
@@ -92,7 +92,7 @@ def _postgresql_driver(names: Collection[str]) -> str:
     )
 
 
-def _sqlite(url: URL) -> Engines:
+def _sqlite(url: URL) -> DatabaseConnections:
     _make_private(Path(url.database or ""))
     # Python's own transaction control begins too late for DDL and for reading before writing, so it is switched off.
     connect = {"isolation_level": None, "timeout": BUSY_SECONDS}
@@ -125,7 +125,7 @@ def _sqlite(url: URL) -> Engines:
         # takes the write lock at its start waits for it instead.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    return Engines(readers, writers)
+    return DatabaseConnections(readers, writers)
 
 
 def _switch_to_wal(connection: DBAPIConnection) -> None:

@@ -6,7 +6,7 @@ from alembic.util import CommandError
 from sqlalchemy import literal, select
 
 from mediaserver.store.accounts import SqlAccounts
-from mediaserver.store.connect import Engines, open_engines
+from mediaserver.store.connect import DatabaseConnections, open_engines
 from mediaserver.store.database import Database, failures_translated
 from mediaserver.store.history import SqlHistory
 from mediaserver.store.interface import StoreError
@@ -42,7 +42,7 @@ async def open_store(database_url: str | None, *, data_dir: Path) -> SqlStore:
     return SqlStore(Database(engines))
 
 
-async def _migrate(engines: Engines) -> None:
+async def _migrate(engines: DatabaseConnections) -> None:
     try:
         with failures_translated():
             # No deadline: to rewrite a large table may take its time, and to be stopped half way would be worse.

@@ -8,7 +8,7 @@ from pipeline.media import AudioChunk, ScreenFrame
 from pipeline.peer import Peer
 
 
-class Host(Protocol):
+class ConversationPort(Protocol):
     """Nothing here waits, and nothing here raises."""
 
     def attach(self, peer: Peer) -> None:
@@ -19,26 +19,26 @@ class Host(Protocol):
         """Forget a peer, who may come back within `grace` seconds; may be said twice."""
         ...
 
-    def hear(self, peer: Peer, chunk: AudioChunk) -> None:
+    def push_audio(self, peer: Peer, chunk: AudioChunk) -> None:
         """Take microphone audio."""
         ...
 
-    def silence(self, peer: Peer) -> None:
+    def end_audio(self, peer: Peer) -> None:
         """Say that the microphone has ended."""
         ...
 
-    def watch(self, peer: Peer, frame: ScreenFrame) -> None:
+    def push_frame(self, peer: Peer, frame: ScreenFrame) -> None:
         """Take a screen frame."""
         ...
 
-    def unwatch(self, peer: Peer) -> None:
+    def stop_screen_share(self, peer: Peer) -> None:
         """Say that the screen share has ended, or pauses."""
         ...
 
-    def obey(self, peer: Peer, command: Command) -> None:
+    def submit(self, peer: Peer, command: Command) -> None:
         """Take a client's command."""
         ...
 
-    def blame(self, error: MediaError) -> None:
+    def report_error(self, error: MediaError) -> None:
         """Report a fault of the media."""
         ...

@@ -22,7 +22,7 @@ class EventsChannel:
         self._waiting: deque[str] = deque()
         self._waiting_bytes = 0
 
-    def adopt(self, channel: RTCDataChannel) -> None:
+    def bind(self, channel: RTCDataChannel) -> None:
         """Use a channel the client has opened, if it is the one; the newest wins."""
         if channel.label != LABEL:
             return
@@ -33,7 +33,7 @@ class EventsChannel:
             channel.send(self._waiting.popleft())
         self._waiting_bytes = 0
 
-    def give_up(self) -> None:
+    def close(self) -> None:
         """Stop waiting for a client that seems to want no events."""
         self._is_awaited = False
         self._waiting.clear()

@@ -9,15 +9,15 @@ from aiortc import RTCRtpReceiver
 from loguru import logger
 
 from mediaserver.event_codec import parse_command, render
-from mediaserver.rtc.aiortc_patches.transceivers import narrow
+from mediaserver.rtc.aiortc_patches.transceivers import restrict_codecs
 from mediaserver.rtc.config import Config
-from mediaserver.rtc.inbound.audio_track import Microphone
-from mediaserver.rtc.inbound.track_readers import Intakes, Source
-from mediaserver.rtc.inbound.video_track import Video, choose_screen
+from mediaserver.rtc.inbound.audio_track import InboundAudioTrack
+from mediaserver.rtc.inbound.track_readers import Source, TrackReaders
+from mediaserver.rtc.inbound.video_track import InboundVideoTrack, choose_screen
 from mediaserver.rtc.peer_connection import REFUSALS, Connection
 from mediaserver.rtc.sdp.offer import Offer, OfferError, Section
 from mediaserver.rtc.voice_track import VoiceTrack
-from mediaserver.webrtc.conversation_port import Host
+from mediaserver.webrtc.conversation_port import ConversationPort
 from mediaserver.webrtc.events_channel import EventsChannel
 from pipeline.errors import FaultCode, ProtocolError
 from pipeline.events import EndReason, Event, NameTracks, SessionEnded, SessionStarted, fault_from
@@ -39,16 +39,16 @@ class _Over(Exception):
 class RtcPeer:
     """Made for one offer: `answer` attaches it to the conversation, and whatever ends it detaches it."""
 
-    def __init__(self, conversation: Host, offer: Offer, *, config: Config, on_closed: Callable[[], None]):
+    def __init__(self, conversation: ConversationPort, offer: Offer, *, config: Config, on_closed: Callable[[], None]):
         self._conversation = conversation
         self._offer = offer
         self._config = config
         self._on_closed = on_closed
         self._voice = VoiceTrack()
         self._channel = EventsChannel(is_offered=offer.has_data, on_message=self._on_message)
-        self._connection = Connection(config, on_state=self._on_state, on_channel=self._channel.adopt)
-        self._microphone: Microphone | None = None
-        self._videos: list[Video] = []
+        self._connection = Connection(config, on_state=self._on_state, on_channel=self._channel.bind)
+        self._microphone: InboundAudioTrack | None = None
+        self._videos: list[InboundVideoTrack] = []
         self._names: dict[str, str] = {}
         self._label = ""
         self._bad_messages = 0
@@ -104,7 +104,7 @@ class RtcPeer:
 
     # Downward: what the conversation calls.
 
-    def tell(self, event: Event) -> None:
+    def send_event(self, event: Event) -> None:
         """Send an event on the data channel, or keep it until that opens."""
         if self.is_over:
             return
@@ -115,66 +115,68 @@ class RtcPeer:
         if body is not None and not self._channel.send(json.dumps(body, ensure_ascii=False, separators=(",", ":"))):
             self._end(FaultCode.SLOW_CONSUMER.value)
 
-    def play(self, frame: SpeechFrame) -> None:
+    def send_audio(self, frame: SpeechFrame) -> None:
         """Send 20 ms of speech."""
-        self._voice.play(frame.opus)
+        self._voice.push(frame.opus)
 
-    def flush(self) -> None:
+    def flush_audio(self) -> None:
         """Send nothing more of what was played."""
         self._voice.flush()
 
-    def dismiss(self, reason: EndReason) -> None:
+    def disconnect(self, reason: EndReason) -> None:
         """Close once the client has all it was told, `session_ended` last."""
         if not self._has_farewell:
-            self.tell(SessionEnded(reason))
+            self.send_event(SessionEnded(reason))
         self._end(f"dismissed: {reason.value}", politely=True)
 
     # Building.
 
     async def _negotiate(self) -> str:
-        await self._connection.take(self._offer.sdp, "offer")
-        self._shape_audio()
+        await self._connection.apply_remote(self._offer.sdp, "offer")
+        self._assign_audio_directions()
         self._take_tracks()
         sdp = await self._connection.answer()
         self._choose_screen()
         return sdp
 
-    def _shape_audio(self) -> None:
+    def _assign_audio_directions(self) -> None:
         """Say which audio section hears the user and which speaks; the rest are answered inactive."""
         sections = [section for section in self._offer.sections if section.kind == "audio"]
         mouth = next((section for section in sections if section.receives), None)
-        ear = self._ear()
+        ear = self._microphone_section()
         for section in sections:
             speaks, hears = section is mouth, section is ear
             transceiver = self._connection.section(section.mid)
-            narrow(transceiver, ("opus",))  # our packets are Opus; others would carry them as noise
+            restrict_codecs(transceiver, ("opus",))  # our packets are Opus; others would carry them as noise
             if speaks:
                 transceiver.sender.replaceTrack(self._voice)
             transceiver.direction = (
                 ("sendrecv" if hears else "sendonly") if speaks else "recvonly" if hears else "inactive"
             )
 
-    def _ear(self) -> Section | None:
+    def _microphone_section(self) -> Section | None:
         return next((section for section in self._offer.sections if section.kind == "audio" and section.sends), None)
 
     def _take_tracks(self) -> None:
-        ear = self._ear()
+        ear = self._microphone_section()
         if ear is not None:
-            self._microphone = self._hear_with(self._connection.section(ear.mid).receiver)
+            self._microphone = self._attach_microphone(self._connection.section(ear.mid).receiver)
         for section in self._offer.sections:
             if section.kind == "video" and section.sends:
-                self._videos.append(self._watch_with(section.mid, self._connection.section(section.mid).receiver))
+                self._videos.append(self._attach_screen(section.mid, self._connection.section(section.mid).receiver))
 
-    def _hear_with(self, receiver: RTCRtpReceiver) -> Microphone:
-        return Microphone(receiver, lull=self._config.lull, on_chunk=self._on_chunk, on_fault=self._conversation.blame)
+    def _attach_microphone(self, receiver: RTCRtpReceiver) -> InboundAudioTrack:
+        return InboundAudioTrack(
+            receiver, lull=self._config.lull, on_chunk=self._on_chunk, on_fault=self._conversation.report_error
+        )
 
-    def _watch_with(self, mid: str, receiver: RTCRtpReceiver) -> Video:
-        return Video(
+    def _attach_screen(self, mid: str, receiver: RTCRtpReceiver) -> InboundVideoTrack:
+        return InboundVideoTrack(
             mid,
             receiver,
             on_frame=self._on_frame,
             on_pause=self._on_pause,
-            on_fault=self._conversation.blame,
+            on_fault=self._conversation.report_error,
             estimate=self._connection.estimate,
         )
 
@@ -186,7 +188,7 @@ class RtcPeer:
                 self._connection.open(group)
                 for candidate in self._offer.candidates:
                     self._connection.add_candidate(candidate)
-                intakes = Intakes(group, on_ended=self._on_ended)
+                intakes = TrackReaders(group, on_ended=self._on_ended)
                 for source in [*self._videos, self._microphone]:
                     if source is not None:
                         intakes.start(source)
@@ -203,22 +205,22 @@ class RtcPeer:
             await self._hang_up()
             logger.info("peer left", why=self._end_of[0])
 
-    async def _until_over(self, intakes: Intakes) -> None:
+    async def _until_over(self, intakes: TrackReaders) -> None:
         while not self.is_over:
             try:
                 async with asyncio.timeout(self._config.limits.tick):
                     await self._over.wait()
             except TimeoutError:
                 self._check(time.monotonic())
-                await intakes.tend()
+                await intakes.check_health()
 
     def _check(self, now: float) -> None:
-        trouble = self._connection.trouble(now)
+        trouble = self._connection.failure_reason(now)
         if trouble is not None:
             self._end(trouble)
         connected_at = self._connection.connected_at
         if connected_at is not None and now - connected_at > self._config.limits.connect:
-            self._channel.give_up()
+            self._channel.close()
 
     async def _flush(self) -> None:
         """After a polite end, wait until the client has what it was told."""
@@ -246,7 +248,7 @@ class RtcPeer:
         self._is_hung_up = True
         self._voice.stop()
         try:
-            await self._connection.hang_up()
+            await self._connection.close()
         finally:
             self._on_closed()
 
@@ -262,19 +264,19 @@ class RtcPeer:
     def _on_ended(self, source: Source) -> None:
         if self.is_over:
             return
-        if isinstance(source, Microphone):
-            self._conversation.silence(self)
+        if isinstance(source, InboundAudioTrack):
+            self._conversation.end_audio(self)
         elif source.is_shown:
-            self._conversation.unwatch(self)
+            self._conversation.stop_screen_share(self)
 
     def _on_chunk(self, chunk: AudioChunk) -> None:
-        self._conversation.hear(self, chunk)
+        self._conversation.push_audio(self, chunk)
 
     def _on_frame(self, frame: ScreenFrame) -> None:
-        self._conversation.watch(self, frame)
+        self._conversation.push_frame(self, frame)
 
     def _on_pause(self) -> None:
-        self._conversation.unwatch(self)
+        self._conversation.stop_screen_share(self)
 
     def _on_message(self, message: str | bytes) -> None:
         if self.is_over:
@@ -285,7 +287,7 @@ class RtcPeer:
             command = parse_command(message)
         except ProtocolError as error:
             self._bad_messages += 1
-            self.tell(fault_from(error))
+            self.send_event(fault_from(error))
             if self._bad_messages >= MAX_BAD_MESSAGES:
                 self._end("too many bad messages", politely=True)
             return
@@ -293,7 +295,7 @@ class RtcPeer:
         if isinstance(command, NameTracks):
             self._name_tracks(command.mids)
         else:
-            self._conversation.obey(self, command)
+            self._conversation.submit(self, command)
 
     def _name_tracks(self, mids: Mapping[str, str]) -> None:
         before = next((video.mid for video in self._videos if video.is_shown), None)
@@ -301,7 +303,7 @@ class RtcPeer:
         self._names.update({mid: name for mid, name in mids.items() if mid in known})
         after = self._choose_screen()
         if before is not None and before != after:
-            self._conversation.unwatch(self)
+            self._conversation.stop_screen_share(self)
 
     def _choose_screen(self) -> str | None:
         screen = choose_screen((video.mid for video in self._videos), self._names)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from mediaserver.http_errors import HttpError
-from mediaserver.session_factory import Wishes
+from mediaserver.session_factory import SessionOptions
 
 _ACCEPTED = {
     "session": (re.compile(r"[^\x00-\x1f\x7f]{1,128}"), "1 to 128 printable characters"),
@@ -14,7 +14,7 @@ _ACCEPTED = {
 }
 
 
-def parse_options(query: Mapping[str, str]) -> Wishes:
+def parse_options(query: Mapping[str, str]) -> SessionOptions:
     """Read the query; raises `HttpError` 422 that names every wrong field. What is unknown is ignored."""
     given = {name: query[name] for name in _ACCEPTED if query.get(name)}
     wrong = {name: _ACCEPTED[name][1] for name, value in given.items() if not _ACCEPTED[name][0].fullmatch(value)}
@@ -22,7 +22,7 @@ def parse_options(query: Mapping[str, str]) -> Wishes:
         told = "; ".join(f"`{name}` takes {accepted}" for name, accepted in wrong.items())
         fields = [{"field": name, "message": f"Takes {accepted}."} for name, accepted in wrong.items()]
         raise HttpError(422, "INVALID_FIELDS", f"{told}.", details={"fields": fields})
-    return Wishes(
+    return SessionOptions(
         label=given.get("session"),
         model=given.get("model"),
         language=given.get("language"),

@@ -14,8 +14,8 @@ from mediaserver.registry import Draining, Full
 from mediaserver.rtc.config import Config, IceServer
 from mediaserver.rtc.sdp.offer import MAX_BYTES as MAX_OFFER
 from mediaserver.rtc.sdp.offer import Offer, OfferError, parse_offer
-from mediaserver.session_factory import Wishes
-from mediaserver.webrtc.conversation_port import Host
+from mediaserver.session_factory import SessionOptions
+from mediaserver.webrtc.conversation_port import ConversationPort
 from mediaserver.webrtc.peer import RtcPeer
 from mediaserver.webrtc.query import parse_options
 from mediaserver.webrtc.sdp_fragment import MAX_BYTES as MAX_FRAGMENT
@@ -34,7 +34,7 @@ _RETRY_DRAINING = 30
 class Lobby(Protocol):
     """The way into a conversation."""
 
-    async def enter(self, owner: str, wishes: Wishes) -> Host:
+    async def get_or_create(self, owner: str, wishes: SessionOptions) -> ConversationPort:
         """Find or start one; raises `registry.Full` or `registry.Draining`."""
         ...
 
@@ -159,9 +159,9 @@ class Whip:
         self._limiter.admit((request.remote or "unknown") if user.is_guest else user.id)
         return user
 
-    async def _enter(self, user: User, wishes: Wishes) -> Host:
+    async def _enter(self, user: User, wishes: SessionOptions) -> ConversationPort:
         try:
-            return await self._lobby.enter(user.id, wishes)
+            return await self._lobby.get_or_create(user.id, wishes)
         except Full as full:
             if full.is_personal:
                 raise HttpError(

@@ -14,7 +14,7 @@ STEP = 0.1
 """How much silence (s) is fed at once while no audio comes."""
 
 
-class Continuity:
+class GapFiller:
     """Audio with RTP stamps in, chunks whose `pts` counts samples out.
 
     A hole in the stamps is filled with silence. So is a hole in arrival, as it lasts: after `grace` seconds without
@@ -54,7 +54,7 @@ class Continuity:
         self._heard = now
         yield self._emit(pcm)
 
-    def lull(self, now: float) -> Iterator[AudioChunk]:
+    def fill_silence(self, now: float) -> Iterator[AudioChunk]:
         """Give the silence that is due because nothing has come."""
         due = self.due
         if due is None or self._heard is None or now < due:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.errors import AudioError
 from pipeline.media import SAMPLE_BYTES, AudioChunk
 
-HEARD_RATE = 16_000
+INPUT_SAMPLE_RATE = 16_000
 """What the VAD and the engine take, in Hz."""
 
 MIN_RATE, MAX_RATE = 8_000, 48_000
@@ -57,11 +57,11 @@ class Resampler:
         return abs((chunk.pts - self._expected) * chunk.rate - self._taken) <= 1.0
 
     def _begin(self, chunk: AudioChunk) -> None:
-        self._base = max(chunk.pts, self._base + self._given / HEARD_RATE)
+        self._base = max(chunk.pts, self._base + self._given / INPUT_SAMPLE_RATE)
         self._given = 0
         self._expected, self._taken = chunk.pts, 0
         self._rate = chunk.rate
-        self._filter = None if chunk.rate == HEARD_RATE else _make_filter(chunk.rate)
+        self._filter = None if chunk.rate == INPUT_SAMPLE_RATE else _make_filter(chunk.rate)
 
     def _finish(self) -> Iterator[AudioChunk]:
         # The filter's tail belongs to the time before the jump, so it cannot stay for the stretch that follows.
@@ -70,9 +70,9 @@ class Resampler:
 
     def _stamped(self, pcm: bytes) -> Iterator[AudioChunk]:
         if pcm:
-            pts = self._base + self._given / HEARD_RATE
+            pts = self._base + self._given / INPUT_SAMPLE_RATE
             self._given += len(pcm) // SAMPLE_BYTES
-            yield AudioChunk(pcm, HEARD_RATE, pts)
+            yield AudioChunk(pcm, INPUT_SAMPLE_RATE, pts)
 
 
 def to_mono(pcm: bytes, channels: int) -> bytes:
@@ -91,7 +91,7 @@ def _make_filter(rate: int) -> Graph:
     graph = Graph()
     graph.threads = 1
     source = graph.add("abuffer", sample_rate=str(rate), sample_fmt="s16", channel_layout="mono", time_base=f"1/{rate}")
-    target = graph.add("aformat", sample_rates=str(HEARD_RATE), sample_fmts="s16", channel_layouts="mono")
+    target = graph.add("aformat", sample_rates=str(INPUT_SAMPLE_RATE), sample_fmts="s16", channel_layouts="mono")
     sink = graph.add("abuffersink")
     source.link_to(target)
     target.link_to(sink)

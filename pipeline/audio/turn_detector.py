@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 
-from pipeline.audio.resampler import HEARD_RATE
+from pipeline.audio.resampler import INPUT_SAMPLE_RATE
 from pipeline.audio.vad import WINDOW_SECONDS, Window
 from pipeline.events import SpeechEnded, SpeechStarted
 from pipeline.media import AudioChunk
 
-Heard = SpeechStarted | AudioChunk | SpeechEnded
+TurnSignal = SpeechStarted | AudioChunk | SpeechEnded
 
 # silero_vad 6.2.3, utils_vad.py, get_speech_timestamps: neg_threshold = max(threshold - 0.15, 0.01).
 HYSTERESIS = 0.15
@@ -56,7 +56,7 @@ class TurnDetector:
         """Whether an utterance has started and not ended."""
         return self._is_open
 
-    def push(self, window: Window, *, audible: bool) -> Iterator[Heard]:
+    def push(self, window: Window, *, audible: bool) -> Iterator[TurnSignal]:
         """Yield the boundary and the audio this window completes; `audible` while the assistant can be heard."""
         self._end = window.end
         if self._is_open:
@@ -68,7 +68,7 @@ class TurnDetector:
             yield SpeechStarted(self._run_start)
             yield _chunk([window for window, _ in self._recent])
 
-    def close(self) -> Iterator[Heard]:
+    def close(self) -> Iterator[TurnSignal]:
         """End the utterance now; one too short to have started is yielded whole if 96 ms of it were speech."""
         if self._is_open:
             end = self._end if self._silent_since is None else self._silent_since
@@ -121,4 +121,4 @@ class TurnDetector:
 
 
 def _chunk(windows: list[Window]) -> AudioChunk:
-    return AudioChunk(b"".join(window.pcm for window in windows), HEARD_RATE, windows[0].pts)
+    return AudioChunk(b"".join(window.pcm for window in windows), INPUT_SAMPLE_RATE, windows[0].pts)

@@ -8,10 +8,10 @@ from pipeline.audio.vad import SileroVad, VadModel
 from pipeline.events import SpeechEnded, SpeechStarted
 from pipeline.media import AudioChunk
 
-Heard = SpeechStarted | AudioChunk | SpeechEnded
+TurnSignal = SpeechStarted | AudioChunk | SpeechEnded
 
 
-class Ear:
+class UtteranceDetector:
     """Resampler, voice activity detection and turn detection in a row, with state of their own for each microphone."""
 
     def __init__(self, vad: VadModel, settings: TurnSettings):
@@ -23,7 +23,7 @@ class Ear:
         self.windows = 0
         """How many VAD windows that were."""
 
-    def push(self, chunk: AudioChunk, *, audible: bool) -> Iterator[Heard]:
+    def push(self, chunk: AudioChunk, *, audible: bool) -> Iterator[TurnSignal]:
         """Yield the boundaries and the speech that this chunk completes; `audible`: the assistant is being heard."""
         for resampled in self._resampler.push(chunk):
             for window in self._vad.push(resampled):
@@ -31,7 +31,7 @@ class Ear:
                 self.windows += 1
                 yield from self._detector.push(window, audible=audible)
 
-    def close(self) -> Iterator[Heard]:
+    def close(self) -> Iterator[TurnSignal]:
         """End an open utterance now."""
         return self._detector.close()
 

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
 from onnxruntime.capi import onnxruntime_pybind11_state as onnx
 
-from pipeline.audio.resampler import HEARD_RATE
+from pipeline.audio.resampler import INPUT_SAMPLE_RATE
 from pipeline.errors import AudioError
 from pipeline.media import SAMPLE_BYTES, AudioChunk
 
 # Silero v5 and v6 take exactly 512 samples at 16 kHz, preceded by the last 64 of the window before, and hand
 # a (2, 1, 128) state from window to window: silero_vad 6.2.3, utils_vad.py, class OnnxWrapper.
 WINDOW_SAMPLES = 512
-WINDOW_SECONDS = WINDOW_SAMPLES / HEARD_RATE
+WINDOW_SECONDS = WINDOW_SAMPLES / INPUT_SAMPLE_RATE
 WINDOW_BYTES = WINDOW_SAMPLES * SAMPLE_BYTES
 CONTEXT_SAMPLES = 64
 STATE_SHAPE = (2, 1, 128)
@@ -74,9 +74,9 @@ class VadModel:
             self._session = InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except _FAILURES as error:
             raise ModelMissingError(f"The Silero VAD model at {path} cannot be read; run: {INSTALL}") from error
-        self._rate = np.array(HEARD_RATE, np.int64)
+        self._rate = np.array(INPUT_SAMPLE_RATE, np.int64)
 
-    def judge(self, samples: Floats, state: Floats) -> tuple[float, Floats]:
+    def infer(self, samples: Floats, state: Floats) -> tuple[float, Floats]:
         """Return the probability of speech and the next state, or raise `AudioError`.
 
         `samples` is (1, 576) float32 in -1 to 1: 64 of context, then the window. `state` is (2, 1, 128) float32.
@@ -107,15 +107,15 @@ class SileroVad:
 
     def push(self, chunk: AudioChunk) -> Iterator[Window]:
         """Yield the windows this chunk completes, or raise `AudioError`."""
-        if chunk.rate != HEARD_RATE:
-            raise AudioError(f"Voice detection hears {HEARD_RATE} Hz, not {chunk.rate}.", where="vad")
+        if chunk.rate != INPUT_SAMPLE_RATE:
+            raise AudioError(f"Voice detection hears {INPUT_SAMPLE_RATE} Hz, not {chunk.rate}.", where="vad")
         pcm = self._waiting + chunk.pcm
-        pts = chunk.pts - len(self._waiting) / (SAMPLE_BYTES * HEARD_RATE)
+        pts = chunk.pts - len(self._waiting) / (SAMPLE_BYTES * INPUT_SAMPLE_RATE)
         whole = len(pcm) - len(pcm) % WINDOW_BYTES
         self._waiting = pcm[whole:]
         for start in range(0, whole, WINDOW_BYTES):
             window = pcm[start : start + WINDOW_BYTES]
-            yield Window(window, pts + start / (SAMPLE_BYTES * HEARD_RATE), self._judge(window))
+            yield Window(window, pts + start / (SAMPLE_BYTES * INPUT_SAMPLE_RATE), self._judge(window))
 
     def reset(self) -> None:
         """Forget everything heard so far."""
@@ -126,7 +126,7 @@ class SileroVad:
     def _judge(self, window: bytes) -> float:
         self._context[:] = self._samples[-CONTEXT_SAMPLES:]
         np.multiply(np.frombuffer(window, "<i2"), np.float32(1 / 32768), out=self._samples)
-        probability, self._state = self._model.judge(self._input, self._state)
+        probability, self._state = self._model.infer(self._input, self._state)
         return probability
 
 

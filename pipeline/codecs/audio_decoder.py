@@ -11,7 +11,7 @@ from av.codec.context import CodecContext
 from av.error import FFmpegError
 from av.packet import Packet
 
-from pipeline.audio.resampler import HEARD_RATE
+from pipeline.audio.resampler import INPUT_SAMPLE_RATE
 from pipeline.codecs import ogg, webm
 from pipeline.codecs.libopus import Decoder
 from pipeline.codecs.mp3 import Mp3Reader
@@ -196,8 +196,10 @@ class _Contained:
                 raise unsupported("it is neither Ogg nor WebM")
         for item in self._container.push(data):
             if isinstance(item, ogg.Stream):
-                check_sound(HEARD_RATE, item.channels)
-                self._codec = Decoder(rate=HEARD_RATE) if item.codec == "opus" else _open("vorbis", item.extradata)
+                check_sound(INPUT_SAMPLE_RATE, item.channels)
+                self._codec = (
+                    Decoder(rate=INPUT_SAMPLE_RATE) if item.codec == "opus" else _open("vorbis", item.extradata)
+                )
             else:
                 yield from self._hear(item)
 
@@ -205,8 +207,8 @@ class _Contained:
         if isinstance(self._codec, AudioCodecContext):
             yield from _decode(self._codec, packet)
             return
-        self._codec = self._codec or Decoder(rate=HEARD_RATE)
-        yield np.frombuffer(self._codec.decode(packet), "<i2"), HEARD_RATE
+        self._codec = self._codec or Decoder(rate=INPUT_SAMPLE_RATE)
+        yield np.frombuffer(self._codec.decode(packet), "<i2"), INPUT_SAMPLE_RATE
 
 
 def _open(codec: str, extradata: bytes | None = None) -> AudioCodecContext:

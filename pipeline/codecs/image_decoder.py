@@ -25,7 +25,7 @@ _SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _SOS, _EOI = b"\xff\xda", b"\xff\xd9"
 
 
-def decode_picture(data: bytes, arrived: float) -> ScreenFrame:
+def decode_image(data: bytes, arrived: float) -> ScreenFrame:
     """Decode one picture, full range, alpha ignored; takes milliseconds, so call it in a thread.
 
     The data itself says which format it is. Raises `FrameError` for what is damaged, cut short, animated or has more

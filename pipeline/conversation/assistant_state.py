@@ -4,7 +4,7 @@ from pipeline.errors import EngineError
 from pipeline.events import State
 
 
-class Standing:
+class AssistantState:
     """Follows whether there is an engine, and what is still to be told of its absence."""
 
     def __init__(self) -> None:
@@ -21,11 +21,11 @@ class Standing:
         self._is_outage = False
         self._untold = None
 
-    def away(self) -> None:
+    def engine_disconnected(self) -> None:
         """There is no session for a moment."""
         self._is_ready = False
 
-    def lost(self) -> None:
+    def engine_failed(self) -> None:
         """There is none for longer than could be hidden."""
         self._is_ready = False
         self._is_outage = True
@@ -39,7 +39,7 @@ class Standing:
         error, self._untold = self._untold, None
         return error
 
-    def look(self, *, is_listening: bool, is_awaiting: bool, is_speaking: bool) -> State | None:
+    def next_state(self, *, is_listening: bool, is_awaiting: bool, is_speaking: bool) -> State | None:
         """The state, if it is another than before. A reply is awaited until it was heard, also while it is spoken."""
         state = self._state(is_listening, is_awaiting, is_speaking)
         if state is self.state:

@@ -7,7 +7,7 @@ from pipeline.events import SessionStarted
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class ConversationConfig:
     """What holds for a whole conversation. `idle_seconds` and `max_seconds` end it."""
 
     id: str
@@ -23,7 +23,7 @@ class Terms:
     warnings: tuple[str, ...] = ()
     turns: TurnSettings = field(default_factory=TurnSettings)
 
-    def introduced(self, model: str) -> SessionStarted:
+    def session_started_event(self, model: str) -> SessionStarted:
         """What a peer is told when it joins while `model` answers."""
         return SessionStarted(
             self.id,

@@ -9,7 +9,7 @@ SOON = 0.25
 """Seconds until the next look when it is already late, such as while a reply is still being spoken."""
 
 
-class Lifetime:
+class Deadlines:
     """Says when and why time is up; `now` is any clock in seconds that never goes back. Begins alone."""
 
     def __init__(self, *, idle: float, longest: float, grace: float, now: float):
@@ -23,15 +23,15 @@ class Lifetime:
         """Something happened: the conversation is not idle."""
         self._active = now
 
-    def join(self) -> None:
+    def on_peer_attached(self) -> None:
         """Somebody is here."""
         self._alone = None
 
-    def leave(self, now: float, *, grace: float) -> None:
+    def on_peer_detached(self, now: float, *, grace: float) -> None:
         """Nobody is here any more; for `grace` seconds somebody may come back."""
         self._alone = now, grace
 
-    def is_up(self, now: float, *, is_speaking: bool) -> EndReason | None:
+    def expired_reason(self, now: float, *, is_speaking: bool) -> EndReason | None:
         """Why the conversation ends now, or None; a reply that `is_speaking` may say its last words."""
         if self._alone is not None and now >= sum(self._alone):
             return EndReason.CLIENT
@@ -39,7 +39,7 @@ class Lifetime:
             return EndReason.IDLE
         return EndReason.LIMIT if now >= self.began + self._longest + (LAST_WORDS if is_speaking else 0.0) else None
 
-    def next_look(self, now: float) -> float:
+    def seconds_to_deadline(self, now: float) -> float:
         """Seconds until time may be up."""
         moments = [self._active + self._idle, self.began + self._longest]
         if self._alone is not None:

@@ -23,11 +23,11 @@ from pipeline.events import (
     Usage,
 )
 from pipeline.media import SpeechFrame
-from pipeline.playout.frame_clock import Ticker
+from pipeline.playout.frame_clock import FrameClock
 from pipeline.playout.playout_buffer import MOST_WAITING
-from pipeline.playout.speech_player import HeardReply, Speaker
+from pipeline.playout.speech_player import PlayedReply, SpeechPlayer
 
-Said = UserText | ReplyAudio | ReplyText | ReplyGenerated | ReplyEnded
+ReplyEvent = UserText | ReplyAudio | ReplyText | ReplyGenerated | ReplyEnded
 REMEMBERED_TURNS = 4
 """How far back a question may still be understood."""
 
@@ -35,7 +35,7 @@ NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(slots=True)
-class _Exchange:
+class _TurnState:
     """What the user asked last: its turn, when the question ended (monotonic s), and what is known of the reply."""
 
     turn: int
@@ -53,7 +53,7 @@ class Dialogue:
 
     def __init__(
         self,
-        ticker: Ticker,
+        ticker: FrameClock,
         *,
         is_timed: bool,
         tell: Callable[[Event], None],
@@ -68,11 +68,11 @@ class Dialogue:
         self._tell = tell
         self._play = play
         self._changed = changed
-        self._speaker = Speaker(ticker, play=self._on_frame, flush=flush, over=self._on_heard, failed=failed)
-        self._exchange: _Exchange | None = None
+        self._speaker = SpeechPlayer(ticker, play=self._on_frame, flush=flush, over=self._on_heard, failed=failed)
+        self._exchange: _TurnState | None = None
         self._user_text: dict[int, str] = {}
         self._answered: set[int] = set()
-        self._deferred: deque[Said] = deque()
+        self._deferred: deque[ReplyEvent] = deque()
         self._deferred_seconds = 0.0
         self._dead_turn = 0
         self._cut_turn = 0
@@ -92,11 +92,11 @@ class Dialogue:
         """Whether a reply is expected or being spoken."""
         return self._exchange is not None
 
-    def is_dead(self, turn: int) -> bool:
+    def is_over(self, turn: int) -> bool:
         """Whether this turn is over, so that nothing of it may be heard or shown any more."""
         return turn <= self._dead_turn
 
-    def is_cut(self, turn: int) -> bool:
+    def was_interrupted(self, turn: int) -> bool:
         """Whether this turn is over because something else took its place: nobody waits for what comes of it."""
         return turn <= self._cut_turn
 
@@ -113,60 +113,60 @@ class Dialogue:
 
     def ask(self, turn: int, ended_at: float) -> None:
         """The user's question of this turn was complete at `ended_at` (monotonic s): a reply is expected."""
-        self._exchange = _Exchange(turn, ended_at)
+        self._exchange = _TurnState(turn, ended_at)
 
     def client_played(self, turn: int, ms: int) -> None:
         """Believe the client about how much it has played, up to what it was given."""
         self._speaker.client_played(turn, ms)
 
-    def take(self, said: Said) -> None:
+    def on_engine_event(self, said: ReplyEvent) -> None:
         """Take what the engine says; raises `AudioError` if it says far too much."""
         if isinstance(said, UserText):
             self._take_user_text(said)
-        elif self.is_dead(said.turn):
+        elif self.is_over(said.turn):
             return
         elif self._is_remark_too_early(said.turn):
             self._defer(said)
         else:
             self._take_reply(said)
 
-    def recount(self, turn: int, usage: Usage) -> None:
+    def record_usage(self, turn: int, usage: Usage) -> None:
         """Take a newer count of what this turn has cost."""
         if self._exchange is not None and self._exchange.turn == turn and self._exchange.usage is not None:
             self._exchange.usage = usage
 
-    def forget_remarks(self) -> None:
+    def drop_proactive(self) -> None:
         """Say nothing of what has come that nobody asked for and was not heard yet."""
         self._deferred.clear()
         self._deferred_seconds = 0.0
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Nothing is said ever again."""
         self._speaker.release()
 
-    def hush(self, *, softly: bool) -> HeardReply | None:
+    def stop_playback(self, *, softly: bool) -> PlayedReply | None:
         """Fall silent at once; tells the reply that was cut, or None if none was spoken or expected."""
         heard = self._speaker.close(softly=softly)
         exchange, self._exchange = self._exchange, None
-        self.forget_remarks()
+        self.drop_proactive()
         self._dead_turn = self._cut_turn = self.turn
         if heard is None and exchange is not None:
-            heard = HeardReply(exchange.turn, 0, "")
+            heard = PlayedReply(exchange.turn, 0, "")
         return heard
 
-    def cut(self, since: float | None = None) -> bool:
+    def interrupt(self, since: float | None = None) -> bool:
         """Fall silent because the user wants to be heard, by voice `since` (monotonic s); whether a reply was cut."""
         was_audible = self.is_audible
-        heard = self.hush(softly=True)
+        heard = self.stop_playback(softly=True)
         if heard is None:
             return False
         latency_ms = {}
         if was_audible and since is not None:
             latency_ms["speech_start_to_silence"] = round((time.monotonic() - since) * 1000)
-        self.tell_cut(heard, latency_ms)
+        self.report_interruption(heard, latency_ms)
         return True
 
-    def tell_cut(self, heard: HeardReply, latency_ms: Mapping[str, int] = NOTHING) -> None:
+    def report_interruption(self, heard: PlayedReply, latency_ms: Mapping[str, int] = NOTHING) -> None:
         """Say what was heard of a reply that `hush` has cut."""
         self._finish_user_text(heard.turn)
         self._tell(Interrupted(heard.turn, heard.ms, heard.text, latency_ms))
@@ -181,7 +181,7 @@ class Dialogue:
             return self._speaker.turn != turn
         return self._exchange is not None and self._exchange.turn < turn
 
-    def _defer(self, said: Said) -> None:
+    def _defer(self, said: ReplyEvent) -> None:
         if isinstance(said, ReplyAudio):
             self._deferred_seconds += said.chunk.duration
         if self._deferred_seconds > MOST_WAITING:
@@ -215,7 +215,7 @@ class Dialogue:
         if self._speaker.turn == turn:
             return
         if not self.awaits(turn):
-            self._exchange = _Exchange(turn)
+            self._exchange = _TurnState(turn)
         self._finish_user_text(turn)
         self._speaker.open(turn, timed=self._is_timed)
         self._tell(TurnStarted(turn))
@@ -243,7 +243,7 @@ class Dialogue:
         self._dead_turn = exchange.turn
         self._finish_user_text(exchange.turn)
         text = self._speaker.text
-        heard = self._speaker.end() or HeardReply(exchange.turn, 0, "")
+        heard = self._speaker.end() or PlayedReply(exchange.turn, 0, "")
         if text:
             self._tell(Transcript(exchange.turn, Role.ASSISTANT, text, final=True))
             self._tell(TextResponse(exchange.turn, text, None))
@@ -252,7 +252,7 @@ class Dialogue:
         deferred, self._deferred = self._deferred, deque()
         self._deferred_seconds = 0.0
         for said in deferred:
-            self.take(said)
+            self.on_engine_event(said)
         self._changed()
 
     def _finish_user_text(self, turn: int) -> None:

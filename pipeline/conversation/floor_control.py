@@ -8,7 +8,7 @@ from typing import assert_never
 from loguru import logger
 
 from pipeline.audio.turn_detector import TurnSettings
-from pipeline.audio.utterances import Ear, Heard
+from pipeline.audio.utterances import TurnSignal, UtteranceDetector
 from pipeline.audio.vad import VadModel
 from pipeline.conversation.dialogue import Dialogue
 from pipeline.errors import MediaError
@@ -17,7 +17,7 @@ from pipeline.gemini.bridge import GeminiBridge
 from pipeline.mailbox import Mailbox
 from pipeline.media import AudioChunk
 from pipeline.peer import Peer
-from pipeline.screen.screen_share import Sight
+from pipeline.screen.screen_share import ScreenShare
 
 MICROPHONE_CHUNKS = 250
 """How many chunks (20 ms each by RTP) may wait to be heard before the oldest is dropped."""
@@ -28,7 +28,7 @@ REMEMBERED_VOICES = 8
 MAX_NAME = 64
 
 
-class Floor:
+class FloorControl:
     """Takes every microphone and every typed question, and makes turns of them.
 
     Whoever speaks while nobody else does has the floor until the utterance ends; others are not heard meanwhile. A
@@ -42,7 +42,7 @@ class Floor:
         *,
         dialogue: Dialogue,
         bridge: GeminiBridge,
-        sight: Sight,
+        sight: ScreenShare,
         tell: Callable[[Event], None],
         changed: Callable[[], None],
         failed: Callable[[MediaError], None],
@@ -54,23 +54,23 @@ class Floor:
         self._tell = tell
         self._changed = changed
         self._failed = failed
-        self._ears: dict[Peer, Ear] = {}
-        self._windows_of_the_gone = 0
+        self._ears: dict[Peer, UtteranceDetector] = {}
+        self._windows_of_departed = 0
         self._names: dict[Peer, str] = {}
         self._voices: dict[int, Peer] = {}
         self._microphones = Mailbox[tuple[Peer, AudioChunk | None]](MICROPHONE_CHUNKS)
-        self._line = asyncio.Lock()  # a typed question on its way to the engine is not overtaken by a spoken one
+        self._lock = asyncio.Lock()  # a typed question on its way to the engine is not overtaken by a spoken one
         self._utterance: tuple[Peer, int] | None = None
 
     @property
-    def is_taken(self) -> bool:
+    def has_speaker(self) -> bool:
         """Whether somebody is speaking."""
         return self._utterance is not None
 
     @property
     def windows(self) -> int:
         """VAD windows judged so far, of all microphones."""
-        return self._windows_of_the_gone + sum(ear.windows for ear in self._ears.values())
+        return self._windows_of_departed + sum(ear.windows for ear in self._ears.values())
 
     @property
     def dropped(self) -> int:
@@ -81,28 +81,28 @@ class Floor:
         """Whose voice asks in this turn; None where nobody's does, as it was typed, or when it is long ago."""
         return self._voices.get(turn)
 
-    def join(self, peer: Peer, turns: TurnSettings, *, name: str) -> None:
+    def add_peer(self, peer: Peer, turns: TurnSettings, *, name: str) -> None:
         """Let a peer speak and write. Among several with names, the engine is told by name who does."""
-        self._ears[peer] = Ear(self._vad, turns)
-        self._names[peer] = _sayable(name)
+        self._ears[peer] = UtteranceDetector(self._vad, turns)
+        self._names[peer] = _prompt_safe_name(name)
 
-    def tune(self, peer: Peer, turns: TurnSettings) -> None:
+    def update_turn_settings(self, peer: Peer, turns: TurnSettings) -> None:
         """Judge by other settings from now on when this peer speaks; what it is saying is forgotten."""
         if peer in self._ears:
             self._forget(peer)
-            self._ears[peer] = Ear(self._vad, turns)
+            self._ears[peer] = UtteranceDetector(self._vad, turns)
 
-    def leave(self, peer: Peer) -> None:
+    def remove_peer(self, peer: Peer) -> None:
         """Forget a peer, and what it is saying."""
         self._forget(peer)
         del self._names[peer]
 
-    def hear(self, peer: Peer, chunk: AudioChunk | None) -> None:
+    def push_audio(self, peer: Peer, chunk: AudioChunk | None) -> None:
         """Take microphone audio of any rate, None when it has ended; never waits, drops the oldest when overrun."""
         if self._microphones.put((peer, chunk)) and self._microphones.dropped % 50 == 1:
             logger.warning("microphone overrun", dropped=self._microphones.dropped)
 
-    def clear(self) -> None:
+    def discard_utterances(self) -> None:
         """Forget whatever anybody is saying."""
         self._drop_utterance()
         for ear in self._ears.values():
@@ -116,25 +116,25 @@ class Floor:
                 continue
             try:
                 heard = ear.close() if chunk is None else ear.push(chunk, audible=self._dialogue.is_audible)
-                async with self._line:
-                    await self._take_all(peer, ear, heard)
+                async with self._lock:
+                    await self._consume(peer, ear, heard)
             except MediaError as error:
                 self._failed(error)
 
-    async def ask(self, peer: Peer, text: str) -> None:
+    async def submit_text(self, peer: Peer, text: str) -> None:
         """Put a typed question, together with what the screen shows now."""
-        async with self._line:
+        async with self._lock:
             await self._close_utterance()
-            await self._sight.show_for_turn()
+            await self._sight.send_for_turn()
             # From here on at once, so that whatever befalls the reply that ends here does not befall the question.
-            turn = self._take()
-            self._introduce(peer, "writes")
+            turn = self._start_turn()
+            self._announce_speaker(peer, "writes")
             self._dialogue.ask(turn, time.monotonic())
-            self._bridge.ask(turn, text)
+            self._bridge.submit_text(turn, text)
             self._tell(Transcript(turn, Role.USER, text, final=True))
             self._changed()
 
-    async def _take_all(self, peer: Peer, ear: Ear, heard: Iterable[Heard]) -> None:
+    async def _consume(self, peer: Peer, ear: UtteranceDetector, heard: Iterable[TurnSignal]) -> None:
         for fact in heard:
             if self._ears.get(peer) is not ear:
                 return  # they have left, or are judged anew, since this was said
@@ -144,7 +144,7 @@ class Floor:
                         self._begin_utterance(peer, time.monotonic() - (ear.pts - fact.pts))
                 case AudioChunk():
                     if self._owns_utterance(peer):
-                        self._bridge.hear(fact)
+                        self._bridge.push_audio(fact)
                 case SpeechEnded(pts):
                     if self._owns_utterance(peer):
                         await self._end_utterance(time.monotonic() - (ear.pts - pts))
@@ -152,17 +152,17 @@ class Floor:
                     assert_never(fact)
 
     def _begin_utterance(self, peer: Peer, since: float) -> None:
-        turn = self._take(since)
+        turn = self._start_turn(since)
         self._utterance = peer, turn
         self._remember_voice(peer, turn)
-        self._introduce(peer, "is speaking")
+        self._announce_speaker(peer, "is speaking")
         self._bridge.start_utterance(turn)
         self._changed()
 
     async def _end_utterance(self, ended_at: float) -> None:
         # The frame that shows what is being asked about goes up inside the utterance, as its last part.
         utterance = self._utterance
-        await self._sight.show_for_turn()
+        await self._sight.send_for_turn()
         if utterance is None or self._utterance is not utterance:
             return  # a fault while the frame was made has already dropped it
         self._utterance = None
@@ -174,7 +174,7 @@ class Floor:
         if self._utterance is not None:
             peer, _ = self._utterance
             ear = self._ears[peer]
-            await self._take_all(peer, ear, ear.close())
+            await self._consume(peer, ear, ear.close())
 
     def _drop_utterance(self) -> None:
         if self._utterance is not None:
@@ -187,11 +187,11 @@ class Floor:
     def _forget(self, peer: Peer) -> None:
         if self._owns_utterance(peer):
             self._drop_utterance()
-        self._windows_of_the_gone += self._ears.pop(peer).windows
+        self._windows_of_departed += self._ears.pop(peer).windows
 
-    def _take(self, since: float | None = None) -> int:
+    def _start_turn(self, since: float | None = None) -> int:
         """The user begins a turn, by voice `since` (monotonic s): whatever the assistant was saying ends here."""
-        self._dialogue.cut(since)  # the engine stops by itself when it hears the user
+        self._dialogue.interrupt(since)  # the engine stops by itself when it hears the user
         return self._dialogue.next_turn()
 
     def _remember_voice(self, peer: Peer, turn: int) -> None:
@@ -199,12 +199,12 @@ class Floor:
         while len(self._voices) > REMEMBERED_VOICES:
             del self._voices[next(iter(self._voices))]
 
-    def _introduce(self, peer: Peer, does: str) -> None:
+    def _announce_speaker(self, peer: Peer, does: str) -> None:
         name = self._names.get(peer)
         if name and len({name for name in self._names.values() if name}) > 1:
-            self._bridge.mention(f"[{name} {does}.]")
+            self._bridge.add_context_note(f"[{name} {does}.]")
 
 
-def _sayable(name: str) -> str:
+def _prompt_safe_name(name: str) -> str:
     """A name as a note to the engine can hold it: what people call themselves is no instruction."""
     return "".join(sign for sign in name if sign.isalnum() or sign in " .-'_@").strip()[:MAX_NAME]

@@ -6,16 +6,16 @@ from pipeline.events import EndReason, Event
 from pipeline.media import SpeechFrame
 from pipeline.peer import Peer
 
-Witness = Callable[[Event], None]
+Observer = Callable[[Event], None]
 """Sees every event that peers are told, for history and metrics; returns at once and never raises."""
 
 
-class Audience:
+class PeerGroup:
     """Peers, who are told every event and played the assistant's voice, and witnesses, who see what peers do not."""
 
     def __init__(self) -> None:
         self._peers: dict[Peer, None] = {}  # a set that keeps its order
-        self._witnesses: list[Witness] = []
+        self._witnesses: list[Observer] = []
 
     def __len__(self) -> int:
         return len(self._peers)
@@ -31,33 +31,33 @@ class Audience:
         del self._peers[peer]
         return True
 
-    def add_witness(self, witness: Witness) -> None:
+    def add_observer(self, witness: Observer) -> None:
         """Let `witness` see every event from now on."""
         self._witnesses.append(witness)
 
-    def tell(self, event: Event) -> None:
+    def send_event(self, event: Event) -> None:
         """Tell everybody."""
-        self.note(event)
+        self.notify_observers(event)
         for peer in self._peers:
-            peer.tell(event)
+            peer.send_event(event)
 
-    def note(self, event: Event) -> None:
+    def notify_observers(self, event: Event) -> None:
         """Tell the witnesses alone what concerns no peer."""
         for witness in self._witnesses:
             witness(event)
 
-    def play(self, frame: SpeechFrame) -> None:
+    def send_audio(self, frame: SpeechFrame) -> None:
         """Send 20 ms of speech that is due now."""
         for peer in self._peers:
-            peer.play(frame)
+            peer.send_audio(frame)
 
-    def flush(self) -> None:
+    def flush_audio(self) -> None:
         """Drop speech that is not on the wire yet."""
         for peer in self._peers:
-            peer.flush()
+            peer.flush_audio()
 
-    def dismiss(self, reason: EndReason) -> None:
+    def disconnect(self, reason: EndReason) -> None:
         """Let every peer go, politely."""
         peers, self._peers = self._peers, {}
         for peer in peers:
-            peer.dismiss(reason)
+            peer.disconnect(reason)

@@ -17,47 +17,17 @@ from google.genai.live import AsyncSession
 from pipeline.engine import (
     EngineConfig,
     EngineEvent,
-    EngineLost,
-    EngineReady,
-    Function,
-    ReplyAudio,
-    ReplyEnded,
-    ReplyGenerated,
-    ReplyText,
     ToolCall,
-    ToolCallCancelled,
-    UserText,
 )
 from pipeline.errors import EngineError, FaultCode
 from pipeline.events import Role
-from pipeline.gemini.model_profiles import LOCAL, profile_of, resolve_model, setup_of
-from pipeline.gemini.retry_policy import Patience
-from pipeline.gemini.sdk_errors import CONNECT_FAILURES, engine_error, fault
-from pipeline.gemini.session_plan import Attempt
-from pipeline.gemini.session_supervisor import Link, Phase
-from pipeline.gemini.socket_pump import Carrier
-from pipeline.media import AudioChunk, StillFrame
-
-__all__ = [
-    "LOCAL",
-    "EngineConfig",
-    "EngineEvent",
-    "EngineLost",
-    "EngineReady",
-    "Function",
-    "GeminiBridge",
-    "Patience",
-    "ReplyAudio",
-    "ReplyEnded",
-    "ReplyGenerated",
-    "ReplyText",
-    "ToolCall",
-    "ToolCallCancelled",
-    "UserText",
-    "make_client",
-    "profile_of",
-    "resolve_model",
-]
+from pipeline.gemini.model_profiles import LOCAL, profile_of, setup_of
+from pipeline.gemini.retry_policy import EngineTimeouts
+from pipeline.gemini.sdk_errors import CONNECT_FAILURES, engine_error, make_engine_error
+from pipeline.gemini.session_plan import SessionPlan
+from pipeline.gemini.session_supervisor import Phase, SessionSupervisor
+from pipeline.gemini.socket_pump import SocketPump
+from pipeline.media import AudioChunk, EncodedFrame
 
 _MAX_MESSAGE = 16 << 20  # bytes
 
@@ -71,7 +41,7 @@ def make_client(
         "max_size": _MAX_MESSAGE,
         # Google's pongs were seen to take 30 s; whether the engine lives, the bridge watches by what it says.
         "ping_interval": None,
-        "close_timeout": Patience().close,
+        "close_timeout": EngineTimeouts().close,
     }
     if ssl_context is not None:
         args["ssl"] = ssl_context
@@ -100,13 +70,13 @@ class GeminiBridge:
         *,
         tell: Callable[[EngineEvent], None],
         next_turn: Callable[[], int],
-        patience: Patience | None = None,
+        patience: EngineTimeouts | None = None,
         jitter: Callable[[], float] = random.random,
     ):
         self._client = client
         self._is_local = config.model == LOCAL
-        self._patience = patience or Patience()
-        self._link = Link(
+        self._patience = patience or EngineTimeouts()
+        self._link = SessionSupervisor(
             config,
             tell=tell,
             next_turn=next_turn,
@@ -114,19 +84,19 @@ class GeminiBridge:
             jitter=jitter,
             clock=asyncio.get_running_loop().time,
         )
-        self._carrier: Carrier | None = None
+        self._carrier: SocketPump | None = None
 
     async def run(self) -> None:
         """Serve until cancelled; raises an `EngineError` with a fatal code when it cannot go on."""
         link = self._link
         while link.failure is None:
             await asyncio.sleep(link.delay)
-            attempt = link.attempt()
+            attempt = link.next_plan()
             try:
                 async with self._connected(attempt) as session:
                     await self._serve(session)
             except _NoSession as refusal:
-                link.lost(refusal.error)
+                link.on_session_lost(refusal.error)
         raise link.failure
 
     @property
@@ -147,73 +117,73 @@ class GeminiBridge:
     def start_utterance(self, turn: int) -> None:
         """The user begins to speak turn `turn`; whatever is being said or made ends here."""
         self._link.start_utterance(turn)
-        self._heed()
+        self._reschedule()
 
-    def hear(self, chunk: AudioChunk) -> None:
+    def push_audio(self, chunk: AudioChunk) -> None:
         """Take 16 kHz audio of the utterance; outside of one it is dropped."""
-        self._link.hear(chunk)
+        self._link.push_audio(chunk)
 
-    def show(self, frame: StillFrame) -> None:
+    def push_frame(self, frame: EncodedFrame) -> None:
         """Take what the screen shows now."""
-        self._link.show(frame)
+        self._link.push_frame(frame)
 
-    def hide(self) -> None:
+    def stop_screen_share(self) -> None:
         """The screen is no longer shared."""
-        self._link.hide()
+        self._link.stop_screen_share()
 
-    def mention(self, text: str) -> None:
+    def add_context_note(self, text: str) -> None:
         """Let the engine know something before the next question, where the model takes such notes."""
-        self._link.mention(text)
+        self._link.add_context_note(text)
 
     def end_utterance(self) -> None:
         """The utterance is complete and wants an answer."""
         self._link.end_utterance()
-        self._heed()
+        self._reschedule()
 
     def cancel_utterance(self) -> None:
         """The utterance wants no answer after all. The protocol cannot take it back: its reply is dropped."""
         self._link.cancel_utterance()
-        self._heed()
+        self._reschedule()
 
-    def ask(self, turn: int, text: str) -> None:
+    def submit_text(self, turn: int, text: str) -> None:
         """Ask in writing; whatever is being said or made ends here."""
-        self._link.ask(turn, text)
-        self._heed()
+        self._link.submit_text(turn, text)
+        self._reschedule()
 
-    def stop_reply(self) -> None:
+    def interrupt_reply(self) -> None:
         """Let nothing more of the reply through that is being said or made."""
-        self._link.stop_reply()
-        self._heed()
+        self._link.interrupt_reply()
+        self._reschedule()
 
-    def answer(self, call: ToolCall, result: Mapping[str, object], *, is_silent: bool) -> None:
+    def send_tool_response(self, call: ToolCall, result: Mapping[str, object], *, is_silent: bool) -> None:
         """Give the result of a function call, to be spoken about or not; too late or twice is ignored."""
-        self._link.answer(call, result, is_silent=is_silent)
-        self._heed()
+        self._link.send_tool_response(call, result, is_silent=is_silent)
+        self._reschedule()
 
-    def remember(self, turn: int, role: Role, text: str) -> None:
+    def add_transcript(self, turn: int, role: Role, text: str) -> None:
         """Remember for a session that does not: what was said in a turn, as far as it was heard."""
-        self._link.remember(turn, role, text)
+        self._link.add_transcript(turn, role, text)
 
-    def _heed(self) -> None:
+    def _reschedule(self) -> None:
         if self._carrier is not None:
-            self._carrier.heed()
+            self._carrier.reschedule()
 
     async def _serve(self, session: AsyncSession) -> None:
         link = self._link
-        live = link.opened()
-        self._carrier = Carrier(session, link, live, is_local=self._is_local)
+        live = link.on_session_opened()
+        self._carrier = SocketPump(session, link, live, is_local=self._is_local)
         try:
             await self._carrier.run()
         except EngineError as error:
             # Before the socket is closed: that can take seconds, and silence cannot wait.
-            link.lost(error)
+            link.on_session_lost(error)
         else:
-            link.left()
+            link.on_session_closed()
         finally:
             self._carrier = None
 
     @asynccontextmanager
-    async def _connected(self, attempt: Attempt) -> AsyncIterator[AsyncSession]:
+    async def _connected(self, attempt: SessionPlan) -> AsyncIterator[AsyncSession]:
         opening = self._client.aio.live.connect(model=attempt.model, config=attempt.setup)
         try:
             # The SDK waits for setupComplete without an end of its own.
@@ -223,7 +193,7 @@ class GeminiBridge:
             raise _NoSession(engine_error(error, is_ready=False, is_local=self._is_local)) from error
         try:
             if session.setup_complete is None:
-                raise _NoSession(fault(FaultCode.ENGINE_PROTOCOL))
+                raise _NoSession(make_engine_error(FaultCode.ENGINE_PROTOCOL))
             yield session
         finally:
             try:

@@ -7,12 +7,21 @@ from google.genai import types
 
 from pipeline.engine import EngineEvent, ReplyEvent, ToolCall, ToolCallCancelled
 from pipeline.errors import EngineError, FaultCode
-from pipeline.gemini.model_profiles import Profile
-from pipeline.gemini.reply_tracker import Replies
-from pipeline.gemini.retry_policy import Patience
-from pipeline.gemini.sdk_errors import blocked, fault
-from pipeline.gemini.send_queue import SCREEN_GONE, Answer, CloseWindow, Note, OpenWindow, Stop, Text, Uplink
-from pipeline.media import SAMPLE_BYTES, AudioChunk, StillFrame
+from pipeline.gemini.model_profiles import ModelProfile
+from pipeline.gemini.reply_tracker import ReplyTracker
+from pipeline.gemini.retry_policy import EngineTimeouts
+from pipeline.gemini.sdk_errors import blocked_error, make_engine_error
+from pipeline.gemini.send_queue import (
+    SCREEN_GONE,
+    ActivityEnd,
+    ActivityStart,
+    ContextNote,
+    InterruptReply,
+    SendQueue,
+    Text,
+    ToolResponse,
+)
+from pipeline.media import SAMPLE_BYTES, AudioChunk, EncodedFrame
 
 REPLY_RATE = 24_000
 """Sample rate (Hz) of every reply."""
@@ -23,7 +32,7 @@ _INTERRUPTED = {"error": "The user has interrupted."}
 _UNANSWERED = {"error": "The function did not answer in time."}
 
 
-class Live:
+class LiveSession:
     """What is said and heard between setupComplete and the end of one connection; dies with it.
 
     Nothing here waits: what must be sent is in `uplink`, and `expire` is to be called once the clock has reached
@@ -32,14 +41,14 @@ class Live:
 
     def __init__(
         self,
-        profile: Profile,
+        profile: ModelProfile,
         *,
-        patience: Patience,
+        patience: EngineTimeouts,
         tell: Callable[[EngineEvent], None],
         next_turn: Callable[[], int],
         clock: Callable[[], float],
     ):
-        self.uplink = Uplink()
+        self.uplink = SendQueue()
         self.is_over = False
         self.fault: EngineError | None = None
         self.is_leaving = False
@@ -49,7 +58,7 @@ class Live:
         self._patience = patience
         self._tell = tell
         self._clock = clock
-        self._replies = Replies(next_turn)
+        self._replies = ReplyTracker(next_turn)
         self._notes: list[str] = []
         self._is_screen_gone = False
         self._mentioned: str | None = None
@@ -82,7 +91,7 @@ class Live:
         return self._replies.open_turn
 
     @property
-    def is_cut_short(self) -> bool:
+    def was_interrupted(self) -> bool:
         """Whether part of a reply would be missing if the connection ended here, or what follows a function call."""
         return self._replies.is_partial or self._has_wanted_calls
 
@@ -97,70 +106,70 @@ class Live:
 
     # What the conversation says.
 
-    def brief(self, note: str) -> None:
+    def add_context_note(self, note: str) -> None:
         """Let the engine know something before the next question, if this model takes it."""
         if self.profile.takes_content:
             self._notes.append(note)
 
     def start_utterance(self, turn: int) -> None:
         """Open the user's window, which interrupts the engine."""
-        self._replies.open_window(turn)
+        self._replies.user_started(turn)
         self._cut_turn = turn - 1
         if not self.uplink.is_open:
             self._send_notes()
-            self.uplink.control(OpenWindow())
+            self.uplink.control(ActivityStart())
         self._watch()
 
-    def hear(self, chunk: AudioChunk) -> None:
+    def push_audio(self, chunk: AudioChunk) -> None:
         """Send audio of the open window."""
-        self.uplink.hear(chunk)
+        self.uplink.push_audio(chunk)
 
-    def show(self, frame: StillFrame) -> None:
+    def push_frame(self, frame: EncodedFrame) -> None:
         """Send a frame."""
         self._is_screen_gone = False
-        self.uplink.show(frame)
+        self.uplink.push_frame(frame)
 
-    def hide(self) -> None:
+    def stop_screen_share(self) -> None:
         """Let the engine know before the next question that the screen is no longer shared."""
         # Not now: on these models a word about the context also cuts what is being said.
         self._is_screen_gone = self.profile.takes_content
 
-    def mention(self, text: str) -> None:
+    def add_turn_note(self, text: str) -> None:
         """Let the engine know something before the next question; only the newest is told."""
         self._mentioned = text if self.profile.takes_content else None
 
     def end_utterance(self) -> None:
         """Close the window: the engine answers."""
         if self.uplink.is_open:
-            self.uplink.control(CloseWindow())
-            self._replies.close_window()
+            self.uplink.control(ActivityEnd())
+            self._replies.user_stopped()
             self._watch()
 
-    def ask(self, turn: int, text: str) -> None:
+    def submit_text(self, turn: int, text: str) -> None:
         """Ask in writing; an utterance that is open ends here and stays as context."""
         self.end_utterance()
-        self.stop_reply()
+        self.interrupt_reply()
         self._send_notes()
-        self._replies.ask(turn)
+        self._replies.on_text_submitted(turn)
         self._cut_turn = turn - 1
         self.uplink.control(Text(text))
         self._watch()
 
-    def stop_reply(self) -> None:
+    def interrupt_reply(self) -> None:
         """Let nothing more of the open reply through, and spare the engine the rest where it can be told."""
         if self._replies.is_open:
             self._cut_turn = self._replies.open_turn or self._cut_turn
             self._replies.stop()
             if self.profile.takes_content:
-                self.uplink.control(Stop())
+                self.uplink.control(InterruptReply())
             self._watch()
 
-    def answer(self, call: ToolCall, result: Mapping[str, object], *, is_silent: bool) -> None:
+    def send_tool_response(self, call: ToolCall, result: Mapping[str, object], *, is_silent: bool) -> None:
         """Answer a call, to be spoken about or not, unless that was done or nobody waits for it any more."""
         waiting = self._calls.get(call.id)
         if waiting is not None and waiting[0] == call:
             del self._calls[call.id]
-            self.uplink.control(Answer(call.id, call.name, result, is_silent))
+            self.uplink.control(ToolResponse(call.id, call.name, result, is_silent))
             self._watch()
 
     def _send_notes(self) -> None:
@@ -172,7 +181,7 @@ class Live:
             notes.append(self._mentioned)
             self._mentioned = None
         for note in notes:
-            self.uplink.control(Note(note))
+            self.uplink.control(ContextNote(note))
 
     # Time.
 
@@ -187,10 +196,10 @@ class Live:
         now = self._clock()
         for call, at in list(self._calls.values()):
             if now >= at:
-                self.answer(call, _UNANSWERED, is_silent=False)
+                self.send_tool_response(call, _UNANSWERED, is_silent=False)
         if now >= self._mute_at:
             # A reply that is whole and is never closed harms nobody, but nothing must wait for its end for ever.
-            self._end(fault(FaultCode.ENGINE_STALLED) if self._replies.is_awaited else None)
+            self._end(make_engine_error(FaultCode.ENGINE_STALLED) if self._replies.is_awaited else None)
         if now >= self._old_at:
             self._old_at = NEVER
             self.is_leaving = True
@@ -199,18 +208,18 @@ class Live:
             self._is_due = True
         if now >= self._handle_at:
             self._handle_at = NEVER
-        self._leave_if_possible()
+        self._close_when_idle()
 
     def renew_handle(self) -> None:
         """The session can be resumed as it is now: from some age on, it is left at the first idle point."""
         if self._old_at == NEVER and not self.is_leaving:
             self._old_at = self.opened_at + self._patience.roll_over
         self._handle_at = NEVER
-        self._leave_if_possible()
+        self._close_when_idle()
 
     def finish(self) -> None:
         """The connection has ended: a reply of which everything has arrived is complete."""
-        self._tell_all(self._replies.finish())
+        self._emit(self._replies.finish())
 
     def _watch(self) -> None:
         """Begin to wait anew for a sign of life, if the engine owes us one."""
@@ -223,10 +232,10 @@ class Live:
         may_be_whole = self.profile.thinking or not self._replies.is_awaited
         self._mute_at = self._clock() + wait + (self._replies.seconds if may_be_whole else 0.0)
 
-    def _leave_if_possible(self) -> None:
+    def _close_when_idle(self) -> None:
         # Once it is time, what the user says goes with us; only a reply that is still being sent cannot.
         is_settled = self.is_idle and self._handle_at == NEVER
-        if self.is_leaving and (is_settled or (self._is_due and not self.is_cut_short)):
+        if self.is_leaving and (is_settled or (self._is_due and not self.was_interrupted)):
             self._end(None)
 
     def _end(self, why: EngineError | None) -> None:
@@ -236,71 +245,71 @@ class Live:
 
     # What the engine says.
 
-    def take(self, message: types.LiveServerMessage) -> None:
+    def on_server_message(self, message: types.LiveServerMessage) -> None:
         """Take one message, which can carry many things at once; raises `EngineError` if it makes no sense."""
         if message.tool_call_cancellation is not None:
             self._cancel_calls(message.tool_call_cancellation.ids or [])
         if message.server_content is not None:
-            self._take_content(message.server_content)
+            self._on_content(message.server_content)
         if message.tool_call is not None:
             for call in message.tool_call.function_calls or []:
-                self._take_call(call)
+                self._on_tool_call(call)
         if message.usage_metadata is not None:
-            self._tell_all(self._replies.spent(_tokens(message.usage_metadata)))
+            self._emit(self._replies.spent(_tokens(message.usage_metadata)))
         if message.server_content is not None:
-            self._take_end(message.server_content)
+            self._on_turn_end(message.server_content)
         if message.go_away is not None and self._leave_at == NEVER and not self._is_due:
             self.is_leaving = True
             self._leave_at = self._clock() + max(0.0, _seconds(message.go_away.time_left) - self._patience.leave)
-        self._leave_if_possible()
+        self._close_when_idle()
         self._watch()
 
-    def _take_content(self, content: types.LiveServerContent) -> None:
+    def _on_content(self, content: types.LiveServerContent) -> None:
         if content.interrupted:
             self._replies.interrupted()
         if content.input_transcription is not None:
-            self._tell_all(self._replies.user_text(content.input_transcription.text or ""))
+            self._emit(self._replies.user_text(content.input_transcription.text or ""))
         if content.output_transcription is not None:
-            self._tell_all(self._replies.text(content.output_transcription.text or ""))
+            self._emit(self._replies.text(content.output_transcription.text or ""))
         if content.model_turn is not None:
             for part in content.model_turn.parts or []:
                 # Text parts are thoughts: what is said comes as outputTranscription.
                 if part.inline_data is not None and not part.thought:
-                    self._take_voice(part.inline_data)
+                    self._on_audio(part.inline_data)
 
-    def _take_voice(self, blob: types.Blob) -> None:
+    def _on_audio(self, blob: types.Blob) -> None:
         kind, _, parameters = (blob.mime_type or "").partition(";")
         if kind != "audio/pcm" or not blob.data:
             return
         if parameters.strip() not in ("", f"rate={REPLY_RATE}") or len(blob.data) % SAMPLE_BYTES:
-            raise fault(FaultCode.ENGINE_PROTOCOL)
-        self._tell_all(self._replies.audio(blob.data, REPLY_RATE))
+            raise make_engine_error(FaultCode.ENGINE_PROTOCOL)
+        self._emit(self._replies.audio(blob.data, REPLY_RATE))
 
-    def _take_call(self, call: types.FunctionCall) -> None:
+    def _on_tool_call(self, call: types.FunctionCall) -> None:
         if call.id is None:
             return  # there is no way to answer it
         told = self._replies.call(call.id, call.name or "", call.args or {})
         if not told:
-            self.uplink.control(Answer(call.id, call.name or "", _INTERRUPTED, is_silent=True))
+            self.uplink.control(ToolResponse(call.id, call.name or "", _INTERRUPTED, is_silent=True))
         for event in told:
             if isinstance(event, ToolCall):
                 self._calls[event.id] = event, self._clock() + self._patience.call
             self._tell(event)
 
-    def _take_end(self, content: types.LiveServerContent) -> None:
+    def _on_turn_end(self, content: types.LiveServerContent) -> None:
         # A model that thinks completes a generation with every filler.
         if content.generation_complete and not self.profile.thinking:
-            self._tell_all(self._replies.generated())
+            self._emit(self._replies.generated())
         if _is_turn_over(content):
             self._handle_at = self._clock() + self._patience.handle
-            self._tell_all(self._replies.ended(blocked(content.turn_complete_reason)))
+            self._emit(self._replies.ended(blocked_error(content.turn_complete_reason)))
 
     def _cancel_calls(self, ids: Iterable[str]) -> None:
         known = tuple(call_id for call_id in ids if self._calls.pop(call_id, None))
         if known:
             self._tell(ToolCallCancelled(known))
 
-    def _tell_all(self, events: Iterable[ReplyEvent]) -> None:
+    def _emit(self, events: Iterable[ReplyEvent]) -> None:
         for event in events:
             self._tell(event)
 

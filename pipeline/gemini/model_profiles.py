@@ -12,7 +12,7 @@ LOCAL = "local"
 """The id of the embedded engine's model."""
 
 
-class Calls(Enum):
+class FunctionCallingMode(Enum):
     """How a model runs functions."""
 
     PLAIN = auto()  # blocking, or as the model likes: nothing is said about it
@@ -21,14 +21,14 @@ class Calls(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class ModelProfile:
     """What one family of models takes. The defaults are the least that works with any of them."""
 
     coverage: types.TurnCoverage | None = None
     takes_resolution: bool = False
     takes_voice: bool = False
     thinking: types.ThinkingLevel | None = None
-    calls: Calls = Calls.PLAIN
+    calls: FunctionCallingMode = FunctionCallingMode.PLAIN
     takes_content: bool = False
     """Whether client_content is allowed at any time, and interrupts."""
     takes_history: bool = False
@@ -40,44 +40,44 @@ class Profile:
 _ALL_VIDEO = types.TurnCoverage.TURN_INCLUDES_AUDIO_ACTIVITY_AND_ALL_VIDEO
 
 _PROFILES = {
-    LOCAL: Profile(
+    LOCAL: ModelProfile(
         coverage=_ALL_VIDEO,
         takes_resolution=True,
         takes_voice=True,
-        calls=Calls.SCHEDULED,
+        calls=FunctionCallingMode.SCHEDULED,
         takes_content=True,
         takes_history=True,
         timed_transcript=True,
     ),
-    "gemini-3.8-live": Profile(
+    "gemini-3.8-live": ModelProfile(
         coverage=_ALL_VIDEO,
         takes_resolution=True,
         takes_voice=True,
-        calls=Calls.SCHEDULED,
+        calls=FunctionCallingMode.SCHEDULED,
         takes_content=True,
         takes_history=True,
     ),
-    "gemini-3.8-live-extended-thinking": Profile(
+    "gemini-3.8-live-extended-thinking": ModelProfile(
         coverage=_ALL_VIDEO,
         takes_resolution=True,
         takes_voice=True,
         thinking=types.ThinkingLevel.LOW,  # required; more of it is more silence
-        calls=Calls.NON_BLOCKING,
+        calls=FunctionCallingMode.NON_BLOCKING,
         takes_content=True,
         takes_history=True,
     ),
     # The default coverage made this one hear nothing when the client marks the activity.
-    "gemini-3.1-flash-live": Profile(
+    "gemini-3.1-flash-live": ModelProfile(
         coverage=types.TurnCoverage.TURN_INCLUDES_ALL_INPUT,
         takes_resolution=True,
         takes_voice=True,
         takes_history=True,
     ),
-    "gemini-2.5-flash-native-audio": Profile(
+    "gemini-2.5-flash-native-audio": ModelProfile(
         coverage=types.TurnCoverage.TURN_INCLUDES_ALL_INPUT,
         takes_resolution=True,
         takes_voice=True,
-        calls=Calls.SCHEDULED,
+        calls=FunctionCallingMode.SCHEDULED,
     ),
 }
 
@@ -94,10 +94,10 @@ _COMPRESSION = types.ContextWindowCompressionConfig(
 )
 
 
-def profile_of(model: str) -> Profile:
+def profile_of(model: str) -> ModelProfile:
     """The profile with the longest id that `model` begins with; a model nobody knows is sent the least."""
     known = [prefix for prefix in _PROFILES if _name(model).startswith(prefix) and _is_known(model, prefix)]
-    return _PROFILES[max(known, key=len)] if known else Profile()
+    return _PROFILES[max(known, key=len)] if known else ModelProfile()
 
 
 def resolve_model(requested: str | None, default: str) -> tuple[str, bool]:
@@ -112,9 +112,9 @@ def resolve_model(requested: str | None, default: str) -> tuple[str, bool]:
     return name, False
 
 
-def minimal(profile: Profile) -> Profile:
+def reduced_profile(profile: ModelProfile) -> ModelProfile:
     """What is left of a profile for a service that has refused all of it: what no session can do without."""
-    return Profile(thinking=profile.thinking, timed_transcript=profile.timed_transcript)
+    return ModelProfile(thinking=profile.thinking, timed_transcript=profile.timed_transcript)
 
 
 def check_declaration(function: Function) -> None:
@@ -125,7 +125,7 @@ def check_declaration(function: Function) -> None:
 
 def setup_of(
     config: EngineConfig,
-    profile: Profile,
+    profile: ModelProfile,
     *,
     handle: str | None = None,
     recap: str = "",
@@ -186,10 +186,10 @@ def _resolution(name: str) -> types.MediaResolution:
     return types.MediaResolution(f"MEDIA_RESOLUTION_{name.upper()}")
 
 
-def _tools(functions: tuple[Function, ...], profile: Profile) -> types.ToolListUnion | None:
+def _tools(functions: tuple[Function, ...], profile: ModelProfile) -> types.ToolListUnion | None:
     if not functions:
         return None
-    behavior = None if profile.calls is Calls.PLAIN else types.Behavior.NON_BLOCKING
+    behavior = None if profile.calls is FunctionCallingMode.PLAIN else types.Behavior.NON_BLOCKING
     return [types.Tool(function_declarations=[_declaration(function, behavior) for function in functions])]
 
 

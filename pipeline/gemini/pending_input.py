@@ -13,7 +13,7 @@ KEPT_ACTS = 8
 
 
 @dataclass(slots=True, eq=False)
-class Question:
+class PendingText:
     """Something typed."""
 
     turn: int
@@ -23,7 +23,7 @@ class Question:
 
 
 @dataclass(slots=True, eq=False)
-class Utterance:
+class PendingUtterance:
     """Something said, as far as it has been said."""
 
     turn: int
@@ -34,17 +34,17 @@ class Utterance:
     missing: float = 0.0  # seconds of its beginning
 
 
-Act = Question | Utterance
+UserInput = PendingText | PendingUtterance
 
 
-class Kept:
+class PendingInput:
     """Questions and utterances in order, bounded: the oldest speech and the oldest acts give way."""
 
     def __init__(self) -> None:
-        self._acts: deque[Act] = deque()
+        self._acts: deque[UserInput] = deque()
         self._seconds = 0.0
 
-    def __iter__(self) -> Iterator[Act]:
+    def __iter__(self) -> Iterator[UserInput]:
         return iter(tuple(self._acts))
 
     @property
@@ -55,9 +55,9 @@ class Kept:
     def start(self, turn: int, note: str | None = None) -> None:
         """An utterance begins."""
         self.end()
-        self._add(Utterance(turn, note=note))
+        self._add(PendingUtterance(turn, note=note))
 
-    def hear(self, chunk: AudioChunk) -> None:
+    def push_audio(self, chunk: AudioChunk) -> None:
         """Keep audio of the open utterance; outside of one it is nobody's."""
         utterance = self._open()
         if utterance is None:
@@ -65,7 +65,7 @@ class Kept:
         utterance.chunks.append(chunk)
         self._seconds += chunk.duration
         while self._seconds > KEPT_SECONDS:
-            oldest = next(act for act in self._acts if isinstance(act, Utterance) and act.chunks)
+            oldest = next(act for act in self._acts if isinstance(act, PendingUtterance) and act.chunks)
             dropped = oldest.chunks.popleft()
             self._seconds -= dropped.duration
             oldest.missing += dropped.duration
@@ -78,13 +78,13 @@ class Kept:
 
     def cancel(self) -> None:
         """The newest act, if it is an utterance, wants no answer after all."""
-        if self._acts and isinstance(self._acts[-1], Utterance):
+        if self._acts and isinstance(self._acts[-1], PendingUtterance):
             self._remove(self._acts[-1])
 
-    def ask(self, turn: int, text: str, note: str | None = None) -> None:
+    def submit_text(self, turn: int, text: str, note: str | None = None) -> None:
         """Something is typed; an utterance that is open ends here."""
         self.end()
-        self._add(Question(turn, text, note))
+        self._add(PendingText(turn, text, note))
 
     def answered(self, turn: int) -> None:
         """The reply to `turn` begins, and with it to all that was said before."""
@@ -92,13 +92,13 @@ class Kept:
             if act.turn <= turn and not _is_open(act):
                 self._remove(act)
 
-    def forget_complete(self) -> None:
+    def discard_closed(self) -> None:
         """Nobody wants an answer to what is complete."""
         for act in self:
             if not _is_open(act):
                 self._remove(act)
 
-    def lose(self, most: int) -> int | None:
+    def record_failed_attempt(self, most: int) -> int | None:
         """A connection has died with what is kept; the newest turn of what died with `most` of them, now forgotten."""
         given_up = None
         for act in self:
@@ -108,20 +108,20 @@ class Kept:
                 given_up = act.turn
         return given_up
 
-    def _add(self, act: Act) -> None:
+    def _add(self, act: UserInput) -> None:
         self._acts.append(act)
         if len(self._acts) > KEPT_ACTS:
             self._remove(self._acts[0])
 
-    def _remove(self, act: Act) -> None:
+    def _remove(self, act: UserInput) -> None:
         self._acts.remove(act)
-        if isinstance(act, Utterance):
+        if isinstance(act, PendingUtterance):
             self._seconds -= sum(chunk.duration for chunk in act.chunks)
 
-    def _open(self) -> Utterance | None:
+    def _open(self) -> PendingUtterance | None:
         last = self._acts[-1] if self._acts else None
-        return last if isinstance(last, Utterance) and last.is_open else None
+        return last if isinstance(last, PendingUtterance) and last.is_open else None
 
 
-def _is_open(act: Act) -> bool:
-    return isinstance(act, Utterance) and act.is_open
+def _is_open(act: UserInput) -> bool:
+    return isinstance(act, PendingUtterance) and act.is_open

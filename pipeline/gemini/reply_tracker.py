@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from pipeline.engine import (
     ReplyAudio,
-    ReplyDropped,
+    ReplyCancelled,
     ReplyEnded,
     ReplyEvent,
     ReplyGenerated,
@@ -28,11 +28,11 @@ class _Reply:
     is_born: bool = False  # something of it has arrived
     is_generated: bool = False  # all of its voice has arrived
     seconds: float = 0.0
-    spent: Counter[str] = field(default_factory=Counter)
+    record_usage: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(slots=True)
-class _Dead:
+class _CancelledReply:
     """A generation that must not be heard any more, and that the engine has not closed yet."""
 
     is_born: bool
@@ -42,7 +42,7 @@ class _Dead:
     spent: Counter[str] = field(default_factory=Counter)
 
 
-class Replies:
+class ReplyTracker:
     """Counts the engine's generations, which carry no numbers, against the user's turns.
 
     Every question opens one generation, and the engine closes each with turnComplete, in order. Whatever the user does
@@ -52,7 +52,7 @@ class Replies:
 
     def __init__(self, next_turn: Callable[[], int]):
         self._next_turn = next_turn
-        self._dead: deque[_Dead] = deque()
+        self._dead: deque[_CancelledReply] = deque()
         self._closed: tuple[int, Counter[str]] | None = None  # the turn told last, and what it has cost
         self._reply: _Reply | None = None
         self._is_listening = False
@@ -94,13 +94,13 @@ class Replies:
 
     # What the user does.
 
-    def open_window(self, turn: int) -> None:
+    def user_started(self, turn: int) -> None:
         """The user begins to speak: nothing of the model is passed on until they have finished."""
         self.stop()
         self._is_listening = True
         self._spoken_turn = turn
 
-    def close_window(self) -> None:
+    def user_stopped(self) -> None:
         """The user has finished speaking and expects a reply."""
         if not self._is_listening or self._spoken_turn is None:
             return
@@ -112,7 +112,7 @@ class Replies:
         for dead in self._dead:
             dead.is_past = dead.is_past or dead.is_generated or not dead.is_born
 
-    def ask(self, turn: int) -> None:
+    def on_text_submitted(self, turn: int) -> None:
         """The user has asked in writing and expects a reply."""
         self.stop()
         self._reply = _Reply(turn)
@@ -122,7 +122,9 @@ class Replies:
         self._early_text = ""
         if self._reply is not None:
             reply, self._reply = self._reply, None
-            self._dead.append(_Dead(reply.is_born, reply.is_generated, turn=reply.turn, spent=reply.spent))
+            self._dead.append(
+                _CancelledReply(reply.is_born, reply.is_generated, turn=reply.turn, spent=reply.record_usage)
+            )
 
     # What the engine does.
 
@@ -130,7 +132,7 @@ class Replies:
         """The engine says that it was interrupted; some say so at any time."""
         if not self._dead and (self._reply is None or not self._reply.is_born):
             # Not the new reply, of which there is nothing yet: the next turnComplete may close what was before it.
-            self._dead.append(_Dead(is_born=False, is_past=True))
+            self._dead.append(_CancelledReply(is_born=False, is_past=True))
 
     def audio(self, pcm: bytes, rate: int) -> list[ReplyEvent]:
         """A piece of voice: 16-bit mono PCM at `rate` Hz."""
@@ -199,12 +201,12 @@ class Replies:
             if dead.turn is None:
                 return self._charge(dead.spent)
             self._closed = dead.turn, dead.spent
-            return [ReplyDropped(dead.turn, Usage(dict(dead.spent)))]
+            return [ReplyCancelled(dead.turn, Usage(dict(dead.spent)))]
         if self._reply is None:
             return []
         reply, self._reply = self._reply, None
-        self._closed = reply.turn, reply.spent
-        return [ReplyEnded(reply.turn, Usage(dict(reply.spent)), blocked)]
+        self._closed = reply.turn, reply.record_usage
+        return [ReplyEnded(reply.turn, Usage(dict(reply.record_usage)), blocked)]
 
     def finish(self) -> list[ReplyEvent]:
         """Nothing more can come: a reply that has arrived whole is closed."""
@@ -216,20 +218,20 @@ class Replies:
     def _charge(self, tokens: Mapping[str, int]) -> list[ReplyEvent]:
         """Tokens that are nobody else's: they count for the open reply, or else for the one closed last."""
         if self._reply is not None:
-            self._reply.spent.update(tokens)
+            self._reply.record_usage.update(tokens)
             return []
         if self._closed is None or not tokens:
             return []
         turn, spent = self._closed
         spent.update(tokens)
-        return [ReplyDropped(turn, Usage(dict(spent)))]
+        return [ReplyCancelled(turn, Usage(dict(spent)))]
 
     def _is_heard(self) -> bool:
         """Whether voice or a call arriving now may be passed on; if not, it is of a generation that must be closed."""
         if self._is_of_the_reply():
             return True
         if not self._dead:
-            self._dead.append(_Dead(is_born=True))  # a remark that crossed the user's first words
+            self._dead.append(_CancelledReply(is_born=True))  # a remark that crossed the user's first words
         self._dead[0].is_born = True
         return False
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class EngineTimeouts:
     """Deadlines and delays in seconds."""
 
     connect: float = 10.0
@@ -43,10 +43,10 @@ class Patience:
     """An outage that would last longer is given up."""
 
 
-class Setbacks:
+class ReconnectBackoff:
     """Counts sessions that failed, whether they never began or broke too soon."""
 
-    def __init__(self, patience: Patience, jitter: Callable[[], float], *, began: float):
+    def __init__(self, patience: EngineTimeouts, jitter: Callable[[], float], *, began: float):
         self._patience = patience
         self._jitter = jitter
         self._failures: deque[float] = deque()

@@ -56,13 +56,13 @@ _HARMLESS_REASONS = {
 }
 
 
-def fault(code: FaultCode, **details: object) -> EngineError:
+def make_engine_error(code: FaultCode, **details: object) -> EngineError:
     """An engine's fault with its sentence."""
     advice = "" if code in _FINAL else " Please ask again."
     return EngineError(code, _SENTENCES[code] + advice, where="engine", details=details or None)
 
 
-def kept(error: EngineError) -> EngineError:
+def as_retried(error: EngineError) -> EngineError:
     """The same fault for a user who need not ask again."""
     details = {**error.details, "kept": True}
     message = f"{_SENTENCES[error.code]} What you say is kept and asked as soon as it is back."
@@ -105,34 +105,34 @@ def is_expiry(cause: BaseException | None) -> bool:
     return code == 1001 or any(words in reason.lower() for words in _EXPIRED_WORDS)
 
 
-def blocked(reason: TurnCompleteReason | None) -> EngineError | None:
+def blocked_error(reason: TurnCompleteReason | None) -> EngineError | None:
     """Why a turn was ended without an answer, if it was."""
     if reason is None or reason in _HARMLESS_REASONS:
         return None
     if reason is TurnCompleteReason.MALFORMED_FUNCTION_CALL:
-        return fault(FaultCode.ENGINE_INTERNAL)
-    return fault(FaultCode.ENGINE_CONTENT_BLOCKED)
+        return make_engine_error(FaultCode.ENGINE_INTERNAL)
+    return make_engine_error(FaultCode.ENGINE_CONTENT_BLOCKED)
 
 
 def _named(cause: BaseException, *, is_ready: bool, is_local: bool) -> EngineError:
     match cause:
         case InvalidStatus():
             status = cause.response.status_code
-            return fault(_by_status(status), http_status=status)
+            return make_engine_error(_by_status(status), http_status=status)
         case errors.ClientError() | errors.ServerError():
-            return fault(_by_message(cause, is_ready=is_ready))
+            return make_engine_error(_by_message(cause, is_ready=is_ready))
         case errors.APIError():
             return _by_close(*_true_close(cause), is_ready=is_ready)
         case ConnectionClosed():
             return _by_close(*_close_of(cause), is_ready=is_ready)
         case ConnectionRefusedError() if is_local:
-            return fault(FaultCode.ENGINE_DOWN)
+            return make_engine_error(FaultCode.ENGINE_DOWN)
         case OSError() | WebSocketException():  # timeouts and TLS too
-            return fault(FaultCode.ENGINE_NETWORK)
+            return make_engine_error(FaultCode.ENGINE_NETWORK)
         case ValueError() if not is_ready and not _is_about_a_message(cause):
-            return fault(FaultCode.ENGINE_CONFIG_REJECTED)  # the SDK itself refused to send it
+            return make_engine_error(FaultCode.ENGINE_CONFIG_REJECTED)  # the SDK itself refused to send it
         case _:
-            return fault(FaultCode.ENGINE_PROTOCOL)
+            return make_engine_error(FaultCode.ENGINE_PROTOCOL)
 
 
 def _by_status(status: int) -> FaultCode:
@@ -148,7 +148,7 @@ def _by_message(error: errors.APIError, *, is_ready: bool) -> FaultCode:
 
 
 def _by_close(code: int, reason: str, *, is_ready: bool) -> EngineError:
-    return fault(_close_code(code, reason.lower(), is_ready=is_ready), close_code=code)
+    return make_engine_error(_close_code(code, reason.lower(), is_ready=is_ready), close_code=code)
 
 
 def _close_code(code: int, reason: str, *, is_ready: bool) -> FaultCode:

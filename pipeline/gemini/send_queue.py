@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.gemini.pending_input import KEPT_SECONDS
-from pipeline.media import AudioChunk, StillFrame
+from pipeline.media import AudioChunk, EncodedFrame
 
 MESSAGE_SECONDS = 0.064
 """Audio is gathered up to this: a message costs the same CPU whatever its length."""
@@ -19,12 +19,12 @@ SCREEN_GONE = "[The screen is no longer shared.]"
 
 
 @dataclass(frozen=True, slots=True)
-class OpenWindow:
+class ActivityStart:
     """The user begins to speak."""
 
 
 @dataclass(frozen=True, slots=True)
-class CloseWindow:
+class ActivityEnd:
     """The user has finished."""
 
 
@@ -36,26 +36,26 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class InterruptReply:
     """Whatever is being answered: stop, and wait for more."""
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class ContextNote:
     """Something to know that wants no answer."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Seed:
+class InitialHistory:
     """What was said before this session began: (whether by the user, text), oldest first."""
 
     said: tuple[tuple[bool, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ToolResponse:
     """The result of a function call; `is_silent`: the model need say nothing about it."""
 
     id: str
@@ -64,11 +64,11 @@ class Answer:
     is_silent: bool
 
 
-Control = OpenWindow | CloseWindow | Text | Stop | Note | Seed | Answer
-Item = Control | AudioChunk | StillFrame
+Control = ActivityStart | ActivityEnd | Text | InterruptReply | ContextNote | InitialHistory | ToolResponse
+Item = Control | AudioChunk | EncodedFrame
 
 
-class Uplink:
+class SendQueue:
     """A queue in which control is never dropped, audio gives way oldest first, and only the newest frame counts."""
 
     def __init__(self) -> None:
@@ -81,19 +81,19 @@ class Uplink:
         self._arrival = asyncio.Event()
         self._is_window_sent = False
         self._is_audio_sent = False
-        self._held: StillFrame | None = None
+        self._held: EncodedFrame | None = None
 
     def control(self, item: Control) -> None:
         """Queue what must arrive."""
         self._flush()
         match item:
-            case OpenWindow():
+            case ActivityStart():
                 self.is_open = True
-            case CloseWindow():
+            case ActivityEnd():
                 self.is_open = False
         self._put(item)
 
-    def hear(self, chunk: AudioChunk) -> None:
+    def push_audio(self, chunk: AudioChunk) -> None:
         """Queue 16 kHz audio of the open window; outside of one nobody listens."""
         if not self.is_open or not chunk.pcm:
             return
@@ -101,12 +101,12 @@ class Uplink:
         if sum(part.duration for part in self._gathered) >= MESSAGE_SECONDS:
             self._flush()
 
-    def show(self, frame: StillFrame) -> None:
+    def push_frame(self, frame: EncodedFrame) -> None:
         """Queue a frame, instead of those that no control item separates from it."""
         self._flush()
         for index in reversed(range(len(self._items))):
             match self._items[index]:
-                case StillFrame():
+                case EncodedFrame():
                     del self._items[index]
                     break
                 case AudioChunk():
@@ -130,15 +130,15 @@ class Uplink:
         while self._items:
             item = self._items.popleft()
             match item:
-                case StillFrame() if self._is_window_sent and not self._is_audio_sent:
+                case EncodedFrame() if self._is_window_sent and not self._is_audio_sent:
                     self._held = item  # a window must open with audio, or the server closes
                     continue
                 case AudioChunk():
                     self._seconds -= item.duration
                     self._is_audio_sent = True
-                case OpenWindow():
+                case ActivityStart():
                     self._is_window_sent, self._is_audio_sent = True, False
-                case CloseWindow():
+                case ActivityEnd():
                     self._is_window_sent = False
             return item
         return None

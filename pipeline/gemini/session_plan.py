@@ -8,11 +8,11 @@ from google.genai import types
 from pipeline.engine import EngineConfig
 from pipeline.errors import EngineError, FaultCode
 from pipeline.events import Role
-from pipeline.gemini.model_profiles import Profile, minimal, profile_of, setup_of
-from pipeline.gemini.retry_policy import Patience
-from pipeline.gemini.sdk_errors import close_code, fault
-from pipeline.gemini.send_queue import Seed
-from pipeline.gemini.transcript_memory import Recollection, as_note
+from pipeline.gemini.model_profiles import ModelProfile, profile_of, reduced_profile, setup_of
+from pipeline.gemini.retry_policy import EngineTimeouts
+from pipeline.gemini.sdk_errors import close_code, make_engine_error
+from pipeline.gemini.send_queue import InitialHistory
+from pipeline.gemini.transcript_memory import TranscriptMemory, format_as_context
 
 LARGE_CONTEXT = 98_304
 """Tokens, three quarters of what the models take: a session that is refused with more of them has grown too long."""
@@ -24,19 +24,19 @@ _REFUSALS = {1007, 1008, 1011}
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class SessionPlan:
     """A session to open: its model, its setup, and what it is told before anything else."""
 
     model: str
     setup: types.LiveConnectConfig
     is_resumed: bool
-    seed: Seed | None = None
+    seed: InitialHistory | None = None
 
 
-class Attempts:
+class SessionPlanner:
     """Either resumes the session before or tells a fresh one what was said, never both; asks for less when refused."""
 
-    def __init__(self, config: EngineConfig, recollection: Recollection, patience: Patience):
+    def __init__(self, config: EngineConfig, recollection: TranscriptMemory, patience: EngineTimeouts):
         self._config = config
         self._recollection = recollection
         self._patience = patience
@@ -47,7 +47,7 @@ class Attempts:
         self._refused_handles = 0
         self._may_seed = True
         self._context = 0  # tokens
-        self._latest: Attempt | None = None
+        self._latest: SessionPlan | None = None
 
     @property
     def model(self) -> str:
@@ -55,16 +55,16 @@ class Attempts:
         return self._config.model
 
     @property
-    def profile(self) -> Profile:
+    def profile(self) -> ModelProfile:
         """What that model takes, as far as is known by now."""
-        return minimal(self._profile) if self._is_minimal else self._profile
+        return reduced_profile(self._profile) if self._is_minimal else self._profile
 
     @property
     def has_handle(self) -> bool:
         """Whether the next attempt resumes a session."""
         return self._handle is not None
 
-    def next(self, kept_turns: Set[int]) -> Attempt:
+    def next(self, kept_turns: Set[int]) -> SessionPlan:
         """What to open next; of turns in `kept_turns`, which will be asked again, it is told nothing."""
         config, profile = self._config, self.profile
         if self._recollection.lines(after=self._handle_turn, but=kept_turns) and not profile.takes_content:
@@ -75,37 +75,37 @@ class Attempts:
             config,
             profile,
             handle=self._handle,
-            recap=as_note(lines, _BEFORE) if lines and not has_history else "",
+            recap=format_as_context(lines, _BEFORE) if lines and not has_history else "",
             has_history=has_history,
             is_minimal=self._is_minimal,
         )
-        seed = Seed(tuple((line.role is Role.USER, line.text) for line in lines)) if has_history else None
-        self._latest = Attempt(config.model, setup, self._handle is not None, seed)
+        seed = InitialHistory(tuple((line.role is Role.USER, line.text) for line in lines)) if has_history else None
+        self._latest = SessionPlan(config.model, setup, self._handle is not None, seed)
         return self._latest
 
     @property
-    def latest(self) -> Attempt:
+    def latest(self) -> SessionPlan:
         """The attempt made last."""
         assert self._latest is not None
         return self._latest
 
-    def news(self, kept_turns: Set[int]) -> str | None:
+    def missed_transcript(self, kept_turns: Set[int]) -> str | None:
         """What a session resumed by this handle does not know of what was said, if anything; see `next`."""
         lines = self._recollection.lines(after=self._handle_turn, but=kept_turns)
-        return as_note(lines, _SINCE) if lines else None
+        return format_as_context(lines, _SINCE) if lines else None
 
     # What is learnt.
 
-    def take_handle(self, handle: str, turn: int) -> None:
+    def adopt_handle(self, handle: str, turn: int) -> None:
         """Resume by this handle from now on; the session knows all of the turns up to `turn`."""
         self._handle = handle
         self._handle_turn = turn
 
-    def measure(self, tokens: int) -> None:
+    def record_context_size(self, tokens: int) -> None:
         """Note how large the session's context has become."""
         self._context = tokens
 
-    def true_fault(self, error: EngineError) -> EngineError:
+    def classify_close(self, error: EngineError) -> EngineError:
         """What an open session died of: tells one that grew too long from one told something it does not know."""
         code = close_code(error)
         if code not in (1000, 1006, 1007):
@@ -114,11 +114,13 @@ class Attempts:
         is_about_context = error.code is FaultCode.ENGINE_CONTEXT_LIMIT
         if is_large == is_about_context:
             return error
-        named = fault(FaultCode.ENGINE_CONTEXT_LIMIT if is_large else FaultCode.ENGINE_PROTOCOL, close_code=code)
+        named = make_engine_error(
+            FaultCode.ENGINE_CONTEXT_LIMIT if is_large else FaultCode.ENGINE_PROTOCOL, close_code=code
+        )
         named.__cause__ = error.__cause__
         return named
 
-    def learn(self, error: EngineError, lasted: float) -> bool:
+    def record_outcome(self, error: EngineError, lasted: float) -> bool:
         """Learn from a session that was open for `lasted` s; whether it failed only because it was to be resumed."""
         if error.code is FaultCode.ENGINE_CONTEXT_LIMIT:
             self._forget_handle()
@@ -140,7 +142,7 @@ class Attempts:
             self._may_seed = False
         return False
 
-    def lessen(self, error: EngineError) -> str | None:
+    def downgrade(self, error: EngineError) -> str | None:
         """Ask for less after a fatal refusal; what the client is told of that, "" for nothing, None if it cannot be."""
         # What was accepted a moment ago is refused for what came with it: a stale handle is "not found" too.
         is_stale = error.code in (FaultCode.ENGINE_CONFIG_REJECTED, FaultCode.ENGINE_MODEL_UNAVAILABLE)

@@ -7,18 +7,27 @@ from google.genai import types
 from google.genai.live import AsyncSession
 
 from pipeline.errors import EngineError
-from pipeline.gemini.live_session import NEVER, Live
-from pipeline.gemini.model_profiles import Calls
+from pipeline.gemini.live_session import NEVER, LiveSession
+from pipeline.gemini.model_profiles import FunctionCallingMode
 from pipeline.gemini.sdk_errors import RECEIVE_FAILURES, SEND_FAILURES, engine_error
-from pipeline.gemini.send_queue import Answer, CloseWindow, Item, Note, OpenWindow, Seed, Stop, Text
-from pipeline.gemini.session_supervisor import Link
-from pipeline.media import AudioChunk, StillFrame
+from pipeline.gemini.send_queue import (
+    ActivityEnd,
+    ActivityStart,
+    ContextNote,
+    InitialHistory,
+    InterruptReply,
+    Item,
+    Text,
+    ToolResponse,
+)
+from pipeline.gemini.session_supervisor import SessionSupervisor
+from pipeline.media import AudioChunk, EncodedFrame
 
 
-class Carrier:
+class SocketPump:
     """Moves what `live` wants said and what the socket says, until `live` is over or the socket breaks."""
 
-    def __init__(self, session: AsyncSession, link: Link, live: Live, *, is_local: bool):
+    def __init__(self, session: AsyncSession, link: SessionSupervisor, live: LiveSession, *, is_local: bool):
         self._session = session
         self._link = link
         self._live = live
@@ -29,7 +38,7 @@ class Carrier:
 
     async def run(self) -> None:
         """Carry until the session is to be left; raises `EngineError` if it breaks."""
-        self.heed()
+        self.reschedule()
         broke: EngineError | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -46,7 +55,7 @@ class Carrier:
         if broke is not None:
             raise broke
 
-    def heed(self) -> None:
+    def reschedule(self) -> None:
         """Look again at what `live` waits for, as something has happened to it."""
         if self._live.is_over:
             self._over.set()
@@ -59,12 +68,12 @@ class Carrier:
             self._timer.cancel()
             self._timer = None
         if deadline != NEVER:
-            self._timer = self._loop.call_at(deadline, self._ring)
+            self._timer = self._loop.call_at(deadline, self._on_timer)
 
-    def _ring(self) -> None:
+    def _on_timer(self) -> None:
         self._timer = None
         self._link.expire()
-        self.heed()
+        self.reschedule()
 
     async def _read(self) -> None:
         while True:
@@ -76,8 +85,8 @@ class Carrier:
                     break
                 except RECEIVE_FAILURES as error:
                     raise engine_error(error, is_ready=True, is_local=self._is_local) from error
-                self._link.take(message)
-                self.heed()
+                self._link.on_server_message(message)
+                self.reschedule()
 
     async def _write(self) -> None:
         while True:
@@ -93,29 +102,29 @@ class Carrier:
             case AudioChunk():
                 blob = types.Blob(data=item.pcm, mime_type=f"audio/pcm;rate={item.rate}")
                 await session.send_realtime_input(audio=blob)
-            case StillFrame():
+            case EncodedFrame():
                 await session.send_realtime_input(video=types.Blob(data=item.jpeg, mime_type="image/jpeg"))
-            case OpenWindow():
+            case ActivityStart():
                 await session.send_realtime_input(activity_start=types.ActivityStart())
-            case CloseWindow():
+            case ActivityEnd():
                 await session.send_realtime_input(activity_end=types.ActivityEnd())
             case Text(text):
                 await session.send_realtime_input(text=text)
-            case Stop():
+            case InterruptReply():
                 await session.send_client_content(turn_complete=False)
-            case Note(text):
+            case ContextNote(text):
                 await session.send_client_content(turns=_content("user", text), turn_complete=False)
-            case Seed(said):
+            case InitialHistory(said):
                 past = [_content("user" if is_user else "model", text) for is_user, text in said]
                 await session.send_client_content(turns=[*past], turn_complete=True)
-            case Answer():
+            case ToolResponse():
                 await session.send_tool_response(function_responses=self._response(item))
             case _:
                 assert_never(item)
 
-    def _response(self, answer: Answer) -> types.FunctionResponse:
+    def _response(self, answer: ToolResponse) -> types.FunctionResponse:
         # Without a word about it, the model speaks of a result as soon as it has nothing else to say.
-        is_silent = answer.is_silent and self._live.profile.calls is Calls.SCHEDULED
+        is_silent = answer.is_silent and self._live.profile.calls is FunctionCallingMode.SCHEDULED
         scheduling = types.FunctionResponseScheduling.SILENT if is_silent else None
         return types.FunctionResponse(
             id=answer.id, name=answer.name, response=dict(answer.result), scheduling=scheduling

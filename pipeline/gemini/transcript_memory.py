@@ -11,7 +11,7 @@ MOST_CHARACTERS = 8_000
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TranscriptLine:
     """What one of them said in one turn, as far as it was heard."""
 
     turn: int
@@ -19,11 +19,11 @@ class Line:
     text: str
 
 
-class Recollection:
+class TranscriptMemory:
     """The newest lines of the transcript, each complete."""
 
     def __init__(self) -> None:
-        self._lines: deque[Line] = deque()
+        self._lines: deque[TranscriptLine] = deque()
         self._characters = 0
 
     def add(self, turn: int, role: Role, text: str) -> None:
@@ -35,7 +35,7 @@ class Recollection:
             self._characters -= len(known.text)
         if not text.strip():
             return
-        self._lines.append(Line(turn, role, text))
+        self._lines.append(TranscriptLine(turn, role, text))
         self._characters += len(text)
         while self._characters > MOST_CHARACTERS:
             self._characters -= len(self._lines.popleft().text)
@@ -45,16 +45,16 @@ class Recollection:
         known = self._find(turn, role)
         self.add(turn, role, piece if known is None else known.text + piece)
 
-    def lines(self, *, after: int = 0, but: Container[int] = ()) -> tuple[Line, ...]:
+    def lines(self, *, after: int = 0, but: Container[int] = ()) -> tuple[TranscriptLine, ...]:
         """What was said in turns after `after`, without those in `but`, oldest turn first."""
         chosen = [line for line in self._lines if line.turn > after and line.turn not in but]
         return tuple(sorted(chosen, key=lambda line: (line.turn, line.role is Role.ASSISTANT)))
 
-    def _find(self, turn: int, role: Role) -> Line | None:
+    def _find(self, turn: int, role: Role) -> TranscriptLine | None:
         return next((line for line in reversed(self._lines) if (line.turn, line.role) == (turn, role)), None)
 
 
-def as_note(lines: tuple[Line, ...], opening: str) -> str:
+def format_as_context(lines: tuple[TranscriptLine, ...], opening: str) -> str:
     """The lines as one text in brackets, which is no question."""
     spoken = "\n".join(f"{line.role.value.capitalize()}: {line.text.strip()}" for line in lines)
     return f"[{opening}\n{spoken}]"

@@ -8,7 +8,7 @@ MAX_CATCH_UP = 5
 """Most ticks made up for after the loop has stalled; what is older is skipped."""
 
 
-class Ticker:
+class FrameClock:
     """Calls its subscribers once per period on an absolute schedule; without subscribers it has no timer at all.
 
     One clock and not one per conversation, because a wake-up costs more than the work that it does.

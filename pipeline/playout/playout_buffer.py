@@ -107,12 +107,12 @@ class Playout:
             self.heard_samples += samples
             if self._is_seam:
                 self._is_seam = False
-                frame = _bend(frame, self._last)
+                frame = _fade(frame, self._last)
             self._last = frame
             return frame
         if self._last is not SILENCE:
             self._is_seam = self.turn is not None and self.heard_samples > 0
-            self._last = SILENCE if _is_at_rest(self._last) else _bend(SILENCE, self._last)
+            self._last = SILENCE if _is_at_rest(self._last) else _fade(SILENCE, self._last)
         return self._last
 
 
@@ -120,7 +120,7 @@ def _is_at_rest(last: bytes) -> bool:
     return last.endswith(b"\0\0")
 
 
-def _bend(frame: bytes, last: bytes) -> bytes:
+def _fade(frame: bytes, last: bytes) -> bytes:
     # Shift the first 5 ms, less and less, so that they begin at the last sample heard.
     samples = np.frombuffer(frame, "<i2").astype(np.float64)
     step = int.from_bytes(last[-SAMPLE_BYTES:], "little", signed=True) - samples[0]

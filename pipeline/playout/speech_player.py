@@ -4,16 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.media import SAMPLE_BYTES, AudioChunk, SpeechFrame
-from pipeline.playout.frame_clock import Ticker
+from pipeline.playout.frame_clock import FrameClock
 from pipeline.playout.opus_encoder import OpusEncoder
 from pipeline.playout.playout_buffer import SILENCE, Playout
-from pipeline.playout.spoken_text import Said
+from pipeline.playout.spoken_text import SpokenText
 
 RATE = 24_000
 
 
 @dataclass(frozen=True, slots=True)
-class HeardReply:
+class PlayedReply:
     """How much of a reply was heard: in milliseconds, and in words."""
 
     turn: int
@@ -21,7 +21,7 @@ class HeardReply:
     text: str
 
 
-class Speaker:
+class SpeechPlayer:
     """Speaks one reply at a time; ticks, and costs anything, only while there is one.
 
     `play` is given each frame when it is due, `flush` drops what was given and is not out yet, `over` is called once
@@ -31,7 +31,7 @@ class Speaker:
 
     def __init__(
         self,
-        ticker: Ticker,
+        ticker: FrameClock,
         *,
         play: Callable[[SpeechFrame], None],
         flush: Callable[[], None],
@@ -45,7 +45,7 @@ class Speaker:
         self._failed = failed
         self._playout = Playout()
         self._encoder = OpusEncoder()
-        self._said: Said | None = None
+        self._said: SpokenText | None = None
         self._lag = 0  # samples that were given out and, as the client says, not played yet
         self._is_over = False
 
@@ -71,7 +71,7 @@ class Speaker:
 
     def open(self, turn: int, *, timed: bool) -> None:
         """Begin a reply; `timed`: its text arrives just before the audio that says it."""
-        self._said = Said(turn, timed=timed)
+        self._said = SpokenText(turn, timed=timed)
         self._lag = 0
         self._is_over = False
         self._playout.open(turn)
@@ -97,14 +97,14 @@ class Speaker:
         if self._said is not None and turn == self._said.turn:
             self._lag = max(0, self._playout.heard_samples - ms * RATE // 1000)
 
-    def end(self) -> HeardReply | None:
+    def end(self) -> PlayedReply | None:
         """Close a reply that was played to its end: nothing of it is dropped, so a client that lags hears it all."""
         said, self._said = self._said, None
         self._ticker.unsubscribe(self._tick)
         self._playout.close()
         return None if said is None else _heard(said, self._playout.heard_samples)
 
-    def close(self, *, softly: bool) -> HeardReply | None:
+    def close(self, *, softly: bool) -> PlayedReply | None:
         """Fall silent at once; tells what was heard, or None if no reply was open.
 
         `softly` ends with 5 ms from the last sample to zero, so that a cut does not click. After a fault there is not
@@ -118,15 +118,15 @@ class Speaker:
         self._flush()
         ramp = self._playout.pull()
         if softly and ramp is not SILENCE:
-            self._say(said.turn, ramp)
-            self._say(said.turn, SILENCE)
+            self._report_heard(said.turn, ramp)
+            self._report_heard(said.turn, SILENCE)
         return _heard(said, max(0, self._playout.heard_samples - self._lag))
 
     def release(self) -> None:
         """Say nothing ever again."""
         self.close(softly=False)
 
-    def _say(self, turn: int, pcm: bytes) -> None:
+    def _report_heard(self, turn: int, pcm: bytes) -> None:
         # Speech is followed by a frame of silence: the encoder looks 6.5 ms ahead and still holds the end of it.
         self._play(SpeechFrame(turn, pcm, self._encoder.encode(pcm)))
 
@@ -136,9 +136,9 @@ class Speaker:
                 return
             pcm = self._playout.pull()
             if pcm is not SILENCE:
-                self._say(self._said.turn, pcm)
+                self._report_heard(self._said.turn, pcm)
             elif self._playout.is_over:
-                self._say(self._said.turn, SILENCE)
+                self._report_heard(self._said.turn, SILENCE)
                 self._ticker.unsubscribe(self._tick)
                 self._is_over = True
                 self._over()
@@ -146,5 +146,5 @@ class Speaker:
             self._failed(error)
 
 
-def _heard(said: Said, samples: int) -> HeardReply:
-    return HeardReply(said.turn, samples * 1000 // RATE, said.heard(samples))
+def _heard(said: SpokenText, samples: int) -> PlayedReply:
+    return PlayedReply(said.turn, samples * 1000 // RATE, said.text_until(samples))

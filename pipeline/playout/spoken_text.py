@@ -4,7 +4,7 @@ from bisect import bisect_right
 from itertools import accumulate
 
 
-class Said:
+class SpokenText:
     """Text that arrives in pieces beside the audio that speaks it.
 
     Where the engine sends each piece just before its audio (`timed`), a piece counts as heard once its first sample
@@ -27,7 +27,7 @@ class Said:
         """Count audio that has arrived for this reply."""
         self.samples += count
 
-    def heard(self, samples: int) -> str:
+    def text_until(self, samples: int) -> str:
         """The text that `samples` of the reply had said."""
         if samples >= self.samples > 0:
             return self.text.strip()

@@ -33,7 +33,7 @@ _TOP_LANE = np.uint64(48)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Likeness:
+class _FrameSignature:
     """What is compared of a frame: sums of 8x8 pixels, which a codec keeps where it loses detail."""
 
     width: int
@@ -45,15 +45,15 @@ class ChangeDetector:
     """Tells a change on the screen from codec noise, by luma alone, against the frame it was last told to remember."""
 
     def __init__(self) -> None:
-        self._remembered: _Likeness | None = None
-        self._newest: tuple[ScreenFrame, _Likeness] | None = None
+        self._remembered: _FrameSignature | None = None
+        self._newest: tuple[ScreenFrame, _FrameSignature] | None = None
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to compare with."""
         return self._remembered is None
 
-    def differs(self, frame: ScreenFrame, *, tolerance: float = TOLERANCE) -> bool:
+    def has_changed(self, frame: ScreenFrame, *, tolerance: float = TOLERANCE) -> bool:
         """Whether the frame shows something else; `tolerance` is in levels of 256, see `TOLERANCE`."""
         before, now = self._remembered, self._likeness(frame)
         if before is None or (before.width, before.height) != (now.width, now.height):
@@ -71,9 +71,9 @@ class ChangeDetector:
         """Compare with nothing: whatever comes differs."""
         self._remembered = None
 
-    def _likeness(self, frame: ScreenFrame) -> _Likeness:
+    def _likeness(self, frame: ScreenFrame) -> _FrameSignature:
         if self._newest is None or self._newest[0] is not frame:
-            self._newest = frame, _Likeness(frame.width, frame.height, _blocks(frame.y))
+            self._newest = frame, _FrameSignature(frame.width, frame.height, _blocks(frame.y))
         return self._newest[1]
 
 
@@ -99,24 +99,24 @@ class Deduplicator:
         return self._latest
 
     @property
-    def slot(self) -> float:
+    def next_send_time(self) -> float:
         """When the timer may send again."""
         return self._slot
 
     def offer(self, frame: ScreenFrame) -> None:
         """Take a frame; the one before is history, sent or not."""
-        self._let_go()
+        self._release()
         self.seen_frames += 1
         self._latest = frame
         self._is_latest_sent = False
 
-    def due(self, now: float) -> SeenReason | None:
+    def reason_to_send(self, now: float) -> SeenReason | None:
         """Why the latest frame should go up now, by the timer; None if it should not."""
         if self._latest is None or now < self._slot:
             return None
         if self._detector.is_empty:
             return SeenReason.FIRST
-        return SeenReason.CHANGED if self._detector.differs(self._latest) else None
+        return SeenReason.CHANGED if self._detector.has_changed(self._latest) else None
 
     def for_turn(self, now: float) -> SeenReason | None:
         """Why the latest frame should go up with a question that is complete now; None if the engine has seen it.
@@ -127,7 +127,7 @@ class Deduplicator:
             return None
         if self._detector.is_empty:
             return SeenReason.FIRST
-        return SeenReason.TURN if self._detector.differs(self._latest, tolerance=TURN_TOLERANCE) else None
+        return SeenReason.TURN if self._detector.has_changed(self._latest, tolerance=TURN_TOLERANCE) else None
 
     def sent(self, frame: ScreenFrame, now: float) -> None:
         """Note that this frame goes up."""
@@ -142,11 +142,11 @@ class Deduplicator:
 
     def clear(self) -> None:
         """Drop the share, which has ended."""
-        self._let_go()
+        self._release()
         self._latest = None
         self._detector = ChangeDetector()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         if self._latest is not None and not self._is_latest_sent:
             self.dropped_frames += 1
 

@@ -5,13 +5,13 @@ import time
 from collections.abc import Callable
 
 from pipeline.errors import MediaError
-from pipeline.events import Event, ScreenSeen, SeenReason
-from pipeline.media import ScreenFrame, StillFrame
+from pipeline.events import Event, ScreenFrameSent, SeenReason
+from pipeline.media import EncodedFrame, ScreenFrame
 from pipeline.peer import Peer
 from pipeline.screen.deduplicator import Deduplicator, encode_jpeg
 
 
-class Sight:
+class ScreenShare:
     """Takes every frame, and shows the engine the few that matter.
 
     `show` is given each picture for the engine, if `is_ready` says that there is one to show it to; `tell` what was
@@ -23,11 +23,11 @@ class Sight:
         *,
         max_side: int,
         is_ready: Callable[[], bool],
-        show: Callable[[StillFrame], None],
+        show: Callable[[EncodedFrame], None],
         tell: Callable[[Event], None],
         fail: Callable[[MediaError], None],
     ):
-        self.still: StillFrame | None = None
+        self.still: EncodedFrame | None = None
         """The newest picture the engine was shown, while a screen is shared."""
         self._max_side = max_side
         self._is_ready = is_ready
@@ -50,13 +50,13 @@ class Sight:
         """Frames that came and were never shown to the engine."""
         return self._screen.dropped_frames
 
-    def watch(self, peer: Peer, frame: ScreenFrame) -> None:
+    def push_frame(self, peer: Peer, frame: ScreenFrame) -> None:
         """Take a frame; only the newest is kept."""
         self._owner = peer
         self._screen.offer(frame)
         self._news.set()
 
-    def unwatch(self, peer: Peer) -> bool:
+    def stop(self, peer: Peer) -> bool:
         """Forget the share if it is this peer's; whether it was."""
         if self._owner is not peer:
             return False
@@ -69,22 +69,22 @@ class Sight:
         """Show what has changed, at most once a second."""
         while True:
             await self._news.wait()
-            await asyncio.sleep(max(0.0, self._screen.slot - time.monotonic()))
+            await asyncio.sleep(max(0.0, self._screen.next_send_time - time.monotonic()))
             self._news.clear()
-            await self._show_if(self._screen.due)
+            await self._show_if(self._screen.reason_to_send)
 
-    async def show_for_turn(self) -> None:
+    async def send_for_turn(self) -> None:
         """Show what a question that is complete now is about, unless the engine has seen just that.
 
         While there is no engine, the picture is made and waits for one, so that it goes before the question.
         """
         await self._show_if(self._screen.for_turn, keeps=True)
 
-    def show_again(self) -> None:
+    def resend_latest(self) -> None:
         """A fresh engine has seen nothing: it gets the newest picture at once, before what has waited for it."""
         if self.still is not None:
             self._show(self.still)
-            self._tell_seen(self.still, SeenReason.FIRST)
+            self._report_sent(self.still, SeenReason.FIRST)
         elif self._screen.latest is not None:
             self._screen.forget_sent()
             self._news.set()
@@ -107,11 +107,11 @@ class Sight:
             if self._screen.latest is None:
                 return  # the share ended while the picture was made
             self._shown += 1
-            self.still = StillFrame(jpeg, width, height, self._shown, frame.arrived)
+            self.still = EncodedFrame(jpeg, width, height, self._shown, frame.arrived)
             if self._is_ready():
                 self._show(self.still)
-                self._tell_seen(self.still, reason)
+                self._report_sent(self.still, reason)
 
-    def _tell_seen(self, still: StillFrame, reason: SeenReason) -> None:
+    def _report_sent(self, still: EncodedFrame, reason: SeenReason) -> None:
         age = time.monotonic() - still.arrived
-        self._tell(ScreenSeen(still.number, round(age * 1000), reason))
+        self._tell(ScreenFrameSent(still.number, round(age * 1000), reason))

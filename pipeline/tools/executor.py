@@ -12,7 +12,7 @@ from pipeline.events import Event, Guidance, Pointer
 from pipeline.tools.toolbox import Outcome, Tool, Toolbox, ToolContext, ToolError
 
 
-class GiveAnswer(Protocol):
+class ToolResponder(Protocol):
     """Answers a call; `is_silent`: the model need say nothing about it."""
 
     def __call__(self, call: ToolCall, result: Mapping[str, object], /, *, is_silent: bool) -> None:
@@ -20,7 +20,7 @@ class GiveAnswer(Protocol):
         ...
 
 
-class Errands:
+class ToolExecutor:
     """Runs the calls of one conversation; `tell` takes what they show, `answer` what the engine is told.
 
     A tool that fails, takes too long or has a mistake in it costs its call and nothing else. Once `is_cut` says that
@@ -31,7 +31,7 @@ class Errands:
         self,
         toolbox: Toolbox,
         *,
-        answer: GiveAnswer,
+        answer: ToolResponder,
         tell: Callable[[Event], None],
         is_cut: Callable[[int], bool],
     ):

@@ -43,7 +43,7 @@ def serve(requests: int, answers: int) -> bool:
     (False, traceback).
     """
     # The call runs beside the reader, so that the parent's death is seen in the middle of one.
-    with _lenient(ThreadPoolExecutor(max_workers=1)) as executor:
+    with _json_default(ThreadPoolExecutor(max_workers=1)) as executor:
         last: Future[bytes] | None = None
         for request in _messages(requests):
             last = executor.submit(_answer, request)
@@ -56,7 +56,7 @@ def ready() -> None:
 
 
 @contextlib.contextmanager
-def _lenient(executor: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
+def _json_default(executor: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
     try:
         yield executor
     finally:

@@ -88,7 +88,7 @@ class Worker:
         """End the child at once, and fail the calls that run or wait; may be called again."""
         self._closed = True
         if self._child is not None:
-            self._child.dismiss()
+            self._child.request_exit()
         async with self._line:
             if self._child is not None:
                 await self._discard(self._child)
@@ -104,7 +104,7 @@ class Worker:
             except OSError as error:
                 raise self._error("cannot be started") from error
             if self._closed:
-                self._child.dismiss()
+                self._child.request_exit()
         return self._child
 
     async def _discard(self, child: "_Child") -> None:
@@ -169,7 +169,7 @@ class _Child:
         self._send(request, deadline)
         return await self._receive()
 
-    def dismiss(self) -> None:
+    def request_exit(self) -> None:
         """Let an idle child exit by itself, in order; kill a busy one."""
         if self._due is not None:
             self._kill()
@@ -177,7 +177,7 @@ class _Child:
 
     async def end(self) -> None:
         """Return when the process is gone."""
-        self.dismiss()
+        self.request_exit()
         try:
             async with asyncio.timeout(EXIT_DEADLINE):
                 await self._process.communicate()

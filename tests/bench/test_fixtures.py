@@ -7,7 +7,7 @@ from av.video.codeccontext import VideoCodecContext
 
 from bench.audio_fixture import FRAME, Voice, load_voice, trimmed
 from bench.video_fixture import FPS, HEIGHT, SECONDS, WIDTH, encode_share
-from pipeline.audio.resampler import HEARD_RATE
+from pipeline.audio.resampler import INPUT_SAMPLE_RATE
 from pipeline.audio.turn_detector import TurnDetector, TurnSettings
 from pipeline.audio.vad import SileroVad, VadModel
 from pipeline.codecs.libopus import Decoder
@@ -21,13 +21,13 @@ def voice() -> Voice:
 
 
 def test_the_utterance_is_one_utterance_and_the_room_is_none(voice: Voice) -> None:
-    decoder, vad = Decoder(rate=HEARD_RATE), SileroVad(VadModel())
+    decoder, vad = Decoder(rate=INPUT_SAMPLE_RATE), SileroVad(VadModel())
     turns = TurnDetector(TurnSettings())
     packets = [*voice.quiet[:50], *voice.speech, *voice.quiet[:100], *voice.quiet]
     found = [
         event
         for place, packet in enumerate(packets)
-        for window in vad.push(AudioChunk(decoder.decode(packet), HEARD_RATE, place * 0.02))
+        for window in vad.push(AudioChunk(decoder.decode(packet), INPUT_SAMPLE_RATE, place * 0.02))
         for event in turns.push(window, audible=True)
         if isinstance(event, SpeechStarted | SpeechEnded)
     ]

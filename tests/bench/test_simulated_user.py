@@ -41,19 +41,19 @@ class House:
 
     def detach(self, peer: Peer, *, grace: float) -> None: ...
 
-    def hear(self, peer: Peer, chunk: AudioChunk) -> None:
+    def push_audio(self, peer: Peer, chunk: AudioChunk) -> None:
         self.chunks.append(chunk)
 
-    def silence(self, peer: Peer) -> None: ...
+    def end_audio(self, peer: Peer) -> None: ...
 
-    def watch(self, peer: Peer, frame: ScreenFrame) -> None:
+    def push_frame(self, peer: Peer, frame: ScreenFrame) -> None:
         self.frames.append(frame)
 
-    def unwatch(self, peer: Peer) -> None: ...
+    def stop_screen_share(self, peer: Peer) -> None: ...
 
-    def obey(self, peer: Peer, command: Command) -> None: ...
+    def submit(self, peer: Peer, command: Command) -> None: ...
 
-    def blame(self, error: MediaError) -> None:
+    def report_error(self, error: MediaError) -> None:
         self.faults.append(error)
 
     async def guest(self, request: web.Request) -> web.Response:
@@ -127,7 +127,7 @@ async def test_the_assistant_is_heard_and_told_from_silence() -> None:
         await until(lambda: user.scenario.turns and user.scenario.turns[0].spoken)
         assert house.peer is not None
         for _ in range(5):
-            house.peer.play(SpeechFrame(1, tone, encoder.encode(tone)))
+            house.peer.send_audio(SpeechFrame(1, tone, encoder.encode(tone)))
         turn = user.scenario.turns[0]
         await until(lambda: len(turn.arrivals) > 8)
         assert [arrival.slot for arrival in turn.arrivals[:5]] == list(range(5))

@@ -26,7 +26,7 @@ from pipeline.events import (
     Pointer,
     Pong,
     Role,
-    ScreenSeen,
+    ScreenFrameSent,
     ScreenShareEnd,
     SeenReason,
     SessionEnded,
@@ -141,7 +141,7 @@ def test_any_json_gives_a_command_that_can_be_said_again_or_a_protocol_error(
             "turn_complete",
             {"heard_ms": 3100, "latency_ms": {"speech_end_to_first_audio": 412}, "usage": {"total": 9}},
         ),
-        (ScreenSeen(17, 80, SeenReason.TURN), "screen_seen", {"frame": 17, "age_ms": 80, "reason": "turn"}),
+        (ScreenFrameSent(17, 80, SeenReason.TURN), "screen_seen", {"frame": 17, "age_ms": 80, "reason": "turn"}),
         (
             Guidance("Save", (Step(1, "Open File", StepState.CURRENT),)),
             "guidance",

@@ -6,7 +6,7 @@ from typing import Any
 
 from playwright.async_api import Page, async_playwright
 
-from mediaserver.livekit.media.media_link import PeerLink
+from mediaserver.livekit.media.media_link import MediaLink
 from mediaserver.livekit.media.types import Answer
 from mediaserver.rtc.config import Config, Limits
 from tests.support.chromium import CHROMIUM, require_chromium
@@ -94,7 +94,7 @@ function unpublish(name) { senders[name].sender.replaceTrack(null); senders[name
 class Tab:
     """The page, and the link it is connected to."""
 
-    def __init__(self, page: Page, link: PeerLink, events: Events):
+    def __init__(self, page: Page, link: MediaLink, events: Events):
         self.page = page
         self.link = link
         self.events = events
@@ -145,7 +145,7 @@ async def tabs(count: int) -> AsyncIterator[list[Tab]]:
             for _ in range(count):
                 page = await (await browser.new_context()).new_page()
                 events = Events()
-                here = Tab(page, PeerLink(events, is_dual=False, config=Config(limits=Limits(tick=0.2))), events)
+                here = Tab(page, MediaLink(events, is_dual=False, config=Config(limits=Limits(tick=0.2))), events)
                 opened.append(here)
                 await page.expose_function("answer", here.answer)
                 await page.add_script_tag(content=PAGE)

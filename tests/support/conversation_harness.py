@@ -10,20 +10,20 @@ from typing import cast
 import numpy as np
 
 from pipeline.audio.vad import VadModel
-from pipeline.conversation.config import Terms
+from pipeline.conversation.config import ConversationConfig
 from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineEvent, EngineReady, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, ToolCall
 from pipeline.events import EndReason, Event, Role, StateChanged, Usage
 from pipeline.gemini.bridge import GeminiBridge
-from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame, StillFrame
-from pipeline.playout.frame_clock import Ticker
+from pipeline.media import AudioChunk, EncodedFrame, ScreenFrame, SpeechFrame
+from pipeline.playout.frame_clock import FrameClock
 from pipeline.tools.toolbox import Tool, Toolbox
 
 DATA = Path(__file__).parents[1] / "data"
 SECOND_OF_TONE = (np.sin(np.arange(24_000) * 0.1) * 9000).astype("<i2").tobytes()
 
 
-class HandTicker(Ticker):
+class ManualFrameClock(FrameClock):
     """Ticks when told to."""
 
     def __init__(self) -> None:
@@ -49,16 +49,16 @@ class FakePeer:
         self.dismissed: EndReason | None = None
         self.flushed = 0
 
-    def tell(self, event: Event) -> None:
+    def send_event(self, event: Event) -> None:
         self.log.append(event)
 
-    def play(self, frame: SpeechFrame) -> None:
+    def send_audio(self, frame: SpeechFrame) -> None:
         self.log.append(frame)
 
-    def flush(self) -> None:
+    def flush_audio(self) -> None:
         self.flushed += 1
 
-    def dismiss(self, reason: EndReason) -> None:
+    def disconnect(self, reason: EndReason) -> None:
         self.dismissed = reason
 
     @property
@@ -82,7 +82,7 @@ class FakeEngine:
         self.next_turn = next_turn
         self.up: list[str] = []
         self.audio: list[AudioChunk] = []
-        self.stills: list[StillFrame] = []
+        self.stills: list[EncodedFrame] = []
         self.answers: list[Mapping[str, object]] = []
         self.remembered: list[tuple[int, str, str]] = []
         self.is_ready = False
@@ -105,7 +105,7 @@ class FakeEngine:
         if self.up[-1] != "audio":
             self.up.append("audio")
 
-    def show(self, frame: StillFrame) -> None:
+    def show(self, frame: EncodedFrame) -> None:
         self.stills.append(frame)
         self.up.append("frame")
 
@@ -144,12 +144,12 @@ class FakeEngine:
 
 
 @dataclass
-class Room:
+class ConversationHarness:
     """One running conversation and everybody in it."""
 
     conversation: Conversation
     engine: FakeEngine
-    ticker: HandTicker
+    ticker: ManualFrameClock
     peer: FakePeer
     task: asyncio.Task[EndReason] = field(init=False)
     heard: float = 0.0
@@ -157,7 +157,7 @@ class Room:
     def say(self, pcm: bytes) -> None:
         """Let the client's microphone hear 16 kHz PCM, 20 ms at a time."""
         for start in range(0, len(pcm), 640):
-            self.conversation.hear(self.peer, AudioChunk(pcm[start : start + 640], 16_000, self.heard))
+            self.conversation.push_audio(self.peer, AudioChunk(pcm[start : start + 640], 16_000, self.heard))
             self.heard += len(pcm[start : start + 640]) / 32_000
 
     async def settle(self) -> None:
@@ -189,7 +189,7 @@ def vad_model() -> VadModel:
 
 async def enter(
     *, vad: VadModel | None = None, idle: float = 600.0, longest: float = 3600.0, tools: Sequence[Tool] = ()
-) -> Room:
+) -> ConversationHarness:
     """A conversation that has begun, with one client attached."""
     engines: list[FakeEngine] = []
 
@@ -197,12 +197,12 @@ async def enter(
         engines.append(FakeEngine(tell, next_turn))
         return cast(GeminiBridge, engines[0])
 
-    ticker, peer = HandTicker(), FakePeer()
-    terms = Terms("id1", "label", "local", "local", None, "en", idle, longest, timed_transcript=True)
+    ticker, peer = ManualFrameClock(), FakePeer()
+    terms = ConversationConfig("id1", "label", "local", "local", None, "en", idle, longest, timed_transcript=True)
     conversation = Conversation(
         terms, vad=vad or vad_model(), ticker=ticker, toolbox=Toolbox(tools), make_bridge=make_bridge
     )
-    room = Room(conversation, engines[0], ticker, peer)
+    room = ConversationHarness(conversation, engines[0], ticker, peer)
     conversation.attach(peer)
     room.task = asyncio.create_task(conversation.run())
     await room.settle()

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from mediaserver.http_errors import HttpError
-from pipeline.conversation.config import Terms
+from pipeline.conversation.config import ConversationConfig
 from pipeline.errors import MediaError
 from pipeline.events import (
     Command,
@@ -22,10 +22,10 @@ from pipeline.media import AudioChunk, ScreenFrame
 from pipeline.peer import Peer
 
 
-class Talk:
+class FakeConversation:
     """A conversation that notes what comes up, and does and says at once what it is told to."""
 
-    def __init__(self, terms: Terms) -> None:
+    def __init__(self, terms: ConversationConfig) -> None:
         self.terms = terms
         self.is_ending = False
         self.peers: dict[Peer, str] = {}
@@ -41,50 +41,50 @@ class Talk:
     def attach(self, peer: Peer, *, name: str = "") -> None:
         self.peers[peer] = name
         terms = self.terms
-        peer.tell(SessionStarted(terms.id, terms.label, terms.engine, terms.model, None, terms.language, {}))
-        peer.tell(StateChanged(State.IDLE))
+        peer.send_event(SessionStarted(terms.id, terms.label, terms.engine, terms.model, None, terms.language, {}))
+        peer.send_event(StateChanged(State.IDLE))
 
     def detach(self, peer: Peer, *, grace: float) -> None:
         if self.peers.pop(peer, None) is not None:
             self.graces.append(grace)
             self._news.set()
 
-    def hear(self, peer: Peer, chunk: AudioChunk) -> None:
+    def push_audio(self, peer: Peer, chunk: AudioChunk) -> None:
         self.heard.append(chunk)
         self._note("audio")
 
-    def silence(self, peer: Peer) -> None:
+    def end_audio(self, peer: Peer) -> None:
         self.calls.append("silence")
 
-    def watch(self, peer: Peer, frame: ScreenFrame) -> None:
+    def push_frame(self, peer: Peer, frame: ScreenFrame) -> None:
         self.frames.append(frame)
         self._note("frame")
 
-    def unwatch(self, peer: Peer) -> None:
+    def stop_screen_share(self, peer: Peer) -> None:
         self.calls.append("unwatch")
 
-    def obey(self, peer: Peer, command: Command) -> None:
+    def submit(self, peer: Peer, command: Command) -> None:
         self.commands.append(command)
         self._note(command)
         if isinstance(command, Ping):
-            peer.tell(Pong(command.t))
+            peer.send_event(Pong(command.t))
         if isinstance(command, EndSession):
             self.end(EndReason.CLIENT)
 
-    def blame(self, error: MediaError) -> None:
+    def report_error(self, error: MediaError) -> None:
         self.faults.append(error)
         self._note(error.code.value)
 
     def tell(self, event: Event) -> None:
         for peer in self.peers:
-            peer.tell(event)
+            peer.send_event(event)
 
     def end(self, reason: EndReason) -> None:
         self.is_ending = True
         self.tell(SessionEnded(reason))
         peers, self.peers = self.peers, {}
         for peer in peers:
-            peer.dismiss(reason)
+            peer.disconnect(reason)
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Wait for what comes up to make it so."""

@@ -24,15 +24,15 @@ from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from pipeline.engine import EngineAway, EngineConfig, EngineEvent, ReplyDropped
+from pipeline.engine import EngineConfig, EngineDisconnected, EngineEvent, ReplyCancelled
 from pipeline.gemini.bridge import GeminiBridge, make_client
-from pipeline.gemini.retry_policy import Patience
-from pipeline.media import AudioChunk, StillFrame
+from pipeline.gemini.retry_policy import EngineTimeouts
+from pipeline.media import AudioChunk, EncodedFrame
 
 WAIT = 5.0
 """Seconds until a test that waits for something that never comes fails."""
 
-QUICK = Patience(close=0.2, backoff=(0.0,), quota=(0.0, 0.0), failures=3, tries=2, planned=0.0)
+QUICK = EngineTimeouts(close=0.2, backoff=(0.0,), quota=(0.0, 0.0), failures=3, tries=2, planned=0.0)
 """Tries again at once, and is as patient as ever with an engine that answers."""
 
 VOICE = b"\x01\x02" * 240
@@ -179,7 +179,7 @@ class Told:
                     await self._news.wait()
                 self._taken += 1
                 event = self.events[self._taken - 1]
-                if not isinstance(event, EngineAway | ReplyDropped):
+                if not isinstance(event, EngineDisconnected | ReplyCancelled):
                     return event
 
     def of(self, kind: type[EngineEvent]) -> list[Any]:
@@ -202,7 +202,7 @@ async def fake_engine() -> AsyncIterator[FakeEngine]:
 
 @asynccontextmanager
 async def bridged(
-    engine: FakeEngine, *, config: EngineConfig = CONFIG, patience: Patience = QUICK
+    engine: FakeEngine, *, config: EngineConfig = CONFIG, patience: EngineTimeouts = QUICK
 ) -> AsyncIterator[tuple[GeminiBridge, Told]]:
     """A bridge that runs against the fake engine and is cancelled at the end."""
     told = Told()
@@ -226,8 +226,8 @@ def speech(seconds: float = 0.064, pts: float = 0.0) -> AudioChunk:
     return AudioChunk(b"\x05\x00" * round(16_000 * seconds), 16_000, pts)
 
 
-def still(number: int) -> StillFrame:
-    return StillFrame(b"\xff\xd8" + bytes([number]), 16, 16, number, 0.0)
+def still(number: int) -> EncodedFrame:
+    return EncodedFrame(b"\xff\xd8" + bytes([number]), 16, 16, number, 0.0)
 
 
 @cache

@@ -13,17 +13,17 @@ from aiohttp.test_utils import TestClient
 from mediaserver.auth.users import AuthError, User
 from mediaserver.jsonws.connection import Limits
 from mediaserver.jsonws.routes import JsonSocket
-from mediaserver.session_factory import Wishes
+from mediaserver.session_factory import SessionOptions
 from pipeline.audio.turn_detector import TurnSettings
-from pipeline.conversation.config import Terms
+from pipeline.conversation.config import ConversationConfig
 from pipeline.peer import Peer
 from tests.support import fake_conversation as outside
 
 Message = dict[str, Any]
 
 
-def terms(session: str, label: str, *, silence: float = 0.3) -> Terms:
-    return Terms(
+def terms(session: str, label: str, *, silence: float = 0.3) -> ConversationConfig:
+    return ConversationConfig(
         id=session,
         label=label,
         engine="local",
@@ -36,7 +36,7 @@ def terms(session: str, label: str, *, silence: float = 0.3) -> Terms:
     )
 
 
-class Talk(outside.Talk):
+class FakeConversation(outside.FakeConversation):
     """A conversation of which one hears how much was said."""
 
     @property
@@ -52,24 +52,24 @@ class Talk(outside.Talk):
         return b"".join(chunk.pcm for chunk in self.heard)
 
 
-class Rooms:
+class FakeSessionFactory:
     """A lobby that finds a live conversation by its label, until told to refuse."""
 
     def __init__(self) -> None:
-        self.talks: dict[tuple[str, str], Talk] = {}
-        self.wishes: list[Wishes] = []
+        self.talks: dict[tuple[str, str], FakeConversation] = {}
+        self.wishes: list[SessionOptions] = []
         self.refusal: Exception | None = None
 
-    async def enter(self, owner: str, wishes: Wishes) -> Talk:
+    async def get_or_create(self, owner: str, wishes: SessionOptions) -> FakeConversation:
         if self.refusal is not None:
             raise self.refusal
         self.wishes.append(wishes)
         session = f"id-{len(self.talks)}"
         label = wishes.label or session
-        return self.talks.setdefault((owner, label), Talk(terms(session, label)))
+        return self.talks.setdefault((owner, label), FakeConversation(terms(session, label)))
 
     @property
-    def talk(self) -> Talk:
+    def talk(self) -> FakeConversation:
         return next(iter(self.talks.values()))
 
 
@@ -138,7 +138,7 @@ class Server:
 
     client: "TestClient[web.Request, web.Application]"
     socket: JsonSocket
-    rooms: Rooms
+    rooms: FakeSessionFactory
     limiter: outside.Counter
     opened: list[Client] = field(default_factory=list)
 

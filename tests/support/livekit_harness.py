@@ -23,17 +23,17 @@ from livekit.protocol.rtc import (
     WrappedJoinRequest,
 )
 
-from mediaserver.api.middleware import guard
+from mediaserver.api.middleware import error_middleware
 from mediaserver.livekit.agent.conversation_port import Host
-from mediaserver.livekit.agent.transcript_log import Chronicles
+from mediaserver.livekit.agent.transcript_log import TranscriptLogs
 from mediaserver.livekit.media.link_protocol import Link, MakeLink
 from mediaserver.livekit.media.types import (
     RELIABLE,
     Answer,
-    Lacking,
     LinkEvents,
     LinkState,
-    Offered,
+    LocalOffer,
+    MissingSections,
     OfferedSection,
     Outgoing,
     Reception,
@@ -43,9 +43,9 @@ from mediaserver.livekit.room.limits import Limits
 from mediaserver.livekit.service.server import LiveKit
 from mediaserver.rtc.config import IceServer
 from mediaserver.rtc.sdp.offer import OfferError
-from mediaserver.session_factory import Wishes
+from mediaserver.session_factory import SessionOptions
 from pipeline.audio.turn_detector import TurnSettings
-from pipeline.conversation.config import Terms
+from pipeline.conversation.config import ConversationConfig
 from pipeline.errors import ProtocolError
 from pipeline.events import Event, TextInput
 from pipeline.peer import Peer
@@ -127,9 +127,9 @@ class FakeLink:
         self._free = [(each.mid, each.kind) for each in sections if each.receives]
         return Answer(f"answer to {sdp}", sections, self._placed())
 
-    async def offer(self) -> Offered:
+    async def offer(self) -> LocalOffer:
         await asyncio.sleep(0)
-        return Offered("our offer", {str(index): track for index, track in enumerate(self.outgoing)})
+        return LocalOffer("our offer", {str(index): track for index, track in enumerate(self.outgoing)})
 
     async def take_answer(self, sdp: str) -> None:
         if sdp == "bad":
@@ -147,10 +147,10 @@ class FakeLink:
     def speak(self, outgoing: Outgoing) -> None:
         self.outgoing[outgoing.track] = outgoing
 
-    def play(self, opus: bytes) -> None:
+    def send_audio(self, opus: bytes) -> None:
         self.played.append(opus)
 
-    def flush(self) -> None:
+    def flush_audio(self) -> None:
         self.flushed += 1
 
     def forward(self, outgoing: Outgoing, source: Link, mid: str) -> None:
@@ -166,11 +166,11 @@ class FakeLink:
         del self.outgoing[track]
         self.sources.pop(track, None)
 
-    def lacking(self) -> Lacking:
+    def missing_sections(self) -> MissingSections:
         if self.is_dual:
-            return Lacking()
+            return MissingSections()
         missing = [each.kind for track, each in self.outgoing.items() if track not in self._placed().values()]
-        return Lacking(missing.count("audio"), missing.count("video"))
+        return MissingSections(missing.count("audio"), missing.count("video"))
 
     def send(self, label: str, data: bytes, *, is_of_others: bool = False) -> bool:
         self.sent.append((label, data))
@@ -206,23 +206,23 @@ class FakeLink:
         return placed
 
 
-class Talk(outside.Talk):
+class FakeConversation(outside.FakeConversation):
     """A conversation with the wishes it was begun with, and with witnesses."""
 
-    def __init__(self, session: str, wishes: Wishes) -> None:
-        super().__init__(Terms(session, wishes.label or session, "local", "local", None, "en", 600, 3600))
+    def __init__(self, session: str, wishes: SessionOptions) -> None:
+        super().__init__(ConversationConfig(session, wishes.label or session, "local", "local", None, "en", 600, 3600))
         self.wishes = wishes
         self.turns: TurnSettings | None = None
         self.speakers: dict[int, Peer] = {}
         self._witnesses: list[Callable[[Event], None]] = []
 
-    def add_witness(self, witness: Callable[[Event], None]) -> None:
+    def add_observer(self, witness: Callable[[Event], None]) -> None:
         self._witnesses.append(witness)
 
     def speaker(self, turn: int) -> Peer | None:
         return self.speakers.get(turn)
 
-    def tune(self, peer: Peer, turns: TurnSettings) -> None:
+    def update_turn_settings(self, peer: Peer, turns: TurnSettings) -> None:
         self.turns = turns
 
     def tell(self, event: Event) -> None:
@@ -235,25 +235,25 @@ class Talk(outside.Talk):
         return [command.text for command in self.commands if isinstance(command, TextInput)]
 
 
-class Lobby:
+class FakeSessionFactory:
     """Finds a live conversation by owner and label, until told to refuse."""
 
     def __init__(self, observe: Observe) -> None:
         self.observe = observe
-        self.talks: list[Talk] = []
+        self.talks: list[FakeConversation] = []
         self.owners: list[str] = []
         self.refusal: Exception | None = None
         self.delay = 0.0
 
-    async def enter(self, owner: str, wishes: Wishes) -> Talk:
+    async def get_or_create(self, owner: str, wishes: SessionOptions) -> FakeConversation:
         await asyncio.sleep(self.delay)
         if self.refusal is not None:
             raise self.refusal
         for talk, whose in zip(self.talks, self.owners, strict=True):
             if whose == owner and talk.terms.label == wishes.label and not talk.is_ending:
                 return talk
-        talk = Talk(f"id{len(self.talks)}", wishes)
-        talk.add_witness(self.observe(talk))
+        talk = FakeConversation(f"id{len(self.talks)}", wishes)
+        talk.add_observer(self.observe(talk))
         self.talks.append(talk)
         self.owners.append(owner)
         return talk
@@ -343,7 +343,7 @@ class Server:
 
     http: "TestClient[web.Request, web.Application]"
     livekit: LiveKit
-    lobby: Lobby
+    lobby: FakeSessionFactory
     limiter: outside.Counter
     links: list[FakeLink]
     gone: set[str]
@@ -351,7 +351,7 @@ class Server:
     opened: list[ClientWebSocketResponse] = field(default_factory=list)
 
     @property
-    def talk(self) -> Talk:
+    def talk(self) -> FakeConversation:
         return self.lobby.talks[-1]
 
     async def open(self, path: str, query: dict[str, str], access: str) -> Client:
@@ -419,8 +419,8 @@ async def serving(
     limits: Limits = QUICK, *, make_link: MakeLink | None = None, are_rooms_shared: bool = True
 ) -> AsyncIterator[Server]:
     """A server; everything ends with it. Its media are replaced unless it is told how to make them."""
-    chronicles, gone = Chronicles(), set[str]()
-    lobby, limiter, links = Lobby(chronicles.observe), outside.Counter(), list[FakeLink]()
+    chronicles, gone = TranscriptLogs(), set[str]()
+    lobby, limiter, links = FakeSessionFactory(chronicles.observe), outside.Counter(), list[FakeLink]()
 
     def make_fake(events: LinkEvents, is_dual: bool) -> Link:
         links.append(FakeLink(events, is_dual))
@@ -437,7 +437,7 @@ async def serving(
         ice_servers=lambda: (IceServer(("turn:turn.example",), "user", "word"),),
         limits=limits,
     )
-    app = web.Application(middlewares=[guard])
+    app = web.Application(middlewares=[error_middleware])
     livekit.add_routes(app)
     async with TestClient(TestServer(app)) as http:
         server = Server(http, livekit, lobby, limiter, links, gone)

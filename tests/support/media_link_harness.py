@@ -17,10 +17,10 @@ from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, VideoFrame
 from numpy.typing import NDArray
 
-from mediaserver.livekit.media.media_link import PeerLink
-from mediaserver.livekit.media.types import LOSSY, RELIABLE, Answer, LinkState, Offered, Outgoing
+from mediaserver.livekit.media.media_link import MediaLink
+from mediaserver.livekit.media.types import LOSSY, RELIABLE, Answer, LinkState, LocalOffer, Outgoing
 from mediaserver.rtc.aiortc_patches.media import route_by_mid
-from mediaserver.rtc.aiortc_patches.receivers import Connecting, end_consent
+from mediaserver.rtc.aiortc_patches.receivers import ConnectTask, end_consent
 from mediaserver.rtc.config import Config, Limits
 from pipeline.errors import MediaError
 from pipeline.media import AudioChunk, ScreenFrame
@@ -98,13 +98,13 @@ class Client:
         self.raw = RTCPeerConnection(RTCConfiguration([]))
         self.down = RTCPeerConnection(RTCConfiguration([]))
         self.events = Events()
-        self.link = PeerLink(self.events, is_dual=is_dual, config=Config(lull=lull, limits=limits))
-        self.offers: list[Offered] = []
+        self.link = MediaLink(self.events, is_dual=is_dual, config=Config(lull=lull, limits=limits))
+        self.offers: list[LocalOffer] = []
         self.answers: list[Answer] = []
         self.told: list[tuple[str, bytes]] = []
         self.sinks: dict[str, Sink] = {}
         self.channels: dict[str, RTCDataChannel] = {}
-        self._connecting = [Connecting(self.raw), Connecting(self.down)]
+        self._connecting = [ConnectTask(self.raw), ConnectTask(self.down)]
         self.down.on("datachannel", self._listen)
 
     def prepare(self, audios: int = 3, videos: int = 3, *, data: bool = True) -> None:
@@ -135,7 +135,7 @@ class Client:
         self._take_tracks(self.raw)
         return answer
 
-    async def subscribe(self) -> Offered:
+    async def subscribe(self) -> LocalOffer:
         """Have the link offer what it sends, and answer."""
         offered = await self.link.offer()
         self.offers.append(offered)

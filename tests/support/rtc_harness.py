@@ -12,7 +12,7 @@ from aiortc import MediaStreamTrack, RTCConfiguration, RTCDataChannel, RTCPeerCo
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, Packet, VideoFrame
 
-from mediaserver.rtc.aiortc_patches.receivers import Connecting, end_consent
+from mediaserver.rtc.aiortc_patches.receivers import ConnectTask, end_consent
 from mediaserver.rtc.config import Config, Limits
 from mediaserver.rtc.sdp.offer import parse_offer
 from mediaserver.webrtc.peer import RtcPeer
@@ -24,7 +24,7 @@ from pipeline.peer import Peer
 TONE = 1_000
 
 
-class Host:
+class FakeConversation:
     """A conversation that remembers what it was told."""
 
     def __init__(self) -> None:
@@ -36,37 +36,39 @@ class Host:
 
     def attach(self, peer: Peer) -> None:
         self.calls.append("attach")
-        peer.tell(SessionStarted("id-1", "label-1", "local", "local", None, "en", {}))
+        peer.send_event(SessionStarted("id-1", "label-1", "local", "local", None, "en", {}))
 
     def detach(self, peer: Peer, *, grace: float) -> None:
         self.calls.append("detach")
 
-    def hear(self, peer: Peer, chunk: AudioChunk) -> None:
+    def push_audio(self, peer: Peer, chunk: AudioChunk) -> None:
         self.chunks.append(chunk)
 
-    def silence(self, peer: Peer) -> None:
+    def end_audio(self, peer: Peer) -> None:
         self.calls.append("silence")
 
-    def watch(self, peer: Peer, frame: ScreenFrame) -> None:
+    def push_frame(self, peer: Peer, frame: ScreenFrame) -> None:
         self.frames.append(frame)
 
-    def unwatch(self, peer: Peer) -> None:
+    def stop_screen_share(self, peer: Peer) -> None:
         self.calls.append("unwatch")
 
-    def obey(self, peer: Peer, command: Command) -> None:
+    def submit(self, peer: Peer, command: Command) -> None:
         self.commands.append(command)
 
-    def blame(self, error: MediaError) -> None:
+    def report_error(self, error: MediaError) -> None:
         self.faults.append(error)
 
     def pcm(self) -> np.ndarray[Any, np.dtype[np.int16]]:
         return np.frombuffer(b"".join(chunk.pcm for chunk in self.chunks), np.int16)
 
 
-class Room:
+class ConnectedPeer:
     """One client connected to one peer."""
 
-    def __init__(self, client: RTCPeerConnection, peer: RtcPeer, host: Host, channel: RTCDataChannel | None):
+    def __init__(
+        self, client: RTCPeerConnection, peer: RtcPeer, host: FakeConversation, channel: RTCDataChannel | None
+    ):
         self.client = client
         self.peer = peer
         self.host = host
@@ -91,21 +93,21 @@ async def room(
     edit: Callable[[str], str] = lambda sdp: sdp,
     is_connected: bool = True,
     configuration: RTCConfiguration | None = None,
-) -> AsyncIterator[Room]:
+) -> AsyncIterator[ConnectedPeer]:
     """Connect a client that sends `tracks` (a kind only receives); both ends are closed after it."""
     client = RTCPeerConnection(configuration or RTCConfiguration([]))
-    connecting = Connecting(client)
+    connecting = ConnectTask(client)
     for track in tracks:
         client.addTransceiver(track, "recvonly" if isinstance(track, str) else "sendrecv")
     channel = client.createDataChannel("events") if events else None
     await client.setLocalDescription(await client.createOffer())
-    host = Host()
+    host = FakeConversation()
 
     def on_closed() -> None:
         here.closed += 1
 
     offer = parse_offer(edit(client.localDescription.sdp))
-    here = Room(
+    here = ConnectedPeer(
         client, RtcPeer(host, offer, config=Config(lull=lull, limits=limits), on_closed=on_closed), host, channel
     )
     if channel is not None:

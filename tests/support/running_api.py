@@ -13,7 +13,7 @@ from mediaserver.api.guests import Guests
 from mediaserver.api.health import Health
 from mediaserver.api.livekit_token import LiveKitTokens
 from mediaserver.api.metrics import MetricsPage, measure
-from mediaserver.api.middleware import guard
+from mediaserver.api.middleware import error_middleware
 from mediaserver.api.openapi import Json, document
 from mediaserver.api.page import Page
 from mediaserver.api.rate_limit import Limiter
@@ -27,10 +27,10 @@ from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
 from mediaserver.metrics import Metrics
 from mediaserver.registry import Full, Registry
-from mediaserver.session_factory import Wishes
+from mediaserver.session_factory import SessionOptions
 from mediaserver.store.interface import Fact, Store
 from mediaserver.store.records import Entry, SessionRecord, TurnUsage
-from mediaserver.webrtc.conversation_port import Host
+from mediaserver.webrtc.conversation_port import ConversationPort
 from mediaserver.webrtc.routes import Whip
 from tests.support.memory_store import MemoryStore
 
@@ -43,7 +43,7 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 class FullLobby:
     """Lets nobody in."""
 
-    async def enter(self, owner: str, wishes: Wishes) -> Host:
+    async def get_or_create(self, owner: str, wishes: SessionOptions) -> ConversationPort:
         raise Full(is_personal=False)
 
 
@@ -87,7 +87,7 @@ def published(store: Store | None = None) -> tuple[web.Application, Json]:
     async def close(_: web.Application) -> None:
         passwords.close()
 
-    app = web.Application(middlewares=[measure(metrics), guard])
+    app = web.Application(middlewares=[measure(metrics), error_middleware])
     page.add_routes(app)
     add_routes(app, rest)
     app.on_cleanup.append(close)

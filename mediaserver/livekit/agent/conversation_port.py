@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from mediaserver.session_factory import Wishes
+from mediaserver.session_factory import SessionOptions
 from pipeline.audio.turn_detector import TurnSettings
-from pipeline.conversation.config import Terms
+from pipeline.conversation.config import ConversationConfig
 from pipeline.errors import MediaError
 from pipeline.events import Command, EndReason, Event
 from pipeline.media import AudioChunk, ScreenFrame
@@ -15,7 +15,7 @@ from pipeline.peer import Peer
 class Host(Protocol):
     """A conversation. Nothing here waits, and nothing here raises."""
 
-    terms: Terms
+    terms: ConversationConfig
 
     @property
     def is_ending(self) -> bool:
@@ -30,7 +30,7 @@ class Host(Protocol):
         """Forget a peer, and wait `grace` seconds for one to come back; may be said twice."""
         ...
 
-    def add_witness(self, witness: Callable[[Event], None]) -> None:
+    def add_observer(self, witness: Callable[[Event], None]) -> None:
         """Let somebody see every event from now on."""
         ...
 
@@ -38,31 +38,31 @@ class Host(Protocol):
         """Whose voice asks in this turn."""
         ...
 
-    def tune(self, peer: Peer, turns: TurnSettings) -> None:
+    def update_turn_settings(self, peer: Peer, turns: TurnSettings) -> None:
         """Judge a peer's microphone by other settings."""
         ...
 
-    def hear(self, peer: Peer, chunk: AudioChunk) -> None:
+    def push_audio(self, peer: Peer, chunk: AudioChunk) -> None:
         """Take microphone audio."""
         ...
 
-    def silence(self, peer: Peer) -> None:
+    def end_audio(self, peer: Peer) -> None:
         """Say that the microphone has ended."""
         ...
 
-    def watch(self, peer: Peer, frame: ScreenFrame) -> None:
+    def push_frame(self, peer: Peer, frame: ScreenFrame) -> None:
         """Take a screen frame."""
         ...
 
-    def unwatch(self, peer: Peer) -> None:
+    def stop_screen_share(self, peer: Peer) -> None:
         """Say that the screen share has ended, or pauses."""
         ...
 
-    def obey(self, peer: Peer, command: Command) -> None:
+    def submit(self, peer: Peer, command: Command) -> None:
         """Take a client's command."""
         ...
 
-    def blame(self, error: MediaError) -> None:
+    def report_error(self, error: MediaError) -> None:
         """Report a fault of the media."""
         ...
 
@@ -74,7 +74,7 @@ class Host(Protocol):
 class Lobby(Protocol):
     """The way into a conversation."""
 
-    async def enter(self, owner: str, wishes: Wishes) -> Host:
+    async def get_or_create(self, owner: str, wishes: SessionOptions) -> Host:
         """The owner's live one of that label, else a new one; raises `registry.Full` or `registry.Draining`."""
         ...
 

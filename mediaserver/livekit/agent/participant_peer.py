@@ -10,13 +10,13 @@ from livekit.protocol.models import DataPacket
 
 from mediaserver.event_codec import command_from, parse_command, render
 from mediaserver.livekit.agent.conversation_port import Host
-from mediaserver.livekit.agent.preconnect_audio import LiveVoice
-from mediaserver.livekit.agent.runtime_config import parse_tuning
-from mediaserver.livekit.agent.transcript_log import Chronicle
+from mediaserver.livekit.agent.preconnect_audio import PreConnectAudio
+from mediaserver.livekit.agent.runtime_config import parse_runtime_config
+from mediaserver.livekit.agent.transcript_log import TranscriptLog
 from mediaserver.livekit.protocol.data_packet import user_packet
 from mediaserver.livekit.protocol.data_streams import Assembler, Received, text_stream
 from mediaserver.livekit.protocol.rpc import MAX_PAYLOAD, REQUEST_TOPIC, RpcFailure, RpcServer
-from mediaserver.livekit.protocol.transcription import Transcripts, Voice
+from mediaserver.livekit.protocol.transcription import TrackRef, Transcripts
 from pipeline.codecs.audio_decoder import AudioDecoder, AudioFormat
 from pipeline.errors import FaultCode, MediaError, ProtocolError
 from pipeline.events import (
@@ -58,11 +58,11 @@ _STATES = {
 }
 
 
-class Client(Protocol):
+class ParticipantChannel(Protocol):
     """The client's session, as its peer sees it."""
 
     @property
-    def voice(self) -> Voice:
+    def voice(self) -> TrackRef:
         """Who it is, and the track of its microphone."""
         ...
 
@@ -70,15 +70,15 @@ class Client(Protocol):
         """Send a packet, in the assistant's name unless it says another's."""
         ...
 
-    def play(self, frame: SpeechFrame) -> None:
+    def send_audio(self, frame: SpeechFrame) -> None:
         """Send 20 ms of speech."""
         ...
 
-    def flush(self) -> None:
+    def flush_audio(self) -> None:
         """Send nothing more of what was played."""
         ...
 
-    def be(self, state: str) -> None:
+    def set_agent_state(self, state: str) -> None:
         """Show what the assistant does."""
         ...
 
@@ -103,10 +103,12 @@ class Client(Protocol):
         ...
 
 
-class RoomPeer:
+class ParticipantPeer:
     """Attached as soon as it is made, until `leave`."""
 
-    def __init__(self, client: Client, host: Host, chronicle: Chronicle, assistant: Voice, *, name: str):
+    def __init__(
+        self, client: ParticipantChannel, host: Host, chronicle: TranscriptLog, assistant: TrackRef, *, name: str
+    ):
         self._client = client
         self._host = host
         self._chronicle = chronicle
@@ -116,7 +118,7 @@ class RoomPeer:
         self._rpc = RpcServer(
             {"interrupt": self._interrupt, "set_config": self._set_config, "get_history": self._get_history}
         )
-        self._live = LiveVoice()
+        self._live = PreConnectAudio()
         self._turns = host.terms.turns
         self._is_silent = True
         self._bad_messages = 0
@@ -125,7 +127,7 @@ class RoomPeer:
         host.attach(self, name=name)
 
     @property
-    def voice(self) -> Voice:
+    def voice(self) -> TrackRef:
         """Whose voice it is."""
         return self._client.voice
 
@@ -137,7 +139,7 @@ class RoomPeer:
 
     # Down: what the conversation says.
 
-    def tell(self, event: Event) -> None:
+    def send_event(self, event: Event) -> None:
         """Send an event in every form that clients know."""
         if self._has_left:
             return
@@ -145,10 +147,12 @@ class RoomPeer:
             case SessionStarted():
                 self._label = event.label
             case StateChanged(state):
-                self._client.be(_STATES[state])
+                self._client.set_agent_state(_STATES[state])
             case Transcript(turn):
                 speaker = self._host.speaker(turn)
-                self._send(self._transcripts.push(event, speaker.voice if isinstance(speaker, RoomPeer) else None))
+                self._send(
+                    self._transcripts.push(event, speaker.voice if isinstance(speaker, ParticipantPeer) else None)
+                )
             case SessionEnded():
                 self._has_farewell = True
                 self._send(self._transcripts.close())
@@ -156,18 +160,18 @@ class RoomPeer:
         if body is not None:
             self._send_event(json.dumps(body, ensure_ascii=False, separators=(",", ":")))
 
-    def play(self, frame: SpeechFrame) -> None:
+    def send_audio(self, frame: SpeechFrame) -> None:
         """Send 20 ms of speech."""
-        self._client.play(frame)
+        self._client.send_audio(frame)
 
-    def flush(self) -> None:
+    def flush_audio(self) -> None:
         """Send nothing more of what was played."""
-        self._client.flush()
+        self._client.flush_audio()
 
-    def dismiss(self, reason: EndReason) -> None:
+    def disconnect(self, reason: EndReason) -> None:
         """Say goodbye, and let the client go."""
         if not self._has_farewell:
-            self.tell(SessionEnded(reason))
+            self.send_event(SessionEnded(reason))
         self._has_left = True
         self._client.on_dismissed(reason)
 
@@ -177,76 +181,76 @@ class RoomPeer:
         """Audio from before the connection is on its way."""
         self._live.expect_recording(monotonic())
 
-    def hear(self, chunk: AudioChunk) -> None:
+    def push_audio(self, chunk: AudioChunk) -> None:
         """Take live audio."""
         self._is_silent = False
-        self._hear(self._live.push(chunk, monotonic()))
+        self._push_audio(self._live.push(chunk, monotonic()))
 
-    def silence(self) -> None:
+    def end_audio(self) -> None:
         """The microphone is muted or gone."""
         self._is_silent = True
-        self._host.silence(self)
+        self._host.end_audio(self)
 
-    def tend(self, now: float) -> None:
+    def check_timeouts(self, now: float) -> None:
         """Wait no longer than is due at `now` (monotonic s) for a recording."""
         if self._live.is_overdue(now):
             self._release()
 
-    def watch(self, frame: ScreenFrame) -> None:
+    def push_frame(self, frame: ScreenFrame) -> None:
         """Take a picture of the screen."""
-        self._host.watch(self, frame)
+        self._host.push_frame(self, frame)
 
-    def unwatch(self) -> None:
+    def stop_screen_share(self) -> None:
         """The screen is not shared any more, or pauses."""
-        self._host.unwatch(self)
+        self._host.stop_screen_share(self)
 
-    def blame(self, error: MediaError) -> None:
+    def report_error(self, error: MediaError) -> None:
         """Report a fault of the media."""
-        self._host.blame(error)
+        self._host.report_error(error)
 
-    def take(self, packet: DataPacket) -> None:
+    def on_data_packet(self, packet: DataPacket) -> None:
         """Take a packet that is meant for the assistant; what is malformed is told, and nothing else happens."""
         if self._has_left:
             return
         try:
-            self._take(packet)
+            self._handle_packet(packet)
         except ProtocolError as error:
-            self.complain(error)
+            self.reject_message(error)
         else:
             self._bad_messages = 0
 
-    def complain(self, error: MediaError) -> None:
+    def reject_message(self, error: MediaError) -> None:
         """Tell the client of a bad message; too many in a row are the end."""
-        self.tell(fault_from(error))
+        self.send_event(fault_from(error))
         self._bad_messages += 1
         if self._bad_messages >= MAX_BAD_MESSAGES:
             self._client.on_abuse()
 
-    def _take(self, packet: DataPacket) -> None:
+    def _handle_packet(self, packet: DataPacket) -> None:
         match packet.WhichOneof("value"):
             case "user" if packet.user.topic == EVENTS:
                 self._command(packet.user.payload)
             case "user" if packet.user.topic == OLD_CHAT:
-                self._old_chat(packet.user.payload)
+                self._handle_legacy_chat(packet.user.payload)
             case "chat_message" if not packet.chat_message.deleted:
-                self._ask(packet.chat_message.message)
+                self._submit_text(packet.chat_message.message)
             case "rpc_request":
                 self._send(self._rpc.answer(packet.rpc_request, packet.participant_identity))
             case "stream_header" | "stream_chunk" | "stream_trailer":
                 stream = self._assembler.push(packet, monotonic())
                 if stream is not None:
-                    self._take_stream(stream)
+                    self._handle_stream(stream)
 
-    def _take_stream(self, stream: Received) -> None:
+    def _handle_stream(self, stream: Received) -> None:
         match stream.topic:
             case "lk.chat" if stream.is_text:
-                self._ask(stream.text)
+                self._submit_text(stream.text)
             case "events":
                 self._command(stream.content)
             case "lk.rpc_request":
                 self._send(self._rpc.answer_stream(stream, stream.sender))
             case "lk.agent.pre-connect-audio-buffer":
-                self._client.spawn(self._hear_recording(stream))
+                self._client.spawn(self._push_recording(stream))
 
     def _command(self, payload: bytes) -> None:
         if len(payload) > MAX_COMMAND:
@@ -255,12 +259,12 @@ class RoomPeer:
         if isinstance(command, NameTracks):
             self._client.name_tracks(command.mids)
         else:
-            self._host.obey(self, command)
+            self._host.submit(self, command)
 
-    def _ask(self, text: str) -> None:
-        self._host.obey(self, command_from({"action": "text_input", "text": text}))
+    def _submit_text(self, text: str) -> None:
+        self._host.submit(self, command_from({"action": "text_input", "text": text}))
 
-    def _old_chat(self, payload: bytes) -> None:
+    def _handle_legacy_chat(self, payload: bytes) -> None:
         try:
             message = json.loads(payload)
         except (ValueError, RecursionError):
@@ -270,11 +274,11 @@ class RoomPeer:
             case {"ignoreLegacy": True}:
                 return
             case {"message": str(text)}:
-                self._ask(text)
+                self._submit_text(text)
             case _:
                 raise ProtocolError(f"A message on {OLD_CHAT} is JSON with `message`.")
 
-    async def _hear_recording(self, stream: Received) -> None:
+    async def _push_recording(self, stream: Received) -> None:
         if not self._live.is_waiting:
             return  # it comes too late: what was said after it has been heard
         seconds = 0.0
@@ -282,36 +286,36 @@ class RoomPeer:
             for chunk in _decoded(stream):
                 if chunk is not None:
                     seconds += chunk.duration
-                    self._hear(self._live.precede([chunk]))
+                    self._push_audio(self._live.prepend_recording([chunk]))
                 if seconds > MAX_RECORDING:
                     break
                 await asyncio.sleep(0)  # so that it is heard as it comes, and others have their turn
         except MediaError as error:
-            self.tell(fault_from(error))
+            self.send_event(fault_from(error))
         self._release()
 
     def _release(self) -> None:
-        self._hear(self._live.release())
+        self._push_audio(self._live.release())
         if self._is_silent:
-            self._host.silence(self)  # which could close nothing while this waited
+            self._host.end_audio(self)  # which could close nothing while this waited
 
-    def _hear(self, chunks: Iterable[AudioChunk]) -> None:
+    def _push_audio(self, chunks: Iterable[AudioChunk]) -> None:
         for chunk in chunks:
-            self._host.hear(self, chunk)
+            self._host.push_audio(self, chunk)
 
     # Calls.
 
     def _interrupt(self, _: str) -> str:
-        self._host.obey(self, Interrupt())
+        self._host.submit(self, Interrupt())
         return "{}"
 
     def _set_config(self, payload: str) -> str:
-        tuning = parse_tuning(payload)
+        tuning = parse_runtime_config(payload)
         if tuning.audio is not None:
             self._client.want_voice(tuning.audio)
         if tuning.is_of_microphone:
             self._turns = tuning.applied(self._turns)
-            self._host.tune(self, self._turns)
+            self._host.update_turn_settings(self, self._turns)
         vad = {"threshold": self._turns.threshold, "silence_ms": round(self._turns.silence * 1000)}
         return json.dumps({"vad": vad})
 

@@ -10,7 +10,7 @@ PATIENCE = 3.0
 """How long (s) live audio waits for the recording that came before it."""
 
 
-class LiveVoice:
+class PreConnectAudio:
     """Stamps what a client's microphones give, one after another, as one stream without holes."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class LiveVoice:
             yield from self.release()
         yield self._stamped(chunk)
 
-    def precede(self, recording: Iterable[AudioChunk]) -> Iterator[AudioChunk]:
+    def prepend_recording(self, recording: Iterable[AudioChunk]) -> Iterator[AudioChunk]:
         """Take some of the recording; `release` when all of it has come."""
         for chunk in recording:
             yield self._stamped(chunk)

@@ -14,7 +14,7 @@ _FROM_THE_START = ("model", "language", "voice", "instructions")
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning:
+class RuntimeConfig:
     """Changes to one client's part; None leaves it as it is."""
 
     audio: bool | None = None
@@ -38,7 +38,7 @@ class Tuning:
         )
 
 
-def parse_tuning(payload: str) -> Tuning:
+def parse_runtime_config(payload: str) -> RuntimeConfig:
     """Read the payload of `set_config`, or raise `RpcFailure` and nothing else; what is unknown is ignored."""
     try:
         message = json.loads(payload or "{}")
@@ -59,7 +59,7 @@ def parse_tuning(payload: str) -> Tuning:
         case (None | bool()) as audio, (None | int() | float()) as threshold, (None | int()) as silence_ms if (
             _is_within(threshold, 0, 1) and _is_within(silence_ms, 95, 5001)
         ):
-            return Tuning(audio, threshold, silence_ms)
+            return RuntimeConfig(audio, threshold, silence_ms)
         case _:
             raise RpcFailure(ACCEPTED)
 

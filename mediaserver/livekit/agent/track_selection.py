@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from livekit.protocol.models import AudioTrackFeature, TrackSource
 
-from mediaserver.livekit.agent.participant_peer import RoomPeer
+from mediaserver.livekit.agent.participant_peer import ParticipantPeer
 from mediaserver.livekit.media.link_protocol import Link
 from mediaserver.livekit.room.active_speakers import level_of
 from mediaserver.livekit.room.participant import Participant
@@ -25,7 +25,7 @@ class _Shown:
     mid: str
 
 
-class Attention:
+class TrackSelection:
     """Chooses among a client's tracks, and passes what comes of the chosen ones on to its peer.
 
     `on_received` is told a track that is heard or seen, `on_level` how loud the voice is, or None as it is muted.
@@ -39,7 +39,7 @@ class Attention:
         on_received: Callable[[Track], None],
         on_level: Callable[[float | None], None],
     ):
-        self.peer: RoomPeer | None = None
+        self.peer: ParticipantPeer | None = None
         """Who hears and sees it; nobody at first."""
         self._participant = participant
         self._link = link
@@ -68,15 +68,15 @@ class Attention:
         if screen != self._screen:
             self._swap(self._screen, screen)
             if self.peer is not None:
-                self.peer.unwatch()
+                self.peer.stop_screen_share()
         self._voice, self._screen = voice, screen
         was_muted, self._is_muted = self._is_muted, voice is None or voice.track.info.muted
         if self._is_muted and not was_muted:
             self._on_level(None)
             if self.peer is not None:
-                self.peer.silence()
+                self.peer.end_audio()
 
-    def hear(self, mid: str, chunk: AudioChunk) -> None:
+    def push_audio(self, mid: str, chunk: AudioChunk) -> None:
         """Take what a section sounds like."""
         voice = self._voice
         if voice is None or voice.mid != mid or self._is_muted or self.peer is None:
@@ -85,24 +85,24 @@ class Attention:
         self._on_level(level_of(chunk))
         # Until then, what is said is in the recording that will come.
         if voice.track.is_subscribed or not is_recorded(voice.track):
-            self.peer.hear(chunk)
+            self.peer.push_audio(chunk)
 
-    def see(self, mid: str, frame: ScreenFrame) -> None:
+    def push_frame(self, mid: str, frame: ScreenFrame) -> None:
         """Take what a section shows."""
         if self._screen is not None and self._screen.mid == mid and self.peer is not None:
             self._on_received(self._screen.track)
-            self.peer.watch(frame)
+            self.peer.push_frame(frame)
 
     def pause(self, mid: str) -> None:
         """A section's sender pauses."""
         if self._screen is not None and self._screen.mid == mid and self.peer is not None:
-            self.peer.unwatch()
+            self.peer.stop_screen_share()
 
-    def blame(self, mid: str, error: MediaError) -> None:
+    def report_error(self, mid: str, error: MediaError) -> None:
         """A section cannot be decoded."""
         chosen = [shown.mid for shown in (self._voice, self._screen) if shown is not None]
         if mid in chosen and self.peer is not None:
-            self.peer.blame(error)
+            self.peer.report_error(error)
 
     def expect_recording(self, track: Track) -> None:
         """The client knows now that a track is received: it sends what was said before, if it has kept that."""

@@ -12,7 +12,7 @@ from pipeline.events import Event, Interrupted, Role, Transcript, TurnEnded
 MAX_ENTRIES = 200
 
 
-class Chronicle:
+class TranscriptLog:
     """A witness that remembers the newest entries, one for each turn and role, shaped as history's are."""
 
     def __init__(self, clock: Callable[[], datetime]):
@@ -51,22 +51,22 @@ class Chronicle:
         return entry
 
 
-class Chronicles:
+class TranscriptLogs:
     """A chronicle of each conversation that `observe` has been told of as it began; each lives as long as that does."""
 
     def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)):
         self._clock = clock
-        self._all: WeakKeyDictionary[Host, Chronicle] = WeakKeyDictionary()
+        self._all: WeakKeyDictionary[Host, TranscriptLog] = WeakKeyDictionary()
 
-    def observe(self, host: Host) -> Chronicle:
+    def observe(self, host: Host) -> TranscriptLog:
         """The witness of a conversation that begins."""
-        chronicle = self._all[host] = Chronicle(self._clock)
+        chronicle = self._all[host] = TranscriptLog(self._clock)
         return chronicle
 
-    def of(self, host: Host) -> Chronicle:
+    def of(self, host: Host) -> TranscriptLog:
         """What was said in a conversation: if it was not observed, from now on."""
         found = self._all.get(host)
         if found is None:
             found = self.observe(host)
-            host.add_witness(found)
+            host.add_observer(found)
         return found

@@ -12,7 +12,7 @@ SPAN = 5
 """Of so many looks, the last ones count."""
 
 
-class Gauge:
+class StatsSampler:
     """Looks at the media sections about once a second."""
 
     def __init__(self) -> None:
@@ -20,7 +20,7 @@ class Gauge:
         self._loss_down = 0.0
         self._round_trip: float | None = None
 
-    def look(self, sections: Iterable[RTCRtpTransceiver]) -> None:
+    def sample(self, sections: Iterable[RTCRtpTransceiver]) -> None:
         """Count what came, and read what the far end reported."""
         expected = got = 0
         self._loss_down = 0.0

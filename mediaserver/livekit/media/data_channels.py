@@ -18,7 +18,7 @@ MAX_LATE = 100_000
 """Bytes that may wait on the lossy channel before what is sent is dropped: late is as bad as lost there."""
 
 
-class PacketChannels:
+class DataChannels:
     """Made before the channels are: `adopt` the client's, or `open` some of ours."""
 
     def __init__(self, *, on_data: Callable[[str, bytes], None]):
@@ -29,10 +29,10 @@ class PacketChannels:
 
     def open(self, connection: RTCPeerConnection) -> None:
         """Make both channels of a connection that has a media section already."""
-        self.adopt(connection.createDataChannel(RELIABLE))
-        self.adopt(connection.createDataChannel(LOSSY, ordered=False, maxRetransmits=0))
+        self.bind(connection.createDataChannel(RELIABLE))
+        self.bind(connection.createDataChannel(LOSSY, ordered=False, maxRetransmits=0))
 
-    def hear(self, channel: RTCDataChannel) -> None:
+    def subscribe(self, channel: RTCDataChannel) -> None:
         """Take what comes on a channel, if it is one of ours; nothing is sent on it."""
         label = channel.label
 
@@ -43,11 +43,11 @@ class PacketChannels:
         if label in (RELIABLE, LOSSY):
             channel.on("message", take)
 
-    def adopt(self, channel: RTCDataChannel) -> None:
+    def bind(self, channel: RTCDataChannel) -> None:
         """Use a channel both ways, if it is one of ours; the newest of a label wins."""
         if channel.label not in (RELIABLE, LOSSY):
             return
-        self.hear(channel)
+        self.subscribe(channel)
         self._channels[channel.label] = channel
         channel.on("open", self._flush)
         self._flush()

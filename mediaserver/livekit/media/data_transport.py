@@ -8,23 +8,23 @@ from mediaserver.livekit.media.link_protocol import Link
 from mediaserver.livekit.media.types import LOSSY, RELIABLE
 from mediaserver.livekit.protocol.access_token import ASSISTANT
 from mediaserver.livekit.protocol.data_packet import parse_packet
-from mediaserver.livekit.protocol.reliable_sequence import Inflow, Outflow
-from mediaserver.livekit.protocol.token_bucket import Budget
+from mediaserver.livekit.protocol.reliable_sequence import ReceiveSequence, SendSequence
+from mediaserver.livekit.protocol.token_bucket import TokenBucket
 from pipeline.errors import FaultCode, MediaError
 
 RATE, BURST = 500.0, 5_000.0
 """Packets a second, and at once, that are taken of one client: each may go to many others."""
 
 
-class Delivery:
+class DataTransport:
     """Between one client's data channels and the room."""
 
     def __init__(self, link: Link, assistant_sid: str):
         self._link = link
         self._assistant_sid = assistant_sid
-        self._inflow = Inflow()
-        self._outflow = Outflow()
-        self._budget = Budget(rate=RATE, burst=BURST)
+        self._inflow = ReceiveSequence()
+        self._outflow = SendSequence()
+        self._budget = TokenBucket(rate=RATE, burst=BURST)
 
     @property
     def last(self) -> int:

@@ -51,7 +51,7 @@ class RelativeTime:
         return self._now
 
 
-class Forwarded(MediaStreamTrack):
+class ForwardedTrack(MediaStreamTrack):
     """Give it what another client sends; it waits for nobody, and drops what is not taken in time.
 
     Video begins, and goes on after something was dropped, with a key frame, for which `ask` is called.
@@ -93,7 +93,7 @@ class Forwarded(MediaStreamTrack):
             return
         if self._needs_keyframe:
             if not is_keyframe(codec, data):
-                self.ask()
+                self.request_keyframe()
                 return
             self._needs_keyframe = False
         if len(self._frames) >= CAPACITY[self.kind] or self._bytes + len(data) > MAX_BYTES:
@@ -111,18 +111,18 @@ class Forwarded(MediaStreamTrack):
         self._bytes = 0
         self._interrupt()
         if not is_paused:
-            self.ask()
+            self.request_keyframe()
 
-    def ask(self) -> None:
+    def request_keyframe(self) -> None:
         """Have the source send a key frame, if this is video."""
-        if self.kind == "video" and self._requests.passes(self._clock()):
+        if self.kind == "video" and self._requests.allow(self._clock()):
             self._ask_source()
 
     async def recv(self) -> "Packet[Any]":
         """Wait for the next packet. Raises MediaStreamError once stopped, and nothing before: that ends the sender."""
         if not self._is_taken:
             self._is_taken = True
-            self.ask()
+            self.request_keyframe()
         while self.readyState == "live":
             if self._frames:
                 data, pts = self._frames.popleft()
@@ -150,4 +150,4 @@ class Forwarded(MediaStreamTrack):
         self._frames.clear()
         self._bytes = 0
         self._interrupt()
-        self.ask()
+        self.request_keyframe()

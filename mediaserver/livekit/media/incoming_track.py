@@ -2,33 +2,37 @@
 
 from aiortc import RTCRtpTransceiver
 
-from mediaserver.livekit.media.forwarded_track import Forwarded
+from mediaserver.livekit.media.forwarded_track import ForwardedTrack
 from mediaserver.livekit.media.types import LinkEvents
-from mediaserver.rtc.aiortc_patches.media import AudioTap, Estimate
+from mediaserver.rtc.aiortc_patches.media import AudioTap, BandwidthEstimator
 from mediaserver.rtc.aiortc_patches.transceivers import codec_name
-from mediaserver.rtc.inbound.audio_track import Microphone
+from mediaserver.rtc.inbound.audio_track import InboundAudioTrack
 from mediaserver.rtc.inbound.track_readers import Source
-from mediaserver.rtc.inbound.video_track import Video
+from mediaserver.rtc.inbound.video_track import InboundVideoTrack
 from pipeline.errors import MediaError
 from pipeline.media import AudioChunk, ScreenFrame
 
 
-class Inlet:
+class IncomingTrack:
     """Made when the section is negotiated, before media comes; `source` is to be run by whoever makes it."""
 
-    def __init__(self, mid: str, section: RTCRtpTransceiver, *, lull: float, estimate: Estimate, events: LinkEvents):
+    def __init__(
+        self, mid: str, section: RTCRtpTransceiver, *, lull: float, estimate: BandwidthEstimator, events: LinkEvents
+    ):
         self.mid = mid
         self.section = section
         self.source: Source
         self._events = events
-        self._followers: list[Forwarded] = []
+        self._followers: list[ForwardedTrack] = []
         self._is_wanted = False
         self._tap: AudioTap | None = None
         if section.kind == "audio":
-            self.source = Microphone(section.receiver, lull=lull, on_chunk=self._on_chunk, on_fault=self._on_fault)
+            self.source = InboundAudioTrack(
+                section.receiver, lull=lull, on_chunk=self._on_chunk, on_fault=self._on_fault
+            )
             self._tap = AudioTap(section.receiver, on_packet=self._on_packet)
         else:
-            self.source = Video(
+            self.source = InboundVideoTrack(
                 mid,
                 section.receiver,
                 on_frame=self._on_frame,
@@ -49,12 +53,12 @@ class Inlet:
         self._is_wanted = is_wanted
         self.apply()
 
-    def follow(self, track: Forwarded) -> None:
+    def follow(self, track: ForwardedTrack) -> None:
         """Give a track all that comes."""
         self._followers.append(track)
         self.apply()
 
-    def unfollow(self, track: Forwarded) -> None:
+    def unfollow(self, track: ForwardedTrack) -> None:
         """Give it no more."""
         if track in self._followers:
             self._followers.remove(track)
@@ -63,10 +67,10 @@ class Inlet:
     def apply(self) -> None:
         """Take what is wanted; to be said again after each negotiation, in which aiortc enables all receivers."""
         match self.source:
-            case Microphone():
+            case InboundAudioTrack():
                 assert self._tap is not None
                 self._tap.is_decoded = self._is_wanted
-            case Video() as video:
+            case InboundVideoTrack() as video:
                 video.show(self._is_wanted)
                 video.forward(bool(self._followers))
 

@@ -3,7 +3,16 @@
 from collections.abc import Callable
 from typing import Protocol
 
-from mediaserver.livekit.media.types import Answer, Lacking, LinkEvents, LinkState, Offered, Outgoing, Reception, Target
+from mediaserver.livekit.media.types import (
+    Answer,
+    LinkEvents,
+    LinkState,
+    LocalOffer,
+    MissingSections,
+    Outgoing,
+    Reception,
+    Target,
+)
 
 
 class Link(Protocol):
@@ -38,7 +47,7 @@ class Link(Protocol):
         """
         ...
 
-    async def offer(self) -> Offered:
+    async def offer(self) -> LocalOffer:
         """Offer the subscriber connection with every outgoing track (dual mode only); before its answer or after."""
         ...
 
@@ -65,11 +74,11 @@ class Link(Protocol):
         """Send the assistant's voice as this track, from the next negotiation on; said once, before the first."""
         ...
 
-    def play(self, opus: bytes) -> None:
+    def send_audio(self, opus: bytes) -> None:
         """Send 20 ms of the assistant's voice that is due now."""
         ...
 
-    def flush(self) -> None:
+    def flush_audio(self) -> None:
         """Forget what of the assistant's voice was given and is not on the wire yet."""
         ...
 
@@ -90,7 +99,7 @@ class Link(Protocol):
         """Stop sending a forwarded track; its section is free after the next negotiation. Unknown ones are ignored."""
         ...
 
-    def lacking(self) -> Lacking:
+    def missing_sections(self) -> MissingSections:
         """What the newest offer lacked (single mode; nothing in dual mode, where `offer` brings sections)."""
         ...
 

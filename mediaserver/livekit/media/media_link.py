@@ -8,13 +8,22 @@ from typing import TypeVar
 
 from loguru import logger
 
-from mediaserver.livekit.media.connection_stats import Gauge
-from mediaserver.livekit.media.data_channels import PacketChannels
-from mediaserver.livekit.media.forwarded_track import Forwarded
-from mediaserver.livekit.media.outgoing_tracks import Outbound
-from mediaserver.livekit.media.publisher_connection import Uplink
-from mediaserver.livekit.media.subscriber_connection import Downlink
-from mediaserver.livekit.media.types import Answer, Lacking, LinkEvents, LinkState, Offered, Outgoing, Reception, Target
+from mediaserver.livekit.media.connection_stats import StatsSampler
+from mediaserver.livekit.media.data_channels import DataChannels
+from mediaserver.livekit.media.forwarded_track import ForwardedTrack
+from mediaserver.livekit.media.outgoing_tracks import OutgoingTracks
+from mediaserver.livekit.media.publisher_connection import PublisherConnection
+from mediaserver.livekit.media.subscriber_connection import SubscriberConnection
+from mediaserver.livekit.media.types import (
+    Answer,
+    LinkEvents,
+    LinkState,
+    LocalOffer,
+    MissingSections,
+    Outgoing,
+    Reception,
+    Target,
+)
 from mediaserver.rtc.config import Config
 from mediaserver.rtc.peer_connection import REFUSALS
 from mediaserver.rtc.sdp.offer import OfferError
@@ -30,27 +39,27 @@ class _Over(Exception):
     """Leaves the link's task group, which ends all that runs in it."""
 
 
-class PeerLink:
+class MediaLink:
     """The link that `mediaserver.livekit` asks for, over aiortc. Made in a running loop; lives until it is closed."""
 
     def __init__(self, events: LinkEvents, *, is_dual: bool, config: Config):
         self._events = events
         self._limits = config.limits
         self._state: LinkState | None = None
-        self._outbound = Outbound()
-        self._channels = PacketChannels(on_data=events.on_data)
-        self._uplink = Uplink(
+        self._outbound = OutgoingTracks()
+        self._channels = DataChannels(on_data=events.on_data)
+        self._uplink = PublisherConnection(
             config,
             events,
             on_state=partial(self._on_state, not is_dual),
-            on_channel=self._channels.hear if is_dual else self._channels.adopt,
+            on_channel=self._channels.subscribe if is_dual else self._channels.bind,
         )
-        self._downlink = Downlink(config, on_state=partial(self._on_state, True)) if is_dual else None
+        self._downlink = SubscriberConnection(config, on_state=partial(self._on_state, True)) if is_dual else None
         self._voice = VoiceTrack()
         self._voice_name = ""
         self._is_voice_paused = False
-        self._sources: dict[Forwarded, PeerLink] = {}
-        self._gauge = Gauge()
+        self._sources: dict[ForwardedTrack, MediaLink] = {}
+        self._gauge = StatsSampler()
         self._jobs: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
         self._promises: set[asyncio.Future[object]] = set()
         self._over = asyncio.Event()
@@ -68,7 +77,7 @@ class PeerLink:
         """Answer an offer of the client, its first or any later one. Raises `OfferError`."""
         return await self._in_turn(partial(self._answer, sdp))
 
-    async def offer(self) -> Offered:
+    async def offer(self) -> LocalOffer:
         """Offer the client every outgoing track, in dual mode. Raises `OfferError` once the link is over."""
         return await self._in_turn(self._offer)
 
@@ -96,18 +105,18 @@ class PeerLink:
         self._voice_name = outgoing.track
         self._outbound.add(outgoing, self._voice)
 
-    def play(self, opus: bytes) -> None:
+    def send_audio(self, opus: bytes) -> None:
         """Send 20 ms of the assistant's voice."""
         if not self._is_voice_paused:
-            self._voice.play(opus)
+            self._voice.push(opus)
 
-    def flush(self) -> None:
+    def flush_audio(self) -> None:
         """Send nothing more of what was played."""
         self._voice.flush()
 
     def forward(self, outgoing: Outgoing, source: object, mid: str) -> None:
         """Send what another `PeerLink` is sent in a section. Raises ValueError for a name that is taken."""
-        assert isinstance(source, PeerLink)
+        assert isinstance(source, MediaLink)
         track = source._uplink.follow(mid, outgoing.kind)
         try:
             self._outbound.add(outgoing, track)
@@ -119,7 +128,7 @@ class PeerLink:
     def pause(self, track: str, *, is_paused: bool) -> None:
         """Send nothing of a track for a while, or go on."""
         found = self._outbound.find(track)
-        if isinstance(found, Forwarded):
+        if isinstance(found, ForwardedTrack):
             found.pause(is_paused)
         elif track == self._voice_name:
             self._is_voice_paused = is_paused
@@ -129,12 +138,12 @@ class PeerLink:
         """Send a track no more, and free its section at the next negotiation."""
         found = self._outbound.find(track)
         self._outbound.withdraw(track)
-        if isinstance(found, Forwarded):
+        if isinstance(found, ForwardedTrack):
             self._sources.pop(found)._uplink.unfollow(found)
 
-    def lacking(self) -> Lacking:
+    def missing_sections(self) -> MissingSections:
         """How many sections the newest offer should have had more."""
-        return Lacking() if self._downlink is not None else self._uplink.lacking(self._outbound)
+        return MissingSections() if self._downlink is not None else self._uplink.missing_sections(self._outbound)
 
     # Data.
 
@@ -176,10 +185,10 @@ class PeerLink:
             self._outbound.stop()
             self._voice.stop()
             for link in self._links:
-                await link.connection.hang_up()
+                await link.connection.close()
 
     @property
-    def _links(self) -> list[Uplink | Downlink]:
+    def _links(self) -> list[PublisherConnection | SubscriberConnection]:
         return [self._uplink] if self._downlink is None else [self._uplink, self._downlink]
 
     async def _until_over(self) -> None:
@@ -191,11 +200,11 @@ class PeerLink:
             except TimeoutError:
                 now = time.monotonic()
                 for link in self._links:
-                    if (trouble := link.connection.trouble(now)) is not None:
+                    if (trouble := link.connection.failure_reason(now)) is not None:
                         logger.info("link lost", why=trouble)
                         self._end(LinkState.FAILED)
-                self._gauge.look(section for link in self._links for section in link.connection.raw.getTransceivers())
-                await self._uplink.intakes.tend()
+                self._gauge.sample(section for link in self._links for section in link.connection.raw.getTransceivers())
+                await self._uplink.intakes.check_health()
 
     def _end(self, state: LinkState) -> None:
         if not self._over.is_set():
@@ -255,7 +264,7 @@ class PeerLink:
         except REFUSALS as error:
             raise self._fail(error) from error
 
-    async def _offer(self) -> Offered:
+    async def _offer(self) -> LocalOffer:
         if self._downlink is None:
             raise OfferError("With a single connection, only the client offers.")
         try:

@@ -12,7 +12,7 @@ from livekit.protocol.rtc import (
 )
 
 from mediaserver.livekit.media.link_protocol import Link
-from mediaserver.livekit.media.types import Lacking, OfferedSection, Target
+from mediaserver.livekit.media.types import MissingSections, OfferedSection, Target
 from pipeline.errors import ProtocolError
 
 
@@ -42,7 +42,7 @@ class Negotiation:
         self._offers = 0
         self._is_offering = False
         self._must_offer = False
-        self._lacking: Lacking | None = None
+        self._lacking: MissingSections | None = None
 
     async def take_offer(self, offer: SessionDescription) -> None:
         """Answer an offer of the client, in its numbering."""
@@ -53,9 +53,9 @@ class Negotiation:
         self.is_begun = True
         self._on_sections(answer.sections)
         self._on_sent(sent.values())
-        lacking = self._link.lacking()
+        lacking = self._link.missing_sections()
         # Once for each lack: a client that offers no more sections would be asked for ever.
-        if lacking not in (Lacking(), self._lacking):
+        if lacking not in (MissingSections(), self._lacking):
             self._require(lacking)
         self._lacking = lacking
 
@@ -106,9 +106,9 @@ class Negotiation:
     def ask_for_offer(self) -> None:
         """Let the client offer again, as there is more to send (single mode); it offers first by itself."""
         if self.is_begun:
-            self._lacking = self._link.lacking()
+            self._lacking = self._link.missing_sections()
             self._require(self._lacking)
 
-    def _require(self, lacking: Lacking) -> None:
+    def _require(self, lacking: MissingSections) -> None:
         requirement = MediaSectionsRequirement(num_audios=lacking.audios, num_videos=lacking.videos)
         self._post(SignalResponse(media_sections_requirement=requirement))

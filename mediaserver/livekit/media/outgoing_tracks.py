@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from aiortc import RTCPeerConnection, RTCRtpTransceiver
 
-from mediaserver.livekit.media.forwarded_track import Forwarded
-from mediaserver.livekit.media.types import Lacking, Outgoing
+from mediaserver.livekit.media.forwarded_track import ForwardedTrack
+from mediaserver.livekit.media.types import MissingSections, Outgoing
 from mediaserver.rtc.aiortc_patches.media import on_keyframe_wanted
-from mediaserver.rtc.aiortc_patches.transceivers import codec_name, narrow, renew_sender, send_track
+from mediaserver.rtc.aiortc_patches.transceivers import codec_name, renew_sender, restrict_codecs, send_track
 from mediaserver.rtc.voice_track import VoiceTrack
 
 CODECS = {"audio": ("opus",), "video": ("vp8", "h264")}
@@ -21,11 +21,11 @@ _IDLE = (None, "inactive")
 @dataclass(slots=True)
 class _Sent:
     outgoing: Outgoing
-    track: VoiceTrack | Forwarded
+    track: VoiceTrack | ForwardedTrack
     section: RTCRtpTransceiver | None = None
 
 
-class Outbound:
+class OutgoingTracks:
     """Tracks that are to be sent, placed into sections as far as there are any."""
 
     def __init__(self) -> None:
@@ -33,13 +33,13 @@ class Outbound:
         self._leaving: list[RTCRtpTransceiver] = []
         self._left: set[RTCRtpTransceiver] = set()  # in the negotiation that goes on, which frees them
 
-    def add(self, outgoing: Outgoing, track: VoiceTrack | Forwarded) -> None:
+    def add(self, outgoing: Outgoing, track: VoiceTrack | ForwardedTrack) -> None:
         """Send a track from the next negotiation on. Raises ValueError if there is one of that name."""
         if outgoing.track in self._tracks:
             raise ValueError(f"The track {outgoing.track} is sent already.")
         self._tracks[outgoing.track] = _Sent(outgoing, track)
 
-    def find(self, track: str) -> VoiceTrack | Forwarded | None:
+    def find(self, track: str) -> VoiceTrack | ForwardedTrack | None:
         """The track of that name."""
         sent = self._tracks.get(track)
         return None if sent is None else sent.track
@@ -74,7 +74,7 @@ class Outbound:
                 free.remove(section)
                 self._send(sent, section)
 
-    def place_anew(self, connection: RTCPeerConnection) -> None:
+    def reassign(self, connection: RTCPeerConnection) -> None:
         """Put what has no section into sections of its own, which are offered next."""
         for sent in self._waiting:
             self._send(sent, connection.addTransceiver(sent.outgoing.kind, "sendonly"))
@@ -82,8 +82,8 @@ class Outbound:
     def settle(self) -> None:
         """After the codecs of all sections are known: agree on what to send."""
         for sent in self._tracks.values():
-            if sent.section is not None and isinstance(sent.track, Forwarded):
-                narrow(sent.section, (sent.track.source_codec().lower(), *CODECS[sent.outgoing.kind]))
+            if sent.section is not None and isinstance(sent.track, ForwardedTrack):
+                restrict_codecs(sent.section, (sent.track.source_codec().lower(), *CODECS[sent.outgoing.kind]))
                 sent.track.codec = codec_name(sent.section).upper()
 
     def is_sent_in(self, section: RTCRtpTransceiver) -> bool:
@@ -99,13 +99,13 @@ class Outbound:
             if sent.section is not None and sent.section.mid is not None
         }
 
-    def lacking(self, sections: Iterable[RTCRtpTransceiver]) -> Lacking:
+    def missing_sections(self, sections: Iterable[RTCRtpTransceiver]) -> MissingSections:
         """How many sections there should be more than these."""
         taken = {sent.section for sent in self._tracks.values()} | set(self._leaving)
         free = Counter(section.kind for section in sections if section not in taken)
         waiting = Counter(sent.outgoing.kind for sent in self._waiting)
         more = waiting - free
-        return Lacking(audios=more["audio"], videos=more["video"])
+        return MissingSections(audios=more["audio"], videos=more["video"])
 
     def stop(self) -> None:
         """End all tracks."""
@@ -119,10 +119,10 @@ class Outbound:
     def _send(self, sent: _Sent, section: RTCRtpTransceiver) -> None:
         sent.section = section
         send_track(section, sent.track, stream=sent.outgoing.stream, name=sent.outgoing.track)
-        if isinstance(sent.track, Forwarded):
-            on_keyframe_wanted(section.sender, sent.track.ask)
+        if isinstance(sent.track, ForwardedTrack):
+            on_keyframe_wanted(section.sender, sent.track.request_keyframe)
 
 
 def prefer(section: RTCRtpTransceiver) -> None:
     """Answer with the codecs that are understood, those that all of a room understand first."""
-    narrow(section, CODECS[section.kind])
+    restrict_codecs(section, CODECS[section.kind])

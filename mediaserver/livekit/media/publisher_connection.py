@@ -6,15 +6,15 @@ from collections.abc import Callable
 
 from aiortc import RTCDataChannel, RTCRtpTransceiver
 
-from mediaserver.livekit.media.forwarded_track import KEYFRAME_PERIOD, Forwarded
-from mediaserver.livekit.media.incoming_track import Inlet
-from mediaserver.livekit.media.outgoing_tracks import Outbound, prefer
-from mediaserver.livekit.media.renegotiation import Renegotiable, parse_renegotiable
-from mediaserver.livekit.media.types import Answer, Lacking, LinkEvents
-from mediaserver.rtc.aiortc_patches.transceivers import Reassembly, allow_layers, renew_receiver, retire
+from mediaserver.livekit.media.forwarded_track import KEYFRAME_PERIOD, ForwardedTrack
+from mediaserver.livekit.media.incoming_track import IncomingTrack
+from mediaserver.livekit.media.outgoing_tracks import OutgoingTracks, prefer
+from mediaserver.livekit.media.renegotiation import RenegotiationOffer, parse_renegotiable
+from mediaserver.livekit.media.types import Answer, LinkEvents, MissingSections
+from mediaserver.rtc.aiortc_patches.transceivers import Reassembly, allow_layers, recycle_section, renew_receiver
 from mediaserver.rtc.config import Config
-from mediaserver.rtc.inbound.track_readers import Intakes
-from mediaserver.rtc.inbound.video_track import Video
+from mediaserver.rtc.inbound.track_readers import TrackReaders
+from mediaserver.rtc.inbound.video_track import InboundVideoTrack
 from mediaserver.rtc.peer_connection import Connection
 from mediaserver.rtc.sdp.offer import OfferError, parse_sdp
 from mediaserver.rtc.throttle import Throttle
@@ -23,7 +23,7 @@ MAX_SECTIONS_EVER = 256
 """Sections of one connection, those that were replaced by others included."""
 
 
-class Uplink:
+class PublisherConnection:
     """Answers offers one after another; the caller sees to that, and that it is open by then."""
 
     def __init__(
@@ -35,15 +35,15 @@ class Uplink:
         on_channel: Callable[[RTCDataChannel], None],
     ):
         self.connection = Connection(config, on_state=on_state, on_channel=on_channel)
-        self.intakes: Intakes | None = None
+        self.intakes: TrackReaders | None = None
         self._config = config
         self._group: asyncio.TaskGroup | None = None
         self._events = events
         self._places: list[tuple[str, str]] = []  # mid and kind, by m-line
         self._seen: set[str] = set()  # all mids there ever were
-        self._inlets: dict[str, Inlet] = {}
+        self._inlets: dict[str, IncomingTrack] = {}
         self._wanted: set[str] = set()
-        self._followers: dict[str, list[Forwarded]] = {}
+        self._followers: dict[str, list[ForwardedTrack]] = {}
         self._requests: dict[str, Throttle] = {}  # for key frames, whoever needs one
         self._usable: list[RTCRtpTransceiver] = []  # what the newest offer has for tracks of ours
         self._has_data = False
@@ -51,14 +51,14 @@ class Uplink:
     def open(self, group: asyncio.TaskGroup) -> None:
         """Run in a task group from now on."""
         self._group = group
-        self.intakes = Intakes(group, on_ended=lambda _: None)
+        self.intakes = TrackReaders(group, on_ended=lambda _: None)
         self.connection.open(group)
 
     def close(self) -> None:
         """Start nothing any more in that task group; others may still ask for what is forwarded to them."""
         self._group = None
 
-    def parse(self, sdp: str) -> Renegotiable:
+    def parse(self, sdp: str) -> RenegotiationOffer:
         """Read an offer that this connection can take. Raises `OfferError`."""
         offered = parse_renegotiable(sdp)
         places = [(section.mid, section.kind) for section in offered.sections]
@@ -80,14 +80,14 @@ class Uplink:
             raise OfferError(f"The connection has had {MAX_SECTIONS_EVER} sections; make a new one.")
         return offered
 
-    async def answer(self, offered: Renegotiable, outbound: Outbound | None) -> Answer:
+    async def answer(self, offered: RenegotiationOffer, outbound: OutgoingTracks | None) -> Answer:
         """Answer what was parsed; tracks of `outbound` go into sections that are free. Raises one of `REFUSALS`."""
         await self._clear(offered, outbound)
-        await self.connection.take(offered.offer.sdp, "offer")
+        await self.connection.apply_remote(offered.offer.sdp, "offer")
         for candidate in offered.offer.candidates:
             self.connection.add_candidate(candidate)
         self._bound_data()
-        self._shape(offered, outbound)
+        self._assign_directions(offered, outbound)
         sdp = await self.connection.answer()
         for inlet in self._inlets.values():
             inlet.apply()
@@ -102,27 +102,27 @@ class Uplink:
         if mid in self._inlets:
             self._inlets[mid].listen(is_wanted)
 
-    def follow(self, mid: str, kind: str) -> Forwarded:
+    def follow(self, mid: str, kind: str) -> ForwardedTrack:
         """A track of what comes in a section, whether or not there is one yet."""
         requests = self._requests.setdefault(mid, Throttle(KEYFRAME_PERIOD))
 
         def ask() -> None:
             inlet = self._inlets.get(mid)
-            if self._group is None or inlet is None or not isinstance(inlet.source, Video):
+            if self._group is None or inlet is None or not isinstance(inlet.source, InboundVideoTrack):
                 return
-            if requests.passes(time.monotonic()):
+            if requests.allow(time.monotonic()):
                 self._group.create_task(inlet.source.request_keyframe())
 
         def source_codec() -> str:
             return self._inlets[mid].codec if mid in self._inlets else ""
 
-        track = Forwarded(kind, ask=ask, source_codec=source_codec)
+        track = ForwardedTrack(kind, ask=ask, source_codec=source_codec)
         self._followers.setdefault(mid, []).append(track)
         if mid in self._inlets:
             self._inlets[mid].follow(track)
         return track
 
-    def unfollow(self, track: Forwarded) -> None:
+    def unfollow(self, track: ForwardedTrack) -> None:
         """Give a track nothing more."""
         for tracks in self._followers.values():
             if track in tracks:
@@ -130,13 +130,13 @@ class Uplink:
         for inlet in self._inlets.values():
             inlet.unfollow(track)
 
-    def lacking(self, outbound: Outbound) -> Lacking:
+    def missing_sections(self, outbound: OutgoingTracks) -> MissingSections:
         """How many sections the newest offer should have had more."""
-        return outbound.lacking(self._usable)
+        return outbound.missing_sections(self._usable)
 
     # Before a negotiation, and in it.
 
-    async def _clear(self, offered: Renegotiable, outbound: Outbound | None) -> None:
+    async def _clear(self, offered: RenegotiationOffer, outbound: OutgoingTracks | None) -> None:
         """End what the client no longer sends or takes."""
         sections = {section.mid: section for section in offered.sections if not section.is_refused}
         for mid, inlet in [*self._inlets.items()]:
@@ -155,11 +155,11 @@ class Uplink:
             )
         for section, (before, _) in zip(offered.sections, self._places, strict=False):
             if section.mid != before:
-                retire(self.connection.section(before))
+                recycle_section(self.connection.section(before))
         self._places = [(section.mid, section.kind) for section in offered.sections]
         self._seen.update(section.mid for section in offered.sections)
 
-    def _shape(self, offered: Renegotiable, outbound: Outbound | None) -> None:
+    def _assign_directions(self, offered: RenegotiationOffer, outbound: OutgoingTracks | None) -> None:
         """Say for each section what it is to be answered with."""
         sections: dict[str, RTCRtpTransceiver] = {
             section.mid: self.connection.section(section.mid)
@@ -192,7 +192,7 @@ class Uplink:
             )
 
     def _open(self, mid: str, transceiver: RTCRtpTransceiver) -> None:
-        inlet = self._inlets[mid] = Inlet(
+        inlet = self._inlets[mid] = IncomingTrack(
             mid, transceiver, lull=self._config.lull, estimate=self.connection.estimate, events=self._events
         )
         inlet.listen(mid in self._wanted)

@@ -25,7 +25,7 @@ _Lines = list[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Renegotiable:
+class RenegotiationOffer:
     """An offer that can be answered, perhaps not in every section.
 
     `offer`: what aiortc is given; refused sections are inactive in it. `layers`: the simulcast layer to take of a
@@ -49,7 +49,7 @@ class Renegotiable:
         if section.mid in self.refused:
             return list(_refusal(self.refused[section.mid], group))
         if section.kind == "application":
-            return [bounded(line) for line in group]
+            return [limit_message_size(line) for line in group]
         if section.kind == "video" and section.sends:
             group = [*group, *(f"a=fmtp:{name} {_START}" for name in _VP8.findall("\n".join(group)))]
         if section.mid in self.layers:
@@ -59,12 +59,12 @@ class Renegotiable:
         return group
 
 
-def bounded(line: str) -> str:
+def limit_message_size(line: str) -> str:
     """Say in a line of ours how large messages may be."""
     return f"a=max-message-size:{MAX_MESSAGE}" if line.startswith("a=max-message-size:") else line
 
 
-def parse_renegotiable(text: str) -> Renegotiable:
+def parse_renegotiable(text: str) -> RenegotiationOffer:
     """Read an offer, or raise `OfferError` and nothing else."""
     head, groups = _split(sdp_lines(text, AGAIN))
     sections: list[OfferedSection] = []
@@ -83,11 +83,11 @@ def parse_renegotiable(text: str) -> Renegotiable:
         raise OfferError("The offer has no media section that can be answered.")
     transport = [line for line in answerable or () if line.startswith(_TRANSPORT)]
     mended = [
-        _stand_in(section, transport) if section.is_refused else group
+        _placeholder_section(section, transport) if section.is_refused else group
         for section, group in zip(sections, groups, strict=True)
     ]
     lines = [*_bundle_all(head, sections, groups), *(line for group in mended for line in group)]
-    return Renegotiable(parse_offer("\r\n".join(lines), AGAIN), tuple(sections), layers, refused)
+    return RenegotiationOffer(parse_offer("\r\n".join(lines), AGAIN), tuple(sections), layers, refused)
 
 
 def _split(lines: _Lines) -> tuple[_Lines, list[_Lines]]:
@@ -148,7 +148,7 @@ def _top_layer(group: _Lines) -> str | None:
     return next((layer for layer in _LAYERS if layer in names), names[0] if names else None)
 
 
-def _stand_in(section: OfferedSection, transport: _Lines) -> _Lines:
+def _placeholder_section(section: OfferedSection, transport: _Lines) -> _Lines:
     """A section that aiortc can answer, though nothing will ever flow in it."""
     return [
         f"m={section.kind} 9 UDP/TLS/RTP/SAVPF {_STAND_IN_TYPE}",

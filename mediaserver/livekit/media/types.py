@@ -64,7 +64,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Offered:
+class LocalOffer:
     """An offer of ours to the client's subscriber connection; `sent` as in `Answer`."""
 
     sdp: str
@@ -72,7 +72,7 @@ class Offered:
 
 
 @dataclass(frozen=True, slots=True)
-class Lacking:
+class MissingSections:
     """How many sections an offer must have more of before every outgoing track has one."""
 
     audios: int = 0

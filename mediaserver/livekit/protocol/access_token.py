@@ -40,7 +40,7 @@ class GrantError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class AccessTokenClaims:
     """What a valid token allows. `owner`: whose conversation it is that this participant starts."""
 
     identity: str
@@ -68,7 +68,7 @@ class Grant:
     room_admin: bool = False
 
     @property
-    def is_strangers(self) -> bool:
+    def is_external(self) -> bool:
         """Whether another server has signed it, which says who comes in where."""
         return self.owner.startswith(STRANGER)
 
@@ -91,14 +91,14 @@ _VIDEO = {
 }
 
 
-class Keys:
+class ApiKeys:
     """The API keys of this server and their secrets: reads what they have signed, and signs again."""
 
     def __init__(self, secrets: Mapping[str, str], *, is_gone: Callable[[str], bool] = lambda _: False):
         self._secrets = dict(secrets)
         self._is_gone = is_gone
 
-    def read(self, token: str) -> Grant:
+    def read(self, token: str) -> AccessTokenClaims:
         """What a token allows, or `GrantError` 401."""
         if len(token) > MAX_TOKEN:
             raise _unauthorized(f"it is longer than {MAX_TOKEN} characters")
@@ -129,13 +129,13 @@ class Keys:
             raise _unauthorized("its user is no more")
         return grant
 
-    def refresh(self, grant: Grant, now: float | None = None) -> str:
+    def refresh(self, grant: AccessTokenClaims, now: float | None = None) -> str:
         """A token for the same, good for what is left of the old one, and for 10 minutes at least."""
         now = time.time() if now is None else now
         left = max(MIN_REFRESHED, grant.expires_at - now)
         return self.sign(replace(grant, expires_at=now + left), now)
 
-    def sign(self, grant: Grant, now: float) -> str:
+    def sign(self, grant: AccessTokenClaims, now: float) -> str:
         """A token that says what `grant` does."""
         values = asdict(grant)
         video: dict[str, object] = {claim: values[field] for claim, field in _VIDEO.items()}
@@ -152,12 +152,12 @@ class Keys:
             "kind": grant.kind,
             "video": video,
         }
-        if not grant.is_strangers:
+        if not grant.is_external:
             claims[USER_CLAIM] = grant.owner
         return jwt.encode(claims, self._secrets[grant.key], ALGORITHM)
 
 
-def check_join(grant: Grant, room: str | None = None) -> None:
+def check_join(grant: AccessTokenClaims, room: str | None = None) -> None:
     """Raise `GrantError` unless a grant lets its holder into its room, which is `room` if that is named."""
     if not grant.room_join:
         raise GrantError(401, "permissions denied: the token has no roomJoin grant")
@@ -173,19 +173,19 @@ def check_join(grant: Grant, room: str | None = None) -> None:
         raise GrantError(401, "permissions denied: only participants of kind standard join; each room has its agent")
 
 
-def check_admin(grant: Grant, room: str) -> None:
+def check_admin(grant: AccessTokenClaims, room: str) -> None:
     """Raise `GrantError` 403 unless a grant lets its holder administrate `room`."""
     if not grant.room_admin or grant.room != room:
         raise GrantError(403, "permissions denied: needs a roomAdmin grant for this room")
 
 
-def check_create(grant: Grant) -> None:
+def check_create(grant: AccessTokenClaims) -> None:
     """Raise `GrantError` 403 unless a grant lets its holder create and delete rooms."""
     if not grant.room_create:
         raise GrantError(403, "permissions denied: needs a roomCreate grant")
 
 
-def check_list(grant: Grant) -> None:
+def check_list(grant: AccessTokenClaims) -> None:
     """Raise `GrantError` 403 unless a grant lets its holder list rooms."""
     if not grant.room_list:
         raise GrantError(403, "permissions denied: needs a roomList grant")
@@ -200,14 +200,14 @@ def _issuer(token: str) -> str:
     return issuer if isinstance(issuer, str) else ""
 
 
-def _grant(claims: dict[str, Any], key: str) -> Grant:
+def _grant(claims: dict[str, Any], key: str) -> AccessTokenClaims:
     video = claims.get("video")
     video = {} if video is None else video
     if not isinstance(video, dict):
         raise _malformed("video", "an object")
     said = {field: _flag(video, claim) for claim, field in _VIDEO.items() if video.get(claim) is not None}
     identity = _text(claims, "sub") or _text(claims, "jti")
-    return Grant(
+    return AccessTokenClaims(
         identity=identity,
         owner=_text(claims, USER_CLAIM) or STRANGER + identity,
         key=key,

@@ -8,7 +8,7 @@ MAX_KEPT = 30.0
 """Seconds: so long, both kinds of clients remember the number of the last packet that has come of each sender."""
 
 
-class Inflow:
+class ReceiveSequence:
     """Numbers of one sender's reliable packets, who counts them from 1; 0 is a packet without a number."""
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Inflow:
         return True
 
 
-class Outflow:
+class SendSequence:
     """Numbers what one recipient is sent in the assistant's name, and keeps the newest of everything numbered."""
 
     def __init__(self, *, max_kept_bytes: int = MAX_KEPT_BYTES) -> None:

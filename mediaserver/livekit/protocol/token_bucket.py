@@ -1,7 +1,7 @@
 """How much a client may say."""
 
 
-class Budget:
+class TokenBucket:
     """A bucket that holds `burst` messages and gains `rate` of them a second."""
 
     def __init__(self, *, rate: float, burst: float):

@@ -15,7 +15,7 @@ _SEGMENT, _FINAL, _TRACK = "lk.segment_id", "lk.transcription_final", "lk.transc
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
+class TrackRef:
     """Who says something: a participant, and the track of their microphone."""
 
     identity: str
@@ -38,13 +38,13 @@ class Transcripts:
     say is a stream of its own each time, with all of it, in that user's name.
     """
 
-    def __init__(self, session: str, language: str, assistant: Voice):
+    def __init__(self, session: str, language: str, assistant: TrackRef):
         self._session = session
         self._language = language
         self._assistant = assistant
         self._reply: _Reply | None = None
 
-    def push(self, event: Transcript, speaker: Voice | None) -> Iterator[DataPacket]:
+    def push(self, event: Transcript, speaker: TrackRef | None) -> Iterator[DataPacket]:
         """Say an event; what a user has typed (no `speaker`) is in the chat already."""
         if event.role is Role.ASSISTANT:
             yield from self._write(event)
@@ -77,7 +77,7 @@ class Transcripts:
         if event.final:
             yield from self.close()
 
-    def _attributes(self, event: Transcript, voice: Voice, *, final: bool) -> dict[str, str]:
+    def _attributes(self, event: Transcript, voice: TrackRef, *, final: bool) -> dict[str, str]:
         return {
             _SEGMENT: self._segment(event),
             _FINAL: "true" if final else "false",
@@ -87,7 +87,7 @@ class Transcripts:
     def _segment(self, event: Transcript) -> str:
         return f"SG_{self._session[:12]}_{event.turn}_{event.role.value}"
 
-    def _legacy(self, event: Transcript, voice: Voice) -> DataPacket:
+    def _legacy(self, event: Transcript, voice: TrackRef) -> DataPacket:
         segment = TranscriptionSegment(
             id=self._segment(event), text=event.text, final=event.final, language=self._language
         )

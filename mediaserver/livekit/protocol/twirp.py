@@ -10,7 +10,7 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
 from mediaserver.http_errors import HttpError, bearer
-from mediaserver.livekit.protocol.access_token import Grant, GrantError, Keys
+from mediaserver.livekit.protocol.access_token import AccessTokenClaims, ApiKeys, GrantError
 
 PROTOBUF, JSON = "application/protobuf", "application/json"
 
@@ -44,7 +44,7 @@ class TwirpError(Exception):
         return web.Response(status=_STATUS[self.code], body=body.encode(), headers={"Content-Type": JSON})
 
 
-Handler = Callable[[Grant, Any], Awaitable[Message]]
+Handler = Callable[[AccessTokenClaims, Any], Awaitable[Message]]
 """Takes the caller's grant and the request, gives the response; raises `TwirpError` or `GrantError`."""
 
 
@@ -59,7 +59,7 @@ class Method:
 class Service:
     """POST /twirp/<name>/<method>."""
 
-    def __init__(self, name: str, methods: Mapping[str, Method], keys: Keys):
+    def __init__(self, name: str, methods: Mapping[str, Method], keys: ApiKeys):
         self._name = name
         self._methods = methods
         self._keys = keys
@@ -93,7 +93,7 @@ class Service:
             return web.Response(text=json_format.MessageToJson(response, indent=None), content_type=JSON)
         return web.Response(body=response.SerializeToString(), content_type=PROTOBUF)
 
-    def _grant(self, request: web.Request) -> Grant:
+    def _grant(self, request: web.Request) -> AccessTokenClaims:
         try:
             token = bearer(request)
         except HttpError as error:

@@ -27,7 +27,7 @@ def level_of(chunk: AudioChunk) -> float:
     return min(1.0, max(0.0, 1 - 10 * math.log10(power) / _FLOOR)) if power > 0 else 0.0
 
 
-class Speakers:
+class ActiveSpeakers:
     """Keeps how loud everybody is; `changes` says what is new since it was last asked."""
 
     def __init__(self) -> None:
@@ -35,13 +35,13 @@ class Speakers:
         self._heard: dict[str, float] = {}  # when (s) each was last loud
         self._told: dict[str, float] = {}  # the level of each who was said to speak
 
-    def hear(self, sid: str, level: float, now: float) -> None:
+    def push_level(self, sid: str, level: float, now: float) -> None:
         """Somebody is that loud."""
         self._peak[sid] = max(level, self._peak.get(sid, 0.0))
         if level >= LOUD:
             self._heard[sid] = now
 
-    def hush(self, sid: str) -> None:
+    def remove(self, sid: str) -> None:
         """Somebody has gone or is muted."""
         self._peak.pop(sid, None)
         self._heard.pop(sid, None)

@@ -15,7 +15,9 @@ PING_INTERVAL, PING_TIMEOUT = 5, 15
 """Seconds, as LiveKit's servers tell them."""
 
 
-def welcome(room: Room, participant: Participant, ice_servers: Sequence[ICEServer], *, is_dual: bool) -> SignalResponse:
+def join_response(
+    room: Room, participant: Participant, ice_servers: Sequence[ICEServer], *, is_dual: bool
+) -> SignalResponse:
     """What a client needs to know of its room."""
     return SignalResponse(
         join=JoinResponse(
@@ -34,7 +36,7 @@ def welcome(room: Room, participant: Participant, ice_servers: Sequence[ICEServe
     )
 
 
-def welcome_back(ice_servers: Sequence[ICEServer], last_message: int) -> SignalResponse:
+def reconnect_response(ice_servers: Sequence[ICEServer], last_message: int) -> SignalResponse:
     """What a client needs to go on; `last_message` is the number of its newest packet that came."""
     return SignalResponse(
         reconnect=ReconnectResponse(

@@ -14,7 +14,7 @@ from livekit.protocol.models import (
 )
 from livekit.protocol.rtc import SubscriptionPermission
 
-from mediaserver.livekit.protocol.access_token import ASSISTANT, MAX_NAME, SOURCES, Grant
+from mediaserver.livekit.protocol.access_token import ASSISTANT, MAX_NAME, SOURCES, AccessTokenClaims
 from mediaserver.livekit.protocol.join_request import Join
 from mediaserver.livekit.room.publications import AUDIO_MIME, Publications, Track
 
@@ -34,7 +34,7 @@ class Participant:
 
     sid: str
     identity: str
-    grant: Grant
+    grant: AccessTokenClaims
     name: str
     metadata: str
     attributes: dict[str, str]
@@ -52,7 +52,7 @@ class Participant:
     """Who may subscribe to what is published here."""
 
     @property
-    def granted(self) -> Grant:
+    def granted(self) -> AccessTokenClaims:
         """What it came with, as far as that holds by now."""
         rights = self.permission
         names = [TrackSource.Name(source).lower() for source in rights.can_publish_sources]
@@ -112,7 +112,7 @@ class Participant:
         self.name, self.metadata, self.attributes = after
         return is_new
 
-    def admits_to(self, track: Track, other: "Participant") -> bool:
+    def allows_subscriber(self, track: Track, other: "Participant") -> bool:
         """Whether another participant may subscribe to a track of this one."""
         if self.admits.all_participants:
             return True
@@ -127,7 +127,7 @@ class Participant:
         return self.permission.can_subscribe and self.wanted.get(track, self.auto_subscribe)
 
 
-def introduced(grant: Grant, join: Join) -> tuple[str, dict[str, str]]:
+def checked_details(grant: AccessTokenClaims, join: Join) -> tuple[str, dict[str, str]]:
     """The metadata and attributes of somebody who joins. Raises `TooLong`."""
     metadata, attributes = grant.metadata, dict(grant.attributes)
     if grant.can_update_own_metadata:
@@ -137,7 +137,7 @@ def introduced(grant: Grant, join: Join) -> tuple[str, dict[str, str]]:
     return metadata, attributes
 
 
-def permission_of(grant: Grant) -> ParticipantPermission:
+def permission_of(grant: AccessTokenClaims) -> ParticipantPermission:
     """A grant's rights as participants are told them."""
     return ParticipantPermission(
         can_subscribe=grant.can_subscribe,
@@ -150,7 +150,7 @@ def permission_of(grant: Grant) -> ParticipantPermission:
     )
 
 
-class Assistant:
+class AgentParticipant:
     """The one participant that is no client: a voice, and a state for all to see."""
 
     def __init__(self, make_sid: Callable[[str], str], joined_at_ms: int):
@@ -172,7 +172,7 @@ class Assistant:
             "lk.agent.outputs": '["audio","transcription"]',
         }
 
-    def be(self, state: str) -> bool:
+    def set_state(self, state: str) -> bool:
         """Change the state; says whether it is new."""
         if self._attributes[AGENT_STATE] == state:
             return False

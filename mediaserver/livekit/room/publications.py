@@ -51,7 +51,7 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True)
-class Matched:
+class TrackChanges:
     """What an offer has changed: tracks whose media begins, ends, or was refused as no codec is shared."""
 
     begun: tuple[Track, ...] = ()
@@ -80,7 +80,7 @@ class Publications:
         self._bind_named(track)
         return track, True
 
-    def match(self, sections: Iterable[OfferedSection]) -> Matched:
+    def match(self, sections: Iterable[OfferedSection]) -> TrackChanges:
         """Take the sections of an offer that was answered: they say what is carried now, and where."""
         self._sending = {each.mid: each for each in sections if each.sends and each.kind in ("audio", "video")}
         ended = [track for track in self.tracks.values() if track.mid is not None and track.mid not in self._sending]
@@ -89,10 +89,10 @@ class Publications:
         before = {track.sid: track.mid for track in self.tracks.values()}
         for track in list(self.tracks.values()):
             self._bind_named(track)
-        self._guess()
+        self._bind_by_kind()
         begun = [track for track in self.tracks.values() if track.mid is not None and before[track.sid] != track.mid]
         refused = [track for track in begun if track.mid is not None and self._sending[track.mid].is_refused]
-        return Matched(tuple(track for track in begun if track not in refused), tuple(ended), tuple(refused))
+        return TrackChanges(tuple(track for track in begun if track not in refused), tuple(ended), tuple(refused))
 
     def remove(self, sid: str) -> None:
         """Forget a track."""
@@ -118,7 +118,7 @@ class Publications:
                 track.mid, track.is_guess = section.mid, False
                 return
 
-    def _guess(self) -> None:
+    def _bind_by_kind(self) -> None:
         # LiveKit's servers do the same: some clients name their tracks otherwise in offers.
         named = {_plain(section.cid) for section in self._sending.values() if section.cid is not None}
         for section in self._sending.values():

@@ -30,10 +30,10 @@ from livekit.protocol.rtc import (
 )
 
 from mediaserver.livekit.media.types import OfferedSection
-from mediaserver.livekit.protocol.access_token import ASSISTANT, Grant
+from mediaserver.livekit.protocol.access_token import ASSISTANT, AccessTokenClaims
 from mediaserver.livekit.protocol.join_request import Join
-from mediaserver.livekit.room.participant import Assistant, Participant, introduced, permission_of
-from mediaserver.livekit.room.publications import VIDEO_MIMES, Matched, Publications, Track
+from mediaserver.livekit.room.participant import AgentParticipant, Participant, checked_details, permission_of
+from mediaserver.livekit.room.publications import VIDEO_MIMES, Publications, Track, TrackChanges
 
 Post = Callable[[str, SignalResponse], None]
 """Takes a message for the participant of that sid."""
@@ -64,7 +64,7 @@ class Forward:
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class DataRoute:
     """Where a data packet goes: participants by sid, and whether the assistant is meant too."""
 
     to: tuple[str, ...]
@@ -87,7 +87,7 @@ class Room:
         """0 for `MAX_PARTICIPANTS`."""
         self.empty_timeout = 300
         self.departure_timeout = 20
-        self.assistant = Assistant(make_sid, now_ms)
+        self.assistant = AgentParticipant(make_sid, now_ms)
         self._created_ms = now_ms
         self._make_sid = make_sid
         self.post = post
@@ -131,10 +131,10 @@ class Room:
         if others >= (self.max_participants or MAX_PARTICIPANTS):
             raise RoomFull
 
-    def join(self, grant: Grant, join: Join, now_ms: int) -> Participant:
+    def join(self, grant: AccessTokenClaims, join: Join, now_ms: int) -> Participant:
         """Let somebody in. Whoever has the same identity must have left. Raises `RoomFull` and `TooLong`."""
         self.check_space(grant.identity)
-        metadata, attributes = introduced(grant, join)
+        metadata, attributes = checked_details(grant, join)
         participant = Participant(
             sid=self._make_sid("PA_"),
             identity=grant.identity,
@@ -190,7 +190,7 @@ class Room:
 
     # What they publish and subscribe to.
 
-    def match(self, participant: Participant, sections: Iterable[OfferedSection]) -> Matched:
+    def match(self, participant: Participant, sections: Iterable[OfferedSection]) -> TrackChanges:
         """Take what an answered offer says of a participant's tracks."""
         matched = participant.publications.match(sections)
         for track in matched.refused:
@@ -260,12 +260,12 @@ class Room:
         self.metadata = metadata
         self._post_all(SignalResponse(room_update=RoomUpdate(room=self.info())))
 
-    def be(self, state: str) -> None:
+    def set_agent_state(self, state: str) -> None:
         """Show what the assistant is doing."""
-        if self.assistant.be(state):
+        if self.assistant.set_state(state):
             self._post_all(_update([self.assistant.info()]))
 
-    def tell_speakers(self, changes: Iterable[SpeakerInfo], *, to: str | None = None) -> None:
+    def speakers_changed(self, changes: Iterable[SpeakerInfo], *, to: str | None = None) -> None:
         """Say who speaks, to the participant of that sid or to all."""
         speakers = list(changes)
         response = SignalResponse(speakers_changed=SpeakersChanged(speakers=speakers))
@@ -274,13 +274,13 @@ class Room:
         elif speakers:
             self._post_all(response)
 
-    def tell_quality(self, qualities: Iterable[ConnectionQualityInfo]) -> None:
+    def quality_changed(self, qualities: Iterable[ConnectionQualityInfo]) -> None:
         """Say how well participants are connected."""
         updates = list(qualities)
         if updates:
             self._post_all(SignalResponse(connection_quality=ConnectionQualityUpdate(updates=updates)))
 
-    def tell_received(self, participant: Participant, track: Track) -> None:
+    def subscription_permitted(self, participant: Participant, track: Track) -> None:
         """Tell a publisher, once, that somebody receives a track."""
         if not track.is_subscribed:
             track.is_subscribed = True
@@ -295,7 +295,11 @@ class Room:
             if other is participant or other.is_hidden:
                 continue
             for track in other.publications.tracks.values():
-                if track.mid is not None and participant.wants(track.sid) and other.admits_to(track, participant):
+                if (
+                    track.mid is not None
+                    and participant.wants(track.sid)
+                    and other.allows_subscriber(track, participant)
+                ):
                     found[track.sid] = Forward(other.sid, track.sid, track.mid, track.kind, track.info.muted)
         return found
 
@@ -303,7 +307,7 @@ class Room:
         """Whether a participant is to be sent the assistant's voice."""
         return participant.wants(self.assistant.track.sid)
 
-    def route(self, sender: Participant, packet: DataPacket) -> Route | None:
+    def route(self, sender: Participant, packet: DataPacket) -> DataRoute | None:
         """Say in the packet who has sent it, and where it goes; None if that participant may send no data."""
         kind = packet.WhichOneof("value")
         if not sender.permission.can_publish_data or kind in (None, "speaker"):
@@ -318,18 +322,18 @@ class Room:
             sids = set(packet.user.destination_sids)
         return self._addressed(named, sids, sender)
 
-    def addressed(self, identities: Iterable[str], sids: Iterable[str] = ()) -> Route:
+    def addressed(self, identities: Iterable[str], sids: Iterable[str] = ()) -> DataRoute:
         """Where something goes that names those participants, or nobody for all."""
         return self._addressed(set(identities), set(sids), None)
 
-    def _addressed(self, named: set[str], sids: set[str], sender: Participant | None) -> Route:
+    def _addressed(self, named: set[str], sids: set[str], sender: Participant | None) -> DataRoute:
         is_for_all = not named and not sids
         to = tuple(
             each.sid
             for each in self.participants
             if each is not sender and (is_for_all or each.identity in named or each.sid in sids)
         )
-        return Route(to, is_for_all or ASSISTANT in named or self.assistant.sid in sids)
+        return DataRoute(to, is_for_all or ASSISTANT in named or self.assistant.sid in sids)
 
     # Telling.
 
@@ -369,7 +373,7 @@ class Room:
             for other in self.participants
             if other is not publisher
             for track in publisher.publications.tracks.values()
-            if publisher.admits_to(track, other)
+            if publisher.allows_subscriber(track, other)
         }
 
 

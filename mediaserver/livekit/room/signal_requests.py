@@ -28,7 +28,7 @@ _DATA_TRACKS = (
 )
 
 
-def take(room: Room, participant: Participant, request: SignalRequest) -> None:
+def apply_request(room: Room, participant: Participant, request: SignalRequest) -> None:
     """Take a request, but for what concerns connections and the socket itself; unknown ones are ignored.
 
     Raises `ProtocolError`.

@@ -10,12 +10,12 @@ from livekit.protocol.rtc import ConnectionQualityInfo, ICEServer, SignalRespons
 from loguru import logger
 
 from mediaserver.livekit.agent.conversation_port import Host, Lobby
-from mediaserver.livekit.agent.session_options import wishes_of
-from mediaserver.livekit.agent.transcript_log import Chronicle, Chronicles
+from mediaserver.livekit.agent.session_options import session_options
+from mediaserver.livekit.agent.transcript_log import TranscriptLog, TranscriptLogs
 from mediaserver.livekit.media.link_protocol import MakeLink
-from mediaserver.livekit.protocol.access_token import Grant, Keys
+from mediaserver.livekit.protocol.access_token import AccessTokenClaims, ApiKeys
 from mediaserver.livekit.protocol.join_request import Join
-from mediaserver.livekit.room.active_speakers import Speakers
+from mediaserver.livekit.room.active_speakers import ActiveSpeakers
 from mediaserver.livekit.room.limits import Limits
 from mediaserver.livekit.room.participant import Participant
 from mediaserver.livekit.room.room import Room
@@ -34,21 +34,21 @@ class RoomClosed(Exception):
     """A room was closed while somebody was about to come in."""
 
 
-class NotYours(Exception):
+class RoomNotOwned(Exception):
     """A room is another user's, who has asked no token for this participant."""
 
 
-class LiveRoom:
+class RoomRuntime:
     """Made when somebody comes or it is created; `run` ends once it is closed, or nobody is or comes back."""
 
     def __init__(
         self,
         name: str,
         lobby: Lobby,
-        keys: Keys,
+        keys: ApiKeys,
         make_link: MakeLink,
         *,
-        chronicles: Chronicles,
+        chronicles: TranscriptLogs,
         ice_servers: Callable[[], Sequence[IceServer]],
         limits: Limits,
         is_shared: bool,
@@ -66,7 +66,7 @@ class LiveRoom:
         """Whose conversation it is; nobody's at first."""
         self._chronicles = chronicles
         self._entering = asyncio.Lock()
-        self._speakers = Speakers()
+        self._speakers = ActiveSpeakers()
         self._qualities: dict[str, ConnectionQuality] = {}
         self._looked_at = 0.0
         self._tasks: asyncio.TaskGroup | None = None
@@ -86,7 +86,7 @@ class LiveRoom:
         """A participant's session."""
         return self._sessions.get(sid)
 
-    async def prepare(self, grant: Grant, join: Join) -> Host:
+    async def prepare(self, grant: AccessTokenClaims, join: Join) -> Host:
         """The conversation that a participant is about to join, begun if there is none.
 
         Raises `registry.Full` or `Draining`, `RoomFull` and `NotYours`.
@@ -95,22 +95,22 @@ class LiveRoom:
         self._kept_until = max(self._kept_until, monotonic() + self.limits.grace)
         async with self._entering:
             if self._host is None or self._host.is_ending:
-                self._host = await self._lobby.enter(grant.owner, wishes_of(self.room.name, grant, join))
+                self._host = await self._lobby.get_or_create(grant.owner, session_options(self.room.name, grant, join))
                 self._owner = grant.owner
             self.check_owner(grant)
             return self._host
 
-    def check_owner(self, grant: Grant) -> None:
+    def check_owner(self, grant: AccessTokenClaims) -> None:
         """Raise `NotYours` if the room is another user's; with a shared one, its name is enough to come in."""
         is_taken = self._host is not None and not self._host.is_ending and self._owner != grant.owner
-        if is_taken and not self._is_shared and not grant.is_strangers:
-            raise NotYours
+        if is_taken and not self._is_shared and not grant.is_external:
+            raise RoomNotOwned
 
-    def chronicle(self, host: Host) -> Chronicle:
+    def transcript_log(self, host: Host) -> TranscriptLog:
         """What was said in a conversation."""
         return self._chronicles.of(host)
 
-    def admit(self, grant: Grant, join: Join) -> Session:
+    def admit(self, grant: AccessTokenClaims, join: Join) -> Session:
         """Let a participant in; whoever has its identity has to go. Raises `RoomClosed`, `RoomFull` and `TooLong`."""
         if self._is_closed:
             raise RoomClosed
@@ -136,7 +136,7 @@ class LiveRoom:
         sid = session.participant.sid
         self._sessions.pop(sid, None)
         self._qualities.pop(sid, None)
-        self._speakers.hush(sid)
+        self._speakers.remove(sid)
         if not self._sessions:
             self._kept_until = monotonic() + max(self.limits.grace, self.room.departure_timeout)
         self.reconcile()
@@ -145,7 +145,7 @@ class LiveRoom:
         """Tell a participant, who comes or comes back, what else is told only when it changes."""
         self._qualities.pop(sid, None)
         known = [self.room.assistant.sid, *(each.sid for each in self.room.participants if not each.is_hidden)]
-        self.room.tell_speakers(self._speakers.all(known), to=sid)
+        self.room.speakers_changed(self._speakers.all(known), to=sid)
 
     def configure(self, *, metadata: str, max_participants: int, empty_timeout: int, departure_timeout: int) -> None:
         """Say how a room that is new is to be; 0 stands for what rooms are like."""
@@ -193,18 +193,18 @@ class LiveRoom:
                         async with asyncio.timeout(self.limits.tick):
                             await self._news.wait()
                     except TimeoutError:
-                        self._tend(monotonic())
+                        self._check_health(monotonic())
         finally:
             # After a bug: what still runs has been cancelled, and clients come back to a new room.
             self._is_closed = True
             for session in list(self._sessions.values()):
-                session.abandon()
+                session.close_for_rejoin()
                 await session.link.close()
 
-    def _tend(self, now: float) -> None:
+    def _check_health(self, now: float) -> None:
         for session in list(self._sessions.values()):
-            session.tend(now)
-        self.room.tell_speakers(self._speakers.changes(now))
+            session.check_health(now)
+        self.room.speakers_changed(self._speakers.changes(now))
         if now - self._looked_at >= self.limits.quality:
             self._looked_at = now
             self._look_at_quality()
@@ -217,13 +217,13 @@ class LiveRoom:
         for session in list(self._sessions.values()):
             session.reconcile()
 
-    def heard(self, sid: str, level: float) -> None:
+    def on_audio_level(self, sid: str, level: float) -> None:
         """Somebody is that loud."""
-        self._speakers.hear(sid, level, monotonic())
+        self._speakers.push_level(sid, level, monotonic())
 
-    def hushed(self, sid: str) -> None:
+    def on_muted(self, sid: str) -> None:
         """Somebody is muted."""
-        self._speakers.hush(sid)
+        self._speakers.remove(sid)
 
     def deliver(self, packet: DataPacket, to: Iterable[str], label: str) -> bool:
         """Send a packet to participants by sid; False if it is more than one of them can take."""
@@ -250,7 +250,7 @@ class LiveRoom:
         losses = {sid: session.link.reception().loss for sid, session in self._sessions.items()}
         before, self._qualities = self._qualities, {sid: _quality(loss) for sid, loss in losses.items()}
         has_newcomer = bool(losses.keys() - before.keys())
-        self.room.tell_quality(
+        self.room.quality_changed(
             ConnectionQualityInfo(participant_sid=sid, quality=quality, score=5.0 * (1.0 - min(1.0, losses[sid] * 4)))
             for sid, quality in self._qualities.items()
             if has_newcomer or before[sid] != quality

@@ -14,26 +14,26 @@ from livekit.protocol.rtc import (
 from loguru import logger
 
 from mediaserver.livekit.agent.conversation_port import Host
-from mediaserver.livekit.agent.participant_peer import RoomPeer
-from mediaserver.livekit.agent.track_selection import Attention
-from mediaserver.livekit.media.data_transport import Delivery
+from mediaserver.livekit.agent.participant_peer import ParticipantPeer
+from mediaserver.livekit.agent.track_selection import TrackSelection
+from mediaserver.livekit.media.data_transport import DataTransport
 from mediaserver.livekit.media.link_protocol import Link, MakeLink
 from mediaserver.livekit.media.negotiation import Negotiation
 from mediaserver.livekit.media.types import LinkState, OfferedSection, Outgoing
-from mediaserver.livekit.protocol.access_token import ASSISTANT, Grant
+from mediaserver.livekit.protocol.access_token import ASSISTANT, AccessTokenClaims
 from mediaserver.livekit.protocol.data_packet import rpc_ack, rpc_error
 from mediaserver.livekit.protocol.join_request import Join
 from mediaserver.livekit.protocol.rpc import RECIPIENT_NOT_FOUND
-from mediaserver.livekit.protocol.transcription import Voice
+from mediaserver.livekit.protocol.transcription import TrackRef
 from mediaserver.livekit.room import signal_requests as requests
 from mediaserver.livekit.room.active_speakers import level_of
-from mediaserver.livekit.room.join_response import welcome, welcome_back
+from mediaserver.livekit.room.join_response import join_response, reconnect_response
 from mediaserver.livekit.room.participant import Participant
 from mediaserver.livekit.room.publications import Track
 from mediaserver.livekit.room.room import LeaveAction, leave_response
-from mediaserver.livekit.service.room_context import Hall
+from mediaserver.livekit.service.room_context import RoomContext
 from mediaserver.livekit.service.signal_socket import SignalSocket
-from mediaserver.livekit.service.subscriptions import Forwarding
+from mediaserver.livekit.service.subscriptions import SubscriptionForwarder
 from mediaserver.rtc.sdp.offer import OfferError
 from mediaserver.rtc.throttle import Throttle
 from pipeline.errors import FaultCode, MediaError
@@ -54,16 +54,16 @@ _REASONS: dict[EndReason, DisconnectReason] = {
 class Session:
     """From the join to the leave, over any number of sockets. Its link and its `RoomPeer` call it back."""
 
-    def __init__(self, hall: Hall, participant: Participant, *, is_dual: bool, make_link: MakeLink):
+    def __init__(self, hall: RoomContext, participant: Participant, *, is_dual: bool, make_link: MakeLink):
         self.participant = participant
         self.is_over = False
         self._hall = hall
         self._room = hall.room
         self._is_dual = is_dual
-        self._peer: RoomPeer | None = None
+        self._peer: ParticipantPeer | None = None
         self._socket: SignalSocket | None = None
         self._lost_at: float | None = None
-        self._renewed: tuple[Grant, float] | None = (
+        self._renewed: tuple[AccessTokenClaims, float] | None = (
             None  # what the newest token says, and when (monotonic s) it was sent
         )
         self._received: dict[str, float] = {}  # tracks, and when (monotonic s) to say so
@@ -73,18 +73,20 @@ class Session:
         self.link = make_link(self, is_dual)
         track, assistant = self._room.assistant.track.sid, self._room.assistant.sid
         self.link.speak(Outgoing(track, f"{assistant}|{track}", "audio"))
-        self._delivery = Delivery(self.link, assistant)
-        self._attention = Attention(participant, self.link, on_received=self.receives, on_level=self._on_level)
-        self._forwarding = Forwarding(self.link, self._link_of)
+        self._delivery = DataTransport(self.link, assistant)
+        self._attention = TrackSelection(
+            participant, self.link, on_received=self.mark_subscribed, on_level=self._on_level
+        )
+        self._forwarding = SubscriptionForwarder(self.link, self._link_of)
         self._negotiation = Negotiation(
             self.link, is_dual=is_dual, post=self.post, on_sections=self._on_sections, on_sent=self._on_sent
         )
 
     @property
-    def voice(self) -> Voice:
+    def voice(self) -> TrackRef:
         """Who it is, and the track of its microphone."""
         track = self._attention.voice
-        return Voice(self.participant.identity, track.sid if track is not None else "")
+        return TrackRef(self.participant.identity, track.sid if track is not None else "")
 
     # The socket.
 
@@ -97,10 +99,10 @@ class Session:
         """Tell a client that it has joined, and answer what it has asked with that."""
         self._socket = socket
         room = self._room
-        self.post(welcome(room, self.participant, self._hall.ice_servers(), is_dual=self._is_dual))
+        self.post(join_response(room, self.participant, self._hall.ice_servers(), is_dual=self._is_dual))
         name = self.participant.name or self.participant.identity
-        self._peer = RoomPeer(
-            self, host, self._hall.chronicle(host), Voice(ASSISTANT, room.assistant.track.sid), name=name
+        self._peer = ParticipantPeer(
+            self, host, self._hall.transcript_log(host), TrackRef(ASSISTANT, room.assistant.track.sid), name=name
         )
         self._attention.peer = self._peer
         for request in join.add_tracks:
@@ -118,7 +120,7 @@ class Session:
         if old is not None:
             old.close("resumed on another socket")
         self._lost_at = None
-        self.post(welcome_back(self._hall.ice_servers(), self._delivery.last))
+        self.post(reconnect_response(self._hall.ice_servers(), self._delivery.last))
         self._room.refresh(self.participant.sid)
         self._hall.catch_up(self.participant.sid)
         self._renewed = None
@@ -127,19 +129,19 @@ class Session:
         if self._is_dual:
             await self._negotiate(self._negotiation.offer(again=True))
 
-    def lose(self, socket: SignalSocket) -> None:
+    def on_socket_lost(self, socket: SignalSocket) -> None:
         """A socket has ended; unless it was replaced, the client may come back for a while."""
         if self._socket is socket:
             self._socket = None
             self._lost_at = monotonic()
 
-    def is_resumable(self, grant: Grant) -> bool:
+    def is_resumable(self, grant: AccessTokenClaims) -> bool:
         """Whether the holder of a grant may go on with this session: whoever began it, not a namesake."""
         begun = self.participant.grant
         is_same = (grant.identity, grant.owner) == (begun.identity, begun.owner)
         return not self.is_over and self.link.state not in _GONE and is_same
 
-    async def take(self, request: SignalRequest) -> None:
+    async def on_signal_request(self, request: SignalRequest) -> None:
         """Take a message of the client. Raises `ProtocolError`."""
         if self.is_over:
             return
@@ -162,19 +164,19 @@ class Session:
             case "simulate":
                 self._simulate(request)
             case _:
-                requests.take(self._room, self.participant, request)
+                requests.apply_request(self._room, self.participant, request)
                 self._hall.reconcile()
 
-    def tend(self, now: float) -> None:
+    def check_health(self, now: float) -> None:
         """Do what is due at `now` (monotonic s)."""
         if self._lost_at is not None:
             if self.link.state in _GONE or now - self._lost_at > self._hall.limits.resume:
                 self.end(DisconnectReason.SIGNAL_CLOSE)
         else:
             self._renew(now)
-        self._tell_received(now)
+        self._on_quality_sample(now)
         if self._peer is not None:
-            self._peer.tend(now)
+            self._peer.check_timeouts(now)
 
     def end(self, reason: DisconnectReason, action: LeaveAction | None = None) -> None:
         """Leave the room; with an `action`, the client is told to go or to come back."""
@@ -201,7 +203,7 @@ class Session:
         self._renewed = grant, now
         self.post(SignalResponse(refresh_token=self._hall.renew(self.participant)))
 
-    def abandon(self) -> None:
+    def close_for_rejoin(self) -> None:
         """The room has failed: the client is told to come back to a new one."""
         self.is_over = True
         if self._socket is not None:
@@ -249,7 +251,7 @@ class Session:
             publisher = self._hall.session(self._forwarding.publisher(sid) or "")
             track = publisher.participant.publications.tracks.get(sid) if publisher is not None else None
             if publisher is not None and track is not None:
-                publisher.receives(track)
+                publisher.mark_subscribed(track)
 
     # Media.
 
@@ -266,25 +268,25 @@ class Session:
         elif is_more:
             self._negotiation.ask_for_offer()
 
-    def receives(self, track: Track) -> None:
+    def mark_subscribed(self, track: Track) -> None:
         """Somebody receives a track of this client, which is told so a little later."""
         # A client forgets what it is told of a track while it is still busy publishing it.
         if not track.is_subscribed and track.sid not in self._received:
             self._received[track.sid] = monotonic() + self._hall.limits.publish
 
-    def _tell_received(self, now: float) -> None:
+    def _on_quality_sample(self, now: float) -> None:
         for sid in [sid for sid, due in self._received.items() if now >= due]:
             del self._received[sid]
             track = self.participant.publications.tracks.get(sid)
             if track is not None:
-                self._room.tell_received(self.participant, track)
+                self._room.subscription_permitted(self.participant, track)
                 self._attention.expect_recording(track)
 
     def _on_level(self, level: float | None) -> None:
         if level is None:
-            self._hall.hushed(self.participant.sid)
+            self._hall.on_muted(self.participant.sid)
         else:
-            self._hall.heard(self.participant.sid, level)
+            self._hall.on_audio_level(self.participant.sid, level)
 
     def _link_of(self, sid: str) -> Link | None:
         session = self._hall.session(sid)
@@ -293,12 +295,12 @@ class Session:
     def on_audio(self, mid: str, chunk: AudioChunk) -> None:
         """A section is heard."""
         if not self.is_over:
-            self._attention.hear(mid, chunk)
+            self._attention.push_audio(mid, chunk)
 
     def on_frame(self, mid: str, frame: ScreenFrame) -> None:
         """A section is seen."""
         if not self.is_over:
-            self._attention.see(mid, frame)
+            self._attention.push_frame(mid, frame)
 
     def on_pause(self, mid: str) -> None:
         """A section's sender pauses."""
@@ -308,7 +310,7 @@ class Session:
     def on_fault(self, mid: str, error: MediaError) -> None:
         """A section cannot be decoded."""
         if not self.is_over:
-            self._attention.blame(mid, error)
+            self._attention.report_error(mid, error)
 
     def on_state(self, state: LinkState) -> None:
         """The connection is up, or gone."""
@@ -323,7 +325,7 @@ class Session:
                 self.end(DisconnectReason.CONNECTION_TIMEOUT, "RECONNECT")
             case LinkState.CLOSED:
                 # A client that leaves hangs up first and says so then.
-                self._part(DisconnectReason.CONNECTION_TIMEOUT, self._hall.limits.hung_up, "RECONNECT")
+                self._leave(DisconnectReason.CONNECTION_TIMEOUT, self._hall.limits.hung_up, "RECONNECT")
 
     # Data.
 
@@ -334,7 +336,7 @@ class Session:
         try:
             packet = self._delivery.receive(label, data)
         except MediaError as error:
-            self._peer.complain(error)
+            self._peer.reject_message(error)
             return
         route = self._room.route(self.participant, packet) if packet is not None else None
         if packet is None or route is None:
@@ -343,11 +345,11 @@ class Session:
             request, identity = packet.rpc_request.id, self.participant.identity
             self.send(rpc_ack(request, to=identity))  # without which a client waits for it, whatever else comes
             self.send(rpc_error(request, RECIPIENT_NOT_FOUND, "Recipient not found", to=identity))
-        if not self._hall.deliver(packet, route.to, label) and self._complaints.passes(monotonic()):
+        if not self._hall.deliver(packet, route.to, label) and self._complaints.allow(monotonic()):
             message = "Another participant cannot take data as fast as it is sent; some was dropped."
-            self._peer.tell(fault_from(MediaError(FaultCode.RATE_LIMITED, message, where="livekit")))
+            self._peer.send_event(fault_from(MediaError(FaultCode.RATE_LIMITED, message, where="livekit")))
         if route.is_for_assistant:
-            self._peer.take(packet)
+            self._peer.on_data_packet(packet)
 
     def relay(self, packet: DataPacket, label: str) -> bool:
         """Send what another has sent; False if it is not, as too much of that waits for this client already."""
@@ -360,18 +362,18 @@ class Session:
 
     # The conversation's voice and will.
 
-    def play(self, frame: SpeechFrame) -> None:
+    def send_audio(self, frame: SpeechFrame) -> None:
         """Send 20 ms of speech."""
-        self.link.play(frame.opus)
-        self._hall.heard(self._room.assistant.sid, level_of(AudioChunk(frame.pcm, SPEECH_RATE, 0.0)))
+        self.link.send_audio(frame.opus)
+        self._hall.on_audio_level(self._room.assistant.sid, level_of(AudioChunk(frame.pcm, SPEECH_RATE, 0.0)))
 
-    def flush(self) -> None:
+    def flush_audio(self) -> None:
         """Send nothing more of what was played."""
-        self.link.flush()
+        self.link.flush_audio()
 
-    def be(self, state: str) -> None:
+    def set_agent_state(self, state: str) -> None:
         """Show what the assistant does."""
-        self._room.be(state)
+        self._room.set_agent_state(state)
 
     def name_tracks(self, names: Mapping[str, str]) -> None:
         """Take what the client says of its videos, by section or by track."""
@@ -388,13 +390,13 @@ class Session:
 
     def on_dismissed(self, reason: EndReason) -> None:
         """The conversation is over, and with it the client's stay."""
-        self._part(_REASONS[reason], self._hall.limits.farewell)
+        self._leave(_REASONS[reason], self._hall.limits.farewell)
 
     def on_abuse(self) -> None:
         """The client sends nothing but nonsense, or takes nothing that it is sent."""
-        self._part(DisconnectReason.PARTICIPANT_REMOVED, 0.0)
+        self._leave(DisconnectReason.PARTICIPANT_REMOVED, 0.0)
 
-    def _part(self, reason: DisconnectReason, delay: float, action: LeaveAction = "DISCONNECT") -> None:
+    def _leave(self, reason: DisconnectReason, delay: float, action: LeaveAction = "DISCONNECT") -> None:
         async def part() -> None:
             await asyncio.sleep(delay)
             self.end(reason, action)

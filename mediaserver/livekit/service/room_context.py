@@ -7,7 +7,7 @@ from livekit.protocol.models import DataPacket
 from livekit.protocol.rtc import ICEServer
 
 from mediaserver.livekit.agent.conversation_port import Host
-from mediaserver.livekit.agent.transcript_log import Chronicle
+from mediaserver.livekit.agent.transcript_log import TranscriptLog
 from mediaserver.livekit.room.limits import Limits
 from mediaserver.livekit.room.participant import Participant
 from mediaserver.livekit.room.room import Room
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
     from mediaserver.livekit.service.participant_session import Session
 
 
-class Hall(Protocol):
+class RoomContext(Protocol):
     """`LiveRoom` is all of it."""
 
     room: Room
     limits: Limits
 
-    def chronicle(self, host: Host) -> Chronicle:
+    def transcript_log(self, host: Host) -> TranscriptLog:
         """What was said in a conversation."""
         ...
 
@@ -46,11 +46,11 @@ class Hall(Protocol):
         """Send a packet to participants by sid; False if it is more than one of them can take."""
         ...
 
-    def heard(self, sid: str, level: float) -> None:
+    def on_audio_level(self, sid: str, level: float) -> None:
         """Somebody is that loud."""
         ...
 
-    def hushed(self, sid: str) -> None:
+    def on_muted(self, sid: str) -> None:
         """Somebody is muted."""
         ...
 

@@ -6,33 +6,33 @@ from collections.abc import Callable
 from livekit.protocol.models import DisconnectReason
 from loguru import logger
 
-from mediaserver.livekit.service.live_room import LiveRoom
+from mediaserver.livekit.service.live_room import RoomRuntime
 
 _CLOSE_DEADLINE = 10.0
 
 
-class Rooms:
+class RoomRegistry:
     """Holds every room and the one task each lives in."""
 
-    def __init__(self, make_room: Callable[[str], LiveRoom]):
+    def __init__(self, make_room: Callable[[str], RoomRuntime]):
         self._make_room = make_room
-        self._rooms: dict[str, LiveRoom] = {}
+        self._rooms: dict[str, RoomRuntime] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return len(self._rooms)
 
     @property
-    def all(self) -> tuple[LiveRoom, ...]:
+    def all(self) -> tuple[RoomRuntime, ...]:
         """Every room there is."""
         return tuple(room for room in self._rooms.values() if not room.is_closed)
 
-    def find(self, name: str) -> LiveRoom | None:
+    def find(self, name: str) -> RoomRuntime | None:
         """A room by name."""
         found = self._rooms.get(name)
         return found if found is not None and not found.is_closed else None
 
-    async def enter(self, name: str) -> LiveRoom:
+    async def get_or_create(self, name: str) -> RoomRuntime:
         """A room by name, made if there is none."""
         found = self.find(name)
         if found is not None:
@@ -61,7 +61,7 @@ class Rooms:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=_CLOSE_DEADLINE)
 
-    def _forget(self, room: LiveRoom, task: asyncio.Task[None]) -> None:
+    def _forget(self, room: RoomRuntime, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if self._rooms.get(room.room.name) is room:
             del self._rooms[room.room.name]

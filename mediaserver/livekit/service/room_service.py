@@ -28,8 +28,8 @@ from mediaserver.livekit.media.types import LOSSY, RELIABLE
 from mediaserver.livekit.protocol.access_token import (
     ASSISTANT,
     MAX_NAME,
-    Grant,
-    Keys,
+    AccessTokenClaims,
+    ApiKeys,
     check_admin,
     check_create,
     check_list,
@@ -37,8 +37,8 @@ from mediaserver.livekit.protocol.access_token import (
 from mediaserver.livekit.protocol.data_packet import user_packet
 from mediaserver.livekit.protocol.twirp import Method, Service, TwirpError
 from mediaserver.livekit.room.participant import MAX_METADATA, Participant, TooLong
-from mediaserver.livekit.service.live_room import LiveRoom
-from mediaserver.livekit.service.room_registry import Rooms
+from mediaserver.livekit.service.live_room import RoomRuntime
+from mediaserver.livekit.service.room_registry import RoomRegistry
 
 NAME = "livekit.RoomService"
 MAX_ROOMS = 1_000
@@ -49,7 +49,7 @@ MAX_DATA = 60_000
 class RoomService:
     """The methods; `service` is what serves them."""
 
-    def __init__(self, rooms: Rooms, keys: Keys):
+    def __init__(self, rooms: RoomRegistry, keys: ApiKeys):
         self._rooms = rooms
         methods = {
             "CreateRoom": Method(CreateRoomRequest, self.create_room),
@@ -66,7 +66,7 @@ class RoomService:
         }
         self.service = Service(NAME, methods, keys)
 
-    async def create_room(self, grant: Grant, request: CreateRoomRequest) -> RoomInfo:
+    async def create_room(self, grant: AccessTokenClaims, request: CreateRoomRequest) -> RoomInfo:
         """A room that waits for somebody to come; one that is there already is answered as it is."""
         check_create(grant)
         if not 0 < len(request.name) <= MAX_NAME:
@@ -75,7 +75,7 @@ class RoomService:
         is_new = self._rooms.find(request.name) is None
         if is_new and len(self._rooms) >= MAX_ROOMS:
             raise TwirpError("resource_exhausted", f"there are {MAX_ROOMS} rooms already")
-        room = await self._rooms.enter(request.name)
+        room = await self._rooms.get_or_create(request.name)
         if is_new:
             room.configure(
                 metadata=request.metadata,
@@ -85,40 +85,46 @@ class RoomService:
             )
         return room.room.info()
 
-    async def list_rooms(self, grant: Grant, request: ListRoomsRequest) -> ListRoomsResponse:
+    async def list_rooms(self, grant: AccessTokenClaims, request: ListRoomsRequest) -> ListRoomsResponse:
         """All rooms, or those named."""
         check_list(grant)
         named = set(request.names)
         rooms = [room.room.info() for room in self._rooms.all if not named or room.room.name in named]
         return ListRoomsResponse(rooms=rooms)
 
-    async def delete_room(self, grant: Grant, request: DeleteRoomRequest) -> DeleteRoomResponse:
+    async def delete_room(self, grant: AccessTokenClaims, request: DeleteRoomRequest) -> DeleteRoomResponse:
         """Everybody has to leave."""
         check_create(grant)
         if not self._rooms.delete(request.room):
             raise _no_room()
         return DeleteRoomResponse()
 
-    async def list_participants(self, grant: Grant, request: ListParticipantsRequest) -> ListParticipantsResponse:
+    async def list_participants(
+        self, grant: AccessTokenClaims, request: ListParticipantsRequest
+    ) -> ListParticipantsResponse:
         """Everybody in a room, the assistant too."""
         room = self._administrated(grant, request.room).room
         infos = [room.assistant.info(), *(each.info() for each in room.participants)]
         return ListParticipantsResponse(participants=infos)
 
-    async def get_participant(self, grant: Grant, request: RoomParticipantIdentity) -> ParticipantInfo:
+    async def get_participant(self, grant: AccessTokenClaims, request: RoomParticipantIdentity) -> ParticipantInfo:
         """Somebody in a room."""
         room = self._administrated(grant, request.room)
         if request.identity == ASSISTANT:
             return room.room.assistant.info()
         return _participant(room, request.identity).info()
 
-    async def remove_participant(self, grant: Grant, request: RoomParticipantIdentity) -> RemoveParticipantResponse:
+    async def remove_participant(
+        self, grant: AccessTokenClaims, request: RoomParticipantIdentity
+    ) -> RemoveParticipantResponse:
         """Somebody has to leave; a token that is still good lets them come again."""
         room = self._administrated(grant, request.room)
         room.remove(_participant(room, request.identity).sid, DisconnectReason.PARTICIPANT_REMOVED)
         return RemoveParticipantResponse()
 
-    async def mute_published_track(self, grant: Grant, request: MuteRoomTrackRequest) -> MuteRoomTrackResponse:
+    async def mute_published_track(
+        self, grant: AccessTokenClaims, request: MuteRoomTrackRequest
+    ) -> MuteRoomTrackResponse:
         """A client is told to mute a track, or that it may be heard again."""
         room = self._administrated(grant, request.room)
         participant = _participant(room, request.identity)
@@ -128,7 +134,7 @@ class RoomService:
         room.reconcile()
         return MuteRoomTrackResponse(track=track.info)
 
-    async def update_participant(self, grant: Grant, request: UpdateParticipantRequest) -> ParticipantInfo:
+    async def update_participant(self, grant: AccessTokenClaims, request: UpdateParticipantRequest) -> ParticipantInfo:
         """Other rights, name, metadata or attributes; what is empty stays, an empty attribute goes."""
         room = self._administrated(grant, request.room)
         participant = _participant(room, request.identity)
@@ -143,7 +149,7 @@ class RoomService:
         return participant.info()
 
     async def update_subscriptions(
-        self, grant: Grant, request: UpdateSubscriptionsRequest
+        self, grant: AccessTokenClaims, request: UpdateSubscriptionsRequest
     ) -> UpdateSubscriptionsResponse:
         """Somebody is sent tracks, or not any more."""
         room = self._administrated(grant, request.room)
@@ -153,14 +159,14 @@ class RoomService:
         room.reconcile()
         return UpdateSubscriptionsResponse()
 
-    async def update_room_metadata(self, grant: Grant, request: UpdateRoomMetadataRequest) -> RoomInfo:
+    async def update_room_metadata(self, grant: AccessTokenClaims, request: UpdateRoomMetadataRequest) -> RoomInfo:
         """Everybody is told other metadata of the room."""
         room = self._administrated(grant, request.room)
         _check_metadata(request.metadata)
         room.room.set_metadata(request.metadata)
         return room.room.info()
 
-    async def send_data(self, grant: Grant, request: SendDataRequest) -> SendDataResponse:
+    async def send_data(self, grant: AccessTokenClaims, request: SendDataRequest) -> SendDataResponse:
         """A packet from nobody, to those named or to all; the assistant is sent none."""
         room = self._administrated(grant, request.room)
         if len(request.data) > MAX_DATA:
@@ -172,7 +178,7 @@ class RoomService:
             raise TwirpError("resource_exhausted", "a participant cannot take data as fast as it is sent")
         return SendDataResponse()
 
-    def _administrated(self, grant: Grant, name: str) -> LiveRoom:
+    def _administrated(self, grant: AccessTokenClaims, name: str) -> RoomRuntime:
         check_admin(grant, name)
         room = self._rooms.find(name)
         if room is None:
@@ -180,7 +186,7 @@ class RoomService:
         return room
 
 
-def _participant(room: LiveRoom, identity: str) -> Participant:
+def _participant(room: RoomRuntime, identity: str) -> Participant:
     participant = room.room.find(identity)
     if participant is None:
         raise TwirpError("not_found", "participant does not exist")

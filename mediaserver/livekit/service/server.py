@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from aiohttp import web
 
 from mediaserver.livekit.agent.conversation_port import Limiter, Lobby
-from mediaserver.livekit.agent.transcript_log import Chronicles
+from mediaserver.livekit.agent.transcript_log import TranscriptLogs
 from mediaserver.livekit.media.link_protocol import MakeLink
-from mediaserver.livekit.protocol.access_token import Keys
+from mediaserver.livekit.protocol.access_token import ApiKeys
 from mediaserver.livekit.protocol.twirp import bad_route
 from mediaserver.livekit.room.limits import Limits
-from mediaserver.livekit.service.live_room import LiveRoom
-from mediaserver.livekit.service.room_registry import Rooms
+from mediaserver.livekit.service.live_room import RoomRuntime
+from mediaserver.livekit.service.room_registry import RoomRegistry
 from mediaserver.livekit.service.room_service import RoomService
 from mediaserver.livekit.service.signalling_routes import Signalling
 from mediaserver.rtc.config import IceServer
@@ -31,16 +31,16 @@ class LiveKit:
         *,
         keys: Mapping[str, str],
         make_link: MakeLink,
-        chronicles: Chronicles | None = None,
+        chronicles: TranscriptLogs | None = None,
         are_rooms_shared: bool = True,
         is_gone: Callable[[str], bool] = lambda _: False,
         ice_servers: Callable[[], Sequence[IceServer]] = tuple,
         limits: Limits | None = None,
     ):
-        limits, chronicles = limits or Limits(), chronicles or Chronicles()
-        readers = Keys(keys, is_gone=is_gone)
-        self.rooms = Rooms(
-            lambda name: LiveRoom(
+        limits, chronicles = limits or Limits(), chronicles or TranscriptLogs()
+        readers = ApiKeys(keys, is_gone=is_gone)
+        self.rooms = RoomRegistry(
+            lambda name: RoomRuntime(
                 name,
                 lobby,
                 readers,

@@ -12,7 +12,7 @@ from livekit.protocol.rtc import SignalRequest, SignalResponse
 from loguru import logger
 
 from mediaserver.livekit.protocol.signal_codec import MAX_MESSAGE, parse_request, render_response
-from mediaserver.livekit.protocol.token_bucket import Budget
+from mediaserver.livekit.protocol.token_bucket import TokenBucket
 from mediaserver.livekit.room.limits import Limits
 from mediaserver.livekit.room.room import leave_response
 from mediaserver.livekit.room.signal_requests import refuse
@@ -46,7 +46,7 @@ class SignalSocket:
         self._waiting_bytes = 0
         self._news = asyncio.Event()
         self._is_text = False
-        self._budget = Budget(rate=RATE, burst=BURST)
+        self._budget = TokenBucket(rate=RATE, burst=BURST)
         self._bad = 0
         self._over = asyncio.Event()
         self._end_of = ("the client left", int(WSCloseCode.OK))
@@ -122,7 +122,7 @@ class SignalSocket:
             self.put(refuse("INVALID_REQUEST", error.message))
             self._bad += 1
             if self._bad >= MAX_BAD_MESSAGES:
-                self._expel("too many bad messages")
+                self._disconnect_for_abuse("too many bad messages")
         else:
             self._bad = 0
 
@@ -130,9 +130,9 @@ class SignalSocket:
         if self._budget.should_tell(monotonic()):
             self.put(refuse("LIMIT_EXCEEDED", f"at most {RATE:.0f} messages a second are taken; this one was not"))
         if self._budget.refused >= MAX_REFUSED:
-            self._expel("too many messages")
+            self._disconnect_for_abuse("too many messages")
 
-    def _expel(self, why: str) -> None:
+    def _disconnect_for_abuse(self, why: str) -> None:
         self.put(leave_response(DisconnectReason.PARTICIPANT_REMOVED, "DISCONNECT"))
         self.close(why, WSCloseCode.POLICY_VIOLATION)
 

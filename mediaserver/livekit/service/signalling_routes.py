@@ -8,14 +8,14 @@ from livekit.protocol.models import DisconnectReason
 
 from mediaserver.http_errors import HttpError, bearer
 from mediaserver.livekit.agent.conversation_port import Host, Limiter
-from mediaserver.livekit.protocol.access_token import Grant, GrantError, Keys, check_join
+from mediaserver.livekit.protocol.access_token import AccessTokenClaims, ApiKeys, GrantError, check_join
 from mediaserver.livekit.protocol.join_request import Join, JoinError, parse_join
 from mediaserver.livekit.room.limits import Limits
-from mediaserver.livekit.room.participant import MAX_METADATA, TooLong, introduced
+from mediaserver.livekit.room.participant import MAX_METADATA, TooLong, checked_details
 from mediaserver.livekit.room.room import RoomFull, leave_response
-from mediaserver.livekit.service.live_room import LiveRoom, NotYours, RoomClosed
+from mediaserver.livekit.service.live_room import RoomClosed, RoomNotOwned, RoomRuntime
 from mediaserver.livekit.service.participant_session import Session
-from mediaserver.livekit.service.room_registry import Rooms
+from mediaserver.livekit.service.room_registry import RoomRegistry
 from mediaserver.livekit.service.signal_socket import SignalSocket, Take
 from mediaserver.registry import Draining, Full
 
@@ -28,7 +28,7 @@ _RETRY_DRAINING = "30"
 class Signalling:
     """GET on both paths and `/validate` under them; clients also ask for `HEAD /`, which the page answers."""
 
-    def __init__(self, rooms: Rooms, keys: Keys, limiter: Limiter, limits: Limits):
+    def __init__(self, rooms: RoomRegistry, keys: ApiKeys, limiter: Limiter, limits: Limits):
         self._rooms = rooms
         self._keys = keys
         self._limiter = limiter
@@ -47,7 +47,7 @@ class Signalling:
             room = self._rooms.find(grant.room)
             if room is not None:
                 room.check_owner(grant)
-        except NotYours:
+        except RoomNotOwned:
             return _not_yours().response
         except _Refused as refused:
             return refused.response
@@ -78,15 +78,15 @@ class Signalling:
                 await session.resume(socket, join)
             else:
                 await session.open(socket, join, seat.host)
-            return session.take
+            return session.on_signal_request
 
         try:
             return await socket.run(begin)
         finally:
             for session in sessions:
-                session.lose(socket)
+                session.on_socket_lost(socket)
 
-    def _admitted(self, grant: Grant, join: Join, seat: "_Seat") -> Session | None:
+    def _admitted(self, grant: AccessTokenClaims, join: Join, seat: "_JoinTarget") -> Session | None:
         if seat.host.is_ending:
             return None  # it has ended since it was found; nobody would answer in it
         try:
@@ -94,20 +94,20 @@ class Signalling:
         except (RoomClosed, RoomFull):
             return None
 
-    def _resumed(self, grant: Grant, join: Join) -> Session | None:
+    def _resumed(self, grant: AccessTokenClaims, join: Join) -> Session | None:
         room = self._rooms.find(grant.room)
         session = room.session(join.participant_sid) if room is not None else None
         return session if session is not None and session.is_resumable(grant) else None
 
-    async def _seat(self, grant: Grant, join: Join) -> "_Seat":
+    async def _seat(self, grant: AccessTokenClaims, join: Join) -> "_JoinTarget":
         try:
-            introduced(grant, join)
+            checked_details(grant, join)
         except TooLong:
             raise _Refused(400, f"metadata and all attributes must have at most {MAX_METADATA} bytes each") from None
-        room = await self._rooms.enter(grant.room)
+        room = await self._rooms.get_or_create(grant.room)
         try:
-            return _Seat(room, await room.prepare(grant, join))
-        except NotYours:
+            return _JoinTarget(room, await room.prepare(grant, join))
+        except RoomNotOwned:
             raise _not_yours() from None
         except RoomFull:
             raise _Refused(429, "the room is full") from None
@@ -117,7 +117,7 @@ class Signalling:
         except Draining:
             raise _Refused(503, "the server is restarting", {"Retry-After": _RETRY_DRAINING}) from None
 
-    def _counted(self, request: web.Request) -> Grant:
+    def _counted(self, request: web.Request) -> AccessTokenClaims:
         try:
             try:
                 grant = self._grant(request)
@@ -129,7 +129,7 @@ class Signalling:
             raise _Refused(error.status, error.message, error.headers) from None
         return grant
 
-    def _grant(self, request: web.Request) -> Grant:
+    def _grant(self, request: web.Request) -> AccessTokenClaims:
         try:
             grant = self._keys.read(_token(request))
             check_join(grant, request.query.get("room"))
@@ -145,10 +145,10 @@ class Signalling:
 
 
 @dataclass(frozen=True, slots=True)
-class _Seat:
+class _JoinTarget:
     """A room that somebody is about to join, and its conversation."""
 
-    room: LiveRoom
+    room: RoomRuntime
     host: Host
 
 

@@ -7,7 +7,7 @@ from mediaserver.livekit.media.types import Outgoing
 from mediaserver.livekit.room.room import Forward
 
 
-class Forwarding:
+class SubscriptionForwarder:
     """Keeps a client's link sending what it is to send. `link_of` gives a participant's link by sid."""
 
     def __init__(self, link: Link, link_of: Callable[[str], Link | None]):

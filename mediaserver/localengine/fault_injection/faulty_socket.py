@@ -9,16 +9,17 @@ from weakref import WeakSet
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
-from mediaserver.localengine.fault_injection.spec import HEADER, Act, Close, Fault, Faults, Point, Status
+from mediaserver.localengine.fault_injection.spec import HEADER, Close, Fault, FaultAction, Faults, Status
+from mediaserver.localengine.fault_points import FaultPoint
 from mediaserver.localengine.protocol.codec import WireError
 
 HUGE = 2 << 20
 """Bytes of the message that is too long for a client with websockets' default limit."""
 
-_MESSAGES: dict[Act, Any] = {
-    Act.UNKNOWN: {"neverHeardOf": {"that": True}},
-    Act.INTERRUPTED: {"serverContent": {"interrupted": True}},
-    Act.TURN_COMPLETE: {"serverContent": {"turnComplete": True}},
+_MESSAGES: dict[FaultAction, Any] = {
+    FaultAction.UNKNOWN: {"neverHeardOf": {"that": True}},
+    FaultAction.INTERRUPTED: {"serverContent": {"interrupted": True}},
+    FaultAction.TURN_COMPLETE: {"serverContent": {"turnComplete": True}},
 }
 _PONG = b"\x8a"  # RFC 6455 section 5.2: FIN and the opcode of a pong
 
@@ -67,27 +68,27 @@ class FaultySocket:
     def __aiter__(self) -> AsyncIterator[str | bytes]:
         return aiter(self._socket)
 
-    async def reached(self, point: Point) -> None:
+    async def reached(self, point: FaultPoint) -> None:
         """Let happen what was ordered for this point; raises `WireError` if that is a close."""
         for fault in self._faults.due(point, self._header):
-            await self._suffer(fault)
+            await self._apply(fault)
 
-    async def _suffer(self, fault: Fault) -> None:
+    async def _apply(self, fault: Fault) -> None:
         match fault.act:
             case Close(code, reason):
                 raise WireError(code, reason)
-            case Act.ABORT:
+            case FaultAction.ABORT:
                 self._socket.transport.abort()
-            case Act.STALL:
+            case FaultAction.STALL:
                 self._is_stalled = True
-            case Act.NO_PONG:
+            case FaultAction.NO_PONG:
                 assert isinstance(self._socket, EngineConnection)
                 self._socket.answers_pings = False
-            case Act.GARBAGE:
+            case FaultAction.GARBAGE:
                 await self.send(b"}this is not JSON{")
-            case Act.HUGE:
+            case FaultAction.HUGE:
                 await self.send(_huge())
-            case Act.UNKNOWN | Act.INTERRUPTED | Act.TURN_COMPLETE:
+            case FaultAction.UNKNOWN | FaultAction.INTERRUPTED | FaultAction.TURN_COMPLETE:
                 await self.send(json.dumps(_MESSAGES[fault.act]).encode())
             case Status():
                 raise AssertionError("a status is for the upgrade")
@@ -97,11 +98,11 @@ class FaultySocket:
 
 async def refused(socket: ServerConnection, request: Request, faults: Faults) -> Response | None:
     """The answer to an upgrade that breaks; None if nothing was ordered for it, or nobody waits any more."""
-    for fault in faults.due(Point.UPGRADE, order_of(request)):
+    for fault in faults.due(FaultPoint.UPGRADE, order_of(request)):
         match fault.act:
             case Status(code):
                 return socket.respond(code, "An injected fault.\n")
-            case Act.STALL:
+            case FaultAction.STALL:
                 await socket.wait_closed()
             case _:
                 socket.transport.abort()

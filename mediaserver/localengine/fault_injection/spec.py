@@ -46,8 +46,8 @@ from http import HTTPStatus
 
 from websockets.frames import EXTERNAL_CLOSE_CODES
 
-from mediaserver.localengine.protocol.codec import POLICY, REASON_BYTES
-from mediaserver.localengine.session.resumption import NOT_FOUND
+from mediaserver.localengine.fault_points import FaultPoint
+from mediaserver.localengine.protocol.codec import POLICY, REASON_BYTES, SESSION_NOT_FOUND
 
 HEADER = "x-engine-fault"
 """The HTTP header of the upgrade that orders faults."""
@@ -65,20 +65,6 @@ _STATUSES = tuple(status.value for status in HTTPStatus if status >= 400)
 _CLOSE_CODES = (*sorted(EXTERNAL_CLOSE_CODES), *range(3_000, 5_000))
 
 
-class Point(StrEnum):
-    """Where in a connection's life a fault can happen."""
-
-    UPGRADE = "upgrade"
-    RESUME = "resume"
-    SETUP = "setup"
-    READY = "ready"
-    LISTENING = "listening"
-    THINKING = "thinking"
-    SPEAKING = "speaking"
-    TOOL = "tool"
-    IDLE = "idle"
-
-
 @dataclass(frozen=True, slots=True)
 class Status:
     """The upgrade is refused."""
@@ -94,7 +80,7 @@ class Close:
     reason: str = ""
 
 
-class Act(StrEnum):
+class FaultAction(StrEnum):
     """What needs no more words."""
 
     ABORT = "abort"
@@ -111,8 +97,8 @@ class Act(StrEnum):
 class Fault:
     """What happens where, how often, and after how many occasions."""
 
-    act: Status | Close | Act
-    at: Point
+    act: Status | Close | FaultAction
+    at: FaultPoint
     times: int = 1
     skip: int = 0
 
@@ -131,7 +117,7 @@ class Injection:
         """Set as soon as it happens."""
         self._to_skip = fault.skip
 
-    def is_due(self, point: Point) -> bool:
+    def is_due(self, point: FaultPoint) -> bool:
         """Whether it happens now that a connection is at `point`; counts."""
         if point is not self.fault.at or self.count >= self.fault.times:
             return False
@@ -156,14 +142,14 @@ class Faults:
         self._injected.append(Injection(fault))
         return self._injected[-1]
 
-    def order(self, header: str) -> None:
+    def schedule(self, header: str) -> None:
         """Take a header's order, unless it was taken before; raises `FaultError`."""
         if header and header not in self._ordered:
             self._ordered[header] = tuple(Injection(fault) for fault in parse_faults(header))
             if len(self._ordered) > MOST_ORDERS:
                 self._ordered.popitem(last=False)
 
-    def due(self, point: Point, header: str) -> Iterator[Fault]:
+    def due(self, point: FaultPoint, header: str) -> Iterator[Fault]:
         """Say what happens to a connection with this header at this point."""
         for injection in (*self._injected, *self._ordered.get(header, ())):
             if injection.is_due(point):
@@ -196,20 +182,20 @@ def _fault(words: dict[str, str]) -> Fault:
         raise _wrong(f"{next(iter(words))[:60]!r} has no place here")
     if at is None:
         raise _wrong("`at` is missing")
-    is_early = isinstance(act, Status) or act in (Act.ABORT, Act.STALL)
-    if at is Point.UPGRADE and not is_early:
+    is_early = isinstance(act, Status) or act in (FaultAction.ABORT, FaultAction.STALL)
+    if at is FaultPoint.UPGRADE and not is_early:
         raise _wrong("at=upgrade takes status, abort or stall")
-    if isinstance(act, Status) and at is not Point.UPGRADE:
+    if isinstance(act, Status) and at is not FaultPoint.UPGRADE:
         raise _wrong("status is for at=upgrade")
     return Fault(act, at, times, skip)
 
 
-def _act(words: dict[str, str], at: Point | None) -> tuple[Status | Close | Act, Point | None]:
-    acts = [name for name in words if name in ("status", "close", "refuse", *Act)]
+def _act(words: dict[str, str], at: FaultPoint | None) -> tuple[Status | Close | FaultAction, FaultPoint | None]:
+    acts = [name for name in words if name in ("status", "close", "refuse", *FaultAction)]
     if len(acts) != 1:
         raise _wrong("one thing has to happen" if not acts else f"{acts[0]} and {acts[1]} are two faults")
     if acts == ["status"]:
-        return Status(_number(words, "status", 0, _STATUSES)), at or Point.UPGRADE
+        return Status(_number(words, "status", 0, _STATUSES)), at or FaultPoint.UPGRADE
     if acts == ["close"]:
         code = _number(words, "close", 0, _CLOSE_CODES)
         reason = words.pop("reason", "")
@@ -219,17 +205,17 @@ def _act(words: dict[str, str], at: Point | None) -> tuple[Status | Close | Act,
     if words.pop(acts[0]):
         raise _wrong(f"{acts[0]} takes no value")
     if acts == ["refuse"]:
-        if at not in (None, Point.RESUME):
+        if at not in (None, FaultPoint.RESUME):
             raise _wrong("refuse is for at=resume")
-        return Close(POLICY, NOT_FOUND), Point.RESUME
-    return Act(acts[0]), at
+        return Close(POLICY, SESSION_NOT_FOUND), FaultPoint.RESUME
+    return FaultAction(acts[0]), at
 
 
-def _point(words: dict[str, str]) -> Point | None:
+def _point(words: dict[str, str]) -> FaultPoint | None:
     if "at" not in words:
         return None
     try:
-        return Point(words.pop("at"))
+        return FaultPoint(words.pop("at"))
     except ValueError:
         raise _wrong("there is no such point") from None
 
@@ -245,6 +231,8 @@ def _number(words: dict[str, str], name: str, default: int, accepted: range | tu
 
 def _wrong(what: str) -> FaultError:
     return FaultError(
-        f'{what}. Accepted: one of status=401|429|503|..., close=1000..4999 [reason="..."], refuse, {", ".join(Act)}; '
-        f"at={'|'.join(Point)}; [times=1..{MOST_TIMES}] [skip=0..{MOST_TIMES}] [id=NAME]; several separated by ';'"
+        f'{what}. Accepted: one of status=401|429|503|..., close=1000..4999 [reason="..."], refuse, '
+        f"{', '.join(FaultAction)}; "
+        f"at={'|'.join(FaultPoint)}; "
+        f"[times=1..{MOST_TIMES}] [skip=0..{MOST_TIMES}] [id=NAME]; several separated by ';'"
     )

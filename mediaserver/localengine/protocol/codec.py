@@ -26,22 +26,22 @@ from mediaserver.localengine.protocol.messages import (
     Functions,
     GenerationComplete,
     GoAway,
+    ImageInput,
     Input,
     InputTranscription,
     Interrupted,
     OutputTranscription,
-    Picture,
     RealtimeInput,
     ServerMessage,
     SessionResumptionUpdate,
     Setup,
     SetupComplete,
     SpokenAudio,
+    TextInput,
     ToolCall,
     ToolCallCancellation,
     ToolResponse,
     TurnComplete,
-    Typed,
     Usage,
 )
 
@@ -57,6 +57,8 @@ INTERNAL = 1011
 """Close code of the server's own failures (RFC 6455)."""
 
 INVALID_ARGUMENT = "Request contains an invalid argument."
+SESSION_NOT_FOUND = "BidiGenerateContent session not found"
+"""The reason for refusing a handle that is unknown, too old, or another key's."""
 REASON_BYTES = 123
 """Of the longest close reason (RFC 6455 section 5.5: a control frame carries 125 bytes, two of them the code)."""
 RATES = range(8_000, 48_001)
@@ -291,7 +293,7 @@ def _realtime_input(realtime: _Object) -> RealtimeInput:
     if (video := realtime.child("video")) is not None:
         items.append(_picture(video))
     if (text := realtime.text("text")) is not None:
-        items.append(Typed(text))
+        items.append(TextInput(text))
     if realtime.flag("audioStreamEnd"):
         items.append(AudioStreamEnd())
     if realtime.child("activityEnd") is not None:
@@ -299,16 +301,16 @@ def _realtime_input(realtime: _Object) -> RealtimeInput:
     return RealtimeInput(tuple(items))
 
 
-def _media(blob: _Object) -> Audio | Picture:
+def _media(blob: _Object) -> Audio | ImageInput:
     kind, _ = _mime(blob)
     return _picture(blob) if kind.startswith("image/") else _audio(blob)
 
 
-def _picture(blob: _Object) -> Picture:
+def _picture(blob: _Object) -> ImageInput:
     kind, _ = _mime(blob)
     if not kind.startswith("image/"):
         raise WireError(INVALID, f"{INVALID_ARGUMENT} Unsupported MIME type: {kind[:40]}")
-    return Picture(blob.data("data"))
+    return ImageInput(blob.data("data"))
 
 
 def _audio(blob: _Object) -> Audio:

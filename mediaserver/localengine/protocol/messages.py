@@ -59,14 +59,14 @@ class Audio:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ImageInput:
     """One encoded still of the shared screen."""
 
     data: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Typed:
+class TextInput:
     """Text of the realtime stream: a turn of its own."""
 
     text: str
@@ -87,7 +87,7 @@ class AudioStreamEnd:
     """The microphone was turned off."""
 
 
-Input = Audio | Picture | Typed | ActivityStart | ActivityEnd | AudioStreamEnd
+Input = Audio | ImageInput | TextInput | ActivityStart | ActivityEnd | AudioStreamEnd
 
 
 @dataclass(frozen=True, slots=True)

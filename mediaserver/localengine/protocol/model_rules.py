@@ -26,7 +26,7 @@ def takes_content(model: str) -> bool:
     return _full(model) != _SEEDED_ONLY
 
 
-def blocks(model: str, behavior: Behavior) -> bool:
+def is_blocking(model: str, behavior: Behavior) -> bool:
     """Whether a model says nothing until a function with this behavior has returned."""
     name = _full(model)
     if name in (_SEEDED_ONLY, _EXTENDED):

@@ -37,7 +37,7 @@ def intent_of(text: str) -> Ask | Find | None:
     if len(text) > _LONGEST_SENTENCE:
         return None
     sentence = _plain(text)
-    bare = _without_manners(sentence)
+    bare = _strip_politeness(sentence)
     for form in (sentence, bare):
         for ask, pattern in _ASKS.items():
             if pattern.fullmatch(form):
@@ -53,7 +53,7 @@ def _plain(text: str) -> str:
     return " ".join(text.split()).strip(" .!?,;:…")
 
 
-def _without_manners(sentence: str) -> str:
+def _strip_politeness(sentence: str) -> str:
     bare = _TRAILING.sub("", _LEADING.sub("", sentence)).strip(" .!?,;:")
     return bare or sentence
 

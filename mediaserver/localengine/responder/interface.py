@@ -24,7 +24,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class Recognition:
     """What was understood of a spoken question, "" if nothing; told before anything else."""
 
     text: str
@@ -50,7 +50,7 @@ Role = Literal["user", "model"]
 
 
 @dataclass(frozen=True, slots=True)
-class Remark:
+class HistoryEntry:
     """Something one of the two has said."""
 
     role: Role
@@ -67,22 +67,22 @@ class Memory:
     """What was said last, for "repeat"."""
     turns: int = 0
     """Questions asked so far."""
-    history: deque[Remark] = field(default_factory=lambda: deque(maxlen=MOST_REMARKS))
+    history: deque[HistoryEntry] = field(default_factory=lambda: deque(maxlen=MOST_REMARKS))
     """The conversation so far, with what the client told of an earlier one; of an answer, what was sent."""
 
-    def note(self, role: Role, text: str) -> None:
+    def append(self, role: Role, text: str) -> None:
         """Keep what was said, unless it was nothing."""
         if text := text.strip():
-            self.history.append(Remark(role, text[:LONGEST_REMARK]))
+            self.history.append(HistoryEntry(role, text[:LONGEST_REMARK]))
 
 
-class Brain(Protocol):
+class Responder(Protocol):
     """Whatever can answer a question; cancelling an answer half way (a barge-in) leaves it ready for the next one."""
 
     def new_memory(self) -> Memory:
         """Begin one session."""
         ...
 
-    def answer(self, question: Question, memory: Memory) -> AsyncIterator[Heard | Speech | Call]:
+    def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
         """Answer piece by piece; heavy work happens in another process, so that iterating never holds up the loop."""
         ...

@@ -7,10 +7,10 @@ from datetime import datetime
 from typing import Protocol, assert_never
 
 from mediaserver.localengine.responder.intents import Ask, Find, intent_of
-from mediaserver.localengine.responder.interface import Call, Heard, Memory, Question, Speech
+from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
 from mediaserver.localengine.responder.screen_text import SURE, Match, describe, find, near, place, quoted
-from mediaserver.localengine.responder.speech_to_text import Ear
-from mediaserver.localengine.responder.text_to_speech import Voice
+from mediaserver.localengine.responder.speech_to_text import SpeechToText
+from mediaserver.localengine.responder.text_to_speech import TextToSpeech
 from pipeline.screen.ocr import ReadText
 
 CAN_BE_ASKED: tuple[str, ...] = (
@@ -69,14 +69,14 @@ class LocalMemory(Memory):
     screen: bytes | None = None
 
 
-class LocalBrain:
+class LocalResponder:
     """Understands a few questions, reads the screen, and answers by voice; heavy work is done in worker processes."""
 
     def __init__(self, reader: Reader, *, now: Callable[[], datetime] = datetime.now):
         self._reader = reader
         self._now = now
-        self._ear = Ear()
-        self._voice = Voice()
+        self._ear = SpeechToText()
+        self._voice = TextToSpeech()
 
     async def start(self) -> None:
         """Load the models of ear and voice before they are needed; the reader is its owner's to warm."""
@@ -90,14 +90,14 @@ class LocalBrain:
         """Begin one session."""
         return LocalMemory()
 
-    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Heard | Speech | Call]:
+    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
         """Answer piece by piece; raises `MediaError` if the screen, the ear or the voice fails."""
         assert isinstance(memory, LocalMemory)
         memory.turns += 1
         text = question.text
         if text is None:
-            text = await self._ear.listen(question.audio)
-            yield Heard(text or "")
+            text = await self._ear.transcribe(question.audio)
+            yield Recognition(text or "")
         intent = intent_of(text) if text else None
         if intent is Ask.STOP:
             return
@@ -151,7 +151,7 @@ class LocalBrain:
             return piece
         # What is said is English, whatever language the client asked for.
         language = memory.language if memory.language.lower().startswith("en") else "en"
-        return await self._voice.say(piece, language=language)
+        return await self._voice.synthesize(piece, language=language)
 
 
 def _last_said(memory: Memory) -> str:

@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from mediaserver.localengine.responder.interface import Call, Heard, Memory, Question, Speech
+from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
 from mediaserver.localengine.session.pacing import RATE
 
 _CONDITIONS = "text, spoken, typed, turn, screen, remembers"
@@ -77,7 +77,7 @@ class Rule:
         return any(text in remark for remark in said)
 
 
-class ScriptedBrain:
+class ScriptedResponder:
     """Answers with the first rule that fits, and with nothing when none does."""
 
     def __init__(self, rules: Sequence[Rule]):
@@ -87,12 +87,12 @@ class ScriptedBrain:
         """Begin one session."""
         return Memory()
 
-    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Heard | Speech | Call]:
+    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
         """Play the rule's steps."""
         memory.turns += 1
         rule = next((rule for rule in self._rules if rule.fits(question, memory)), None)
         if question.text is None:
-            yield Heard(rule.heard if rule else "")
+            yield Recognition(rule.heard if rule else "")
         for step in rule.steps if rule else ():
             if isinstance(step, Pause):
                 await asyncio.sleep(step.seconds)
@@ -100,12 +100,12 @@ class ScriptedBrain:
                 yield step
 
 
-def load_script(path: Path) -> ScriptedBrain:
+def load_script(path: Path) -> ScriptedResponder:
     """Read a script; WAV files are looked for beside it. Raises `ScriptError`, or OSError if it cannot be read."""
     return parse_script(path.read_text(encoding="utf-8"), folder=path.parent)
 
 
-def parse_script(text: str, *, folder: Path = Path()) -> ScriptedBrain:
+def parse_script(text: str, *, folder: Path = Path()) -> ScriptedResponder:
     """Read a script from its text, or raise `ScriptError`."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -117,7 +117,7 @@ def parse_script(text: str, *, folder: Path = Path()) -> ScriptedBrain:
     if root is None:
         raise ScriptError("line 1: the script is empty; it takes `rules`: a list of {when, heard, answer}")
     script = _Field(root, "script").fields("rules")
-    return ScriptedBrain([_rule(rule, folder) for rule in _need(script, "rules", root).items()])
+    return ScriptedResponder([_rule(rule, folder) for rule in _need(script, "rules", root).items()])
 
 
 def tone(frequency: float, seconds: float) -> bytes:

@@ -70,7 +70,7 @@ _SILENCES = ("<s>", "</s>", "<sil>", "(NULL)", "[NOISE]", "[SPEECH]", "SIL", "+N
 _Segment = tuple[str, int, int, float]  # word or phone, first frame, last frame, acoustic score in nats
 
 
-class Ear:
+class SpeechToText:
     """Understands commands; all who ask share one worker process."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Ear:
         """Load the models before they are needed."""
         await self._worker.start()
 
-    async def listen(self, pcm: bytes) -> str | None:
+    async def transcribe(self, pcm: bytes) -> str | None:
         """Understand one utterance (16 kHz mono 16-bit PCM): one of `SENTENCES`, or None; or raise `MediaError`."""
         if not SHORTEST <= len(pcm) / (2 * RATE) <= LONGEST:
             return None

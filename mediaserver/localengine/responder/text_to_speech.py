@@ -29,7 +29,7 @@ AUDIBLE = 150  # of 32,768
 _VOICES = {"en": "en-us", "en-gb": "en-gb-x-rp"}
 
 
-class Voice:
+class TextToSpeech:
     """Says text aloud; all who ask share one worker process, which is fast enough: 4 s of speech take about 4 ms."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Voice:
         """Load the voice before it is needed."""
         await self._worker.start()
 
-    async def say(self, text: str, *, language: str = "en") -> Speech:
+    async def synthesize(self, text: str, *, language: str = "en") -> Speech:
         """Speak `text`, whose words (control characters made spaces) are those of the result, or raise `MediaError`."""
         return await self._worker.run(speak, text, language, deadline=DEADLINE)
 

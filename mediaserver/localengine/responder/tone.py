@@ -1,7 +1,7 @@
 """A brain that answers everything with a tone, for benchmarks and simulations: the same words at the same places."""
 
 from mediaserver.localengine.responder.interface import Speech
-from mediaserver.localengine.responder.scripted import Rule, ScriptedBrain, tone
+from mediaserver.localengine.responder.scripted import Rule, ScriptedResponder, tone
 from mediaserver.localengine.session.pacing import RATE
 
 WORD_SECONDS = 0.4
@@ -12,9 +12,9 @@ HEARD = "tone"
 _FREQUENCY = 440.0
 
 
-def tone_brain(seconds: float) -> ScriptedBrain:
+def tone_responder(seconds: float) -> ScriptedResponder:
     """Make the brain whose every answer is `seconds` of tone that count: 1 at 0 s, 2 at 0.4 s and so on."""
     pcm = tone(_FREQUENCY, seconds)
     step = round(WORD_SECONDS * RATE)
     words = tuple((start, f"{number} ") for number, start in enumerate(range(0, len(pcm) // 2, step), start=1))
-    return ScriptedBrain([Rule((Speech(pcm, words),), HEARD)])
+    return ScriptedResponder([Rule((Speech(pcm, words),), HEARD)])

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 
 from mediaserver.localengine.protocol.messages import Audio, Detection
 from pipeline.audio.resampler import Resampler
-from pipeline.audio.turn_detector import Heard, TurnDetector, TurnSettings
+from pipeline.audio.turn_detector import TurnDetector, TurnSettings, TurnSignal
 from pipeline.audio.vad import SileroVad, VadModel
 from pipeline.media import SAMPLE_BYTES, AudioChunk
 
 _SILENCE = 0.8  # Gemini's default silenceDurationMs, about
 
 
-class Intake:
+class AudioInputStream:
     """Mono 16-bit PCM at any rate in, 16 kHz out; a sample that is split between two messages is joined again."""
 
     def __init__(self) -> None:
@@ -38,12 +38,12 @@ class Detector:
         silence = _SILENCE if detection.silence_ms is None else detection.silence_ms / 1000
         self._turn = TurnDetector(TurnSettings(start=start, silence=silence))
 
-    def push(self, chunk: AudioChunk, *, audible: bool) -> Iterator[Heard]:
+    def push(self, chunk: AudioChunk, *, audible: bool) -> Iterator[TurnSignal]:
         """Take 16 kHz audio; `audible` while the assistant can be heard."""
         for window in self._vad.push(chunk):
             yield from self._turn.push(window, audible=audible)
 
-    def flush(self) -> Iterator[Heard]:
+    def flush(self) -> Iterator[TurnSignal]:
         """End the open utterance, if any: no more audio comes."""
         self._vad.reset()
         yield from self._turn.close()

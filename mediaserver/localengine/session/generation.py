@@ -13,8 +13,8 @@ from mediaserver.localengine.protocol.messages import (
     ToolCall,
     Usage,
 )
-from mediaserver.localengine.responder.interface import Brain, Call, Heard, Memory, Question, Speech
-from mediaserver.localengine.session.pacing import RATE, Pace, pieces
+from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Responder, Speech
+from mediaserver.localengine.session.pacing import RATE, Pacer, pieces
 from mediaserver.localengine.session.token_usage import audio_tokens, call_tokens, prompt_tokens
 from pipeline.media import SAMPLE_BYTES
 
@@ -40,7 +40,7 @@ class Generation:
         self._send_message = send
         self._call = call
         self._answered = answered
-        self._pace = Pace()
+        self._pace = Pacer()
         self._clock = asyncio.get_running_loop().time
         self._is_cut = False
         self._memory: Memory | None = None
@@ -48,13 +48,13 @@ class Generation:
         self._spoken = 0.0
         self._call_tokens = 0
 
-    async def run(self, brain: Brain, memory: Memory) -> None:
+    async def run(self, brain: Responder, memory: Memory) -> None:
         """Send the whole answer and return when the client has had the time to play it."""
         self._memory = memory
         answer = brain.answer(self._question, memory)
         try:
             async for piece in answer:
-                await self._tell(piece)
+                await self._send_piece(piece)
         finally:
             # Without this a cancelled answer would be left half way until the garbage collector finds it.
             if isinstance(answer, AsyncGenerator):
@@ -63,7 +63,7 @@ class Generation:
         await self._send(GenerationComplete())
         await asyncio.sleep(self._pace.playback_end - self._clock())
 
-    def cut(self) -> None:
+    def interrupt(self) -> None:
         """Say nothing from now on, however long the brain takes to stop."""
         self._is_cut = True
         self._note_said()
@@ -80,11 +80,11 @@ class Generation:
         response = {kind: count for kind, count in counts.items() if count}
         return Usage(prompt_tokens(self._question, self._setup.media_resolution), response)
 
-    async def _tell(self, piece: Heard | Speech | Call) -> None:
+    async def _send_piece(self, piece: Recognition | Speech | Call) -> None:
         match piece:
-            case Heard(text):
+            case Recognition(text):
                 assert self._memory is not None
-                self._memory.note("user", text)
+                self._memory.append("user", text)
                 if text and self._setup.transcribe_input:
                     await self._send(InputTranscription(text))
             case Speech():
@@ -116,7 +116,7 @@ class Generation:
     def _note_said(self) -> None:
         # What the client was sent of an answer is what the conversation goes on from, as with Google's server.
         if self._memory is not None:
-            self._memory.note("model", self._said)
+            self._memory.append("model", self._said)
             self._said = ""
 
     async def _send(self, message: ServerMessage) -> None:

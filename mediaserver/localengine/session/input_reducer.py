@@ -13,18 +13,18 @@ from mediaserver.localengine.protocol.messages import (
     ClientContent,
     ContentTurn,
     ContextUpdate,
+    ImageInput,
     Input,
-    Picture,
     RealtimeInput,
     Setup,
-    Typed,
+    TextInput,
 )
 from mediaserver.localengine.protocol.model_rules import takes_content
 from mediaserver.localengine.responder.interface import Question
-from mediaserver.localengine.session.audio_input import Detector, Intake
+from mediaserver.localengine.session.audio_input import AudioInputStream, Detector
 from mediaserver.localengine.session.context import Context
-from pipeline.audio.resampler import HEARD_RATE
-from pipeline.audio.turn_detector import Heard
+from pipeline.audio.resampler import INPUT_SAMPLE_RATE
+from pipeline.audio.turn_detector import TurnSignal
 from pipeline.events import SpeechEnded, SpeechStarted
 from pipeline.gemini.send_queue import SCREEN_GONE
 from pipeline.media import SAMPLE_BYTES, AudioChunk
@@ -36,11 +36,11 @@ _PRECONDITION = "Precondition check failed."
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class StopReply:
     """Whatever is being answered is interrupted."""
 
 
-class Live:
+class InputReducer:
     """Takes what is said, typed and shown into `context`; `detector` is None when the client marks its own activity."""
 
     def __init__(self, setup: Setup, detector: Detector | None, context: Context, *, is_resumed: bool = False):
@@ -51,7 +51,7 @@ class Live:
         self._takes_content = takes_content(setup.model)
         self._may_interrupt = setup.may_interrupt
         self._detector = detector
-        self._intake = Intake()
+        self._intake = AudioInputStream()
         self._window: bytearray | None = None
         self._window_text: str | None = None
 
@@ -62,14 +62,14 @@ class Live:
 
     def push(
         self, message: Setup | RealtimeInput | ClientContent | ContextUpdate, *, audible: bool
-    ) -> Iterator[Stop | Question]:
+    ) -> Iterator[StopReply | Question]:
         """Take one message and say what follows from it; raises `WireError` if it has no place here."""
         match message:
             case RealtimeInput() if self._is_seeding:
                 raise WireError(INVALID, f"{INVALID_ARGUMENT} The initial history must be complete first.")
             case RealtimeInput(items):
                 for item in items:
-                    yield from self._take(item, audible=audible)
+                    yield from self._on_turn_signal(item, audible=audible)
             case ClientContent() if self._is_seeding:
                 self._seed(message)
             case ClientContent() if not self._takes_content:
@@ -83,19 +83,19 @@ class Live:
             case _:
                 assert_never(message)
 
-    def _take(self, item: Input, *, audible: bool) -> Iterator[Stop | Question]:
+    def _on_turn_signal(self, item: Input, *, audible: bool) -> Iterator[StopReply | Question]:
         match item:
             case Audio():
-                yield from self._hear(item, audible=audible)
-            case Picture(data):
+                yield from self._on_audio(item, audible=audible)
+            case ImageInput(data):
                 # Of faster video than Google's one frame per second no frame is too many: only the newest counts.
                 self._context.screen = data
-            case Typed(text):
+            case TextInput(text):
                 yield from self._read(text)
             case ActivityStart() | ActivityEnd() if self._detector is not None:
                 raise WireError(INVALID, _PRECONDITION)
             case ActivityStart():
-                self._intake = Intake()
+                self._intake = AudioInputStream()
                 yield from self._open()
             case ActivityEnd():
                 yield from self._close()
@@ -104,7 +104,7 @@ class Live:
             case _:
                 assert_never(item)
 
-    def _hear(self, audio: Audio, *, audible: bool) -> Iterator[Stop | Question]:
+    def _on_audio(self, audio: Audio, *, audible: bool) -> Iterator[StopReply | Question]:
         if self._detector is None and self._window is None:
             return  # Google's server keeps nothing of what comes before activityStart.
         for chunk in self._intake.push(audio):
@@ -113,7 +113,7 @@ class Live:
             else:
                 yield from self._follow(self._detector.push(chunk, audible=audible))
 
-    def _follow(self, heard: Iterator[Heard]) -> Iterator[Stop | Question]:
+    def _follow(self, heard: Iterator[TurnSignal]) -> Iterator[StopReply | Question]:
         for event in heard:
             match event:
                 case SpeechStarted():
@@ -125,7 +125,7 @@ class Live:
                 case _:
                     assert_never(event)
 
-    def _open(self) -> Iterator[Stop]:
+    def _open(self) -> Iterator[StopReply]:
         if self._window is None:
             self._window = bytearray()
             self._window_text = None
@@ -134,22 +134,22 @@ class Live:
     def _keep(self, chunk: AudioChunk) -> None:
         if self._window is not None:
             self._window += chunk.pcm
-            del self._window[: -int(LONGEST_WINDOW * HEARD_RATE) * SAMPLE_BYTES]
+            del self._window[: -int(LONGEST_WINDOW * INPUT_SAMPLE_RATE) * SAMPLE_BYTES]
 
-    def _close(self) -> Iterator[Stop | Question]:
+    def _close(self) -> Iterator[StopReply | Question]:
         if self._window is not None:
             question = self._question(bytes(self._window), self._window_text)
             self._window = None
             yield from self._interruption()
             yield question
 
-    def _end_stream(self) -> Iterator[Stop | Question]:
+    def _end_stream(self) -> Iterator[StopReply | Question]:
         if self._detector is None:
             raise WireError(INVALID, INVALID_ARGUMENT)
         yield from self._follow(self._detector.flush())
-        self._intake = Intake()
+        self._intake = AudioInputStream()
 
-    def _read(self, text: str) -> Iterator[Stop | Question]:
+    def _read(self, text: str) -> Iterator[StopReply | Question]:
         if self._detector is not None or self._window is None:
             yield from self._interruption()
             yield self._question(b"", text)
@@ -159,8 +159,8 @@ class Live:
         else:
             self._window_text = (self._window_text or "") + text
 
-    def _append(self, content: ClientContent) -> Iterator[Stop | Question]:
-        yield Stop()
+    def _append(self, content: ClientContent) -> Iterator[StopReply | Question]:
+        yield StopReply()
         for turn in content.turns:
             self._read_turn(turn)
             if turn.role == "user" and turn.text and turn.text != SCREEN_GONE:
@@ -178,14 +178,14 @@ class Live:
         if turn.text == SCREEN_GONE:
             self._context.screen = None
         else:
-            self._context.memory.note("model" if turn.role == "model" else "user", turn.text)
+            self._context.memory.append("model" if turn.role == "model" else "user", turn.text)
         if turn.picture is not None:
             self._context.screen = turn.picture
 
     def _question(self, audio: bytes, text: str | None) -> Question:
-        self._context.memory.note("user", text or "")
+        self._context.memory.append("user", text or "")
         return Question(audio, text, self._context.screen)
 
-    def _interruption(self) -> Iterator[Stop]:
+    def _interruption(self) -> Iterator[StopReply]:
         if self._may_interrupt:
-            yield Stop()
+            yield StopReply()

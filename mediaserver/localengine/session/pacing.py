@@ -35,7 +35,7 @@ def pieces(speech: Speech) -> Iterator[tuple[str, bytes]]:
             start = stop
 
 
-class Pace:
+class Pacer:
     """When each piece of one answer is due, and when the last of it will have been played. Clock times in seconds."""
 
     def __init__(self) -> None:

@@ -8,11 +8,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from mediaserver.localengine.protocol.codec import INTERNAL, POLICY, WireError
+from mediaserver.localengine.protocol.codec import INTERNAL, POLICY, SESSION_NOT_FOUND, WireError
 from mediaserver.localengine.session.context import Context
 
-NOT_FOUND = "BidiGenerateContent session not found"
-"""The reason for refusing a handle that is unknown, too old, or another key's."""
 STILL_OPEN = "Internal error encountered. The session is still connected."
 """The reason for refusing a handle whose session has a connection."""
 
@@ -33,7 +31,7 @@ LIKE_GOOGLES = Resumption()
 
 
 @dataclass(slots=True)
-class _Thread:
+class _SessionLineage:
     """One session, over all its connections."""
 
     owner: bytes
@@ -43,8 +41,8 @@ class _Thread:
 
 
 @dataclass(frozen=True, slots=True)
-class _Saved:
-    thread: _Thread
+class _Snapshot:
+    thread: _SessionLineage
     context: Context
     size: int
 
@@ -55,19 +53,19 @@ class Handles:
     def __init__(self, rules: Resumption = LIKE_GOOGLES, *, clock: Callable[[], float] = time.monotonic):
         self._rules = rules
         self._clock = clock
-        self._saved: dict[str, _Saved] = {}  # oldest first
+        self._saved: dict[str, _Snapshot] = {}  # oldest first
         self._bytes = 0
 
     def begin(self, key: str) -> "Connection":
         """Connect a new session of the client with this API key."""
-        return Connection(self, _Thread(_digest(key)))
+        return Connection(self, _SessionLineage(_digest(key)))
 
     def resume(self, handle: str, key: str) -> tuple["Connection", Context]:
         """Connect the session of a handle and say what it knew then; raises `WireError`."""
         self._forget_expired()
         saved = self._saved.get(handle)
         if saved is None or not hmac.compare_digest(saved.thread.owner, _digest(key)):
-            raise WireError(POLICY, NOT_FOUND)
+            raise WireError(POLICY, SESSION_NOT_FOUND)
         if saved.thread.connections and not self._rules.while_open:
             raise WireError(INTERNAL, STILL_OPEN)
         return Connection(self, saved.thread), saved.context.copy()
@@ -75,10 +73,10 @@ class Handles:
     def __len__(self) -> int:
         return len(self._saved)
 
-    def _save(self, thread: _Thread, context: Context) -> str:
+    def _save(self, thread: _SessionLineage, context: Context) -> str:
         handle = secrets.token_urlsafe(32)
         size = context.size
-        self._saved[handle] = _Saved(thread, context.copy(), size)
+        self._saved[handle] = _Snapshot(thread, context.copy(), size)
         self._bytes += size
         thread.handles.append(handle)
         if len(thread.handles) > self._rules.most_of_a_session:
@@ -88,7 +86,7 @@ class Handles:
             self._forget(next(iter(self._saved)))
         return handle
 
-    def _disconnect(self, thread: _Thread) -> None:
+    def _disconnect(self, thread: _SessionLineage) -> None:
         thread.connections -= 1
         thread.ended = self._clock()
 
@@ -107,7 +105,7 @@ class Handles:
 class Connection:
     """One connection's hold on its session."""
 
-    def __init__(self, handles: Handles, thread: _Thread):
+    def __init__(self, handles: Handles, thread: _SessionLineage):
         self._handles = handles
         self._thread = thread
         self._is_open = True

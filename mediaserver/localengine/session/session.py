@@ -9,7 +9,7 @@ from typing import Protocol
 
 from websockets.exceptions import ConnectionClosed
 
-from mediaserver.localengine.fault_injection.spec import Point
+from mediaserver.localengine.fault_points import FaultPoint
 from mediaserver.localengine.protocol.codec import parse, render
 from mediaserver.localengine.protocol.messages import (
     Behavior,
@@ -26,15 +26,15 @@ from mediaserver.localengine.protocol.messages import (
     ToolResponse,
     TurnComplete,
 )
-from mediaserver.localengine.protocol.model_rules import blocks
-from mediaserver.localengine.responder.interface import Brain, Call, Question
+from mediaserver.localengine.protocol.model_rules import is_blocking
+from mediaserver.localengine.responder.interface import Call, Question, Responder
 from mediaserver.localengine.session.audio_input import Detector
 from mediaserver.localengine.session.connection_lifetime import TEN_MINUTES, Lifetime, expire
 from mediaserver.localengine.session.context import Context
 from mediaserver.localengine.session.generation import Generation
-from mediaserver.localengine.session.input_reducer import Live, Stop
+from mediaserver.localengine.session.input_reducer import InputReducer, StopReply
 from mediaserver.localengine.session.resumption import Connection
-from mediaserver.localengine.session.tool_calls import Calls
+from mediaserver.localengine.session.tool_calls import PendingToolCalls
 
 _MOST_WAITING = 8  # questions, where they may not interrupt; of more, the newest are answered
 
@@ -49,7 +49,7 @@ class Socket(Protocol):
     def __aiter__(self) -> AsyncIterator[str | bytes]: ...
 
 
-async def _nothing_happens(point: Point) -> None:
+async def _no_fault(point: FaultPoint) -> None:
     """Come to a point at which no fault was ordered."""
 
 
@@ -60,13 +60,13 @@ class Session:
         self,
         socket: Socket,
         setup: Setup,
-        brain: Brain,
+        brain: Responder,
         detector: Detector | None,
         *,
         lifetime: Lifetime = TEN_MINUTES,
         context: Context | None = None,
         connection: Connection | None = None,
-        reached: Callable[[Point], Awaitable[None]] = _nothing_happens,
+        reached: Callable[[FaultPoint], Awaitable[None]] = _no_fault,
     ):
         self.id = f"local-{secrets.token_hex(12)}"
         self._socket = socket
@@ -75,7 +75,7 @@ class Session:
         self._context = context or Context(brain.new_memory())
         self._memory = self._context.memory
         self._memory.language = setup.language or self._memory.language
-        self._live = Live(setup, detector, self._context, is_resumed=context is not None)
+        self._live = InputReducer(setup, detector, self._context, is_resumed=context is not None)
         self._connection = connection
         self._reached = reached
         self._is_heard = False
@@ -84,14 +84,14 @@ class Session:
         self._generation: Generation | None = None
         self._task: asyncio.Task[None] | None = None
         self._waiting: deque[Question] = deque(maxlen=_MOST_WAITING)
-        self._calls = Calls(f"{self.id}-call")
+        self._calls = PendingToolCalls(f"{self.id}-call")
 
     async def run(self) -> None:
         """Serve until the client leaves; raises (in a group) what ends the session early."""
         async with asyncio.TaskGroup() as tasks:
             try:
                 expiry = tasks.create_task(expire(self._lifetime, self._send))
-                await self._reached(Point.SETUP)
+                await self._reached(FaultPoint.SETUP)
                 await self._send(SetupComplete(self.id))
                 await self._offer_handle()
                 async for frame in self._socket:
@@ -111,20 +111,20 @@ class Session:
         audible = self._generation is not None and self._generation.is_audible
         was_listening = self._live.is_listening
         for action in self._live.push(message, audible=audible):
-            if isinstance(action, Stop):
+            if isinstance(action, StopReply):
                 await self._interrupt()
             else:
-                self._ask(action, tasks)
+                self._start_generation(action, tasks)
         if self._live.is_listening and not was_listening:
-            await self._reached(Point.LISTENING)
+            await self._reached(FaultPoint.LISTENING)
 
-    async def say_goodbye(self, patience: float) -> None:
+    async def send_go_away(self, patience: float) -> None:
         """Tell the client that the connection ends now; waits `patience` seconds at most for it to read."""
         with suppress(ConnectionClosed, TimeoutError):
             async with asyncio.timeout(patience):
                 await self._send(GoAway(0))
 
-    def _ask(self, question: Question, tasks: asyncio.TaskGroup) -> None:
+    def _start_generation(self, question: Question, tasks: asyncio.TaskGroup) -> None:
         if self._generation is not None:
             self._waiting.append(question)
             return
@@ -136,14 +136,14 @@ class Session:
 
     async def _answer(self, generation: Generation, tasks: asyncio.TaskGroup) -> None:
         await self._withdraw_handle()
-        await self._reached(Point.THINKING)
+        await self._reached(FaultPoint.THINKING)
         await generation.run(self._brain, self._memory)
         if self._generation is not generation:
             return
         self._generation = None
         await self._send(TurnComplete(generation.usage))
         if self._waiting and self._generation is None:
-            self._ask(self._waiting.popleft(), tasks)
+            self._start_generation(self._waiting.popleft(), tasks)
         await self._offer_handle()
 
     async def _interrupt(self) -> None:
@@ -151,7 +151,7 @@ class Session:
         if self._generation is None or self._task is None:
             return
         generation, self._generation = self._generation, None
-        generation.cut()
+        generation.interrupt()
         self._task.cancel()
         await self._send(Interrupted())
         if ids := self._calls.cancel():
@@ -163,7 +163,7 @@ class Session:
         return self._calls.open(call) if call.name in self._live.functions else None
 
     async def _answered(self, call: ToolCall) -> None:
-        if blocks(self._setup.model, self._live.functions.get(call.name, Behavior.UNSPECIFIED)):
+        if is_blocking(self._setup.model, self._live.functions.get(call.name, Behavior.UNSPECIFIED)):
             await self._calls.answered(call.id)
 
     async def _settle(self, message: ToolResponse) -> None:
@@ -185,11 +185,11 @@ class Session:
         await self._socket.send(render(message))
         match message:
             case SetupComplete():
-                await self._reached(Point.READY)
+                await self._reached(FaultPoint.READY)
             case SpokenAudio() if not self._is_heard:
                 self._is_heard = True
-                await self._reached(Point.SPEAKING)
+                await self._reached(FaultPoint.SPEAKING)
             case ToolCall():
-                await self._reached(Point.TOOL)
+                await self._reached(FaultPoint.TOOL)
             case TurnComplete():
-                await self._reached(Point.IDLE)
+                await self._reached(FaultPoint.IDLE)

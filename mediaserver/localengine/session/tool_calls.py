@@ -7,7 +7,7 @@ from mediaserver.localengine.protocol.messages import ToolCall
 from mediaserver.localengine.responder.interface import Call
 
 
-class Calls:
+class PendingToolCalls:
     """Every call that waits for its answer; `prefix` begins their ids, of which no two are the same."""
 
     def __init__(self, prefix: str):

@@ -91,7 +91,7 @@ class _Control(AimdRateControl):
         return max(min(new_bitrate, max(START_BITRATE, int(1.5 * estimated_throughput))), MIN_BITRATE)
 
 
-class Estimate:
+class BandwidthEstimator:
     """What the way from one client can carry, measured over all its video, and told to it.
 
     Senders take the newest REMB for what they may send in all (draft-alvestrand-rmcat-remb section 2), while aiortc
@@ -195,7 +195,7 @@ class VideoTap:
         for ssrc in [ssrc for ssrc, receiver in table.items() if receiver is self._inside]:
             await self._send_pli(ssrc)
 
-    async def mend(self) -> None:
+    async def run_nack(self) -> None:
         """Ask for what is missing for as long as it is; ends only when it is cancelled."""
         while True:
             await self._trouble.wait()

@@ -52,7 +52,7 @@ def has_common_codec(media: MediaDescription, names: set[str]) -> bool:
     return any(codec.name.lower() in names for codec in common if not is_rtx(codec))
 
 
-class Pulse:
+class LivenessMonitor:
     """When (monotonic clock, s) the far end was last heard: media, data, or an ICE check."""
 
     def __init__(self, transport: RTCIceTransport):
@@ -96,7 +96,7 @@ class MidRouter(RtpRouter):
         return super().route_rtp(packet)
 
 
-class Connecting:
+class ConnectTask:
     """Owns the tasks in which aiortc connects: it starts them and forgets them (rtcpeerconnection.py:868, 1057)."""
 
     def __init__(self, connection: RTCPeerConnection):
@@ -123,7 +123,7 @@ class Connecting:
             self._tasks.discard(task)
 
 
-class _Inbox(queue.Queue[Any]):
+class _BoundedQueue(queue.Queue[Any]):
     """What waits for a decoder: bounded, and never an empty frame."""
 
     def __init__(self, on_overrun: Callable[[], None]):
@@ -152,7 +152,7 @@ class _Inbox(queue.Queue[Any]):
             return
 
 
-class _Alarm(threading.Event):
+class _DecoderErrorFlag(threading.Event):
     """The flag that a decoder thread raises on a frame it cannot decode (rtcrtpreceiver.py:86); tells us too."""
 
     def __init__(self, on_fault: Callable[[], None]):
@@ -181,7 +181,7 @@ class _Statistics(StreamStatistics):
 aiortc.rtcrtpreceiver.StreamStatistics = _Statistics  # type: ignore[misc]
 
 
-class AudioIntake:
+class AudioReceiverHook:
     """One aiortc audio receiver that hands its packets over as they come, and which BYE does not end.
 
     No decoder thread, frame queue or jitter buffer: aiortc's adds 70 ms always, and 200 ms for good after one loss
@@ -240,15 +240,15 @@ class AudioIntake:
         self._on_end()
 
 
-class Intake:
+class VideoReceiverHook:
     """One aiortc video receiver, made to outlive BYE and bad packets. Make it before the receiver starts."""
 
     def __init__(self, receiver: RTCRtpReceiver, *, on_fault: Callable[[], None], on_bye: Callable[[], None]):
         inside: Any = receiver
         self._inside = inside
         self._on_bye = on_bye
-        self._alarm = _Alarm(on_fault)
-        self._inbox = _Inbox(self._alarm.set)
+        self._alarm = _DecoderErrorFlag(on_fault)
+        self._inbox = _BoundedQueue(self._alarm.set)
         self._handle_rtcp = inside._handle_rtcp_packet
         inside._RTCRtpReceiver__decoder_error = self._alarm
         inside._RTCRtpReceiver__decoder_queue = self._inbox

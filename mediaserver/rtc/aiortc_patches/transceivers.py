@@ -17,7 +17,7 @@ MAX_REASSEMBLY = 1_000_000
 """Bytes of messages that are not complete yet, beyond the window that was announced."""
 
 
-def narrow(transceiver: RTCRtpTransceiver, names: Sequence[str]) -> None:
+def restrict_codecs(transceiver: RTCRtpTransceiver, names: Sequence[str]) -> None:
     """Answer with codecs of these names only, such as "opus", the first first; each with its retransmission."""
     # rtcpeerconnection.py:917 finds them anew in each description it takes; `setCodecPreferences` would have to be
     # called before it has made the transceiver.
@@ -88,7 +88,7 @@ def _forget_direction(transceiver: RTCRtpTransceiver, kept: str) -> None:
     transceiver._setCurrentDirection(kept if goes_on else "inactive")
 
 
-def retire(transceiver: RTCRtpTransceiver) -> None:
+def recycle_section(transceiver: RTCRtpTransceiver) -> None:
     """Give up the place of a section that an offer reuses for another (RFC 9429 section 5.2.2)."""
     # rtcpeerconnection.py:1172 would find the old one there.
     transceiver._set_mline_index(-1)

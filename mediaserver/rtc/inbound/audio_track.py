@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from aiortc import RTCRtpReceiver
 
-from mediaserver.rtc.aiortc_patches.receivers import AudioIntake
-from mediaserver.rtc.inbound.opus_stream import RATE, Sound, Source
+from mediaserver.rtc.aiortc_patches.receivers import AudioReceiverHook
+from mediaserver.rtc.inbound.opus_stream import RATE, DecodedAudio, OpusStream
 from mediaserver.rtc.throttle import Throttle
-from pipeline.audio.gap_filler import Continuity
+from pipeline.audio.gap_filler import GapFiller
 from pipeline.errors import AudioError
 from pipeline.media import SAMPLE_BYTES, AudioChunk
 
@@ -25,7 +25,7 @@ _POLL = 0.5
 _DRIFT = 1.01  # a sender's clock may run this much faster than ours for ever
 
 
-class Microphone:
+class InboundAudioTrack:
     """Gives gapless 16 kHz chunks, decoded as their packets come; a fault at most every 10 s."""
 
     def __init__(
@@ -38,13 +38,13 @@ class Microphone:
         clock: Callable[[], float] = time.monotonic,
     ):
         self._over = asyncio.Event()
-        self._intake = AudioIntake(receiver, on_packet=self._on_packet, on_end=self.end)
-        self._continuity = Continuity(grace=lull)
+        self._intake = AudioReceiverHook(receiver, on_packet=self._on_packet, on_end=self.end)
+        self._continuity = GapFiller(grace=lull)
         self._faults = Throttle(_FAULT_PERIOD)
         self._on_chunk = on_chunk
         self._on_fault = on_fault
         self._clock = clock
-        self._source = Source()
+        self._source = OpusStream()
         self._ssrc: int | None = None
         self._heard = float("-inf")  # clock at the last packet
         self._ahead = 0.0  # seconds of audio that came faster than time passed
@@ -57,15 +57,15 @@ class Microphone:
         if self._error is not None:
             raise self._error
 
-    async def keep_time(self) -> None:
+    async def run_clock(self) -> None:
         """Feed silence while no audio comes."""
         while True:
             due = self._continuity.due
             await asyncio.sleep(_POLL if due is None else max(due - self._clock(), 0.01))
-            for chunk in self._continuity.lull(self._clock()):
+            for chunk in self._continuity.fill_silence(self._clock()):
                 self._on_chunk(chunk)
 
-    async def tend(self, now: float) -> None:
+    async def check_health(self, now: float) -> None:
         """Nothing here breaks unnoticed, as a video's decoder can."""
 
     def end(self) -> bool:
@@ -82,27 +82,27 @@ class Microphone:
         if ssrc != self._ssrc:
             if passed < HANDOVER:
                 return
-            self._ssrc, self._source = ssrc, Source()
+            self._ssrc, self._source = ssrc, OpusStream()
             self._continuity.restart()
         self._heard = now
         self._ahead = max(0.0, self._ahead - passed * _DRIFT)
         if self._ahead > MAX_AHEAD:
-            self._hear(
+            self._push_audio(
                 [AudioError("The microphone's audio comes faster than time; some is dropped.", where="rtc")], now
             )
         else:
-            self._hear(self._source.push(sequence, timestamp, payload, now), now)
+            self._push_audio(self._source.push(sequence, timestamp, payload, now), now)
 
     def _on_due(self) -> None:
         self._timer = None
         now = self._clock()
-        self._hear(self._source.expire(now), now)
+        self._push_audio(self._source.expire(now), now)
 
-    def _hear(self, sounds: Iterable[Sound | AudioError], now: float) -> None:
+    def _push_audio(self, sounds: Iterable[DecodedAudio | AudioError], now: float) -> None:
         try:
             for sound in sounds:
                 if isinstance(sound, AudioError):
-                    if self._faults.passes(now):
+                    if self._faults.allow(now):
                         self._on_fault(sound)
                     continue
                 self._ahead += len(sound.pcm) / (SAMPLE_BYTES * RATE)

@@ -30,7 +30,7 @@ class _Held:
     arrived: float
 
 
-class Reorder:
+class ReorderBuffer:
     """One SSRC's packets in, the same in the order of their sequence numbers out, each once.
 
     Nobody plays them at a fixed time, so nothing is held back to smooth their arrival, only to wait for one that is
@@ -59,10 +59,10 @@ class Reorder:
             self._next += 1
             return [Packet(timestamp, payload)]
         if ahead < 0:
-            self._regret(self._next + ahead, now)
+            self._on_late_packet(self._next + ahead, now)
             return []
         if not ahead:
-            self._learn(now - self._noticed, now)
+            self._adapt_wait(now - self._noticed, now)
         position = self._next + ahead
         self._held.setdefault(position, _Held(timestamp, payload, now))
         ready = self._run()
@@ -110,12 +110,12 @@ class Reorder:
         forgotten: float = 0.5 ** ((now - self._learnt) / HALF_LIFE)
         return MIN_WAIT + (self._late - MIN_WAIT) * forgotten
 
-    def _regret(self, position: int, now: float) -> None:
+    def _on_late_packet(self, position: int, now: float) -> None:
         """Learn from a packet that came too late, unless no wait would have been long enough."""
         start, end, noticed = self._given_up
         if start <= position < end and now - noticed <= MAX_WAIT:
-            self._learn(now - noticed, now)
+            self._adapt_wait(now - noticed, now)
 
-    def _learn(self, lateness: float, now: float) -> None:
+    def _adapt_wait(self, lateness: float, now: float) -> None:
         self._late = min(MAX_WAIT, max(self._wait(now), lateness + _MARGIN))
         self._learnt = now

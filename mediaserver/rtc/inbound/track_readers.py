@@ -4,15 +4,15 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from mediaserver.rtc.inbound.audio_track import Microphone
-from mediaserver.rtc.inbound.video_track import Video
+from mediaserver.rtc.inbound.audio_track import InboundAudioTrack
+from mediaserver.rtc.inbound.video_track import InboundVideoTrack
 
-Source = Microphone | Video
+Source = InboundAudioTrack | InboundVideoTrack
 
 _DRAIN_DEADLINE = 1.0
 
 
-class Intakes:
+class TrackReaders:
     """Runs sources in a task group; `on_ended` is told of those that end by themselves."""
 
     def __init__(self, group: asyncio.TaskGroup, *, on_ended: Callable[[Source], None]):
@@ -24,14 +24,14 @@ class Intakes:
         """Take what a source gives until it ends."""
         self._tasks[source] = [
             self._group.create_task(self._drain(source)),
-            self._group.create_task(source.keep_time() if isinstance(source, Microphone) else source.mend()),
+            self._group.create_task(source.run_clock() if isinstance(source, InboundAudioTrack) else source.run_nack()),
         ]
 
-    async def tend(self) -> None:
+    async def check_health(self) -> None:
         """Look after all of them, about once a second."""
         now = time.monotonic()
         for source in [*self._tasks]:
-            await source.tend(now)
+            await source.check_health(now)
 
     async def end(self, *sources: Source) -> None:
         """End these, or all."""

@@ -7,8 +7,8 @@ from aiortc import RTCRtpReceiver
 from aiortc.mediastreams import MediaStreamError
 from av import VideoFrame
 
-from mediaserver.rtc.aiortc_patches.media import Estimate, VideoTap
-from mediaserver.rtc.aiortc_patches.receivers import Intake
+from mediaserver.rtc.aiortc_patches.media import BandwidthEstimator, VideoTap
+from mediaserver.rtc.aiortc_patches.receivers import VideoReceiverHook
 from mediaserver.rtc.inbound.video_frame import screen_frame
 from mediaserver.rtc.throttle import Throttle
 from pipeline.errors import FrameError
@@ -32,7 +32,7 @@ def choose_screen(mids: Iterable[str], names: Mapping[str, str]) -> str | None:
     return None
 
 
-class Video:
+class InboundVideoTrack:
     """Gives pictures; a fault at most every 10 s."""
 
     def __init__(
@@ -44,13 +44,13 @@ class Video:
         on_pause: Callable[[], None],
         on_fault: Callable[[FrameError], None],
         on_encoded: Callable[[str, bytes, int], None] = lambda *_: None,
-        estimate: Estimate,
+        estimate: BandwidthEstimator,
     ):
         self.mid = mid
         self.is_shown = False
         self.is_forwarded = False
         self._track = receiver.track
-        self._intake = Intake(receiver, on_fault=self._on_undecodable, on_bye=self._on_bye)
+        self._intake = VideoReceiverHook(receiver, on_fault=self._on_undecodable, on_bye=self._on_bye)
         self._tap = VideoTap(receiver, on_frame=on_encoded)
         estimate.include(receiver)
         self._faults = Throttle(_FAULT_PERIOD)
@@ -70,11 +70,11 @@ class Video:
             except MediaStreamError:
                 return
             if self.is_shown and isinstance(frame, VideoFrame):
-                self._see(frame)
+                self._push_frame(frame)
 
-    async def mend(self) -> None:
+    async def run_nack(self) -> None:
         """Get what is lost on the way again; ends only when it is cancelled."""
-        await self._tap.mend()
+        await self._tap.run_nack()
 
     async def request_keyframe(self) -> None:
         """Ask the client for a whole picture."""
@@ -93,16 +93,18 @@ class Video:
         self.is_shown = is_shown
         self._enable()
 
-    async def tend(self, now: float) -> None:
+    async def check_health(self, now: float) -> None:
         """Ask for a key frame when packets come but no picture; notice a decoder that has died."""
         if self._intake.is_broken:
             self._intake.enable(False)
-            self._complain(FrameError("The screen's decoder failed; share the screen again.", where="rtc"), now)
+            self._report_undecodable(
+                FrameError("The screen's decoder failed; share the screen again.", where="rtc"), now
+            )
             return
         packets, self._packets = self._packets, self._intake.packets
         if self._packets == packets or not self.is_shown:
             self._pictured = now
-        elif now - self._pictured > _STALL and self._requests.passes(now):
+        elif now - self._pictured > _STALL and self._requests.allow(now):
             await self._intake.request_keyframe()
 
     def end(self) -> bool:
@@ -115,12 +117,12 @@ class Video:
         self._intake.enable(is_on)
         self._tap.turn(is_on)
 
-    def _see(self, frame: VideoFrame) -> None:
+    def _push_frame(self, frame: VideoFrame) -> None:
         self._pictured = time.monotonic()
         try:
             picture = screen_frame(frame, self._pictured)
         except FrameError as error:
-            self._complain(error, self._pictured)
+            self._report_undecodable(error, self._pictured)
             return
         self._on_frame(picture)
 
@@ -129,8 +131,10 @@ class Video:
             self._on_pause()
 
     def _on_undecodable(self) -> None:
-        self._complain(FrameError("The shared screen's video cannot be decoded.", where="rtc"), time.monotonic())
+        self._report_undecodable(
+            FrameError("The shared screen's video cannot be decoded.", where="rtc"), time.monotonic()
+        )
 
-    def _complain(self, error: FrameError, now: float) -> None:
-        if self._faults.passes(now):
+    def _report_undecodable(self, error: FrameError, now: float) -> None:
+        if self._faults.allow(now):
             self._on_fault(error)

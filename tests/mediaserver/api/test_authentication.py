@@ -4,7 +4,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from limits import parse
 
-from mediaserver.api.authentication import admitted, user_of
+from mediaserver.api.authentication import authenticate, user_of
 from mediaserver.api.rate_limit import Limiter
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
@@ -35,7 +35,7 @@ def test_who_has_no_good_token_is_counted_by_address_and_others_by_name() -> Non
     statuses = []
     for _ in range(3):
         with pytest.raises(HttpError) as told:
-            admitted(bad, TOKENS, limiter)
+            authenticate(bad, TOKENS, limiter)
         statuses.append(told.value.status)
     assert statuses == [401, 401, 429]
-    assert admitted(good, TOKENS, limiter) == ADA
+    assert authenticate(good, TOKENS, limiter) == ADA

@@ -13,7 +13,7 @@ from argon2 import PasswordHasher
 from limits import parse
 from loguru import logger
 
-from mediaserver.api.middleware import guard
+from mediaserver.api.middleware import error_middleware
 from mediaserver.api.rate_limit import Limiter
 from mediaserver.api.users import Users
 from mediaserver.auth.accounts import Accounts
@@ -55,7 +55,7 @@ class House:
         async def leave(user: str) -> None:
             self.left.append(user)
 
-        app = web.Application(middlewares=[guard])
+        app = web.Application(middlewares=[error_middleware])
         Users(
             self.accounts,
             self.tokens,

@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mediaserver.jsonws.codec import (
-    Addressed,
     AudioInput,
     BadMessage,
+    Envelope,
     Output,
     OutputFormat,
     ScreenFrameInput,
-    SessionWishes,
+    SessionConfig,
     StartSession,
     encode,
     parse,
@@ -29,7 +29,7 @@ from pipeline.events import AudioEnd, EndSession, Interrupt, Ping, Playback, Scr
 DATA = b64encode(b"data").decode()
 
 
-def read(**message: object) -> Addressed:
+def read(**message: object) -> Envelope:
     return parse(json.dumps(message).encode())
 
 
@@ -62,7 +62,7 @@ def refusal(**message: object) -> BadMessage:
     ],
 )
 def test_every_action_is_read(text: str, message: object) -> None:
-    assert parse(text.encode()) == Addressed(None, message)  # type: ignore[arg-type]
+    assert parse(text.encode()) == Envelope(None, message)  # type: ignore[arg-type]
 
 
 def test_start_session_with_everything_in_it() -> None:
@@ -81,14 +81,14 @@ def test_start_session_with_everything_in_it() -> None:
             "audio": False,
         },
     )
-    wishes = SessionWishes("desk", "gemini-1.5-flash", "pt-BR", "Kore", "Be brief.", 0.6, 700)
-    assert start == Addressed("desk", StartSession("ann", "secret", wishes, Output(False, OutputFormat.PCM, 48_000)))
+    wishes = SessionConfig("desk", "gemini-1.5-flash", "pt-BR", "Kore", "Be brief.", 0.6, 700)
+    assert start == Envelope("desk", StartSession("ann", "secret", wishes, Output(False, OutputFormat.PCM, 48_000)))
     assert "secret" not in repr(start)
 
 
 @pytest.mark.parametrize("config", [None, {}, {"output": None, "vad": {}}])
 def test_start_session_with_nothing_in_it(config: object) -> None:
-    assert read(action="start_session", config=config).message == StartSession(None, None, SessionWishes(), Output())
+    assert read(action="start_session", config=config).message == StartSession(None, None, SessionConfig(), Output())
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_voice_is_rendered_as_documented() -> None:
 
 def check(data: bytes) -> None:
     with suppress(BadMessage):
-        assert isinstance(parse(data), Addressed)
+        assert isinstance(parse(data), Envelope)
 
 
 @given(st.binary(max_size=200))

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from mediaserver.jsonws import connection
 from mediaserver.jsonws import media_input as intake
 from mediaserver.jsonws import send_queue as outbox
-from mediaserver.jsonws.codec import SessionWishes, wav
+from mediaserver.jsonws.codec import SessionConfig, wav
 from mediaserver.jsonws.connection import Limits
 from mediaserver.registry import Draining, Full
-from pipeline.codecs.image_decoder import decode_picture
+from pipeline.codecs.image_decoder import decode_image
 from pipeline.errors import FaultCode
 from pipeline.events import (
     AudioEnd,
@@ -62,7 +62,7 @@ async def test_a_session_is_started_as_documented(server: Server) -> None:
     assert started["id"] == server.rooms.talk.terms.id
     assert (await client.next())["state"] == "idle"
     assert server.rooms.wishes == [
-        SessionWishes(label="session456", model="gemini-1.5-flash", language="en", transport="websocket")
+        SessionConfig(label="session456", model="gemini-1.5-flash", language="en", transport="websocket")
     ]
 
 
@@ -378,7 +378,7 @@ class Gate:
     def __init__(self, monkeypatch: pytest.MonkeyPatch):
         self.open = threading.Event()
         self.entered = asyncio.Event()
-        loop, real = asyncio.get_running_loop(), decode_picture
+        loop, real = asyncio.get_running_loop(), decode_image
 
         def wait(data: bytes, arrived: float) -> ScreenFrame:
             loop.call_soon_threadsafe(self.entered.set)
@@ -437,7 +437,7 @@ async def test_a_bad_picture_is_told(server: Server) -> None:
 
 def speak(peer: Peer, turn: int, frames: int) -> None:
     for _ in range(frames):
-        peer.play(SpeechFrame(turn, TONE, b""))
+        peer.send_audio(SpeechFrame(turn, TONE, b""))
 
 
 def ended(turn: int) -> TurnEnded:
@@ -490,7 +490,7 @@ async def test_after_an_interruption_nothing_stale_is_heard(server: Server) -> N
     client = await server.started()
     talk = server.rooms.talk
     speak(talk.peer, 1, 33)  # nothing of it can have been sent yet: nobody else has had a turn
-    talk.peer.flush()
+    talk.peer.flush_audio()
     speak(talk.peer, 1, 2)
     talk.tell(Interrupted(1, 660, "I can"))
     talk.tell(TextResponse(1, "I can", None))
@@ -504,7 +504,7 @@ async def test_the_end_of_a_reply_that_was_heard_out_is_sent(server: Server) -> 
     client = await server.started(config={"output": {"format": "pcm", "sample_rate": 24_000}})
     talk = server.rooms.talk
     speak(talk.peer, 1, 33)
-    talk.peer.flush()  # as is said at the end of every reply
+    talk.peer.flush_audio()  # as is said at the end of every reply
     talk.tell(TextResponse(1, "I can see it.", None))
     await client.until("text_response")
     assert pcm_of(client.voice()) == TONE * 33
@@ -628,7 +628,7 @@ async def test_nothing_of_a_session_is_said_before_it_or_after_it(server: Server
     peer = talk.peer
     await client.send("end_session")
     await client.until("session_ended")
-    peer.tell(StateChanged(State.IDLE))
+    peer.send_event(StateChanged(State.IDLE))
     speak(peer, 9, 10)
     await client.send("ping")
     assert await client.code() == "SESSION_NOT_FOUND"
@@ -637,7 +637,7 @@ async def test_nothing_of_a_session_is_said_before_it_or_after_it(server: Server
 
 def test_what_waits_is_bounded_by_the_connection() -> None:
     assert connection.MAX_BAD_MESSAGES == 20
-    box = outbox.Outbox(most=10)
+    box = outbox.SendQueue(most=10)
     assert box.put("12345678")
     assert not box.put("123")
     assert box.size == 8

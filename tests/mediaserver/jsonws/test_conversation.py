@@ -17,20 +17,21 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from mediaserver.api.middleware import guard
+from mediaserver.api.middleware import error_middleware
 from mediaserver.jsonws.routes import JsonSocket
 from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.registry import Registry
-from mediaserver.session_factory import EngineLink, Lobby
-from mediaserver.session_factory import House as Rules
+from mediaserver.session_factory import EngineClient, SessionFactory
+from mediaserver.session_factory import ServerDefaults as Rules
 from pipeline.audio.turn_detector import TurnSettings
 from pipeline.audio.vad import VadModel
 from pipeline.errors import FaultCode
-from pipeline.gemini.bridge import LOCAL, make_client
-from pipeline.playout.frame_clock import Ticker
+from pipeline.gemini.bridge import make_client
+from pipeline.gemini.model_profiles import LOCAL
+from pipeline.playout.frame_clock import FrameClock
 from tests.support.fake_conversation import Counter
-from tests.support.jsonws_harness import QUICK, Client, Names, Rooms, Server, pcm_of
+from tests.support.jsonws_harness import QUICK, Client, FakeSessionFactory, Names, Server, pcm_of
 
 SPEECH = Path(__file__).parents[2] / "data" / "go-forward-ten-meters.wav"
 
@@ -60,14 +61,14 @@ async def house(vad: VadModel) -> AsyncIterator[House]:
     async with LocalEngine(parse_script(SCRIPT), vad=vad) as engine:
         client = make_client(api_key="local", base_url=engine.base_url, ssl_context=engine.client_ssl)
         registry = Registry(max_sessions=50, max_per_user=50)
-        link = EngineLink("local", client, LOCAL, None, "medium")
-        lobby = Lobby(registry, link, Rules(600, 3600, 1280, TurnSettings()), vad, Ticker())
+        link = EngineClient("local", client, LOCAL, None, "medium")
+        lobby = SessionFactory(registry, link, Rules(600, 3600, 1280, TurnSettings()), vad, FrameClock())
         limiter = Counter()
         socket = JsonSocket(lobby, Names(), limiter, origin_is_allowed=lambda _: True, limits=QUICK)
-        app = web.Application(middlewares=[guard])
+        app = web.Application(middlewares=[error_middleware])
         socket.add_routes(app)
         async with TestClient(TestServer(app)) as http:
-            server = House(http, socket, Rooms(), limiter, registry=registry)
+            server = House(http, socket, FakeSessionFactory(), limiter, registry=registry)
             yield server
             await registry.drain(5)
             await socket.close()

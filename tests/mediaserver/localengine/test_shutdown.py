@@ -10,9 +10,10 @@ from google.genai import errors
 from websockets.exceptions import ConnectionClosed
 
 from mediaserver.localengine.fault_injection.faulty_socket import EngineConnection
-from mediaserver.localengine.fault_injection.spec import Act, Fault, Point
-from mediaserver.localengine.responder.interface import Call, Heard, Memory, Question, Speech
-from mediaserver.localengine.responder.tone import tone_brain
+from mediaserver.localengine.fault_injection.spec import Fault, FaultAction
+from mediaserver.localengine.fault_points import FaultPoint
+from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
+from mediaserver.localengine.responder.tone import tone_responder
 from mediaserver.localengine.server import LocalEngine
 from pipeline.audio.vad import VadModel
 from tests.support.live_client import dial, kinds, reply, setup, talk, until
@@ -25,7 +26,7 @@ def open_files() -> int:
 
 
 async def test_every_session_is_told_to_go_and_then_closed_with_1001(vad: VadModel) -> None:
-    engine = LocalEngine(tone_brain(600), vad=vad)
+    engine = LocalEngine(tone_responder(600), vad=vad)
     async with engine, talk(engine) as idle, talk(engine) as answered:
         await answered.send_realtime_input(text="hi")
         await until(answered, "audio")
@@ -43,10 +44,10 @@ async def test_every_session_is_told_to_go_and_then_closed_with_1001(vad: VadMod
 
 
 async def test_nothing_is_left(vad: VadModel) -> None:
-    async with LocalEngine(tone_brain(1), vad=vad) as engine, talk(engine):
+    async with LocalEngine(tone_responder(1), vad=vad) as engine, talk(engine):
         pass  # whatever is made once
     tasks, files = asyncio.all_tasks(), open_files()
-    engine = LocalEngine(tone_brain(600), vad=vad)
+    engine = LocalEngine(tone_responder(600), vad=vad)
     async with engine, talk(engine, session_resumption={}) as session, dial(engine) as silent:
         await session.send_realtime_input(text="hi")
         await until(session, "audio")
@@ -61,7 +62,7 @@ async def test_nothing_is_left(vad: VadModel) -> None:
 
 
 async def test_nobody_is_let_in_any_more(vad: VadModel) -> None:
-    async with LocalEngine(tone_brain(1), vad=vad) as engine:
+    async with LocalEngine(tone_responder(1), vad=vad) as engine:
         base_url = engine.base_url
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.1", int(base_url.rpartition(":")[2])))
@@ -73,7 +74,7 @@ class Verbose:
     def new_memory(self) -> Memory:
         return Memory()
 
-    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Heard | Speech | Call]:
+    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
         for _ in range(8):  # one alone would go to the transport whole, which then waits with the next
             yield Call("f", {"x": "y" * (4 << 20)})
 
@@ -97,7 +98,7 @@ async def test_a_client_that_does_not_read_does_not_hold_up_the_end(vad: VadMode
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\n"])
 async def test_a_client_that_has_not_asked_yet_does_not_hold_up_the_end(vad: VadModel, sent: bytes) -> None:
     tasks = asyncio.all_tasks()
-    async with LocalEngine(tone_brain(1), vad=vad) as engine:
+    async with LocalEngine(tone_responder(1), vad=vad) as engine:
         port = int(engine.base_url.rpartition(":")[2])
         reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=engine.client_ssl)
         writer.write(sent)
@@ -112,8 +113,8 @@ async def test_a_client_that_has_not_asked_yet_does_not_hold_up_the_end(vad: Vad
 
 
 async def test_an_upgrade_that_stalls_does_not_hold_up_the_end(vad: VadModel) -> None:
-    async with LocalEngine(tone_brain(1), vad=vad) as engine:
-        injection = engine.inject(Fault(Act.STALL, Point.UPGRADE))
+    async with LocalEngine(tone_responder(1), vad=vad) as engine:
+        injection = engine.inject(Fault(FaultAction.STALL, FaultPoint.UPGRADE))
         dialing = asyncio.ensure_future(dial(engine).__aenter__())
         await injection.happened.wait()
         async with asyncio.timeout(BOUND):
@@ -132,11 +133,11 @@ class Stubborn:
     def new_memory(self) -> Memory:
         return Memory()
 
-    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Heard | Speech | Call]:
+    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
         self.asked.set()
         try:
             await asyncio.Event().wait()
-            yield Heard("")
+            yield Recognition("")
         except asyncio.CancelledError:
             try:
                 await asyncio.Event().wait()
@@ -156,7 +157,7 @@ async def test_a_brain_that_does_not_stop_at_once_does_not_hold_up_the_end(vad: 
 
 
 async def test_closing_twice_or_before_the_start_is_harmless(vad: VadModel) -> None:
-    engine = LocalEngine(tone_brain(1), vad=vad)
+    engine = LocalEngine(tone_responder(1), vad=vad)
     await engine.close()
     await engine.start()
     await asyncio.gather(engine.close(), engine.close())

@@ -13,8 +13,8 @@ from tests.support.virtual_time import in_virtual_time
 @in_virtual_time
 async def test_frames_are_given_in_order_and_stamped_20_ms_apart() -> None:
     track = VoiceTrack(clock=lambda: 5.0)
-    track.play(b"one")
-    track.play(b"two")
+    track.push(b"one")
+    track.push(b"two")
     packets = [await track.recv(), await track.recv()]
     assert [bytes(packet) for packet in packets] == [b"one", b"two"]
     assert [packet.pts for packet in packets] == [0, SAMPLES]
@@ -23,24 +23,24 @@ async def test_frames_are_given_in_order_and_stamped_20_ms_apart() -> None:
 @in_virtual_time
 async def test_speech_is_followed_by_a_short_silence_and_then_by_nothing() -> None:
     track = VoiceTrack()
-    track.play(b"word")
+    track.push(b"word")
     packets = [bytes(await track.recv()) for _ in range(1 + TAIL)]
     assert packets == [b"word"] + [SILENCE_PACKET] * TAIL
     after = asyncio.create_task(track.recv())
     done, _ = await asyncio.wait([after], timeout=10 * FRAME)
     assert not done
-    track.play(b"next")
+    track.push(b"next")
     assert bytes(await after) == b"next"
 
 
 @in_virtual_time
 async def test_a_flush_drops_what_waits_and_silence_follows() -> None:
     track = VoiceTrack()
-    track.play(b"heard")
+    track.push(b"heard")
     assert bytes(await track.recv()) == b"heard"
     waiting = asyncio.create_task(track.recv())
     await asyncio.sleep(0)
-    track.play(b"unheard")
+    track.push(b"unheard")
     track.flush()
     assert bytes(await waiting) == SILENCE_PACKET
 
@@ -61,7 +61,7 @@ async def test_nothing_is_sent_after_a_flush_when_nothing_was_said() -> None:
 async def test_while_nothing_is_sent_only_the_newest_speech_is_kept() -> None:
     track = VoiceTrack()
     for number in range(CAPACITY + 5):
-        track.play(bytes([number]))
+        track.push(bytes([number]))
     assert bytes(await track.recv()) == bytes([5])
 
 

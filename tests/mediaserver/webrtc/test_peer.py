@@ -22,10 +22,10 @@ from pipeline.errors import AudioError, FaultCode, FrameError, ProtocolError
 from pipeline.events import EndReason, Interrupt, SessionEnded, State, StateChanged, TextInput
 from pipeline.media import SpeechFrame
 from pipeline.playout.opus_encoder import SILENCE_PACKET, OpusEncoder
-from tests.support.rtc_harness import TONE, Camera, Microphone, Packets, Room, loudest, picture, room, until
+from tests.support.rtc_harness import TONE, Camera, ConnectedPeer, Microphone, Packets, loudest, picture, room, until
 
 
-def said(here: Room) -> list[dict[str, Any]]:
+def said(here: ConnectedPeer) -> list[dict[str, Any]]:
     return [json.loads(text) for text in here.told]
 
 
@@ -149,8 +149,8 @@ async def test_two_videos_without_ssrc_lines_are_told_apart() -> None:
 async def test_video_and_events_work_without_audio() -> None:
     async with room(Camera(picture(320, 240))) as here:
         await until(lambda: here.host.frames and here.told)
-        here.peer.play(SpeechFrame(1, b"", SILENCE_PACKET))
-        here.peer.flush()
+        here.peer.send_audio(SpeechFrame(1, b"", SILENCE_PACKET))
+        here.peer.flush_audio()
 
 
 async def test_a_client_that_only_types_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,13 +199,13 @@ async def test_the_assistants_voice_arrives_and_a_flush_cuts_it() -> None:
         ear = Ear(here.client)
         frames = speech(1.0, OpusEncoder())
         for frame in frames:
-            here.peer.play(frame)
+            here.peer.send_audio(frame)
             await asyncio.sleep(0.02)
         await until(lambda: len(ear.heard) >= 40)
         assert abs(loudest(np.concatenate(ear.heard[5:35]), 48_000) - 500) < 20
         for frame in frames[:9]:
-            here.peer.play(frame)
-        here.peer.flush()
+            here.peer.send_audio(frame)
+        here.peer.flush_audio()
         # The end of the last frame heard, as its beginning still overlaps the tone.
         await until(lambda: np.abs(ear.heard[-1][480:].astype(int)).max() < 500)
         spoken = sum(np.abs(piece.astype(int)).max() > 2_000 for piece in ear.heard)
@@ -220,7 +220,7 @@ async def test_the_voices_time_follows_the_clock_across_silence() -> None:
             begun = len(ear.stamps)
             began.append(time.monotonic())
             for frame in speech(0.3, encoder):
-                here.peer.play(frame)
+                here.peer.send_audio(frame)
                 await asyncio.sleep(0.02)
             await until(lambda begun=begun: len(ear.stamps) >= begun + 15)  # type: ignore[misc]
             await asyncio.sleep(0.5)  # the clock that stamps must follow is the machine's own
@@ -235,9 +235,9 @@ async def test_a_client_that_only_sends_is_sent_nothing() -> None:
 
     async with room(Microphone(), events=False, edit=as_obs) as here:
         await until(lambda: len(here.host.chunks) > 5)
-        here.peer.play(SpeechFrame(1, b"", SILENCE_PACKET))
+        here.peer.send_audio(SpeechFrame(1, b"", SILENCE_PACKET))
         for _ in range(MAX_WAITING + 5):
-            here.peer.tell(StateChanged(State.IDLE))
+            here.peer.send_event(StateChanged(State.IDLE))
         assert not here.peer.is_over
         assert "a=recvonly" in here.client.remoteDescription.sdp
 
@@ -259,7 +259,7 @@ async def test_an_offer_whose_data_comes_first_connects() -> None:
 
 async def test_events_told_before_the_channel_opens_arrive_in_order() -> None:
     async with room() as here:
-        here.peer.tell(StateChanged(State.LISTENING))
+        here.peer.send_event(StateChanged(State.LISTENING))
         await until(lambda: len(here.told) >= 2)
         assert [(event["action"], event["sessionId"]) for event in said(here)] == [
             ("session_started", "label-1"),
@@ -312,7 +312,7 @@ async def test_a_channel_of_another_name_is_ignored() -> None:
 async def test_a_client_that_takes_no_events_is_disconnected() -> None:
     async with room(is_connected=False) as here:
         for _ in range(MAX_WAITING + 1):
-            here.peer.tell(StateChanged(State.IDLE))
+            here.peer.send_event(StateChanged(State.IDLE))
         await until(lambda: "detach" in here.host.calls)
         assert here.peer._end_of[0] == FaultCode.SLOW_CONSUMER
 
@@ -324,26 +324,26 @@ async def test_a_client_that_opens_no_channel_wants_no_events() -> None:
         here.peer._connection.connected_at = asyncio.get_running_loop().time()
         await until(lambda: here.peer._channel.is_flushed)  # nobody is waited for any more
         for _ in range(MAX_WAITING + 5):
-            here.peer.tell(StateChanged(State.IDLE))
+            here.peer.send_event(StateChanged(State.IDLE))
         assert not here.peer.is_over
 
 
 async def test_dismissed_clients_are_told_and_then_disconnected() -> None:
     async with room() as here:
-        here.peer.tell(StateChanged(State.IDLE))
-        here.peer.dismiss(EndReason.IDLE)
-        here.peer.dismiss(EndReason.SHUTDOWN)
+        here.peer.send_event(StateChanged(State.IDLE))
+        here.peer.disconnect(EndReason.IDLE)
+        here.peer.disconnect(EndReason.SHUTDOWN)
         await until(lambda: here.closed)
         await until(lambda: here.client.connectionState == "closed")
         assert said(here)[-1] == {"action": "session_ended", "sessionId": "label-1", "reason": "idle"}
         assert here.host.calls.count("detach") == 1
-        here.peer.tell(StateChanged(State.IDLE))
+        here.peer.send_event(StateChanged(State.IDLE))
 
 
 async def test_a_farewell_is_not_said_twice() -> None:
     async with room() as here:
-        here.peer.tell(SessionEnded(EndReason.CLIENT))
-        here.peer.dismiss(EndReason.CLIENT)
+        here.peer.send_event(SessionEnded(EndReason.CLIENT))
+        here.peer.disconnect(EndReason.CLIENT)
         await until(lambda: here.client.connectionState == "closed")
         assert sum(event["action"] == "session_ended" for event in said(here)) == 1
 

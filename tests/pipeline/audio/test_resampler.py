@@ -9,7 +9,7 @@ from av.error import InvalidDataError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.audio.resampler import HEARD_RATE, Resampler, to_mono
+from pipeline.audio.resampler import INPUT_SAMPLE_RATE, Resampler, to_mono
 from pipeline.errors import AudioError, FaultCode
 from pipeline.media import AudioChunk
 
@@ -36,11 +36,11 @@ def sliced(pcm: bytes, rate: int, size: int, pts: float = 0.0) -> list[AudioChun
 def test_a_tone_keeps_its_pitch_its_loudness_and_its_time(rate: int) -> None:
     out = pushed(Resampler(), *sliced(tone(rate, 1.0), rate, rate // 50, pts=3.0))
     heard = np.frombuffer(b"".join(chunk.pcm for chunk in out), "<i2").astype(float)
-    meant = np.frombuffer(tone(HEARD_RATE, 1.0), "<i2").astype(float)[: len(heard)]
-    assert len(heard) >= HEARD_RATE - 40  # the filter holds back a millisecond or two
+    meant = np.frombuffer(tone(INPUT_SAMPLE_RATE, 1.0), "<i2").astype(float)[: len(heard)]
+    assert len(heard) >= INPUT_SAMPLE_RATE - 40  # the filter holds back a millisecond or two
     assert np.abs(heard - meant)[100:].max() < 80  # 1 % of the amplitude; at the very start the filter settles
     assert out[0].pts == 3.0
-    assert {chunk.rate for chunk in out} == {HEARD_RATE}
+    assert {chunk.rate for chunk in out} == {INPUT_SAMPLE_RATE}
 
 
 @pytest.mark.parametrize("rate", RATES)
@@ -62,8 +62,8 @@ def test_any_chunking_gives_the_same_samples(rate: int, sizes: list[int]) -> Non
 
 
 def test_audio_that_is_already_16_khz_is_passed_on_without_a_copy() -> None:
-    pcm = tone(HEARD_RATE, 0.02)
-    (out,) = pushed(Resampler(), AudioChunk(pcm, HEARD_RATE, 1.0))
+    pcm = tone(INPUT_SAMPLE_RATE, 0.02)
+    (out,) = pushed(Resampler(), AudioChunk(pcm, INPUT_SAMPLE_RATE, 1.0))
     assert out.pcm is pcm
 
 
@@ -79,14 +79,14 @@ def test_a_jitter_of_one_sample_is_no_gap() -> None:
     resampler = Resampler()
     pushed(resampler, AudioChunk(tone(48_000, 0.02), 48_000, 0.0))
     (out,) = pushed(resampler, AudioChunk(tone(48_000, 0.02), 48_000, 0.02 + 0.9 / 48_000))
-    assert out.pts == pytest.approx(304 / HEARD_RATE)  # the filter held 16 of 320 samples back
+    assert out.pts == pytest.approx(304 / INPUT_SAMPLE_RATE)  # the filter held 16 of 320 samples back
 
 
 def test_time_that_jumps_back_goes_on_where_the_last_audio_ended() -> None:
     resampler = Resampler()
-    first = pushed(resampler, AudioChunk(tone(HEARD_RATE, 0.02), HEARD_RATE, 10.0))
-    second = pushed(resampler, AudioChunk(tone(HEARD_RATE, 0.02), HEARD_RATE, 2.0))
-    third = pushed(resampler, AudioChunk(tone(HEARD_RATE, 0.02), HEARD_RATE, 2.02))
+    first = pushed(resampler, AudioChunk(tone(INPUT_SAMPLE_RATE, 0.02), INPUT_SAMPLE_RATE, 10.0))
+    second = pushed(resampler, AudioChunk(tone(INPUT_SAMPLE_RATE, 0.02), INPUT_SAMPLE_RATE, 2.0))
+    third = pushed(resampler, AudioChunk(tone(INPUT_SAMPLE_RATE, 0.02), INPUT_SAMPLE_RATE, 2.02))
     assert [chunk.pts for chunk in (*first, *second, *third)] == pytest.approx([10.0, 10.02, 10.04])
 
 
@@ -181,7 +181,7 @@ def test_no_microphone_keeps_a_thread() -> None:
 def test_what_is_16_khz_already_is_handed_on_as_it_is() -> None:
     resampler = Resampler()
     for number in range(3):
-        chunk = AudioChunk(tone(HEARD_RATE, 0.02), HEARD_RATE, 1.0 + number * 0.02)
+        chunk = AudioChunk(tone(INPUT_SAMPLE_RATE, 0.02), INPUT_SAMPLE_RATE, 1.0 + number * 0.02)
         (out,) = resampler.push(chunk)
         assert out.pcm is chunk.pcm
         assert out.pts == pytest.approx(chunk.pts)

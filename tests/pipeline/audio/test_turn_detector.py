@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.audio.turn_detector import Heard, TurnDetector, TurnSettings
+from pipeline.audio.turn_detector import TurnDetector, TurnSettings, TurnSignal
 from pipeline.audio.vad import WINDOW_SECONDS, SileroVad, VadModel, Window
 from pipeline.events import SpeechEnded, SpeechStarted
 from pipeline.media import AudioChunk
@@ -25,15 +25,15 @@ def windows(*probabilities: float, pts: float = 0.0) -> list[Window]:
     ]
 
 
-def heard(detector: TurnDetector, stream: list[Window], *, audible: bool = False) -> list[Heard]:
+def heard(detector: TurnDetector, stream: list[Window], *, audible: bool = False) -> list[TurnSignal]:
     return [out for window in stream for out in detector.push(window, audible=audible)]
 
 
-def boundaries(out: list[Heard]) -> list[SpeechStarted | SpeechEnded]:
+def boundaries(out: list[TurnSignal]) -> list[SpeechStarted | SpeechEnded]:
     return [item for item in out if not isinstance(item, AudioChunk)]
 
 
-def audio(out: list[Heard]) -> bytes:
+def audio(out: list[TurnSignal]) -> bytes:
     return b"".join(item.pcm for item in out if isinstance(item, AudioChunk))
 
 
@@ -182,7 +182,7 @@ def test_boundaries_alternate_and_audio_stands_between_them_once_and_in_order(
     stream: list[tuple[float, bool]], silence: float, pre_roll: float
 ) -> None:
     detector = TurnDetector(TurnSettings(silence=silence, pre_roll=pre_roll))
-    out: list[Heard] = []
+    out: list[TurnSignal] = []
     for window, (_, audible) in zip(windows(*[value for value, _ in stream]), stream, strict=True):
         out += detector.push(window, audible=audible)
     out += detector.close()

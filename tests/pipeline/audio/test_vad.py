@@ -67,7 +67,7 @@ def test_every_window_is_judged_after_the_last_64_samples_of_the_one_before(mode
     samples = np.frombuffer(voice(), "<i2").astype(np.float32) / 32_768
     padded, state, expected = np.concatenate([np.zeros(64, np.float32), samples]), np.zeros((2, 1, 128), np.float32), []
     for start in range(0, len(samples) - 511, 512):
-        probability, state = model.judge(padded[start : start + 576].reshape(1, 576), state)
+        probability, state = model.infer(padded[start : start + 576].reshape(1, 576), state)
         expected.append(probability)
     assert [window.probability for window in judged(SileroVad(model), voice())] == pytest.approx(expected, abs=1e-6)
 
@@ -104,7 +104,7 @@ def test_another_rate_is_an_audio_error(model: VadModel) -> None:
 def test_no_probability_is_a_fault_and_not_silence(model: VadModel) -> None:
     state = np.full((2, 1, 128), np.nan, np.float32)
     with pytest.raises(AudioError) as raised:
-        model.judge(np.zeros((1, 576), np.float32), state)
+        model.infer(np.zeros((1, 576), np.float32), state)
     assert raised.value.code is FaultCode.AUDIO_PROCESSING_ERROR
 
 
@@ -112,7 +112,7 @@ def test_no_probability_is_a_fault_and_not_silence(model: VadModel) -> None:
 def test_a_model_that_fails_is_a_fault_and_not_silence(model: VadModel, shape: tuple[int, ...]) -> None:
     samples: Floats = np.zeros(shape, np.float32)
     with pytest.raises(AudioError):
-        model.judge(samples, np.zeros((2, 1, 128), np.float32))
+        model.infer(samples, np.zeros((2, 1, 128), np.float32))
 
 
 def test_a_fault_leaves_the_state_of_the_last_good_window() -> None:
@@ -122,7 +122,7 @@ def test_a_fault_leaves_the_state_of_the_last_good_window() -> None:
         def judge(self, samples: Floats, state: Floats) -> tuple[float, Floats]:
             if self.fails:
                 raise AudioError("broken", where="test")
-            return super().judge(samples, state)
+            return super().infer(samples, state)
 
     flaky = Flaky()
     vad = SileroVad(flaky)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.codecs.image_decoder import MAX_SCANS, decode_picture
+from pipeline.codecs.image_decoder import MAX_SCANS, decode_image
 from pipeline.errors import FaultCode, FrameError, MediaError, ProtocolError
 
 RED, WHITE, BLACK = (0, 0, 255), (255, 255, 255), (0, 0, 0)
@@ -46,13 +46,13 @@ PICTURES = {
 
 def code(data: bytes) -> FaultCode:
     with pytest.raises(MediaError) as refused:
-        decode_picture(data, 0.0)
+        decode_image(data, 0.0)
     return refused.value.code
 
 
 @pytest.mark.parametrize("name", PICTURES)
 def test_a_picture_shows_what_was_drawn(name: str) -> None:
-    frame = decode_picture(PICTURES[name], 7.5)
+    frame = decode_image(PICTURES[name], 7.5)
     assert (frame.width, frame.height, frame.u.shape, frame.arrived) == (121, 90, (45, 61), 7.5)
     black, white = (0, 255) if frame.full_range else (16, 235)
     assert abs(int(frame.y[45, 60]) - white) <= 3
@@ -63,7 +63,7 @@ def test_a_picture_shows_what_was_drawn(name: str) -> None:
 
 @pytest.mark.parametrize("kind", [".png", ".jpg"])
 def test_a_grey_picture_is_grey(kind: str) -> None:
-    frame = decode_picture(encoded(kind, np.full((40, 60), 200, np.uint8)), 0.0)
+    frame = decode_image(encoded(kind, np.full((40, 60), 200, np.uint8)), 0.0)
     assert frame.full_range
     assert (int(frame.y[20, 30]), int(frame.u[10, 15]), int(frame.v[10, 15])) == (200, 128, 128)
 
@@ -111,18 +111,18 @@ def test_sixteen_megapixels_are_measured_before_anything_is_decoded(monkeypatch:
     lossless[start + 1 : start + 5] = struct.pack("<I", 16_383 | 16_383 << 14)
     for data in (png, jpeg, bytes(webp), bytes(lossless), vp8x(60_000, 60_000, b""), vp8x(8, 8, bytes(webp[12:]))):
         with pytest.raises(FrameError, match="pixels"):
-            decode_picture(data, 0.0)
+            decode_image(data, 0.0)
 
 
 def test_sixteen_megapixels_are_taken() -> None:
-    frame = decode_picture(encoded(".png", np.zeros((4_000, 4_000), np.uint8)), 0.0)
+    frame = decode_image(encoded(".png", np.zeros((4_000, 4_000), np.uint8)), 0.0)
     assert (frame.width, frame.height) == (4_000, 4_000)
 
 
 def test_text_that_inflates_is_never_inflated() -> None:
     data = PICTURES["png"]
     bomb = chunk(b"zTXt", b"note\0\0" + zlib.compress(bytes(100 << 20)))
-    frame = decode_picture(data[:33] + bomb * 20 + data[33:], 0.0)  # 2 GB
+    frame = decode_image(data[:33] + bomb * 20 + data[33:], 0.0)  # 2 GB
     assert frame.width == 121
 
 
@@ -134,7 +134,7 @@ def test_a_jpeg_of_countless_scans_is_refused() -> None:
 
 def test_an_animation_is_refused() -> None:
     with pytest.raises(FrameError, match="animated"):
-        decode_picture(vp8x(8, 8, b"", flags=2), 0.0)
+        decode_image(vp8x(8, 8, b"", flags=2), 0.0)
 
 
 @pytest.mark.parametrize(
@@ -156,5 +156,5 @@ def test_damage_is_a_picture_or_a_named_error(name: str, damage: list[tuple[int,
         start = at % len(data)
         data[start : start + len(what)] = what
     with suppress(FrameError, ProtocolError):
-        frame = decode_picture(bytes(data[: end % len(data)] if end % 3 == 0 else data), 0.0)
+        frame = decode_image(bytes(data[: end % len(data)] if end % 3 == 0 else data), 0.0)
         assert frame.width * frame.height <= 16_000_000

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from pipeline.engine import (
-    EngineAway,
-    EngineLost,
+    EngineDisconnected,
     EngineReady,
+    EngineUnavailable,
     ReplyAudio,
-    ReplyDropped,
+    ReplyCancelled,
     ReplyEnded,
     ReplyText,
     ToolCall,
@@ -31,7 +31,7 @@ from pipeline.events import (
     Pointer,
     Pong,
     Role,
-    ScreenSeen,
+    ScreenFrameSent,
     ScreenShareEnd,
     SeenReason,
     SessionEnded,
@@ -42,17 +42,17 @@ from pipeline.events import (
     TextResponse,
     Transcript,
     TurnEnded,
-    TurnSpent,
     TurnStarted,
+    TurnUsageReport,
     Usage,
 )
 from pipeline.media import AudioChunk
-from tests.support.conversation_harness import SECOND_OF_TONE, Room, enter, picture, speech, turns_of
+from tests.support.conversation_harness import SECOND_OF_TONE, ConversationHarness, enter, picture, speech, turns_of
 from tests.support.virtual_time import in_virtual_time
 
 
-async def ask(room: Room, text: str = "where is save?") -> None:
-    room.conversation.obey(room.peer, TextInput(text))
+async def ask(room: ConversationHarness, text: str = "where is save?") -> None:
+    room.conversation.submit(room.peer, TextInput(text))
     await room.settle()
 
 
@@ -152,7 +152,7 @@ async def test_the_transcript_of_a_cut_reply_is_what_was_heard() -> None:
         room.engine.tell(ReplyText(1, word))
         room.engine.tell(ReplyAudio(1, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
     room.ticker.tick(60)  # 1.2 of 3 seconds
-    room.conversation.obey(room.peer, Interrupt())
+    room.conversation.submit(room.peer, Interrupt())
     await room.settle()
     assert Interrupted(1, 1200, "I can") in room.peer.events
     assert Transcript(1, Role.ASSISTANT, "I can", final=True) in room.peer.events
@@ -165,7 +165,7 @@ async def test_words_of_a_cut_reply_that_nobody_heard_are_not_remembered() -> No
     room = await enter()
     await ask(room)
     room.engine.reply(1, "I can see a page.", seconds=2)
-    room.conversation.obey(room.peer, Interrupt())
+    room.conversation.submit(room.peer, Interrupt())
     await room.settle()
     assert Interrupted(1, 0, "") in room.peer.events
     assert room.engine.remembered[-1] == (1, "assistant", "")
@@ -177,10 +177,10 @@ async def test_what_the_client_has_played_is_reckoned_on_from_its_last_report() 
     await ask(room)
     room.engine.reply(1, seconds=4)
     room.ticker.tick(50)
-    room.conversation.obey(room.peer, Playback(1, 700))
+    room.conversation.submit(room.peer, Playback(1, 700))
     await room.settle()
     room.ticker.tick(100)
-    room.conversation.obey(room.peer, Interrupt())
+    room.conversation.submit(room.peer, Interrupt())
     await room.settle()
     assert next(event for event in room.peer.events if isinstance(event, Interrupted)).heard_ms == 2700
     await room.leave()
@@ -191,7 +191,7 @@ async def test_a_reply_played_to_its_end_was_heard_whole_however_late_the_client
     await ask(room)
     room.engine.reply(1, seconds=1)
     room.ticker.tick(30)
-    room.conversation.obey(room.peer, Playback(1, 300))
+    room.conversation.submit(room.peer, Playback(1, 300))
     await room.settle()
     room.ticker.tick(60)
     assert next(event for event in room.peer.events if isinstance(event, TurnEnded)).heard_ms == 1000
@@ -216,8 +216,8 @@ async def test_what_the_client_says_it_played_is_believed_but_not_more_than_it_g
     await ask(room)
     room.engine.reply(1, seconds=2)
     room.ticker.tick(50)
-    room.conversation.obey(room.peer, Playback(1, played_ms))
-    room.conversation.obey(room.peer, Interrupt())
+    room.conversation.submit(room.peer, Playback(1, played_ms))
+    room.conversation.submit(room.peer, Interrupt())
     await room.settle()
     assert next(event for event in room.peer.events if isinstance(event, Interrupted)).heard_ms == heard_ms
     await room.leave()
@@ -227,7 +227,7 @@ async def test_audio_of_an_interrupted_turn_is_never_played() -> None:
     room = await enter()
     await ask(room)
     room.engine.reply(1)
-    room.conversation.obey(room.peer, Interrupt())
+    room.conversation.submit(room.peer, Interrupt())
     await room.settle()
     room.engine.reply(1)
     room.ticker.tick(20)
@@ -314,7 +314,7 @@ async def test_the_end_of_the_session_tells_what_was_heard_of_the_reply_it_cut()
 async def test_audio_end_closes_the_utterance_now() -> None:
     room = await enter()
     room.say(speech()[: 32_000 * 2])
-    room.conversation.obey(room.peer, AudioEnd())
+    room.conversation.submit(room.peer, AudioEnd())
     await room.until(lambda: "end" in room.engine.up)
     await room.leave()
 
@@ -322,35 +322,36 @@ async def test_audio_end_closes_the_utterance_now() -> None:
 async def test_a_microphone_that_ends_completes_its_utterance() -> None:
     room = await enter()
     room.say(speech()[: 32_000 * 2])
-    room.conversation.silence(room.peer)
+    room.conversation.end_audio(room.peer)
     await room.until(lambda: "end" in room.engine.up)
     await room.leave()
 
 
 async def test_the_first_frame_goes_up_at_once_and_an_equal_one_does_not() -> None:
     room = await enter()
-    room.conversation.watch(room.peer, picture())
+    room.conversation.push_frame(room.peer, picture())
     await room.until(lambda: bool(room.engine.stills))
-    room.conversation.watch(room.peer, picture())
+    room.conversation.push_frame(room.peer, picture())
     await ask(room)
     await room.until(lambda: "ask 1 where is save?" in room.engine.up)
     assert room.engine.up == ["frame", "ask 1 where is save?"]
-    seen = [event for event in room.peer.events if isinstance(event, ScreenSeen)]
+    seen = [event for event in room.peer.events if isinstance(event, ScreenFrameSent)]
     assert [(event.frame, event.reason) for event in seen] == [(1, SeenReason.FIRST)]
-    assert room.conversation.still == room.engine.stills[0]
+    assert room.conversation.latest_screenshot == room.engine.stills[0]
     await room.leave()
 
 
 async def test_a_changed_frame_goes_up_before_the_question_about_it() -> None:
     room = await enter()
-    room.conversation.watch(room.peer, picture(40))
+    room.conversation.push_frame(room.peer, picture(40))
     await room.until(lambda: bool(room.engine.stills))
-    room.conversation.watch(room.peer, picture(200))
+    room.conversation.push_frame(room.peer, picture(200))
     await ask(room)
     await room.until(lambda: len(room.engine.up) == 3)
     assert room.engine.up == ["frame", "frame", "ask 1 where is save?"]
     assert (
-        next(event.reason for event in reversed(room.peer.events) if isinstance(event, ScreenSeen)) is SeenReason.TURN
+        next(event.reason for event in reversed(room.peer.events) if isinstance(event, ScreenFrameSent))
+        is SeenReason.TURN
     )
     await room.leave()
 
@@ -359,7 +360,7 @@ async def test_the_frame_goes_up_inside_the_utterance_it_belongs_to() -> None:
     room = await enter()
     room.say(speech()[:64_000])
     await room.until(lambda: "start 1" in room.engine.up)
-    room.conversation.watch(room.peer, picture())
+    room.conversation.push_frame(room.peer, picture())
     room.say(speech()[64_000:])
     await room.until(lambda: "end" in room.engine.up)
     assert room.engine.up[-1] == "end"
@@ -369,9 +370,9 @@ async def test_the_frame_goes_up_inside_the_utterance_it_belongs_to() -> None:
 
 async def test_a_fresh_engine_is_shown_the_current_frame_again() -> None:
     room = await enter()
-    room.conversation.watch(room.peer, picture())
+    room.conversation.push_frame(room.peer, picture())
     await room.until(lambda: len(room.engine.stills) == 1)
-    room.engine.tell(EngineLost(EngineError(FaultCode.ENGINE_NETWORK, "gone", where="test")))
+    room.engine.tell(EngineUnavailable(EngineError(FaultCode.ENGINE_NETWORK, "gone", where="test")))
     assert room.peer.states[-1] == "reconnecting"
     room.engine.tell(EngineReady("fake"))
     await room.until(lambda: len(room.engine.stills) == 2)
@@ -383,22 +384,22 @@ async def test_a_frame_that_cannot_be_encoded_is_reported_and_the_next_is_sent()
     room = await enter()
     bad = picture()
     object.__setattr__(bad, "u", bad.u[:1, :1])
-    room.conversation.watch(room.peer, bad)
+    room.conversation.push_frame(room.peer, bad)
     await room.until(lambda: any(isinstance(event, Fault) for event in room.peer.events))
     fault = next(event for event in room.peer.events if isinstance(event, Fault))
     assert (fault.code, fault.fatal) == (FaultCode.FRAME_PROCESSING_ERROR, False)
-    room.conversation.watch(room.peer, picture())
+    room.conversation.push_frame(room.peer, picture())
     await room.until(lambda: bool(room.engine.stills))
     await room.leave()
 
 
 async def test_a_share_that_ended_is_forgotten() -> None:
     room = await enter()
-    room.conversation.watch(room.peer, picture())
+    room.conversation.push_frame(room.peer, picture())
     await room.until(lambda: bool(room.engine.stills))
-    room.conversation.obey(room.peer, ScreenShareEnd())
+    room.conversation.submit(room.peer, ScreenShareEnd())
     await room.settle()
-    assert room.conversation.still is None
+    assert room.conversation.latest_screenshot is None
     room.engine.tell(ToolCall(1, "c1", "point_at", {"box_2d": [1, 2, 3, 4], "label": "x"}))
     await room.settle()
     assert room.engine.answers == [{"error": "No screen is shared, so there is nothing to point at."}]
@@ -407,7 +408,7 @@ async def test_a_share_that_ended_is_forgotten() -> None:
 
 async def test_a_tool_call_becomes_an_event_and_is_always_answered() -> None:
     room = await enter()
-    room.conversation.watch(room.peer, picture())
+    room.conversation.push_frame(room.peer, picture())
     await room.until(lambda: bool(room.engine.stills))
     await ask(room)
     room.engine.tell(ToolCall(1, "c1", "point_at", {"box_2d": [120, 40, 160, 110], "label": "Save"}))
@@ -425,10 +426,10 @@ async def test_a_tool_call_becomes_an_event_and_is_always_answered() -> None:
 
 async def test_a_tool_call_of_an_interrupted_turn_shows_nothing() -> None:
     room = await enter()
-    room.conversation.watch(room.peer, picture())
+    room.conversation.push_frame(room.peer, picture())
     await room.until(lambda: bool(room.engine.stills))
     await ask(room)
-    room.conversation.obey(room.peer, Interrupt())
+    room.conversation.submit(room.peer, Interrupt())
     await room.settle()
     room.engine.tell(ToolCall(1, "c1", "point_at", {"box_2d": [120, 40, 160, 110], "label": "Save"}))
     await room.settle()
@@ -439,8 +440,8 @@ async def test_a_tool_call_of_an_interrupted_turn_shows_nothing() -> None:
 
 async def test_ping_is_answered_to_whoever_asked() -> None:
     room = await enter()
-    room.conversation.obey(room.peer, Ping(7))
-    room.conversation.obey(room.peer, NameTracks({"1": "screen"}))
+    room.conversation.submit(room.peer, Ping(7))
+    room.conversation.submit(room.peer, NameTracks({"1": "screen"}))
     await room.settle()
     assert room.peer.events[-1] == Pong(7)
     await room.leave()
@@ -448,7 +449,7 @@ async def test_ping_is_answered_to_whoever_asked() -> None:
 
 async def test_end_session_ends_it() -> None:
     room = await enter()
-    room.conversation.obey(room.peer, EndSession())
+    room.conversation.submit(room.peer, EndSession())
     assert await room.task is EndReason.CLIENT
 
 
@@ -512,7 +513,7 @@ async def test_a_lost_engine_silences_tells_once_and_recovers() -> None:
     room.engine.reply(1, seconds=3)
     room.ticker.tick(10)
     room.engine.tell(
-        EngineLost(EngineError(FaultCode.ENGINE_NETWORK, "The engine is gone.", where="test"), is_cut=True)
+        EngineUnavailable(EngineError(FaultCode.ENGINE_NETWORK, "The engine is gone.", where="test"), is_cut=True)
     )
     played = len(room.peer.frames)
     room.ticker.tick(20)
@@ -533,8 +534,8 @@ async def test_a_reply_that_has_come_whole_is_heard_whole_before_an_outage_is_to
     await ask(room)
     room.engine.reply(1, seconds=3)
     room.ticker.tick(10)
-    room.engine.tell(EngineAway())
-    room.engine.tell(EngineLost(EngineError(FaultCode.ENGINE_NETWORK, "The engine is gone.", where="test")))
+    room.engine.tell(EngineDisconnected())
+    room.engine.tell(EngineUnavailable(EngineError(FaultCode.ENGINE_NETWORK, "The engine is gone.", where="test")))
     room.ticker.tick(20)
     assert not [event for event in room.peer.events if isinstance(event, Fault)]
     room.ticker.tick(200)
@@ -549,7 +550,7 @@ async def test_an_outage_that_is_over_before_the_reply_is_never_told() -> None:
     await ask(room)
     room.engine.reply(1, seconds=3)
     room.ticker.tick(10)
-    room.engine.tell(EngineLost(EngineError(FaultCode.ENGINE_NETWORK, "The engine is gone.", where="test")))
+    room.engine.tell(EngineUnavailable(EngineError(FaultCode.ENGINE_NETWORK, "The engine is gone.", where="test")))
     room.engine.tell(EngineReady("fake"))
     room.ticker.tick(200)
     assert not [event for event in room.peer.events if isinstance(event, Fault)]
@@ -597,11 +598,11 @@ async def test_blocked_content_is_a_turn_fault() -> None:
 async def test_what_a_blocked_turn_has_cost_is_counted() -> None:
     room = await enter()
     seen: list[Event] = []
-    room.conversation.add_witness(seen.append)
+    room.conversation.add_observer(seen.append)
     await ask(room)
     blocked = EngineError(FaultCode.ENGINE_CONTENT_BLOCKED, "The engine will not answer that.", where="test")
     room.engine.tell(ReplyEnded(1, Usage({"total": 7}), blocked))
-    assert [event for event in seen if isinstance(event, TurnSpent)] == [TurnSpent(1, Usage({"total": 7}))]
+    assert [event for event in seen if isinstance(event, TurnUsageReport)] == [TurnUsageReport(1, Usage({"total": 7}))]
     await room.leave()
 
 
@@ -609,7 +610,7 @@ async def test_a_turn_tells_the_newest_count_of_what_it_has_cost() -> None:
     room = await enter()
     await ask(room)
     room.engine.reply(1)
-    room.engine.tell(ReplyDropped(1, Usage({"total": 12})))
+    room.engine.tell(ReplyCancelled(1, Usage({"total": 12})))
     room.ticker.tick(80)
     assert next(event for event in room.peer.events if isinstance(event, TurnEnded)).usage == Usage({"total": 12})
     await room.leave()
@@ -652,9 +653,9 @@ async def test_a_fault_on_the_ticker_reaches_the_conversation(monkeypatch: pytes
 
 async def test_a_fault_blamed_by_a_transport_takes_its_class() -> None:
     room = await enter()
-    room.conversation.blame(MediaError(FaultCode.AUDIO_PROCESSING_ERROR, "decoder", where="test"))
+    room.conversation.report_error(MediaError(FaultCode.AUDIO_PROCESSING_ERROR, "decoder", where="test"))
     assert not room.task.done()
-    room.conversation.blame(MediaError(FaultCode.SLOW_CONSUMER, "too slow", where="test"))
+    room.conversation.report_error(MediaError(FaultCode.SLOW_CONSUMER, "too slow", where="test"))
     assert await room.task is EndReason.ERROR
 
 
@@ -663,7 +664,7 @@ async def test_a_cut_is_a_ramp_of_at_most_5_ms_and_then_nothing() -> None:
     await ask(room)
     room.engine.reply(1, seconds=2)
     room.ticker.tick(3)
-    room.conversation.obey(room.peer, Interrupt())
+    room.conversation.submit(room.peer, Interrupt())
     await room.settle()
     assert len(room.peer.frames) <= 5
     assert not any(b"".join(frame.pcm for frame in room.peer.frames[3:])[240:])

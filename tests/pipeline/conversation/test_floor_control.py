@@ -9,27 +9,27 @@ import pytest
 from pipeline.audio.vad import SileroVad
 from pipeline.conversation.conversation import Conversation
 from pipeline.conversation.floor_control import REMEMBERED_VOICES
-from pipeline.engine import EngineLost, EngineReady, ReplyAudio, ReplyText
+from pipeline.engine import EngineReady, EngineUnavailable, ReplyAudio, ReplyText
 from pipeline.errors import AudioError, FaultCode, MediaError
 from pipeline.events import EndReason, Fault, Interrupted, TextInput, Transcript
-from pipeline.gemini.sdk_errors import fault
+from pipeline.gemini.sdk_errors import make_engine_error
 from pipeline.media import AudioChunk
-from pipeline.screen.screen_share import Sight
-from tests.support.conversation_harness import FakePeer, Room, enter, picture, speech
+from pipeline.screen.screen_share import ScreenShare
+from tests.support.conversation_harness import ConversationHarness, FakePeer, enter, picture, speech
 
 SILENCE = bytes(32_000)
 
 
 @asynccontextmanager
-async def slow_picture(room: Room, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[asyncio.Event]:
+async def slow_picture(room: ConversationHarness, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[asyncio.Event]:
     """While this lasts, the picture for a question is not made until the event is set."""
     made = asyncio.Event()
 
-    async def show_for_turn(_: Sight) -> None:
+    async def show_for_turn(_: ScreenShare) -> None:
         await made.wait()
 
     with monkeypatch.context() as slow:
-        slow.setattr(Sight, "show_for_turn", show_for_turn)
+        slow.setattr(ScreenShare, "show_for_turn", show_for_turn)
         yield made
         made.set()
         await room.settle()
@@ -37,7 +37,7 @@ async def slow_picture(room: Room, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
 
 def hear(conversation: Conversation, peer: FakePeer, pcm: bytes, since: float = 0.0) -> None:
     for start in range(0, len(pcm), 640):
-        conversation.hear(peer, AudioChunk(pcm[start : start + 640], 16_000, since + start / 32_000))
+        conversation.push_audio(peer, AudioChunk(pcm[start : start + 640], 16_000, since + start / 32_000))
 
 
 async def test_only_one_has_the_floor_at_a_time() -> None:
@@ -87,13 +87,13 @@ async def test_who_leaves_while_their_first_words_wait_behind_a_question_never_h
     other = FakePeer()
     room.conversation.attach(other)
     async with slow_picture(room, monkeypatch):
-        room.conversation.obey(room.peer, TextInput("one"))
+        room.conversation.submit(room.peer, TextInput("one"))
         await room.settle()
-        room.conversation.hear(other, AudioChunk(speech()[: 2 * 32_000], 16_000, 0.0))
+        room.conversation.push_audio(other, AudioChunk(speech()[: 2 * 32_000], 16_000, 0.0))
         await room.settle()
         room.conversation.detach(other)
     assert room.peer.states[-1] == "thinking"
-    room.conversation.obey(room.peer, TextInput("two"))
+    room.conversation.submit(room.peer, TextInput("two"))
     await room.settle()
     assert [act for act in room.engine.up if act.startswith(("start", "ask"))] == ["ask 1 one", "ask 2 two"]
     assert not room.task.done()
@@ -107,7 +107,7 @@ async def test_what_is_typed_while_somebody_speaks_ends_what_they_say_and_is_ask
     await room.until(lambda: "start 1" in room.engine.up)
     writer = FakePeer()
     room.conversation.attach(writer)
-    room.conversation.obey(writer, TextInput("and this"))
+    room.conversation.submit(writer, TextInput("and this"))
     await room.until(lambda: any(act.startswith("ask") for act in room.engine.up))
     assert [act for act in room.engine.up if act != "audio"] == ["start 1", "end", "ask 2 and this"]
     room.engine.reply(2)
@@ -123,9 +123,9 @@ async def test_a_fault_while_the_picture_of_an_utterance_is_made_drops_that_utte
     async with slow_picture(room, monkeypatch):
         hear(room.conversation, room.peer, speech())
         await room.until(lambda: "start 1" in room.engine.up)
-        room.conversation.silence(room.peer)
+        room.conversation.end_audio(room.peer)
         await room.settle()
-        room.conversation.blame(AudioError("The microphone's decoder failed.", where="test"))
+        room.conversation.report_error(AudioError("The microphone's decoder failed.", where="test"))
     assert [act for act in room.engine.up if act != "audio"] == ["start 1", "cancel"]
     assert room.peer.states[-1] == "idle"
     await room.leave()
@@ -133,16 +133,16 @@ async def test_a_fault_while_the_picture_of_an_utterance_is_made_drops_that_utte
 
 async def test_a_question_typed_over_a_reply_survives_the_loss_of_that_reply(monkeypatch: pytest.MonkeyPatch) -> None:
     room = await enter()
-    room.conversation.watch(room.peer, picture())
+    room.conversation.push_frame(room.peer, picture())
     await room.until(lambda: bool(room.engine.stills))
-    room.conversation.obey(room.peer, TextInput("one"))
+    room.conversation.submit(room.peer, TextInput("one"))
     await room.settle()
     room.engine.tell(ReplyText(1, "It is "))
     room.engine.tell(ReplyAudio(1, AudioChunk(bytes(4_800), 24_000, 0.0)))
     async with slow_picture(room, monkeypatch):
-        room.conversation.obey(room.peer, TextInput("two"))
+        room.conversation.submit(room.peer, TextInput("two"))
         await room.settle()
-        room.engine.tell(EngineLost(fault(FaultCode.ENGINE_NETWORK), is_cut=True))
+        room.engine.tell(EngineUnavailable(make_engine_error(FaultCode.ENGINE_NETWORK), is_cut=True))
         room.engine.tell(EngineReady("fake"))
     assert room.engine.up[-1] == "ask 2 two"
     room.engine.reply(2)

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from pipeline.conversation.config import Terms
+from pipeline.conversation.config import ConversationConfig
 from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineConfig
 from pipeline.events import EndReason, Event, Fault, Interrupted, Role, TextInput, TextResponse, Transcript
 from pipeline.gemini import transcript_memory as recollection
 from pipeline.gemini.bridge import GeminiBridge
 from pipeline.media import AudioChunk, SpeechFrame
-from pipeline.playout.frame_clock import Ticker
+from pipeline.playout.frame_clock import FrameClock
 from pipeline.tools.toolbox import Toolbox
 from tests.support.conversation_harness import FakePeer, speech, vad_model
 from tests.support.simulated_gemini import Habits, SimulatedGemini
@@ -61,7 +61,7 @@ class Overheard(GeminiBridge):
 
     def hear(self, chunk: AudioChunk) -> None:
         self.spoken += chunk.pcm
-        super().hear(chunk)
+        super().push_audio(chunk)
 
     def end_utterance(self) -> None:
         assert self.speaking is not None
@@ -72,7 +72,7 @@ class Overheard(GeminiBridge):
 
     def ask(self, turn: int, text: str) -> None:
         self.said[turn] = text
-        super().ask(turn, text)
+        super().submit_text(turn, text)
 
 
 @dataclass
@@ -97,8 +97,8 @@ async def talk(seed: int, *, minutes: float, habits: Habits) -> Talk:
         return bridges[0]
 
     peer = Listener()
-    terms = Terms("id1", "label", "gemini", CONFIG.model, None, "en", 600.0, 2 * 3600.0)
-    conversation = Conversation(terms, vad=vad_model(), ticker=Ticker(), toolbox=Toolbox(), make_bridge=make_bridge)
+    terms = ConversationConfig("id1", "label", "gemini", CONFIG.model, None, "en", 600.0, 2 * 3600.0)
+    conversation = Conversation(terms, vad=vad_model(), ticker=FrameClock(), toolbox=Toolbox(), make_bridge=make_bridge)
     conversation.attach(peer)
     running = asyncio.create_task(conversation.run())
     noise = np.random.default_rng(seed)
@@ -111,7 +111,7 @@ async def talk(seed: int, *, minutes: float, habits: Habits) -> Talk:
         # No two utterances sound alike to the last bit.
         pcm = (pcm + noise.integers(-3, 4, len(pcm))).clip(-32768, 32767).astype("<i2")
         for start in range(0, len(pcm), 320):
-            conversation.hear(peer, AudioChunk(pcm[start : start + 320].tobytes(), 16_000, pts))
+            conversation.push_audio(peer, AudioChunk(pcm[start : start + 320].tobytes(), 16_000, pts))
             pts += FRAME
             await asyncio.sleep(FRAME)
 
@@ -120,13 +120,13 @@ async def talk(seed: int, *, minutes: float, habits: Habits) -> Talk:
             await say(recording)
         else:
             asked += 1
-            conversation.obey(peer, TextInput(f"typed-{asked}"))
+            conversation.submit(peer, TextInput(f"typed-{asked}"))
         # Sometimes the user waits for the whole answer, and sometimes for none of it.
         await asyncio.sleep(chance.choice([0.5, 2.0, 6.0, 12.0]))
     # What the engine is to be told of the past goes with the next question.
     gemini.habits = replace(habits, crashes=0.0, refusals=0.0, age=(100.0, 100.0))
     await asyncio.sleep(30.0)
-    conversation.obey(peer, TextInput("goodbye"))
+    conversation.submit(peer, TextInput("goodbye"))
     await asyncio.sleep(30.0)
     conversation.end(EndReason.CLIENT)
     assert await running is EndReason.CLIENT

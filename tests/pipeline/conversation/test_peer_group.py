@@ -1,7 +1,7 @@
 """Who is told and played what."""
 
-from pipeline.conversation.peer_group import Audience
-from pipeline.events import EndReason, Event, Pong, TurnSpent, Usage
+from pipeline.conversation.peer_group import PeerGroup
+from pipeline.events import EndReason, Event, Pong, TurnUsageReport, Usage
 from pipeline.media import SpeechFrame
 from tests.support.conversation_harness import FakePeer
 
@@ -9,16 +9,16 @@ FRAME = SpeechFrame(1, b"\0\0", b"opus")
 
 
 def test_everybody_is_told_and_played_while_they_are_there() -> None:
-    audience, stays, goes = Audience(), FakePeer(), FakePeer()
+    audience, stays, goes = PeerGroup(), FakePeer(), FakePeer()
     audience.join(stays)
     audience.join(goes)
-    audience.tell(Pong(1))
-    audience.play(FRAME)
-    audience.flush()
+    audience.send_event(Pong(1))
+    audience.send_audio(FRAME)
+    audience.flush_audio()
     assert audience.leave(goes)
-    audience.tell(Pong(2))
-    audience.play(FRAME)
-    audience.flush()
+    audience.send_event(Pong(2))
+    audience.send_audio(FRAME)
+    audience.flush_audio()
     assert goes.log == [Pong(1), FRAME]
     assert stays.log == [Pong(1), FRAME, Pong(2), FRAME]
     assert (goes.flushed, stays.flushed) == (1, 2)
@@ -27,27 +27,27 @@ def test_everybody_is_told_and_played_while_they_are_there() -> None:
 
 
 def test_a_witness_sees_what_peers_are_told_and_what_they_are_not() -> None:
-    audience, peer = Audience(), FakePeer()
+    audience, peer = PeerGroup(), FakePeer()
     seen: list[Event] = []
     audience.join(peer)
-    audience.add_witness(seen.append)
-    audience.tell(Pong(1))
-    audience.note(TurnSpent(1, Usage()))
-    assert seen == [Pong(1), TurnSpent(1, Usage())]
+    audience.add_observer(seen.append)
+    audience.send_event(Pong(1))
+    audience.notify_observers(TurnUsageReport(1, Usage()))
+    assert seen == [Pong(1), TurnUsageReport(1, Usage())]
     assert peer.log == [Pong(1)]
 
 
 def test_who_is_dismissed_may_leave_at_once_and_is_told_nothing_more() -> None:
-    audience = Audience()
+    audience = PeerGroup()
 
     class Hasty(FakePeer):
         def dismiss(self, reason: EndReason) -> None:
-            super().dismiss(reason)
+            super().disconnect(reason)
             assert not audience.leave(self)
 
     peers = [Hasty(), Hasty()]
     for peer in peers:
         audience.join(peer)
-    audience.dismiss(EndReason.LIMIT)
-    audience.tell(Pong(1))
+    audience.disconnect(EndReason.LIMIT)
+    audience.send_event(Pong(1))
     assert [(peer.dismissed, peer.log) for peer in peers] == [(EndReason.LIMIT, [])] * 2

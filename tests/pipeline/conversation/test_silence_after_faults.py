@@ -8,54 +8,54 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.audio.vad import SileroVad
-from pipeline.engine import EngineLost, EngineReady, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText
+from pipeline.engine import EngineReady, EngineUnavailable, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText
 from pipeline.errors import AudioError, EngineError, FaultCode, MediaError, Severity
 from pipeline.events import EndReason, Event, Fault, Interrupt, SessionEnded, TextInput, TurnEnded, TurnStarted, Usage
 from pipeline.media import AudioChunk, SpeechFrame
-from tests.support.conversation_harness import SECOND_OF_TONE, Room, enter, picture, speech
+from tests.support.conversation_harness import SECOND_OF_TONE, ConversationHarness, enter, picture, speech
 
-Step = Callable[[Room], Awaitable[None]]
+Step = Callable[[ConversationHarness], Awaitable[None]]
 
 
-async def speak(room: Room) -> None:
+async def speak(room: ConversationHarness) -> None:
     room.say(speech())
     await room.settle()
 
 
-async def finish_speaking(room: Room) -> None:
+async def finish_speaking(room: ConversationHarness) -> None:
     await room.until(lambda: not len(room.conversation._floor._microphones))
     await room.settle()
 
 
-async def ask(room: Room) -> None:
+async def ask(room: ConversationHarness) -> None:
     before = room.conversation._dialogue.turn
-    room.conversation.obey(room.peer, TextInput("where is save?"))
+    room.conversation.submit(room.peer, TextInput("where is save?"))
     # A picture that is being made for the question before goes first.
     await room.until(lambda: room.conversation._dialogue.turn > before)
     await room.settle()
 
 
-async def share(room: Room) -> None:
-    room.conversation.watch(room.peer, picture())
+async def share(room: ConversationHarness) -> None:
+    room.conversation.push_frame(room.peer, picture())
     await room.settle()
 
 
-async def begin_reply(room: Room) -> None:
+async def begin_reply(room: ConversationHarness) -> None:
     room.engine.tell(ReplyText(room.conversation._dialogue.turn, "It is "))
     room.engine.tell(ReplyAudio(room.conversation._dialogue.turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
 
 
-async def end_reply(room: Room) -> None:
+async def end_reply(room: ConversationHarness) -> None:
     room.engine.tell(ReplyGenerated(room.conversation._dialogue.turn))
     room.engine.tell(ReplyEnded(room.conversation._dialogue.turn, Usage(), None))
 
 
-async def listen(room: Room) -> None:
+async def listen(room: ConversationHarness) -> None:
     room.ticker.tick(7)
 
 
-async def interrupt(room: Room) -> None:
-    room.conversation.obey(room.peer, Interrupt())
+async def interrupt(room: ConversationHarness) -> None:
+    room.conversation.submit(room.peer, Interrupt())
     await room.settle()
 
 
@@ -85,7 +85,7 @@ def faults_in(log: list[Event | SpeechFrame]) -> list[Fault]:
     return [item for item in log if isinstance(item, Fault)]
 
 
-async def play(script: list[Step]) -> Room:
+async def play(script: list[Step]) -> ConversationHarness:
     room = await enter()
     for step in script:
         await step(room)
@@ -102,9 +102,9 @@ def test_a_turn_fault_at_any_step_is_silent_told_once_and_the_next_turn_is_heard
         since = len(room.peer.log)
         error = EngineError(code, "It broke.", where="test")
         if is_engine:
-            room.engine.tell(EngineLost(error, is_cut=True))
+            room.engine.tell(EngineUnavailable(error, is_cut=True))
         else:
-            room.conversation.blame(error)
+            room.conversation.report_error(error)
         # What the engine still sends of the old turn, and what the user was still saying, must not be heard.
         room.engine.tell(ReplyAudio(room.conversation._dialogue.turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
         room.ticker.tick(60)
@@ -152,7 +152,7 @@ def test_a_report_goes_on_audibly(code: FaultCode) -> None:
     async def scene() -> None:
         room = await play([ask, begin_reply, listen])
         since = len(room.peer.log)
-        room.conversation.blame(MediaError(code, "Something small.", where="test"))
+        room.conversation.report_error(MediaError(code, "Something small.", where="test"))
         room.ticker.tick(5)
         after = room.peer.log[since:]
         assert len([item for item in after if isinstance(item, SpeechFrame)]) == 5

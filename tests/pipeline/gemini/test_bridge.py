@@ -7,11 +7,11 @@ import pytest
 from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from pipeline.engine import (
-    EngineAway,
+    EngineDisconnected,
+    EngineDowngraded,
     EngineEvent,
-    EngineLost,
     EngineReady,
-    EngineReduced,
+    EngineUnavailable,
     ReplyAudio,
     ReplyEnded,
     ReplyGenerated,
@@ -52,7 +52,7 @@ async def give_up(engine: FakeEngine, *, model: str = CONFIG.model) -> list[Faul
     with pytest.raises(EngineError) as raised:
         async with asyncio.timeout(WAIT):
             await bridge.run()
-    told = [event.error.code for event in events if isinstance(event, EngineLost | EngineReduced)]
+    told = [event.error.code for event in events if isinstance(event, EngineUnavailable | EngineDowngraded)]
     return [*told, raised.value.code]
 
 
@@ -61,7 +61,7 @@ async def stuff(session: FakeSession, bridge: GeminiBridge) -> None:
     session.freeze()
     bridge.start_utterance(1)
     for _ in range(200):
-        bridge.hear(speech(1.0))
+        bridge.push_audio(speech(1.0))
         await asyncio.sleep(0)
     bridge.end_utterance()
 
@@ -101,11 +101,11 @@ async def test_an_utterance_goes_up_as_start_audio_frames_end() -> None:
     async with fake_engine() as engine, bridged(engine) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.show(still(1))
+        bridge.push_frame(still(1))
         bridge.start_utterance(1)
-        bridge.show(still(2))
-        bridge.hear(speech())
-        bridge.show(still(3))
+        bridge.push_frame(still(2))
+        bridge.push_audio(speech())
+        bridge.push_frame(still(3))
         bridge.end_utterance()
         assert await session.heard_kinds(5) == ["video", "activityStart", "audio", "video", "activityEnd"]
 
@@ -116,7 +116,7 @@ async def test_audio_keeps_every_sample_and_its_rate() -> None:
         await told.next()
         bridge.start_utterance(1)
         for _ in range(3):
-            bridge.hear(speech(0.032))
+            bridge.push_audio(speech(0.032))
         bridge.end_utterance()
         messages = [await session.heard() for _ in range(4)]
     assert [message["audio"]["mime_type"] for message in messages[1:3]] == ["audio/pcm;rate=16000"] * 2
@@ -129,7 +129,7 @@ async def test_a_reply_is_told_in_order_with_its_turn() -> None:
         session = await engine.session()
         await told.next()
         bridge.start_utterance(7)
-        bridge.hear(speech())
+        bridge.push_audio(speech())
         bridge.end_utterance()
         await session.content(inputTranscription={"text": "where is save"})
         await session.content(outputTranscription={"text": "At the"})
@@ -161,7 +161,7 @@ async def test_one_message_may_carry_everything_and_several_parts() -> None:
     async with fake_engine() as engine, bridged(engine) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.ask(1, "hello")
+        bridge.submit_text(1, "hello")
         parts = [voice()["modelTurn"]["parts"][0], {"text": "hm", "thought": True}, voice()["modelTurn"]["parts"][0]]  # type: ignore[index]
         await session.say(
             serverContent={
@@ -181,7 +181,7 @@ async def test_parts_that_are_no_voice_are_not_heard() -> None:
     async with fake_engine() as engine, bridged(engine) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.ask(1, "hello")
+        bridge.submit_text(1, "hello")
         picture = {"inlineData": {"mimeType": "image/png", "data": "AAAA"}}
         thought = {**voice()["modelTurn"]["parts"][0], "thought": True}  # type: ignore[index]
         await session.content(
@@ -209,7 +209,7 @@ async def test_reading_goes_on_after_every_turn_of_the_model() -> None:
         session = await engine.session()
         await told.next()
         for turn in range(1, 30):
-            bridge.ask(turn, "again")
+            bridge.submit_text(turn, "again")
             await session.content(**voice(), turnComplete=True)
             assert isinstance(await told.next(), ReplyAudio)
             ended = await told.next()
@@ -221,11 +221,11 @@ async def test_a_barge_in_silences_the_old_turn_until_the_engine_has_closed_it()
     async with fake_engine() as engine, bridged(engine) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.ask(1, "tell me a story")
+        bridge.submit_text(1, "tell me a story")
         await session.speak()
         await told.next()
         bridge.start_utterance(2)
-        bridge.hear(speech())
+        bridge.push_audio(speech())
         await session.speak()
         bridge.end_utterance()
         await session.speak()
@@ -242,7 +242,7 @@ async def test_a_phantom_interruption_is_ignored() -> None:
     async with fake_engine() as engine, bridged(engine) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.ask(1, "hello")
+        bridge.submit_text(1, "hello")
         await session.content(interrupted=True)
         await session.speak()
         await session.content(interrupted=True)
@@ -256,7 +256,7 @@ async def test_what_follows_an_early_end_is_heard_as_a_remark_of_its_own() -> No
     async with fake_engine() as engine, bridged(engine) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.ask(1, "hello")
+        bridge.submit_text(1, "hello")
         await session.content(**voice(), turnComplete=True)
         await session.content(**voice(), turnComplete=True)
         events = [await told.next() for _ in range(4)]
@@ -267,16 +267,16 @@ async def test_stopping_tells_the_engine_where_it_can_be_told() -> None:
     async with fake_engine() as engine, bridged(engine) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.ask(1, "tell me a story")
+        bridge.submit_text(1, "tell me a story")
         await session.heard()
         await session.speak()
         await told.next()
-        bridge.stop_reply()
+        bridge.interrupt_reply()
         assert await session.heard() == {"turnComplete": False}
         await session.speak()
         await session.content(interrupted=True)
         await session.content(turnComplete=True)
-        bridge.ask(2, "something else")
+        bridge.submit_text(2, "something else")
         assert await session.heard() == {"text": "something else"}
         await session.speak()
         assert [(type(event), event.turn) for event in [await told.next()]] == [(ReplyAudio, 2)]  # type: ignore[union-attr]
@@ -287,9 +287,9 @@ async def test_stopping_only_falls_silent_where_the_engine_cannot_be_told() -> N
     async with fake_engine() as engine, bridged(engine, config=config) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.ask(1, "tell me a story")
-        bridge.stop_reply()
-        bridge.ask(2, "something else")
+        bridge.submit_text(1, "tell me a story")
+        bridge.interrupt_reply()
+        bridge.submit_text(2, "something else")
         assert [await session.heard() for _ in range(2)] == [{"text": "tell me a story"}, {"text": "something else"}]
         await session.content(**voice(), turnComplete=True)
         await session.content(**voice(), turnComplete=True)
@@ -301,7 +301,7 @@ async def test_a_cancelled_utterance_gets_no_reply() -> None:
         session = await engine.session()
         await told.next()
         bridge.start_utterance(1)
-        bridge.hear(speech())
+        bridge.push_audio(speech())
         bridge.cancel_utterance()
         bridge.cancel_utterance()
         assert await session.heard_kinds(4) == ["activityStart", "audio", "activityEnd", "turnComplete"]
@@ -318,8 +318,8 @@ async def test_a_question_typed_while_speaking_ends_the_utterance() -> None:
         session = await engine.session()
         await told.next()
         bridge.start_utterance(1)
-        bridge.hear(speech())
-        bridge.ask(2, "where is save")
+        bridge.push_audio(speech())
+        bridge.submit_text(2, "where is save")
         kinds = await session.heard_kinds(5)
         assert kinds == ["activityStart", "audio", "activityEnd", "turnComplete", "text"]
 
@@ -328,14 +328,14 @@ async def test_a_call_is_told_and_its_answer_is_silent() -> None:
     async with fake_engine() as engine, bridged(engine) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.ask(1, "where is save")
+        bridge.submit_text(1, "where is save")
         await session.heard()
         await session.say(toolCall={"functionCalls": [{"id": "c1", "name": "point_at", "args": {"label": "Save"}}]})
         call = await told.next()
         assert call == ToolCall(1, "c1", "point_at", {"label": "Save"})
-        bridge.answer(call, {"result": "shown"}, is_silent=True)
-        bridge.answer(call, {"result": "shown twice"}, is_silent=True)
-        bridge.ask(2, "thanks")
+        bridge.send_tool_response(call, {"result": "shown"}, is_silent=True)
+        bridge.send_tool_response(call, {"result": "shown twice"}, is_silent=True)
+        bridge.submit_text(2, "thanks")
         (response,) = (await session.heard())["functionResponses"]
         assert response == {"id": "c1", "name": "point_at", "response": {"result": "shown"}, "scheduling": "SILENT"}
         assert await session.heard_kinds(2) == ["turnComplete", "text"]
@@ -346,12 +346,12 @@ async def test_a_model_that_takes_no_scheduling_of_answers_is_sent_none(model: s
     async with fake_engine() as engine, bridged(engine, config=replace(CONFIG, model=model)) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.ask(1, "where is save")
+        bridge.submit_text(1, "where is save")
         await session.heard()
         await session.say(toolCall={"functionCalls": [{"id": "c1", "name": "point_at"}]})
         call = await told.next()
         assert isinstance(call, ToolCall)
-        bridge.answer(call, {"result": "shown"}, is_silent=True)
+        bridge.send_tool_response(call, {"result": "shown"}, is_silent=True)
         (response,) = (await session.heard())["functionResponses"]
     assert response == {"id": "c1", "name": "point_at", "response": {"result": "shown"}}
 
@@ -360,7 +360,7 @@ async def test_a_call_nobody_answers_is_answered_with_an_error() -> None:
     async with fake_engine() as engine, bridged(engine, patience=replace(QUICK, call=0.01)) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.ask(1, "where is save")
+        bridge.submit_text(1, "where is save")
         await session.heard()
         await session.say(toolCall={"functionCalls": [{"id": "c1", "name": "point_at", "args": {}}]})
         (response,) = (await session.heard())["functionResponses"]
@@ -371,8 +371,8 @@ async def test_a_call_of_a_dead_turn_is_refused_and_not_told() -> None:
     async with fake_engine() as engine, bridged(engine) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.ask(1, "where is save")
-        bridge.stop_reply()
+        bridge.submit_text(1, "where is save")
+        bridge.interrupt_reply()
         await session.heard_kinds(2)
         await session.say(toolCall={"functionCalls": [{"id": "c1", "name": "point_at"}, {"name": "no id"}]})
         (response,) = (await session.heard())["functionResponses"]
@@ -384,15 +384,15 @@ async def test_a_cancelled_call_is_told_once_and_never_answered() -> None:
     async with fake_engine() as engine, bridged(engine) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.ask(1, "where is save")
+        bridge.submit_text(1, "where is save")
         await session.heard()
         await session.say(toolCall={"functionCalls": [{"id": "c1", "name": "point_at"}]})
         call = await told.next()
         assert isinstance(call, ToolCall)
         await session.say(toolCallCancellation={"ids": ["c1", "unknown"]})
         assert await told.next() == ToolCallCancelled(("c1",))
-        bridge.answer(call, {"result": "shown"}, is_silent=True)
-        bridge.stop_reply()
+        bridge.send_tool_response(call, {"result": "shown"}, is_silent=True)
+        bridge.interrupt_reply()
         assert await session.heard() == {"turnComplete": False}
 
 
@@ -400,7 +400,7 @@ async def test_a_blocked_turn_ends_with_the_reason() -> None:
     async with fake_engine() as engine, bridged(engine) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.ask(1, "something bad")
+        bridge.submit_text(1, "something bad")
         await session.content(turnComplete=True, turnCompleteReason="PROHIBITED_INPUT_CONTENT")
         ended = await told.next()
     assert isinstance(ended, ReplyEnded)
@@ -413,7 +413,7 @@ async def test_a_model_that_thinks_is_done_when_it_is_idle() -> None:
     async with fake_engine() as engine, bridged(engine, config=config) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.ask(1, "think")
+        bridge.submit_text(1, "think")
         filler = {**voice(), "generationComplete": True, "turnComplete": True, "interactionStatus": "IN_PROGRESS"}
         await session.content(**filler)
         await session.content(**voice(), turnComplete=True, interactionStatus="IDLE")
@@ -426,7 +426,7 @@ async def test_an_engine_that_waits_for_a_function_is_given_longer() -> None:
     async with fake_engine() as engine, bridged(engine, patience=patience) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.ask(1, "where is save")
+        bridge.submit_text(1, "where is save")
         await session.heard()
         await session.say(toolCall={"functionCalls": [{"id": "c1", "name": "point_at"}]})
         assert isinstance(await told.next(), ToolCall)
@@ -463,7 +463,7 @@ async def test_a_session_that_breaks_in_a_turn_is_told_once_and_made_anew(how: s
     async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.ask(1, "hello")
+        bridge.submit_text(1, "hello")
         await session.speak()
         await told.next()
         match how.split(" ", 1):
@@ -474,17 +474,17 @@ async def test_a_session_that_breaks_in_a_turn_is_told_once_and_made_anew(how: s
             case [number, reason]:
                 await session.close(int(number), reason)
         lost = await told.next()
-        assert isinstance(lost, EngineLost)
+        assert isinstance(lost, EngineUnavailable)
         assert lost.error.code is code
         assert lost.error.message
         assert await told.next() == EngineReady("gemini-3.8-live")
         session = await engine.session()
-        bridge.ask(2, "again")
+        bridge.submit_text(2, "again")
         assert await session.heard() == {"text": "again"}
         await session.content(**voice(), turnComplete=True)
         assert [(await told.next()).turn for _ in range(2)] == [2, 2]  # type: ignore[union-attr]
     assert [event.turn for event in told.of(ReplyAudio)] == [1, 2]
-    assert len(told.of(EngineLost)) == 1
+    assert len(told.of(EngineUnavailable)) == 1
 
 
 async def test_an_engine_that_goes_mute_is_left() -> None:
@@ -493,10 +493,10 @@ async def test_an_engine_that_goes_mute_is_left() -> None:
         await told.next()
         session.freeze()
         bridge.start_utterance(1)
-        bridge.hear(speech())
+        bridge.push_audio(speech())
         bridge.end_utterance()
         lost = await told.next()
-        assert isinstance(lost, EngineLost)
+        assert isinstance(lost, EngineUnavailable)
         assert lost.error.code is FaultCode.ENGINE_STALLED
         assert isinstance(await told.next(), EngineReady)
 
@@ -507,7 +507,7 @@ async def test_a_socket_that_is_stuck_drops_the_oldest_audio_and_is_aborted() ->
         await told.next()
         await stuff(session, bridge)
         lost = await told.next()
-        assert isinstance(lost, EngineLost)
+        assert isinstance(lost, EngineUnavailable)
         assert bridge.dropped_seconds > 0
         assert isinstance(await told.next(), EngineReady)
         with pytest.raises(ConnectionClosedError) as raised:
@@ -520,7 +520,7 @@ async def test_why_no_session_could_be_made_is_kept_for_the_log() -> None:
         engine.refusals.append(503)
         async with bridged(engine) as (_, told):
             lost = await told.next()
-    assert isinstance(lost, EngineLost)
+    assert isinstance(lost, EngineUnavailable)
     assert isinstance(lost.error.__cause__, InvalidStatus)
 
 
@@ -530,7 +530,7 @@ async def test_a_loss_is_told_before_the_dead_socket_has_been_closed() -> None:
         session = await engine.session()
         await told.next()
         await stuff(session, bridge)
-        assert isinstance(await told.next(), EngineLost)
+        assert isinstance(await told.next(), EngineUnavailable)
 
 
 async def test_what_is_said_while_there_is_no_session_goes_to_the_next_in_order_after_the_screen() -> None:
@@ -539,18 +539,18 @@ async def test_what_is_said_while_there_is_no_session_goes_to_the_next_in_order_
         await told.next()
 
         def go_on(event: EngineEvent) -> None:
-            if isinstance(event, EngineAway):
+            if isinstance(event, EngineDisconnected):
                 assert not bridge.is_ready
-                bridge.hear(speech(0.04))
+                bridge.push_audio(speech(0.04))
                 bridge.end_utterance()
-                bridge.show(still(1))
-                bridge.ask(2, "typed")
+                bridge.push_frame(still(1))
+                bridge.submit_text(2, "typed")
             if isinstance(event, EngineReady):
-                bridge.show(still(2))
+                bridge.push_frame(still(2))
 
         told.react = go_on
         bridge.start_utterance(1)
-        bridge.hear(speech(0.04))
+        bridge.push_audio(speech(0.04))
         session.abort()
         session = await engine.session()
         heard = [await session.heard() for _ in range(6)]
@@ -559,14 +559,14 @@ async def test_what_is_said_while_there_is_no_session_goes_to_the_next_in_order_
     assert kinds == ["video", "activityStart", "audio", "activityEnd", "turnComplete", "text"]
     assert len(base64.urlsafe_b64decode(heard[2]["audio"]["data"])) == 2 * 16_000 * 0.08
     assert heard[5]["text"] == "typed"
-    assert not told.of(EngineLost)
+    assert not told.of(EngineUnavailable)
 
 
 async def test_a_question_whose_session_dies_before_the_answer_is_asked_again_once() -> None:
     async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.ask(1, "hello")
+        bridge.submit_text(1, "hello")
         assert await session.heard() == {"text": "hello"}
         session.abort()
         session = await engine.session()
@@ -574,21 +574,21 @@ async def test_a_question_whose_session_dies_before_the_answer_is_asked_again_on
         assert await session.heard() == {"text": "hello"}
         session.abort()
         lost = await told.next()
-        assert isinstance(lost, EngineLost)
+        assert isinstance(lost, EngineUnavailable)
         assert lost.is_cut
         session = await engine.session()
         assert isinstance(await told.next(), EngineReady)
-        bridge.ask(2, "another")
+        bridge.submit_text(2, "another")
         assert await session.heard() == {"text": "another"}
 
 
 async def test_an_utterance_spoken_before_the_first_session_is_heard() -> None:
     async with fake_engine() as engine, bridged(engine) as (bridge, told):
         bridge.start_utterance(1)
-        bridge.hear(speech(5.0))
+        bridge.push_audio(speech(5.0))
         session = await engine.session()
         await told.next()
-        bridge.hear(speech(0.1))
+        bridge.push_audio(speech(0.1))
         bridge.end_utterance()
         assert await session.heard_kinds(4) == ["activityStart", "audio", "audio", "activityEnd"]
         await session.speak()
@@ -600,12 +600,12 @@ async def test_an_utterance_spoken_before_the_first_session_is_heard() -> None:
 async def test_an_utterance_that_was_cancelled_before_the_first_session_is_not_heard() -> None:
     async with fake_engine() as engine, bridged(engine) as (bridge, told):
         bridge.start_utterance(1)
-        bridge.hear(speech())
+        bridge.push_audio(speech())
         bridge.end_utterance()
         bridge.cancel_utterance()
         session = await engine.session()
         await told.next()
-        bridge.ask(2, "hello")
+        bridge.submit_text(2, "hello")
         assert await session.heard() == {"text": "hello"}
 
 
@@ -616,7 +616,7 @@ async def test_an_idle_session_that_must_go_is_replaced_without_a_word() -> None
         await session.say(goAway={"timeLeft": "50s"})
         await engine.session()
         await told.next()
-    assert [type(event) for event in told.events] == [EngineReady, EngineAway, EngineReady]
+    assert [type(event) for event in told.events] == [EngineReady, EngineDisconnected, EngineReady]
 
 
 async def test_the_old_connection_is_closed_before_the_next_is_opened() -> None:
@@ -634,18 +634,18 @@ async def test_a_warning_without_a_time_is_obeyed_at_once_and_what_was_asked_goe
     async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.ask(1, "hello")
+        bridge.submit_text(1, "hello")
         await session.say(goAway={"timeLeft": "soon"})
         session = await engine.session()
         assert await session.heard() == {"text": "hello"}
-    assert not told.of(EngineLost)
+    assert not told.of(EngineUnavailable)
 
 
 async def test_a_session_that_must_go_is_left_when_the_turn_is_over() -> None:
     async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.ask(1, "hello")
+        bridge.submit_text(1, "hello")
         await session.say(goAway={"timeLeft": "50s"})
         await session.content(**voice(), turnComplete=True)
         await engine.session()
@@ -657,7 +657,7 @@ async def test_a_reply_that_is_being_sent_is_not_cut_by_a_session_that_must_go()
     async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.ask(1, "hello")
+        bridge.submit_text(1, "hello")
         await session.speak()
         await told.next()
         await session.say(goAway={"timeLeft": "5s"})
@@ -671,13 +671,13 @@ async def test_a_reply_cut_by_the_end_of_its_session_is_said_to_be() -> None:
     async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.ask(1, "hello")
+        bridge.submit_text(1, "hello")
         await session.speak()
         await told.next()
         await session.say(goAway={"timeLeft": "5s"})
         await session.close(1011, "Deadline expired before operation could complete.")
         lost = await told.next()
-        assert isinstance(lost, EngineLost)
+        assert isinstance(lost, EngineUnavailable)
         assert (lost.is_cut, lost.error.code) == (True, FaultCode.ENGINE_NETWORK)
         assert isinstance(await told.next(), EngineReady)
 
@@ -700,12 +700,12 @@ async def test_a_fresh_session_is_seeded_once_with_what_was_said() -> None:
     async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.remember(1, Role.USER, "where is save")
-        bridge.remember(1, Role.ASSISTANT, "At the top.")
+        bridge.add_transcript(1, Role.USER, "where is save")
+        bridge.add_transcript(1, Role.ASSISTANT, "At the top.")
         session.abort()
         session = await engine.session()
         await told.next()
-        bridge.ask(2, "and then")
+        bridge.submit_text(2, "and then")
         seed = await session.heard()
         assert seed["turnComplete"] is True
         assert [(turn["role"], turn["parts"][0]["text"]) for turn in seed["turns"]] == [
@@ -724,7 +724,7 @@ async def test_an_idle_session_that_has_expired_is_replaced_without_a_word(close
         await session.close(*close)
         await engine.session()
         await told.next()
-    assert not told.of(EngineLost)
+    assert not told.of(EngineUnavailable)
 
 
 @pytest.mark.parametrize(
@@ -773,7 +773,7 @@ async def test_a_model_that_is_gone_is_replaced_and_the_client_is_told() -> None
         config = replace(CONFIG, model="gemini-9-live", fallback="gemini-3.8-live")
         async with bridged(engine, config=config) as (_, told):
             reduced = await told.next()
-            assert isinstance(reduced, EngineReduced)
+            assert isinstance(reduced, EngineDowngraded)
             assert "gemini-9-live" in reduced.error.message
             assert await told.next() == EngineReady("gemini-3.8-live")
     assert [setup["model"] for setup in engine.setups] == ["models/gemini-9-live", "models/gemini-3.8-live"]
@@ -796,7 +796,7 @@ async def test_an_engine_that_recovers_in_time_is_told_lost_once_and_ready_once(
         engine.closes.append((1011, "Internal error encountered."))
         async with bridged(engine) as (_, told):
             await engine.session()
-            assert isinstance(await told.next(), EngineLost)
+            assert isinstance(await told.next(), EngineUnavailable)
             assert isinstance(await told.next(), EngineReady)
 
 
@@ -812,7 +812,7 @@ async def test_an_engine_that_never_confirms_the_setup_is_given_up() -> None:
         engine.is_mute_at_setup = True
         async with bridged(engine, patience=replace(QUICK, connect=0.5)) as (_, told):
             lost = await told.next()
-            assert isinstance(lost, EngineLost)
+            assert isinstance(lost, EngineUnavailable)
             assert lost.error.code is FaultCode.ENGINE_NETWORK
             engine.is_mute_at_setup = False
             assert isinstance(await told.next(), EngineReady)

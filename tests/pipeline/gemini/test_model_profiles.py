@@ -2,7 +2,14 @@ import pytest
 from google.genai import types
 
 from pipeline.engine import EngineConfig
-from pipeline.gemini.model_profiles import Calls, Profile, minimal, profile_of, resolve_model, setup_of
+from pipeline.gemini.model_profiles import (
+    FunctionCallingMode,
+    ModelProfile,
+    profile_of,
+    reduced_profile,
+    resolve_model,
+    setup_of,
+)
 from pipeline.tools.toolbox import POINT_AT, SHOW_STEPS
 
 DEFAULT = "gemini-3.8-live"
@@ -32,7 +39,7 @@ def test_the_local_engine_is_like_the_newest_model_with_its_words_in_time() -> N
 
 
 def test_a_model_nobody_knows_is_sent_the_least() -> None:
-    assert profile_of("gemini-9-live") == profile_of("localhost") == Profile()
+    assert profile_of("gemini-9-live") == profile_of("localhost") == ModelProfile()
     config = setup("gemini-9-live")
     sent = config.model_dump(exclude_none=True)
     assert not sent.keys() & {"speech_config", "media_resolution", "thinking_config", "proactivity"}
@@ -49,7 +56,7 @@ def test_thinking_is_not_mentioned_to_models_that_refuse_it(model: str) -> None:
 def test_thinking_is_configured_where_it_must_be() -> None:
     config = setup("gemini-3.8-live-extended-thinking")
     assert config.thinking_config == types.ThinkingConfig(thinking_level=types.ThinkingLevel.LOW)
-    assert profile_of("gemini-3.8-live-extended-thinking").calls is Calls.NON_BLOCKING
+    assert profile_of("gemini-3.8-live-extended-thinking").calls is FunctionCallingMode.NON_BLOCKING
     assert behaviors(config) == {types.Behavior.NON_BLOCKING}
 
 
@@ -73,7 +80,7 @@ def test_without_a_voice_or_functions_none_is_sent() -> None:
 
 def test_a_minimal_setup_asks_for_nothing_that_a_service_might_not_know() -> None:
     config = EngineConfig("gemini-3.8-live", "Kore", None, "Be brief.", "low", (POINT_AT,))
-    asked = setup_of(config, minimal(profile_of(config.model)), is_minimal=True).model_dump(exclude_none=True)
+    asked = setup_of(config, reduced_profile(profile_of(config.model)), is_minimal=True).model_dump(exclude_none=True)
     assert asked.keys() == {
         "response_modalities",
         "system_instruction",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pipeline.engine import (
     ReplyAudio,
-    ReplyDropped,
+    ReplyCancelled,
     ReplyEnded,
     ReplyEvent,
     ReplyGenerated,
@@ -17,24 +17,24 @@ from pipeline.engine import (
 )
 from pipeline.errors import FaultCode
 from pipeline.events import Usage
-from pipeline.gemini.reply_tracker import Replies
-from pipeline.gemini.sdk_errors import fault
+from pipeline.gemini.reply_tracker import ReplyTracker
+from pipeline.gemini.sdk_errors import make_engine_error
 
 PCM = b"\1\0" * 240
 
 
-def numbering(first: int = 50) -> Replies:
+def numbering(first: int = 50) -> ReplyTracker:
     turns = iter(range(first, 10_000))
-    return Replies(lambda: next(turns))
+    return ReplyTracker(lambda: next(turns))
 
 
 def turns_heard(events: Iterable[ReplyEvent]) -> list[int]:
     return [event.turn for event in events if isinstance(event, ReplyAudio)]
 
 
-def listen(replies: Replies, turn: int) -> None:
-    replies.open_window(turn)
-    replies.close_window()
+def listen(replies: ReplyTracker, turn: int) -> None:
+    replies.user_started(turn)
+    replies.user_stopped()
 
 
 def test_audio_carries_the_turn_it_answers() -> None:
@@ -46,7 +46,7 @@ def test_audio_carries_the_turn_it_answers() -> None:
 def test_audio_is_stamped_from_the_start_of_its_reply() -> None:
     replies = numbering()
     for turn in (1, 2):
-        replies.ask(turn)
+        replies.on_text_submitted(turn)
         stamps = [
             event.chunk.pts for _ in range(3) for event in replies.audio(PCM, 24_000) if isinstance(event, ReplyAudio)
         ]
@@ -56,7 +56,7 @@ def test_audio_is_stamped_from_the_start_of_its_reply() -> None:
 
 def test_nothing_is_passed_on_while_the_user_speaks() -> None:
     replies = numbering()
-    replies.open_window(1)
+    replies.user_started(1)
     assert not replies.audio(PCM, 24_000)
     assert not replies.text("hello")
     assert not replies.call("c", "f", {})
@@ -66,9 +66,9 @@ def test_nothing_is_passed_on_while_the_user_speaks() -> None:
 
 def test_a_remark_that_crossed_the_users_first_words_stays_dead_after_them() -> None:
     replies = numbering()
-    replies.open_window(1)
+    replies.user_started(1)
     replies.audio(PCM, 24_000)
-    replies.close_window()
+    replies.user_stopped()
     assert not replies.audio(PCM, 24_000)
     replies.interrupted()
     assert not replies.ended()
@@ -77,23 +77,23 @@ def test_a_remark_that_crossed_the_users_first_words_stays_dead_after_them() -> 
 
 def test_a_dead_reply_is_dropped_until_it_is_closed() -> None:
     replies = numbering()
-    replies.ask(1)
+    replies.on_text_submitted(1)
     replies.audio(PCM, 24_000)
-    replies.ask(2)
+    replies.on_text_submitted(2)
     assert not replies.audio(PCM, 24_000)
     assert not replies.text("dead")
     assert not replies.generated()
-    assert replies.ended() == [ReplyDropped(1, Usage())]
+    assert replies.ended() == [ReplyCancelled(1, Usage())]
     assert turns_heard(replies.audio(PCM, 24_000)) == [2]
 
 
 def test_an_interruption_leaves_the_next_end_to_the_old_reply() -> None:
     replies = numbering()
-    replies.ask(1)
+    replies.on_text_submitted(1)
     replies.audio(PCM, 24_000)
-    replies.ask(2)
+    replies.on_text_submitted(2)
     replies.interrupted()
-    assert replies.ended() == [ReplyDropped(1, Usage())]
+    assert replies.ended() == [ReplyCancelled(1, Usage())]
     assert [type(event) for event in replies.ended()] == [ReplyEnded]
 
 
@@ -107,7 +107,7 @@ def test_an_interruption_and_an_end_before_the_first_sound_do_not_end_the_new_re
 
 def test_an_interruption_of_a_reply_that_nobody_interrupted_changes_nothing() -> None:
     replies = numbering()
-    replies.ask(1)
+    replies.on_text_submitted(1)
     replies.audio(PCM, 24_000)
     replies.interrupted()
     assert turns_heard(replies.audio(PCM, 24_000)) == [1]
@@ -116,10 +116,10 @@ def test_an_interruption_of_a_reply_that_nobody_interrupted_changes_nothing() ->
 
 def test_many_interruptions_while_the_user_speaks_cost_no_reply() -> None:
     replies = numbering()
-    replies.open_window(1)
+    replies.user_started(1)
     for _ in range(10):
         replies.interrupted()
-    replies.close_window()
+    replies.user_stopped()
     replies.interrupted()
     assert replies.text("Yes.") == [ReplyText(1, "Yes.")]
     assert turns_heard(replies.audio(PCM, 24_000)) == [1]
@@ -139,17 +139,17 @@ def test_a_question_resumed_after_a_pause_is_answered_if_its_first_half_was_clos
     listen(replies, 1)
     listen(replies, 2)
     replies.interrupted()
-    assert replies.ended() == [ReplyDropped(1, Usage())]
+    assert replies.ended() == [ReplyCancelled(1, Usage())]
     assert turns_heard(replies.audio(PCM, 24_000)) == [2]
     assert [type(event) for event in replies.ended()] == [ReplyEnded]
 
 
 def test_a_reply_that_was_all_sent_and_is_talked_over_need_not_be_closed() -> None:
     replies = numbering()
-    replies.ask(1)
+    replies.on_text_submitted(1)
     replies.audio(PCM, 24_000)
     replies.generated()
-    replies.ask(2)
+    replies.on_text_submitted(2)
     assert not replies.text("the tail of the first")
     assert turns_heard(replies.audio(PCM, 24_000)) == [2]
 
@@ -164,7 +164,7 @@ def test_an_empty_reply_ends_by_saying_that_it_is_complete() -> None:
 
 def test_a_stopped_reply_is_not_heard_and_the_next_remark_is() -> None:
     replies = numbering(first=7)
-    replies.ask(1)
+    replies.on_text_submitted(1)
     replies.audio(PCM, 24_000)
     replies.stop()
     assert not replies.audio(PCM, 24_000)
@@ -174,7 +174,7 @@ def test_a_stopped_reply_is_not_heard_and_the_next_remark_is() -> None:
 
 def test_a_dead_reply_that_has_begun_to_arrive_must_be_closed_before_the_next_is_heard() -> None:
     replies = numbering()
-    replies.ask(1)
+    replies.on_text_submitted(1)
     replies.stop()
     replies.audio(PCM, 24_000)
     listen(replies, 2)
@@ -185,12 +185,12 @@ def test_a_dead_reply_that_has_begun_to_arrive_must_be_closed_before_the_next_is
 
 def test_a_late_piece_of_text_begins_no_remark() -> None:
     replies = numbering(first=7)
-    replies.ask(1)
+    replies.on_text_submitted(1)
     replies.audio(PCM, 24_000)
     replies.ended()
     assert not replies.text(" late")
     assert replies.is_idle
-    replies.ask(2)
+    replies.on_text_submitted(2)
     (first,) = replies.audio(PCM, 24_000)
     assert isinstance(first, ReplyAudio)
     assert first.turn == 2
@@ -215,7 +215,7 @@ def test_a_call_that_nobody_waits_for_takes_a_number_and_owes_no_reply() -> None
 
 def test_a_call_belongs_to_the_reply_that_is_being_made() -> None:
     replies = numbering()
-    replies.ask(1)
+    replies.on_text_submitted(1)
     assert replies.call("c", "point_at", {}) == [ToolCall(1, "c", "point_at", {})]
 
 
@@ -232,19 +232,19 @@ def test_what_the_user_said_belongs_to_the_turn_spoken_last() -> None:
     replies = numbering()
     assert not replies.user_text("who said that")
     listen(replies, 1)
-    replies.ask(2)
+    replies.on_text_submitted(2)
     assert replies.user_text("where is") == [UserText(1, "where is", is_anew=True)]
-    replies.open_window(3)
+    replies.user_started(3)
     assert replies.user_text("save") == [UserText(3, "save", is_anew=True)]
 
 
 def test_each_turn_is_told_what_it_cost_interrupted_or_not() -> None:
     replies = numbering()
-    replies.ask(1)
+    replies.on_text_submitted(1)
     replies.spent({"total": 3})
-    replies.ask(2)
+    replies.on_text_submitted(2)
     replies.spent({"total": 2})
-    assert replies.ended() == [ReplyDropped(1, Usage({"total": 5}))]
+    assert replies.ended() == [ReplyCancelled(1, Usage({"total": 5}))]
     replies.spent({"total": 4, "prompt": 1})
     replies.spent({"total": 1})
     assert replies.ended() == [ReplyEnded(2, Usage({"total": 5, "prompt": 1}), None)]
@@ -252,24 +252,24 @@ def test_each_turn_is_told_what_it_cost_interrupted_or_not() -> None:
 
 def test_what_is_counted_after_a_reply_was_closed_is_added_to_it() -> None:
     replies = numbering()
-    replies.ask(1)
+    replies.on_text_submitted(1)
     replies.audio(PCM, 24_000)
     replies.spent({"total": 3})
     replies.ended()
-    assert replies.spent({"total": 4, "prompt": 1}) == [ReplyDropped(1, Usage({"total": 7, "prompt": 1}))]
-    replies.open_window(2)
-    assert replies.spent({"total": 1}) == [ReplyDropped(1, Usage({"total": 8, "prompt": 1}))]
+    assert replies.spent({"total": 4, "prompt": 1}) == [ReplyCancelled(1, Usage({"total": 7, "prompt": 1}))]
+    replies.user_started(2)
+    assert replies.spent({"total": 1}) == [ReplyCancelled(1, Usage({"total": 8, "prompt": 1}))]
 
 
 def test_what_a_remark_has_cost_that_was_never_told_is_added_to_the_reply_before_it() -> None:
     replies = numbering()
-    replies.ask(1)
+    replies.on_text_submitted(1)
     replies.spent({"total": 3})
     replies.ended()
-    replies.open_window(2)
+    replies.user_started(2)
     replies.audio(PCM, 24_000)
     replies.spent({"total": 2})
-    assert replies.ended() == [ReplyDropped(1, Usage({"total": 5}))]
+    assert replies.ended() == [ReplyCancelled(1, Usage({"total": 5}))]
 
 
 def test_what_is_counted_before_anything_was_said_is_nobodys() -> None:
@@ -278,7 +278,7 @@ def test_what_is_counted_before_anything_was_said_is_nobodys() -> None:
 
 def test_a_connection_that_ends_after_all_of_a_reply_has_come_completes_it() -> None:
     replies = numbering()
-    replies.ask(1)
+    replies.on_text_submitted(1)
     replies.audio(PCM, 24_000)
     assert replies.is_partial
     assert replies.finish() == []
@@ -290,9 +290,9 @@ def test_a_connection_that_ends_after_all_of_a_reply_has_come_completes_it() -> 
 def test_the_open_turn_is_the_one_being_spoken_or_answered() -> None:
     replies = numbering()
     assert replies.open_turn is None
-    replies.open_window(1)
+    replies.user_started(1)
     assert replies.open_turn == 1
-    replies.close_window()
+    replies.user_stopped()
     assert replies.open_turn == 1
     replies.ended()
     assert replies.open_turn is None
@@ -300,8 +300,8 @@ def test_the_open_turn_is_the_one_being_spoken_or_answered() -> None:
 
 def test_why_a_turn_was_blocked_is_passed_on() -> None:
     replies = numbering()
-    replies.ask(1)
-    reason = fault(FaultCode.ENGINE_CONTENT_BLOCKED)
+    replies.on_text_submitted(1)
+    reason = make_engine_error(FaultCode.ENGINE_CONTENT_BLOCKED)
     (ended,) = replies.ended(reason)
     assert isinstance(ended, ReplyEnded)
     assert ended.blocked is reason
@@ -310,10 +310,10 @@ def test_why_a_turn_was_blocked_is_passed_on() -> None:
 def test_a_reply_is_awaited_until_all_of_it_was_sent() -> None:
     replies = numbering()
     assert not replies.is_awaited
-    replies.open_window(1)
+    replies.user_started(1)
     assert not replies.is_awaited
     assert not replies.is_idle
-    replies.close_window()
+    replies.user_stopped()
     assert replies.is_awaited
     replies.generated()
     assert not replies.is_awaited
@@ -324,7 +324,7 @@ def test_a_reply_is_awaited_until_all_of_it_was_sent() -> None:
 
 def test_the_end_of_a_window_that_is_not_open_expects_nothing() -> None:
     replies = numbering()
-    replies.close_window()
+    replies.user_stopped()
     assert replies.is_idle
 
 
@@ -392,7 +392,7 @@ def test_however_messages_cross_only_the_reply_to_the_newest_turn_is_heard(
         turn += 1
         return turn
 
-    replies = Replies(number)
+    replies = ReplyTracker(number)
 
     def arrive() -> None:
         if not server.outbox:
@@ -416,7 +416,7 @@ def test_however_messages_cross_only_the_reply_to_the_newest_turn_is_heard(
         match step:
             case "open" if spoken is None:
                 spoken, newest = number(), None
-                replies.open_window(spoken)
+                replies.user_started(spoken)
                 server.inbox.append(("open", 0))
             case "close" if spoken is not None:
                 # Speaking takes longer than the way there and back.
@@ -425,11 +425,11 @@ def test_however_messages_cross_only_the_reply_to_the_newest_turn_is_heard(
                 while server.outbox:
                     arrive()
                 newest, spoken = spoken, None
-                replies.close_window()
+                replies.user_stopped()
                 server.inbox.append(("close", newest))
             case "ask" if spoken is None:
                 newest = number()
-                replies.ask(newest)
+                replies.on_text_submitted(newest)
                 server.inbox.append(("text", newest))
             case "stop" if spoken is None:
                 newest = None
@@ -487,16 +487,16 @@ def test_the_last_question_is_always_answered(steps: list[str]) -> None:
             case "open" if not is_open:
                 turn += 1
                 is_open = True
-                replies.open_window(turn)
+                replies.user_started(turn)
                 server.inbox.append(("open", 0))
             case "close" if is_open:
                 settle()
                 is_open = False
-                replies.close_window()
+                replies.user_stopped()
                 server.inbox.append(("close", turn))
             case "ask" if not is_open:
                 turn += 1
-                replies.ask(turn)
+                replies.on_text_submitted(turn)
                 server.inbox.append(("text", turn))
             case "take":
                 server.take()
@@ -508,10 +508,10 @@ def test_the_last_question_is_always_answered(steps: list[str]) -> None:
                 pass
     if is_open:
         settle()
-        replies.close_window()
+        replies.user_stopped()
         server.inbox.append(("close", turn))
     turn += 1
-    replies.ask(turn)
+    replies.on_text_submitted(turn)
     server.inbox.append(("text", turn))
     settle()
     server.make("audio")

@@ -1,10 +1,10 @@
-from pipeline.gemini.retry_policy import Patience, Setbacks
+from pipeline.gemini.retry_policy import EngineTimeouts, ReconnectBackoff
 
-FULL = Patience(failures=100)
+FULL = EngineTimeouts(failures=100)
 
 
-def counting(patience: Patience = FULL, jitter: float = 1.0) -> Setbacks:
-    return Setbacks(patience, lambda: jitter, began=0.0)
+def counting(patience: EngineTimeouts = FULL, jitter: float = 1.0) -> ReconnectBackoff:
+    return ReconnectBackoff(patience, lambda: jitter, began=0.0)
 
 
 def test_each_further_try_waits_longer_up_to_the_longest() -> None:
@@ -17,7 +17,7 @@ def test_the_wait_is_anything_up_to_the_longest() -> None:
 
 
 def test_a_session_that_lasted_forgives_what_was_before() -> None:
-    setbacks = counting(Patience(failures=3))
+    setbacks = counting(EngineTimeouts(failures=3))
     setbacks.delay(0.0, lasted=0.0)
     setbacks.delay(1.0, lasted=0.5)
     setbacks.delay(2.0, lasted=0.5)
@@ -26,7 +26,7 @@ def test_a_session_that_lasted_forgives_what_was_before() -> None:
 
 
 def test_as_many_sessions_that_break_as_allowed_within_a_minute_are_given_up() -> None:
-    setbacks = counting(Patience(failures=3))
+    setbacks = counting(EngineTimeouts(failures=3))
     assert setbacks.delay(0.0, lasted=1.0) is not None
     assert setbacks.delay(10.0, lasted=9.0) is not None
     assert setbacks.delay(61.0, lasted=1.0) is not None
@@ -35,7 +35,7 @@ def test_as_many_sessions_that_break_as_allowed_within_a_minute_are_given_up() -
 
 def test_attempts_that_fail_at_once_are_made_for_as_long_as_an_outage_may_last() -> None:
     for jitter in (0.05, 0.5, 1.0):
-        setbacks, now = counting(Patience(), jitter), 0.0
+        setbacks, now = counting(EngineTimeouts(), jitter), 0.0
         while (delay := setbacks.delay(now, lasted=0.0)) is not None:
             now += delay
         assert now > 25.0 or jitter == 0.05
@@ -54,12 +54,12 @@ def test_a_planned_change_of_session_waits_for_nothing_unless_it_comes_at_once()
 
 
 def test_sessions_that_must_be_left_every_few_seconds_are_no_failures() -> None:
-    setbacks = counting(Patience())
+    setbacks = counting(EngineTimeouts())
     assert [setbacks.delay(4.0 * n, lasted=3.9, is_planned=True) for n in range(1, 100)] == [0.0] * 99
 
 
 def test_a_limit_that_is_reached_is_waited_for_slowly_and_then_given_up() -> None:
-    setbacks = counting(Patience(failures=3))
+    setbacks = counting(EngineTimeouts(failures=3))
     assert setbacks.quota_delay(0.0, lasted=0.0) == 30.0
     assert setbacks.quota_delay(31.0, lasted=0.0) == 60.0
     assert setbacks.quota_delay(92.0, lasted=0.0) is None

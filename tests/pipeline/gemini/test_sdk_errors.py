@@ -6,7 +6,7 @@ from websockets.exceptions import ConnectionClosedError, InvalidMessage
 from websockets.frames import Close
 
 from pipeline.errors import FaultCode
-from pipeline.gemini.sdk_errors import blocked, engine_error, fault, is_expiry
+from pipeline.gemini.sdk_errors import blocked_error, engine_error, is_expiry, make_engine_error
 
 
 def code_of(cause: BaseException, *, is_ready: bool = True, is_local: bool = False) -> FaultCode:
@@ -55,7 +55,7 @@ def test_only_the_local_engine_can_be_down() -> None:
 
 
 def test_an_error_of_ours_stays_what_it_is() -> None:
-    error = fault(FaultCode.ENGINE_STALLED)
+    error = make_engine_error(FaultCode.ENGINE_STALLED)
     assert engine_error(error, is_ready=True, is_local=False) is error
 
 
@@ -68,7 +68,7 @@ def test_the_client_is_told_no_words_of_the_server() -> None:
 @pytest.mark.parametrize("code", [code for code in FaultCode if code.startswith("ENGINE_")])
 def test_every_code_of_the_engine_has_a_sentence(code: FaultCode) -> None:
     if code is not FaultCode.ENGINE_CONFIG_REDUCED:
-        assert fault(code).message.endswith(".")
+        assert make_engine_error(code).message.endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -98,5 +98,5 @@ def test_a_session_that_reached_its_age_is_told_from_one_that_broke(cause: BaseE
     ],
 )
 def test_why_a_turn_ended_says_whether_it_was_blocked(reason: str | None, code: FaultCode | None) -> None:
-    error = blocked(types.TurnCompleteReason(reason) if reason else None)
+    error = blocked_error(types.TurnCompleteReason(reason) if reason else None)
     assert (error.code if error else None) == code

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from pipeline.engine import EngineEvent, ToolCall
 from pipeline.errors import EngineError, FaultCode
 from pipeline.gemini.live_session import NEVER
-from pipeline.gemini.retry_policy import Patience
-from pipeline.gemini.sdk_errors import fault
-from pipeline.gemini.session_supervisor import Link, Phase
+from pipeline.gemini.retry_policy import EngineTimeouts
+from pipeline.gemini.sdk_errors import make_engine_error
+from pipeline.gemini.session_supervisor import Phase, SessionSupervisor
 from tests.support.fake_engine import CONFIG, speech, still
 
 VOICE = {"parts": [{"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": "AAAA" * 800}}]}
@@ -54,11 +54,11 @@ class Scene:
         self.turn = 0
         self.told: list[EngineEvent] = []
         self.asked: set[int] = set()
-        self.link = Link(
+        self.link = SessionSupervisor(
             CONFIG if model == CONFIG.model else type(CONFIG)(model, None, None, "", "low"),
             tell=self.told.append,
             next_turn=self.next_turn,
-            patience=Patience(),
+            patience=EngineTimeouts(),
             jitter=lambda: 0.0,
             clock=lambda: self.now,
         )
@@ -69,44 +69,44 @@ class Scene:
         return self.turn
 
     def open(self) -> None:
-        self.link.attempt()
-        self.link.opened()
+        self.link.next_plan()
+        self.link.on_session_opened()
 
     def act(self, act: object) -> None:
         link = self.link
         match act:
             case "ask":
-                link.ask(self.next_turn(), "what?")
+                link.submit_text(self.next_turn(), "what?")
             case "start":
                 link.start_utterance(self.next_turn())
             case "hear":
-                link.hear(speech())
+                link.push_audio(speech())
             case "answer":
                 for call in [event for event in self.told if isinstance(event, ToolCall)][-1:]:
-                    link.answer(call, {}, is_silent=False)
+                    link.send_tool_response(call, {}, is_silent=False)
             case "end" | "cancel":
                 {"end": link.end_utterance, "cancel": link.cancel_utterance}[act]()
             case "stop":
-                link.stop_reply()
+                link.interrupt_reply()
             case "show":
-                link.show(still(1))
+                link.push_frame(still(1))
             case "hide":
-                link.hide()
+                link.stop_screen_share()
             case "mention":
-                link.mention("[Ada is speaking.]")
+                link.add_context_note("[Ada is speaking.]")
             case "lost":
-                self.lose(fault(FaultCode.ENGINE_NETWORK, close_code=1006))
+                self.lose(make_engine_error(FaultCode.ENGINE_NETWORK, close_code=1006))
             case "left":
-                link.left()
+                link.on_session_closed()
                 self.open()
             case float():
                 self.pass_time(act)
             case _:
-                link.take(types.LiveServerMessage.model_validate(act))
+                link.on_server_message(types.LiveServerMessage.model_validate(act))
         self.settle()
 
     def lose(self, error: EngineError) -> None:
-        self.link.lost(error)
+        self.link.on_session_lost(error)
         if self.link.failure is None:
             self.open()
 
@@ -127,7 +127,7 @@ class Scene:
             if live.fault is not None:
                 self.lose(live.fault)
             else:
-                self.link.left()
+                self.link.on_session_closed()
                 self.open()
             live = self.link.live
 

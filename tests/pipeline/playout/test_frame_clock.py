@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.playout.frame_clock import Ticker
+from pipeline.playout.frame_clock import FrameClock
 
 
 class FakeLoop(asyncio.AbstractEventLoop):
@@ -77,7 +77,7 @@ def loop() -> FakeLoop:
 
 
 def test_every_subscriber_is_called_once_per_period(loop: FakeLoop) -> None:
-    ticker, one, other = Ticker(loop=loop), Listener(loop), Listener(loop)
+    ticker, one, other = FrameClock(loop=loop), Listener(loop), Listener(loop)
     ticker.subscribe(one)
     ticker.subscribe(other)
     loop.sleep(0.061)
@@ -85,7 +85,7 @@ def test_every_subscriber_is_called_once_per_period(loop: FakeLoop) -> None:
 
 
 def test_there_is_no_timer_while_nobody_listens(loop: FakeLoop) -> None:
-    ticker, listener = Ticker(loop=loop), Listener(loop)
+    ticker, listener = FrameClock(loop=loop), Listener(loop)
     assert loop.timers == []
     ticker.subscribe(listener)
     assert len(loop.timers) == 1
@@ -94,7 +94,7 @@ def test_there_is_no_timer_while_nobody_listens(loop: FakeLoop) -> None:
 
 
 def test_it_starts_anew_after_a_sleep(loop: FakeLoop) -> None:
-    ticker, listener = Ticker(loop=loop), Listener(loop)
+    ticker, listener = FrameClock(loop=loop), Listener(loop)
     ticker.subscribe(listener)
     loop.sleep(0.03)
     ticker.unsubscribe(listener)
@@ -105,7 +105,7 @@ def test_it_starts_anew_after_a_sleep(loop: FakeLoop) -> None:
 
 
 def test_late_timers_do_not_shift_the_schedule(loop: FakeLoop) -> None:
-    ticker, listener = Ticker(loop=loop), Listener(loop)
+    ticker, listener = FrameClock(loop=loop), Listener(loop)
     ticker.subscribe(listener)
     for _ in range(1_000):
         loop.now = loop.timers[0].when() + 0.007
@@ -115,7 +115,7 @@ def test_late_timers_do_not_shift_the_schedule(loop: FakeLoop) -> None:
 
 
 def test_a_timer_that_fires_early_counts_as_one_tick(loop: FakeLoop) -> None:
-    ticker, listener = Ticker(loop=loop), Listener(loop)
+    ticker, listener = FrameClock(loop=loop), Listener(loop)
     ticker.subscribe(listener)
     loop.now = loop.timers[0].when() - 1e-6
     loop.fire(loop.timers[0])
@@ -123,7 +123,7 @@ def test_a_timer_that_fires_early_counts_as_one_tick(loop: FakeLoop) -> None:
 
 
 def test_missed_ticks_are_made_up_for(loop: FakeLoop) -> None:
-    ticker, listener = Ticker(loop=loop), Listener(loop)
+    ticker, listener = FrameClock(loop=loop), Listener(loop)
     ticker.subscribe(listener)
     loop.stall(0.065)
     assert len(listener.calls) == 3
@@ -132,7 +132,7 @@ def test_missed_ticks_are_made_up_for(loop: FakeLoop) -> None:
 
 
 def test_after_a_long_stall_five_ticks_are_made_up_for_and_the_rest_skipped(loop: FakeLoop) -> None:
-    ticker, listener = Ticker(loop=loop), Listener(loop)
+    ticker, listener = FrameClock(loop=loop), Listener(loop)
     ticker.subscribe(listener)
     loop.stall(3.005)
     assert len(listener.calls) == 5
@@ -141,7 +141,7 @@ def test_after_a_long_stall_five_ticks_are_made_up_for_and_the_rest_skipped(loop
 
 
 def test_one_that_leaves_during_a_tick_is_not_called_in_it(loop: FakeLoop) -> None:
-    ticker, listener = Ticker(loop=loop), Listener(loop)
+    ticker, listener = FrameClock(loop=loop), Listener(loop)
     ticker.subscribe(lambda: ticker.unsubscribe(listener))
     ticker.subscribe(listener)
     loop.sleep(0.05)
@@ -149,7 +149,7 @@ def test_one_that_leaves_during_a_tick_is_not_called_in_it(loop: FakeLoop) -> No
 
 
 def test_one_that_leaves_by_itself_is_called_once_even_after_a_stall(loop: FakeLoop) -> None:
-    ticker, calls = Ticker(loop=loop), []
+    ticker, calls = FrameClock(loop=loop), []
 
     def once() -> None:
         calls.append(loop.now)
@@ -162,14 +162,14 @@ def test_one_that_leaves_by_itself_is_called_once_even_after_a_stall(loop: FakeL
 
 
 def test_one_that_joins_during_a_tick_is_called_from_the_next_on(loop: FakeLoop) -> None:
-    ticker, listener = Ticker(loop=loop), Listener(loop)
+    ticker, listener = FrameClock(loop=loop), Listener(loop)
     ticker.subscribe(lambda: ticker.subscribe(listener))
     loop.sleep(0.045)
     assert listener.calls == pytest.approx([100.04])
 
 
 def test_subscribing_twice_is_subscribing_once(loop: FakeLoop) -> None:
-    ticker, listener = Ticker(loop=loop), Listener(loop)
+    ticker, listener = FrameClock(loop=loop), Listener(loop)
     ticker.subscribe(listener)
     ticker.subscribe(listener)
     loop.sleep(0.025)
@@ -177,7 +177,7 @@ def test_subscribing_twice_is_subscribing_once(loop: FakeLoop) -> None:
 
 
 def test_unsubscribing_a_stranger_changes_nothing(loop: FakeLoop) -> None:
-    ticker, listener = Ticker(loop=loop), Listener(loop)
+    ticker, listener = FrameClock(loop=loop), Listener(loop)
     ticker.unsubscribe(listener)
     ticker.subscribe(listener)
     ticker.unsubscribe(print)
@@ -186,7 +186,7 @@ def test_unsubscribing_a_stranger_changes_nothing(loop: FakeLoop) -> None:
 
 
 def test_callbacks_that_raise_are_reported_and_stop_nobody(loop: FakeLoop) -> None:
-    ticker, before, between, after = Ticker(loop=loop), Listener(loop), Listener(loop), Listener(loop)
+    ticker, before, between, after = FrameClock(loop=loop), Listener(loop), Listener(loop), Listener(loop)
 
     def broken() -> None:
         raise RuntimeError("broken")
@@ -203,7 +203,7 @@ def test_callbacks_that_raise_are_reported_and_stop_nobody(loop: FakeLoop) -> No
 
 async def test_without_a_loop_of_its_own_it_ticks_on_the_running_one() -> None:
     ticked = asyncio.Event()
-    ticker = Ticker(0.001)
+    ticker = FrameClock(0.001)
     ticker.subscribe(ticked.set)
     async with asyncio.timeout(10):
         await ticked.wait()

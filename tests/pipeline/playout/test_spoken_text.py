@@ -3,11 +3,11 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.playout.spoken_text import Said
+from pipeline.playout.spoken_text import SpokenText
 
 
-def timed(*words: str) -> Said:
-    said = Said(1, timed=True)
+def timed(*words: str) -> SpokenText:
+    said = SpokenText(1, timed=True)
     for word in words:
         said.add_text(word)
         said.add_samples(100)
@@ -16,7 +16,7 @@ def timed(*words: str) -> Said:
 
 def test_a_timed_word_counts_once_its_first_sample_was_heard() -> None:
     said = timed("I ", "can ", "see ")
-    assert [said.heard(samples) for samples in (0, 1, 100, 101, 201, 300)] == [
+    assert [said.text_until(samples) for samples in (0, 1, 100, 101, 201, 300)] == [
         "",
         "I",
         "I",
@@ -27,18 +27,18 @@ def test_a_timed_word_counts_once_its_first_sample_was_heard() -> None:
 
 
 def test_untimed_words_count_in_proportion_to_the_samples() -> None:
-    said = Said(1, timed=False)
+    said = SpokenText(1, timed=False)
     said.add_text("one two three four")
     said.add_samples(1000)
-    assert said.heard(0) == ""
-    assert said.heard(500) == "one two"
-    assert said.heard(1000) == "one two three four"
+    assert said.text_until(0) == ""
+    assert said.text_until(500) == "one two"
+    assert said.text_until(1000) == "one two three four"
 
 
 def test_text_without_any_voice_was_not_heard() -> None:
-    said = Said(1, timed=False)
+    said = SpokenText(1, timed=False)
     said.add_text("nobody spoke this")
-    assert said.heard(0) == ""
+    assert said.text_until(0) == ""
 
 
 @given(
@@ -49,9 +49,9 @@ def test_text_without_any_voice_was_not_heard() -> None:
 def test_what_was_heard_is_the_beginning_of_what_was_said(
     is_timed: bool, pieces: list[tuple[str, int]], samples: int
 ) -> None:
-    said = Said(1, timed=is_timed)
+    said = SpokenText(1, timed=is_timed)
     for text, count in pieces:
         said.add_text(text)
         said.add_samples(count)
-    assert said.text.strip().startswith(said.heard(samples)) or said.heard(samples) in said.text
-    assert len(said.heard(samples)) <= len(said.heard(samples + 1))
+    assert said.text.strip().startswith(said.text_until(samples)) or said.text_until(samples) in said.text
+    assert len(said.text_until(samples)) <= len(said.text_until(samples + 1))

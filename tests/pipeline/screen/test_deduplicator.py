@@ -109,7 +109,7 @@ def test_a_static_screen_never_changes_whatever_the_codec_does_to_it(
     for sent in (frames[0], frames[8]):
         detector = ChangeDetector()
         detector.remember(sent)
-        assert not any(detector.differs(frame) for frame in frames)
+        assert not any(detector.has_changed(frame) for frame in frames)
 
 
 @pytest.mark.parametrize("bitrate", [60_000, 300_000, 2_000_000])
@@ -122,7 +122,7 @@ def test_a_small_change_is_seen_through_the_codec(after: Rgb, bitrate: int) -> N
     frames = list(coded([drawing()] * 10 + [after] * 5, bitrate=bitrate))
     detector = ChangeDetector()
     detector.remember(frames[9])
-    assert detector.differs(frames[-1])
+    assert detector.has_changed(frames[-1])
 
 
 @given(x=st.integers(0, 1240), y=st.integers(0, 704))
@@ -131,34 +131,34 @@ def test_an_area_of_40_by_16_pixels_is_seen_wherever_it_lies(x: int, y: int) -> 
     page = plain(WHITE, 1280, 720)
     detector = ChangeDetector()
     detector.remember(page)
-    assert detector.differs(with_area(page, WHITE - 16, x=x, y=y, width=40, height=16))
+    assert detector.has_changed(with_area(page, WHITE - 16, x=x, y=y, width=40, height=16))
 
 
 def test_a_change_of_a_few_levels_is_none() -> None:
     detector = ChangeDetector()
     detector.remember(plain(100))
-    assert not detector.differs(plain(108))
-    assert not detector.differs(plain(92))
-    assert detector.differs(plain(109))
-    assert detector.differs(plain(91))
+    assert not detector.has_changed(plain(108))
+    assert not detector.has_changed(plain(92))
+    assert detector.has_changed(plain(109))
+    assert detector.has_changed(plain(91))
 
 
 def test_a_change_of_size_is_a_change() -> None:
     detector = ChangeDetector()
     detector.remember(plain(WHITE, 64, 48))
-    assert detector.differs(plain(WHITE, 64, 46))
-    assert detector.differs(plain(WHITE, 63, 48))
+    assert detector.has_changed(plain(WHITE, 64, 46))
+    assert detector.has_changed(plain(WHITE, 63, 48))
 
 
 def test_with_nothing_remembered_everything_differs() -> None:
     detector = ChangeDetector()
     assert detector.is_empty
-    assert detector.differs(plain(WHITE))
+    assert detector.has_changed(plain(WHITE))
     detector.remember(plain(WHITE))
     assert not detector.is_empty
     detector.forget()
     assert detector.is_empty
-    assert detector.differs(plain(WHITE))
+    assert detector.has_changed(plain(WHITE))
 
 
 @pytest.mark.parametrize(("width", "height"), [(1, 1), (7, 9), (2, 300), (1366, 768), (1281, 721)])
@@ -166,8 +166,8 @@ def test_frames_of_any_size_are_compared_to_their_edges(width: int, height: int)
     detector = ChangeDetector()
     page = plain(BLACK, width, height)
     detector.remember(page)
-    assert not detector.differs(plain(BLACK, width, height))
-    assert detector.differs(with_area(page, WHITE, x=max(0, width - 9), y=max(0, height - 9), width=9, height=9))
+    assert not detector.has_changed(plain(BLACK, width, height))
+    assert detector.has_changed(with_area(page, WHITE, x=max(0, width - 9), y=max(0, height - 9), width=9, height=9))
 
 
 def test_strided_planes_are_compared_like_any() -> None:
@@ -176,17 +176,17 @@ def test_strided_planes_are_compared_like_any() -> None:
     chroma = np.full((24, 32), 128, np.uint8)
     detector = ChangeDetector()
     detector.remember(plain(WHITE))
-    assert not detector.differs(ScreenFrame(wide[:, :64], chroma, chroma, full_range=False, arrived=0.0))
+    assert not detector.has_changed(ScreenFrame(wide[:, :64], chroma, chroma, full_range=False, arrived=0.0))
 
 
 def test_a_picture_that_becomes_sharp_differs_for_a_question_only() -> None:
     frames = list(coded([drawing()] * 20, bitrate=60_000))
     detector = ChangeDetector()
     detector.remember(frames[0])
-    assert not detector.differs(frames[-1])
-    assert detector.differs(frames[-1], tolerance=TURN_TOLERANCE)
+    assert not detector.has_changed(frames[-1])
+    assert detector.has_changed(frames[-1], tolerance=TURN_TOLERANCE)
     detector.remember(frames[-2])
-    assert not detector.differs(frames[-1], tolerance=TURN_TOLERANCE)
+    assert not detector.has_changed(frames[-1], tolerance=TURN_TOLERANCE)
 
 
 # What goes up, and when
@@ -202,14 +202,14 @@ def send(screen: Deduplicator, now: float) -> None:
 def test_without_a_frame_nothing_is_due() -> None:
     screen = Deduplicator()
     assert screen.latest is None
-    assert screen.due(100.0) is None
+    assert screen.reason_to_send(100.0) is None
     assert screen.for_turn(100.0) is None
 
 
 def test_the_first_frame_of_a_share_goes_at_once() -> None:
     screen = Deduplicator()
     screen.offer(DARK)
-    assert screen.due(0.0) is SeenReason.FIRST
+    assert screen.reason_to_send(0.0) is SeenReason.FIRST
 
 
 def test_a_frame_like_the_last_sent_one_never_goes() -> None:
@@ -217,7 +217,7 @@ def test_a_frame_like_the_last_sent_one_never_goes() -> None:
     screen.offer(DARK)
     send(screen, 0.0)
     screen.offer(plain(41))
-    assert screen.due(60.0) is None
+    assert screen.reason_to_send(60.0) is None
     assert screen.for_turn(60.0) is None
 
 
@@ -227,9 +227,9 @@ def test_slow_drift_is_compared_with_what_was_sent_and_not_with_the_frame_before
     send(screen, 0.0)
     for luma in range(41, 49):
         screen.offer(plain(luma))
-        assert screen.due(60.0) is None
+        assert screen.reason_to_send(60.0) is None
     screen.offer(plain(50))
-    assert screen.due(60.0) is SeenReason.CHANGED
+    assert screen.reason_to_send(60.0) is SeenReason.CHANGED
 
 
 def test_only_the_newest_frame_is_kept() -> None:
@@ -245,7 +245,7 @@ def test_a_screen_that_always_changes_goes_up_once_a_second() -> None:
     for tick in range(100):
         now = tick / 10
         screen.offer(LIGHT if tick % 2 else DARK if tick % 4 else GREY)
-        if screen.due(now):
+        if screen.reason_to_send(now):
             send(screen, now)
             times.append(now)
     assert times == [float(second) for second in range(10)]
@@ -256,12 +256,12 @@ def test_a_question_does_not_wait_for_the_timer_and_takes_its_next_slot() -> Non
     screen.offer(DARK)
     send(screen, 0.0)
     screen.offer(LIGHT)
-    assert screen.due(0.4) is None
+    assert screen.reason_to_send(0.4) is None
     assert screen.for_turn(0.4) is SeenReason.TURN
     send(screen, 0.4)
     screen.offer(GREY)
-    assert screen.due(1.9) is None
-    assert screen.due(2.0) is SeenReason.CHANGED
+    assert screen.reason_to_send(1.9) is None
+    assert screen.reason_to_send(2.0) is SeenReason.CHANGED
 
 
 def test_a_question_about_the_frame_that_was_sent_sends_nothing() -> None:
@@ -295,7 +295,7 @@ def test_questions_and_timer_together_keep_to_one_frame_per_second(asked: list[t
     for number, (pause, is_question) in enumerate(asked):
         now += pause
         screen.offer((DARK, GREY, LIGHT)[number % 3])
-        if screen.for_turn(now) if is_question else screen.due(now):
+        if screen.for_turn(now) if is_question else screen.reason_to_send(now):
             send(screen, now)
             times.append(now)
     for first, start in enumerate(times):
@@ -309,7 +309,7 @@ def test_a_fresh_connection_gets_the_current_frame_again() -> None:
     send(screen, 0.0)
     screen.forget_sent()
     assert screen.latest is DARK
-    assert screen.due(5.0) is SeenReason.FIRST
+    assert screen.reason_to_send(5.0) is SeenReason.FIRST
 
 
 def test_a_new_share_starts_afresh() -> None:
@@ -318,10 +318,10 @@ def test_a_new_share_starts_afresh() -> None:
     send(screen, 0.0)
     screen.clear()
     assert screen.latest is None
-    assert screen.due(5.0) is None
+    assert screen.reason_to_send(5.0) is None
     assert screen.for_turn(5.0) is None
     screen.offer(DARK)
-    assert screen.due(5.0) is SeenReason.FIRST
+    assert screen.reason_to_send(5.0) is SeenReason.FIRST
 
 
 def test_a_frame_that_arrives_while_another_is_encoded_is_compared_with_that_one() -> None:
@@ -329,7 +329,7 @@ def test_a_frame_that_arrives_while_another_is_encoded_is_compared_with_that_one
     screen.offer(DARK)
     screen.offer(LIGHT)
     screen.sent(DARK, 0.0)
-    assert screen.due(1.0) is SeenReason.CHANGED
+    assert screen.reason_to_send(1.0) is SeenReason.CHANGED
 
 
 def test_frames_are_counted_as_seen_sent_and_dropped() -> None:

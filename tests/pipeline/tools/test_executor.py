@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from pipeline.engine import EngineAway, ToolCall, ToolCallCancelled
+from pipeline.engine import EngineDisconnected, ToolCall, ToolCallCancelled
 from pipeline.events import Fault, Interrupt, Pointer, TextInput, TurnEnded
 from pipeline.tools.toolbox import Outcome, Tool, ToolContext, ToolError
-from tests.support.conversation_harness import Room, enter
+from tests.support.conversation_harness import ConversationHarness, enter
 
 NOTHING: Mapping[str, object] = {"type": "object", "properties": {}}
 
@@ -28,9 +28,9 @@ class Weather:
         return await self.result
 
 
-async def called(weather: Weather, tool: Tool | None = None) -> Room:
+async def called(weather: Weather, tool: Tool | None = None) -> ConversationHarness:
     room = await enter(tools=(tool or weather.tool,))
-    room.conversation.obey(room.peer, TextInput("what is the weather"))
+    room.conversation.submit(room.peer, TextInput("what is the weather"))
     await room.settle()
     room.engine.tell(ToolCall(1, "c1", "weather", {}))
     await weather.started.wait()
@@ -64,7 +64,7 @@ async def test_what_is_found_out_after_the_next_question_is_of_no_interest() -> 
     room = await called(weather)
     room.engine.reply(1, "Let me see.")
     room.ticker.tick(80)
-    room.conversation.obey(room.peer, TextInput("never mind, what time is it"))
+    room.conversation.submit(room.peer, TextInput("never mind, what time is it"))
     await room.settle()
     weather.result.set_result({"sky": "clear"})
     await room.settle()
@@ -89,7 +89,7 @@ async def test_a_tool_that_fails_is_answered_for_and_harms_nobody(error: Excepti
 @pytest.mark.parametrize("result", ["sunny", None, {1: "x"}, {"warmth": float("nan")}, {"at": object()}])
 async def test_a_tool_that_returns_nonsense_is_answered_for(result: Any) -> None:
     room = await enter(tools=(Tool("weather", "Say the weather.", NOTHING, lambda args, context: result),))
-    room.conversation.obey(room.peer, TextInput("what is the weather"))
+    room.conversation.submit(room.peer, TextInput("what is the weather"))
     await room.settle()
     room.engine.tell(ToolCall(1, "c1", "weather", {}))
     await room.settle()
@@ -102,7 +102,7 @@ async def test_a_tool_that_is_no_coroutine_may_fail_too() -> None:
         raise KeyError("place")
 
     room = await enter(tools=(Tool("weather", "Say the weather.", NOTHING, fails),))
-    room.conversation.obey(room.peer, TextInput("what is the weather"))
+    room.conversation.submit(room.peer, TextInput("what is the weather"))
     await room.settle()
     room.engine.tell(ToolCall(1, "c1", "weather", {}))
     await room.settle()
@@ -113,7 +113,7 @@ async def test_a_tool_that_is_no_coroutine_may_fail_too() -> None:
 async def test_nothing_is_shown_of_a_turn_that_was_interrupted_meanwhile() -> None:
     weather = Weather()
     room = await called(weather)
-    room.conversation.obey(room.peer, Interrupt())
+    room.conversation.submit(room.peer, Interrupt())
     await room.settle()
     weather.result.set_result(Pointer(1, (0, 0, 1, 1), "Save"))
     await room.settle()
@@ -131,8 +131,8 @@ async def test_a_tool_that_takes_too_long_is_answered_for() -> None:
     await room.leave()
 
 
-@pytest.mark.parametrize("event", [ToolCallCancelled(("c1",)), EngineAway()])
-async def test_a_call_that_nobody_waits_for_is_stopped(event: ToolCallCancelled | EngineAway) -> None:
+@pytest.mark.parametrize("event", [ToolCallCancelled(("c1",)), EngineDisconnected()])
+async def test_a_call_that_nobody_waits_for_is_stopped(event: ToolCallCancelled | EngineDisconnected) -> None:
     weather = Weather()
     room = await called(weather)
     room.engine.tell(event)
@@ -151,7 +151,7 @@ async def test_a_conversation_that_ends_takes_its_calls_along() -> None:
 
 async def test_a_function_nobody_has_is_refused_with_those_there_are() -> None:
     room = await enter()
-    room.conversation.obey(room.peer, TextInput("erase it all"))
+    room.conversation.submit(room.peer, TextInput("erase it all"))
     await room.settle()
     room.engine.tell(ToolCall(1, "c1", "erase", {}))
     await room.settle()

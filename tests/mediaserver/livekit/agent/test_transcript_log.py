@@ -2,14 +2,14 @@
 
 import weakref
 
-from mediaserver.livekit.agent.transcript_log import Chronicles
-from mediaserver.session_factory import Wishes
+from mediaserver.livekit.agent.transcript_log import TranscriptLogs
+from mediaserver.session_factory import SessionOptions
 from pipeline.events import Role, Transcript
-from tests.support.livekit_harness import Talk
+from tests.support.livekit_harness import FakeConversation
 
 
 def test_a_conversation_that_was_not_observed_is_remembered_from_now_on() -> None:
-    chronicles, talk = Chronicles(), Talk("id", Wishes())
+    chronicles, talk = TranscriptLogs(), FakeConversation("id", SessionOptions())
     talk.tell(Transcript(1, Role.USER, "before", final=True))
 
     chronicle = chronicles.of(talk)
@@ -20,7 +20,7 @@ def test_a_conversation_that_was_not_observed_is_remembered_from_now_on() -> Non
 
 
 def test_a_conversation_that_is_gone_is_forgotten() -> None:
-    chronicles, talk = Chronicles(), Talk("id", Wishes())
+    chronicles, talk = TranscriptLogs(), FakeConversation("id", SessionOptions())
     chronicle = weakref.ref(chronicles.of(talk))
 
     del talk

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from aiortc.mediastreams import MediaStreamError
 
-from mediaserver.livekit.media.forwarded_track import CAPACITY, MAX_BYTES, Forwarded, RelativeTime
+from mediaserver.livekit.media.forwarded_track import CAPACITY, MAX_BYTES, ForwardedTrack, RelativeTime
 from tests.support.virtual_time import in_virtual_time
 
 KEY = b"\x10\x00\x00\x9d\x01\x2a" + bytes(20)
@@ -26,7 +26,7 @@ class Sender:
     def __init__(self, kind: str, codec: str):
         self.asked = 0
         self.clock = Clock()
-        self.track = Forwarded(kind, ask=self._ask, clock=self.clock)
+        self.track = ForwardedTrack(kind, ask=self._ask, clock=self.clock)
         self.track.codec = codec
         self.sent: list[tuple[bytes, int | None]] = []
 
@@ -129,7 +129,7 @@ async def test_what_its_section_is_not_sent_with_is_dropped() -> None:
 
 @in_virtual_time
 async def test_a_stopped_track_raises_what_ends_the_sender() -> None:
-    track = Forwarded("audio", ask=lambda: None)
+    track = ForwardedTrack("audio", ask=lambda: None)
     waiting = asyncio.create_task(track.recv())
     await asyncio.sleep(0)
     track.stop()

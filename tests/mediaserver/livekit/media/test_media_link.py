@@ -10,7 +10,7 @@ from aiortc.rtp import RtcpByePacket, RtpPacket
 
 from mediaserver.livekit.media.forwarded_track import KEYFRAME_PERIOD
 from mediaserver.livekit.media.media_link import MAX_NEGOTIATIONS
-from mediaserver.livekit.media.types import LOSSY, RELIABLE, Lacking, LinkState, Outgoing, Target
+from mediaserver.livekit.media.types import LOSSY, RELIABLE, LinkState, MissingSections, Outgoing, Target
 from mediaserver.rtc.aiortc_patches.media import received
 from mediaserver.rtc.config import Limits
 from mediaserver.rtc.sdp.offer import OfferError
@@ -84,7 +84,7 @@ async def say(here: Client, mid: str) -> None:
     sink = here.sinks[mid]
     before = len(sink.heard)
     for frame in speech(0.6):
-        here.link.play(frame)
+        here.link.send_audio(frame)
         await asyncio.sleep(0.02)
     await until(lambda: len(sink.heard) >= before + 25)
     assert abs(loudest(sink.sound(15), 48_000) - 500) < 20
@@ -303,7 +303,7 @@ async def test_a_track_whose_section_the_client_takes_away_goes_on_in_another() 
         await say(here, before)
         here.raw.getTransceivers()[0].direction = "inactive"
         assert not (await here.negotiate()).sent
-        assert here.link.lacking() == Lacking(audios=1)
+        assert here.link.missing_sections() == MissingSections(audios=1)
         here.raw.addTransceiver("audio", "recvonly")
         (after,) = (await here.negotiate()).sent
         assert after != before
@@ -318,16 +318,16 @@ async def test_what_comes_later_needs_sections_and_what_goes_frees_them() -> Non
         listener.link.speak(VOICE)
         listener.prepare(audios=1, videos=0)
         await listener.negotiate()
-        assert listener.link.lacking() == Lacking()
+        assert listener.link.missing_sections() == MissingSections()
         listener.link.forward(HUMAN, speaker.link, source)
         listener.link.forward(CAMERA, speaker.link, "nowhere")
-        assert listener.link.lacking() == Lacking(audios=1, videos=1)
+        assert listener.link.missing_sections() == MissingSections(audios=1, videos=1)
         with pytest.raises(ValueError, match="TR_human"):
             listener.link.forward(HUMAN, speaker.link, source)
         listener.raw.addTransceiver("audio", "recvonly")
         listener.raw.addTransceiver("video", "recvonly")
         answer = await listener.negotiate()
-        assert listener.link.lacking() == Lacking()
+        assert listener.link.missing_sections() == MissingSections()
         mid = next(mid for mid, track in answer.sent.items() if track == "TR_human")
         await until(lambda: len(listener.sinks[mid].heard) > 30)
         listener.link.withdraw("TR_human")
@@ -335,7 +335,7 @@ async def test_what_comes_later_needs_sections_and_what_goes_frees_them() -> Non
         assert mid not in (await listener.negotiate()).sent
         assert "TR_human" not in listener.link._outbound.mids.values()
         listener.link.forward(HUMAN, speaker.link, source)
-        assert listener.link.lacking() == Lacking()
+        assert listener.link.missing_sections() == MissingSections()
         receiver = next(section.receiver for section in listener.raw.getTransceivers() if section.mid == mid)
         before = received(receiver)[1]
         again = await listener.negotiate()
@@ -372,7 +372,7 @@ async def test_a_paused_voice_is_not_sent() -> None:
         await here.connected()
         here.link.pause("TR_voice", is_paused=True)
         for frame in speech(0.3, frequency=2_000):
-            here.link.play(frame)
+            here.link.send_audio(frame)
             await asyncio.sleep(0.02)
         here.link.pause("TR_voice", is_paused=False)
         await say(here, mid)
@@ -442,7 +442,7 @@ async def test_a_dual_client_is_offered_what_it_is_sent_and_offers_what_it_sends
         await until(lambda: here.events.data == [(RELIABLE, b"up")])
 
         here.link.forward(HUMAN, speaker.link, source)
-        assert here.link.lacking() == Lacking()
+        assert here.link.missing_sections() == MissingSections()
         offered = await here.subscribe()
         (human,) = (mid for mid, track in offered.sent.items() if track == "TR_human")
         await until(lambda: len(here.sinks[human].heard) > 30)
@@ -548,8 +548,8 @@ async def test_a_client_that_hangs_up_is_told_of_as_closed_once() -> None:
         with pytest.raises(OfferError, match="closed"):
             await here.link.answer("v=0")
         here.link.add_candidate("candidate:nonsense", Target.PUBLISHER)
-        here.link.play(b"")
-        here.link.flush()
+        here.link.send_audio(b"")
+        here.link.flush_audio()
         assert here.link.send(RELIABLE, b"")
 
 

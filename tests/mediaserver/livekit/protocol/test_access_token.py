@@ -13,9 +13,9 @@ from livekit import api
 from mediaserver.api.livekit_token import USER_CLAIM as MINTED_CLAIM
 from mediaserver.livekit.protocol.access_token import (
     USER_CLAIM,
-    Grant,
+    AccessTokenClaims,
+    ApiKeys,
     GrantError,
-    Keys,
     check_admin,
     check_create,
     check_join,
@@ -23,7 +23,7 @@ from mediaserver.livekit.protocol.access_token import (
 )
 
 SECRET = "a secret of thirty-two bytes, it is"
-KEYS = Keys({"devkey": SECRET})
+KEYS = ApiKeys({"devkey": SECRET})
 
 
 def signed(*, secret: str = SECRET, algorithm: str = "HS256", **claims: object) -> str:
@@ -122,8 +122,8 @@ def test_an_overlong_token_is_refused_unread() -> None:
         KEYS.read("a" * 20_000)
 
 
-def grant(**said: Any) -> Grant:
-    return replace(Grant("ada", "u", "devkey", 0.0), **said)
+def grant(**said: Any) -> AccessTokenClaims:
+    return replace(AccessTokenClaims("ada", "u", "devkey", 0.0), **said)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,11 @@ def test_an_administrator_of_one_room_is_none_of_another() -> None:
 
 def test_a_participant_neither_administrates_nor_makes_nor_lists_rooms() -> None:
     participant = grant(room_join=True, room="r")
-    checks: list[Callable[[Grant], None]] = [lambda grant: check_admin(grant, "r"), check_create, check_list]
+    checks: list[Callable[[AccessTokenClaims], None]] = [
+        lambda grant: check_admin(grant, "r"),
+        check_create,
+        check_list,
+    ]
 
     for check in checks:
         with pytest.raises(GrantError) as refused:
@@ -195,7 +199,7 @@ def test_whatever_a_signed_token_claims_is_read_or_refused(claims: dict[str, Any
     token = jwt.encode({"iss": "devkey", "exp": 4e9} | claims, SECRET, "HS256", sort_headers=True)
 
     with suppress(GrantError):
-        assert isinstance(KEYS.read(token), Grant)
+        assert isinstance(KEYS.read(token), AccessTokenClaims)
 
 
 @given(st.text() | st.from_regex(r"[A-Za-z0-9_-]{2,20}\.[A-Za-z0-9_-]{2,20}\.[A-Za-z0-9_-]{0,20}", fullmatch=True))

@@ -1,22 +1,22 @@
-from mediaserver.livekit.protocol.reliable_sequence import MAX_KEPT, Inflow, Outflow
+from mediaserver.livekit.protocol.reliable_sequence import MAX_KEPT, ReceiveSequence, SendSequence
 
 
 def test_a_packet_is_taken_once() -> None:
-    inflow = Inflow()
+    inflow = ReceiveSequence()
 
     assert [inflow.admit(number) for number in (1, 2, 2, 1, 5, 4)] == [True, True, False, False, True, False]
     assert inflow.last == 5
 
 
 def test_a_packet_without_a_number_is_always_taken() -> None:
-    inflow = Inflow()
+    inflow = ReceiveSequence()
 
     assert inflow.admit(0)
     assert inflow.admit(0)
 
 
 def test_what_was_missed_is_sent_again_in_order_for_each_publisher() -> None:
-    outflow = Outflow()
+    outflow = SendSequence()
     outflow.keep("PA_1", outflow.next(), b"a1", now=1.0)
     outflow.keep("PA_2", 1, b"b1", now=1.0)
     outflow.keep("PA_1", outflow.next(), b"a2", now=2.0)
@@ -27,7 +27,7 @@ def test_what_was_missed_is_sent_again_in_order_for_each_publisher() -> None:
 
 
 def test_only_the_newest_are_kept() -> None:
-    outflow = Outflow(max_kept_bytes=20)
+    outflow = SendSequence(max_kept_bytes=20)
     for _ in range(9):
         outflow.keep("PA_1", outflow.next(), bytes(8), now=1.0)
 
@@ -35,7 +35,7 @@ def test_only_the_newest_are_kept() -> None:
 
 
 def test_what_a_client_has_forgotten_that_it_had_is_not_sent_again() -> None:
-    outflow = Outflow()
+    outflow = SendSequence()
     outflow.keep("PA_1", outflow.next(), b"old", now=0.0)
     outflow.keep("PA_1", outflow.next(), b"new", now=20.0)
 

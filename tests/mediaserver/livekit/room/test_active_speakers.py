@@ -1,6 +1,6 @@
 import numpy as np
 
-from mediaserver.livekit.room.active_speakers import HOLD, Speakers, level_of
+from mediaserver.livekit.room.active_speakers import HOLD, ActiveSpeakers, level_of
 from pipeline.media import AudioChunk
 
 
@@ -16,21 +16,21 @@ def test_a_level_is_between_silence_and_full_scale() -> None:
 
 
 def test_who_begins_to_speak_is_told_once() -> None:
-    speakers = Speakers()
-    speakers.hear("PA_1", 0.5, 1.0)
+    speakers = ActiveSpeakers()
+    speakers.push_level("PA_1", 0.5, 1.0)
 
     (begun,) = speakers.changes(1.0)
-    speakers.hear("PA_1", 0.52, 1.5)
+    speakers.push_level("PA_1", 0.52, 1.5)
 
     assert (begun.sid, begun.active, round(begun.level, 1)) == ("PA_1", True, 0.5)
     assert list(speakers.changes(1.5)) == []
 
 
 def test_who_stops_is_told_after_a_moment_of_quiet() -> None:
-    speakers = Speakers()
-    speakers.hear("PA_1", 0.5, 1.0)
+    speakers = ActiveSpeakers()
+    speakers.push_level("PA_1", 0.5, 1.0)
     list(speakers.changes(1.0))
-    speakers.hear("PA_1", 0.0, 1.3)
+    speakers.push_level("PA_1", 0.0, 1.3)
 
     assert all(change.active for change in speakers.changes(1.3))
     (ended,) = speakers.changes(1.0 + HOLD + 0.1)
@@ -39,17 +39,17 @@ def test_who_stops_is_told_after_a_moment_of_quiet() -> None:
 
 
 def test_noise_is_no_speech() -> None:
-    speakers = Speakers()
-    speakers.hear("PA_1", 0.01, 1.0)
+    speakers = ActiveSpeakers()
+    speakers.push_level("PA_1", 0.01, 1.0)
 
     assert list(speakers.changes(1.0)) == []
 
 
 def test_who_is_hushed_stops_at_once() -> None:
-    speakers = Speakers()
-    speakers.hear("PA_1", 0.5, 1.0)
+    speakers = ActiveSpeakers()
+    speakers.push_level("PA_1", 0.5, 1.0)
     list(speakers.changes(1.0))
 
-    speakers.hush("PA_1")
+    speakers.remove("PA_1")
 
     assert [change.active for change in speakers.changes(1.0)] == [False]

@@ -33,15 +33,15 @@ from livekit.protocol.rtc import (
 )
 
 from mediaserver.livekit.media.types import OfferedSection
-from mediaserver.livekit.protocol.access_token import MAX_NAME, Grant
+from mediaserver.livekit.protocol.access_token import MAX_NAME, AccessTokenClaims
 from mediaserver.livekit.protocol.join_request import Join
 from mediaserver.livekit.room.participant import Participant
 from mediaserver.livekit.room.publications import MAX_TRACKS
 from mediaserver.livekit.room.room import MAX_PARTICIPANTS, Room, RoomFull, leave_response
-from mediaserver.livekit.room.signal_requests import MAX_PERMISSIONS, take
+from mediaserver.livekit.room.signal_requests import MAX_PERMISSIONS, apply_request
 from pipeline.errors import ProtocolError
 
-GRANT = Grant("ada", "u-ada", "devkey", 0.0, room="r", room_join=True, can_update_own_metadata=True)
+GRANT = AccessTokenClaims("ada", "u-ada", "devkey", 0.0, room="r", room_join=True, can_update_own_metadata=True)
 
 
 class Mail:
@@ -82,7 +82,7 @@ def enter(room: Room, identity: str, mail: Mail | None = None, *, join: Any = No
 
 def publish(room: Room, participant: Participant, cid: str = "a", mid: str = "1", *, video: bool = False) -> str:
     kind, source = (TrackType.VIDEO, TrackSource.SCREEN_SHARE) if video else (TrackType.AUDIO, TrackSource.MICROPHONE)
-    take(room, participant, SignalRequest(add_track=AddTrackRequest(cid=cid, type=kind, source=source)))
+    apply_request(room, participant, SignalRequest(add_track=AddTrackRequest(cid=cid, type=kind, source=source)))
     room.match(participant, [OfferedSection(mid, "video" if video else "audio", True, False, cid)])
     track = participant.publications.carried_by(mid)
     assert track is not None
@@ -189,7 +189,7 @@ def test_a_track_is_confirmed_at_once_and_told_to_the_others(room: Room, mail: M
     bob = enter(room, "bob", mail)
     request = AddTrackRequest(cid="c", type=TrackType.AUDIO, source=TrackSource.MICROPHONE, name="mic")
 
-    take(room, ada, SignalRequest(add_track=request))
+    apply_request(room, ada, SignalRequest(add_track=request))
 
     (confirmed,) = mail.take(ada)
     assert (confirmed.track_published.cid, confirmed.track_published.track.name) == ("c", "mic")
@@ -214,7 +214,7 @@ def test_a_track_that_may_not_be_is_refused(
     fields: dict[str, Any] = {"cid": "c", "type": TrackType.AUDIO, "source": TrackSource.MICROPHONE, **said}
     request = AddTrackRequest(**fields)
 
-    take(room, ada, SignalRequest(add_track=request))
+    apply_request(room, ada, SignalRequest(add_track=request))
 
     (refused,) = mail.take(ada)
     assert refused.request_response.reason == reason
@@ -226,7 +226,7 @@ def test_a_hundred_tracks_are_refused_from_the_limit_on(room: Room, mail: Mail) 
     ada = enter(room, "ada", mail)
 
     for number in range(100):
-        take(room, ada, SignalRequest(add_track=AddTrackRequest(cid=str(number), type=TrackType.AUDIO)))
+        apply_request(room, ada, SignalRequest(add_track=AddTrackRequest(cid=str(number), type=TrackType.AUDIO)))
 
     answers = mail.take(ada)
     assert sum(answer.HasField("track_published") for answer in answers) == MAX_TRACKS
@@ -246,7 +246,7 @@ def test_a_hundred_tracks_are_refused_from_the_limit_on(room: Room, mail: Mail) 
 def test_an_announcement_that_is_told_to_everybody_is_short(room: Room, mail: Mail, said: dict[str, Any]) -> None:
     ada = enter(room, "ada", mail)
 
-    take(room, ada, SignalRequest(add_track=AddTrackRequest(cid="a", source="MICROPHONE", **said)))
+    apply_request(room, ada, SignalRequest(add_track=AddTrackRequest(cid="a", source="MICROPHONE", **said)))
 
     (told,) = mail.take(ada)
     assert told.request_response.reason == RequestResponse.INVALID_REQUEST
@@ -258,7 +258,7 @@ def test_features_are_told_once_each(room: Room) -> None:
     sid = publish(room, ada)
 
     update = UpdateLocalAudioTrack(track_sid=sid, features=[AudioTrackFeature.TF_STEREO] * 50_000)
-    take(room, ada, SignalRequest(update_audio_track=update))
+    apply_request(room, ada, SignalRequest(update_audio_track=update))
 
     assert list(ada.publications.tracks[sid].info.audio_features) == [AudioTrackFeature.TF_STEREO]
 
@@ -268,7 +268,9 @@ def test_permissions_beyond_a_bound_are_refused(room: Room) -> None:
     permissions = [TrackPermission(participant_sid="PA_x" * 5)] * 2_000
 
     with pytest.raises(ProtocolError, match=str(MAX_PERMISSIONS)):
-        take(room, ada, SignalRequest(subscription_permission=SubscriptionPermission(track_permissions=permissions)))
+        apply_request(
+            room, ada, SignalRequest(subscription_permission=SubscriptionPermission(track_permissions=permissions))
+        )
 
 
 def test_a_room_has_room_for_so_many(room: Room) -> None:
@@ -294,7 +296,7 @@ def test_a_track_that_ends_is_told_by_its_absence(room: Room, mail: Mail) -> Non
 
 def test_a_track_of_no_common_codec_is_unpublished(room: Room, mail: Mail) -> None:
     ada = enter(room, "ada")
-    take(room, ada, SignalRequest(add_track=AddTrackRequest(cid="v", type=TrackType.VIDEO)))
+    apply_request(room, ada, SignalRequest(add_track=AddTrackRequest(cid="v", type=TrackType.VIDEO)))
     (sid,) = ada.publications.tracks
     mail.take(ada)
 
@@ -311,9 +313,9 @@ def test_a_mute_is_told_to_everybody(room: Room, mail: Mail) -> None:
     mail.take(ada)
     mail.take(bob)
 
-    take(room, ada, SignalRequest(mute=MuteTrackRequest(sid=sid, muted=True)))
-    take(room, ada, SignalRequest(mute=MuteTrackRequest(sid=sid, muted=True)))
-    take(room, ada, SignalRequest(mute=MuteTrackRequest(sid="TR_none", muted=True)))
+    apply_request(room, ada, SignalRequest(mute=MuteTrackRequest(sid=sid, muted=True)))
+    apply_request(room, ada, SignalRequest(mute=MuteTrackRequest(sid=sid, muted=True)))
+    apply_request(room, ada, SignalRequest(mute=MuteTrackRequest(sid="TR_none", muted=True)))
 
     assert [info.tracks[0].muted for info in mail.updates(bob)] == [True]
     assert [info.tracks[0].muted for info in mail.updates(ada)] == [True]
@@ -333,7 +335,7 @@ def test_a_description_is_changed_told_and_confirmed(room: Room, mail: Mail) -> 
     ada = enter(room, "ada", mail, attributes={"old": "1", "gone": "1"})
     request = UpdateParticipantMetadata(metadata="m", attributes={"gone": "", "new": "2"}, request_id=9)
 
-    take(room, ada, SignalRequest(update_metadata=request))
+    apply_request(room, ada, SignalRequest(update_metadata=request))
 
     update, response = mail.take(ada)
     (info,) = update.update.participants
@@ -354,7 +356,7 @@ def test_a_description_that_may_not_be_is_refused(
 ) -> None:
     ada = enter(room, "ada", mail, **granted)
 
-    take(room, ada, SignalRequest(update_metadata=UpdateParticipantMetadata(request_id=3, **said)))
+    apply_request(room, ada, SignalRequest(update_metadata=UpdateParticipantMetadata(request_id=3, **said)))
 
     (response,) = mail.take(ada)
     assert (response.request_response.request_id, response.request_response.reason) == (3, reason)
@@ -364,7 +366,7 @@ def test_a_description_that_may_not_be_is_refused(
 def test_a_name_is_none_that_no_token_could_say(room: Room, mail: Mail) -> None:
     ada = enter(room, "ada", mail)
 
-    take(room, ada, SignalRequest(update_metadata=UpdateParticipantMetadata(name="x" * (MAX_NAME + 1))))
+    apply_request(room, ada, SignalRequest(update_metadata=UpdateParticipantMetadata(name="x" * (MAX_NAME + 1))))
 
     assert mail.take(ada)[-1].request_response.reason == RequestResponse.LIMIT_EXCEEDED
     assert ada.name == ""
@@ -374,8 +376,10 @@ def test_features_and_sizes_of_tracks_can_change(room: Room) -> None:
     ada = enter(room, "ada")
     sid = publish(room, ada)
 
-    take(room, ada, SignalRequest(update_audio_track=UpdateLocalAudioTrack(track_sid=sid, features=["TF_STEREO"])))
-    take(room, ada, SignalRequest(update_video_track=UpdateLocalVideoTrack(track_sid=sid, width=3, height=2)))
+    apply_request(
+        room, ada, SignalRequest(update_audio_track=UpdateLocalAudioTrack(track_sid=sid, features=["TF_STEREO"]))
+    )
+    apply_request(room, ada, SignalRequest(update_video_track=UpdateLocalVideoTrack(track_sid=sid, width=3, height=2)))
 
     (info,) = ada.info().tracks
     assert (list(info.audio_features), info.width, info.height) == ([0], 3, 2)
@@ -387,7 +391,7 @@ def test_features_and_sizes_of_tracks_can_change(room: Room) -> None:
 def test_what_means_nothing_here_is_ignored(room: Room, mail: Mail, request_: SignalRequest) -> None:
     ada = enter(room, "ada", mail)
 
-    take(room, ada, request_)
+    apply_request(room, ada, request_)
 
     assert mail.take(ada) == []
 
@@ -403,7 +407,7 @@ def test_data_tracks_are_refused(room: Room, mail: Mail) -> None:
     ]
 
     for request in requests:
-        take(room, ada, request)
+        apply_request(room, ada, request)
 
     answers = [each.request_response for each in mail.take(ada)]
     assert {answer.reason for answer in answers} == {RequestResponse.UNSUPPORTED_TYPE}
@@ -423,7 +427,7 @@ def test_everybody_is_sent_what_the_others_publish(room: Room) -> None:
 def test_a_track_without_media_is_sent_to_nobody(room: Room) -> None:
     ada, bob = enter(room, "ada"), enter(room, "bob")
 
-    take(room, ada, SignalRequest(add_track=AddTrackRequest(cid="c", type=TrackType.AUDIO)))
+    apply_request(room, ada, SignalRequest(add_track=AddTrackRequest(cid="c", type=TrackType.AUDIO)))
 
     assert room.forwards(bob) == {}
 
@@ -433,11 +437,13 @@ def test_only_what_is_wanted_is_sent(room: Room, mail: Mail) -> None:
     sid = publish(room, ada)
     mail.take(bob)
 
-    take(room, bob, SignalRequest(subscription=UpdateSubscription(track_sids=[sid, "TR_none"], subscribe=False)))
+    apply_request(
+        room, bob, SignalRequest(subscription=UpdateSubscription(track_sids=[sid, "TR_none"], subscribe=False))
+    )
     assert room.forwards(bob) == {}
     assert mail.take(bob)[0].subscription_response.track_sid == "TR_none"
 
-    take(room, bob, SignalRequest(subscription=UpdateSubscription(track_sids=[sid], subscribe=True)))
+    apply_request(room, bob, SignalRequest(subscription=UpdateSubscription(track_sids=[sid], subscribe=True)))
     assert sid in room.forwards(bob)
 
 
@@ -446,7 +452,7 @@ def test_the_assistants_voice_can_be_unsubscribed(room: Room) -> None:
     assert room.hears_assistant(ada)
 
     tracks = [{"participant_sid": room.assistant.sid, "track_sids": [room.assistant.track.sid]}]
-    take(room, ada, SignalRequest(subscription=UpdateSubscription(participant_tracks=tracks, subscribe=False)))
+    apply_request(room, ada, SignalRequest(subscription=UpdateSubscription(participant_tracks=tracks, subscribe=False)))
 
     assert not room.hears_assistant(ada)
 
@@ -480,7 +486,7 @@ def test_a_publisher_says_who_may_subscribe(room: Room, mail: Mail) -> None:
             TrackPermission(participant_sid=eve.sid, track_sids=["TR_other"]),
         ]
     )
-    take(room, ada, SignalRequest(subscription_permission=permission))
+    apply_request(room, ada, SignalRequest(subscription_permission=permission))
 
     assert (sid in room.forwards(bob), sid in room.forwards(eve)) == (True, False)
     (told,) = mail.take(eve)
@@ -542,8 +548,8 @@ def test_who_may_not_send_data_sends_none(room: Room) -> None:
 def test_the_assistants_state_is_told_when_it_changes(room: Room, mail: Mail) -> None:
     ada = enter(room, "ada", mail)
 
-    room.be("listening")
-    room.be("listening")
+    room.set_agent_state("listening")
+    room.set_agent_state("listening")
 
     (told,) = mail.updates(ada)
     assert told.attributes["lk.agent.state"] == "listening"
@@ -567,8 +573,8 @@ def test_a_publisher_is_told_once_that_somebody_receives(room: Room, mail: Mail)
     sid = publish(room, ada)
     mail.take(ada)
 
-    room.tell_received(ada, ada.publications.tracks[sid])
-    room.tell_received(ada, ada.publications.tracks[sid])
+    room.subscription_permitted(ada, ada.publications.tracks[sid])
+    room.subscription_permitted(ada, ada.publications.tracks[sid])
 
     assert [each.track_subscribed.track_sid for each in mail.take(ada)] == [sid]
 

@@ -22,10 +22,10 @@ from livekit.protocol.rtc import (
 )
 
 from mediaserver.livekit.media.link_protocol import Link
-from mediaserver.livekit.media.media_link import PeerLink
+from mediaserver.livekit.media.media_link import MediaLink
 from mediaserver.livekit.media.types import LinkEvents
 from mediaserver.livekit.room.limits import Limits
-from mediaserver.rtc.aiortc_patches.receivers import Connecting, end_consent
+from mediaserver.rtc.aiortc_patches.receivers import ConnectTask, end_consent
 from mediaserver.rtc.config import Config
 from mediaserver.rtc.config import Limits as LinkLimits
 from pipeline.media import SpeechFrame
@@ -38,7 +38,7 @@ CALM = Limits(tick=0.05, farewell=0.0)
 
 
 def make_link(events: LinkEvents, is_dual: bool) -> Link:
-    return PeerLink(events, is_dual=is_dual, config=Config(lull=0.3, limits=LinkLimits(tick=0.05)))
+    return MediaLink(events, is_dual=is_dual, config=Config(lull=0.3, limits=LinkLimits(tick=0.05)))
 
 
 class WireClient:
@@ -56,7 +56,7 @@ class WireClient:
         self.channel = self.up.createDataChannel("_reliable") if is_dual else None
         self._server = server
         self._ws: ClientWebSocketResponse | None = None
-        self._connecting = [Connecting(self.up), Connecting(self.down)]
+        self._connecting = [ConnectTask(self.up), ConnectTask(self.down)]
         self._reading: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._number = 0
@@ -195,7 +195,7 @@ async def speak(server: Server, hertz: float, seconds: float = 1.0) -> None:
         pcm = (9_000 * np.sin(2 * np.pi * hertz * times)).astype("<i2").tobytes()
         frame = SpeechFrame(1, pcm, encoder.encode(pcm))
         for peer in server.talk.peers:
-            peer.play(frame)
+            peer.send_audio(frame)
         await asyncio.sleep(0.02)
 
 

@@ -7,9 +7,9 @@ import pytest
 from livekit import api
 from livekit.protocol.models import ClientInfo, DataPacket
 
-from mediaserver.livekit.protocol.access_token import Grant
+from mediaserver.livekit.protocol.access_token import AccessTokenClaims
 from mediaserver.livekit.protocol.join_request import Join
-from mediaserver.livekit.service.live_room import NotYours
+from mediaserver.livekit.service.live_room import RoomNotOwned
 from pipeline.events import EndReason
 from tests.support.livekit_harness import SECRET, Server, serving, token
 
@@ -87,12 +87,13 @@ async def test_after_the_end_of_its_conversation_a_room_is_anybodys(server: Serv
 
 async def test_two_users_who_come_at_once_do_not_share_a_conversation(server: Server) -> None:
     server.lobby.delay = 0.05
-    room = await server.livekit.rooms.enter("r")
+    room = await server.livekit.rooms.get_or_create("r")
     join = Join(is_dual=False, client=ClientInfo())
 
     hosts = await asyncio.gather(
-        *(room.prepare(Grant(name, name, "devkey", 0.0), join) for name in ("ada", "bob")), return_exceptions=True
+        *(room.prepare(AccessTokenClaims(name, name, "devkey", 0.0), join) for name in ("ada", "bob")),
+        return_exceptions=True,
     )
 
     assert hosts[0] is server.talk
-    assert isinstance(hosts[1], NotYours)
+    assert isinstance(hosts[1], RoomNotOwned)

@@ -12,7 +12,7 @@ from livekit.protocol.models import ChatMessage, DataPacket, DataStream, RpcRequ
 from livekit.protocol.rtc import MuteTrackRequest
 
 from mediaserver.livekit.agent import preconnect_audio as microphone
-from mediaserver.livekit.agent.participant_peer import MAX_BAD_MESSAGES, RoomPeer
+from mediaserver.livekit.agent.participant_peer import MAX_BAD_MESSAGES, ParticipantPeer
 from mediaserver.livekit.agent.track_selection import MAX_NAMES
 from mediaserver.livekit.media import data_transport as delivery
 from mediaserver.livekit.media.data_transport import BURST
@@ -20,7 +20,7 @@ from mediaserver.livekit.media.types import LOSSY
 from mediaserver.livekit.protocol.data_streams import Assembler, Received, text_stream
 from mediaserver.livekit.protocol.rpc import MAX_PAYLOAD
 from mediaserver.livekit.service.participant_session import Session
-from mediaserver.session_factory import Wishes
+from mediaserver.session_factory import SessionOptions
 from pipeline.errors import AudioError
 from pipeline.events import (
     AudioEnd,
@@ -56,9 +56,9 @@ def event_packet(**message: Any) -> DataPacket:
     return DataPacket(user=UserPacket(payload=json.dumps(message).encode(), topic="events"))
 
 
-def peer_of(server: Server, name: str = "Ada") -> RoomPeer:
+def peer_of(server: Server, name: str = "Ada") -> ParticipantPeer:
     peer = next(peer for peer, whose in server.talk.peers.items() if whose == name)
-    assert isinstance(peer, RoomPeer)
+    assert isinstance(peer, ParticipantPeer)
     return peer
 
 
@@ -188,13 +188,13 @@ async def test_the_assistants_voice_goes_to_every_connection_and_makes_it_a_spea
     loud = SpeechFrame(1, np.full(480, 9_000, "<i2").tobytes(), b"opus")
 
     for peer in server.talk.peers:
-        peer.play(loud)
+        peer.send_audio(loud)
 
     assert ada.link.played == bob.link.played == [b"opus"]
     told = await ada.until("speakers_changed")
     assert [(each.sid, each.active) for each in told.speakers] == [(joined(ada).other_participants[0].sid, True)]
     for peer in server.talk.peers:
-        peer.flush()
+        peer.flush_audio()
     assert ada.link.flushed == bob.link.flushed == 1
 
 
@@ -356,7 +356,7 @@ async def test_a_call_asks_what_was_said(server: Server) -> None:
 
 
 async def test_what_was_said_before_livekit_came_is_history_too(server: Server) -> None:
-    talk = await server.lobby.enter("u-ada", Wishes(label="r", transport="websocket"))
+    talk = await server.lobby.get_or_create("u-ada", SessionOptions(label="r", transport="websocket"))
     talk.tell(Transcript(1, Role.USER, "hello", final=True))
 
     client = await server.join()

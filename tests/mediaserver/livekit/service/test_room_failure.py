@@ -6,16 +6,16 @@ import pytest
 from livekit.protocol.models import ClientInfo, DisconnectReason
 from livekit.protocol.rtc import LeaveRequest, SignalResponse
 
-from mediaserver.livekit.protocol.access_token import Grant
+from mediaserver.livekit.protocol.access_token import AccessTokenClaims
 from mediaserver.livekit.protocol.join_request import Join
 from mediaserver.livekit.service import signal_socket
-from mediaserver.livekit.service.live_room import LiveRoom, RoomClosed
-from mediaserver.session_factory import Wishes
+from mediaserver.livekit.service.live_room import RoomClosed, RoomRuntime
+from mediaserver.session_factory import SessionOptions
 from pipeline.events import EndReason, State, StateChanged
-from tests.support.livekit_harness import QUICK, Client, Server, Talk, join_request, joined, token
+from tests.support.livekit_harness import QUICK, Client, FakeConversation, Server, join_request, joined, token
 
 
-def room_of(server: Server, name: str = "r") -> LiveRoom:
+def room_of(server: Server, name: str = "r") -> RoomRuntime:
     room = server.livekit.rooms.find(name)
     assert room is not None
     return room
@@ -68,42 +68,44 @@ async def test_a_socket_that_is_torn_is_lost_and_not_the_session(server: Server)
 
 
 async def test_a_room_that_was_closed_lets_nobody_in(server: Server) -> None:
-    room = await server.livekit.rooms.enter("r")
+    room = await server.livekit.rooms.get_or_create("r")
     assert server.livekit.rooms.delete("r")
     assert not server.livekit.rooms.delete("r")
 
     with pytest.raises(RoomClosed):
-        room.admit(Grant("ada", "u", "devkey", 0.0), Join(is_dual=False, client=ClientInfo()))
+        room.admit(AccessTokenClaims("ada", "u", "devkey", 0.0), Join(is_dual=False, client=ClientInfo()))
 
 
 async def test_a_room_that_is_ending_is_none_any_more(server: Server) -> None:
     rooms = server.livekit.rooms
-    room = await rooms.enter("r")
+    room = await rooms.get_or_create("r")
 
     room.close(DisconnectReason.ROOM_CLOSED)
 
     assert rooms.find("r") is None
     assert rooms.all == ()
     assert not rooms.delete("r")
-    assert await rooms.enter("r") is not room
+    assert await rooms.get_or_create("r") is not room
 
 
 async def test_two_who_come_first_at_once_share_a_conversation(server: Server) -> None:
-    room = await server.livekit.rooms.enter("r")
+    room = await server.livekit.rooms.get_or_create("r")
     join = Join(is_dual=False, client=ClientInfo())
 
-    hosts = await asyncio.gather(*(room.prepare(Grant(name, name, "devkey", 0.0), join) for name in ("ada", "bob")))
+    hosts = await asyncio.gather(
+        *(room.prepare(AccessTokenClaims(name, name, "devkey", 0.0), join) for name in ("ada", "bob"))
+    )
 
     assert hosts == [server.talk, server.talk]
 
 
 async def test_a_room_does_not_end_while_somebody_is_about_to_come_in(server: Server) -> None:
-    room = await server.livekit.rooms.enter("r")
+    room = await server.livekit.rooms.get_or_create("r")
     room.room.empty_timeout = 0
     room.configure(metadata="", max_participants=0, empty_timeout=0, departure_timeout=0)
     server.lobby.delay = 5 * QUICK.tick
 
-    host = await room.prepare(Grant("ada", "ada", "devkey", 0.0), Join(is_dual=False, client=ClientInfo()))
+    host = await room.prepare(AccessTokenClaims("ada", "ada", "devkey", 0.0), Join(is_dual=False, client=ClientInfo()))
 
     assert not room.is_closed
     assert host is server.talk
@@ -123,10 +125,10 @@ async def test_who_was_about_to_enter_a_room_that_is_deleted_comes_again(server:
 async def test_who_was_about_to_enter_a_conversation_that_ends_comes_again(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    over = Talk("over", Wishes(label="r"))
+    over = FakeConversation("over", SessionOptions(label="r"))
     over.is_ending = True
 
-    async def enter(owner: str, wishes: Wishes) -> Talk:
+    async def enter(owner: str, wishes: SessionOptions) -> FakeConversation:
         return over
 
     monkeypatch.setattr(server.lobby, "enter", enter)
@@ -140,8 +142,8 @@ async def test_the_goodbye_is_said_once_whoever_says_it(server: Server) -> None:
     ada, bob = await server.join("ada", room="r"), await server.join("bob", room="q")
 
     (peer,) = server.lobby.talks[0].peers
-    peer.dismiss(EndReason.IDLE)
-    peer.tell(StateChanged(State.THINKING))
+    peer.disconnect(EndReason.IDLE)
+    peer.send_event(StateChanged(State.THINKING))
     server.lobby.talks[1].end(EndReason.IDLE)
 
     assert (goodbyes(ada), goodbyes(bob)) == (1, 1)

@@ -61,7 +61,7 @@ async def test_a_room_is_made_listed_and_deleted(server: Server, library: api.Li
 
 
 async def test_a_room_that_nobody_enters_is_gone_after_its_time(server: Server) -> None:
-    room = await server.livekit.rooms.enter("r")
+    room = await server.livekit.rooms.get_or_create("r")
     room.room.empty_timeout = 0
     room.configure(metadata="", max_participants=0, empty_timeout=0, departure_timeout=0)
 

@@ -24,7 +24,7 @@ from livekit.protocol.rtc import (
 )
 
 from mediaserver.livekit.media.types import LinkState, Target
-from mediaserver.livekit.protocol.access_token import Keys
+from mediaserver.livekit.protocol.access_token import ApiKeys
 from mediaserver.livekit.room import active_speakers as speakers
 from mediaserver.livekit.service import signal_socket
 from mediaserver.livekit.service.signal_socket import BURST, MAX_BAD_MESSAGES
@@ -45,7 +45,7 @@ from tests.support.livekit_harness import (
 )
 
 PATHS = ["/rtc", "/rtc/v1"]
-KEYS = Keys({"devkey": SECRET})
+KEYS = ApiKeys({"devkey": SECRET})
 
 
 # Before a socket opens.

@@ -15,20 +15,20 @@ from mediaserver.localengine.fault_injection import spec as faults
 from mediaserver.localengine.fault_injection.faulty_socket import HUGE
 from mediaserver.localengine.fault_injection.spec import (
     HEADER,
-    Act,
     Close,
     Fault,
+    FaultAction,
     FaultError,
     Faults,
-    Point,
     Status,
     parse_faults,
 )
+from mediaserver.localengine.fault_points import FaultPoint
+from mediaserver.localengine.protocol.codec import SESSION_NOT_FOUND
 from mediaserver.localengine.protocol.messages import Behavior, Setup
-from mediaserver.localengine.responder.interface import Brain
+from mediaserver.localengine.responder.interface import Responder
 from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
-from mediaserver.localengine.session.resumption import NOT_FOUND
 from mediaserver.localengine.session.session import Session
 from pipeline.audio.vad import VadModel
 from tests.support.live_client import closing, dial, kinds, reply, setup, speak, talk, turn, until
@@ -41,7 +41,7 @@ rules:
 """)
 TOOLS = [{"function_declarations": [{"name": "f", "behavior": "NON_BLOCKING"}]}]
 ANSWER_TO_TEXT = ["out:You ", "audio", "out:typed. ", "audio", "generation_complete", "turn_complete"]
-WITHIN = [point for point in Point if point not in (Point.UPGRADE, Point.RESUME)]
+WITHIN = [point for point in FaultPoint if point not in (FaultPoint.UPGRADE, FaultPoint.RESUME)]
 
 
 @pytest.fixture
@@ -56,21 +56,21 @@ async def engine(vad: VadModel) -> AsyncIterator[LocalEngine]:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("abort at=idle", (Fault(Act.ABORT, Point.IDLE),)),
-        ("at=idle abort", (Fault(Act.ABORT, Point.IDLE),)),
-        ("close=1011 at=speaking", (Fault(Close(1011), Point.SPEAKING),)),
+        ("abort at=idle", (Fault(FaultAction.ABORT, FaultPoint.IDLE),)),
+        ("at=idle abort", (Fault(FaultAction.ABORT, FaultPoint.IDLE),)),
+        ("close=1011 at=speaking", (Fault(Close(1011), FaultPoint.SPEAKING),)),
         (
             'close=4000 at=setup reason="so; it=is" times=3 skip=2 id=x',
-            (Fault(Close(4000, "so; it=is"), Point.SETUP, 3, 2),),
+            (Fault(Close(4000, "so; it=is"), FaultPoint.SETUP, 3, 2),),
         ),
-        ("close=1000 at=tool reason=short", (Fault(Close(1000, "short"), Point.TOOL),)),
-        ("status=503", (Fault(Status(503), Point.UPGRADE),)),
-        ("status=429 at=upgrade times=2;", (Fault(Status(429), Point.UPGRADE, 2),)),
-        ("refuse", (Fault(Close(1008, NOT_FOUND), Point.RESUME),)),
-        ("stall at=upgrade", (Fault(Act.STALL, Point.UPGRADE),)),
+        ("close=1000 at=tool reason=short", (Fault(Close(1000, "short"), FaultPoint.TOOL),)),
+        ("status=503", (Fault(Status(503), FaultPoint.UPGRADE),)),
+        ("status=429 at=upgrade times=2;", (Fault(Status(429), FaultPoint.UPGRADE, 2),)),
+        ("refuse", (Fault(Close(1008, SESSION_NOT_FOUND), FaultPoint.RESUME),)),
+        ("stall at=upgrade", (Fault(FaultAction.STALL, FaultPoint.UPGRADE),)),
         (
             " interrupted at=speaking ; stall at=speaking",
-            (Fault(Act.INTERRUPTED, Point.SPEAKING), Fault(Act.STALL, Point.SPEAKING)),
+            (Fault(FaultAction.INTERRUPTED, FaultPoint.SPEAKING), Fault(FaultAction.STALL, FaultPoint.SPEAKING)),
         ),
     ],
 )
@@ -105,8 +105,8 @@ def test_any_text_is_an_order_or_a_fault_error(text: str) -> None:
 
 WORDS = st.sampled_from(
     [
-        *(act.value for act in Act),
-        *(f"at={point}" for point in Point),
+        *(act.value for act in FaultAction),
+        *(f"at={point}" for point in FaultPoint),
         *("close=1011", "status=503", "refuse", "times=2", "skip=1", 'reason="x y"', "reason=", "id=a", ";", "=", '"'),
     ]
 )
@@ -122,7 +122,7 @@ def test_any_words_are_an_order_or_a_fault_error(words: list[str]) -> None:
 def test_the_documentation_names_every_act_and_every_point() -> None:
     assert faults.__doc__ is not None
     named = {line.split()[0].partition("=")[0] for line in faults.__doc__.splitlines() if line.startswith("    ")}
-    assert {"status", "close", "refuse", *Act, *Point} <= named
+    assert {"status", "close", "refuse", *FaultAction, *FaultPoint} <= named
 
 
 # How often.
@@ -130,37 +130,37 @@ def test_the_documentation_names_every_act_and_every_point() -> None:
 
 def test_a_fault_happens_as_often_as_was_ordered_after_what_is_skipped() -> None:
     ordered = Faults()
-    ordered.order("abort at=idle times=2 skip=1")
-    happened = [list(ordered.due(Point.IDLE, "abort at=idle times=2 skip=1")) for _ in range(5)]
+    ordered.schedule("abort at=idle times=2 skip=1")
+    happened = [list(ordered.due(FaultPoint.IDLE, "abort at=idle times=2 skip=1")) for _ in range(5)]
     assert [len(found) for found in happened] == [0, 1, 1, 0, 0]
 
 
 def test_a_fault_happens_at_its_point_to_those_who_ordered_it() -> None:
     ordered = Faults()
-    ordered.order("abort at=idle")
-    assert list(ordered.due(Point.TOOL, "abort at=idle")) == []
-    assert list(ordered.due(Point.IDLE, "")) == []
-    assert list(ordered.due(Point.IDLE, "abort at=idle id=2")) == []
-    assert list(ordered.due(Point.IDLE, "abort at=idle")) == [Fault(Act.ABORT, Point.IDLE)]
+    ordered.schedule("abort at=idle")
+    assert list(ordered.due(FaultPoint.TOOL, "abort at=idle")) == []
+    assert list(ordered.due(FaultPoint.IDLE, "")) == []
+    assert list(ordered.due(FaultPoint.IDLE, "abort at=idle id=2")) == []
+    assert list(ordered.due(FaultPoint.IDLE, "abort at=idle")) == [Fault(FaultAction.ABORT, FaultPoint.IDLE)]
 
 
 def test_what_is_counted_of_orders_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(faults, "MOST_ORDERS", 2)
     ordered = Faults()
     for number in range(3):
-        ordered.order(f"abort at=idle id={number}")
-    assert [len(list(ordered.due(Point.IDLE, f"abort at=idle id={number}"))) for number in range(3)] == [0, 1, 1]
+        ordered.schedule(f"abort at=idle id={number}")
+    assert [len(list(ordered.due(FaultPoint.IDLE, f"abort at=idle id={number}"))) for number in range(3)] == [0, 1, 1]
 
 
 def test_what_was_injected_happens_to_anybody_and_says_so() -> None:
     ordered = Faults()
-    injection = ordered.inject(Fault(Act.ABORT, Point.IDLE, times=2))
+    injection = ordered.inject(Fault(FaultAction.ABORT, FaultPoint.IDLE, times=2))
     assert not injection.happened.is_set()
-    assert len(list(ordered.due(Point.IDLE, ""))) == 1
+    assert len(list(ordered.due(FaultPoint.IDLE, ""))) == 1
     assert injection.happened.is_set()
     assert injection.count == 1
-    assert len(list(ordered.due(Point.IDLE, "abort at=tool"))) == 1
-    assert list(ordered.due(Point.IDLE, "")) == []
+    assert len(list(ordered.due(FaultPoint.IDLE, "abort at=tool"))) == 1
+    assert list(ordered.due(FaultPoint.IDLE, "")) == []
 
 
 # Where: with a client whose every move has its time.
@@ -177,7 +177,7 @@ class Script:
         names = [*body.get("serverContent", {}), *(name for name in body if name != "serverContent")]
         self.happened.append(names[0])
 
-    async def reached(self, point: Point) -> None:
+    async def reached(self, point: FaultPoint) -> None:
         self.happened.append(f"<{point}>")
 
     async def __aiter__(self) -> AsyncIterator[str | bytes]:
@@ -194,7 +194,7 @@ class Script:
 def test_each_point_stands_where_it_is_said_to_stand() -> None:
     client = Script()
     wanted = Setup("models/local", functions={"f": Behavior.UNSPECIFIED}, transcribe_input=True)
-    brain: Brain = SCRIPT
+    brain: Responder = SCRIPT
 
     async def converse() -> None:
         await Session(client, wanted, brain, None, reached=client.reached).run()
@@ -212,11 +212,13 @@ def test_each_point_stands_where_it_is_said_to_stand() -> None:
 
 
 @pytest.mark.parametrize("point", WITHIN)
-async def test_a_close_at_any_point_reaches_the_sdk_with_its_code_and_reason(engine: LocalEngine, point: Point) -> None:
+async def test_a_close_at_any_point_reaches_the_sdk_with_its_code_and_reason(
+    engine: LocalEngine, point: FaultPoint
+) -> None:
     headers = {HEADER: f'close=1011 at={point} reason="Internal error encountered."'}
     with pytest.raises(errors.APIError, match="Internal error encountered") as caught:  # noqa: PT012
         async with talk(engine, headers=headers, tools=TOOLS) as session:
-            assert point is not Point.SETUP
+            assert point is not FaultPoint.SETUP
             await speak(session)
             while True:
                 await turn(session)
@@ -224,7 +226,7 @@ async def test_a_close_at_any_point_reaches_the_sdk_with_its_code_and_reason(eng
 
 
 @pytest.mark.parametrize("point", WITHIN)
-async def test_an_abort_at_any_point_is_an_abnormal_closure(engine: LocalEngine, point: Point) -> None:
+async def test_an_abort_at_any_point_is_an_abnormal_closure(engine: LocalEngine, point: FaultPoint) -> None:
     with pytest.raises(errors.APIError) as caught:  # noqa: PT012
         async with talk(engine, headers={HEADER: f"abort at={point}"}, tools=TOOLS) as session:
             with contextlib.suppress(ConnectionClosed):
@@ -235,17 +237,17 @@ async def test_an_abort_at_any_point_is_an_abnormal_closure(engine: LocalEngine,
 
 
 STALLED = {
-    Point.READY: [],
-    Point.LISTENING: [],
-    Point.THINKING: [],
-    Point.TOOL: ["in:hello", "call"],
-    Point.SPEAKING: ["in:hello", "call", "out:Hello ", "audio"],
+    FaultPoint.READY: [],
+    FaultPoint.LISTENING: [],
+    FaultPoint.THINKING: [],
+    FaultPoint.TOOL: ["in:hello", "call"],
+    FaultPoint.SPEAKING: ["in:hello", "call", "out:Hello ", "audio"],
 }
 
 
 @pytest.mark.parametrize("point", sorted(STALLED))
 async def test_a_stalled_engine_says_nothing_more_though_it_still_hears_and_answers_pings(
-    engine: LocalEngine, point: Point
+    engine: LocalEngine, point: FaultPoint
 ) -> None:
     order = f'stall at={point}; close=1011 at=idle reason="the turn is over"'
     async with talk(engine, headers={HEADER: order}, tools=TOOLS) as session:
@@ -269,7 +271,7 @@ async def test_an_engine_that_stalls_after_a_turn_leaves_the_next_question_unans
 
 
 async def test_a_stall_before_setup_complete_leaves_the_sdk_waiting(engine: LocalEngine) -> None:
-    injection = engine.inject(Fault(Act.STALL, Point.SETUP))
+    injection = engine.inject(Fault(FaultAction.STALL, FaultPoint.SETUP))
 
     async def connect() -> None:
         async with talk(engine):
@@ -299,13 +301,13 @@ async def test_without_pongs_everything_else_goes_on(engine: LocalEngine) -> Non
 
 @pytest.mark.parametrize(
     ("act", "error"),
-    [(Act.GARBAGE, ValueError), (Act.UNKNOWN, TypeError)],
+    [(FaultAction.GARBAGE, ValueError), (FaultAction.UNKNOWN, TypeError)],
 )
 @pytest.mark.parametrize("point", WITHIN)
 async def test_what_is_no_message_breaks_the_sdk_as_it_would(
-    engine: LocalEngine, act: Act, error: type[Exception], point: Point
+    engine: LocalEngine, act: FaultAction, error: type[Exception], point: FaultPoint
 ) -> None:
-    if act is Act.UNKNOWN and point is Point.SETUP:
+    if act is FaultAction.UNKNOWN and point is FaultPoint.SETUP:
         return  # the SDK takes whatever comes first for the end of the setup
     with pytest.raises(error):  # noqa: PT012
         async with talk(engine, headers={HEADER: f"{act} at={point}"}, tools=TOOLS) as session:
@@ -314,9 +316,9 @@ async def test_what_is_no_message_breaks_the_sdk_as_it_would(
                 await turn(session)
 
 
-@pytest.mark.parametrize("point", [Point.READY, Point.SPEAKING])
+@pytest.mark.parametrize("point", [FaultPoint.READY, FaultPoint.SPEAKING])
 async def test_a_message_of_two_mebibytes_is_too_long_for_a_client_with_the_usual_limit(
-    engine: LocalEngine, point: Point
+    engine: LocalEngine, point: FaultPoint
 ) -> None:
     with pytest.raises(errors.APIError) as caught:  # noqa: PT012
         async with talk(engine, headers={HEADER: f"huge at={point}"}) as session:
@@ -378,7 +380,7 @@ async def test_an_upgrade_is_aborted(engine: LocalEngine) -> None:
 
 
 async def test_an_upgrade_is_left_unanswered(engine: LocalEngine) -> None:
-    injection = engine.inject(Fault(Act.STALL, Point.UPGRADE))
+    injection = engine.inject(Fault(FaultAction.STALL, FaultPoint.UPGRADE))
     dialing = asyncio.ensure_future(dial(engine).__aenter__())
     await injection.happened.wait()
     async with talk(engine):  # somebody who came later is let in
@@ -450,7 +452,7 @@ async def test_a_fault_from_within_needs_no_permission_and_reaches_a_session_tha
     async with LocalEngine(SCRIPT, vad=vad) as engine, talk(engine) as session:
         await session.send_realtime_input(text="hi")
         assert await turn(session) == ANSWER_TO_TEXT
-        injection = engine.inject(Fault(Close(1011, "gone"), Point.SPEAKING))
+        injection = engine.inject(Fault(Close(1011, "gone"), FaultPoint.SPEAKING))
         await session.send_realtime_input(text="hi")
         with pytest.raises(errors.APIError, match="gone"):
             await turn(session)

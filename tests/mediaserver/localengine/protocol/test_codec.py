@@ -21,20 +21,20 @@ from mediaserver.localengine.protocol.messages import (
     Detection,
     FunctionResponse,
     GenerationComplete,
+    ImageInput,
     InputTranscription,
     Interrupted,
     OutputTranscription,
-    Picture,
     RealtimeInput,
     ServerMessage,
     Setup,
     SetupComplete,
     SpokenAudio,
+    TextInput,
     ToolCall,
     ToolCallCancellation,
     ToolResponse,
     TurnComplete,
-    Typed,
     Usage,
 )
 
@@ -82,7 +82,7 @@ def test_broken_base64_is_refused(data: str) -> None:
 
 def test_text_and_binary_frames_say_the_same() -> None:
     text = '{"realtimeInput": {"text": "grüß dich"}}'
-    assert parse(text) == parse(text.encode()) == RealtimeInput((Typed("grüß dich"),))
+    assert parse(text) == parse(text.encode()) == RealtimeInput((TextInput("grüß dich"),))
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_one_message_takes_effect_from_start_to_end() -> None:
         "activityStart": {},
     }
     heard = Audio(b"\0\0", 16_000)
-    items = (ActivityStart(), heard, Picture(b"\xff\xd8"), Typed("hi"), AudioStreamEnd(), ActivityEnd())
+    items = (ActivityStart(), heard, ImageInput(b"\xff\xd8"), TextInput("hi"), AudioStreamEnd(), ActivityEnd())
     assert parsed({"realtimeInput": message}) == RealtimeInput(items)
 
 

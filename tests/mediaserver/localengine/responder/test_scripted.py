@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mediaserver.localengine.responder.interface import Call, Heard, Question, Role, Speech
-from mediaserver.localengine.responder.scripted import ScriptedBrain, ScriptError, load_script, parse_script
+from mediaserver.localengine.responder.interface import Call, Question, Recognition, Role, Speech
+from mediaserver.localengine.responder.scripted import ScriptedResponder, ScriptError, load_script, parse_script
 
 SPOKEN = Question(b"\0\0", None, None)
 
@@ -14,12 +14,12 @@ def typed(text: str, *, screen: bytes | None = None) -> Question:
     return Question(b"", text, screen)
 
 
-async def answers(brain: ScriptedBrain, *questions: Question) -> list[list[Heard | Speech | Call]]:
+async def answers(brain: ScriptedResponder, *questions: Question) -> list[list[Recognition | Speech | Call]]:
     memory = brain.new_memory()
     return [[piece async for piece in brain.answer(question, memory)] for question in questions]
 
 
-def calls(*conditions: str) -> ScriptedBrain:
+def calls(*conditions: str) -> ScriptedResponder:
     rules = (f"  - {{when: {when}, answer: [call: {{name: r{place}}}]}}" for place, when in enumerate(conditions))
     return parse_script("rules:\n" + "\n".join(rules))
 
@@ -29,7 +29,7 @@ async def test_the_first_rule_that_fits_answers() -> None:
     assert await answers(brain, typed("so WHERE IS it"), typed("hello"), SPOKEN) == [
         [Call("r0", {})],
         [Call("r1", {})],
-        [Heard(""), Call("r2", {})],
+        [Recognition(""), Call("r2", {})],
     ]
 
 
@@ -48,7 +48,7 @@ async def test_conditions_are_met_together() -> None:
     seen, unseen = typed("a", screen=b"jpeg"), typed("a")
     assert await answers(brain, seen, SPOKEN, unseen) == [
         [Call("r0", {})],
-        [Heard(""), Call("r1", {})],
+        [Recognition(""), Call("r1", {})],
         [Call("r2", {})],
     ]
 
@@ -59,7 +59,7 @@ async def test_what_no_rule_fits_is_answered_with_nothing() -> None:
 
 async def test_a_spoken_rule_says_what_was_heard() -> None:
     brain = parse_script("rules: [{when: spoken, heard: hello, answer: []}]")
-    assert await answers(brain, SPOKEN) == [[Heard("hello")]]
+    assert await answers(brain, SPOKEN) == [[Recognition("hello")]]
 
 
 async def test_words_are_spread_evenly_over_their_tone() -> None:
@@ -143,8 +143,8 @@ def test_a_wav_of_8_bits_is_refused(tmp_path: Path) -> None:
 async def test_a_rule_can_ask_for_what_was_said_before_by_either(role: Role) -> None:
     brain = calls("{remembers: The Sky is}", "anything")
     memory = brain.new_memory()
-    memory.note("user", "Why: the sky is?")  # the question, which its session notes before it is answered
+    memory.append("user", "Why: the sky is?")  # the question, which its session notes before it is answered
     assert [piece async for piece in brain.answer(typed("Why: the sky is?"), memory)] == [Call("r1", {})]
-    memory.note(role, "the sky is blue")
-    memory.note("user", "and now?")
+    memory.append(role, "the sky is blue")
+    memory.append("user", "and now?")
     assert [piece async for piece in brain.answer(typed("and now?"), memory)] == [Call("r0", {})]

@@ -11,7 +11,15 @@ import pytest_asyncio
 from numpy.typing import NDArray
 
 from mediaserver.localengine.responder import text_to_speech as speaking
-from mediaserver.localengine.responder.speech_to_text import _GRAMMAR, LONGEST, NAMES, RATE, SENTENCES, Ear, recognize
+from mediaserver.localengine.responder.speech_to_text import (
+    _GRAMMAR,
+    LONGEST,
+    NAMES,
+    RATE,
+    SENTENCES,
+    SpeechToText,
+    recognize,
+)
 
 ROOT = Path(__file__).parents[4]
 SPEECH = Path(os.environ.get("MEDIASERVER_SPEECH", ROOT.parent / "shared" / "speech"))
@@ -32,8 +40,8 @@ REFUSED = {
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def ear() -> AsyncIterator[Ear]:
-    ear = Ear()
+async def ear() -> AsyncIterator[SpeechToText]:
+    ear = SpeechToText()
     await ear.start()
     yield ear
     await ear.close()
@@ -124,11 +132,11 @@ def test_every_name_can_be_asked_for() -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_the_worker_hears_what_would_be_heard_here(ear: Ear) -> None:
-    assert await ear.listen(synthetic("where is the save button", "en-us+f3")) == "where is the save button"
+async def test_the_worker_hears_what_would_be_heard_here(ear: SpeechToText) -> None:
+    assert await ear.transcribe(synthetic("where is the save button", "en-us+f3")) == "where is the save button"
 
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("pcm", [b"", b"\0", b"\0" * 2_001, b"\0" * int(2 * RATE * (LONGEST + 1))])
-async def test_what_is_too_short_or_too_long_is_no_command(ear: Ear, pcm: bytes) -> None:
-    assert await ear.listen(pcm) is None
+async def test_what_is_too_short_or_too_long_is_no_command(ear: SpeechToText, pcm: bytes) -> None:
+    assert await ear.transcribe(pcm) is None

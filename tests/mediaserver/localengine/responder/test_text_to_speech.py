@@ -5,7 +5,7 @@ import pytest
 import pytest_asyncio
 
 from mediaserver.localengine.responder.interface import Speech
-from mediaserver.localengine.responder.text_to_speech import RATE, Voice, speak, speakable, words_at
+from mediaserver.localengine.responder.text_to_speech import RATE, TextToSpeech, speak, speakable, words_at
 from pipeline.errors import FaultCode, MediaError
 
 SENTENCES = [
@@ -22,8 +22,8 @@ SENTENCES = [
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def voice() -> AsyncIterator[Voice]:
-    voice = Voice()
+async def voice() -> AsyncIterator[TextToSpeech]:
+    voice = TextToSpeech()
     await voice.start()
     yield voice
     await voice.close()
@@ -85,8 +85,8 @@ def test_marks_outside_the_words_lose_no_text() -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_the_worker_speaks(voice: Voice) -> None:
-    speech = await voice.say("Where is save?", language="en-US")
+async def test_the_worker_speaks(voice: TextToSpeech) -> None:
+    speech = await voice.synthesize("Where is save?", language="en-US")
     assert [word for _, word in speech.words] == ["Where ", "is ", "save?"]
     assert np.abs(samples(speech).astype(int)).max() > 8_000
 
@@ -94,9 +94,9 @@ async def test_the_worker_speaks(voice: Voice) -> None:
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("text", "language"), [("hello", "tlh-none"), ("123456789 " * 3_000, "en")])
 async def test_what_cannot_be_said_is_an_engine_fault_and_the_next_is_said(
-    voice: Voice, text: str, language: str
+    voice: TextToSpeech, text: str, language: str
 ) -> None:
     with pytest.raises(MediaError) as caught:
-        await voice.say(text, language=language)
+        await voice.synthesize(text, language=language)
     assert caught.value.code is FaultCode.ENGINE_INTERNAL
-    assert (await voice.say("Hello.")).pcm
+    assert (await voice.synthesize("Hello.")).pcm

@@ -1,16 +1,16 @@
 import pytest
 
-from mediaserver.localengine.responder.interface import Heard, Question, Speech
-from mediaserver.localengine.responder.tone import tone_brain
+from mediaserver.localengine.responder.interface import Question, Recognition, Speech
+from mediaserver.localengine.responder.tone import tone_responder
 from mediaserver.localengine.session.pacing import pieces
 
 SPOKEN = Question(bytes(3_200), None, None)
 
 
-async def answer(seconds: float) -> tuple[Heard, Speech]:
-    brain = tone_brain(seconds)
+async def answer(seconds: float) -> tuple[Recognition, Speech]:
+    brain = tone_responder(seconds)
     heard, speech = [piece async for piece in brain.answer(SPOKEN, brain.new_memory())]
-    assert isinstance(heard, Heard)
+    assert isinstance(heard, Recognition)
     assert isinstance(speech, Speech)
     return heard, speech
 
@@ -18,7 +18,7 @@ async def answer(seconds: float) -> tuple[Heard, Speech]:
 @pytest.mark.parametrize("seconds", [0.04, 2, 2.5])
 async def test_every_utterance_is_answered_with_so_many_seconds_of_tone(seconds: float) -> None:
     heard, speech = await answer(seconds)
-    assert heard == Heard("tone")
+    assert heard == Recognition("tone")
     assert len(speech.pcm) == seconds * 48_000
     assert max(speech.pcm) > 0
 

@@ -14,7 +14,7 @@ from mediaserver.localengine.protocol.messages import (
     SpokenAudio,
     ToolCall,
 )
-from mediaserver.localengine.responder.interface import Call, Heard, Memory, Question, Speech
+from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
 from mediaserver.localengine.session.generation import Generation
 from tests.support.virtual_time import run_fast
 
@@ -25,14 +25,14 @@ SPOKEN = Question(bytes(32_000), None, None)
 class Answer:
     """A brain that gives the same pieces to every question."""
 
-    def __init__(self, *pieces: Heard | Speech | Call | float):
+    def __init__(self, *pieces: Recognition | Speech | Call | float):
         self.is_closed = False
         self._pieces = pieces
 
     def new_memory(self) -> Memory:
         return Memory()
 
-    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Heard | Speech | Call]:
+    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
         try:
             for piece in self._pieces:
                 if isinstance(piece, float):
@@ -67,7 +67,7 @@ def speech(seconds: float, *words: tuple[int, str]) -> Speech:
     return Speech(b"\1\1" * round(seconds * 24_000), words)
 
 
-async def answered(wire: Wire, *pieces: Heard | Speech | Call | float, setup: Setup = ALL) -> Generation:
+async def answered(wire: Wire, *pieces: Recognition | Speech | Call | float, setup: Setup = ALL) -> Generation:
     generation = Generation(SPOKEN, setup, send=wire.send, call=wire.call, answered=wire.answered)
     brain = Answer(*pieces)
     await generation.run(brain, brain.new_memory())
@@ -106,7 +106,7 @@ def test_generation_is_complete_before_playback_is() -> None:
 
 def test_words_come_just_before_the_audio_they_begin_with() -> None:
     wire = Wire()
-    run_fast(answered(wire, Heard("hi"), speech(0.4, (0, "One "), (4_800, "two "))))
+    run_fast(answered(wire, Recognition("hi"), speech(0.4, (0, "One "), (4_800, "two "))))
     assert wire.messages == [
         InputTranscription("hi"),
         OutputTranscription("One "),
@@ -119,13 +119,13 @@ def test_words_come_just_before_the_audio_they_begin_with() -> None:
 
 def test_transcriptions_come_only_if_asked_for() -> None:
     wire = Wire()
-    run_fast(answered(wire, Heard("hi"), speech(0.2, (0, "One "), (2_400, "two ")), setup=Setup("models/local")))
+    run_fast(answered(wire, Recognition("hi"), speech(0.2, (0, "One "), (2_400, "two ")), setup=Setup("models/local")))
     assert wire.messages == [SpokenAudio(b"\1\1" * 4_800), GenerationComplete()]
 
 
 def test_nothing_understood_is_no_transcription() -> None:
     wire = Wire()
-    run_fast(answered(wire, Heard("")))
+    run_fast(answered(wire, Recognition("")))
     assert wire.messages == [GenerationComplete()]
 
 
@@ -144,7 +144,7 @@ def test_usage_counts_what_was_heard_and_what_was_sent() -> None:
 
 def test_a_cut_answer_says_nothing_more_even_if_its_brain_does_not_stop() -> None:
     class Stubborn(Answer):
-        async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Heard | Speech | Call]:
+        async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
             try:
                 await asyncio.sleep(1)
             except asyncio.CancelledError:
@@ -155,7 +155,7 @@ def test_a_cut_answer_says_nothing_more_even_if_its_brain_does_not_stop() -> Non
         generation = Generation(SPOKEN, ALL, send=wire.send, call=wire.call, answered=wire.answered)
         task = asyncio.create_task(generation.run(brain, brain.new_memory()))
         await asyncio.sleep(0.1)
-        generation.cut()
+        generation.interrupt()
         task.cancel()
         await task
         return wire.messages

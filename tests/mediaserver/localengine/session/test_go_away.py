@@ -10,8 +10,8 @@ from google.genai import errors
 from mediaserver.localengine.fault_injection.faulty_socket import EngineConnection
 from mediaserver.localengine.protocol.codec import WireError, render
 from mediaserver.localengine.protocol.messages import GoAway, Setup
-from mediaserver.localengine.responder.interface import Call, Heard, Memory, Question, Speech
-from mediaserver.localengine.responder.tone import tone_brain
+from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
+from mediaserver.localengine.responder.tone import tone_responder
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.localengine.session.connection_lifetime import Lifetime, expire
 from mediaserver.localengine.session.session import Session
@@ -26,13 +26,16 @@ class Verbose:
     def new_memory(self) -> Memory:
         return Memory()
 
-    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Heard | Speech | Call]:
+    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
         for _ in range(8):  # one alone would go to the transport whole, which then waits with the next
             yield Call("f", {"x": "y" * (4 << 20)})
 
 
 async def test_the_sdk_is_told_to_go_with_the_time_that_is_left_and_then_closed(vad: VadModel) -> None:
-    async with LocalEngine(tone_brain(1), vad=vad, lifetime=Lifetime(0.05, 0.25)) as engine, talk(engine) as session:
+    async with (
+        LocalEngine(tone_responder(1), vad=vad, lifetime=Lifetime(0.05, 0.25)) as engine,
+        talk(engine) as session,
+    ):
         go_away = (await until(session, "go away")).go_away
         assert go_away is not None
         assert go_away.time_left == "0.25s"
@@ -42,7 +45,10 @@ async def test_the_sdk_is_told_to_go_with_the_time_that_is_left_and_then_closed(
 
 
 async def test_an_answer_is_not_disturbed_by_the_warning(vad: VadModel) -> None:
-    async with LocalEngine(tone_brain(0.2), vad=vad, lifetime=Lifetime(0.01, 60)) as engine, talk(engine) as session:
+    async with (
+        LocalEngine(tone_responder(0.2), vad=vad, lifetime=Lifetime(0.01, 60)) as engine,
+        talk(engine) as session,
+    ):
         await until(session, "go away")
         await session.send_realtime_input(text="hi")
         assert await turn(session) == ["out:1 ", "audio", "generation_complete", "turn_complete"]
@@ -95,7 +101,7 @@ def test_the_age_of_a_connection_counts_from_its_setup() -> None:
     listener = Listener()
 
     async def listen() -> Any:
-        session = Session(listener, Setup("models/local"), tone_brain(1), None, lifetime=Lifetime(10, 2.5))
+        session = Session(listener, Setup("models/local"), tone_responder(1), None, lifetime=Lifetime(10, 2.5))
         with pytest.raises(ExceptionGroup) as caught:
             await session.run()
         return asyncio.get_running_loop().time(), caught.value.exceptions

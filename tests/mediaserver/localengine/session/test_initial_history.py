@@ -7,7 +7,7 @@ from google.genai import errors, types
 from google.genai.live import AsyncSession
 
 from mediaserver.localengine.responder.interface import LONGEST_REMARK, MOST_REMARKS, Memory, Question
-from mediaserver.localengine.responder.local import LocalBrain, LocalMemory
+from mediaserver.localengine.responder.local import LocalMemory, LocalResponder
 from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
 from pipeline.audio.vad import VadModel
@@ -125,15 +125,15 @@ class Blind:
 def test_what_is_kept_of_a_conversation_is_bounded() -> None:
     memory = Memory()
     for number in range(MOST_REMARKS + 5):
-        memory.note("user", f"{number} " + "x" * 10_000)
-    memory.note("model", "  ")
+        memory.append("user", f"{number} " + "x" * 10_000)
+    memory.append("model", "  ")
     assert len(memory.history) == MOST_REMARKS
     assert memory.history[0].text.startswith("5 ")
     assert len(memory.history[0].text) == LONGEST_REMARK
 
 
 async def test_the_local_brain_can_repeat_what_was_said_before_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
-    brain = LocalBrain(Blind())
+    brain = LocalResponder(Blind())
     said: list[str] = []
 
     async def say(text: str, *, language: str = "en") -> object:
@@ -142,8 +142,8 @@ async def test_the_local_brain_can_repeat_what_was_said_before_it_began(monkeypa
 
     monkeypatch.setattr(brain._voice, "say", say)
     memory = LocalMemory()
-    memory.note("model", "Save is at the top.")
-    memory.note("user", "say that again")
+    memory.append("model", "Save is at the top.")
+    memory.append("user", "say that again")
     async for _ in brain.answer(Question(b"", "Say that again", None), memory):
         pass
     assert said == ["Save is at the top."]

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mediaserver.localengine.responder.interface import Call, Question, Speech
-from mediaserver.localengine.session.pacing import Pace, pieces
+from mediaserver.localengine.session.pacing import Pacer, pieces
 from mediaserver.localengine.session.token_usage import audio_tokens, call_tokens, prompt_tokens
 
 GRID = 960  # samples of 40 ms at 24 kHz
@@ -35,20 +35,20 @@ def test_words_without_sound_are_still_said() -> None:
 
 
 def test_400_ms_leave_at_once_and_the_rest_four_times_faster_than_real_time() -> None:
-    pace = Pace()
+    pace = Pacer()
     due = [pace.due(0.2, now=10.0) for _ in range(6)]
     assert due == pytest.approx([10.0, 10.0, 10.05, 10.1, 10.15, 10.2])
 
 
 def test_a_pause_earns_no_more_than_the_burst() -> None:
-    pace = Pace()
+    pace = Pacer()
     for _ in range(6):
         pace.due(0.2, now=0.0)
     assert [pace.due(0.2, now=60.0) for _ in range(3)] == pytest.approx([60.0, 60.0, 60.05])
 
 
 def test_playback_ends_when_all_that_was_sent_has_been_played() -> None:
-    pace = Pace()
+    pace = Pacer()
     pace.sent(1.0, now=5.0)
     pace.sent(1.0, now=5.1)
     assert pace.playback_end == pytest.approx(7.0)

@@ -311,12 +311,12 @@ def test_what_a_brain_keeps_is_restored_apart_from_what_goes_on() -> None:
     handles = Handles(Resumption(while_open=True))
     connection = handles.begin("key")
     memory = LocalMemory(last_answer="Hello.", pieces=("Hello.",))
-    memory.note("user", "hi")
+    memory.append("user", "hi")
     handle = connection.save(Context(memory))
-    memory.note("user", "later")
+    memory.append("user", "later")
     for _ in range(2):
         _, context = handles.resume(handle, "key")
         assert isinstance(context.memory, LocalMemory)
         assert context.memory.pieces == ("Hello.",)
         assert [remark.text for remark in context.memory.history] == ["hi"]
-        context.memory.note("user", "elsewhere")
+        context.memory.append("user", "elsewhere")

@@ -11,7 +11,7 @@ from google.genai import errors, types
 from google.genai.live import AsyncSession
 from websockets.asyncio.client import connect
 
-from mediaserver.localengine.responder.interface import Brain, Call, Heard, Memory, Question, Speech
+from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Responder, Speech
 from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
 from pipeline.audio.vad import VadModel
@@ -344,11 +344,11 @@ class Held:
         self.memories.append(Memory())
         return self.memories[-1]
 
-    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Heard | Speech | Call]:
+    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
         self.asked.set()
         try:
             await asyncio.Event().wait()
-            yield Heard("")
+            yield Recognition("")
         finally:
             self.ended.set()
 
@@ -362,14 +362,14 @@ class Broken:
     def new_memory(self) -> Memory:
         return Memory()
 
-    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Heard | Speech | Call]:
-        yield Heard("hello")
+    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
+        yield Recognition("hello")
         raise self._error
 
 
 @pytest.mark.parametrize("error", [EngineError(FaultCode.ENGINE_INTERNAL, "no voice"), ZeroDivisionError()])
 async def test_a_brain_that_fails_closes_its_session_as_an_internal_error(vad: VadModel, error: Exception) -> None:
-    brain: Brain = Broken(error)
+    brain: Responder = Broken(error)
     async with LocalEngine(brain, vad=vad) as engine, talk(engine) as session:
         await session.send_realtime_input(text="hi")
         with pytest.raises(errors.APIError) as caught:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mediaserver.localengine.protocol.messages import Behavior, Setup
-from mediaserver.localengine.responder.interface import Brain, Call, Heard, Memory, Question, Speech
+from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Responder, Speech
 from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.session.resumption import Connection, Handles
 from mediaserver.localengine.session.session import Session
@@ -60,7 +60,7 @@ def kinds(message: dict[str, Any]) -> list[str]:
 
 
 async def converse(
-    client: Client, brain: Brain = SCRIPT, *, may_interrupt: bool = True, connection: Connection | None = None
+    client: Client, brain: Responder = SCRIPT, *, may_interrupt: bool = True, connection: Connection | None = None
 ) -> None:
     setup = Setup(
         "models/local",
@@ -171,7 +171,7 @@ class Stubborn:
     def new_memory(self) -> Memory:
         return Memory()
 
-    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Heard | Speech | Call]:
+    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
         try:
             await asyncio.sleep(1)
         except asyncio.CancelledError:
@@ -193,10 +193,10 @@ class Patient:
     def new_memory(self) -> Memory:
         return Memory()
 
-    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Heard | Speech | Call]:
+    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
         try:
             await asyncio.sleep(3600)
-            yield Heard("")
+            yield Recognition("")
         finally:
             self.stopped.append(asyncio.get_running_loop().time())
 

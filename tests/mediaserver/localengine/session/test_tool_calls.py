@@ -8,11 +8,11 @@ from google.genai import types
 from google.genai.live import AsyncSession
 
 from mediaserver.localengine.protocol.messages import Behavior
-from mediaserver.localengine.protocol.model_rules import blocks
+from mediaserver.localengine.protocol.model_rules import is_blocking
 from mediaserver.localengine.responder.interface import Call
 from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
-from mediaserver.localengine.session.tool_calls import Calls
+from mediaserver.localengine.session.tool_calls import PendingToolCalls
 from pipeline.audio.vad import VadModel
 from tests.support.live_client import closing, dial, kinds, setup, speak, talk, turn, until
 
@@ -171,11 +171,11 @@ async def test_a_behavior_that_is_none_is_refused(engine: LocalEngine) -> None:
     ],
 )
 def test_each_model_waits_for_functions_in_its_own_way(model: str, blocking: list[Behavior]) -> None:
-    assert [behavior for behavior in Behavior if blocks(model, behavior)] == blocking
+    assert [behavior for behavior in Behavior if is_blocking(model, behavior)] == blocking
 
 
 async def test_whoever_waits_for_a_call_goes_on_when_it_is_taken_back() -> None:
-    calls = Calls("c")
+    calls = PendingToolCalls("c")
     call = calls.open(Call("f", {}))
     waiting = asyncio.create_task(calls.answered(call.id))
     await asyncio.sleep(0)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from google.genai import types
 
-from mediaserver.localengine.responder.interface import Call, Heard, Memory, Question, Speech
+from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
 from mediaserver.localengine.server import LocalEngine
 from pipeline.audio.vad import VadModel
 from tests.support.live_client import closing, dial, setup, talk, turn, until
@@ -22,7 +22,7 @@ class Eye:
     def new_memory(self) -> Memory:
         return Memory()
 
-    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Heard | Speech | Call]:
+    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
         self.screens.append(question.screen)
         yield Speech(bytes(1_920), ())
 

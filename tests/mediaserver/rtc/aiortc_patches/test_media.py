@@ -25,7 +25,7 @@ from aiortc.rtp import (
 from mediaserver.rtc.aiortc_patches.media import (
     MIN_BITRATE,
     START_BITRATE,
-    Estimate,
+    BandwidthEstimator,
     RidRouter,
     VideoTap,
     _Control,
@@ -123,7 +123,7 @@ async def viewer() -> AsyncIterator[Viewer]:
     receiver._set_rtcp_ssrc(1)
     here = Viewer(receiver, wire)
     await receiver.receive(RTCRtpReceiveParameters(codecs=CODECS["video"][:1]))
-    mending = asyncio.create_task(here.tap.mend())
+    mending = asyncio.create_task(here.tap.run_nack())
     try:
         yield here
     finally:
@@ -268,7 +268,7 @@ def test_growing_delays_narrow_a_way_step_by_step_and_it_recovers() -> None:
 
 
 async def test_all_videos_of_a_client_are_measured_together_wanted_or_not() -> None:
-    estimate = Estimate()
+    estimate = BandwidthEstimator()
     wires: list[Any] = [Wire(), Wire()]
     receivers = [RTCRtpReceiver("video", wire) for wire in wires]
     for receiver in receivers:

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from aiortc import RTCRtpReceiver
 
-from mediaserver.rtc.aiortc_patches.media import Estimate
-from mediaserver.rtc.aiortc_patches.receivers import MAX_BACKLOG, MidRouter, _Inbox, refuse_other_versions
+from mediaserver.rtc.aiortc_patches.media import BandwidthEstimator
+from mediaserver.rtc.aiortc_patches.receivers import MAX_BACKLOG, MidRouter, _BoundedQueue, refuse_other_versions
 from mediaserver.rtc.config import Config, IceServer
-from mediaserver.rtc.inbound.video_track import Video, choose_screen
+from mediaserver.rtc.inbound.video_track import InboundVideoTrack, choose_screen
 from mediaserver.rtc.sdp.offer import OfferError, parse_offer
 from mediaserver.webrtc.peer import RtcPeer
 from pipeline.errors import ProtocolError
 from tests.support.offers import CHROME
-from tests.support.rtc_harness import Host
+from tests.support.rtc_harness import FakeConversation
 
 
 def test_an_aiortc_whose_insides_were_not_read_is_refused() -> None:
@@ -31,7 +31,7 @@ def frame(data: bytes = b"data") -> tuple[str, Any]:
 
 def test_a_decoder_that_cannot_keep_up_starts_anew_and_asks_for_a_key_frame() -> None:
     overruns: list[bool] = []
-    inbox = _Inbox(lambda: overruns.append(True))
+    inbox = _BoundedQueue(lambda: overruns.append(True))
     for _ in range(MAX_BACKLOG + 3):
         inbox.put(frame())
     assert inbox.qsize() == 3
@@ -39,7 +39,7 @@ def test_a_decoder_that_cannot_keep_up_starts_anew_and_asks_for_a_key_frame() ->
 
 
 def test_empty_frames_never_reach_a_decoder() -> None:
-    inbox = _Inbox(lambda: None)
+    inbox = _BoundedQueue(lambda: None)
     inbox.put(frame(b""))
     inbox.put(None)
     assert inbox.get_nowait() is None
@@ -88,28 +88,28 @@ async def test_a_key_frame_is_asked_for_when_packets_come_but_no_picture() -> No
     table[7] = receiver
     receiver._send_rtcp_pli = send_pli
     receiver._RTCRtpReceiver__remote_streams = {7: stream}
-    video = Video(
+    video = InboundVideoTrack(
         "1",
         receiver,
         on_frame=lambda _: None,
         on_pause=lambda: None,
         on_fault=lambda _: None,
-        estimate=Estimate(),
+        estimate=BandwidthEstimator(),
     )
     video.show(True)
     start = asyncio.get_running_loop().time()
     for second in range(1, 5):
-        await video.tend(start + second)
+        await video.check_health(start + second)
     assert not sent
     for second in range(5, 10):
         stream.packets_received += 3
-        await video.tend(start + second)
+        await video.check_health(start + second)
     assert sent == [7, 7]
 
 
 async def test_only_stun_servers_are_asked_by_us() -> None:
     servers = (IceServer(("stun:192.0.2.1", "turn:192.0.2.1"), "user", "secret"), IceServer(("turns:192.0.2.2",)))
-    peer = RtcPeer(Host(), parse_offer(CHROME), config=Config(servers), on_closed=lambda: None)
+    peer = RtcPeer(FakeConversation(), parse_offer(CHROME), config=Config(servers), on_closed=lambda: None)
     configuration: Any = peer._connection.raw
     assert [server.urls for server in configuration._RTCPeerConnection__configuration.iceServers] == [
         ["stun:192.0.2.1"]
@@ -143,7 +143,7 @@ async def test_an_offer_that_was_accepted_is_answered_or_refused_and_leaves_noth
             offer = parse_offer(mangled(seed))
         except ProtocolError:
             continue
-        peer = RtcPeer(Host(), offer, config=Config(), on_closed=lambda: None)
+        peer = RtcPeer(FakeConversation(), offer, config=Config(), on_closed=lambda: None)
         try:
             assert (await peer.answer()).startswith("v=0")
             answered += 1

@@ -14,7 +14,7 @@ from aiortc.rtcrtpreceiver import RemoteStreamTrack
 from aiortc.rtp import RtcpByePacket, RtcpPacket, RtcpReceiverInfo, RtcpRrPacket, RtpPacket
 
 from mediaserver.rtc.aiortc_patches.receivers import MAX_SOURCES
-from mediaserver.rtc.inbound.audio_track import HANDOVER, MAX_AHEAD, Microphone
+from mediaserver.rtc.inbound.audio_track import HANDOVER, MAX_AHEAD, InboundAudioTrack
 from pipeline.errors import AudioError
 from pipeline.media import AudioChunk
 from pipeline.playout.opus_encoder import OpusEncoder
@@ -43,7 +43,7 @@ class Booth:
         self.receiver: Any = RTCRtpReceiver("audio", transport)
         self.receiver._track = RemoteStreamTrack("audio")
         self.receiver._set_rtcp_ssrc(99)
-        self.microphone = Microphone(
+        self.microphone = InboundAudioTrack(
             self.receiver,
             lull=lull,
             on_chunk=self.chunks.append,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mediaserver.rtc.inbound.opus_stream import RATE, Sound, Source
+from mediaserver.rtc.inbound.opus_stream import RATE, DecodedAudio, OpusStream
 from pipeline.errors import AudioError
 from pipeline.playout.opus_encoder import SILENCE_PACKET
 
@@ -37,9 +37,11 @@ def packets(seconds: float, *, frame: int = 20, channels: int = 1) -> list[bytes
     return out
 
 
-def feed(source: Source, sent: Iterable[tuple[int, int, bytes]], spacing: float = 0.02) -> list[Sound | AudioError]:
+def feed(
+    source: OpusStream, sent: Iterable[tuple[int, int, bytes]], spacing: float = 0.02
+) -> list[DecodedAudio | AudioError]:
     """Push packets (sequence number, timestamp, payload), some time (s) apart; then wait for what is missing."""
-    out: list[Sound | AudioError] = []
+    out: list[DecodedAudio | AudioError] = []
     now = 0.0
     for sequence, timestamp, payload in sent:
         while source.due is not None and source.due <= now:
@@ -51,11 +53,11 @@ def feed(source: Source, sent: Iterable[tuple[int, int, bytes]], spacing: float 
     return out
 
 
-def sounds(out: list[Sound | AudioError]) -> list[Sound]:
-    return [item for item in out if isinstance(item, Sound)]
+def sounds(out: list[DecodedAudio | AudioError]) -> list[DecodedAudio]:
+    return [item for item in out if isinstance(item, DecodedAudio)]
 
 
-def joined(out: list[Sound | AudioError]) -> NDArray[np.float64]:
+def joined(out: list[DecodedAudio | AudioError]) -> NDArray[np.float64]:
     """All that was heard, which must be without a gap."""
     for before, after in zip(sounds(out), sounds(out)[1:], strict=False):
         assert after.stamp == before.stamp + len(before.pcm) // 2
@@ -67,14 +69,14 @@ def joined(out: list[Sound | AudioError]) -> NDArray[np.float64]:
 def test_packets_of_any_length_become_gapless_16_khz(frame: int, channels: int) -> None:
     step = 48 * frame
     sent = [(at, at * step, data) for at, data in enumerate(packets(1.2, frame=frame, channels=channels))]
-    heard = joined(feed(Source(), sent))
+    heard = joined(feed(OpusStream(), sent))
     assert len(heard) == 1.2 * RATE
     assert np.argmax(np.abs(np.fft.rfft(heard[1_600:]))) * RATE / len(heard[1_600:]) == pytest.approx(400, abs=2)
 
 
 def test_time_goes_on_where_sequence_numbers_and_stamps_wrap() -> None:
     sent = [(65_530 + at, WRAP - 5_000 + at * 960, data) for at, data in enumerate(packets(0.5))]
-    assert len(joined(feed(Source(), sent))) == RATE // 2
+    assert len(joined(feed(OpusStream(), sent))) == RATE // 2
 
 
 @pytest.mark.parametrize("frame", [10, 20, 40, 60])
@@ -82,7 +84,7 @@ def test_one_lost_packet_is_not_heard(frame: int) -> None:
     step = 48 * frame
     sent = [(at, at * step, data) for at, data in enumerate(packets(0.9, frame=frame))]
     lost = len(sent) // 2
-    whole, lossy = joined(feed(Source(), sent)), joined(feed(Source(), sent[:lost] + sent[lost + 1 :]))
+    whole, lossy = joined(feed(OpusStream(), sent)), joined(feed(OpusStream(), sent[:lost] + sent[lost + 1 :]))
     assert len(lossy) == len(whole)
     there = slice(lost * step // 3, (lost + 1) * step // 3)
     assert lossy[there].std() == pytest.approx(whole[there].std(), rel=0.35)
@@ -92,13 +94,13 @@ def test_swapped_packets_sound_as_if_they_had_come_in_order() -> None:
     sent = [(at, at * 960, data) for at, data in enumerate(packets(0.5))]
     swapped = list(sent)
     swapped[10], swapped[11] = sent[11], sent[10]
-    assert feed(Source(), swapped, spacing=0.01) == feed(Source(), sent)
+    assert feed(OpusStream(), swapped, spacing=0.01) == feed(OpusStream(), sent)
 
 
 def test_a_pause_of_the_sender_is_not_filled_with_sound() -> None:
     voice = packets(0.4)
     sent = [(at, at * 960 + (40_000 if at >= 10 else 0), data) for at, data in enumerate(voice)]
-    out = sounds(feed(Source(), sent))
+    out = sounds(feed(OpusStream(), sent))
     assert len(out) == len(voice)
     assert out[10].stamp - out[9].stamp == 320 + 40_000 // 3
 
@@ -106,25 +108,25 @@ def test_a_pause_of_the_sender_is_not_filled_with_sound() -> None:
 def test_more_than_120_ms_are_not_made_up() -> None:
     voice = packets(1.0)
     sent = [(at, at * 960, data) for at, data in enumerate(voice) if not 20 <= at < 27]
-    assert len(sounds(feed(Source(), sent))) == len(voice) - 7
+    assert len(sounds(feed(OpusStream(), sent))) == len(voice) - 7
     sent = [(at, at * 960, data) for at, data in enumerate(voice) if not 20 <= at < 26]
-    assert len(joined(feed(Source(), sent))) == RATE
+    assert len(joined(feed(OpusStream(), sent))) == RATE
 
 
 def test_packets_without_payload_are_no_sound_and_hide_no_loss() -> None:
     voice = packets(0.4)
     sent = [(at, at * 960, data) for at, data in enumerate(voice)]
     padded = [*sent[:5], (5, 5 * 960, b""), *((number + 1, stamp, data) for number, stamp, data in sent[5:])]
-    assert feed(Source(), padded) == feed(Source(), sent)
+    assert feed(OpusStream(), padded) == feed(OpusStream(), sent)
     lossy = [*sent[:5], (6, 6 * 960, b""), *((number + 1, stamp, data) for number, stamp, data in sent[6:])]
-    assert len(joined(feed(Source(), lossy))) == 0.4 * RATE
+    assert len(joined(feed(OpusStream(), lossy))) == 0.4 * RATE
 
 
 @pytest.mark.parametrize("payload", [GARBAGE, b"\xff" * 1_200, b"\x03\x3f"])
 def test_a_malformed_packet_is_told_and_what_follows_is_heard(payload: bytes) -> None:
     sent = [(at, at * 960, data) for at, data in enumerate(packets(0.4))]
     sent[7] = (7, 7 * 960, payload)
-    out = feed(Source(), sent)
+    out = feed(OpusStream(), sent)
     assert [at for at, item in enumerate(out) if isinstance(item, AudioError)] == [7]
     assert len(sounds(out)) == 19
 
@@ -132,9 +134,9 @@ def test_a_malformed_packet_is_told_and_what_follows_is_heard(payload: bytes) ->
 def test_a_malformed_packet_after_a_loss_is_told_once() -> None:
     sent = [(at, at * 960, data) for at, data in enumerate(packets(0.4)) if at != 6]
     sent[6] = (7, 7 * 960, GARBAGE)
-    out = feed(Source(), sent)
+    out = feed(OpusStream(), sent)
     assert sum(isinstance(item, AudioError) for item in out) == 1
-    assert len(joined([item for item in out if isinstance(item, Sound)])) == 0.4 * RATE
+    assert len(joined([item for item in out if isinstance(item, DecodedAudio)])) == 0.4 * RATE
 
 
 @given(
@@ -144,7 +146,7 @@ def test_a_malformed_packet_after_a_loss_is_told_once() -> None:
     )
 )
 def test_anything_may_come(steps: list[tuple[int, int, bytes]]) -> None:
-    source, sequence, timestamp = Source(), 0, 0
+    source, sequence, timestamp = OpusStream(), 0, 0
     sent = []
     for step, jump, payload in steps:
         sequence, timestamp = sequence + step, timestamp + jump

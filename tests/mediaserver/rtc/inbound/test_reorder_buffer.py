@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediaserver.rtc.inbound.reorder_buffer import CAPACITY, HALF_LIFE, MAX_WAIT, MIN_WAIT, Packet, Reorder
+from mediaserver.rtc.inbound.reorder_buffer import CAPACITY, HALF_LIFE, MAX_WAIT, MIN_WAIT, Packet, ReorderBuffer
 
 FRAME = 960
 
@@ -16,7 +16,7 @@ class Rig:
     """Sends numbered packets at times; time passes as the machine's own timer would let it."""
 
     first: int = 0
-    reorder: Reorder = field(default_factory=Reorder)
+    reorder: ReorderBuffer = field(default_factory=ReorderBuffer)
     out: list[tuple[int, float, int]] = field(default_factory=list)  # number, when, how many were lost before it
     now: float = 0.0
 
@@ -156,7 +156,7 @@ def test_after_an_outage_nothing_waits(jump: int) -> None:
 
 
 def test_stamps_are_not_looked_at() -> None:
-    reorder = Reorder()
+    reorder = ReorderBuffer()
     stamps = [5, 4_000_000_000, 7, 7, 400]
     out = [packet for at, stamp in enumerate(stamps) for packet in reorder.push(at, stamp, b"x", 0.0)]
     assert [packet.timestamp for packet in out] == stamps
