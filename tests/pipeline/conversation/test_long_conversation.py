@@ -59,7 +59,7 @@ class Overheard(GeminiBridge):
         self.speaking, self.spoken = turn, bytearray()
         super().start_utterance(turn)
 
-    def hear(self, chunk: AudioChunk) -> None:
+    def push_audio(self, chunk: AudioChunk) -> None:
         self.spoken += chunk.pcm
         super().push_audio(chunk)
 

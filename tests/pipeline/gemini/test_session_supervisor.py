@@ -157,12 +157,12 @@ def test_everything_said_while_there_is_no_session_goes_up_in_order_after_the_sc
     scene.link.push_audio(speech(0.064))
     assert scene.sent() == [
         "frame 1",
-        "OpenWindow",
+        "ActivityStart",
         "audio 0.20",
-        "CloseWindow",
-        "Stop",
+        "ActivityEnd",
+        "InterruptReply",
         "Text typed",
-        "OpenWindow",
+        "ActivityStart",
         "audio 0.10",
         "audio 0.06",
     ]
@@ -320,7 +320,7 @@ def test_a_resumed_session_is_told_what_was_said_since_its_handle_with_the_next_
     assert scene.sent() == []
     scene.link.submit_text(3, "three")
     note, question = scene.sent()
-    assert note.startswith("Note [")
+    assert note.startswith("ContextNote [")
     assert note.endswith("\nUser: two\nAssistant: because]")
     assert question == "Text three"
 
@@ -334,14 +334,14 @@ def test_a_resumed_session_learns_that_the_screen_it_remembers_is_gone() -> None
     scene.link.stop_screen_share()
     scene.open()
     scene.link.submit_text(1, "what do you see")
-    assert scene.sent() == [f"Note {SCREEN_GONE}", "Text what do you see"]
+    assert scene.sent() == [f"ContextNote {SCREEN_GONE}", "Text what do you see"]
 
 
 def test_a_handle_that_may_be_older_than_what_the_session_was_told_is_not_taken() -> None:
     scene = Scene()
     scene.link.add_transcript(1, Role.USER, "one")
     assert scene.open().seed == InitialHistory(((True, "one"),))
-    assert scene.sent() == ["Seed"]
+    assert scene.sent() == ["InitialHistory"]
     scene.says(sessionResumptionUpdate={"newHandle": "too old", "resumable": True})
     scene.link.on_session_closed()
     assert scene.open().seed == InitialHistory(((True, "one"),))
@@ -545,7 +545,7 @@ def test_what_is_being_said_does_not_end_with_a_question_before_it() -> None:
     scene.link.on_session_lost(broke(1006))
     assert scene.kinds() == ["EngineAway"]
     scene.open()
-    assert scene.sent() == ["OpenWindow"]
+    assert scene.sent() == ["ActivityStart"]
 
 
 def test_questions_in_a_row_are_asked_as_one() -> None:
@@ -655,7 +655,7 @@ def test_a_question_that_was_talked_over_is_known_once_the_engine_has_closed_it(
     assert isinstance(scene.told[-1], ReplyCancelled)
     scene.link.on_session_lost(broke(1006))
     scene.open()
-    assert scene.sent() == ["OpenWindow"]
+    assert scene.sent() == ["ActivityStart"]
 
 
 def test_an_utterance_goes_up_whole_and_its_answer_can_be_stopped() -> None:
