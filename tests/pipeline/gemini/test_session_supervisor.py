@@ -174,7 +174,7 @@ def test_a_reply_that_has_begun_takes_the_question_off_what_is_kept() -> None:
     scene.link.submit_text(1, "hello")
     scene.hears(**VOICE)
     scene.link.on_session_lost(broke(1006))
-    assert scene.kinds() == ["EngineReady", "ReplyAudio", "EngineAway", "EngineLost"]
+    assert scene.kinds() == ["EngineReady", "ReplyAudio", "EngineDisconnected", "EngineUnavailable"]
     scene.open()
     assert scene.sent() == []
 
@@ -185,7 +185,7 @@ def test_a_question_without_an_answer_yet_is_asked_again_and_nobody_is_troubled(
     scene.link.submit_text(1, "hello")
     scene.link.on_session_lost(broke(1006))
     scene.open()
-    assert scene.kinds() == ["EngineReady", "EngineAway", "EngineReady"]
+    assert scene.kinds() == ["EngineReady", "EngineDisconnected", "EngineReady"]
     assert scene.sent() == ["Text hello"]
 
 
@@ -366,7 +366,7 @@ def test_a_handle_that_is_refused_is_replaced_by_what_was_said(code: int) -> Non
     assert scene.link.delay == 0.0
     attempt = scene.open()
     assert (attempt.is_resumed, attempt.seed) == (False, InitialHistory(((True, "one"),)))
-    assert scene.kinds() == ["EngineAway", "EngineReady"]
+    assert scene.kinds() == ["EngineDisconnected", "EngineReady"]
 
 
 def test_trouble_at_a_resumption_is_given_a_second_chance() -> None:
@@ -543,7 +543,7 @@ def test_what_is_being_said_does_not_end_with_a_question_before_it() -> None:
     scene.link.start_utterance(2)
     scene.kinds()
     scene.link.on_session_lost(broke(1006))
-    assert scene.kinds() == ["EngineAway"]
+    assert scene.kinds() == ["EngineDisconnected"]
     scene.open()
     assert scene.sent() == ["ActivityStart"]
 
@@ -588,7 +588,7 @@ def test_a_limit_is_told_and_waited_for() -> None:
     scene = Scene()
     scene.open()
     scene.link.on_session_lost(make_engine_error(FaultCode.ENGINE_QUOTA))
-    assert scene.kinds() == ["EngineReady", "EngineAway", "EngineLost"]
+    assert scene.kinds() == ["EngineReady", "EngineDisconnected", "EngineUnavailable"]
     assert scene.link.delay == 30.0
     scene.link.on_session_lost(make_engine_error(FaultCode.ENGINE_QUOTA))
     assert scene.link.delay == 60.0
@@ -676,7 +676,7 @@ def test_what_the_user_is_saying_survives_a_loss_whatever_function_was_running_b
     scene.link.push_audio(speech(0.2))
     scene.kinds()
     scene.link.on_session_lost(broke(1006))
-    assert scene.kinds() == ["EngineAway"]
+    assert scene.kinds() == ["EngineDisconnected"]
 
 
 def test_a_session_is_not_kept_for_the_call_of_a_reply_that_was_stopped() -> None:
@@ -701,7 +701,7 @@ def test_a_reply_that_is_cut_by_a_model_that_is_gone_is_said_to_be() -> None:
     scene.link.on_session_lost(make_engine_error(FaultCode.ENGINE_MODEL_UNAVAILABLE, close_code=1008))
     lost = [event for event in scene.told if isinstance(event, EngineUnavailable)]
     assert [(loss.is_cut, loss.error.severity) for loss in lost] == [(True, Severity.TURN)]
-    assert scene.kinds() == ["EngineAway", "EngineLost", "EngineReduced"]
+    assert scene.kinds() == ["EngineDisconnected", "EngineUnavailable", "EngineDowngraded"]
     assert scene.link.failure is None
 
 
@@ -812,4 +812,4 @@ def test_a_fresh_session_that_breaks_has_not_grown_too_long() -> None:
     scene.open()
     scene.kinds()
     scene.link.on_session_lost(broke(1006))
-    assert scene.kinds() == ["EngineAway"]
+    assert scene.kinds() == ["EngineDisconnected"]
