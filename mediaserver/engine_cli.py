@@ -15,7 +15,7 @@ from mediaserver import logs
 from mediaserver.localengine.answering import LocalBrain
 from mediaserver.localengine.brain import Brain
 from mediaserver.localengine.lifetime import TEN_MINUTES, Lifetime
-from mediaserver.localengine.script import ScriptError, load_script
+from mediaserver.localengine.script import ScriptedBrain, ScriptError, load_script
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.localengine.tone import tone_brain
 from pipeline.errors import MediaError
@@ -120,9 +120,13 @@ async def _serve(asked: argparse.Namespace) -> int:
 
 
 @asynccontextmanager
-async def _brain(scripted: Brain | None) -> AsyncIterator[Brain]:
+async def _brain(scripted: ScriptedBrain | None) -> AsyncIterator[Brain]:
     if scripted is not None:
-        yield scripted
+        try:
+            await scripted.start()
+            yield scripted
+        finally:
+            await scripted.close()
         return
     ocr = Ocr()
     brain = LocalBrain(ocr)
@@ -169,7 +173,7 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _script(text: str) -> Brain:
+def _script(text: str) -> ScriptedBrain:
     kind, separator, seconds = text.partition(":")
     if kind == "tone" and separator:
         length = _seconds(seconds)
