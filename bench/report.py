@@ -1,4 +1,4 @@
-"""Runs as a Markdown table, ready for README."""
+"""Runs as a Markdown table, ready for docs/bench.md."""
 
 from collections.abc import Sequence
 
