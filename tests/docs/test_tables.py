@@ -2,6 +2,7 @@
 
 import ast
 import glob
+import re
 from pathlib import Path
 from typing import get_args
 
@@ -9,6 +10,7 @@ import av
 import pytest
 
 from mediaserver.jsonws.codec import parse
+from mediaserver.localengine.script import _CONDITIONS, _STEPS
 from mediaserver.metrics import Metrics
 from mediaserver.settings import Settings
 from mediaserver.wire import COMMANDS, parse_command, render
@@ -36,7 +38,7 @@ from pipeline.events import (
     Usage,
 )
 from pipeline.profiles import _PROFILES, LOCAL
-from tests.docs.documents import ROOT, between_marks, blocks, quoted, rows
+from tests.docs.documents import ROOT, between_marks, blocks, prose, quoted, rows
 
 SAMPLES: list[Event] = [
     SessionStarted("id", "label", "local", "local", None, "en", {}),
@@ -122,14 +124,44 @@ def test_every_action_that_is_shown_is_accepted_and_every_action_is_shown() -> N
 def test_the_models_that_are_named_are_those_that_are_known() -> None:
     shown = [name for line in between_marks("README.md", "models").splitlines() for name in quoted(line)]
     assert shown == [name for name in _PROFILES if name != LOCAL]
+    assert shown[0] == Settings.model_fields["gemini_model"].default
 
 
-def test_the_libraries_whose_licences_are_named_are_in_the_wheel() -> None:
+# Of the libraries in PyAV's wheel, those under BSD, MIT, ISC or Apache-2.0; whatever else comes must be named.
+PERMISSIVE = [
+    "SvtAv1Enc",
+    "Xau",
+    "dav1d",
+    "drm",
+    "opencore-amrnb",
+    "opencore-amrwb",
+    "opus",
+    "sharpyuv",
+    "vpl",
+    "vpx",
+    "webp",
+    "webpmux",
+    "xcb",
+    "xcb-shape",
+    "xcb-shm",
+    "xcb-xfixes",
+]
+FFMPEG = ["avcodec", "avdevice", "avfilter", "avformat", "avutil", "swresample", "swscale"]
+
+
+def test_the_libraries_whose_licences_are_named_are_those_in_the_wheel() -> None:
     table = rows("docs/deploy.md", "licences")
     named = [name for part, *_ in table if part.endswith("in the wheel `av`") for name in quoted(part)[:-1]]
+    named = [name for name in named if name != "libavcodec"]  # one of FFmpeg's
     bundled = [Path(name).name for name in glob.glob(str(Path(av.__file__).parents[1] / "av.libs" / "*"))]
     if not bundled:
         pytest.skip("this av is not the wheel for Linux")
+    found = {re.sub(r"-[0-9a-f]{8}\.so.*", "", library) for library in bundled}
     assert {"libx264", "libx265"} <= set(named)
-    for name in named:
-        assert any(library.startswith(f"{name}-") for library in bundled), name
+    assert found == {f"lib{name}" for name in [*PERMISSIVE, *FFMPEG]} | set(named)
+
+
+def test_every_condition_and_every_step_of_a_script_is_shown() -> None:
+    section = prose(ROOT / "docs" / "engine.md").partition("## Answer from a script")[2].partition("\n## ")[0]
+    shown = {name for cell in quoted(section) for name in re.findall(r"^([a-z]+): ", cell)}
+    assert shown == {*_CONDITIONS.split(", "), *_STEPS.split(", "), "seconds"}

@@ -17,7 +17,6 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from mediaserver.localengine.script import load_script
 from mediaserver.plugins import load_toolbox
 from pipeline.tools import ToolContext
 from tests.docs.documents import blocks
@@ -125,11 +124,44 @@ def test_the_curl_commands_in_the_documents_are_answered_with_json(server: Serve
         assert "error" not in json.loads(shown.stdout), command
 
 
-async def test_every_answer_of_the_demo_script_is_spoken() -> None:
-    rules = (EXAMPLES / "demo.yaml").read_text().count("- when:")
-    assert (EXAMPLES / "demo.yaml").read_text().count("- say:") == rules
-    assert "tone" not in (EXAMPLES / "demo.yaml").read_text()
-    load_script(EXAMPLES / "demo.yaml")
+@pytest.mark.timeout(120)
+def test_the_demo_script_is_spoken_by_a_voice(tmp_path: Path) -> None:
+    with serving(tmp_path, LOCAL_ENGINE_SCRIPT=str(EXAMPLES / "demo.yaml")) as server:
+        assert "I was not told" in run_client("webrtc_client.py", tmp_path, SERVER=server.address)
+    with wave.open(str(tmp_path / "answer.wav")) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2").astype(float)
+    power = np.sort(np.abs(np.fft.rfft(samples)) ** 2)
+    assert power[-5:].sum() < power.sum() / 4  # a tone has nearly all of it there
+
+
+def test_the_demo_script_has_a_voice_for_every_answer() -> None:
+    script = (EXAMPLES / "demo.yaml").read_text()
+    assert script.count("- say:") == script.count("- when:")
+    assert "tone:" not in script
+
+
+WATCHED = """
+import os, sys
+
+def watch(event, arguments):
+    if event in ("socket.connect", "socket.sendto", "socket.sendmsg", "socket.getaddrinfo"):
+        target = arguments[0] if event == "socket.getaddrinfo" else arguments[1]
+        with open(os.environ["WATCH_LOG"], "a") as log:
+            log.write(repr(target[0] if isinstance(target, tuple) else target) + "\\n")
+
+sys.addaudithook(watch)
+"""
+
+
+@pytest.mark.timeout(120)
+def test_with_the_local_engine_nothing_leaves_the_machine(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(WATCHED)
+    log = tmp_path / "watched.log"
+    cv2.imwrite(str(tmp_path / "screen.png"), np.full((300, 900, 3), 255, np.uint8))
+    with serving(tmp_path, ENGINE="local", PYTHONPATH=str(tmp_path), WATCH_LOG=str(log)) as server:
+        run_client("websocket_client.py", tmp_path, "screen.png", SERVER=server.address)
+    reached = {line for line in log.read_text().splitlines() if line != "None"}
+    assert reached == {"'127.0.0.1'"}
 
 
 def test_the_tool_can_be_loaded_and_called(monkeypatch: pytest.MonkeyPatch) -> None:
