@@ -9,6 +9,8 @@ from typing import get_args
 import av
 import pytest
 
+from bench.anchors import CAPTION
+from bench.report import _EXPLAINED, _ROWS
 from mediaserver.jsonws.codec import parse
 from mediaserver.localengine.script import _CONDITIONS, _STEPS
 from mediaserver.metrics import Metrics
@@ -153,3 +155,12 @@ def test_every_condition_and_every_step_of_a_script_is_shown() -> None:
     section = prose(ROOT / "docs" / "engine.md").partition("## Answer from a script")[2].partition("\n## ")[0]
     shown = {name for cell in quoted(section) for name in re.findall(r"^([a-z]+): ", cell)}
     assert shown == {*_CONDITIONS.split(", "), *_STEPS.split(", "), "seconds"}
+
+
+def test_the_table_of_the_bench_is_explained_as_the_bench_does() -> None:
+    shown = between_marks("docs/bench.md", "bench")
+    assert _EXPLAINED in shown
+    assert CAPTION in shown
+    titles = [row[0] for row in rows("docs/bench.md", "bench") if len(row) > 4][2:]
+    assert titles == [title for title, _ in _ROWS if title in titles]
+    assert len(titles) > 10
