@@ -16,7 +16,7 @@ def main() -> int:
         sys.stderr.write("Mediaserver needs Python 3.11 or newer.\n")
         return 2
     try:
-        from mediaserver.serve import main as begin
+        from mediaserver.cli.serve import main as begin
     except ModuleNotFoundError as error:
         sys.stderr.write(MISSING.format(name=error.name) + "\n")
         return 2

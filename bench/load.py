@@ -17,13 +17,13 @@ from dataclasses import asdict, dataclass
 import aiohttp
 from aiortc import RTCCertificate
 
-from bench.beat import MOST_SLOTS, Beat
-from bench.picture import SECONDS, encode_share
+from bench.audio_fixture import load_voice
+from bench.playback_gaps import FRAME, continuity
 from bench.quantiles import percentile
-from bench.reply import FRAME, continuity
 from bench.scenario import Pattern, Turn, within
-from bench.speech import load_voice
-from bench.user import Connected, Material, User
+from bench.simulated_user import Connected, Material, User
+from bench.tick_scheduler import MOST_SLOTS, Beat
+from bench.video_fixture import SECONDS, encode_share
 
 _HEARS_FIRST_REPLY = 1
 _POLL = 0.1

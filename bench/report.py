@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from bench.anchors import CAPTION, FIGURES, PEERS
+from bench.reference_costs import CAPTION, FIGURES, PEERS
 
 Value = str | int | float | bool | None | dict[str, int]
 Figures = dict[str, Value]

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from bench.reply import FRAME, Arrival
+from bench.audio_fixture import Voice
+from bench.playback_gaps import FRAME, Arrival
 from bench.rtp import AUDIO_CLOCK
-from bench.speech import Voice
 
 SLOT = int(AUDIO_CLOCK * FRAME)
 SILENT_AFTER = 0.3

@@ -14,18 +14,18 @@ from typing import TypeVar
 import av
 from av.video.codeccontext import VideoCodecContext
 
-from bench.picture import encode_share
+from bench.audio_fixture import load_voice
 from bench.process import machine
-from bench.speech import load_voice
-from mediaserver.rtc.frames import screen_frame
-from pipeline.libopus import Decoder
+from bench.video_fixture import encode_share
+from mediaserver.rtc.inbound.video_frame import screen_frame
+from pipeline.audio.resampler import INPUT_SAMPLE_RATE, Resampler
+from pipeline.audio.turn_detector import TurnDetector
+from pipeline.audio.vad import WINDOW_BYTES, WINDOW_SECONDS, SileroVad, VadModel, Window
+from pipeline.codecs.libopus import Decoder
 from pipeline.media import AudioChunk, ScreenFrame
-from pipeline.opus import OpusEncoder
-from pipeline.playout import FRAME_BYTES, SILENCE, Playout
-from pipeline.resample import HEARD_RATE, Resampler
-from pipeline.screen import ChangeDetector, encode_jpeg
-from pipeline.turn import TurnDetector
-from pipeline.vad import WINDOW_BYTES, WINDOW_SECONDS, SileroVad, VadModel, Window
+from pipeline.playout.opus_encoder import OpusEncoder
+from pipeline.playout.playout_buffer import FRAME_BYTES, SILENCE, Playout
+from pipeline.screen.deduplicator import ChangeDetector, encode_jpeg
 
 Item = TypeVar("Item")
 
@@ -48,11 +48,11 @@ class Stage:
 def stages() -> list[Stage]:
     """Everything that is timed, on the recording, the tone and the share that the bench sends."""
     packets = load_voice().speech
-    low = b"".join(_decoded(packets, HEARD_RATE))
+    low = b"".join(_decoded(packets, INPUT_SAMPLE_RATE))
     windows = _windows(low)
     frames = _pictures()
     return [
-        Stage("Opus decode to 16 kHz", 50, 500, _over(packets, Decoder(rate=HEARD_RATE).decode)),
+        Stage("Opus decode to 16 kHz", 50, 500, _over(packets, Decoder(rate=INPUT_SAMPLE_RATE).decode)),
         Stage("resample 20 ms, 48 to 16 kHz", 50, 500, _over(_decoded(packets, _HIGH_RATE), _resample())),
         Stage("VAD, a window of 32 ms", 1 / WINDOW_SECONDS, 300, _over(windows, _judge())),
         Stage("turn, a window", 1 / WINDOW_SECONDS, 2_000, _over(windows, _follow())),
@@ -127,7 +127,7 @@ def _resample() -> Callable[[bytes], object]:
 def _judge() -> Callable[[bytes], object]:
     vad = SileroVad(VadModel())
     clock = _clocked()
-    return lambda pcm: list(vad.push(AudioChunk(pcm, HEARD_RATE, next(clock))))
+    return lambda pcm: list(vad.push(AudioChunk(pcm, INPUT_SAMPLE_RATE, next(clock))))
 
 
 def _follow() -> Callable[[bytes], object]:
@@ -154,7 +154,7 @@ def _play() -> Callable[[], object]:
 def _compare(frame: ScreenFrame) -> Callable[[ScreenFrame], object]:
     detector = ChangeDetector()
     detector.remember(frame)
-    return detector.differs
+    return detector.has_changed
 
 
 def main() -> int:

@@ -17,46 +17,47 @@ from mediaserver.api.cors import allow_origins, origin_is_allowed
 from mediaserver.api.docs import Docs
 from mediaserver.api.guests import Guests
 from mediaserver.api.health import Check, Health
-from mediaserver.api.limiter import Limiter
 from mediaserver.api.livekit_token import LiveKitTokens
 from mediaserver.api.metrics import MetricsPage, measure
-from mediaserver.api.middleware import guard
+from mediaserver.api.middleware import error_middleware
 from mediaserver.api.page import Page
+from mediaserver.api.rate_limit import Limiter
 from mediaserver.api.route import add_routes
 from mediaserver.api.sessions import History as HistoryRoutes
 from mediaserver.api.sessions import Sessions
 from mediaserver.api.users import Users
-from mediaserver.api.whip import whip_routes
+from mediaserver.api.whip_schemas import whip_routes
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
-from mediaserver.history import History
-from mediaserver.jsonws.socket import JsonSocket
-from mediaserver.livekit.chronicle import Chronicles
-from mediaserver.livekit.server import LiveKit
-from mediaserver.lobby import EngineLink, House, Lobby, Observe
-from mediaserver.localengine.answering import CAN_BE_ASKED, LocalBrain
-from mediaserver.localengine.brain import Brain
-from mediaserver.localengine.script import ScriptError, load_script
+from mediaserver.history_service import HistoryService
+from mediaserver.jsonws.routes import JsonSocket
+from mediaserver.livekit.agent.transcript_log import TranscriptLogs
+from mediaserver.livekit.media.media_link import MediaLink
+from mediaserver.livekit.service.server import LiveKit
+from mediaserver.localengine.responder.interface import Responder
+from mediaserver.localengine.responder.local import CAN_BE_ASKED, LocalResponder
+from mediaserver.localengine.responder.scripted import ScriptError, load_script
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.metrics import LoopLag, Metrics
 from mediaserver.plugins import load_toolbox
 from mediaserver.registry import Registry
 from mediaserver.rtc.config import Config, IceServer
-from mediaserver.rtc.link import PeerLink
+from mediaserver.session_factory import EngineClient, Observe, ServerDefaults, SessionFactory
 from mediaserver.settings import Settings, SettingsError, livekit_keys, secret_from
-from mediaserver.store.sql import open_store
+from mediaserver.store.sql_store import open_store
 from mediaserver.webrtc.routes import Whip
-from pipeline.audience import Witness
-from pipeline.conversation import Conversation
+from pipeline.audio.turn_detector import TurnSettings
+from pipeline.audio.vad import SileroVad, VadModel
+from pipeline.conversation.conversation import Conversation
+from pipeline.conversation.peer_group import Observer
 from pipeline.errors import MediaError
 from pipeline.events import Event, SessionEnded, StateChanged
-from pipeline.gemini import LOCAL, make_client
+from pipeline.gemini.bridge import make_client
+from pipeline.gemini.model_profiles import LOCAL
 from pipeline.media import AudioChunk
-from pipeline.ocr import Ocr
-from pipeline.ticker import Ticker
-from pipeline.turn import TurnSettings
-from pipeline.vad import SileroVad, VadModel
+from pipeline.playout.frame_clock import FrameClock
+from pipeline.screen.ocr import Ocr
 
 MAX_BODY = 1 << 20
 TURN_SECONDS = 24 * 3600
@@ -66,7 +67,7 @@ TURN_SECONDS = 24 * 3600
 class Engine:
     """The engine in use."""
 
-    link: EngineLink
+    link: EngineClient
     is_well: Check
     can_be_asked: tuple[str, ...] = ()
 
@@ -85,12 +86,12 @@ async def running(settings: Settings) -> AsyncIterator[web.Application]:
         registry = Registry(max_sessions=settings.max_sessions, max_per_user=settings.max_sessions_per_user)
         history = await _history(settings, registry, parts)
         engine = _gemini(settings) if settings.uses_gemini else await _local(settings, vad, parts)
-        lobby = Lobby(
+        lobby = SessionFactory(
             registry,
             engine.link,
-            _house(settings),
+            _server_defaults(settings),
             vad,
-            Ticker(),
+            FrameClock(),
             toolbox=toolbox,
             defaults=history.defaults,
             observers=(*history.observers, _counting(metrics)),
@@ -101,10 +102,10 @@ async def running(settings: Settings) -> AsyncIterator[web.Application]:
 def _application(
     settings: Settings,
     parts: AsyncExitStack,
-    lobby: Lobby,
+    lobby: SessionFactory,
     registry: Registry,
     engine: Engine,
-    history: History,
+    history: HistoryService,
     metrics: Metrics,
     vad: VadModel,
 ) -> web.Application:
@@ -138,7 +139,7 @@ def _application(
         if livekit is not None:
             await livekit.close()
 
-    app = web.Application(middlewares=[measure(metrics), guard], client_max_size=MAX_BODY)
+    app = web.Application(middlewares=[measure(metrics), error_middleware], client_max_size=MAX_BODY)
     page = Page(
         engine=engine.link.name,
         model=engine.link.default_model,
@@ -146,7 +147,7 @@ def _application(
         is_registration_open=_is_registration_open(settings),
         history_days=settings.history_days,
     )
-    checks = {"database": history.is_well, "engine": engine.is_well, "vad": lambda: _is_well(vad)}
+    checks = {"database": history.is_well, "engine": engine.is_well, "vad": lambda: _is_healthy(vad)}
     token = settings.metrics_token.get_secret_value() if settings.metrics_token else None
     is_open = not settings.is_production and token is None
     users = Users(
@@ -155,7 +156,7 @@ def _application(
         login_limiter=Limiter(settings.limit(settings.rate_limit_login)),
         api_limiter=api_limiter,
         is_registration_open=_is_registration_open(settings),
-        on_leaving=history.see_off,
+        on_leaving=history.end_sessions_of,
     )
     routes = [
         *Health(engine.link.name, checks).routes(),
@@ -178,9 +179,11 @@ def _application(
     return app
 
 
-def _livekit(settings: Settings, lobby: Lobby, limiter: Limiter, tokens: Tokens, key: str, secret: str) -> LiveKit:
+def _livekit(
+    settings: Settings, lobby: SessionFactory, limiter: Limiter, tokens: Tokens, key: str, secret: str
+) -> LiveKit:
     config = Config(_ice_servers(settings), lull=settings.vad_silence_ms / 1000)
-    chronicles = Chronicles()
+    chronicles = TranscriptLogs()
     lobby.add_observer(lambda _owner, _transport, conversation: chronicles.observe(conversation))
     return LiveKit(
         lobby,
@@ -190,7 +193,7 @@ def _livekit(settings: Settings, lobby: Lobby, limiter: Limiter, tokens: Tokens,
         is_gone=tokens.is_refused,
         are_rooms_shared=settings.livekit_rooms == "shared"
         or (settings.livekit_rooms is None and not settings.is_production),
-        make_link=lambda events, is_dual: PeerLink(events, is_dual=is_dual, config=config),
+        make_link=lambda events, is_dual: MediaLink(events, is_dual=is_dual, config=config),
         ice_servers=lambda: _ice_servers(settings),
     )
 
@@ -207,7 +210,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
 def _gemini(settings: Settings) -> Engine:
     trusted = ssl.create_default_context(cafile=settings.gemini_ca_file) if settings.gemini_ca_file else None
     client = make_client(api_key=settings.key, base_url=settings.gemini_base_url, ssl_context=trusted)
-    link = EngineLink(
+    link = EngineClient(
         "gemini", client, settings.gemini_model, settings.gemini_voice, settings.media_resolution, settings.instructions
     )
 
@@ -218,10 +221,10 @@ def _gemini(settings: Settings) -> Engine:
 
 
 async def _local(settings: Settings, vad: VadModel, parts: AsyncExitStack) -> Engine:
-    brain = await _brain(settings, parts)
+    brain = await _responder(settings, parts)
     local = await parts.enter_async_context(LocalEngine(brain, vad=vad))
     client = make_client(api_key="local", base_url=local.base_url, ssl_context=local.client_ssl)
-    link = EngineLink("local", client, LOCAL, None, settings.media_resolution)
+    link = EngineClient("local", client, LOCAL, None, settings.media_resolution)
 
     async def is_well() -> bool:
         return local.is_serving()
@@ -229,7 +232,7 @@ async def _local(settings: Settings, vad: VadModel, parts: AsyncExitStack) -> En
     return Engine(link, is_well, CAN_BE_ASKED if settings.local_engine_script is None else ())
 
 
-async def _brain(settings: Settings, parts: AsyncExitStack) -> Brain:
+async def _responder(settings: Settings, parts: AsyncExitStack) -> Responder:
     if settings.local_engine_script is not None:
         try:
             scripted = load_script(settings.local_engine_script)
@@ -240,7 +243,7 @@ async def _brain(settings: Settings, parts: AsyncExitStack) -> Brain:
         return scripted
     ocr = Ocr()
     parts.push_async_callback(ocr.close)
-    brain = LocalBrain(ocr)
+    brain = LocalResponder(ocr)
     parts.push_async_callback(brain.close)
     _warm_up(parts, brain.start, ocr.warm)
     return brain
@@ -260,13 +263,13 @@ async def _warm(steps: Iterable[Callable[[], Awaitable[None]]]) -> None:
         logger.error("the local engine cannot work", reason=error.message, where=error.where)
 
 
-async def _history(settings: Settings, registry: Registry, parts: AsyncExitStack) -> History:
+async def _history(settings: Settings, registry: Registry, parts: AsyncExitStack) -> HistoryService:
     store = await open_store(settings.database_url, data_dir=settings.data_dir)
     parts.push_async_callback(store.close)
-    return await parts.enter_async_context(History(store, registry, days=settings.history_days))
+    return await parts.enter_async_context(HistoryService(store, registry, days=settings.history_days))
 
 
-async def _is_well(vad: VadModel) -> bool:
+async def _is_healthy(vad: VadModel) -> bool:
     try:
         list(SileroVad(vad).push(AudioChunk(bytes(1024), 16_000, 0.0)))
     except MediaError:
@@ -279,11 +282,11 @@ def _is_registration_open(settings: Settings) -> bool:
 
 
 def _counting(metrics: Metrics) -> Observe:
-    def observe(_: str, transport: str, conversation: Conversation) -> Witness:
+    def observe(_: str, transport: str, conversation: Conversation) -> Observer:
         gauge = metrics.open_session(transport)
 
         def witness(event: Event) -> None:
-            gauge.witness(event)
+            gauge.observe(event)
             if isinstance(event, StateChanged | SessionEnded):
                 gauge.totals(**asdict(conversation.counts()))
 
@@ -302,7 +305,7 @@ def _guests(settings: Settings, accounts: Accounts) -> Guests:
     )
 
 
-def _house(settings: Settings) -> House:
+def _server_defaults(settings: Settings) -> ServerDefaults:
     turns = TurnSettings(
         threshold=settings.vad_threshold,
         audible_threshold=max(0.7, settings.vad_threshold),
@@ -310,7 +313,7 @@ def _house(settings: Settings) -> House:
         silence=settings.vad_silence_ms / 1000,
         pre_roll=settings.vad_pre_roll_ms / 1000,
     )
-    return House(settings.session_idle_seconds, settings.session_max_seconds, settings.frame_max_side, turns)
+    return ServerDefaults(settings.session_idle_seconds, settings.session_max_seconds, settings.frame_max_side, turns)
 
 
 def _ice_servers(settings: Settings) -> tuple[IceServer, ...]:

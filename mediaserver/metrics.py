@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from pipeline.errors import FaultCode
-from pipeline.events import Event, Fault, Interrupted, ScreenSeen, SessionEnded, State, StateChanged, TurnEnded
+from pipeline.events import Event, Fault, Interrupted, ScreenFrameSent, SessionEnded, State, StateChanged, TurnEnded
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -149,7 +149,7 @@ class SessionGauge:
         self._is_over = False
         self._totals: Mapping[str, int] = {}
 
-    def witness(self, event: Event) -> None:
+    def observe(self, event: Event) -> None:
         """Count what this event means."""
         metrics = self._metrics
         match event:
@@ -163,7 +163,7 @@ class SessionGauge:
             case Interrupted(latency_ms=latency_ms):
                 silenced = latency_ms.get("speech_start_to_silence")
                 metrics.turn_interrupted(None if silenced is None else silenced / 1000)
-            case ScreenSeen():
+            case ScreenFrameSent():
                 metrics.frame_sent()
             case Fault(code):
                 metrics.faulted(code)

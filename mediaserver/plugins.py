@@ -4,8 +4,8 @@ import importlib
 from collections.abc import Iterable
 
 from mediaserver.settings import SettingsError
-from pipeline.profiles import check_declaration
-from pipeline.tools import Tool, Toolbox
+from pipeline.gemini.model_profiles import check_declaration
+from pipeline.tools.toolbox import Tool, Toolbox
 
 # What importing a module that somebody else wrote is likely to raise; anything else is shown with its traceback.
 _FAILURES = (ImportError, AttributeError, SyntaxError, ValueError, LookupError, NameError, TypeError, OSError)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from loguru import logger
 
-from pipeline.conversation import Conversation
+from pipeline.conversation.conversation import Conversation
 from pipeline.events import EndReason
 
 CANCEL_DEADLINE = 5.0
@@ -45,7 +45,7 @@ class Registry:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def check_room(self, owner: str) -> None:
+    def check_capacity(self, owner: str) -> None:
         """Raise `Full` or `Draining` if `owner` cannot start a conversation now."""
         if self._is_draining:
             raise Draining
@@ -56,7 +56,7 @@ class Registry:
 
     def start(self, owner: str, conversation: Conversation) -> None:
         """Run a conversation until it ends; raises `Full` or `Draining`."""
-        self.check_room(owner)
+        self.check_capacity(owner)
         session = conversation.terms.id
         self._entries[session] = Entry(owner, conversation)
         task = asyncio.create_task(conversation.run(), name=f"session {session}")

@@ -50,12 +50,12 @@ class EngineReady:
 
 
 @dataclass(frozen=True, slots=True)
-class EngineAway:
+class EngineDisconnected:
     """There is no session for a moment; the bridge makes one by itself, and keeps what the user says until then."""
 
 
 @dataclass(frozen=True, slots=True)
-class EngineLost:
+class EngineUnavailable:
     """The bridge could not hide that a session broke or cannot be made, and goes on trying.
 
     `is_cut`: the turn that was open is over. If not, what the user said last is kept and will be asked.
@@ -66,7 +66,7 @@ class EngineLost:
 
 
 @dataclass(frozen=True, slots=True)
-class EngineReduced:
+class EngineDowngraded:
     """The service refused what was asked for, and less of it is used from here on."""
 
     error: EngineError
@@ -114,7 +114,7 @@ class ReplyEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplyDropped:
+class ReplyCancelled:
     """The engine has closed a reply that was interrupted, or counts on after the end of one: it has cost `usage`."""
 
     turn: int
@@ -138,5 +138,5 @@ class ToolCallCancelled:
     ids: tuple[str, ...]
 
 
-ReplyEvent = ReplyAudio | ReplyText | UserText | ReplyGenerated | ReplyEnded | ReplyDropped | ToolCall
-EngineEvent = EngineReady | EngineAway | EngineLost | EngineReduced | ReplyEvent | ToolCallCancelled
+ReplyEvent = ReplyAudio | ReplyText | UserText | ReplyGenerated | ReplyEnded | ReplyCancelled | ToolCall
+EngineEvent = EngineReady | EngineDisconnected | EngineUnavailable | EngineDowngraded | ReplyEvent | ToolCallCancelled

@@ -147,7 +147,7 @@ class TextResponse:
 
 
 @dataclass(frozen=True, slots=True)
-class TurnSpent:
+class TurnUsageReport:
     """What a reply has cost that was interrupted; of others, `TurnEnded` says it."""
 
     turn: int
@@ -165,7 +165,7 @@ class TurnEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class ScreenSeen:
+class ScreenFrameSent:
     """Frame number `frame` went up to the engine, `age_ms` after it arrived here."""
 
     frame: int
@@ -232,8 +232,8 @@ Event = (
     | Interrupted
     | TextResponse
     | TurnEnded
-    | TurnSpent
-    | ScreenSeen
+    | TurnUsageReport
+    | ScreenFrameSent
     | Guidance
     | Pointer
     | Fault

@@ -50,7 +50,7 @@ class ScreenFrame:
 
 
 @dataclass(frozen=True, slots=True)
-class StillFrame:
+class EncodedFrame:
     """A screen frame as the engine gets it: a full-range JPEG. `number` counts the frames sent in one conversation."""
 
     jpeg: bytes

@@ -9,18 +9,18 @@ from pipeline.media import SpeechFrame
 class Peer(Protocol):
     """Nothing here waits, and nothing here raises: a peer that cannot keep up is the transport's to close."""
 
-    def tell(self, event: Event) -> None:
+    def send_event(self, event: Event) -> None:
         """Queue an event for the client; events are never dropped and keep their order."""
         ...
 
-    def play(self, frame: SpeechFrame) -> None:
+    def send_audio(self, frame: SpeechFrame) -> None:
         """Send 20 ms of speech that is due now."""
         ...
 
-    def flush(self) -> None:
+    def flush_audio(self) -> None:
         """Drop speech that was given to `play` and is not on the wire yet."""
         ...
 
-    def dismiss(self, reason: EndReason) -> None:
+    def disconnect(self, reason: EndReason) -> None:
         """Close politely, after what was told has been sent."""
         ...

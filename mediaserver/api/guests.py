@@ -5,15 +5,15 @@ from typing import Protocol
 
 from aiohttp import web
 
-from mediaserver.api.limiter import Limiter, address
-from mediaserver.api.route import Route, add_routes, json_answer
-from mediaserver.api.user_bodies import Login
-from mediaserver.api.users import told
+from mediaserver.api.rate_limit import Limiter, address
+from mediaserver.api.route import Route, add_routes, json_response
+from mediaserver.api.user_schemas import LoginResponse
+from mediaserver.api.users import store_errors_as_http
 from mediaserver.auth.accounts import Grant
-from mediaserver.http import HttpError
+from mediaserver.http_errors import HttpError
 
 
-class Welcome(Protocol):
+class GuestIssuer(Protocol):
     """Who lets guests in: `Accounts`."""
 
     async def guest(self) -> Grant:
@@ -24,7 +24,7 @@ class Welcome(Protocol):
 class Guests:
     """POST /api/v1/guests."""
 
-    def __init__(self, accounts: Welcome, limiter: Limiter, *, are_allowed: bool, loopback_only: bool):
+    def __init__(self, accounts: GuestIssuer, limiter: Limiter, *, are_allowed: bool, loopback_only: bool):
         self._accounts = accounts
         self._limiter = limiter
         self._are_allowed = are_allowed
@@ -39,7 +39,7 @@ class Guests:
                 handler=self.create,
                 summary="Come in without an account, where guests are allowed",
                 tags=("users",),
-                answers={201: Login},
+                answers={201: LoginResponse},
                 errors=(403, 429, 503),
             ),
         )
@@ -57,9 +57,9 @@ class Guests:
             raise HttpError(
                 403, "FORBIDDEN", "This server takes guests from its own machine only, until ALLOW_GUESTS=true is set."
             )
-        with told():
+        with store_errors_as_http():
             grant = await self._accounts.guest()
-        return json_answer(Login.of(grant), 201)
+        return json_response(LoginResponse.of(grant), 201)
 
 
 def _is_loopback(remote: str) -> bool:

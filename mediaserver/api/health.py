@@ -8,29 +8,29 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from mediaserver import __version__
-from mediaserver.api.route import Route, add_routes, json_answer
+from mediaserver.api.route import Route, add_routes, json_response
 
 Check = Callable[[], Awaitable[bool]]
 
 
-class CheckAnswer(BaseModel):
+class CheckResponse(BaseModel):
     """How one part is, and how long it took to say so."""
 
     ok: bool
     ms: float
 
 
-class HealthAnswer(BaseModel):
+class HealthResponse(BaseModel):
     """How the server is."""
 
     status: Literal["ok", "failing"]
     version: str
     uptime_seconds: float
     engine: str = Field(description="gemini or local")
-    checks: dict[str, CheckAnswer] = Field(description="each part by name")
+    checks: dict[str, CheckResponse] = Field(description="each part by name")
 
 
-class LiveAnswer(BaseModel):
+class LivenessResponse(BaseModel):
     """The process answers."""
 
     status: Literal["ok"] = "ok"
@@ -53,7 +53,7 @@ class Health:
                 handler=self.show,
                 summary="Is the server well, part by part",
                 tags=("server",),
-                answers={200: HealthAnswer, 503: HealthAnswer},
+                answers={200: HealthResponse, 503: HealthResponse},
             )
             for path in ("/health", "/api/v1/health")
         ]
@@ -63,7 +63,7 @@ class Health:
             handler=self.live,
             summary="Does the process answer",
             tags=("server",),
-            answers={200: LiveAnswer},
+            answers={200: LivenessResponse},
         )
         return (*shown, live)
 
@@ -77,17 +77,17 @@ class Health:
         for name, check in self._checks.items():
             began = time.perf_counter()
             is_well = await check()
-            checks[name] = CheckAnswer(ok=is_well, ms=round((time.perf_counter() - began) * 1000, 2))
+            checks[name] = CheckResponse(ok=is_well, ms=round((time.perf_counter() - began) * 1000, 2))
         is_well = all(check.ok for check in checks.values())
-        answer = HealthAnswer(
+        answer = HealthResponse(
             status="ok" if is_well else "failing",
             version=__version__,
             uptime_seconds=round(time.monotonic() - self._started, 1),
             engine=self._engine,
             checks=checks,
         )
-        return json_answer(answer, 200 if is_well else 503)
+        return json_response(answer, 200 if is_well else 503)
 
     async def live(self, _: web.Request) -> web.Response:
         """200 while the process answers at all."""
-        return json_answer(LiveAnswer())
+        return json_response(LivenessResponse())

@@ -8,11 +8,11 @@ import jwt
 from aiohttp import web
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
 
-from mediaserver.api.identity import admitted
-from mediaserver.api.limiter import Limiter
-from mediaserver.api.route import Route, add_routes, json_answer, read_body, read_query
+from mediaserver.api.authentication import authenticate
+from mediaserver.api.rate_limit import Limiter
+from mediaserver.api.route import Route, add_routes, json_response, read_body, read_query
 from mediaserver.auth.users import User, Verifier
-from mediaserver.http import HttpError
+from mediaserver.http_errors import HttpError
 
 TOKEN_SECONDS = 3600
 MAX_TOKEN = 6_000
@@ -74,7 +74,7 @@ class LiveKitBody(LiveKitQuery):
     )
 
 
-class LiveKitAnswer(BaseModel):
+class LiveKitResponse(BaseModel):
     """Where to connect, with what; `url` and `token` are the same as `server_url` and `participant_token`."""
 
     server_url: str
@@ -105,7 +105,7 @@ class LiveKitTokens:
             tags=("livekit",),
             body=LiveKitBody,
             needs_token=True,
-            answers={200: LiveKitAnswer},
+            answers={200: LiveKitResponse},
             errors=(404, 429),
         )
         got = Route(
@@ -116,7 +116,7 @@ class LiveKitTokens:
             tags=("livekit",),
             query=LiveKitQuery,
             needs_token=True,
-            answers={200: LiveKitAnswer},
+            answers={200: LiveKitResponse},
             errors=(404, 429),
         )
         return posted, got
@@ -127,16 +127,16 @@ class LiveKitTokens:
 
     async def post(self, request: web.Request) -> web.Response:
         """A token for what the body asks."""
-        user = admitted(request, self._verifier, self._limiter)
-        return self._answer(request, user, await read_body(request, LiveKitBody))
+        user = authenticate(request, self._verifier, self._limiter)
+        return self._respond(request, user, await read_body(request, LiveKitBody))
 
     async def get(self, request: web.Request) -> web.Response:
         """A token for what the query asks."""
-        user = admitted(request, self._verifier, self._limiter)
+        user = authenticate(request, self._verifier, self._limiter)
         query = read_query(request, LiveKitQuery)
-        return self._answer(request, user, LiveKitBody(**query.model_dump()))
+        return self._respond(request, user, LiveKitBody(**query.model_dump()))
 
-    def _answer(self, request: web.Request, user: User, wanted: LiveKitBody) -> web.Response:
+    def _respond(self, request: web.Request, user: User, wanted: LiveKitBody) -> web.Response:
         if self._api_key is None or self._api_secret is None:
             raise HttpError(
                 404, "NOT_FOUND", "LiveKit is off on this server; LIVEKIT_API_KEY and LIVEKIT_API_SECRET turn it on."
@@ -167,8 +167,8 @@ class LiveKitTokens:
         if len(token) > MAX_TOKEN:
             raise _too_long()
         url = _socket_url(request)
-        return json_answer(
-            LiveKitAnswer(
+        return json_response(
+            LiveKitResponse(
                 server_url=url,
                 participant_token=token,
                 token=token,

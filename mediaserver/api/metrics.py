@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from mediaserver.api.route import Route, add_routes
-from mediaserver.http import ERROR_CODE, HttpError, bearer
+from mediaserver.http_errors import ERROR_CODE, HttpError, bearer
 from mediaserver.metrics import CONTENT_TYPE, Metrics
 
 _NO_ROUTE = "unmatched"

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from loguru import logger
 
-from mediaserver.http import HttpError
+from mediaserver.http_errors import HttpError
 
 # Chromium asks for the camera's permission, too, when a tab is shared.
 SECURITY_HEADERS = {
@@ -26,7 +26,7 @@ _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 @web.middleware
-async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every request, whatever its handler does; log it without its query or body."""
     offered = request.headers.get("X-Request-ID", "")
     request_id = offered if _ACCEPTABLE_ID.fullmatch(offered) else uuid.uuid4().hex
@@ -53,13 +53,13 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return _said_by_aiohttp(error)
+        return _from_aiohttp_error(error)
     except Exception as error:
         logger.opt(exception=error).error("request failed", path=request.path)
         return HttpError(500, "INTERNAL_ERROR", "The server made a mistake.").response()
 
 
-def _said_by_aiohttp(error: web.HTTPException) -> web.StreamResponse:
+def _from_aiohttp_error(error: web.HTTPException) -> web.StreamResponse:
     headers = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
     message = {
         404: "There is nothing at this address.",

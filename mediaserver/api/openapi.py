@@ -47,7 +47,7 @@ class ErrorBody(BaseModel):
     details: dict[str, Any] = Field(description="what else is known, by name")
 
 
-class ErrorAnswer(BaseModel):
+class ErrorResponse(BaseModel):
     """Every answer other than success."""
 
     error: ErrorBody
@@ -77,7 +77,7 @@ class _Schemas:
 
     def __init__(self, routes: Iterable[Route]):
         # The order decides how models of the same name are told apart; a set's would change from start to start.
-        pairs: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(ErrorAnswer, "serialization"): None}
+        pairs: dict[tuple[type[BaseModel], JsonSchemaMode], None] = {(ErrorResponse, "serialization"): None}
         self.components: dict[str, Json] = {}
         self._queries: dict[type[BaseModel], Json] = {}
         for route in routes:
@@ -149,7 +149,7 @@ def _responses(route: Route, schemas: _Schemas) -> Json:
         if status not in told:
             told[status] = {
                 "description": _ERRORS[status],
-                **schemas.content(ErrorAnswer, "serialization"),
+                **schemas.content(ErrorResponse, "serialization"),
                 **_headers(_ERROR_HEADERS.get(status, {})),
             }
     return {str(status): told[status] for status in sorted(told)}

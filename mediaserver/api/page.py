@@ -9,12 +9,12 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from mediaserver import __version__
-from mediaserver.api.route import Route, add_routes, json_answer
+from mediaserver.api.route import Route, add_routes, json_response
 
 WEB = Path(__file__).parents[2] / "web"
 
 
-class EngineAnswer(BaseModel):
+class EngineResponse(BaseModel):
     """What answers here."""
 
     engine: str = Field(description="gemini or local")
@@ -34,7 +34,7 @@ class Page:
         is_registration_open: bool = True,
         history_days: int = 90,
     ):
-        self._engine = EngineAnswer(engine=engine, model=model, can_be_asked=list(can_be_asked))
+        self._engine = EngineResponse(engine=engine, model=model, can_be_asked=list(can_be_asked))
         self._context = {
             "version": __version__,
             "static": "/static",
@@ -58,7 +58,7 @@ class Page:
             handler=self.engine,
             summary="Which engine answers, and what it can be asked",
             tags=("server",),
-            answers={200: EngineAnswer},
+            answers={200: EngineResponse},
         )
         return page, engine
 
@@ -81,4 +81,4 @@ class Page:
 
     async def engine(self, _: web.Request) -> web.Response:
         """Which engine answers and, for the local one, what it can be asked."""
-        return json_answer(self._engine)
+        return json_response(self._engine)

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ValidationError
 
-from mediaserver.http import HttpError
+from mediaserver.http_errors import HttpError
 
 JSON = "application/json"
 MAX_BODY = 64 * 1024
@@ -117,7 +117,7 @@ def read_query(request: web.Request, model: type[M]) -> M:
         raise _invalid(error, model) from None
 
 
-def json_answer(model: BaseModel, status: int = 200, *, headers: Mapping[str, str] | None = None) -> web.Response:
+def json_response(model: BaseModel, status: int = 200, *, headers: Mapping[str, str] | None = None) -> web.Response:
     """The model as JSON; not to be cached, as every answer here is somebody's own."""
     told = {"Cache-Control": "no-store", **(headers or {})}
     return web.Response(text=model.model_dump_json(by_alias=True), status=status, content_type=JSON, headers=told)

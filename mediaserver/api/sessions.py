@@ -6,14 +6,14 @@ from datetime import datetime
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from mediaserver.api.identity import admitted
-from mediaserver.api.limiter import Limiter
-from mediaserver.api.route import Route, add_routes, json_answer, read_query
+from mediaserver.api.authentication import authenticate
+from mediaserver.api.rate_limit import Limiter
+from mediaserver.api.route import Route, add_routes, json_response, read_query
 from mediaserver.auth.users import Verifier
-from mediaserver.http import HttpError
+from mediaserver.http_errors import HttpError
 from mediaserver.registry import Registry
+from mediaserver.store.interface import CursorError, Store, StoreError
 from mediaserver.store.records import SessionRecord
-from mediaserver.store.store import CursorError, Store, StoreError
 from pipeline.events import EndReason
 
 RETRY_STORE = 5
@@ -30,7 +30,7 @@ class SessionsQuery(BaseModel):
     cursor: str | None = Field(None, description="the `next_cursor` of the page before")
 
 
-class SessionAnswer(BaseModel):
+class SessionResponse(BaseModel):
     """One session; `ended_at` and `end_reason` are null while it is live."""
 
     id: str
@@ -45,14 +45,14 @@ class SessionAnswer(BaseModel):
     end_reason: str | None = Field(description="client, idle, limit, shutdown or error")
 
 
-class SessionsAnswer(BaseModel):
+class SessionsResponse(BaseModel):
     """Some of your sessions, newest first; `next_cursor` is null on the last page."""
 
-    sessions: list[SessionAnswer]
+    sessions: list[SessionResponse]
     next_cursor: str | None
 
 
-class EntryAnswer(BaseModel):
+class EntryResponse(BaseModel):
     """What was said in one turn; `heard_ms` for the assistant only."""
 
     at: datetime
@@ -63,7 +63,7 @@ class EntryAnswer(BaseModel):
     heard_ms: int | None
 
 
-class UsageAnswer(BaseModel):
+class UsageResponse(BaseModel):
     """What one turn cost, in tokens by kind."""
 
     turn: int
@@ -71,12 +71,12 @@ class UsageAnswer(BaseModel):
     tokens: dict[str, int]
 
 
-class HistoryAnswer(BaseModel):
+class HistoryResponse(BaseModel):
     """A session with what was said in it and what its turns cost, in order."""
 
-    session: SessionAnswer
-    entries: list[EntryAnswer]
-    usage: list[UsageAnswer]
+    session: SessionResponse
+    entries: list[EntryResponse]
+    usage: list[UsageResponse]
 
 
 class Sessions:
@@ -110,13 +110,13 @@ class Sessions:
 
     async def frame(self, request: web.Request) -> web.Response:
         """The newest frame the engine was sent, as JPEG, numbered in `X-Frame`; 404 while no screen is shared."""
-        user = admitted(request, self._verifier, self._limiter)
+        user = authenticate(request, self._verifier, self._limiter)
         conversation = self._registry.find(user.id, request.match_info["id"])
         if conversation is None:
             raise HttpError(404, "SESSION_NOT_FOUND", "You have no live session of that name.")
-        if conversation.still is None:
+        if conversation.latest_screenshot is None:
             raise HttpError(404, "NOT_FOUND", "No screen is shared in that session.")
-        still = conversation.still
+        still = conversation.latest_screenshot
         headers = {"X-Frame": str(still.number), "Cache-Control": "no-store"}
         return web.Response(body=still.jpeg, content_type="image/jpeg", headers=headers)
 
@@ -156,7 +156,7 @@ class History:
             tags=_TAGS,
             query=SessionsQuery,
             needs_token=True,
-            answers={200: SessionsAnswer},
+            answers={200: SessionsResponse},
             errors=(429, 503),
         )
         one = Route(
@@ -167,7 +167,7 @@ class History:
             tags=_TAGS,
             parameters=_NAMES,
             needs_token=True,
-            answers={200: SessionAnswer},
+            answers={200: SessionResponse},
             errors=(404, 429, 503),
         )
         deleted = Route(
@@ -189,7 +189,7 @@ class History:
             tags=_TAGS,
             parameters=_NAMES,
             needs_token=True,
-            answers={200: HistoryAnswer},
+            answers={200: HistoryResponse},
             errors=(404, 429, 503),
         )
         return listed, one, deleted, history
@@ -200,7 +200,7 @@ class History:
 
     async def list(self, request: web.Request) -> web.Response:
         """A page of the caller's sessions."""
-        user = admitted(request, self._verifier, self._limiter)
+        user = authenticate(request, self._verifier, self._limiter)
         query = read_query(request, SessionsQuery)
         try:
             await self._flush()
@@ -212,17 +212,17 @@ class History:
             ) from None
         except StoreError:
             raise _unavailable() from None
-        return json_answer(
-            SessionsAnswer(sessions=[_session(record) for record in page.sessions], next_cursor=page.next_cursor)
+        return json_response(
+            SessionsResponse(sessions=[_session(record) for record in page.sessions], next_cursor=page.next_cursor)
         )
 
     async def show(self, request: web.Request) -> web.Response:
         """One of the caller's sessions."""
-        return json_answer(_session(await self._record(request)))
+        return json_response(_session(await self._record(request)))
 
     async def delete(self, request: web.Request) -> web.Response:
         """204 once it has been told to end and nothing of it is kept."""
-        user = admitted(request, self._verifier, self._limiter)
+        user = authenticate(request, self._verifier, self._limiter)
         name = request.match_info["id"]
         conversation = self._registry.find(user.id, name)
         if conversation is not None:
@@ -248,11 +248,11 @@ class History:
             usage = await self._store.usage(record.id)
         except StoreError:
             raise _unavailable() from None
-        return json_answer(
-            HistoryAnswer(
+        return json_response(
+            HistoryResponse(
                 session=_session(record),
                 entries=[
-                    EntryAnswer(
+                    EntryResponse(
                         at=entry.at,
                         role=entry.role,
                         text=entry.text,
@@ -262,13 +262,13 @@ class History:
                     )
                     for entry in entries
                 ],
-                usage=[UsageAnswer(turn=turn.turn, at=turn.at, tokens=dict(turn.tokens)) for turn in usage],
+                usage=[UsageResponse(turn=turn.turn, at=turn.at, tokens=dict(turn.tokens)) for turn in usage],
             )
         )
 
     async def _record(self, request: web.Request) -> SessionRecord:
         """The caller's own session of that name; another's is as unknown as one that never was."""
-        user = admitted(request, self._verifier, self._limiter)
+        user = authenticate(request, self._verifier, self._limiter)
         try:
             await self._flush()
             record = await self._store.session(user.id, request.match_info["id"])
@@ -279,8 +279,8 @@ class History:
         return record
 
 
-def _session(record: SessionRecord) -> SessionAnswer:
-    return SessionAnswer(
+def _session(record: SessionRecord) -> SessionResponse:
+    return SessionResponse(
         id=record.id,
         label=record.label,
         started_at=record.started_at,

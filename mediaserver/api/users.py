@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from aiohttp import web
 from pydantic import SecretStr
 
-from mediaserver.api.identity import admitted
-from mediaserver.api.limiter import Limiter, address
-from mediaserver.api.route import Route, add_routes, json_answer, read_body
-from mediaserver.api.user_bodies import (
+from mediaserver.api.authentication import authenticate
+from mediaserver.api.rate_limit import Limiter, address
+from mediaserver.api.route import Route, add_routes, json_response, read_body
+from mediaserver.api.user_schemas import (
     ChangedProfile,
     Credentials,
-    Login,
+    LoginResponse,
     Profile,
     ProfileChange,
     RefreshBody,
@@ -24,8 +24,8 @@ from mediaserver.auth.accounts import Accounts, NewPassword
 from mediaserver.auth.lockout import CredentialsError, LockedOut
 from mediaserver.auth.passwords import BusyError
 from mediaserver.auth.users import AuthError, User, Verifier
-from mediaserver.http import HttpError, bearer
-from mediaserver.store.store import StoreError, TakenError
+from mediaserver.http_errors import HttpError, bearer
+from mediaserver.store.interface import StoreError, TakenError
 
 _RETRY_STORE = 5
 _RETRY_BUSY = 2
@@ -82,7 +82,7 @@ class Users:
                 summary="Log in with a username or an email",
                 tags=_TAGS,
                 body=Credentials,
-                answers={200: Login},
+                answers={200: LoginResponse},
                 errors=(401, 429, 503),
             ),
             Route(
@@ -92,7 +92,7 @@ class Users:
                 summary="Exchange a refresh token for new tokens; it works once",
                 tags=_TAGS,
                 body=RefreshBody,
-                answers={200: Login},
+                answers={200: LoginResponse},
                 errors=(401, 429, 503),
             ),
             Route(
@@ -165,7 +165,7 @@ class Users:
         if not self._is_registration_open:
             raise HttpError(403, "FORBIDDEN", "This server takes no registrations; ask its operator for an account.")
         body = await read_body(request, Registration)
-        with told():
+        with store_errors_as_http():
             account = await self._accounts.register(
                 username=body.username,
                 email=body.email,
@@ -173,42 +173,42 @@ class Users:
                 password=body.password.get_secret_value(),
                 guest_token=_guest_token(request, body.guest_token),
             )
-        return json_answer(Registered.of(account), 201)
+        return json_response(Registered.of(account), 201)
 
     async def login(self, request: web.Request) -> web.Response:
         """200 with tokens; one and the same 401 for a wrong name and a wrong password."""
         self._login_limiter.admit(address(request))
         body = await read_body(request, Credentials)
-        with told():
+        with store_errors_as_http():
             grant = await self._accounts.login(
                 body.username,
                 body.password.get_secret_value(),
                 address=address(request),
                 guest_token=_guest_token(request, body.guest_token),
             )
-        return json_answer(Login.of(grant))
+        return json_response(LoginResponse.of(grant))
 
     async def refresh(self, request: web.Request) -> web.Response:
         """200 with new tokens; 401 for a token that is unknown, expired or was used before."""
         self._login_limiter.admit(address(request))
         body = await read_body(request, RefreshBody)
-        with told():
+        with store_errors_as_http():
             grant = await self._accounts.refresh(body.refresh_token.get_secret_value())
-        return json_answer(Login.of(grant))
+        return json_response(LoginResponse.of(grant))
 
     async def logout(self, request: web.Request) -> web.Response:
         """204, whether the token was good or not."""
         self._api_limiter.admit(address(request))
         body = await read_body(request, RefreshBody)
-        with told():
+        with store_errors_as_http():
             await self._accounts.logout(body.refresh_token.get_secret_value())
         return web.Response(status=204)
 
     async def show(self, request: web.Request) -> web.Response:
         """200 with the profile."""
         user = self._user(request)
-        with told():
-            return json_answer(Profile.of(user, await self._accounts.account(user)))
+        with store_errors_as_http():
+            return json_response(Profile.of(user, await self._accounts.account(user)))
 
     async def change(self, request: web.Request) -> web.Response:
         """200 with the profile as it is now; 403 for guests and for a wrong current password."""
@@ -216,23 +216,23 @@ class Users:
         body = await read_body(request, ProfileChange)
         if user.is_guest:
             raise HttpError(403, "FORBIDDEN", "A guest has no account to change; register one.")
-        with told():
+        with store_errors_as_http():
             if body.password is None:
                 account = await self._accounts.change(user, body.apply)
-                return json_answer(ChangedProfile(**Profile.of(user, account).model_dump(), tokens=None))
+                return json_response(ChangedProfile(**Profile.of(user, account).model_dump(), tokens=None))
             password = NewPassword(_current(body), body.password.get_secret_value())
             try:
                 grant = await self._accounts.change_with_password(user, body.apply, password, address=address(request))
             except CredentialsError:
                 # Not 401: the bearer token is good.
                 raise HttpError(403, "WRONG_PASSWORD", "`current_password` is not your password.") from None
-        tokens = Login.of(grant)
-        return json_answer(ChangedProfile(**tokens.user.model_dump(), tokens=tokens))
+        tokens = LoginResponse.of(grant)
+        return json_response(ChangedProfile(**tokens.user.model_dump(), tokens=tokens))
 
     async def delete(self, request: web.Request) -> web.Response:
         """204 once nothing of the user is stored any more."""
         user = self._user(request)
-        with told():
+        with store_errors_as_http():
             await self._accounts.account(user)
             await self._on_leaving(user.id)
             await self._accounts.delete(user)
@@ -241,23 +241,23 @@ class Users:
     async def show_settings(self, request: web.Request) -> web.Response:
         """200 with what was set; null is left to the server."""
         user = self._user(request)
-        with told():
-            return json_answer(UserSettings.of(await self._accounts.preferences(user)))
+        with store_errors_as_http():
+            return json_response(UserSettings.of(await self._accounts.preferences(user)))
 
     async def replace_settings(self, request: web.Request) -> web.Response:
         """200 with what is set now; a field that is left out is null."""
         user = self._user(request)
         body = await read_body(request, UserSettings)
-        with told():
+        with store_errors_as_http():
             await self._accounts.set_preferences(user, body.preferences())
-        return json_answer(body)
+        return json_response(body)
 
     def _user(self, request: web.Request) -> User:
-        return admitted(request, self._verifier, self._api_limiter)
+        return authenticate(request, self._verifier, self._api_limiter)
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def store_errors_as_http() -> Iterator[None]:
     """Tell the client what accounts and the store raise, as `HttpError`."""
     try:
         yield

@@ -12,8 +12,8 @@ from mediaserver.auth.lockout import CredentialsError, Lockout
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import ACCESS_SECONDS, Tokens, new_guest
 from mediaserver.auth.users import AuthError, User
+from mediaserver.store.interface import Store, TakenError
 from mediaserver.store.records import Account, Preferences, RefreshToken
-from mediaserver.store.store import Store, TakenError
 
 REFRESH_DAYS = 30
 
@@ -81,10 +81,10 @@ class Accounts:
     async def login(self, name: str, password: str, *, address: str, guest_token: str | None = None) -> Grant:
         """Let in who knows the password of this username or email; raises `CredentialsError`."""
         with self._lockout.attempt(name, address):
-            account = await self._proven(await self._store.account_named(name), password)
+            account = await self._verify_password(await self._store.account_named(name), password)
         rehashed = await self._passwords.hash(password) if self._is_outdated(account) else None
         async with self._proof:
-            account = await self._still(account, password)
+            account = await self._reload_if_unchanged(account, password)
             if rehashed is not None:
                 account = replace(account, password_hash=rehashed)
                 await self._store.change_account(account)
@@ -132,7 +132,7 @@ class Accounts:
     async def change(self, user: User, edit: Callable[[Account], Account]) -> Account:
         """Change a profile; raises `TakenError`, and `AuthError` without an account."""
         async with self._proof:
-            account = edit(await self._own(user))
+            account = edit(await self._require_account(user))
             await self._store.change_account(account)
             return account
 
@@ -143,12 +143,14 @@ class Accounts:
 
         Raises `CredentialsError`, `TakenError`, and `AuthError` without an account.
         """
-        account = await self._own(user)
+        account = await self._require_account(user)
         with self._lockout.attempt(account.username, address):
-            await self._proven(account, password.current)
+            await self._verify_password(account, password.current)
         password_hash = await self._passwords.hash(password.new)
         async with self._proof:
-            account = replace(edit(await self._still(account, password.current)), password_hash=password_hash)
+            account = replace(
+                edit(await self._reload_if_unchanged(account, password.current)), password_hash=password_hash
+            )
             await self._store.change_account(account)
             await self._store.revoke_user(user.id)
             return await self._grant(_user(account), account, uuid.uuid4().hex)
@@ -157,7 +159,7 @@ class Accounts:
         """Delete a user with all that is stored of them; their tokens are refused from now on."""
         async with self._proof:
             await self._store.forget_user(user.id)
-            self._tokens.refuse(user.id)
+            self._tokens.revoke(user.id)
 
     async def preferences(self, user: User) -> Preferences:
         """The defaults of a user's sessions; raises `AuthError` when the account was deleted."""
@@ -170,7 +172,7 @@ class Accounts:
             await self.account(user)
             await self._store.set_preferences(user.id, preferences)
 
-    async def _proven(self, account: Account | None, password: str) -> Account:
+    async def _verify_password(self, account: Account | None, password: str) -> Account:
         is_right = await self._passwords.matches(password, account.password_hash if account else None)
         if account is None or not is_right:
             raise CredentialsError
@@ -179,17 +181,17 @@ class Accounts:
     def _is_outdated(self, account: Account) -> bool:
         return self._passwords.is_outdated(account.password_hash)
 
-    async def _own(self, user: User) -> Account:
+    async def _require_account(self, user: User) -> Account:
         account = await self.account(user)
         if account is None:
             raise AuthError("A guest has no account.")
         return account
 
-    async def _still(self, proven: Account, password: str) -> Account:
+    async def _reload_if_unchanged(self, proven: Account, password: str) -> Account:
         """The account as it is now, if the password is still its own."""
         account = await self._store.account(proven.id)
         if account is None or account.password_hash != proven.password_hash:
-            return await self._proven(account, password)
+            return await self._verify_password(account, password)
         return account
 
     async def _adopt(self, guest_token: str | None, account: Account) -> None:

@@ -67,8 +67,8 @@ class Lockout:
             raise
         finally:
             if not is_wrong:
-                self._names.forgive(name)
-                self._networks.forgive(place)
+                self._names.undo_failure(name)
+                self._networks.undo_failure(place)
         # Not the network: or who guesses would log in with an account of their own between the guesses.
         self._names.clear(name)
 
@@ -104,7 +104,7 @@ class _Table:
         if len(self._rows) > self._capacity:
             self._rows.popitem(last=False)
 
-    def forgive(self, key: str) -> None:
+    def undo_failure(self, key: str) -> None:
         """Take one failure back."""
         row = self._rows.get(key)
         if row is None:

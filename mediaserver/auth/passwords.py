@@ -41,7 +41,7 @@ class Passwords:
         # Threads of its own bound the work by themselves: a cancelled request would free a place, but not its thread.
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="argon2")
         self._places = threading.Semaphore(at_once + max_waiting)
-        self._nobody = _hash_of_nobody(self._hasher)
+        self._nobody = _dummy_hash(self._hasher)
 
     async def hash(self, password: str) -> str:
         """What to keep of a password."""
@@ -79,7 +79,7 @@ def _canonical(password: str) -> str:
     return unicodedata.normalize("NFC", password)
 
 
-def _hash_of_nobody(hasher: PasswordHasher) -> str:
+def _dummy_hash(hasher: PasswordHasher) -> str:
     """A hash that no password has, as costly to verify as any made now."""
     salt, digest = (_base64(os.urandom(size)) for size in (hasher.salt_len, hasher.hash_len))
     return f"$argon2id$v=19$m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}${salt}${digest}"

@@ -61,7 +61,7 @@ class Tokens:
             case _:
                 raise AuthError("The token is not valid.")
 
-    def refuse(self, user_id: str) -> None:
+    def revoke(self, user_id: str) -> None:
         """Verify no more tokens of a user who was deleted; remembered in memory, until the last of them has expired."""
         now = time.time()
         for known, until in list(self._refused.items()):

@@ -10,12 +10,12 @@ from enum import StrEnum
 from math import isfinite
 from typing import Any
 
-from mediaserver.lobby import Wishes
-from mediaserver.wire import COMMANDS, command_from
-from pipeline.decode import AudioFormat
+from mediaserver.event_codec import COMMANDS, command_from
+from mediaserver.session_factory import SessionOptions
+from pipeline.codecs.audio_decoder import AudioFormat
+from pipeline.codecs.image_decoder import MAX_BYTES as MAX_PICTURE
 from pipeline.errors import FaultCode, ProtocolError
 from pipeline.events import Command
-from pipeline.picture import MAX_BYTES as MAX_PICTURE
 
 MAX_MESSAGE = 12 << 20
 MAX_INSTRUCTIONS = 8_000
@@ -50,7 +50,7 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
-class SessionWishes(Wishes):
+class SessionConfig(SessionOptions):
     """What a client of this transport asks of a session."""
 
     transport: str = "websocket"
@@ -62,7 +62,7 @@ class StartSession:
 
     user: str | None
     token: str | None = field(repr=False)
-    wishes: SessionWishes
+    wishes: SessionConfig
     output: Output
 
 
@@ -87,7 +87,7 @@ Message = StartSession | AudioInput | ScreenFrameInput | Command
 
 
 @dataclass(frozen=True, slots=True)
-class Addressed:
+class Envelope:
     """A message, and the session it names, if it names one."""
 
     session: str | None
@@ -102,7 +102,7 @@ class BadMessage(ProtocolError):
         self.session = session
 
 
-def parse(data: bytes) -> Addressed:
+def parse(data: bytes) -> Envelope:
     """Read one text frame, or raise `BadMessage`, a `ProtocolError`, and nothing else."""
     if len(data) > MAX_MESSAGE:
         raise BadMessage(_too_large(f"A message may have {MAX_MESSAGE} bytes."), None)
@@ -119,7 +119,7 @@ def parse(data: bytes) -> Addressed:
     try:
         if session is not None and label is None:
             raise ProtocolError("`sessionId` takes 1 to 128 printable characters.")
-        return Addressed(label, _message(message))
+        return Envelope(label, _message(message))
     except ProtocolError as error:
         raise BadMessage(error, label) from None
 
@@ -156,7 +156,7 @@ def _start(message: dict[str, Any]) -> StartSession:
     wants_audio = config.get("audio")
     if not isinstance(wants_audio, bool | None):
         raise ProtocolError("`config.audio` takes true or false.")
-    wishes = SessionWishes(
+    wishes = SessionConfig(
         label=message.get("sessionId"),  # has been read
         model=_text(config, "model", _MODEL, "a model's name, such as gemini-3.8-live"),
         language=_language(config),

@@ -11,20 +11,20 @@ from aiohttp.http_websocket import WSCloseCode
 from loguru import logger
 
 from mediaserver.auth.users import User
+from mediaserver.event_codec import render
 from mediaserver.jsonws.codec import (
     MAX_MESSAGE,
-    Addressed,
     AudioInput,
     BadMessage,
+    Envelope,
     ScreenFrameInput,
     StartSession,
     encode,
     parse,
 )
-from mediaserver.jsonws.intake import Verdict
-from mediaserver.jsonws.outbox import Outbox
+from mediaserver.jsonws.media_input import MediaFeedback
+from mediaserver.jsonws.send_queue import SendQueue
 from mediaserver.jsonws.session import Session
-from mediaserver.wire import render
 from pipeline.errors import AudioError, FaultCode, MediaError, ProtocolError, Severity
 from pipeline.events import EndReason, fault_from
 
@@ -62,7 +62,7 @@ class _Over(Exception):
     """Leaves the connection's task group."""
 
 
-class Refusal(Exception):
+class SessionRefused(Exception):
     """Why no session was started: a fault to tell, and the code to close with if it is fatal."""
 
     def __init__(self, error: MediaError, close_code: int = WSCloseCode.POLICY_VIOLATION):
@@ -71,7 +71,7 @@ class Refusal(Exception):
         self.close_code = close_code
 
 
-Enter = Callable[["Connection", StartSession, Outbox, Verdict], Awaitable[Session]]
+Enter = Callable[["Connection", StartSession, SendQueue, MediaFeedback], Awaitable[Session]]
 """Starts or joins a session, or raises `Refusal`."""
 
 
@@ -89,8 +89,8 @@ class Connection:
         self._ws = web.WebSocketResponse(
             timeout=2.0, autoping=False, compress=False, max_msg_size=_LONGEST_FRAME, decode_text=False
         )
-        self._outbox = Outbox()
-        self._verdict = Verdict(self._on_good, self._on_bad)
+        self._outbox = SendQueue()
+        self._verdict = MediaFeedback(self._on_good, self._on_bad)
         self._session: Session | None = None
         self._past: Session | None = None
         self._idle_since = time.monotonic()
@@ -107,7 +107,7 @@ class Connection:
                 self._tasks = tasks
                 tasks.create_task(self._until_over(self._read()))
                 tasks.create_task(self._until_over(self._write()))
-                tasks.create_task(self._until_over(self._beat()))
+                tasks.create_task(self._until_over(self._ping()))
                 await self._over.wait()
                 raise _Over
         except* _Over:
@@ -116,7 +116,7 @@ class Connection:
             self.close("failed", WSCloseCode.INTERNAL_ERROR)
             if self._session is not None:
                 self._session.leave()
-            await self._hang_up(request)
+            await self._close_socket(request)
             logger.info("socket closed: {}", self._end_of[0])
         return self._ws
 
@@ -136,7 +136,7 @@ class Connection:
 
     async def _read(self) -> None:
         while True:
-            patience = self._patience()
+            patience = self._receive_timeout()
             if patience <= 0:
                 self.close("no session was started", WSCloseCode.POLICY_VIOLATION)
                 return
@@ -149,7 +149,7 @@ class Connection:
                 continue
             match message.type:
                 case WSMsgType.TEXT:
-                    await self._take(message.data)
+                    await self._on_message(message.data)
                     await asyncio.sleep(0)  # many that are here already would keep all others waiting
                 case WSMsgType.PING:
                     await self._ws.pong(message.data)
@@ -161,40 +161,40 @@ class Connection:
                     self.close("the client left", WSCloseCode.OK)
                     return
 
-    def _patience(self) -> float:
+    def _receive_timeout(self) -> float:
         """How long the client may be silent now."""
         if self._session is not None:
             return self._limits.silence
         return min(self._limits.silence, self._idle_since + self._limits.start - time.monotonic())
 
-    async def _take(self, data: bytes) -> None:
+    async def _on_message(self, data: bytes) -> None:
         try:
             addressed = parse(data) if len(data) < _PARSED_INLINE else await asyncio.to_thread(parse, data)
-            await self._obey(addressed)
+            await self._execute(addressed)
         except BadMessage as error:
             self._on_bad(error, error.session)
-        except Refusal as refusal:
+        except SessionRefused as refusal:
             self._on_bad(refusal.error, addressed.session)
             if refusal.error.severity is Severity.FATAL:
                 self.close(refusal.error.code.value, refusal.close_code)
 
-    async def _obey(self, addressed: Addressed) -> None:
+    async def _execute(self, addressed: Envelope) -> None:
         session, message = self._session, addressed.message
         if isinstance(message, StartSession):
             if session is not None:
                 error = ProtocolError("This socket has a session already; end it first.", code=FaultCode.SESSION_EXISTS)
-                raise Refusal(error)
+                raise SessionRefused(error)
             await self._start(message)
         elif session is not None and session.is_named(addressed.session):
             if not isinstance(message, AudioInput | ScreenFrameInput):  # those are judged when they are decoded
                 self._on_good()
-            await session.take(message)
+            await session.on_message(message)
         else:
             error = ProtocolError("There is no such session on this socket.", code=FaultCode.SESSION_NOT_FOUND)
             if session is None and self._past is not None and self._past.is_named(addressed.session):
-                self._tell(error, addressed.session)  # it was on its way when the session ended
+                self._send_event(error, addressed.session)  # it was on its way when the session ended
             else:
-                raise Refusal(error)
+                raise SessionRefused(error)
 
     async def _start(self, message: StartSession) -> None:
         self._session = await self._enter(self, message, self._outbox, self._verdict)
@@ -213,7 +213,7 @@ class Connection:
         """The client does not read: it is told, should it begin to, and left."""
         self._outbox.clear()
         error = MediaError(FaultCode.SLOW_CONSUMER, "What was sent is not being read.", where="jsonws")
-        self._tell(error, None)
+        self._send_event(error, None)
         self.close(FaultCode.SLOW_CONSUMER.value, WSCloseCode.POLICY_VIOLATION)
 
     def _on_good(self) -> None:
@@ -222,11 +222,11 @@ class Connection:
     def _on_bad(self, error: MediaError, label: str | None = None) -> None:
         self._bad += 1
         if not isinstance(error, AudioError):  # of which the conversation tells everyone
-            self._tell(error, label)
+            self._send_event(error, label)
         if self._bad >= MAX_BAD_MESSAGES:
             self.close("too many bad messages", WSCloseCode.POLICY_VIOLATION)
 
-    def _tell(self, error: MediaError, label: str | None) -> None:
+    def _send_event(self, error: MediaError, label: str | None) -> None:
         session = self._session or self._past
         body = render(fault_from(error), session.peer.label if session is not None else label or "")
         if body is not None and not self._outbox.put(encode(body)):
@@ -244,12 +244,12 @@ class Connection:
                 self.on_slow()
                 return
 
-    async def _beat(self) -> None:
+    async def _ping(self) -> None:
         while True:
             await asyncio.sleep(self._limits.beat)
             await self._ws.ping()
 
-    async def _hang_up(self, request: web.Request) -> None:
+    async def _close_socket(self, request: web.Request) -> None:
         transport = request.transport
         try:
             async with asyncio.timeout(self._limits.flush):

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Callable
 
+from mediaserver.event_codec import render
 from mediaserver.jsonws.codec import Output, encode, render_audio
-from mediaserver.jsonws.outbox import Outbox
-from mediaserver.jsonws.voice import VoiceConverter
-from mediaserver.wire import render
+from mediaserver.jsonws.output_resampler import OutputResampler
+from mediaserver.jsonws.send_queue import SendQueue
 from pipeline.errors import AudioError, Severity
 from pipeline.events import (
     EndReason,
@@ -33,7 +33,7 @@ class JsonPeer:
 
     def __init__(
         self,
-        outbox: Outbox,
+        outbox: SendQueue,
         output: Output,
         *,
         on_dismissed: Callable[[EndReason], None],
@@ -45,7 +45,7 @@ class JsonPeer:
         self._output = output
         self._on_dismissed = on_dismissed
         self._on_slow = on_slow
-        self._converter = VoiceConverter(output.rate)
+        self._converter = OutputResampler(output.rate)
         self._gathered = bytearray()
         self._frames = 0  # in what is gathered
         self._turn = 0
@@ -54,7 +54,7 @@ class JsonPeer:
         self._has_farewell = False
         self._is_over = False
 
-    def tell(self, event: Event) -> None:
+    def send_event(self, event: Event) -> None:
         """Queue an event."""
         if self._is_over:
             return
@@ -74,7 +74,7 @@ class JsonPeer:
         if body is not None:
             self._put(encode(body), is_speech=False)
 
-    def play(self, frame: SpeechFrame) -> None:
+    def send_audio(self, frame: SpeechFrame) -> None:
         """Gather speech; 100 ms make a message."""
         if self._is_over or not self._output.is_wanted:
             return
@@ -85,7 +85,7 @@ class JsonPeer:
             self._gathered += self._converter.push(frame.pcm)
         except AudioError as error:
             self._output = Output(is_wanted=False)
-            self.tell(fault_from(error))
+            self.send_event(fault_from(error))
             return
         self._frames += 1
         if self._frames >= GATHERED:
@@ -93,13 +93,13 @@ class JsonPeer:
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(LONGEST_WAIT, self._send_gathered)
 
-    def flush(self) -> None:
+    def flush_audio(self) -> None:
         """Do nothing yet: a reply that was heard to its end is flushed too, and what is told next says which it was."""
 
-    def dismiss(self, reason: EndReason) -> None:
+    def disconnect(self, reason: EndReason) -> None:
         """Say goodbye; the socket closes, if it does, once it has sent everything."""
         if not self._has_farewell:
-            self.tell(SessionEnded(reason))
+            self.send_event(SessionEnded(reason))
         if not self._is_over:
             self.close()
             self._on_dismissed(reason)

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable
 
 from mediaserver.jsonws.codec import AudioInput, Output, ScreenFrameInput
-from mediaserver.jsonws.host import Host
-from mediaserver.jsonws.intake import Screen, Verdict, Voice
-from mediaserver.jsonws.outbox import Outbox
+from mediaserver.jsonws.conversation_port import Host
+from mediaserver.jsonws.media_input import LatestFrameInput, MediaFeedback, PacedAudioInput
 from mediaserver.jsonws.peer import JsonPeer
+from mediaserver.jsonws.send_queue import SendQueue
 from pipeline.events import AudioEnd, Command, EndReason, EndSession, ScreenShareEnd, TextInput
 
 GRACE = 5.0
@@ -26,9 +26,9 @@ class Session:
     def __init__(
         self,
         host: Host,
-        outbox: Outbox,
+        outbox: SendQueue,
         output: Output,
-        verdict: Verdict,
+        verdict: MediaFeedback,
         workers: asyncio.Semaphore,
         *,
         on_slow: Callable[[], None],
@@ -40,8 +40,8 @@ class Session:
         self._host = host
         self._on_over = on_over
         self.peer = JsonPeer(outbox, output, on_dismissed=self._on_dismissed, on_slow=on_slow)
-        self._screen = Screen(host, self.peer, verdict, workers)
-        self._voice = Voice(host, self.peer, verdict, self._screen)
+        self._screen = LatestFrameInput(host, self.peer, verdict, workers)
+        self._voice = PacedAudioInput(host, self.peer, verdict, self._screen)
         self._leaving = asyncio.Event()
         self._gone = asyncio.Event()
         host.attach(self.peer)
@@ -50,7 +50,7 @@ class Session:
         """Whether a message that names this session, or none, is meant for it."""
         return name in (None, self.peer.label, self.id)
 
-    async def take(self, message: AudioInput | ScreenFrameInput | Command) -> None:
+    async def on_message(self, message: AudioInput | ScreenFrameInput | Command) -> None:
         """Hand a message on; waits while the client is too far ahead of real time."""
         match message:
             case AudioInput():
@@ -61,12 +61,12 @@ class Session:
                 await self._voice.put_command(message)
             case ScreenShareEnd():
                 self._screen.clear()
-                self._host.obey(self.peer, message)
+                self._host.submit(self.peer, message)
             case EndSession():
-                self._host.obey(self.peer, message)
+                self._host.submit(self.peer, message)
                 await self._end()
             case _:
-                self._host.obey(self.peer, message)
+                self._host.submit(self.peer, message)
 
     async def run(self) -> None:
         """Live until the conversation ends or the client has left."""

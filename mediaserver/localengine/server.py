@@ -15,20 +15,29 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 
-from mediaserver.localengine.brain import Brain
 from mediaserver.localengine.certificate import make_certificate
-from mediaserver.localengine.context import Context
-from mediaserver.localengine.faults import HEADER, Fault, FaultError, Faults, Injection, Point
-from mediaserver.localengine.faulty import EngineConnection, FaultySocket, order_of, refused
-from mediaserver.localengine.intake import Detector
-from mediaserver.localengine.lifetime import DEADLINE_EXPIRED, TEN_MINUTES, Lifetime
-from mediaserver.localengine.messages import Setup
-from mediaserver.localengine.models import check
-from mediaserver.localengine.resumption import LIKE_GOOGLES, Connection, Handles, Resumption
-from mediaserver.localengine.session import Session
-from mediaserver.localengine.wire import GOING_AWAY, INTERNAL, INVALID, INVALID_ARGUMENT, NORMAL, WireError, parse
+from mediaserver.localengine.fault_injection.faulty_socket import EngineConnection, FaultySocket, order_of, refused
+from mediaserver.localengine.fault_injection.spec import HEADER, Fault, FaultError, Faults, Injection
+from mediaserver.localengine.fault_points import FaultPoint
+from mediaserver.localengine.protocol.codec import (
+    GOING_AWAY,
+    INTERNAL,
+    INVALID,
+    INVALID_ARGUMENT,
+    NORMAL,
+    WireError,
+    parse,
+)
+from mediaserver.localengine.protocol.messages import Setup
+from mediaserver.localengine.protocol.model_rules import check
+from mediaserver.localengine.responder.interface import Responder
+from mediaserver.localengine.session.audio_input import Detector
+from mediaserver.localengine.session.connection_lifetime import DEADLINE_EXPIRED, TEN_MINUTES, Lifetime
+from mediaserver.localengine.session.context import Context
+from mediaserver.localengine.session.resumption import LIKE_GOOGLES, Connection, Handles, Resumption
+from mediaserver.localengine.session.session import Session
+from pipeline.audio.vad import VadModel
 from pipeline.errors import MediaError
-from pipeline.vad import VadModel
 
 LARGEST_MESSAGE = 4 << 20
 """Bytes of one client frame; a longer one closes the session with 1009."""
@@ -58,7 +67,7 @@ class LocalEngine:
 
     def __init__(
         self,
-        brain: Brain,
+        brain: Responder,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -107,8 +116,8 @@ class LocalEngine:
         server.close(close_connections=False)
         await asyncio.sleep(0)  # its task closes the socket; whoever is connected later is cut off at once
         connections = [connection for connection in EngineConnection.alive if connection.server is server]
-        await asyncio.gather(*(session.say_goodbye(_CLOSE_DEADLINE) for session in self._sessions))
-        await asyncio.gather(*(_hang_up(connection, GOING_AWAY, "") for connection in connections))
+        await asyncio.gather(*(session.send_go_away(_CLOSE_DEADLINE) for session in self._sessions))
+        await asyncio.gather(*(_close(connection, GOING_AWAY, "") for connection in connections))
         try:
             async with asyncio.timeout(_CLOSE_DEADLINE):
                 await server.wait_closed()
@@ -167,17 +176,17 @@ class LocalEngine:
         except* ConnectionClosed:
             pass
         except* WireError as group:
-            code, reason = _farewell(group)
+            code, reason = _close_reason(group)
         except* MediaError:
             code, reason = INTERNAL, _INTERNAL
-        await _hang_up(socket, code, reason)
+        await _close(socket, code, reason)
 
     async def _upgrade(self, socket: ServerConnection, request: Request) -> Response | None:
         if _PATH.fullmatch(_path_of(request)) is None:
             return socket.respond(HTTPStatus.NOT_FOUND, "Not found.\n")
         if self._takes_faults:
             try:
-                self._faults.order(order_of(request))
+                self._faults.schedule(order_of(request))
             except FaultError as error:
                 return socket.respond(HTTPStatus.BAD_REQUEST, f"{HEADER}: {error}\n")
         return await refused(socket, request, self._faults)
@@ -187,7 +196,7 @@ class LocalEngine:
         detector = self._detector_for(setup)
         faulty = FaultySocket(socket, self._faults)
         if setup.resumption:
-            await faulty.reached(Point.RESUME)
+            await faulty.reached(FaultPoint.RESUME)
         connection, context = self._resume(setup, socket)
         session = Session(
             faulty,
@@ -241,7 +250,7 @@ class LocalEngine:
         return Detector(self._vad, setup.detection)
 
 
-async def _hang_up(socket: ServerConnection, code: int, reason: str) -> None:
+async def _close(socket: ServerConnection, code: int, reason: str) -> None:
     if socket.state is State.CONNECTING:
         socket.transport.abort()  # nobody to talk to yet
         return
@@ -271,7 +280,7 @@ def _key_of(request: Request) -> str:
     return next((key.strip() for key in offered if key.strip()), "")
 
 
-def _farewell(group: BaseExceptionGroup[WireError]) -> tuple[int, str]:
+def _close_reason(group: BaseExceptionGroup[WireError]) -> tuple[int, str]:
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

@@ -8,7 +8,7 @@ class Throttle:
         self._period = period
         self._next = float("-inf")
 
-    def passes(self, now: float) -> bool:
+    def allow(self, now: float) -> bool:
         """Whether an event at `now` is to be told."""
         if now < self._next:
             return False

@@ -6,11 +6,11 @@ from datetime import UTC, datetime
 from sqlalchemy import RowMapping, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mediaserver.store.columns import folded, storable
+from mediaserver.store.column_types import folded, storable
 from mediaserver.store.database import Database
+from mediaserver.store.interface import RefusedError, TakenError
 from mediaserver.store.records import Account, Preferences
 from mediaserver.store.schema import accounts, forgotten, preferences, refresh_tokens, sessions
-from mediaserver.store.store import RefusedError, TakenError
 
 
 class SqlAccounts:

@@ -4,7 +4,7 @@ import base64
 import binascii
 from datetime import UTC, datetime
 
-from mediaserver.store.store import CursorError
+from mediaserver.store.interface import CursorError
 
 MAX_CURSOR = 500
 

@@ -9,8 +9,8 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.base import Executable
 
-from mediaserver.store.engines import Engines, upsert
-from mediaserver.store.store import RefusedError, StoreError
+from mediaserver.store.connect import DatabaseConnections, upsert
+from mediaserver.store.interface import RefusedError, StoreError
 
 DEADLINE = 10.0
 """Seconds a transaction may take, waiting for its turn included."""
@@ -19,7 +19,7 @@ DEADLINE = 10.0
 class Database:
     """One database; all of its errors leave here as `StoreError`, without the values that were to be stored."""
 
-    def __init__(self, engines: Engines):
+    def __init__(self, engines: DatabaseConnections):
         self._engines = engines
         self._is_closed = False
 

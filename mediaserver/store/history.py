@@ -9,9 +9,9 @@ from sqlalchemy.sql.base import Executable
 
 from mediaserver.store import cursor as cursors
 from mediaserver.store.database import Database
+from mediaserver.store.interface import Fact
 from mediaserver.store.records import Entry, SessionPage, SessionRecord, TurnUsage
 from mediaserver.store.schema import accounts, entries, forgotten, preferences, refresh_tokens, sessions, turn_usage
-from mediaserver.store.store import Fact
 
 PORTION = 200
 """How many old sessions are deleted at a time, so that those alive never wait long to be written."""
@@ -31,7 +31,7 @@ class SqlHistory:
         mentioned = {fact.id if isinstance(fact, SessionRecord) else fact.session for fact in facts}
         async with self._database.writing() as connection:
             known = await _among(connection, sessions.c.id, mentioned)
-            known |= await _welcome(connection, [record for record in records.values() if record.id not in known])
+            known |= await _not_deleted(connection, [record for record in records.values() if record.id not in known])
             # Whoever has adopted a session keeps it.
             into_sessions = self._database.upsert(sessions, keep={"owner"})
             await _put(connection, into_sessions, [_row(fact) for fact in records.values() if fact.id in known])
@@ -131,7 +131,7 @@ class SqlHistory:
             return (await connection.execute(close)).rowcount
 
 
-async def _welcome(connection: AsyncConnection, new: Sequence[SessionRecord]) -> set[str]:
+async def _not_deleted(connection: AsyncConnection, new: Sequence[SessionRecord]) -> set[str]:
     """The ids of those new sessions that were not deleted, nor their owners."""
     gone = await _among(connection, forgotten.c.id, {name for record in new for name in (record.id, record.owner)})
     return {record.id for record in new if record.id not in gone and record.owner not in gone}

@@ -8,7 +8,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from mediaserver.store.store import NewerDatabaseError
+from mediaserver.store.interface import NewerDatabaseError
 
 SCRIPTS = Path(__file__).with_name("migrations")
 
@@ -17,8 +17,8 @@ def migrate(connection: Connection, *, versions: Path = SCRIPTS / "versions") ->
     """Run the revisions this database lacks, within the caller's transaction; raises `NewerDatabaseError`."""
     config = Config()
     config.set_main_option("path_separator", "newline")
-    config.set_main_option("script_location", _literally(SCRIPTS))
-    config.set_main_option("version_locations", _literally(versions))
+    config.set_main_option("script_location", _escape_percent(SCRIPTS))
+    config.set_main_option("version_locations", _escape_percent(versions))
     config.attributes["connection"] = connection
     known = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]
     unknown = set(MigrationContext.configure(connection).get_current_heads()) - set(known)
@@ -31,5 +31,5 @@ def migrate(connection: Connection, *, versions: Path = SCRIPTS / "versions") ->
     command.upgrade(config, "head")
 
 
-def _literally(path: Path) -> str:
+def _escape_percent(path: Path) -> str:
     return str(path).replace("%", "%%")

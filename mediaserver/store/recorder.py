@@ -17,15 +17,15 @@ from pipeline.events import (
     Pointer,
     Pong,
     Role,
-    ScreenSeen,
+    ScreenFrameSent,
     SessionEnded,
     SessionStarted,
     StateChanged,
     TextResponse,
     Transcript,
     TurnEnded,
-    TurnSpent,
     TurnStarted,
+    TurnUsageReport,
     Usage,
 )
 
@@ -60,9 +60,9 @@ class Recorder:
         if isinstance(event, SessionStarted):
             self.begin(event.id, label=event.label, engine=event.engine, model=event.model, language=event.language)
         elif self._record is not None:
-            self._witness(event, self._record)
+            self._observe(event, self._record)
 
-    def _witness(self, event: Event, record: SessionRecord) -> None:
+    def _observe(self, event: Event, record: SessionRecord) -> None:
         match event:
             case Transcript(turn, role, text):
                 entry = self._entry(record, turn, role)
@@ -76,7 +76,7 @@ class Recorder:
                 if heard_ms or (turn, Role.ASSISTANT) in self._entries:
                     self._keep(replace(self._entry(record, turn, Role.ASSISTANT), heard_ms=heard_ms))
                 self._spend(record, turn, usage)
-            case TurnSpent(turn, usage):
+            case TurnUsageReport(turn, usage):
                 self._spend(record, turn, usage)
             case Fault(code, message, fatal=True):
                 entry = self._entry(record, max(self._turns, default=0), SYSTEM)
@@ -89,7 +89,7 @@ class Recorder:
                 | TurnStarted()
                 | AssistantSpeech()
                 | TextResponse()
-                | ScreenSeen()
+                | ScreenFrameSent()
                 | Guidance()
                 | Pointer()
                 | Fault()

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Self
 
-from mediaserver.store.store import Store, StoreError
+from mediaserver.store.interface import Store, StoreError
 
 PERIOD = 3600.0
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy import JSON, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table
 
-from mediaserver.store.columns import Moment, Words
+from mediaserver.store.column_types import SafeText, UtcDateTime
 
 metadata = MetaData(
     # Names that are the same everywhere, so that a later migration can change what they name.
@@ -17,55 +17,55 @@ metadata = MetaData(
 accounts = Table(
     "accounts",
     metadata,
-    Column("id", Words, primary_key=True),
-    Column("username", Words, nullable=False),
-    Column("username_folded", Words, nullable=False, unique=True),
-    Column("email", Words, nullable=False),
-    Column("email_folded", Words, nullable=False, unique=True),
-    Column("full_name", Words),
-    Column("password_hash", Words, nullable=False),
-    Column("created_at", Moment, nullable=False),
+    Column("id", SafeText, primary_key=True),
+    Column("username", SafeText, nullable=False),
+    Column("username_folded", SafeText, nullable=False, unique=True),
+    Column("email", SafeText, nullable=False),
+    Column("email_folded", SafeText, nullable=False, unique=True),
+    Column("full_name", SafeText),
+    Column("password_hash", SafeText, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
 )
 
 # An owner is an account or a guest: guests have no account, so these do not refer to one.
 preferences = Table(
     "preferences",
     metadata,
-    Column("owner", Words, primary_key=True),
-    Column("voice", Words),
-    Column("language", Words),
-    Column("model", Words),
-    Column("instructions", Words),
+    Column("owner", SafeText, primary_key=True),
+    Column("voice", SafeText),
+    Column("language", SafeText),
+    Column("model", SafeText),
+    Column("instructions", SafeText),
     Column("silence_ms", Integer),
 )
 
 refresh_tokens = Table(
     "refresh_tokens",
     metadata,
-    Column("id", Words, primary_key=True),
-    Column("family", Words, nullable=False, index=True),
-    Column("owner", Words, nullable=False, index=True),
-    Column("username", Words, nullable=False),
+    Column("id", SafeText, primary_key=True),
+    Column("family", SafeText, nullable=False, index=True),
+    Column("owner", SafeText, nullable=False, index=True),
+    Column("username", SafeText, nullable=False),
     Column("is_guest", Boolean, nullable=False),
-    Column("issued_at", Moment, nullable=False),
-    Column("expires_at", Moment, nullable=False, index=True),
-    Column("spent_at", Moment),
+    Column("issued_at", UtcDateTime, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+    Column("spent_at", UtcDateTime),
 )
 
 sessions = Table(
     "sessions",
     metadata,
-    Column("id", Words, primary_key=True),
-    Column("owner", Words, nullable=False),
-    Column("label", Words, nullable=False),
-    Column("transport", Words, nullable=False),
-    Column("engine", Words, nullable=False),
-    Column("model", Words, nullable=False),
-    Column("language", Words, nullable=False),
-    Column("started_at", Moment, nullable=False),
-    Column("ended_at", Moment, index=True),
+    Column("id", SafeText, primary_key=True),
+    Column("owner", SafeText, nullable=False),
+    Column("label", SafeText, nullable=False),
+    Column("transport", SafeText, nullable=False),
+    Column("engine", SafeText, nullable=False),
+    Column("model", SafeText, nullable=False),
+    Column("language", SafeText, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime, index=True),
     Column("turns", Integer, nullable=False),
-    Column("end_reason", Words),
+    Column("end_reason", SafeText),
     Index(None, "owner", "started_at", "id"),
     Index(None, "owner", "label"),
 )
@@ -73,11 +73,11 @@ sessions = Table(
 entries = Table(
     "entries",
     metadata,
-    Column("session", Words, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
+    Column("session", SafeText, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
     Column("turn", Integer, primary_key=True, autoincrement=False),
-    Column("role", Words, primary_key=True),
-    Column("at", Moment, nullable=False),
-    Column("text", Words, nullable=False),
+    Column("role", SafeText, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("text", SafeText, nullable=False),
     Column("interrupted", Boolean, nullable=False),
     Column("heard_ms", Integer),
 )
@@ -85,9 +85,9 @@ entries = Table(
 turn_usage = Table(
     "turn_usage",
     metadata,
-    Column("session", Words, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
+    Column("session", SafeText, ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True),
     Column("turn", Integer, primary_key=True, autoincrement=False),
-    Column("at", Moment, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
     Column("tokens", JSON, nullable=False),
 )
 
@@ -95,6 +95,6 @@ turn_usage = Table(
 forgotten = Table(
     "forgotten",
     metadata,
-    Column("id", Words, primary_key=True),
-    Column("at", Moment, nullable=False, index=True),
+    Column("id", SafeText, primary_key=True),
+    Column("at", UtcDateTime, nullable=False, index=True),
 )

@@ -5,8 +5,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Self
 
+from mediaserver.store.interface import Fact, RefusedError, Store, StoreError
 from mediaserver.store.records import Entry, SessionRecord, TurnUsage
-from mediaserver.store.store import Fact, RefusedError, Store, StoreError
 
 INTERVAL = 0.5
 """Seconds a fact waits for others, at most; with the time of a write it is what a crash can lose."""
@@ -55,7 +55,7 @@ class HistoryWriter:
 
     def record(self, fact: Fact) -> None:
         """Hand a fact over; never waits, never fails."""
-        shelf, key = self._shelf(fact), _key(fact)
+        shelf, key = self._queue_for(fact), _key(fact)
         if (replaced := shelf.get(key)) is not None:
             self._size -= _size(replaced)
         shelf[key] = fact
@@ -137,7 +137,7 @@ class HistoryWriter:
     def _settle(self, batch: Sequence[Fact]) -> None:
         # Only now: a write that was cancelled or failed half way is made again, which the store allows.
         for fact in batch:
-            shelf, key = self._shelf(fact), _key(fact)
+            shelf, key = self._queue_for(fact), _key(fact)
             if shelf.get(key) is fact:
                 del shelf[key]
                 self._size -= _size(fact)
@@ -151,7 +151,7 @@ class HistoryWriter:
         self._size -= _size(fact)
         self.dropped += 1
 
-    def _shelf(self, fact: Fact) -> OrderedDict[Key, Fact]:
+    def _queue_for(self, fact: Fact) -> OrderedDict[Key, Fact]:
         return self._records if isinstance(fact, SessionRecord) else self._facts
 
 

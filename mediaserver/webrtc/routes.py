@@ -9,17 +9,17 @@ from typing import Protocol
 from aiohttp import web
 
 from mediaserver.auth.users import AuthError, User, Verifier
-from mediaserver.http import HttpError, bearer
-from mediaserver.lobby import Wishes
+from mediaserver.http_errors import HttpError, bearer
 from mediaserver.registry import Draining, Full
 from mediaserver.rtc.config import Config, IceServer
-from mediaserver.rtc.host import Host
-from mediaserver.rtc.offer import MAX_BYTES as MAX_OFFER
-from mediaserver.rtc.offer import Offer, OfferError, parse_offer
-from mediaserver.rtc.peer import RtcPeer
-from mediaserver.webrtc.fragment import MAX_BYTES as MAX_FRAGMENT
-from mediaserver.webrtc.fragment import parse_fragment
-from mediaserver.webrtc.options import parse_options
+from mediaserver.rtc.sdp.offer import MAX_BYTES as MAX_OFFER
+from mediaserver.rtc.sdp.offer import Offer, OfferError, parse_offer
+from mediaserver.session_factory import SessionOptions
+from mediaserver.webrtc.conversation_port import ConversationPort
+from mediaserver.webrtc.peer import RtcPeer
+from mediaserver.webrtc.query import parse_options
+from mediaserver.webrtc.sdp_fragment import MAX_BYTES as MAX_FRAGMENT
+from mediaserver.webrtc.sdp_fragment import parse_fragment
 from pipeline.errors import ProtocolError
 
 SDP = "application/sdp"
@@ -34,7 +34,7 @@ _RETRY_DRAINING = 30
 class Lobby(Protocol):
     """The way into a conversation."""
 
-    async def enter(self, owner: str, wishes: Wishes) -> Host:
+    async def get_or_create(self, owner: str, wishes: SessionOptions) -> ConversationPort:
         """Find or start one; raises `registry.Full` or `registry.Draining`."""
         ...
 
@@ -159,9 +159,9 @@ class Whip:
         self._limiter.admit((request.remote or "unknown") if user.is_guest else user.id)
         return user
 
-    async def _enter(self, user: User, wishes: Wishes) -> Host:
+    async def _enter(self, user: User, wishes: SessionOptions) -> ConversationPort:
         try:
-            return await self._lobby.enter(user.id, wishes)
+            return await self._lobby.get_or_create(user.id, wishes)
         except Full as full:
             if full.is_personal:
                 raise HttpError(

@@ -10,7 +10,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.product import RECORDING, serving
+from tests.support.server_process import RECORDING, serving
 
 pytestmark = pytest.mark.acceptance
 

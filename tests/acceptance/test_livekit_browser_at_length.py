@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from tests.cuttable import proxied
-from tests.livekit_browser import Visitor, chromium, served, token_for
-from tests.livekit_loss import losing, suffer
-from tests.product import Server, serving, synthetic
+from tests.support.livekit_browser import Visitor, chromium, served, token_for
+from tests.support.livekit_loss import losing, suffer
+from tests.support.server_process import Server, serving, synthetic
+from tests.support.tcp_proxy import proxied
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.browser, pytest.mark.timeout(400)]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.livekit_browser import chromium, served, token_for
-from tests.product import quiet, serving, synthetic, write_wav
+from tests.support.livekit_browser import chromium, served, token_for
+from tests.support.server_process import quiet, serving, synthetic, write_wav
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.browser, pytest.mark.timeout(120)]
 

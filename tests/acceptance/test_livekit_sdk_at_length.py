@@ -9,10 +9,10 @@ from time import monotonic
 import pytest
 from livekit.rtc import SimulateScenarioKind
 
-from tests.cuttable import proxied
-from tests.livekit_loss import losing
-from tests.livekit_sdk import Caller, caller, picture
-from tests.product import Server, serving, synthetic
+from tests.support.livekit_loss import losing
+from tests.support.livekit_sdk import Caller, caller, picture
+from tests.support.server_process import Server, serving, synthetic
+from tests.support.tcp_proxy import proxied
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(400)]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from livekit import rtc
 
-from tests.livekit_browser import PAGES, Visitor, bundle, chromium, require_clients, served
-from tests.product import serving
+from tests.support.livekit_browser import PAGES, Visitor, bundle, chromium, require_clients, served
+from tests.support.server_process import serving
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.browser, pytest.mark.timeout(120)]
 

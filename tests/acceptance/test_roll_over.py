@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mediaserver.localengine.lifetime import Lifetime
+from mediaserver.localengine.responder.tone import tone_responder
 from mediaserver.localengine.server import LocalEngine
-from mediaserver.localengine.tone import tone_brain
-from tests.product import serving
-from tests.rtc_client import RtcClient, listening
+from mediaserver.localengine.session.connection_lifetime import Lifetime
+from tests.support.rtc_client import RtcClient, listening
+from tests.support.server_process import serving
 
 pytestmark = pytest.mark.acceptance
 
@@ -58,7 +58,7 @@ async def talk(server: str, engine: LocalEngine) -> tuple[int, int, float]:
 def test_connections_that_end_every_few_seconds_are_not_heard(tmp_path: Path) -> None:
     async def scene() -> tuple[int, int, float]:
         lifetime = Lifetime(until_warning=5.0, after_warning=9.0)
-        async with LocalEngine(tone_brain(SECONDS), lifetime=lifetime) as engine:
+        async with LocalEngine(tone_responder(SECONDS), lifetime=lifetime) as engine:
             (tmp_path / "engine.pem").write_bytes(engine.certificate)
             settings = {
                 "ENGINE": "gemini",

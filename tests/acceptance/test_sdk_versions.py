@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.product import ROOT
+from tests.support.server_process import ROOT
 
 pytestmark = pytest.mark.acceptance
 

@@ -11,7 +11,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.contrib.media import MediaBlackhole
 from playwright.sync_api import expect
 
-from tests.product import Open, person, quiet, serving, write_wav
+from tests.support.server_process import Open, person, quiet, serving, write_wav
 
 pytestmark = pytest.mark.acceptance
 

@@ -6,25 +6,25 @@ import pytest
 
 from mediaserver.auth.accounts import REFRESH_DAYS
 from mediaserver.auth.tokens import ACCESS_SECONDS
+from mediaserver.event_codec import MAX_TEXT
 from mediaserver.jsonws.codec import MAX_MESSAGE
 from mediaserver.jsonws.connection import MAX_BAD_MESSAGES
 from mediaserver.jsonws.connection import Limits as SocketLimits
-from mediaserver.jsonws.pace import AHEAD
+from mediaserver.jsonws.pacer import AHEAD
 from mediaserver.jsonws.session import GRACE as SOCKET_GRACE
-from mediaserver.livekit.config import Limits as RoomLimits
-from mediaserver.livekit.room import MAX_PARTICIPANTS
-from mediaserver.rtc.peer import GRACE as WHIP_GRACE
-from mediaserver.wire import MAX_TEXT
-from pipeline.kept import KEPT_SECONDS
-from pipeline.picture import MAX_BYTES, MAX_PIXELS
-from pipeline.recollection import MOST_CHARACTERS
-from pipeline.setbacks import Patience
-from pipeline.tools import POINT_AT
-from pipeline.turn import TurnSettings
-from pipeline.vad import WINDOW_SECONDS
+from mediaserver.livekit.room.limits import Limits as RoomLimits
+from mediaserver.livekit.room.room import MAX_PARTICIPANTS
+from mediaserver.webrtc.peer import GRACE as WHIP_GRACE
+from pipeline.audio.turn_detector import TurnSettings
+from pipeline.audio.vad import WINDOW_SECONDS
+from pipeline.codecs.image_decoder import MAX_BYTES, MAX_PIXELS
+from pipeline.gemini.pending_input import KEPT_SECONDS
+from pipeline.gemini.retry_policy import EngineTimeouts
+from pipeline.gemini.transcript_memory import MOST_CHARACTERS
+from pipeline.tools.toolbox import POINT_AT
 from tests.docs.documents import ROOT, prose
 
-ENGINE = Patience()
+ENGINE = EngineTimeouts()
 TURNS = TurnSettings()
 
 PROMISES = {

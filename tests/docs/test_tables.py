@@ -9,13 +9,13 @@ from typing import get_args
 import av
 import pytest
 
-from bench.anchors import CAPTION
+from bench.reference_costs import CAPTION
 from bench.report import _EXPLAINED, _ROWS
+from mediaserver.event_codec import COMMANDS, parse_command, render
 from mediaserver.jsonws.codec import parse
-from mediaserver.localengine.script import _CONDITIONS, _STEPS
+from mediaserver.localengine.responder.scripted import _CONDITIONS, _STEPS
 from mediaserver.metrics import Metrics
 from mediaserver.settings import Settings
-from mediaserver.wire import COMMANDS, parse_command, render
 from pipeline.errors import FaultCode, ProtocolError
 from pipeline.events import (
     EndReason,
@@ -26,7 +26,7 @@ from pipeline.events import (
     Pointer,
     Pong,
     Role,
-    ScreenSeen,
+    ScreenFrameSent,
     SeenReason,
     SessionEnded,
     SessionStarted,
@@ -39,7 +39,7 @@ from pipeline.events import (
     TurnEnded,
     Usage,
 )
-from pipeline.profiles import _PROFILES, LOCAL
+from pipeline.gemini.model_profiles import _PROFILES, LOCAL
 from tests.docs.documents import ROOT, between_marks, blocks, prose, quoted, rows
 
 SAMPLES: list[Event] = [
@@ -49,7 +49,7 @@ SAMPLES: list[Event] = [
     TextResponse(1, "hello", None),
     Interrupted(1, 2, "hel"),
     TurnEnded(1, 2, {}, Usage()),
-    ScreenSeen(1, 2, SeenReason.FIRST),
+    ScreenFrameSent(1, 2, SeenReason.FIRST),
     Guidance("title", (Step(1, "text", StepState.DONE),)),
     Pointer(1, (1, 2, 3, 4), "label"),
     Fault(FaultCode.INTERNAL_ERROR, "message"),
@@ -108,7 +108,7 @@ def test_the_metrics_are_the_codes_with_types_and_labels() -> None:
 
 def test_the_events_are_the_codes_with_their_fields() -> None:
     told = set(get_args(Event)) - {type(event) for event in SAMPLES}
-    assert {kind.__name__ for kind in told} == {"TurnStarted", "AssistantSpeech", "TurnSpent"}  # not told in JSON
+    assert {kind.__name__ for kind in told} == {"TurnStarted", "AssistantSpeech", "TurnUsageReport"}  # not told in JSON
     bodies = [render(event, "label") or {} for event in SAMPLES]
     known = {body["action"]: [name for name in body if name not in ("action", "sessionId")] for body in bodies}
     assert {quoted(action)[0]: quoted(fields) for action, fields, _ in rows("docs/events.md", "events")} == known

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.product import Server, open_page, server, serving
+from tests.support.server_process import Server, open_page, server, serving
 
 __all__ = ["open_page", "server"]
 

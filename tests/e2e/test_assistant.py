@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.product import EDITOR, Open, Server, person, quiet, synthetic, write_wav
+from tests.support.server_process import EDITOR, Open, Server, person, quiet, synthetic, write_wav
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 

@@ -20,8 +20,8 @@ from playwright.sync_api import expect
 from mediaserver.plugins import load_toolbox
 from pipeline.tools import ToolContext
 from tests.docs.documents import blocks
-from tests.livekit_browser import PAGES, chromium, require_clients, served
-from tests.product import EDITOR, ROOT, Server, quiet, serving, synthetic, write_wav
+from tests.support.livekit_browser import PAGES, chromium, require_clients, served
+from tests.support.server_process import EDITOR, ROOT, Server, quiet, serving, synthetic, write_wav
 
 EXAMPLES = ROOT / "examples"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from mediaserver.engine_cli import parser
-from mediaserver.localengine.faults import HEADER, parse_faults
-from tests.product import ROOT
+from mediaserver.cli.engine import parser
+from mediaserver.localengine.fault_injection.spec import HEADER, parse_faults
+from tests.support.server_process import ROOT
 
 DOCUMENT = (ROOT / "docs" / "engine.md").read_text()
 

@@ -3,8 +3,8 @@
 import asyncio
 from pathlib import Path
 
-from tests.product import serving
-from tests.rtc_client import RtcClient, listening
+from tests.support.rtc_client import RtcClient, listening
+from tests.support.server_process import serving
 
 WORDS = [f"word{number}" for number in range(20)]
 SECONDS = 8.0

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
-from tests.cuttable import proxied
-from tests.livekit_browser import Visit, Visitor, chromium, served, token_for
-from tests.product import Server, serving, synthetic
+from tests.support.livekit_browser import Visit, Visitor, chromium, served, token_for
+from tests.support.server_process import Server, serving, synthetic
+from tests.support.tcp_proxy import proxied
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.livekit_browser import PAGES, Visitor, bundle, chromium, require_clients, served, token_for
-from tests.product import Server, synthetic
+from tests.support.livekit_browser import PAGES, Visitor, bundle, chromium, require_clients, served, token_for
+from tests.support.server_process import Server, synthetic
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.livekit_browser import chromium, require_clients, served
-from tests.livekit_loss import losing, suffer
+from tests.support.livekit_browser import chromium, require_clients, served
+from tests.support.livekit_loss import losing, suffer
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
 

@@ -8,9 +8,9 @@ from time import monotonic
 import pytest
 from livekit import rtc
 
-from tests.cuttable import proxied
-from tests.livekit_sdk import Caller, caller, picture
-from tests.product import Server, person, serving, synthetic
+from tests.support.livekit_sdk import Caller, caller, picture
+from tests.support.server_process import Server, person, serving, synthetic
+from tests.support.tcp_proxy import proxied
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from livekit import api, rtc
 
-from tests.product import serving
+from tests.support.server_process import serving
 
 SECRET = "0123456789abcdef0123456789abcdef"
 ELSEWHERE = {"Origin": "https://app.example"}

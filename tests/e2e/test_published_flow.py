@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.product import RECORDING, Server, serving
+from tests.support.server_process import RECORDING, Server, serving
 
 pytestmark = pytest.mark.timeout(180)
 

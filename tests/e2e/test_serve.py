@@ -17,9 +17,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from mediaserver.cli.serve import freeze_gc
 from mediaserver.localengine.certificate import _sign
-from mediaserver.serve import spare_the_collector
-from tests.product import ROOT, serving
+from tests.support.server_process import ROOT, serving
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -125,7 +125,7 @@ def test_with_a_certificate_it_speaks_https(tmp_path: Path) -> None:
 
 def test_what_stands_when_serving_begins_is_never_searched_for_garbage() -> None:
     try:
-        spare_the_collector()
+        freeze_gc()
         assert gc.get_freeze_count() > 10_000
         assert len(gc.get_objects()) < 10_000
     finally:

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from conversation_room import vad_model
 
-from mediaserver.store.sql import open_store
-from mediaserver.store.store import Store
-from pipeline.vad import VadModel
+from mediaserver.store.interface import Store
+from mediaserver.store.sql_store import open_store
+from pipeline.audio.vad import VadModel
+from tests.support.conversation_harness import vad_model
 
 
 @pytest.fixture

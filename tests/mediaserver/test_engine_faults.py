@@ -6,22 +6,24 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import pytest
-from conversation_room import FakePeer, picture, speech, vad_model
 
-from mediaserver.localengine.faults import Act, Close, Fault, Point, Status
-from mediaserver.localengine.script import parse_script
+from mediaserver.localengine.fault_injection.spec import Close, Fault, FaultAction, Status
+from mediaserver.localengine.fault_points import FaultPoint
+from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
-from pipeline.conversation import Conversation
+from pipeline.conversation.config import ConversationConfig
+from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineConfig
 from pipeline.errors import FaultCode
 from pipeline.events import EndReason, Event, Pointer, TextInput, TurnEnded, TurnStarted
 from pipeline.events import Fault as Told
-from pipeline.gemini import LOCAL, GeminiBridge, make_client
+from pipeline.gemini.bridge import GeminiBridge, make_client
+from pipeline.gemini.model_profiles import LOCAL
+from pipeline.gemini.retry_policy import EngineTimeouts
 from pipeline.media import AudioChunk, SpeechFrame
-from pipeline.setbacks import Patience
-from pipeline.terms import Terms
-from pipeline.ticker import Ticker
-from pipeline.tools import Toolbox
+from pipeline.playout.frame_clock import FrameClock
+from pipeline.tools.toolbox import Toolbox
+from tests.support.conversation_harness import FakePeer, picture, speech, vad_model
 
 SCRIPT = parse_script("""
 rules:
@@ -30,11 +32,11 @@ rules:
   - {when: spoken, heard: go forward, answer: [{say: Going forward now., seconds: 0.3}]}
   - {when: anything, answer: [{say: You have typed something., seconds: 0.3}]}
 """)
-HURRIED = Patience(connect=0.6, close=0.2, mute=0.4, mute_at_work=0.4, backoff=(0.01,), quota=(0.05, 0.05))
+HURRIED = EngineTimeouts(connect=0.6, close=0.2, mute=0.4, mute_at_work=0.4, backoff=(0.01,), quota=(0.05, 0.05))
 
 NETWORK, INTERNAL, PROTOCOL = FaultCode.ENGINE_NETWORK, FaultCode.ENGINE_INTERNAL, FaultCode.ENGINE_PROTOCOL
-BREAKS: dict[str, tuple[Close | Act, FaultCode]] = {
-    "abort": (Act.ABORT, NETWORK),
+BREAKS: dict[str, tuple[Close | FaultAction, FaultCode]] = {
+    "abort": (FaultAction.ABORT, NETWORK),
     "normal close": (Close(1000), NETWORK),
     "going away": (Close(1001), NETWORK),
     "expired": (Close(1011, "Deadline expired before operation could complete."), NETWORK),
@@ -45,13 +47,13 @@ BREAKS: dict[str, tuple[Close | Act, FaultCode]] = {
         FaultCode.ENGINE_UNSUPPORTED_OP,
     ),
     "quota": (Close(1011, "You exceeded your current quota, please check."), FaultCode.ENGINE_QUOTA),
-    "garbage": (Act.GARBAGE, PROTOCOL),
-    "unknown": (Act.UNKNOWN, PROTOCOL),
-    "stall": (Act.STALL, FaultCode.ENGINE_STALLED),
+    "garbage": (FaultAction.GARBAGE, PROTOCOL),
+    "unknown": (FaultAction.UNKNOWN, PROTOCOL),
+    "stall": (FaultAction.STALL, FaultCode.ENGINE_STALLED),
 }
 OFTEN = {"abort", "garbage", "internal", "quota", "stall", "expired"}
 """What every run of the tests tries; the rest are closes like these, with other words."""
-HARMLESS = {"no pong": Act.NO_PONG, "huge": Act.HUGE, "phantom": Act.INTERRUPTED}
+HARMLESS = {"no pong": FaultAction.NO_PONG, "huge": FaultAction.HUGE, "phantom": FaultAction.INTERRUPTED}
 REFUSALS = {
     "bad key": (Close(1007, "API key not valid. Please pass a valid API key."), FaultCode.ENGINE_AUTH_INVALID),
     "no model": (Close(1008, "models/x is not found for API version v1beta"), FaultCode.ENGINE_MODEL_UNAVAILABLE),
@@ -70,12 +72,12 @@ class Stage:
     running: "asyncio.Task[EndReason]"
 
     def ask(self, text: str) -> None:
-        self.conversation.obey(self.peer, TextInput(text))
+        self.conversation.submit(self.peer, TextInput(text))
 
     async def say(self) -> None:
         pcm = speech()
         for start in range(0, len(pcm), 640):
-            self.conversation.hear(self.peer, AudioChunk(pcm[start : start + 640], 16_000, start / 32_000))
+            self.conversation.push_audio(self.peer, AudioChunk(pcm[start : start + 640], 16_000, start / 32_000))
             await asyncio.sleep(0.001)
 
     async def until(self, is_so: Callable[[], bool]) -> None:
@@ -96,9 +98,9 @@ async def staged() -> AsyncIterator[Stage]:
         client = make_client(api_key="a key", base_url=engine.base_url, ssl_context=engine.client_ssl)
         config = EngineConfig(LOCAL, None, "en", "", "medium", Toolbox().tools)
         conversation = Conversation(
-            Terms("id1", "label", "local", LOCAL, None, "en", 600.0, 3600.0, timed_transcript=True),
+            ConversationConfig("id1", "label", "local", LOCAL, None, "en", 600.0, 3600.0, timed_transcript=True),
             vad=vad_model(),
-            ticker=Ticker(),
+            ticker=FrameClock(),
             toolbox=Toolbox(),
             make_bridge=lambda tell, next_turn: GeminiBridge(
                 client, config, tell=tell, next_turn=next_turn, patience=HURRIED
@@ -115,12 +117,12 @@ async def staged() -> AsyncIterator[Stage]:
     assert not left, left
 
 
-async def reach(stage: Stage, point: Point) -> None:
+async def reach(stage: Stage, point: FaultPoint) -> None:
     """Do what brings the engine to this point, and wait for nothing."""
-    if point is Point.LISTENING:
+    if point is FaultPoint.LISTENING:
         await stage.say()
-    elif point is Point.TOOL:
-        stage.conversation.watch(stage.peer, picture())
+    elif point is FaultPoint.TOOL:
+        stage.conversation.push_frame(stage.peer, picture())
         stage.ask("point at save")
     else:
         stage.ask("hello")
@@ -134,37 +136,46 @@ def assert_silence_after_every_fault(log: list[Event | SpeechFrame]) -> None:
         assert not (is_silent and isinstance(item, SpeechFrame))
 
 
-def expected(kind: str, code: FaultCode, point: Point) -> list[FaultCode]:
+def expected(kind: str, code: FaultCode, point: FaultPoint) -> list[FaultCode]:
     """Which faults the client is told."""
-    if point is Point.SETUP:
+    if point is FaultPoint.SETUP:
         # A session that was never made: the client learns of it, and the question waits.
         return [{"invalid": FaultCode.ENGINE_CONFIG_REDUCED, "stall": NETWORK}.get(kind, code)]
-    if point in (Point.SPEAKING, Point.TOOL):
+    if point in (FaultPoint.SPEAKING, FaultPoint.TOOL):
         return [code]  # the answer is cut
     return [] if code in QUIET else [code]
 
 
 @pytest.mark.parametrize(
-    "point", [Point.SETUP, Point.READY, Point.LISTENING, Point.THINKING, Point.SPEAKING, Point.TOOL, Point.IDLE]
+    "point",
+    [
+        FaultPoint.SETUP,
+        FaultPoint.READY,
+        FaultPoint.LISTENING,
+        FaultPoint.THINKING,
+        FaultPoint.SPEAKING,
+        FaultPoint.TOOL,
+        FaultPoint.IDLE,
+    ],
 )
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=[] if kind in OFTEN else pytest.mark.acceptance) for kind in sorted(BREAKS)]
 )
-async def test_a_session_that_breaks_is_told_rightly_falls_silent_and_is_replaced(kind: str, point: Point) -> None:
+async def test_a_session_that_breaks_is_told_rightly_falls_silent_and_is_replaced(kind: str, point: FaultPoint) -> None:
     act, code = BREAKS[kind]
     async with staged() as stage:
-        if point is Point.IDLE:
+        if point is FaultPoint.IDLE:
             stage.ask("hello")
             await stage.until(lambda: bool(stage.turns_heard()))
-        elif point not in (Point.SETUP, Point.READY):
+        elif point not in (FaultPoint.SETUP, FaultPoint.READY):
             await stage.until(lambda: stage.engine.sessions == 1)
         injected = stage.engine.inject(Fault(act, point))
         await reach(stage, point)
         async with asyncio.timeout(10):
             await injected.happened.wait()
-        if point in (Point.SPEAKING, Point.TOOL):
+        if point in (FaultPoint.SPEAKING, FaultPoint.TOOL):
             await stage.until(lambda: bool(stage.faults()))
-        elif point is not Point.IDLE:
+        elif point is not FaultPoint.IDLE:
             await stage.until(lambda: bool(stage.turns_heard()))  # what was asked is answered by the next session
         before = len(stage.turns_heard())
         stage.ask("still there")
@@ -177,27 +188,43 @@ async def test_a_session_that_breaks_is_told_rightly_falls_silent_and_is_replace
 
 
 @pytest.mark.parametrize(
-    "point", [Point.READY, Point.LISTENING, Point.THINKING, Point.SPEAKING, Point.TOOL, Point.IDLE]
+    "point",
+    [
+        FaultPoint.READY,
+        FaultPoint.LISTENING,
+        FaultPoint.THINKING,
+        FaultPoint.SPEAKING,
+        FaultPoint.TOOL,
+        FaultPoint.IDLE,
+    ],
 )
 @pytest.mark.parametrize("kind", sorted(HARMLESS))
-async def test_what_a_client_should_bear_is_borne(kind: str, point: Point) -> None:
+async def test_what_a_client_should_bear_is_borne(kind: str, point: FaultPoint) -> None:
     async with staged() as stage:
         await stage.until(lambda: stage.engine.sessions == 1)
         injected = stage.engine.inject(Fault(HARMLESS[kind], point))
         await reach(stage, point)
         stage_turns = stage.turns_heard
         await stage.until(lambda: bool(stage_turns()))
-        if point is Point.READY:
+        if point is FaultPoint.READY:
             return  # it was ready before: this waits for a further session, which nobody needs
         assert injected.count == 1
     assert not stage.faults()
 
 
 @pytest.mark.parametrize(
-    "point", [Point.SETUP, Point.READY, Point.LISTENING, Point.THINKING, Point.SPEAKING, Point.IDLE]
+    "point",
+    [
+        FaultPoint.SETUP,
+        FaultPoint.READY,
+        FaultPoint.LISTENING,
+        FaultPoint.THINKING,
+        FaultPoint.SPEAKING,
+        FaultPoint.IDLE,
+    ],
 )
 @pytest.mark.parametrize("kind", sorted(REFUSALS))
-async def test_what_cannot_be_helped_ends_the_conversation_cleanly(kind: str, point: Point) -> None:
+async def test_what_cannot_be_helped_ends_the_conversation_cleanly(kind: str, point: FaultPoint) -> None:
     act, code = REFUSALS[kind]
     async with staged() as stage:
         injected = stage.engine.inject(Fault(act, point))
@@ -225,7 +252,7 @@ async def test_an_upgrade_that_is_refused_is_told_and_tried_again_where_that_hel
     status: int, codes: list[FaultCode], reason: EndReason
 ) -> None:
     async with staged() as stage:
-        stage.engine.inject(Fault(Status(status), Point.UPGRADE))
+        stage.engine.inject(Fault(Status(status), FaultPoint.UPGRADE))
         stage.ask("hello")
         await stage.until(lambda: bool(stage.turns_heard()) or stage.running.done())
         stage.conversation.end(EndReason.CLIENT)
@@ -236,8 +263,8 @@ async def test_an_upgrade_that_is_refused_is_told_and_tried_again_where_that_hel
 async def test_an_engine_that_never_comes_back_ends_the_conversation() -> None:
     async with staged() as stage:
         await stage.until(lambda: stage.engine.sessions == 1)
-        stage.engine.inject(Fault(Status(503), Point.UPGRADE, times=100))
-        stage.engine.inject(Fault(Act.ABORT, Point.SPEAKING))
+        stage.engine.inject(Fault(Status(503), FaultPoint.UPGRADE, times=100))
+        stage.engine.inject(Fault(FaultAction.ABORT, FaultPoint.SPEAKING))
         stage.ask("hello")
         async with asyncio.timeout(10):
             assert await stage.running is EndReason.ERROR
@@ -252,8 +279,8 @@ async def test_a_handle_that_is_refused_is_not_noticed() -> None:
     async with staged() as stage:
         stage.ask("hello")
         await stage.until(lambda: bool(stage.turns_heard()))
-        refused = stage.engine.inject(Fault(Close(1008, "BidiGenerateContent session not found"), Point.RESUME))
-        stage.engine.inject(Fault(Act.ABORT, Point.IDLE))
+        refused = stage.engine.inject(Fault(Close(1008, "BidiGenerateContent session not found"), FaultPoint.RESUME))
+        stage.engine.inject(Fault(FaultAction.ABORT, FaultPoint.IDLE))
         stage.ask("again")
         await stage.until(lambda: len(stage.turns_heard()) == 2)
         stage.ask("and again")
@@ -265,7 +292,7 @@ async def test_a_handle_that_is_refused_is_not_noticed() -> None:
 async def test_an_early_end_of_a_turn_loses_nothing_of_the_answer() -> None:
     async with staged() as stage:
         await stage.until(lambda: stage.engine.sessions == 1)
-        stage.engine.inject(Fault(Act.TURN_COMPLETE, Point.SPEAKING))
+        stage.engine.inject(Fault(FaultAction.TURN_COMPLETE, FaultPoint.SPEAKING))
         stage.ask("hello")
         await stage.until(lambda: sum(isinstance(item, SpeechFrame) for item in stage.peer.log) >= 15)
     assert not stage.faults()
@@ -273,7 +300,7 @@ async def test_an_early_end_of_a_turn_loses_nothing_of_the_answer() -> None:
 
 async def test_a_box_is_drawn_before_its_answer_has_been_heard() -> None:
     async with staged() as stage:
-        await reach(stage, Point.TOOL)
+        await reach(stage, FaultPoint.TOOL)
         await stage.until(lambda: bool(stage.turns_heard()))
     kinds = [type(event) for event in stage.peer.events if isinstance(event, Pointer | TurnEnded)]
     assert kinds == [Pointer, TurnEnded]

@@ -12,7 +12,7 @@ from pipeline.events import (
     Fault,
     Interrupted,
     Pong,
-    ScreenSeen,
+    ScreenFrameSent,
     SeenReason,
     SessionEnded,
     State,
@@ -31,7 +31,7 @@ def witnessed(*events: Event) -> Metrics:
     metrics = Metrics()
     gauge = metrics.open_session("webrtc")
     for event in events:
-        gauge.witness(event)
+        gauge.observe(event)
     return metrics
 
 
@@ -46,8 +46,8 @@ def test_a_session_is_live_from_its_opening_to_its_end_however_often_the_end_is_
     gauge = metrics.open_session("livekit")
     metrics.open_session("webrtc")
     assert value(metrics, "live_sessions", transport="livekit") == 1
-    gauge.witness(SessionEnded(EndReason.IDLE))
-    gauge.witness(SessionEnded(EndReason.IDLE))
+    gauge.observe(SessionEnded(EndReason.IDLE))
+    gauge.observe(SessionEnded(EndReason.IDLE))
     assert value(metrics, "live_sessions", transport="livekit") == 0
     assert value(metrics, "live_sessions", transport="webrtc") == 1
     assert value(metrics, "sessions_total", transport="livekit") == 1
@@ -93,7 +93,7 @@ def test_frames_windows_and_drops_are_counted_from_running_totals_of_each_sessio
     first.totals(frames_seen=10, frames_dropped=7, windows=100, mailbox_dropped=0)
     first.totals(frames_seen=15, frames_dropped=9, windows=160, mailbox_dropped=2)
     second.totals(frames_seen=1, frames_dropped=0, windows=4, mailbox_dropped=0)
-    first.witness(ScreenSeen(1, 80, SeenReason.CHANGED))
+    first.observe(ScreenFrameSent(1, 80, SeenReason.CHANGED))
     assert value(metrics, "frames_seen_total") == 16
     assert value(metrics, "frames_dropped_total") == 9
     assert value(metrics, "frames_sent_total") == 1

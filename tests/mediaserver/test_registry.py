@@ -5,15 +5,15 @@ from collections.abc import Callable
 from typing import cast
 
 import pytest
-from conversation_room import FakeEngine, FakePeer, HandTicker, vad_model
 
 from mediaserver.registry import Draining, Full, Registry
-from pipeline.conversation import Conversation
+from pipeline.conversation.config import ConversationConfig
+from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineEvent
 from pipeline.events import EndReason, SessionEnded
-from pipeline.gemini import GeminiBridge
-from pipeline.terms import Terms
-from pipeline.tools import Toolbox
+from pipeline.gemini.bridge import GeminiBridge
+from pipeline.tools.toolbox import Toolbox
+from tests.support.conversation_harness import FakeEngine, FakePeer, ManualFrameClock, vad_model
 
 
 class StubbornEngine(FakeEngine):
@@ -32,8 +32,8 @@ def conversation(session: str, label: str = "", engine: type[FakeEngine] = FakeE
     def make_bridge(tell: Callable[[EngineEvent], None], next_turn: Callable[[], int]) -> GeminiBridge:
         return cast(GeminiBridge, engine(tell, next_turn))
 
-    terms = Terms(session, label or session, "local", "local", None, "en", 600.0, 3600.0)
-    return Conversation(terms, vad=vad_model(), ticker=HandTicker(), toolbox=Toolbox(), make_bridge=make_bridge)
+    terms = ConversationConfig(session, label or session, "local", "local", None, "en", 600.0, 3600.0)
+    return Conversation(terms, vad=vad_model(), ticker=ManualFrameClock(), toolbox=Toolbox(), make_bridge=make_bridge)
 
 
 async def test_a_conversation_is_found_by_id_or_label_by_its_owner_only() -> None:

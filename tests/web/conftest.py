@@ -6,7 +6,7 @@ import pytest_asyncio
 from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Request, async_playwright, expect
 
-from tests.chromium import CHROMIUM, require_chromium
+from tests.support.chromium import CHROMIUM, require_chromium
 from tests.web.fake_site import FakeServer, Visit
 
 ARGUMENTS = [

@@ -8,7 +8,7 @@ import pytest_asyncio
 from aiohttp.test_utils import TestServer
 from playwright.async_api import BrowserContext, ConsoleMessage, Page, Request, expect
 
-from tests.mediaserver.api.published import published
+from tests.support.running_api import published
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 

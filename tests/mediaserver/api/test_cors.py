@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, make_mocked_request
 
 from mediaserver.api.cors import allow_origins, origin_is_allowed
-from mediaserver.api.middleware import guard
+from mediaserver.api.middleware import error_middleware
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]
@@ -30,7 +30,7 @@ async def options(_: web.Request) -> web.Response:
 @pytest.fixture
 def make(aiohttp_client: MakeClient) -> Callable[..., Awaitable[Client]]:
     async def made(*origins: str) -> Client:
-        app = web.Application(middlewares=[guard])
+        app = web.Application(middlewares=[error_middleware])
         app.router.add_get("/api/v1/sessions/{id}", fine)
         app.router.add_delete("/api/v1/sessions/{id}", fine)
         app.router.add_post("/whip", offered)

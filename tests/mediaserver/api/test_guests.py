@@ -9,12 +9,12 @@ from argon2 import PasswordHasher
 from limits import parse
 
 from mediaserver.api.guests import Guests
-from mediaserver.api.limiter import Limiter
-from mediaserver.api.middleware import guard
+from mediaserver.api.middleware import error_middleware
+from mediaserver.api.rate_limit import Limiter
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
-from mediaserver.store.store import Store, StoreError
+from mediaserver.store.interface import Store, StoreError
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]
@@ -32,7 +32,7 @@ async def accounts(store: Store) -> AsyncIterator[Accounts]:
 def app_with(
     accounts: Accounts, *, are_allowed: bool = True, loopback_only: bool = False, rate: str = "100/minute"
 ) -> web.Application:
-    app = web.Application(middlewares=[guard])
+    app = web.Application(middlewares=[error_middleware])
     Guests(accounts, Limiter(parse(rate)), are_allowed=are_allowed, loopback_only=loopback_only).add_routes(app)
     return app
 

@@ -7,25 +7,25 @@ from typing import cast
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
-from conversation_room import FakeEngine, FakePeer, HandTicker, vad_model
 from limits import parse
 
-from mediaserver.api.limiter import Limiter
-from mediaserver.api.middleware import guard
+from mediaserver.api.middleware import error_middleware
+from mediaserver.api.rate_limit import Limiter
 from mediaserver.api.sessions import History, Sessions
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
 from mediaserver.registry import Registry
+from mediaserver.store.interface import Store
 from mediaserver.store.records import Entry, SessionRecord, TurnUsage
-from mediaserver.store.store import Store
-from pipeline.conversation import Conversation
+from pipeline.conversation.config import ConversationConfig
+from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineEvent
 from pipeline.events import EndReason
-from pipeline.gemini import GeminiBridge
-from pipeline.media import StillFrame
-from pipeline.terms import Terms
-from pipeline.tools import Toolbox
-from tests.mediaserver.api.memory_store import MemoryStore
+from pipeline.gemini.bridge import GeminiBridge
+from pipeline.media import EncodedFrame
+from pipeline.tools.toolbox import Toolbox
+from tests.support.conversation_harness import FakeEngine, FakePeer, ManualFrameClock, vad_model
+from tests.support.memory_store import MemoryStore
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]
@@ -60,8 +60,8 @@ def conversation(name: str, label: str) -> Conversation:
     def make_bridge(tell: Callable[[EngineEvent], None], next_turn: Callable[[], int]) -> GeminiBridge:
         return cast(GeminiBridge, FakeEngine(tell, next_turn))
 
-    terms = Terms(name, label, "local", "local", None, "en", 600.0, 3600.0)
-    return Conversation(terms, vad=vad_model(), ticker=HandTicker(), toolbox=Toolbox(), make_bridge=make_bridge)
+    terms = ConversationConfig(name, label, "local", "local", None, "en", 600.0, 3600.0)
+    return Conversation(terms, vad=vad_model(), ticker=ManualFrameClock(), toolbox=Toolbox(), make_bridge=make_bridge)
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ async def registry() -> AsyncIterator[Registry]:
 
 @pytest.fixture
 async def client(aiohttp_client: MakeClient, store: MemoryStore, registry: Registry) -> Client:
-    app = web.Application(middlewares=[guard])
+    app = web.Application(middlewares=[error_middleware])
     limiter = Limiter(parse("1000/minute"))
     History(registry, cast(Store, store), TOKENS, limiter).add_routes(app)
     Sessions(registry, TOKENS, limiter).add_routes(app)
@@ -188,7 +188,7 @@ async def test_another_users_session_is_as_unknown_as_one_that_never_was(
     client: Client, store: MemoryStore, registry: Registry, method: str, path: str
 ) -> None:
     talk = conversation("live", "live")
-    talk._sight.still = StillFrame(b"jpeg", 2, 2, 1, 0.0)
+    talk._sight.still = EncodedFrame(b"jpeg", 2, 2, 1, 0.0)
     registry.start(ADA.id, talk)
     response = await client.request(method, path, headers=token_of(BOB))
     never = await client.request(method, path.replace("s1", "zz").replace("live", "zz"), headers=token_of(BOB))
@@ -233,7 +233,7 @@ async def test_the_frame_is_the_one_the_engine_saw_last(client: Client, registry
     talk = conversation("s6", "s6")
     registry.start(ADA.id, talk)
     assert (await client.get("/api/v1/sessions/s6/frame", headers=token_of(ADA))).status == 404
-    talk._sight.still = StillFrame(b"jpeg", 2, 2, 7, 0.0)
+    talk._sight.still = EncodedFrame(b"jpeg", 2, 2, 7, 0.0)
     response = await client.get("/api/v1/sessions/s6/frame", headers=token_of(ADA))
     assert (response.status, response.content_type, response.headers["X-Frame"]) == (200, "image/jpeg", "7")
     assert await response.read() == b"jpeg"

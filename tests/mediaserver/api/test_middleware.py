@@ -7,8 +7,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from loguru import logger
 
-from mediaserver.api.middleware import guard
-from mediaserver.http import HttpError
+from mediaserver.api.middleware import error_middleware
+from mediaserver.http_errors import HttpError
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]
@@ -32,7 +32,7 @@ async def moved(_: web.Request) -> web.Response:
 
 @pytest.fixture
 async def client(aiohttp_client: MakeClient) -> Client:
-    app = web.Application(middlewares=[guard])
+    app = web.Application(middlewares=[error_middleware])
     app.add_routes(
         [web.get("/fine", fine), web.get("/refused", refused), web.get("/broken", broken), web.get("/moved", moved)]
     )

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 
 from mediaserver.api.openapi import Json, document
 from mediaserver.api.route import Route
-from tests.mediaserver.api.published import published
+from tests.support.running_api import published
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]

@@ -11,10 +11,10 @@ from aiohttp.test_utils import TestServer
 from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from mediaserver.api.whip import FRAGMENT, SDP
+from mediaserver.api.whip_schemas import FRAGMENT, SDP
 from mediaserver.store.records import Account
-from mediaserver.store.sql import open_store
-from tests.mediaserver.api.published import ADA, FACTS, HASHER, NOON, TOKENS, published
+from mediaserver.store.sql_store import open_store
+from tests.support.running_api import ADA, FACTS, HASHER, NOON, TOKENS, published
 
 schemathesis.serializer.alias([SDP, FRAGMENT], "text/plain")
 

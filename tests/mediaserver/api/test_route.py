@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from pydantic import BaseModel, EmailStr, Field
 
-from mediaserver.api.middleware import guard
-from mediaserver.api.route import MAX_BODY, Route, add_routes, json_answer, read_body, read_query
+from mediaserver.api.middleware import error_middleware
+from mediaserver.api.route import MAX_BODY, Route, add_routes, json_response, read_body, read_query
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]
@@ -34,11 +34,11 @@ class Window(BaseModel):
 
 
 async def register(request: web.Request) -> web.Response:
-    return json_answer(await read_body(request, Registration), 201)
+    return json_response(await read_body(request, Registration), 201)
 
 
 async def look(request: web.Request) -> web.Response:
-    return json_answer(read_query(request, Window))
+    return json_response(read_query(request, Window))
 
 
 ROUTES = (
@@ -67,7 +67,7 @@ ROUTES = (
 
 @pytest.fixture
 async def client(aiohttp_client: MakeClient) -> Client:
-    app = web.Application(middlewares=[guard])
+    app = web.Application(middlewares=[error_middleware])
     add_routes(app, ROUTES)
     return await aiohttp_client(app)
 

@@ -13,15 +13,15 @@ from argon2 import PasswordHasher
 from limits import parse
 from loguru import logger
 
-from mediaserver.api.limiter import Limiter
-from mediaserver.api.middleware import guard
+from mediaserver.api.middleware import error_middleware
+from mediaserver.api.rate_limit import Limiter
 from mediaserver.api.users import Users
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.lockout import Lockout
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
+from mediaserver.store.interface import Store, StoreError
 from mediaserver.store.records import Account, SessionRecord
-from mediaserver.store.store import Store, StoreError
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]
@@ -55,7 +55,7 @@ class House:
         async def leave(user: str) -> None:
             self.left.append(user)
 
-        app = web.Application(middlewares=[guard])
+        app = web.Application(middlewares=[error_middleware])
         Users(
             self.accounts,
             self.tokens,

@@ -14,14 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from limits import parse
 
-from mediaserver.api.limiter import Limiter
-from mediaserver.api.middleware import guard
+from mediaserver.api.middleware import error_middleware
+from mediaserver.api.rate_limit import Limiter
 from mediaserver.api.users import Users
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.lockout import Lockout
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens, new_guest
-from mediaserver.store.sql import open_store
+from mediaserver.store.sql_store import open_store
 
 OPERATIONS = [
     ("POST", "/api/v1/users/register"),
@@ -57,7 +57,7 @@ async def statuses_of(asked: list[tuple[tuple[str, str], bytes, bool]]) -> list[
         password = "correct horse battery"
         await accounts.register(username="ada", email="ada@example.org", full_name=None, password=password)
         ada = (await accounts.login("ada", password, address="here")).access_token
-        app = web.Application(middlewares=[guard])
+        app = web.Application(middlewares=[error_middleware])
         often = Limiter(parse("100000/minute"))
         Users(accounts, tokens, login_limiter=often, api_limiter=often, is_registration_open=True).add_routes(app)
         told = []

@@ -15,8 +15,8 @@ from mediaserver.auth.lockout import CredentialsError, LockedOut, Lockout
 from mediaserver.auth.passwords import BusyError, Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import AuthError, User
+from mediaserver.store.interface import Store, TakenError
 from mediaserver.store.records import Account, Preferences, RefreshToken, SessionRecord
-from mediaserver.store.store import Store, TakenError
 
 SECRET = "a secret of thirty-two bytes or more"
 PASSWORD = "correct horse battery"

@@ -68,14 +68,14 @@ def test_an_expired_token_is_told_to_be_expired() -> None:
 def test_a_deleted_user_is_refused_until_all_their_tokens_have_expired(monkeypatch: pytest.MonkeyPatch) -> None:
     tokens, deleted, other = Tokens(SECRET), new_guest(), new_guest()
     token = tokens.issue(deleted)
-    tokens.refuse(deleted.id)
+    tokens.revoke(deleted.id)
     with pytest.raises(AuthError):
         tokens.verify(token)
     assert tokens.verify(tokens.issue(other)) == other
     with monkeypatch.context() as later:
         now = time.time()
         later.setattr("mediaserver.auth.tokens.time.time", lambda: now + 3600 + 11)
-        tokens.refuse(other.id)
+        tokens.revoke(other.id)
     # An hour later only the expiry of the token itself keeps the first one out: nothing is remembered for ever.
     assert tokens.verify(token) == deleted
 

@@ -6,16 +6,16 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from mediaserver.api.middleware import guard
-from mediaserver.jsonws.socket import JsonSocket
-from tests.leavings import nothing_left
-from tests.mediaserver.jsonws.json_room import QUICK, Names, Rooms, Server
-from tests.mediaserver.outside import Counter
+from mediaserver.api.middleware import error_middleware
+from mediaserver.jsonws.routes import JsonSocket
+from tests.support.fake_conversation import Counter
+from tests.support.jsonws_harness import QUICK, FakeSessionFactory, Names, Server
+from tests.support.leak_check import nothing_left
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
-    rooms, limiter = Rooms(), Counter()
+    rooms, limiter = FakeSessionFactory(), Counter()
     socket = JsonSocket(
         rooms,
         Names(),
@@ -23,7 +23,7 @@ async def server() -> AsyncIterator[Server]:
         origin_is_allowed=lambda request: request.headers.get("Origin") != "https://evil.example",
         limits=QUICK,
     )
-    app = web.Application(middlewares=[guard])
+    app = web.Application(middlewares=[error_middleware])
     socket.add_routes(app)
     async with TestClient(TestServer(app)) as client:
         server = Server(client, socket, rooms, limiter)

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.leavings import nothing_left
-from tests.mediaserver.livekit.livekit_room import Server, serving
+from tests.support.leak_check import nothing_left
+from tests.support.livekit_harness import Server, serving
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import aioice.ice
 import pytest
 
-from tests.leavings import nothing_left
+from tests.support.leak_check import nothing_left
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from mediaserver.store.sql import SqlStore, open_store
+from mediaserver.store.sql_store import SqlStore, open_store
 
 POSTGRESQL = os.environ.get("MEDIASERVER_TEST_POSTGRESQL")
 """Such as postgresql+asyncpg://user@host/scratch: a database whose contents may be dropped."""

@@ -4,13 +4,12 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from conversation_room import enter
 
 from mediaserver.store.recorder import Recorder
 from mediaserver.store.records import Entry, SessionRecord
-from mediaserver.store.sql import SqlStore
+from mediaserver.store.sql_store import SqlStore
 from mediaserver.store.writer import HistoryWriter
-from pipeline.engine import EngineLost, UserText
+from pipeline.engine import EngineUnavailable, UserText
 from pipeline.errors import EngineError, FaultCode
 from pipeline.events import (
     AssistantSpeech,
@@ -22,7 +21,7 @@ from pipeline.events import (
     Pointer,
     Pong,
     Role,
-    ScreenSeen,
+    ScreenFrameSent,
     SeenReason,
     SessionEnded,
     SessionStarted,
@@ -36,6 +35,7 @@ from pipeline.events import (
     Usage,
 )
 from pipeline.media import AudioChunk
+from tests.support.conversation_harness import enter
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -235,7 +235,7 @@ async def test_the_end_is_kept_and_a_reply_it_broke_off_counts_as_interrupted(ro
 
 async def test_what_only_lives_on_the_screen_is_not_kept(room: Room) -> None:
     await room.hear(
-        ScreenSeen(1, 80, SeenReason.FIRST),
+        ScreenFrameSent(1, 80, SeenReason.FIRST),
         Guidance("Save", ()),
         Pointer(1, (0, 0, 10, 10), "Save"),
         Pong(1),
@@ -247,7 +247,7 @@ async def test_what_only_lives_on_the_screen_is_not_kept(room: Room) -> None:
 async def test_a_real_conversation_is_kept_as_it_was_heard(store: SqlStore) -> None:
     live = await enter()
     for question in ("where is save?", "and print?", "and close?"):
-        live.conversation.obey(live.peer, TextInput(question))
+        live.conversation.submit(live.peer, TextInput(question))
         await live.settle()
         match question:
             case "where is save?":
@@ -258,7 +258,9 @@ async def test_a_real_conversation_is_kept_as_it_was_heard(store: SqlStore) -> N
                 live.ticker.tick(50)
             case _:
                 live.engine.tell(
-                    EngineLost(EngineError(FaultCode.ENGINE_NETWORK, "The line broke.", where="test"), is_cut=True)
+                    EngineUnavailable(
+                        EngineError(FaultCode.ENGINE_NETWORK, "The line broke.", where="test"), is_cut=True
+                    )
                 )
     live.engine.ready()
     live.engine.tell(UserText(3, "too late"))

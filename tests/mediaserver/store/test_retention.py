@@ -7,10 +7,10 @@ from typing import cast
 
 import pytest
 
+from mediaserver.store.interface import Store, StoreError
 from mediaserver.store.records import SessionRecord
 from mediaserver.store.retention import PERIOD, Retention
-from mediaserver.store.sql import SqlStore
-from mediaserver.store.store import Store, StoreError
+from mediaserver.store.sql_store import SqlStore
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

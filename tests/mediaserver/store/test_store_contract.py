@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mediaserver.store import cursor as cursors
+from mediaserver.store.interface import CursorError, Fact, RefusedError, Store, StoreError, TakenError
 from mediaserver.store.records import Account, Entry, Preferences, RefreshToken, SessionRecord, TurnUsage
-from mediaserver.store.store import CursorError, Fact, RefusedError, Store, StoreError, TakenError
 
 NOON = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mediaserver.store import engines
-from mediaserver.store.sql import open_store
+from mediaserver.store import connect as engines
+from mediaserver.store.sql_store import open_store
 
 ROOT = Path(__file__).parents[3]
 PROCESS = Path(__file__).with_name("recording_process.py")

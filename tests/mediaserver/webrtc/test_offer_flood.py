@@ -6,11 +6,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from limits import parse
 
-from mediaserver.api.limiter import Limiter
-from mediaserver.api.middleware import guard
+from mediaserver.api.middleware import error_middleware
+from mediaserver.api.rate_limit import Limiter
 from mediaserver.auth.tokens import Tokens, new_guest
-from mediaserver.lobby import Wishes
-from mediaserver.rtc.host import Host
+from mediaserver.session_factory import SessionOptions
+from mediaserver.webrtc.conversation_port import ConversationPort
 from mediaserver.webrtc.routes import Whip
 
 TOKENS = Tokens("a secret of thirty-two bytes or more")
@@ -19,12 +19,12 @@ TOKENS = Tokens("a secret of thirty-two bytes or more")
 class ClosedLobby:
     """Nobody may get this far with garbage."""
 
-    async def enter(self, owner: str, wishes: Wishes) -> Host:
+    async def get_or_create(self, owner: str, wishes: SessionOptions) -> ConversationPort:
         raise AssertionError("garbage started a conversation")
 
 
 async def test_offers_beyond_the_rate_are_told_to_wait_whoever_the_guest_says_it_is() -> None:
-    app = web.Application(middlewares=[guard])
+    app = web.Application(middlewares=[error_middleware])
     Whip(ClosedLobby(), TOKENS, Limiter(parse("30/minute"))).add_routes(app)
     async with TestClient(TestServer(app)) as client:
         statuses: Counter[int] = Counter()

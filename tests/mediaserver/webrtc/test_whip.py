@@ -13,17 +13,17 @@ from aioice.mdns import MDnsProtocol
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import AudioStreamTrack
 
-from mediaserver.api.middleware import guard
+from mediaserver.api.middleware import error_middleware
 from mediaserver.auth.users import AuthError, User
-from mediaserver.lobby import Wishes
 from mediaserver.registry import Draining, Full
 from mediaserver.rtc.config import Config, IceServer, Limits
-from mediaserver.webrtc.fragment import parse_fragment
+from mediaserver.session_factory import SessionOptions
 from mediaserver.webrtc.routes import FRAGMENT, SDP, Whip, ice_links
+from mediaserver.webrtc.sdp_fragment import parse_fragment
+from pipeline.conversation.config import ConversationConfig
 from pipeline.errors import ProtocolError
-from pipeline.terms import Terms
-from tests.leavings import nothing_left
-from tests.mediaserver.outside import Counter, Talk
+from tests.support.fake_conversation import Counter, FakeConversation
+from tests.support.leak_check import nothing_left
 
 HOST_CANDIDATE = "candidate:1 1 udp 2113937151 192.0.2.9 50000 typ host"
 
@@ -32,11 +32,11 @@ class Lobby:
     """Lets everyone in, until told otherwise."""
 
     def __init__(self) -> None:
-        self.entered: list[tuple[str, Wishes]] = []
-        self.talk = Talk(Terms("id1", "label", "local", "local", None, "en", 600, 3600))
+        self.entered: list[tuple[str, SessionOptions]] = []
+        self.talk = FakeConversation(ConversationConfig("id1", "label", "local", "local", None, "en", 600, 3600))
         self.refusal: Exception | None = None
 
-    async def enter(self, owner: str, wishes: Wishes) -> Talk:
+    async def get_or_create(self, owner: str, wishes: SessionOptions) -> FakeConversation:
         if self.refusal is not None:
             raise self.refusal
         self.entered.append((owner, wishes))
@@ -82,7 +82,7 @@ async def house() -> AsyncIterator[House]:
     lobby, limiter = Lobby(), Counter()
     servers = (IceServer(("stun:stun.example:3478",)), IceServer(("turn:turn.example?transport=udp",), "u", "c"))
     whip = Whip(lobby, Names(), limiter, ice_servers=lambda: servers, config=Config(limits=Limits(tick=0.05)))
-    app = web.Application(middlewares=[guard])
+    app = web.Application(middlewares=[error_middleware])
     whip.add_routes(app)
     async with nothing_left(), TestClient(TestServer(app)) as client:
         yield House(client, lobby, limiter, whip)
@@ -128,7 +128,7 @@ async def test_an_offer_is_answered_and_connects(house: House, caller: RTCPeerCo
         '<turn:turn.example?transport=udp>; rel="ice-server"; username="u"; credential="c"; credential-type="password"',
     ]
     assert response.headers["Access-Control-Expose-Headers"] == "Location, ETag, Link"
-    assert house.lobby.entered == [("ann", Wishes(label="s1", model="m", language="pt-BR", voice="Kore"))]
+    assert house.lobby.entered == [("ann", SessionOptions(label="s1", model="m", language="pt-BR", voice="Kore"))]
     await caller.setRemoteDescription(RTCSessionDescription(await response.text(), "answer"))
     await until(lambda: len(house.lobby.talk.heard) > 5)
 

@@ -1,0 +1,55 @@
+"""The one clock of the load client: every user is ticked once in 20 ms, and they are spread over that time."""
+
+import asyncio
+from collections.abc import Callable
+
+from bench.simulated_user import TICK
+
+MOST_SLOTS = 10
+
+
+class Beat:
+    """Ticks subscriber n in slot n % `slots` of each 20 ms, on an absolute schedule; nothing is ever skipped.
+
+    Spread, because people's packets do not arrive together: a server that wakes up once for all of them would look
+    cheaper than it is.
+    """
+
+    def __init__(self, slots: int):
+        self.lateness: list[float] = []
+        """Seconds by which each wake-up came late since `lateness` was last cleared."""
+        self._slots: list[list[Callable[[], None]]] = [[] for _ in range(slots)]
+        self._period = TICK / slots
+        self._loop = asyncio.get_running_loop()
+        self._epoch = self._loop.time()
+        self._done = 0
+        self._subscribed = 0
+        self._timer = self._loop.call_at(self._epoch, self._wake)
+
+    def subscribe(self, tick: Callable[[], None]) -> None:
+        """Call `tick` every 20 ms from now on."""
+        self._slots[self._subscribed % len(self._slots)].append(tick)
+        self._subscribed += 1
+
+    def unsubscribe(self, tick: Callable[[], None]) -> None:
+        """Do not call it any more."""
+        for slot in self._slots:
+            if tick in slot:
+                slot.remove(tick)
+
+    def stop(self) -> None:
+        """End."""
+        self._timer.cancel()
+
+    def _wake(self) -> None:
+        now = self._loop.time()
+        self.lateness.append(now - self._due)
+        while self._due <= now:
+            for tick in self._slots[self._done % len(self._slots)]:
+                tick()
+            self._done += 1
+        self._timer = self._loop.call_at(self._due, self._wake)
+
+    @property
+    def _due(self) -> float:
+        return self._epoch + self._done * self._period

@@ -1,0 +1,139 @@
+"""From settings to a listening server, and its words on the terminal."""
+
+import asyncio
+import gc
+import signal
+import sys
+from collections.abc import Sequence
+
+from aiohttp import web
+from loguru import logger
+
+from mediaserver import __version__, logs
+from mediaserver.app import running, tls_context
+from mediaserver.auth.passwords import Passwords
+from mediaserver.cli import engine as engine_cli
+from mediaserver.cli import users as users_cli
+from mediaserver.settings import Settings, SettingsError, load, warnings
+from mediaserver.store.interface import StoreError
+from mediaserver.store.sql_store import open_store
+from pipeline.errors import MediaError
+
+MAX_REQUEST_LINE = 1 << 16
+"""Bytes: tokens and offers travel in queries."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`run.py` serves; `run.py user ...` keeps accounts; `run.py engine` is the local engine alone."""
+    match arguments:
+        case []:
+            return serve()
+        case ["user", *words]:
+            return manage_accounts(words)
+        case ["engine", *words]:
+            return engine_cli.main(words)
+        case _:
+            sys.stderr.write("run.py takes nothing (it serves), or: user add | password | list | delete, or: engine\n")
+            return 2
+
+
+def manage_accounts(words: Sequence[str]) -> int:
+    """Do what the words after `user` say, on the database that the settings name."""
+    try:
+        users_cli.parser().parse_args(words)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    try:
+        settings = load()
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    logs.configure(level="WARNING", folder=None)
+    return asyncio.run(_keep_accounts(settings, words))
+
+
+async def _keep_accounts(settings: Settings, words: Sequence[str]) -> int:
+    passwords = Passwords()
+    try:
+        store = await open_store(settings.database_url, data_dir=settings.data_dir)
+        try:
+            return await users_cli.run(words, store, passwords)
+        finally:
+            await store.close()
+    except StoreError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    finally:
+        passwords.close()
+
+
+def serve() -> int:
+    """Serve until SIGINT or SIGTERM; 0 then, 2 when the server cannot be made, 1 when it cannot listen."""
+    try:
+        settings = load()
+    except SettingsError as error:
+        for fault in error.faults:
+            sys.stderr.write(fault + "\n")
+        return 2
+    folder = settings.log_dir if settings.is_production else None
+    logs.configure(level="DEBUG" if settings.debug else settings.log_level, folder=folder, debug=settings.debug)
+    for name, warning in warnings(settings).items():
+        logger.warning(f"{name} {warning}")
+    return asyncio.run(_serve(settings), debug=settings.debug)
+
+
+async def _serve(settings: Settings) -> int:
+    try:
+        async with running(settings) as app:
+            # Media goes over UDP and needs no HTTP access log; the middleware logs what matters.
+            runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, max_line_size=MAX_REQUEST_LINE)
+            await runner.setup()
+            try:
+                return await _listen(settings, runner)
+            finally:
+                await runner.cleanup()
+    except (MediaError, SettingsError, StoreError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+
+
+async def _listen(settings: Settings, runner: web.AppRunner) -> int:
+    try:
+        site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls_context(settings))
+        await site.start()
+    except OSError as error:
+        sys.stderr.write(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror or error}\n")
+        return 1
+    stop = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    freeze_gc()
+    _greet(settings, runner)
+    await stop.wait()
+    sys.stdout.write("Stopping: sessions are told and closed.\n")
+    return 0
+
+
+def freeze_gc() -> None:
+    """Let the garbage collector never look again at what is there now, which lives as long as the process."""
+    # A full pass over 225,000 objects stops everybody for 130 ms; over what sessions make it takes under one.
+    gc.collect()
+    gc.freeze()
+
+
+def _greet(settings: Settings, runner: web.AppRunner) -> None:
+    port = runner.addresses[0][1]
+    scheme = "https" if settings.tls_cert else "http"
+    lines = [f"Mediaserver {__version__}: {scheme}://localhost:{port}"]
+    if settings.uses_gemini:
+        lines.append(f"Engine: Gemini Live ({settings.gemini_model})")
+    elif settings.local_engine_script:
+        lines.append(f"Engine: local, scripted by {settings.local_engine_script}")
+    else:
+        lines.append(
+            "Engine: local (offline; a small set of questions). For Gemini Live set GEMINI_API_KEY and start again."
+        )
+    if settings.host not in ("127.0.0.1", "localhost", "::1") and not settings.tls_cert:
+        lines.append("From another machine browsers allow the microphone over https only: set TLS_CERT and TLS_KEY.")
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()

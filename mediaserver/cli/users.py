@@ -1,0 +1,154 @@
+"""What operators do with accounts on the terminal: add, password, list, delete."""
+
+import argparse
+import getpass
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TextIO
+
+from pydantic import BaseModel, ValidationError
+
+from mediaserver.api.user_schemas import Password, Registration
+from mediaserver.auth.accounts import new_account
+from mediaserver.auth.passwords import Passwords
+from mediaserver.store.interface import Store, StoreError, TakenError
+from mediaserver.store.records import Account
+
+_TOKENS_LAST = "Access tokens already given out work for up to an hour."
+
+
+class Refused(Exception):
+    """What was asked cannot be done; the message is for the operator."""
+
+
+class _NewPassword(BaseModel):
+    password: Password
+
+
+def parser() -> argparse.ArgumentParser:
+    """The words after `user`."""
+    words = argparse.ArgumentParser("run.py user", description="Accounts of this server.")
+    commands = words.add_subparsers(dest="command", required=True, metavar="add | password | list | delete")
+    add = commands.add_parser("add", help="make an account; the password is asked for, or read from a pipe")
+    add.add_argument("name", metavar="NAME")
+    add.add_argument("email", metavar="EMAIL")
+    add.add_argument("--full-name")
+    password = commands.add_parser("password", help="set a new password, and log the user out")
+    password.add_argument("name", metavar="NAME", help="a username or an email")
+    commands.add_parser("list", help="show all accounts, oldest first")
+    delete = commands.add_parser("delete", help="delete an account with everything that is stored of its user")
+    delete.add_argument("name", metavar="NAME", help="a username or an email")
+    return words
+
+
+def ask_password() -> str:
+    """A password from the terminal, typed twice and not shown, or the first line of what is piped in."""
+    if not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\r\n")
+    password = getpass.getpass("Password: ")
+    if getpass.getpass("Once more: ") != password:
+        raise Refused("The two passwords differ; nothing was changed.")
+    return password
+
+
+async def run(
+    arguments: Sequence[str],
+    store: Store,
+    passwords: Passwords,
+    *,
+    ask: Callable[[], str] = ask_password,
+    out: TextIO | None = None,
+    err: TextIO | None = None,
+) -> int:
+    """Do what the words after `user` say: 0 when it is done, 1 when it cannot be, 2 when it is not understood."""
+    out, err = out or sys.stdout, err or sys.stderr
+    try:
+        words = parser().parse_args(arguments)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    try:
+        match words.command:
+            case "add":
+                told = await _add(store, passwords, words, ask)
+            case "password":
+                told = await _set_password(store, passwords, words.name, ask)
+            case "list":
+                told = _table(await store.accounts())
+            case _:
+                told = await _delete(store, words.name)
+    except Refused as refused:
+        err.write(f"{refused}\n")
+        return 1
+    except StoreError as error:
+        err.write(f"The database does not answer: {error}\n")
+        return 1
+    out.write(told)
+    return 0
+
+
+async def _add(store: Store, passwords: Passwords, words: argparse.Namespace, ask: Callable[[], str]) -> str:
+    given = {"username": words.name, "email": words.email, "full_name": words.full_name}
+    try:
+        # First with a password that is good, so that nobody types one for a name that is not.
+        Registration.model_validate({**given, "password": "x" * 8})
+        body = Registration.model_validate({**given, "password": ask()})
+    except ValidationError as error:
+        raise Refused(_faults(error, Registration)) from None
+    for field, name in (("username", body.username), ("email", body.email)):
+        if await store.account_named(name) is not None:
+            raise _taken(field)
+    password_hash = await passwords.hash(body.password.get_secret_value())
+    account = new_account(body.username, body.email, body.full_name, password_hash, datetime.now(UTC))
+    try:
+        await store.add_account(account)
+    except TakenError as error:
+        raise _taken(error.field) from None
+    return f"Added {account.username} <{account.email}>, id {account.id}.\n"
+
+
+async def _set_password(store: Store, passwords: Passwords, name: str, ask: Callable[[], str]) -> str:
+    account = await _named(store, name)
+    try:
+        body = _NewPassword.model_validate({"password": ask()})
+    except ValidationError as error:
+        raise Refused(_faults(error, Registration)) from None
+    password_hash = await passwords.hash(body.password.get_secret_value())
+    await store.change_account(replace(account, password_hash=password_hash))
+    await store.revoke_user(account.id)
+    return f"{account.username} has a new password and is logged out everywhere. {_TOKENS_LAST}\n"
+
+
+async def _delete(store: Store, name: str) -> str:
+    account = await _named(store, name)
+    await store.forget_user(account.id)
+    return f"Deleted {account.username} with all sessions and settings. {_TOKENS_LAST}\n"
+
+
+async def _named(store: Store, name: str) -> Account:
+    account = await store.account_named(name)
+    if account is None:
+        raise Refused(f"There is no account named {name}.")
+    return account
+
+
+def _table(accounts: Sequence[Account]) -> str:
+    if not accounts:
+        return "There are no accounts.\n"
+    rows = [("USERNAME", "EMAIL", "FULL NAME", "CREATED", "ID")]
+    for account in accounts:
+        created = f"{account.created_at:%Y-%m-%d %H:%M}"
+        rows.append((account.username, account.email, account.full_name or "-", created, account.id))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _taken(field: str) -> Refused:
+    return Refused(f"An account with this {field} exists.")
+
+
+def _faults(error: ValidationError, model: type[BaseModel]) -> str:
+    names = dict.fromkeys(str(fault["loc"][0]) for fault in error.errors(include_input=False))
+    return "\n".join(f"{name}: accepts {model.model_fields[name].description}" for name in names)

@@ -1,0 +1,95 @@
+"""What the server remembers of its users: their sessions as they happen, and what they have set for all of them."""
+
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from typing import Self
+
+from loguru import logger
+
+from mediaserver.registry import Registry
+from mediaserver.session_factory import Observe, SessionOptions
+from mediaserver.store.interface import Store, StoreError
+from mediaserver.store.recorder import Recorder
+from mediaserver.store.retention import Retention
+from mediaserver.store.writer import HistoryWriter
+from pipeline.conversation.conversation import Conversation
+from pipeline.conversation.peer_group import Observer
+from pipeline.errors import FaultCode, MediaError
+
+
+def now() -> datetime:
+    """This moment, in UTC."""
+    return datetime.now(UTC)
+
+
+class HistoryService:
+    """Keeps what is said for `days` (0: nothing is kept), as an async context manager that owns the tasks that do.
+
+    While the store is down, sessions go on and are told once that their history is not kept.
+    """
+
+    def __init__(self, store: Store, registry: Registry, *, days: int, clock: Callable[[], datetime] = now):
+        self.store = store
+        self.writer = HistoryWriter(store, on_failure=self._on_failure)
+        self._registry = registry
+        self._days = days
+        self._clock = clock
+        self._retention = Retention(store, days=days, clock=clock, on_failure=self._on_failure)
+        self._tasks = AsyncExitStack()
+
+    @property
+    def observers(self) -> tuple[Observe, ...]:
+        """What writes a session down, if anything may be kept."""
+        return (self._record,) if self._days else ()
+
+    async def defaults(self, user: str) -> SessionOptions:
+        """What a user has set for all their sessions; nothing, if the store cannot be asked."""
+        try:
+            set_by_user = await self.store.preferences(user)
+        except StoreError as error:
+            logger.warning("preferences cannot be read", reason=str(error))
+            return SessionOptions()
+        return SessionOptions(
+            model=set_by_user.model,
+            language=set_by_user.language,
+            voice=set_by_user.voice,
+            instructions=set_by_user.instructions,
+            silence_ms=set_by_user.silence_ms,
+        )
+
+    async def end_sessions_of(self, user: str) -> None:
+        """End a user's live sessions and write down their end, before the user is forgotten."""
+        await self._registry.end_all_of(user)
+        await self.writer.flush()
+
+    async def is_well(self) -> bool:
+        """Whether the store answers."""
+        try:
+            await self.store.check()
+        except StoreError:
+            return False
+        return True
+
+    async def __aenter__(self) -> Self:
+        await self.store.end_open_sessions(self._clock())
+        await self._tasks.enter_async_context(self._retention)
+        await self._tasks.enter_async_context(self.writer)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._tasks.aclose()
+
+    def _record(self, owner: str, transport: str, conversation: Conversation) -> Observer:
+        terms = conversation.terms
+        recorder = Recorder(self.writer, owner=owner, transport=transport, clock=self._clock)
+        recorder.begin(terms.id, label=terms.label, engine=terms.engine, model=terms.model, language=terms.language)
+        return recorder
+
+    def _on_failure(self, error: StoreError) -> None:
+        logger.error("history cannot be kept", reason=str(error))
+        told = MediaError(
+            FaultCode.HISTORY_UNAVAILABLE, "What is said now may be missing from your history.", where="history"
+        )
+        for conversation in self._registry.conversations():
+            conversation.report_error(told)

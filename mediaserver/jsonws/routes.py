@@ -1,0 +1,149 @@
+"""The route `/ws/livekit`: who may open a socket, and which session it gets."""
+
+import asyncio
+from collections.abc import Callable
+
+from aiohttp import web
+from aiohttp.http_websocket import WSCloseCode
+
+from mediaserver.auth.users import AuthError, User, Verifier
+from mediaserver.http_errors import HttpError, bearer
+from mediaserver.jsonws.codec import StartSession
+from mediaserver.jsonws.connection import Connection, Limits, SessionRefused
+from mediaserver.jsonws.conversation_port import Host, Limiter, Lobby
+from mediaserver.jsonws.media_input import MediaFeedback
+from mediaserver.jsonws.send_queue import SendQueue
+from mediaserver.jsonws.session import Session
+from mediaserver.registry import Draining, Full
+from pipeline.errors import FaultCode, MediaError, ProtocolError
+
+PATH = "/ws/livekit"
+WORKERS = 2
+"""Pictures decoded at once, on the whole server."""
+
+_CLOSE_DEADLINE = 10.0
+
+
+class JsonSocket:
+    """GET /ws/livekit."""
+
+    def __init__(
+        self,
+        lobby: Lobby,
+        verifier: Verifier,
+        limiter: Limiter,
+        *,
+        origin_is_allowed: Callable[[web.Request], bool],
+        limits: Limits | None = None,
+    ):
+        self._lobby = lobby
+        self._verifier = verifier
+        self._limiter = limiter
+        self._origin_is_allowed = origin_is_allowed
+        self._limits = limits or Limits()
+        self._workers = asyncio.Semaphore(WORKERS)
+        self._connections: dict[Connection, asyncio.Event] = {}
+        self._attached: dict[str, Session] = {}
+
+    def add_routes(self, app: web.Application) -> None:
+        """Serve it."""
+        app.router.add_get(PATH, self.connect)
+
+    def __len__(self) -> int:
+        """How many sockets are open."""
+        return len(self._connections)
+
+    async def close(self) -> None:
+        """Close every socket with 1001; those with a session have been told by its end."""
+        gone = list(self._connections.values())
+        for connection in self._connections:
+            connection.close("shutdown", WSCloseCode.GOING_AWAY)
+        if gone:
+            await asyncio.wait([asyncio.ensure_future(event.wait()) for event in gone], timeout=_CLOSE_DEADLINE)
+
+    async def connect(self, request: web.Request) -> web.StreamResponse:
+        """One socket, for as long as it lasts; 401, 403 or 429 instead of the handshake."""
+        if not self._origin_is_allowed(request):
+            raise HttpError(403, "FORBIDDEN", "Pages of this origin may not connect; see CORS_ORIGINS.")
+        user = self._user(request)
+        connection = Connection(user, self._enter, self._limits)
+        gone = self._connections[connection] = asyncio.Event()
+        try:
+            return await connection.run(request)
+        finally:
+            del self._connections[connection]
+            gone.set()
+
+    def _user(self, request: web.Request) -> User | None:
+        """Who connects, counted; None if only start_session will say, which is counted by address."""
+        address = request.remote or "unknown"
+        token = request.query.get("token")
+        if token is None and "Authorization" not in request.headers:
+            self._limiter.admit(address)
+            return None
+        try:
+            user = self._verifier.verify(bearer(request) if "Authorization" in request.headers else token or "")
+        except AuthError as error:
+            self._limiter.admit(address)
+            raise HttpError(401, "UNAUTHORIZED", str(error)) from None
+        self._limiter.admit(user.id)
+        return user
+
+    async def _enter(
+        self, connection: Connection, start: StartSession, outbox: SendQueue, verdict: MediaFeedback
+    ) -> Session:
+        user = self._starter(connection, start)
+        host = await self._conversation(user, start)
+        if host.terms.id in self._attached:
+            raise SessionRefused(
+                ProtocolError("That session is live on another socket.", code=FaultCode.SESSION_EXISTS)
+            )
+
+        def on_over(session: Session) -> None:
+            self._attached.pop(session.id, None)
+            connection.on_session_over(session)
+
+        session = Session(
+            host, outbox, start.output, verdict, self._workers, on_slow=connection.on_slow, on_over=on_over
+        )
+        self._attached[session.id] = session
+        return session
+
+    def _starter(self, connection: Connection, start: StartSession) -> User:
+        user = connection.user
+        if user is None:
+            try:
+                user = self._verifier.verify(start.token or "")
+            except AuthError as error:
+                message = (
+                    str(error)
+                    if start.token
+                    else "Send a token: in the Authorization header, `?token=` or start_session."
+                )
+                raise SessionRefused(MediaError(FaultCode.UNAUTHORIZED, message, where="jsonws")) from None
+        if connection.user is None or connection.sessions:
+            self._count(user)  # the first session of a socket was counted with it
+        if start.user is not None and not user.is_guest and start.user not in (user.id, user.username):
+            raise SessionRefused(MediaError(FaultCode.FORBIDDEN, "`userId` is not the token's user.", where="jsonws"))
+        return user
+
+    def _count(self, user: User) -> None:
+        try:
+            self._limiter.admit(user.id)
+        except HttpError as error:
+            retry = error.headers.get("Retry-After")
+            details: dict[str, object] = {"retry_after": int(retry)} if retry else {}
+            raise SessionRefused(
+                MediaError(FaultCode.RATE_LIMITED, error.message, where="jsonws", details=details)
+            ) from None
+
+    async def _conversation(self, user: User, start: StartSession) -> Host:
+        try:
+            return await self._lobby.get_or_create(user.id, start.wishes)
+        except Full as full:
+            message = "You have too many live sessions; end one." if full.is_personal else "The server is full."
+            error = MediaError(FaultCode.SESSION_LIMIT, message, where="jsonws")
+            raise SessionRefused(error, WSCloseCode.TRY_AGAIN_LATER) from None
+        except Draining:
+            error = MediaError(FaultCode.SESSION_LIMIT, "The server is restarting.", where="jsonws")
+            raise SessionRefused(error, WSCloseCode.SERVICE_RESTART) from None

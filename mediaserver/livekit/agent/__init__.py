@@ -1,0 +1,1 @@
+"""The assistant as a participant of a room."""

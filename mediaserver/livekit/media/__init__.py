@@ -1,0 +1,1 @@
+"""WebRTC connections of a LiveKit participant: publisher, subscriber, tracks, data channels."""

@@ -1,0 +1,188 @@
+"""Offers that come again and again: what aiortc cannot answer is taken out of them before, and answered after it."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from mediaserver.livekit.media.types import OfferedSection
+from mediaserver.rtc.sdp.offer import AGAIN, Offer, OfferError, is_answerable, parse_offer, parse_sdp, sdp_lines
+
+MAX_MESSAGE = 65_536
+"""Bytes of a data channel message, said in the answer; clients keep to 64,000."""
+
+_MEDIA = re.compile(r"m=([a-z]+) ([0-9]{1,5}) ([A-Za-z/]+) (.+)")
+_TRANSPORT = ("a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:")
+_STAND_IN = {"audio": "opus/48000/2", "video": "VP8/90000"}
+_STAND_IN_TYPE = 96
+_MEDIA_LINES = ("m=", "a=rtpmap:", "a=fmtp:", "a=rtcp-fb:", "a=ssrc", "a=msid:", "a=extmap:")
+_VP8 = re.compile(r"^a=rtpmap:([0-9]+) VP8/", re.MULTILINE)
+# libwebrtc (media/base/media_constants.h): kbit/s. It begins with 300 otherwise, and takes half a minute to reach what
+# a shared screen needs.
+_START = "x-google-start-bitrate=1500"
+_LAYERS = ("f", "h", "q")  # livekit-client's names: full, half and quarter size
+
+_Lines = list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class RenegotiationOffer:
+    """An offer that can be answered, perhaps not in every section.
+
+    `offer`: what aiortc is given; refused sections are inactive in it. `layers`: the simulcast layer to take of a
+    section, by mid. `refused`: the refused sections as they were offered, by mid.
+    """
+
+    offer: Offer
+    sections: tuple[OfferedSection, ...]
+    layers: Mapping[str, str]
+    refused: Mapping[str, tuple[str, ...]]
+
+    def finish(self, answer: str) -> str:
+        """Make of aiortc's answer to `offer` the answer to what was offered."""
+        head, groups = _split(answer.splitlines())
+        finished = [self._finish(section, group) for section, group in zip(self.sections, groups, strict=True)]
+        mids = [section.mid for section, group in zip(self.sections, finished, strict=True) if not _is_zero(group)]
+        head = [f"a=group:BUNDLE {' '.join(mids)}" if line.startswith("a=group:BUNDLE") else line for line in head]
+        return "".join(f"{line}\r\n" for lines in (head, *finished) for line in lines)
+
+    def _finish(self, section: OfferedSection, group: _Lines) -> _Lines:
+        if section.mid in self.refused:
+            return list(_refusal(self.refused[section.mid], group))
+        if section.kind == "application":
+            return [limit_message_size(line) for line in group]
+        if section.kind == "video" and section.sends:
+            group = [*group, *(f"a=fmtp:{name} {_START}" for name in _VP8.findall("\n".join(group)))]
+        if section.mid in self.layers:
+            # RFC 8853: without it, the client would send the first layer only, which is mostly the smallest.
+            layer = self.layers[section.mid]
+            group = [*group, f"a=rid:{layer} recv", f"a=simulcast:recv {layer}"]
+        return group
+
+
+def limit_message_size(line: str) -> str:
+    """Say in a line of ours how large messages may be."""
+    return f"a=max-message-size:{MAX_MESSAGE}" if line.startswith("a=max-message-size:") else line
+
+
+def parse_renegotiable(text: str) -> RenegotiationOffer:
+    """Read an offer, or raise `OfferError` and nothing else."""
+    head, groups = _split(sdp_lines(text, AGAIN))
+    sections: list[OfferedSection] = []
+    layers: dict[str, str] = {}
+    refused: dict[str, tuple[str, ...]] = {}
+    for group in groups:
+        section = _section(head, group)
+        sections.append(section)
+        layer = _top_layer(group)
+        if section.is_refused:
+            refused[section.mid] = tuple(group)
+        elif layer is not None and section.kind == "video" and section.sends:
+            layers[section.mid] = layer
+    answerable = next((group for section, group in zip(sections, groups, strict=True) if not section.is_refused), None)
+    if refused and answerable is None:
+        raise OfferError("The offer has no media section that can be answered.")
+    transport = [line for line in answerable or () if line.startswith(_TRANSPORT)]
+    mended = [
+        _placeholder_section(section, transport) if section.is_refused else group
+        for section, group in zip(sections, groups, strict=True)
+    ]
+    lines = [*_bundle_all(head, sections, groups), *(line for group in mended for line in group)]
+    return RenegotiationOffer(parse_offer("\r\n".join(lines), AGAIN), tuple(sections), layers, refused)
+
+
+def _split(lines: _Lines) -> tuple[_Lines, list[_Lines]]:
+    head: _Lines = []
+    groups: list[_Lines] = []
+    for line in lines:
+        if line.startswith("m="):
+            groups.append([])
+        (groups[-1] if groups else head).append(line)
+    return head, groups
+
+
+def _section(head: _Lines, group: _Lines) -> OfferedSection:
+    media = _MEDIA.fullmatch(group[0].strip())
+    mid = _value(group, "a=mid:")
+    if media is None or mid is None:
+        raise OfferError("Every media section needs an `m=` line of four parts and an `a=mid` of its own.")
+    kind = media[1]
+    direction = next(
+        (line.strip() for line in group if line.strip() in ("a=sendonly", "a=recvonly", "a=inactive")), "a=sendrecv"
+    )
+    is_refused = kind in _STAND_IN and (_is_zero(group) or not _is_understood(kind, head, group))
+    msid = (_value(group, "a=msid:") or "").split()
+    return OfferedSection(
+        mid=mid,
+        kind=kind,
+        sends=direction in ("a=sendrecv", "a=sendonly") and not _is_zero(group),
+        receives=direction in ("a=sendrecv", "a=recvonly") and not _is_zero(group),
+        cid=msid[1] if len(msid) > 1 else None,
+        is_refused=is_refused,
+    )
+
+
+def _value(group: _Lines, attribute: str) -> str | None:
+    return next((line[len(attribute) :].strip() for line in group if line.startswith(attribute)), None)
+
+
+def _is_zero(group: _Lines) -> bool:
+    # RFC 8843 section 6: port 0 refuses a section, or says that it is there only because it is bundled.
+    return group[0].split(" ")[1] == "0" and "a=bundle-only" not in group
+
+
+def _is_understood(kind: str, head: _Lines, group: _Lines) -> bool:
+    # aiortc's parser is slow; what browsers offer is recognized without.
+    wanted = _STAND_IN[kind].lower()
+    if any(line.startswith("a=rtpmap:") and line.lower().rstrip().endswith(f" {wanted}") for line in group):
+        return True
+    return is_answerable(parse_sdp("\r\n".join([*head, *group]) + "\r\n").media[0])
+
+
+def _top_layer(group: _Lines) -> str | None:
+    """The layer to ask for: the largest by the names that LiveKit gives, and rather one that is not paused (`~`)."""
+    found = re.fullmatch(r"(?:.* )?send ([A-Za-z0-9_;,~-]{1,200})(?: .*)?", _value(group, "a=simulcast:") or "")
+    names = [layer.split(",")[0] for layer in found[1].split(";")] if found else []
+    known = {line[6:].split(" ")[0] for line in group if line.startswith("a=rid:")}
+    names = [name for name in names if name.lstrip("~") in known]
+    names = [name for name in names if not name.startswith("~")] or [name[1:] for name in names]
+    return next((layer for layer in _LAYERS if layer in names), names[0] if names else None)
+
+
+def _placeholder_section(section: OfferedSection, transport: _Lines) -> _Lines:
+    """A section that aiortc can answer, though nothing will ever flow in it."""
+    return [
+        f"m={section.kind} 9 UDP/TLS/RTP/SAVPF {_STAND_IN_TYPE}",
+        "c=IN IP4 0.0.0.0",
+        f"a=mid:{section.mid}",
+        "a=inactive",
+        "a=rtcp-mux",
+        f"a=rtpmap:{_STAND_IN_TYPE} {_STAND_IN[section.kind]}",
+        *transport,
+    ]
+
+
+def _bundle_all(head: _Lines, sections: list[OfferedSection], groups: list[_Lines]) -> _Lines:
+    """Let the one BUNDLE group have the refused sections too, of which port 0 has left it."""
+    there = {section.mid for section, group in zip(sections, groups, strict=True) if not _is_zero(group)}
+    everyone = " ".join(section.mid for section in sections)
+    bundles = [line for line in head if line.startswith("a=group:BUNDLE")]
+    if len(bundles) != 1 or set(bundles[0].split()[1:]) != there:
+        return head  # for `parse_offer` to judge
+    return [f"a=group:BUNDLE {everyone}" if line == bundles[0] else line for line in head]
+
+
+def _refusal(offered: tuple[str, ...], answered: _Lines) -> Iterator[str]:
+    media = _MEDIA.fullmatch(offered[0].strip())
+    assert media is not None
+    kind, _, profile, types = media.groups()
+    if _is_zero(list(offered)):
+        yield f"m={kind} 0 {profile} {types}"
+        yield "c=IN IP4 0.0.0.0"
+        yield "a=inactive"
+        yield from (line for line in answered if line.startswith("a=mid:"))
+        return
+    # Not with port 0: the client could use the section for another one with a new mid then.
+    first = types.split(" ")[0]
+    yield f"m={kind} 9 {profile} {first}"
+    yield from (line for line in answered if not line.startswith(_MEDIA_LINES))
+    yield from (line for line in offered if line.startswith((f"a=rtpmap:{first} ", f"a=fmtp:{first} ")))

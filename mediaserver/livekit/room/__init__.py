@@ -1,0 +1,1 @@
+"""The state of a room as pure code: participants, publications, speakers."""

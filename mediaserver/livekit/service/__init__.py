@@ -1,0 +1,1 @@
+"""LiveKit's sockets and API: signalling, live rooms, RoomService."""

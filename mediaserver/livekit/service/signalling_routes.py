@@ -1,0 +1,178 @@
+"""LiveKit's signalling over HTTP: `/rtc/v1` for one peer connection, `/rtc` for two, and how clients try tokens."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aiohttp import web
+from livekit.protocol.models import DisconnectReason
+
+from mediaserver.http_errors import HttpError, bearer
+from mediaserver.livekit.agent.conversation_port import Host, Limiter
+from mediaserver.livekit.protocol.access_token import AccessTokenClaims, ApiKeys, GrantError, check_join
+from mediaserver.livekit.protocol.join_request import Join, JoinError, parse_join
+from mediaserver.livekit.room.limits import Limits
+from mediaserver.livekit.room.participant import MAX_METADATA, TooLong, checked_details
+from mediaserver.livekit.room.room import RoomFull, leave_response
+from mediaserver.livekit.service.live_room import RoomClosed, RoomNotOwned, RoomRuntime
+from mediaserver.livekit.service.participant_session import Session
+from mediaserver.livekit.service.room_registry import RoomRegistry
+from mediaserver.livekit.service.signal_socket import SignalSocket, Take
+from mediaserver.registry import Draining, Full
+
+SINGLE, DUAL = "/rtc/v1", "/rtc"
+
+_RETRY_FULL = "10"
+_RETRY_DRAINING = "30"
+
+
+class Signalling:
+    """GET on both paths and `/validate` under them; clients also ask for `HEAD /`, which the page answers."""
+
+    def __init__(self, rooms: RoomRegistry, keys: ApiKeys, limiter: Limiter, limits: Limits):
+        self._rooms = rooms
+        self._keys = keys
+        self._limiter = limiter
+        self._limits = limits
+
+    def add_routes(self, app: web.Application) -> None:
+        """Serve them."""
+        for path in (SINGLE, DUAL):
+            app.router.add_get(path, self.connect, allow_head=False)
+            app.router.add_get(f"{path}/validate", self.validate)
+
+    async def validate(self, request: web.Request) -> web.Response:
+        """200 `success`, or why a socket would not be opened: browsers cannot see that of a socket."""
+        try:
+            grant = self._grant(request)
+            room = self._rooms.find(grant.room)
+            if room is not None:
+                room.check_owner(grant)
+        except RoomNotOwned:
+            return _not_yours().response
+        except _Refused as refused:
+            return refused.response
+        return web.Response(text="success")
+
+    async def connect(self, request: web.Request) -> web.StreamResponse:
+        """A signalling socket, for as long as it lasts."""
+        if not web.WebSocketResponse().can_prepare(request).ok:
+            return web.Response(status=404, text="not found: this address takes websockets")
+        try:
+            grant = self._counted(request)
+            join = self._join(request)
+            seat = None if join.is_reconnect else await self._seat(grant, join)
+        except _Refused as refused:
+            return refused.response
+        socket = SignalSocket(self._limits)
+        await socket.prepare(request)
+        sessions: list[Session] = []
+
+        async def begin() -> Take:
+            session = self._resumed(grant, join) if seat is None else self._admitted(grant, join, seat)
+            if session is None:
+                socket.put(leave_response(DisconnectReason.STATE_MISMATCH, "RECONNECT"))
+                socket.close("nothing to resume")
+                return _ignore
+            sessions.append(session)
+            if seat is None:
+                await session.resume(socket, join)
+            else:
+                await session.open(socket, join, seat.host)
+            return session.on_signal_request
+
+        try:
+            return await socket.run(begin)
+        finally:
+            for session in sessions:
+                session.on_socket_lost(socket)
+
+    def _admitted(self, grant: AccessTokenClaims, join: Join, seat: "_JoinTarget") -> Session | None:
+        if seat.host.is_ending:
+            return None  # it has ended since it was found; nobody would answer in it
+        try:
+            return seat.room.admit(grant, join)
+        except (RoomClosed, RoomFull):
+            return None
+
+    def _resumed(self, grant: AccessTokenClaims, join: Join) -> Session | None:
+        room = self._rooms.find(grant.room)
+        session = room.session(join.participant_sid) if room is not None else None
+        return session if session is not None and session.is_resumable(grant) else None
+
+    async def _seat(self, grant: AccessTokenClaims, join: Join) -> "_JoinTarget":
+        try:
+            checked_details(grant, join)
+        except TooLong:
+            raise _Refused(400, f"metadata and all attributes must have at most {MAX_METADATA} bytes each") from None
+        room = await self._rooms.get_or_create(grant.room)
+        try:
+            return _JoinTarget(room, await room.prepare(grant, join))
+        except RoomNotOwned:
+            raise _not_yours() from None
+        except RoomFull:
+            raise _Refused(429, "the room is full") from None
+        except Full as full:
+            text = "you have too many live sessions; end one" if full.is_personal else "the server is full"
+            raise _Refused(429 if full.is_personal else 503, text, {"Retry-After": _RETRY_FULL}) from None
+        except Draining:
+            raise _Refused(503, "the server is restarting", {"Retry-After": _RETRY_DRAINING}) from None
+
+    def _counted(self, request: web.Request) -> AccessTokenClaims:
+        try:
+            try:
+                grant = self._grant(request)
+            except _Refused:
+                self._limiter.admit(request.remote or "unknown")
+                raise
+            self._limiter.admit(grant.owner)
+        except HttpError as error:
+            raise _Refused(error.status, error.message, error.headers) from None
+        return grant
+
+    def _grant(self, request: web.Request) -> AccessTokenClaims:
+        try:
+            grant = self._keys.read(_token(request))
+            check_join(grant, request.query.get("room"))
+        except GrantError as error:
+            raise _Refused(error.status, error.message) from None
+        return grant
+
+    def _join(self, request: web.Request) -> Join:
+        try:
+            return parse_join(request.query, is_dual=request.path != SINGLE)
+        except JoinError as error:
+            raise _Refused(400, str(error)) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _JoinTarget:
+    """A room that somebody is about to join, and its conversation."""
+
+    room: RoomRuntime
+    host: Host
+
+
+class _Refused(Exception):
+    """Why no socket is opened; clients show the text."""
+
+    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None):
+        super().__init__(text)
+        self.response = web.Response(status=status, text=text, headers=headers)
+
+
+def _not_yours() -> _Refused:
+    return _Refused(403, "permissions denied: the room is another user's, who can get you a token for it")
+
+
+def _token(request: web.Request) -> str:
+    try:
+        token = bearer(request) if "Authorization" in request.headers else request.query.get("access_token", "")
+    except HttpError as error:
+        raise GrantError(401, error.message) from None
+    if not token:
+        raise GrantError(401, "no authorization token: send it as a bearer, or as `access_token` in the query")
+    return token
+
+
+async def _ignore(_: object) -> None:
+    return

@@ -1,0 +1,1 @@
+"""Faults that the local engine produces on request, for tests of its clients."""

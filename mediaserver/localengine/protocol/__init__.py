@@ -1,0 +1,1 @@
+"""Gemini Live's messages, read and rendered."""

@@ -1,0 +1,219 @@
+"""The engine's brain: one question in, a spoken answer out, and nothing that was not heard, read or known."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, assert_never
+
+from mediaserver.localengine.responder.intents import Ask, Find, intent_of
+from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
+from mediaserver.localengine.responder.screen_text import SURE, Match, describe, find, near, place, quoted
+from mediaserver.localengine.responder.speech_to_text import SpeechToText
+from mediaserver.localengine.responder.text_to_speech import TextToSpeech
+from pipeline.screen.ocr import ReadText
+
+CAN_BE_ASKED: tuple[str, ...] = (
+    "What is on my screen?",
+    "Where is the save button?",
+    "Find settings",
+    "What time is it?",
+    "Say that again",
+    "Help",
+)
+"""Example questions that are understood, typed and spoken alike."""
+
+PATIENCE = 0.15
+"""Seconds of reading a screen after which the user is told to wait."""
+
+_LOOKING = "Let me look."
+_NO_SCREEN = "I see no screen. Please share your screen, then ask me again."
+_NOT_HEARD = (
+    "I did not understand that. By voice I know only a few sentences, such as: where is save?",
+    "You can also type your question.",
+)
+_NOT_READ = (
+    "I did not understand that. I am the small local engine.",
+    "You can ask me where something is on your screen, what is on your screen, or what time it is.",
+)
+_HELP = (
+    "I am the small local engine of this server, and I work without the internet.",
+    "Share your screen, and ask: what is on my screen? Or: where is the save button?",
+    "You can also ask what time it is, or say: repeat, stop, or goodbye.",
+    "By voice I know only a fixed list of sentences. Typed, I can look for any words.",
+)
+_SAID = {
+    Ask.HELLO: ("Hello. I am the local engine.", "Share your screen and ask me where something is, or say help."),
+    Ask.THANKS: ("You are welcome.",),
+    Ask.GOODBYE: ("Goodbye.",),
+}
+
+Piece = str | Call
+"""A sentence to say, or a call to make before the next one."""
+
+
+class Reader(Protocol):
+    """Whoever can read the text on a frame, such as `pipeline.ocr.Ocr`."""
+
+    async def read(self, jpeg: bytes, /) -> tuple[ReadText, ...]:
+        """The lines of text on a frame; raises `MediaError`."""
+        ...
+
+
+@dataclass(slots=True)
+class LocalMemory(Memory):
+    """What the local engine keeps of one session: its last answer, and what that was about."""
+
+    pieces: tuple[Piece, ...] = ()
+    asked: Find | None = None
+    screen: bytes | None = None
+
+
+class LocalResponder:
+    """Understands a few questions, reads the screen, and answers by voice; heavy work is done in worker processes."""
+
+    def __init__(self, reader: Reader, *, now: Callable[[], datetime] = datetime.now):
+        self._reader = reader
+        self._now = now
+        self._ear = SpeechToText()
+        self._voice = TextToSpeech()
+
+    async def start(self) -> None:
+        """Load the models of ear and voice before they are needed; the reader is its owner's to warm."""
+        await asyncio.gather(self._ear.start(), self._voice.start())
+
+    async def close(self) -> None:
+        """End the workers of ear and voice."""
+        await asyncio.gather(self._ear.close(), self._voice.close())
+
+    def new_memory(self) -> LocalMemory:
+        """Begin one session."""
+        return LocalMemory()
+
+    async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
+        """Answer piece by piece; raises `MediaError` if the screen, the ear or the voice fails."""
+        assert isinstance(memory, LocalMemory)
+        memory.turns += 1
+        text = question.text
+        if text is None:
+            text = await self._ear.transcribe(question.audio)
+            yield Recognition(text or "")
+        intent = intent_of(text) if text else None
+        if intent is Ask.STOP:
+            return
+        if intent is Ask.REPEAT:
+            if memory.asked is None or memory.screen == question.screen:
+                for piece in memory.pieces or (_last_said(memory) or "I have not said anything yet.",):
+                    yield await self._uttered(piece, memory)
+                return
+            intent = memory.asked  # a pointer on a screen that has changed would mislead
+        lines: tuple[ReadText, ...] | None = None
+        if question.screen is not None and (intent is Ask.DESCRIBE or isinstance(intent, Find)):
+            reading = asyncio.ensure_future(self._reader.read(question.screen))
+            reading.add_done_callback(_retrieve)
+            try:
+                await asyncio.wait({reading}, timeout=PATIENCE)
+                if not reading.done():
+                    yield await self._uttered(_LOOKING + " ", memory)
+                lines = await reading
+            finally:
+                reading.cancel()
+        pieces = spaced(self._reply(intent, question, lines))
+        memory.asked = intent if isinstance(intent, Find) else None
+        memory.pieces, memory.screen = pieces, question.screen
+        memory.last_answer = "".join(piece for piece in pieces if isinstance(piece, str))
+        for piece in pieces:
+            yield await self._uttered(piece, memory)
+
+    def _reply(
+        self, intent: Ask | Find | None, question: Question, lines: tuple[ReadText, ...] | None
+    ) -> Sequence[Piece]:
+        match intent:
+            case None:
+                return _NOT_HEARD if question.text is None else _NOT_READ
+            case Find(names):
+                return (_NO_SCREEN,) if lines is None else tuple(found(lines, names))
+            case Ask.DESCRIBE:
+                return (_NO_SCREEN,) if lines is None else tuple(describe(lines))
+            case Ask.HELP:
+                return (first_steps(is_shared=question.screen is not None), *_HELP)
+            case Ask.TIME:
+                return (clock(self._now()),)
+            case Ask.HELLO | Ask.THANKS | Ask.GOODBYE:
+                return _SAID[intent]
+            case Ask.STOP | Ask.REPEAT:
+                return ()
+            case _:
+                assert_never(intent)
+
+    async def _uttered(self, piece: Piece, memory: Memory) -> Speech | Call:
+        if isinstance(piece, Call):
+            return piece
+        # What is said is English, whatever language the client asked for.
+        language = memory.language if memory.language.lower().startswith("en") else "en"
+        return await self._voice.synthesize(piece, language=language)
+
+
+def _last_said(memory: Memory) -> str:
+    # In a conversation that the client told of.
+    return next((remark.text for remark in reversed(memory.history) if remark.role == "model"), "")
+
+
+def _retrieve(reading: "asyncio.Future[tuple[ReadText, ...]]") -> None:
+    # Of an interrupted answer nobody asks how the reading ended, which asyncio would complain about.
+    if not reading.cancelled():
+        reading.exception()
+
+
+def found(lines: Sequence[ReadText], names: Sequence[str]) -> Sequence[Piece]:
+    """Say where something is, and point at it first; say so if it is not there, or not surely."""
+    wanted = quoted(names[0])
+    matches = find(lines, names)
+    sure = [match for match in matches if match.confidence >= SURE]
+    if not matches:
+        others = near(lines, names)
+        offer = f"The nearest I can read is: {'; '.join(others)}." if others else "I look for text only, not pictures."
+        return (f"I cannot find {wanted} on your screen.", offer)
+    if not sure:
+        return (f"I am not sure. Something {place(matches[0].box)} may say {wanted}, but I cannot read it well.",)
+    best, *others_found = sure
+    here = point_at(best)
+    if not best.is_literal:
+        return (f"I cannot find {wanted}.", here, f"But {best.label} is {place(best.box)}.")
+    if not others_found:
+        return (here, f"{best.label} is {place(best.box)}.")
+    more = dict.fromkeys(place(match.box) for match in others_found[:2])
+    return (
+        here,
+        f"I can read {best.label} in {len(sure)} places.",
+        f"The likeliest is {place(best.box)}.",
+        f"{'The other is' if len(sure) == 2 else 'There is also one'} {', and one '.join(more)}.",
+    )
+
+
+def point_at(match: Match) -> Call:
+    """Point at a place on the frame."""
+    return Call("point_at", {"box_2d": list(match.box), "label": match.label})
+
+
+def first_steps(*, is_shared: bool) -> Call:
+    """Show what to do first."""
+    steps = [
+        {"text": "Share your screen", "state": "done" if is_shared else "current"},
+        {"text": "Ask what is on it", "state": "current" if is_shared else "todo"},
+        {"text": "Ask where something is, such as the save button", "state": "todo"},
+    ]
+    return Call("show_steps", {"title": "First steps", "steps": steps})
+
+
+def clock(now: datetime) -> str:
+    """Say the time of day."""
+    return f"It is {now.hour % 12 or 12}:{now.minute:02} {'AM' if now.hour < 12 else 'PM'}."
+
+
+def spaced(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
+    """End every sentence but the last with a space, so that together they are a text."""
+    last = max((index for index, piece in enumerate(pieces) if isinstance(piece, str)), default=-1)
+    return tuple(
+        f"{piece} " if isinstance(piece, str) and index != last else piece for index, piece in enumerate(pieces)
+    )

@@ -1,0 +1,1 @@
+"""One session of the local engine, from setup to goAway."""

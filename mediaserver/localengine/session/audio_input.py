@@ -1,0 +1,49 @@
+"""Audio as clients declare it, made 16 kHz; and, for clients that leave it to the server, found to be speech or not."""
+
+from collections.abc import Iterator
+
+from mediaserver.localengine.protocol.messages import Audio, Detection
+from pipeline.audio.resampler import Resampler
+from pipeline.audio.turn_detector import TurnDetector, TurnSettings, TurnSignal
+from pipeline.audio.vad import SileroVad, VadModel
+from pipeline.media import SAMPLE_BYTES, AudioChunk
+
+_SILENCE = 0.8  # Gemini's default silenceDurationMs, about
+
+
+class AudioInputStream:
+    """Mono 16-bit PCM at any rate in, 16 kHz out; a sample that is split between two messages is joined again."""
+
+    def __init__(self) -> None:
+        self._torn = b""
+        self._end = 0.0
+        self._resampler = Resampler()
+
+    def push(self, audio: Audio) -> Iterator[AudioChunk]:
+        """Take what one message carried."""
+        pcm = self._torn + audio.pcm
+        whole = len(pcm) - len(pcm) % SAMPLE_BYTES
+        self._torn = pcm[whole:]
+        chunk = AudioChunk(pcm[:whole], audio.rate, self._end)
+        self._end += chunk.duration
+        yield from self._resampler.push(chunk)
+
+
+class Detector:
+    """Automatic activity detection: the boundaries and the audio of each utterance, in order."""
+
+    def __init__(self, model: VadModel, detection: Detection):
+        self._vad = SileroVad(model)
+        start = TurnSettings().start if detection.prefix_ms is None else detection.prefix_ms / 1000
+        silence = _SILENCE if detection.silence_ms is None else detection.silence_ms / 1000
+        self._turn = TurnDetector(TurnSettings(start=start, silence=silence))
+
+    def push(self, chunk: AudioChunk, *, audible: bool) -> Iterator[TurnSignal]:
+        """Take 16 kHz audio; `audible` while the assistant can be heard."""
+        for window in self._vad.push(chunk):
+            yield from self._turn.push(window, audible=audible)
+
+    def flush(self) -> Iterator[TurnSignal]:
+        """End the open utterance, if any: no more audio comes."""
+        self._vad.reset()
+        yield from self._turn.close()

@@ -1,0 +1,191 @@
+"""The listening side of one session, without clock or socket: client messages in, questions and interruptions out."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import assert_never
+
+from mediaserver.localengine.protocol.codec import INVALID, INVALID_ARGUMENT, WireError
+from mediaserver.localengine.protocol.messages import (
+    ActivityEnd,
+    ActivityStart,
+    Audio,
+    AudioStreamEnd,
+    ClientContent,
+    ContentTurn,
+    ContextUpdate,
+    ImageInput,
+    Input,
+    RealtimeInput,
+    Setup,
+    TextInput,
+)
+from mediaserver.localengine.protocol.model_rules import takes_content
+from mediaserver.localengine.responder.interface import Question
+from mediaserver.localengine.session.audio_input import AudioInputStream, Detector
+from mediaserver.localengine.session.context import Context
+from pipeline.audio.resampler import INPUT_SAMPLE_RATE
+from pipeline.audio.turn_detector import TurnSignal
+from pipeline.events import SpeechEnded, SpeechStarted
+from pipeline.gemini.send_queue import SCREEN_GONE
+from pipeline.media import SAMPLE_BYTES, AudioChunk
+
+LONGEST_WINDOW = 120.0
+"""Seconds of one spoken window that are kept; of a longer one the newest are."""
+
+_PRECONDITION = "Precondition check failed."
+
+
+@dataclass(frozen=True, slots=True)
+class StopReply:
+    """Whatever is being answered is interrupted."""
+
+
+class InputReducer:
+    """Takes what is said, typed and shown into `context`; `detector` is None when the client marks its own activity."""
+
+    def __init__(self, setup: Setup, detector: Detector | None, context: Context, *, is_resumed: bool = False):
+        self.functions = setup.functions
+        self._context = context
+        # Either a session is resumed or it is told of an earlier one: both would be twice the same.
+        self._is_seeding = setup.seeds_history and not is_resumed
+        self._takes_content = takes_content(setup.model)
+        self._may_interrupt = setup.may_interrupt
+        self._detector = detector
+        self._intake = AudioInputStream()
+        self._window: bytearray | None = None
+        self._window_text: str | None = None
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether the user is speaking."""
+        return self._window is not None
+
+    def push(
+        self, message: Setup | RealtimeInput | ClientContent | ContextUpdate, *, audible: bool
+    ) -> Iterator[StopReply | Question]:
+        """Take one message and say what follows from it; raises `WireError` if it has no place here."""
+        match message:
+            case RealtimeInput() if self._is_seeding:
+                raise WireError(INVALID, f"{INVALID_ARGUMENT} The initial history must be complete first.")
+            case RealtimeInput(items):
+                for item in items:
+                    yield from self._on_turn_signal(item, audible=audible)
+            case ClientContent() if self._is_seeding:
+                self._seed(message)
+            case ClientContent() if not self._takes_content:
+                raise WireError(INVALID, f"{INVALID_ARGUMENT} This model takes client content as history only.")
+            case ClientContent():
+                yield from self._append(message)
+            case ContextUpdate(functions):
+                self.functions = self.functions if functions is None else functions
+            case Setup():
+                raise WireError(INVALID, f"{INVALID_ARGUMENT} Setup must be the first message and only the first.")
+            case _:
+                assert_never(message)
+
+    def _on_turn_signal(self, item: Input, *, audible: bool) -> Iterator[StopReply | Question]:
+        match item:
+            case Audio():
+                yield from self._on_audio(item, audible=audible)
+            case ImageInput(data):
+                # Of faster video than Google's one frame per second no frame is too many: only the newest counts.
+                self._context.screen = data
+            case TextInput(text):
+                yield from self._read(text)
+            case ActivityStart() | ActivityEnd() if self._detector is not None:
+                raise WireError(INVALID, _PRECONDITION)
+            case ActivityStart():
+                self._intake = AudioInputStream()
+                yield from self._open()
+            case ActivityEnd():
+                yield from self._close()
+            case AudioStreamEnd():
+                yield from self._end_stream()
+            case _:
+                assert_never(item)
+
+    def _on_audio(self, audio: Audio, *, audible: bool) -> Iterator[StopReply | Question]:
+        if self._detector is None and self._window is None:
+            return  # Google's server keeps nothing of what comes before activityStart.
+        for chunk in self._intake.push(audio):
+            if self._detector is None:
+                self._keep(chunk)
+            else:
+                yield from self._follow(self._detector.push(chunk, audible=audible))
+
+    def _follow(self, heard: Iterator[TurnSignal]) -> Iterator[StopReply | Question]:
+        for event in heard:
+            match event:
+                case SpeechStarted():
+                    yield from self._open()
+                case AudioChunk():
+                    self._keep(event)
+                case SpeechEnded():
+                    yield from self._close()
+                case _:
+                    assert_never(event)
+
+    def _open(self) -> Iterator[StopReply]:
+        if self._window is None:
+            self._window = bytearray()
+            self._window_text = None
+            yield from self._interruption()
+
+    def _keep(self, chunk: AudioChunk) -> None:
+        if self._window is not None:
+            self._window += chunk.pcm
+            del self._window[: -int(LONGEST_WINDOW * INPUT_SAMPLE_RATE) * SAMPLE_BYTES]
+
+    def _close(self) -> Iterator[StopReply | Question]:
+        if self._window is not None:
+            question = self._question(bytes(self._window), self._window_text)
+            self._window = None
+            yield from self._interruption()
+            yield question
+
+    def _end_stream(self) -> Iterator[StopReply | Question]:
+        if self._detector is None:
+            raise WireError(INVALID, INVALID_ARGUMENT)
+        yield from self._follow(self._detector.flush())
+        self._intake = AudioInputStream()
+
+    def _read(self, text: str) -> Iterator[StopReply | Question]:
+        if self._detector is not None or self._window is None:
+            yield from self._interruption()
+            yield self._question(b"", text)
+        elif not self._window:
+            # Google's server closes too: a window must open with audio.
+            raise WireError(INVALID, INVALID_ARGUMENT)
+        else:
+            self._window_text = (self._window_text or "") + text
+
+    def _append(self, content: ClientContent) -> Iterator[StopReply | Question]:
+        yield StopReply()
+        for turn in content.turns:
+            self._read_turn(turn)
+            if turn.role == "user" and turn.text and turn.text != SCREEN_GONE:
+                self._context.appended = turn.text
+        if content.is_complete:
+            text, self._context.appended = self._context.appended, ""
+            yield Question(b"", text, self._context.screen)
+
+    def _seed(self, content: ClientContent) -> None:
+        for turn in content.turns:
+            self._read_turn(turn)
+        self._is_seeding = not content.is_complete
+
+    def _read_turn(self, turn: ContentTurn) -> None:
+        if turn.text == SCREEN_GONE:
+            self._context.screen = None
+        else:
+            self._context.memory.append("model" if turn.role == "model" else "user", turn.text)
+        if turn.picture is not None:
+            self._context.screen = turn.picture
+
+    def _question(self, audio: bytes, text: str | None) -> Question:
+        self._context.memory.append("user", text or "")
+        return Question(audio, text, self._context.screen)
+
+    def _interruption(self) -> Iterator[StopReply]:
+        if self._may_interrupt:
+            yield StopReply()

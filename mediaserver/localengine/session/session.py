@@ -1,0 +1,195 @@
+"""One live session on its socket: reads, answers one question at a time, and interrupts itself when told to."""
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from typing import Protocol
+
+from websockets.exceptions import ConnectionClosed
+
+from mediaserver.localengine.fault_points import FaultPoint
+from mediaserver.localengine.protocol.codec import parse, render
+from mediaserver.localengine.protocol.messages import (
+    Behavior,
+    ClientMessage,
+    GoAway,
+    Interrupted,
+    ServerMessage,
+    SessionResumptionUpdate,
+    Setup,
+    SetupComplete,
+    SpokenAudio,
+    ToolCall,
+    ToolCallCancellation,
+    ToolResponse,
+    TurnComplete,
+)
+from mediaserver.localengine.protocol.model_rules import is_blocking
+from mediaserver.localengine.responder.interface import Call, Question, Responder
+from mediaserver.localengine.session.audio_input import Detector
+from mediaserver.localengine.session.connection_lifetime import TEN_MINUTES, Lifetime, expire
+from mediaserver.localengine.session.context import Context
+from mediaserver.localengine.session.generation import Generation
+from mediaserver.localengine.session.input_reducer import InputReducer, StopReply
+from mediaserver.localengine.session.resumption import Connection
+from mediaserver.localengine.session.tool_calls import PendingToolCalls
+
+_MOST_WAITING = 8  # questions, where they may not interrupt; of more, the newest are answered
+
+
+class Socket(Protocol):
+    """The client's connection: iterating ends when it closes normally."""
+
+    async def send(self, message: bytes, /) -> None:
+        """Send one binary frame; waits while the client does not read."""
+        ...
+
+    def __aiter__(self) -> AsyncIterator[str | bytes]: ...
+
+
+async def _no_fault(point: FaultPoint) -> None:
+    """Come to a point at which no fault was ordered."""
+
+
+class Session:
+    """What follows an accepted setup, until the socket closes."""
+
+    def __init__(
+        self,
+        socket: Socket,
+        setup: Setup,
+        brain: Responder,
+        detector: Detector | None,
+        *,
+        lifetime: Lifetime = TEN_MINUTES,
+        context: Context | None = None,
+        connection: Connection | None = None,
+        reached: Callable[[FaultPoint], Awaitable[None]] = _no_fault,
+    ):
+        self.id = f"local-{secrets.token_hex(12)}"
+        self._socket = socket
+        self._setup = setup
+        self._brain = brain
+        self._context = context or Context(brain.new_memory())
+        self._memory = self._context.memory
+        self._memory.language = setup.language or self._memory.language
+        self._live = InputReducer(setup, detector, self._context, is_resumed=context is not None)
+        self._connection = connection
+        self._reached = reached
+        self._is_heard = False
+        self._is_resumable = False
+        self._lifetime = lifetime
+        self._generation: Generation | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._waiting: deque[Question] = deque(maxlen=_MOST_WAITING)
+        self._calls = PendingToolCalls(f"{self.id}-call")
+
+    async def run(self) -> None:
+        """Serve until the client leaves; raises (in a group) what ends the session early."""
+        async with asyncio.TaskGroup() as tasks:
+            try:
+                expiry = tasks.create_task(expire(self._lifetime, self._send))
+                await self._reached(FaultPoint.SETUP)
+                await self._send(SetupComplete(self.id))
+                await self._offer_handle()
+                async for frame in self._socket:
+                    await self._take(parse(frame), tasks)
+            finally:
+                # Before the answer has come to its end: the client's next connection need not wait for that.
+                if self._connection is not None:
+                    self._connection.close()
+            expiry.cancel()
+            if self._task is not None:
+                self._task.cancel()
+
+    async def _take(self, message: ClientMessage, tasks: asyncio.TaskGroup) -> None:
+        if isinstance(message, ToolResponse):
+            await self._settle(message)
+            return
+        audible = self._generation is not None and self._generation.is_audible
+        was_listening = self._live.is_listening
+        for action in self._live.push(message, audible=audible):
+            if isinstance(action, StopReply):
+                await self._interrupt()
+            else:
+                self._start_generation(action, tasks)
+        if self._live.is_listening and not was_listening:
+            await self._reached(FaultPoint.LISTENING)
+
+    async def send_go_away(self, patience: float) -> None:
+        """Tell the client that the connection ends now; waits `patience` seconds at most for it to read."""
+        with suppress(ConnectionClosed, TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._send(GoAway(0))
+
+    def _start_generation(self, question: Question, tasks: asyncio.TaskGroup) -> None:
+        if self._generation is not None:
+            self._waiting.append(question)
+            return
+        self._is_heard = False
+        self._generation = Generation(
+            question, self._setup, send=self._send, call=self._number, answered=self._answered
+        )
+        self._task = tasks.create_task(self._answer(self._generation, tasks))
+
+    async def _answer(self, generation: Generation, tasks: asyncio.TaskGroup) -> None:
+        await self._withdraw_handle()
+        await self._reached(FaultPoint.THINKING)
+        await generation.run(self._brain, self._memory)
+        if self._generation is not generation:
+            return
+        self._generation = None
+        await self._send(TurnComplete(generation.usage))
+        if self._waiting and self._generation is None:
+            self._start_generation(self._waiting.popleft(), tasks)
+        await self._offer_handle()
+
+    async def _interrupt(self) -> None:
+        self._waiting.clear()
+        if self._generation is None or self._task is None:
+            return
+        generation, self._generation = self._generation, None
+        generation.interrupt()
+        self._task.cancel()
+        await self._send(Interrupted())
+        if ids := self._calls.cancel():
+            await self._send(ToolCallCancellation(ids))
+        await self._send(TurnComplete(generation.usage))
+        await self._offer_handle()
+
+    def _number(self, call: Call) -> ToolCall | None:
+        return self._calls.open(call) if call.name in self._live.functions else None
+
+    async def _answered(self, call: ToolCall) -> None:
+        if is_blocking(self._setup.model, self._live.functions.get(call.name, Behavior.UNSPECIFIED)):
+            await self._calls.answered(call.id)
+
+    async def _settle(self, message: ToolResponse) -> None:
+        # Nothing is said about a result: every function here is one that shows something, and answers SILENT.
+        if self._calls.settle(response.id for response in message.responses):
+            await self._offer_handle()
+
+    async def _offer_handle(self) -> None:
+        if self._connection is not None and self._generation is None and not self._calls.are_open:
+            self._is_resumable = True
+            await self._send(SessionResumptionUpdate(self._connection.save(self._context)))
+
+    async def _withdraw_handle(self) -> None:
+        if self._is_resumable:
+            self._is_resumable = False
+            await self._send(SessionResumptionUpdate(""))
+
+    async def _send(self, message: ServerMessage) -> None:
+        await self._socket.send(render(message))
+        match message:
+            case SetupComplete():
+                await self._reached(FaultPoint.READY)
+            case SpokenAudio() if not self._is_heard:
+                self._is_heard = True
+                await self._reached(FaultPoint.SPEAKING)
+            case ToolCall():
+                await self._reached(FaultPoint.TOOL)
+            case TurnComplete():
+                await self._reached(FaultPoint.IDLE)

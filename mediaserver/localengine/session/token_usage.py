@@ -1,0 +1,37 @@
+"""Token counts of one turn: this engine has no tokenizer, so they say what Gemini Live would roughly count."""
+
+import json
+import math
+
+from mediaserver.localengine.responder.interface import Call, Question
+from pipeline.media import SAMPLE_BYTES
+
+_AUDIO_PER_SECOND = 25  # ai.google.dev, Live API: in and out
+_CHARACTERS_PER_TOKEN = 4  # ai.google.dev, "Understand and count tokens"
+_IMAGE = 256
+_IMAGE_BY_RESOLUTION = {"MEDIA_RESOLUTION_LOW": 64}  # google-genai types.MediaResolution
+_HEARD_RATE = 16_000
+
+
+def prompt_tokens(question: Question, media_resolution: str | None) -> dict[str, int]:
+    """Count what one question holds; earlier turns are not read again and so not counted."""
+    counts = {
+        "TEXT": _text_tokens(question.text or ""),
+        "AUDIO": audio_tokens(len(question.audio) / (SAMPLE_BYTES * _HEARD_RATE)),
+        "IMAGE": _IMAGE_BY_RESOLUTION.get(media_resolution or "", _IMAGE) if question.screen is not None else 0,
+    }
+    return {kind: count for kind, count in counts.items() if count}
+
+
+def audio_tokens(seconds: float) -> int:
+    """Count audio in either direction."""
+    return math.ceil(round(seconds * _AUDIO_PER_SECOND, 6))
+
+
+def call_tokens(call: Call) -> int:
+    """Count a function call as the text it would have been written as."""
+    return _text_tokens(call.name + json.dumps(dict(call.args)))
+
+
+def _text_tokens(text: str) -> int:
+    return math.ceil(len(text) / _CHARACTERS_PER_TOKEN)

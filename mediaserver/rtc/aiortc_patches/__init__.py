@@ -1,0 +1,1 @@
+"""Changes to aiortc, each with its reason."""

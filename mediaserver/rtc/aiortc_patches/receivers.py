@@ -1,0 +1,304 @@
+"""Private parts of aiortc 1.16 and aioice 0.13, each with its reason, file and line.
+
+Only this file, `aiortc_media.py` and `aiortc_sections.py` touch any.
+"""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import aiortc
+import aiortc.rtcrtpreceiver
+from aiortc import RTCDataChannel, RTCPeerConnection, RTCRtpReceiver
+from aiortc.codecs import CODECS, is_rtx
+from aiortc.exceptions import InvalidStateError
+from aiortc.rtcdtlstransport import RtpReceiver, RtpRouter
+from aiortc.rtcicetransport import RTCIceTransport
+from aiortc.rtcpeerconnection import find_common_codecs
+from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
+from aiortc.rtcrtpreceiver import StreamStatistics
+from aiortc.rtp import RtcpByePacket, RtpPacket
+from aiortc.sdp import MediaDescription
+
+VERSION = "1.16."
+
+MAX_BACKLOG = 90
+"""Encoded frames that may wait for a video's decoder: 3 s."""
+
+MAX_SOURCES = 31
+"""SSRCs of one section that are reported on: what the count in an RTCP report can say (RFC 3550 section 6.4.2)."""
+
+
+def refuse_other_versions(version: str) -> None:
+    """Raise ImportError unless `version` is one whose private parts were read for this file."""
+    if not version.startswith(VERSION):
+        raise ImportError(f"aiortc {VERSION}x is needed, {version} is installed; run: pip install 'aiortc==1.16.0'")
+
+
+refuse_other_versions(aiortc.__version__)
+
+# codecs/__init__.py:34: what our answers say of Opus, which leave out what the offer said. A sender that is told so
+# repeats each frame in the next packet while packets get lost (RFC 7587 section 6.1).
+CODECS["audio"][0].parameters["useinbandfec"] = 1
+
+
+def has_common_codec(media: MediaDescription, names: set[str]) -> bool:
+    """Say whether aiortc and an offered section share a codec of these names, such as "opus"."""
+    # rtcpeerconnection.py:925 raises OperationError when nothing is shared, with half the connection built.
+    common = find_common_codecs(CODECS[media.kind], media.rtp.codecs)
+    return any(codec.name.lower() in names for codec in common if not is_rtx(codec))
+
+
+class LivenessMonitor:
+    """When (monotonic clock, s) the far end was last heard: media, data, or an ICE check."""
+
+    def __init__(self, transport: RTCIceTransport):
+        # aioice/ice.py:284: a datagram goes to Connection.data_received, an ICE check to request_received. ICE checks
+        # count, as a peer that only types has no RTP to send. aioice itself notices a dead peer after 30 s only.
+        self.last = time.monotonic()
+        connection: Any = transport._connection
+        self._data_received = connection.data_received
+        self._request_received = connection.request_received
+        connection.data_received = self._on_data
+        connection.request_received = self._on_request
+
+    def _on_data(self, data: bytes, component: int) -> None:
+        # rtcdtlstransport.py:650 reads data[0] unasked: one empty datagram from anywhere would end the connection.
+        if data:
+            self.last = time.monotonic()
+            self._data_received(data, component)
+
+    def _on_request(self, message: object, addr: tuple[str, int], protocol: object) -> None:
+        self.last = time.monotonic()
+        self._request_received(message, addr, protocol)
+
+
+def end_consent(transport: RTCIceTransport) -> None:
+    """Stop the consent checks of a closed transport."""
+    # aioice/ice.py:635: a connect() that was about to succeed while close() ran starts them afterwards, for good.
+    task = transport._connection._query_consent_task
+    if task is not None:
+        task.cancel()
+
+
+class MidRouter(RtpRouter):
+    """Routes by the MID header extension too, which is all that tells videos apart when an offer names no SSRC."""
+
+    def route_rtp(self, packet: RtpPacket) -> RtpReceiver | None:
+        """Find the receiver of a packet (RFC 8843 section 9.2); rtcdtlstransport.py:309 looks at the SSRC only."""
+        if packet.ssrc not in self.ssrc_table and packet.extensions.mid is not None:
+            named = self.mid_table.get(packet.extensions.mid)
+            if named is not None and named in self.payload_type_table.get(packet.payload_type, ()):
+                self.ssrc_table[packet.ssrc] = named
+        return super().route_rtp(packet)
+
+
+class ConnectTask:
+    """Owns the tasks in which aiortc connects: it starts them and forgets them (rtcpeerconnection.py:868, 1057)."""
+
+    def __init__(self, connection: RTCPeerConnection):
+        inside: Any = connection
+        self._connect = inside._RTCPeerConnection__connect
+        self._tasks: set[asyncio.Task[object]] = set()
+        inside._RTCPeerConnection__connect = self._run
+
+    async def settle(self) -> None:
+        """Wait until none is left; they end by themselves once the connection is closed."""
+        await asyncio.sleep(0)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)
+
+    async def _run(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._connect()
+        except (InvalidStateError, ConnectionError):
+            return  # closed meanwhile; aiortc would leave the exception to the garbage collector's log
+        finally:
+            self._tasks.discard(task)
+
+
+class _BoundedQueue(queue.Queue[Any]):
+    """What waits for a decoder: bounded, and never an empty frame."""
+
+    def __init__(self, on_overrun: Callable[[], None]):
+        super().__init__()
+        self._on_overrun = on_overrun
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Queue an encoded frame, or None to end the decoder."""
+        if item is not None:
+            # codecs/opus.py:25, codecs/vpx.py:168: FFmpeg takes an empty packet for the end of the stream, and every
+            # later one fails. A padding-only RTP packet becomes such a frame (rtcrtpreceiver.py:545).
+            if not item[1].data:
+                return
+            # rtcrtpreceiver.py:291: this queue has no bound of its own.
+            if self.qsize() >= MAX_BACKLOG:
+                self.empty_out()
+                self._on_overrun()
+        super().put(item, block, timeout)
+
+    def empty_out(self) -> None:
+        """Drop all that waits."""
+        try:
+            while True:
+                self.get_nowait()
+        except queue.Empty:
+            return
+
+
+class _DecoderErrorFlag(threading.Event):
+    """The flag that a decoder thread raises on a frame it cannot decode (rtcrtpreceiver.py:86); tells us too."""
+
+    def __init__(self, on_fault: Callable[[], None]):
+        super().__init__()
+        self._on_fault = on_fault
+        self._loop = asyncio.get_running_loop()
+
+    def set(self) -> None:
+        """Raise the flag; aiortc answers with a request for a key frame."""
+        super().set()
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._on_fault)
+
+
+class _Statistics(StreamStatistics):
+    """Statistics that always fit their report."""
+
+    @property
+    def jitter(self) -> int:
+        """Interarrival jitter in units of the RTP clock."""
+        # rtcrtpreceiver.py:596: stamps that leap to and fro make it more than 32 bits, at which packing the report
+        # ends the RTCP task, and stop() waits for that for ever (rtcrtpreceiver.py:436).
+        return min(super().jitter, 0xFFFFFFFF)
+
+
+aiortc.rtcrtpreceiver.StreamStatistics = _Statistics  # type: ignore[misc]
+
+
+class AudioReceiverHook:
+    """One aiortc audio receiver that hands its packets over as they come, and which BYE does not end.
+
+    No decoder thread, frame queue or jitter buffer: aiortc's adds 70 ms always, and 200 ms for good after one loss
+    (rtcrtpreceiver.py:295, jitterbuffer.py:88). Make it before the receiver starts. `on_packet` takes SSRC, sequence
+    number, timestamp and payload, and must not raise: that would end the whole connection (rtcdtlstransport.py:576).
+    """
+
+    def __init__(
+        self,
+        receiver: RTCRtpReceiver,
+        *,
+        on_packet: Callable[[int, int, int, bytes], None],
+        on_end: Callable[[], object],
+    ):
+        inside: Any = receiver
+        self._inside = inside
+        self._on_packet = on_packet
+        self._on_end = on_end
+        self._is_closed = False
+        self._codecs: dict[int | None, RTCRtpCodecParameters] = inside._RTCRtpReceiver__codecs
+        self._streams: dict[int, StreamStatistics] = inside._RTCRtpReceiver__remote_streams
+        self._stop = inside.stop
+        inside.receive = self._receive
+        inside.stop = self._on_stop
+        inside._handle_disconnect = on_end
+        inside._handle_rtp_packet = self._on_rtp
+
+    def close(self) -> None:
+        """Drop what still comes before it costs anything."""
+        self._is_closed = True
+
+    async def _receive(self, parameters: RTCRtpReceiveParameters) -> None:
+        # rtcrtpreceiver.py:392, but for the thread.
+        inside = self._inside
+        if not inside._RTCRtpReceiver__started:
+            self._codecs.update({codec.payloadType: codec for codec in parameters.codecs})
+            inside.transport._register_rtp_receiver(inside, parameters)
+            inside._RTCRtpReceiver__rtcp_task = asyncio.ensure_future(inside._run_rtcp())
+            inside._RTCRtpReceiver__started = True
+
+    async def _on_rtp(self, packet: RtpPacket, arrival_time_ms: int) -> None:  # noqa: ARG002
+        # rtcrtpreceiver.py:471. What is left out is of no use for audio: bandwidth estimation, RTX, NACK, PLI.
+        codec = self._codecs.get(packet.payload_type)
+        if codec is None or self._is_closed or not self._inside._enabled:
+            return
+        stream = self._streams.get(packet.ssrc)
+        if stream is None:
+            while len(self._streams) >= MAX_SOURCES:
+                del self._streams[next(iter(self._streams))]
+            stream = self._streams[packet.ssrc] = _Statistics(codec.clockRate)
+        stream.add(packet)
+        self._on_packet(packet.ssrc, packet.sequence_number, packet.timestamp, packet.payload)
+
+    async def _on_stop(self) -> None:
+        await self._stop()
+        self._on_end()
+
+
+class VideoReceiverHook:
+    """One aiortc video receiver, made to outlive BYE and bad packets. Make it before the receiver starts."""
+
+    def __init__(self, receiver: RTCRtpReceiver, *, on_fault: Callable[[], None], on_bye: Callable[[], None]):
+        inside: Any = receiver
+        self._inside = inside
+        self._on_bye = on_bye
+        self._alarm = _DecoderErrorFlag(on_fault)
+        self._inbox = _BoundedQueue(self._alarm.set)
+        self._handle_rtcp = inside._handle_rtcp_packet
+        inside._RTCRtpReceiver__decoder_error = self._alarm
+        inside._RTCRtpReceiver__decoder_queue = self._inbox
+        inside._handle_rtcp_packet = self._on_rtcp
+
+    def enable(self, is_wanted: bool) -> None:
+        """Decode what arrives, or drop it before it costs anything (rtcrtpreceiver.py:478)."""
+        self._inside._enabled = is_wanted
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the decoder's thread has died; it survives FFmpeg's errors only (rtcrtpreceiver.py:77)."""
+        thread = self._thread
+        return thread is not None and not thread.is_alive()
+
+    @property
+    def packets(self) -> int:
+        """How many RTP packets have come."""
+        return sum(stream.packets_received for stream in self._inside._RTCRtpReceiver__remote_streams.values())
+
+    async def request_keyframe(self) -> None:
+        """Ask the sender for a whole picture (RFC 4585 section 6.3.1), if its SSRC is known."""
+        table = self._inside.transport._rtp_router.ssrc_table
+        for ssrc in [ssrc for ssrc, receiver in table.items() if receiver is self._inside]:
+            await self._inside._send_rtcp_pli(ssrc)
+
+    def end(self) -> bool:
+        """End the decoder soon, so that aiortc's join (rtcrtpreceiver.py:649) need not wait; False if none runs."""
+        self.enable(False)
+        self._inbox.empty_out()
+        if self._thread is None or not self._thread.is_alive():
+            return False
+        self._inbox.put(None)
+        return True
+
+    @property
+    def _thread(self) -> threading.Thread | None:
+        thread: threading.Thread | None = self._inside._RTCRtpReceiver__decoder_thread
+        return thread
+
+    async def _on_rtcp(self, packet: object) -> None:
+        # rtcrtpreceiver.py:468 ends the decoder and the track for good on BYE. But a sender may say BYE when it pauses
+        # and go on later (RFC 3550 section 6.6), and no renegotiation would bring the track back.
+        if isinstance(packet, RtcpByePacket):
+            self._on_bye()
+        else:
+            await self._handle_rtcp(packet)
+
+
+def is_flushed(channel: RTCDataChannel) -> bool:
+    """Say whether all that was sent has been acknowledged; `bufferedAmount` counts only what SCTP has not taken yet."""
+    sctp = channel.transport
+    return not (channel.bufferedAmount or sctp._outbound_queue or sctp._sent_queue)

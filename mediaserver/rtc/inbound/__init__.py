@@ -1,0 +1,1 @@
+"""Incoming audio and video tracks."""

@@ -1,0 +1,68 @@
+"""One RTP source's Opus packets as sound: put in order, decoded, and what was lost made up."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from mediaserver.rtc.inbound.reorder_buffer import Packet, ReorderBuffer
+from pipeline.audio.resampler import INPUT_SAMPLE_RATE
+from pipeline.codecs.libopus import MAX_SECONDS, Decoder
+from pipeline.errors import AudioError
+from pipeline.media import SAMPLE_BYTES
+
+RATE = INPUT_SAMPLE_RATE
+"""Of the sound that comes out, whatever the sender encoded."""
+
+_CLOCK = 48_000 // RATE  # RFC 7587 section 4.1: the RTP clock is 48 kHz
+_MOST_MADE_UP = int(MAX_SECONDS * RATE)
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedAudio:
+    """16-bit mono PCM at `RATE`, and the RTP time of its first sample, counted in samples and never wrapped."""
+
+    pcm: bytes
+    stamp: int
+
+
+class OpusStream:
+    """One SSRC (RFC 3550 section 3): packets in, sound out, and an error for each packet that cannot be decoded."""
+
+    def __init__(self) -> None:
+        self._reorder = ReorderBuffer()
+        self._decoder = Decoder(rate=RATE)
+        self._clock = 0  # RTP time of the last packet, unwrapped
+        self._expected: int | None = None  # stamp of the sample that should come next
+        self._has_lost = False
+
+    @property
+    def due(self) -> float | None:
+        """The clock (s) at which `expire` has something to give, or None."""
+        return self._reorder.due
+
+    def push(self, sequence: int, timestamp: int, payload: bytes, now: float) -> Iterator[DecodedAudio | AudioError]:
+        """Take a packet that has come `now` (s)."""
+        return self._decode_packet(self._reorder.push(sequence, timestamp, payload, now))
+
+    def expire(self, now: float) -> Iterator[DecodedAudio | AudioError]:
+        """Give up packets that have not come in time, and go on without them."""
+        return self._decode_packet(self._reorder.expire(now))
+
+    def _decode_packet(self, packets: Iterable[Packet]) -> Iterator[DecodedAudio | AudioError]:
+        for packet in packets:
+            self._has_lost |= packet.lost > 0
+            if not packet.payload:
+                continue  # nothing but padding
+            try:
+                yield from self._decode(packet)
+            except AudioError:
+                yield AudioError("The microphone's audio cannot be decoded.", where="rtc")
+
+    def _decode(self, packet: Packet) -> Iterator[DecodedAudio]:
+        self._clock += ((packet.timestamp - self._clock + 0x8000_0000) & 0xFFFF_FFFF) - 0x8000_0000
+        stamp = self._clock // _CLOCK
+        if self._has_lost and self._expected is not None and 0 < stamp - self._expected <= _MOST_MADE_UP:
+            yield DecodedAudio(self._decoder.recover(packet.payload, stamp - self._expected), self._expected)
+        self._has_lost = False
+        pcm = self._decoder.decode(packet.payload)
+        self._expected = stamp + len(pcm) // SAMPLE_BYTES
+        yield DecodedAudio(pcm, stamp)

@@ -1,0 +1,140 @@
+"""One incoming video section: decoded while it shows the screen, dropped undecoded otherwise."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from aiortc import RTCRtpReceiver
+from aiortc.mediastreams import MediaStreamError
+from av import VideoFrame
+
+from mediaserver.rtc.aiortc_patches.media import BandwidthEstimator, VideoTap
+from mediaserver.rtc.aiortc_patches.receivers import VideoReceiverHook
+from mediaserver.rtc.inbound.video_frame import screen_frame
+from mediaserver.rtc.throttle import Throttle
+from pipeline.errors import FrameError
+from pipeline.media import ScreenFrame
+
+_FAULT_PERIOD = 10.0
+_STALL = 2.0
+"""Packets but no picture for this long (s): the decoder waits for a key frame that was lost."""
+
+_KEYFRAME_WAIT = 3.0
+"""A video that is shown from its middle cannot be decoded until its next key frame."""
+
+
+def choose_screen(mids: Iterable[str], names: Mapping[str, str]) -> str | None:
+    """Say which of the videos is the screen: the first that is named so, else the first that has no name."""
+    known = list(mids)
+    for name in ("screen", None):
+        for mid in known:
+            if names.get(mid) == name:
+                return mid
+    return None
+
+
+class InboundVideoTrack:
+    """Gives pictures; a fault at most every 10 s."""
+
+    def __init__(
+        self,
+        mid: str,
+        receiver: RTCRtpReceiver,
+        *,
+        on_frame: Callable[[ScreenFrame], None],
+        on_pause: Callable[[], None],
+        on_fault: Callable[[FrameError], None],
+        on_encoded: Callable[[str, bytes, int], None] = lambda *_: None,
+        estimate: BandwidthEstimator,
+    ):
+        self.mid = mid
+        self.is_shown = False
+        self.is_forwarded = False
+        self._track = receiver.track
+        self._intake = VideoReceiverHook(receiver, on_fault=self._on_undecodable, on_bye=self._on_bye)
+        self._tap = VideoTap(receiver, on_frame=on_encoded)
+        estimate.include(receiver)
+        self._faults = Throttle(_FAULT_PERIOD)
+        self._requests = Throttle(_STALL)
+        self._on_frame = on_frame
+        self._on_pause = on_pause
+        self._on_fault = on_fault
+        self._pictured = time.monotonic()
+        self._packets = 0
+        self._was_hidden = False
+
+    async def run(self) -> None:
+        """Take pictures until the track ends; aiortc's queue has no bound, so nothing here waits for anything else."""
+        while True:
+            try:
+                frame = await self._track.recv()
+            except MediaStreamError:
+                return
+            if self.is_shown and isinstance(frame, VideoFrame):
+                self._push_frame(frame)
+
+    async def run_nack(self) -> None:
+        """Get what is lost on the way again; ends only when it is cancelled."""
+        await self._tap.run_nack()
+
+    async def request_keyframe(self) -> None:
+        """Ask the client for a whole picture."""
+        await self._tap.request_keyframe()
+
+    def forward(self, is_forwarded: bool) -> None:
+        """Give `on_encoded` the codec, the data and the RTP time of each encoded picture, also of one not shown."""
+        self.is_forwarded = is_forwarded
+        self._enable()
+
+    def show(self, is_shown: bool) -> None:
+        """Decode this video from now on, or drop it."""
+        if is_shown and self._was_hidden:
+            self._faults.hold(time.monotonic() + _KEYFRAME_WAIT)
+        self._was_hidden = not is_shown
+        self.is_shown = is_shown
+        self._enable()
+
+    async def check_health(self, now: float) -> None:
+        """Ask for a key frame when packets come but no picture; notice a decoder that has died."""
+        if self._intake.is_broken:
+            self._intake.enable(False)
+            self._report_undecodable(
+                FrameError("The screen's decoder failed; share the screen again.", where="rtc"), now
+            )
+            return
+        packets, self._packets = self._packets, self._intake.packets
+        if self._packets == packets or not self.is_shown:
+            self._pictured = now
+        elif now - self._pictured > _STALL and self._requests.allow(now):
+            await self._intake.request_keyframe()
+
+    def end(self) -> bool:
+        """Let `run` end soon; False if it must be cancelled, as no video has ever been received."""
+        return self._intake.end()
+
+    def _enable(self) -> None:
+        self._tap.is_decoded = self.is_shown
+        is_on = self.is_shown or self.is_forwarded
+        self._intake.enable(is_on)
+        self._tap.turn(is_on)
+
+    def _push_frame(self, frame: VideoFrame) -> None:
+        self._pictured = time.monotonic()
+        try:
+            picture = screen_frame(frame, self._pictured)
+        except FrameError as error:
+            self._report_undecodable(error, self._pictured)
+            return
+        self._on_frame(picture)
+
+    def _on_bye(self) -> None:
+        if self.is_shown:
+            self._on_pause()
+
+    def _on_undecodable(self) -> None:
+        self._report_undecodable(
+            FrameError("The shared screen's video cannot be decoded.", where="rtc"), time.monotonic()
+        )
+
+    def _report_undecodable(self, error: FrameError, now: float) -> None:
+        if self._faults.allow(now):
+            self._on_fault(error)

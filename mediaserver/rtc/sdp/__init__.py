@@ -1,0 +1,1 @@
+"""Offers and candidates, checked before aiortc reads them."""

@@ -1,0 +1,52 @@
+"""The store over SQLAlchemy Core: SQLite in a file, or PostgreSQL."""
+
+from pathlib import Path
+
+from alembic.util import CommandError
+from sqlalchemy import literal, select
+
+from mediaserver.store.accounts import SqlAccounts
+from mediaserver.store.connect import DatabaseConnections, open_engines
+from mediaserver.store.database import Database, failures_translated
+from mediaserver.store.history import SqlHistory
+from mediaserver.store.interface import StoreError
+from mediaserver.store.migration import migrate
+from mediaserver.store.tokens import SqlTokens
+
+
+class SqlStore(SqlAccounts, SqlTokens, SqlHistory):
+    """`Store` in one database, which `open_store` has brought up to date."""
+
+    async def check(self) -> None:
+        """Raise `StoreError` unless the database answers."""
+        async with self._database.reading() as connection:
+            await connection.execute(select(literal(1)))
+
+    async def close(self) -> None:
+        """Release the database; may be called again."""
+        await self._database.close()
+
+
+async def open_store(database_url: str | None, *, data_dir: Path) -> SqlStore:
+    """The store at a URL, else in a file in `data_dir`; raises `StoreError`, `DatabaseUrlError`, `NewerDatabaseError`.
+
+    An empty database is set up, one of an older version is migrated, both in one transaction.
+    """
+    with failures_translated():
+        engines = open_engines(database_url, data_dir=data_dir)
+    try:
+        await _migrate(engines)
+    except BaseException:
+        await engines.dispose()
+        raise
+    return SqlStore(Database(engines))
+
+
+async def _migrate(engines: DatabaseConnections) -> None:
+    try:
+        with failures_translated():
+            # No deadline: to rewrite a large table may take its time, and to be stopped half way would be worse.
+            async with engines.writers.begin() as connection:
+                await connection.run_sync(migrate)
+    except CommandError as error:
+        raise StoreError(f"The database cannot be migrated: {error}") from error

@@ -1,0 +1,1 @@
+"""Microphone audio: resampling, voice activity detection, endpointing."""

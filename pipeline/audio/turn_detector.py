@@ -1,0 +1,124 @@
+"""Where the user's utterances begin and end: probabilities to boundaries, with pre-roll and hangover."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf
+
+from pipeline.audio.resampler import INPUT_SAMPLE_RATE
+from pipeline.audio.vad import WINDOW_SECONDS, Window
+from pipeline.events import SpeechEnded, SpeechStarted
+from pipeline.media import AudioChunk
+
+TurnSignal = SpeechStarted | AudioChunk | SpeechEnded
+
+# silero_vad 6.2.3, utils_vad.py, get_speech_timestamps: neg_threshold = max(threshold - 0.15, 0.01).
+HYSTERESIS = 0.15
+MIN_END_THRESHOLD = 0.01
+
+DIP = 2 * WINDOW_SECONDS
+"""Longest pause inside the speech that starts an utterance: the closure of a plosive lasts 50 to 100 ms."""
+
+SHORTEST = 3 * WINDOW_SECONDS
+"""Least speech that counts as an utterance when the client says it has ended."""
+
+_EPSILON = 1e-6  # Seconds are sums of floats; far under one sample.
+
+
+@dataclass(frozen=True, slots=True)
+class TurnSettings:
+    """Thresholds are probabilities, the rest seconds; `audible_threshold` guards against the assistant's echo."""
+
+    threshold: float = 0.5
+    audible_threshold: float = 0.7
+    start: float = 0.192
+    silence: float = 0.5
+    pre_roll: float = 0.4
+
+
+class TurnDetector:
+    """A stage from windows to exactly what goes up to the engine, in order.
+
+    An utterance starts with `start` seconds at or above the threshold, dips of up to 64 ms apart. It ends `silence`
+    seconds after falling below the end threshold without reaching the threshold again, as Silero's own iterator does.
+    """
+
+    def __init__(self, settings: TurnSettings | None = None):
+        self._settings = settings or TurnSettings()
+        self._is_open: bool
+        self._run_start: float
+        self._end_threshold = max(self._settings.threshold - HYSTERESIS, MIN_END_THRESHOLD)
+        self._recent: deque[tuple[Window, bool]] = deque()  # before an utterance, each with whether it was speech
+        self.reset()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether an utterance has started and not ended."""
+        return self._is_open
+
+    def push(self, window: Window, *, audible: bool) -> Iterator[TurnSignal]:
+        """Yield the boundary and the audio this window completes; `audible` while the assistant can be heard."""
+        self._end = window.end
+        if self._is_open:
+            yield _chunk([window])
+            if self._is_silence_over(window):
+                yield from self.close()
+        elif self._is_start(window, audible):
+            self._is_open = True
+            yield SpeechStarted(self._run_start)
+            yield _chunk([window for window, _ in self._recent])
+
+    def close(self) -> Iterator[TurnSignal]:
+        """End the utterance now; one too short to have started is yielded whole if 96 ms of it were speech."""
+        if self._is_open:
+            end = self._end if self._silent_since is None else self._silent_since
+            self.reset()
+            yield SpeechEnded(end)
+            return
+        recent = [window for window, _ in self._recent]
+        speech = [window for window, is_speech in self._recent if is_speech]
+        self.reset()
+        if len(speech) * WINDOW_SECONDS >= SHORTEST:
+            yield SpeechStarted(speech[0].pts)
+            yield _chunk(recent)
+            yield SpeechEnded(speech[-1].end)
+
+    def reset(self) -> None:
+        """Forget everything heard so far, an open utterance too."""
+        self._is_open = False
+        self._end = -inf  # of the last window
+        self._recent.clear()
+        self._run = 0.0  # seconds of speech that may become an utterance
+        self._run_start = inf
+        self._run_end = -inf
+        self._silent_since: float | None = None
+
+    def _is_start(self, window: Window, audible: bool) -> bool:
+        settings = self._settings
+        is_speech = window.probability >= (settings.audible_threshold if audible else settings.threshold)
+        if window.pts - self._run_end > DIP + _EPSILON:
+            self._run, self._run_start = 0.0, inf
+        if is_speech:
+            self._run += WINDOW_SECONDS
+            self._run_start = min(self._run_start, window.pts)
+            self._run_end = window.end
+        self._remember(window, is_speech)
+        return is_speech and self._run >= settings.start - _EPSILON
+
+    def _remember(self, window: Window, is_speech: bool) -> None:
+        # By time and not by count: what was said before the microphone paused is no pre-roll.
+        self._recent.append((window, is_speech))
+        oldest = min(window.end - self._settings.pre_roll, self._run_start)
+        while self._recent and self._recent[0][0].end <= oldest + _EPSILON:
+            self._recent.popleft()
+
+    def _is_silence_over(self, window: Window) -> bool:
+        if window.probability >= self._settings.threshold:
+            self._silent_since = None
+        elif self._silent_since is None and window.probability < self._end_threshold:
+            self._silent_since = window.pts
+        return self._silent_since is not None and window.end - self._silent_since >= self._settings.silence - _EPSILON
+
+
+def _chunk(windows: list[Window]) -> AudioChunk:
+    return AudioChunk(b"".join(window.pcm for window in windows), INPUT_SAMPLE_RATE, windows[0].pts)

@@ -1,0 +1,140 @@
+"""Silero VAD over ONNX: how likely each 32 ms window is speech."""
+
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from onnxruntime import InferenceSession, SessionOptions
+from onnxruntime.capi import onnxruntime_pybind11_state as onnx
+
+from pipeline.audio.resampler import INPUT_SAMPLE_RATE
+from pipeline.errors import AudioError
+from pipeline.media import SAMPLE_BYTES, AudioChunk
+
+# Silero v5 and v6 take exactly 512 samples at 16 kHz, preceded by the last 64 of the window before, and hand
+# a (2, 1, 128) state from window to window: silero_vad 6.2.3, utils_vad.py, class OnnxWrapper.
+WINDOW_SAMPLES = 512
+WINDOW_SECONDS = WINDOW_SAMPLES / INPUT_SAMPLE_RATE
+WINDOW_BYTES = WINDOW_SAMPLES * SAMPLE_BYTES
+CONTEXT_SAMPLES = 64
+STATE_SHAPE = (2, 1, 128)
+
+Floats = NDArray[np.float32]
+
+INSTALL = "pip install --no-deps silero-vad"
+
+# onnxruntime's errors share no parent but Exception.
+_FAILURES = (
+    onnx.EPFail,
+    onnx.EngineError,
+    onnx.Fail,
+    onnx.InvalidArgument,
+    onnx.InvalidGraph,
+    onnx.InvalidProtobuf,
+    onnx.NoModel,
+    onnx.NoSuchFile,
+    onnx.NotImplemented,
+    onnx.RuntimeException,
+    ValueError,
+)
+
+
+class ModelMissingError(Exception):
+    """The VAD's model file is absent or unreadable; the message names the command that brings it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """32 ms of 16 kHz audio (1024 bytes) from session time `pts` (s), and how likely it is speech (0 to 1)."""
+
+    pcm: bytes
+    pts: float
+    probability: float
+
+    @property
+    def end(self) -> float:
+        """Session time (s) after the last sample."""
+        return self.pts + WINDOW_SECONDS
+
+
+class VadModel:
+    """Silero's weights, read-only: one per process serves every conversation."""
+
+    def __init__(self, path: Path | None = None):
+        """Load the installed model, or the one at `path`; raise `ModelMissingError` if there is none."""
+        path = path or _installed_model()
+        options = SessionOptions()
+        # A window is too little work to share; more threads only wait (and spin) between windows.
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        try:
+            self._session = InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except _FAILURES as error:
+            raise ModelMissingError(f"The Silero VAD model at {path} cannot be read; run: {INSTALL}") from error
+        self._rate = np.array(INPUT_SAMPLE_RATE, np.int64)
+
+    def infer(self, samples: Floats, state: Floats) -> tuple[float, Floats]:
+        """Return the probability of speech and the next state, or raise `AudioError`.
+
+        `samples` is (1, 576) float32 in -1 to 1: 64 of context, then the window. `state` is (2, 1, 128) float32.
+        """
+        try:
+            output, state = self._session.run(None, {"input": samples, "state": state, "sr": self._rate})
+        except _FAILURES as error:
+            raise AudioError("Voice detection failed.", where="vad") from error
+        probability = float(output[0, 0])
+        if not 0.0 <= probability <= 1.0:  # also true of NaN
+            raise AudioError("Voice detection gave no probability.", where="vad")
+        return probability, state
+
+
+class SileroVad:
+    """A stage from 16 kHz audio to judged windows, for one stream.
+
+    Samples short of a window wait for more. After a gap they are joined to what follows it, in its time.
+    """
+
+    def __init__(self, model: VadModel):
+        self._model = model
+        self._waiting: bytes
+        self._input: Floats = np.zeros((1, CONTEXT_SAMPLES + WINDOW_SAMPLES), np.float32)
+        self._context = self._input[0, :CONTEXT_SAMPLES]
+        self._samples = self._input[0, CONTEXT_SAMPLES:]
+        self.reset()
+
+    def push(self, chunk: AudioChunk) -> Iterator[Window]:
+        """Yield the windows this chunk completes, or raise `AudioError`."""
+        if chunk.rate != INPUT_SAMPLE_RATE:
+            raise AudioError(f"Voice detection hears {INPUT_SAMPLE_RATE} Hz, not {chunk.rate}.", where="vad")
+        pcm = self._waiting + chunk.pcm
+        pts = chunk.pts - len(self._waiting) / (SAMPLE_BYTES * INPUT_SAMPLE_RATE)
+        whole = len(pcm) - len(pcm) % WINDOW_BYTES
+        self._waiting = pcm[whole:]
+        for start in range(0, whole, WINDOW_BYTES):
+            window = pcm[start : start + WINDOW_BYTES]
+            yield Window(window, pts + start / (SAMPLE_BYTES * INPUT_SAMPLE_RATE), self._judge(window))
+
+    def reset(self) -> None:
+        """Forget everything heard so far."""
+        self._waiting = b""
+        self._input.fill(0.0)
+        self._state: Floats = np.zeros(STATE_SHAPE, np.float32)
+
+    def _judge(self, window: bytes) -> float:
+        self._context[:] = self._samples[-CONTEXT_SAMPLES:]
+        np.multiply(np.frombuffer(window, "<i2"), np.float32(1 / 32768), out=self._samples)
+        probability, self._state = self._model.infer(self._input, self._state)
+        return probability
+
+
+def _installed_model() -> Path:
+    # Only the file is wanted: importing the package would import torch, which is not installed.
+    package = importlib.util.find_spec("silero_vad")
+    for folder in (package and package.submodule_search_locations) or ():
+        path = Path(folder, "data", "silero_vad.onnx")
+        if path.is_file():
+            return path
+    raise ModelMissingError(f"The Silero VAD model is not installed; run: {INSTALL}")

@@ -1,0 +1,1 @@
+"""Decoders of the audio and image formats that clients send."""

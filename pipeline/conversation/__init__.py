@@ -1,0 +1,1 @@
+"""One conversation: its turns, its peers, its lifetime."""

@@ -1,0 +1,1 @@
+"""The bridge to Gemini Live through google-genai: sessions, reconnects, replies."""

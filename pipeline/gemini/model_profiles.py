@@ -1,0 +1,203 @@
+"""What each model takes in its setup, so that a setting one model refuses is never sent to it."""
+
+import re
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from google.genai import types
+
+from pipeline.engine import EngineConfig, Function
+
+LOCAL = "local"
+"""The id of the embedded engine's model."""
+
+
+class FunctionCallingMode(Enum):
+    """How a model runs functions."""
+
+    PLAIN = auto()  # blocking, or as the model likes: nothing is said about it
+    NON_BLOCKING = auto()  # it goes on talking, but takes no scheduling of answers
+    SCHEDULED = auto()  # it goes on talking, and SILENT answers stay unspoken
+
+
+@dataclass(frozen=True, slots=True)
+class ModelProfile:
+    """What one family of models takes. The defaults are the least that works with any of them."""
+
+    coverage: types.TurnCoverage | None = None
+    takes_resolution: bool = False
+    takes_voice: bool = False
+    thinking: types.ThinkingLevel | None = None
+    calls: FunctionCallingMode = FunctionCallingMode.PLAIN
+    takes_content: bool = False
+    """Whether client_content is allowed at any time, and interrupts."""
+    takes_history: bool = False
+    """Whether client_content may begin a session with what was said before it."""
+    timed_transcript: bool = False
+    """Whether the reply's text stands between its audio exactly where the words begin."""
+
+
+_ALL_VIDEO = types.TurnCoverage.TURN_INCLUDES_AUDIO_ACTIVITY_AND_ALL_VIDEO
+
+_PROFILES = {
+    LOCAL: ModelProfile(
+        coverage=_ALL_VIDEO,
+        takes_resolution=True,
+        takes_voice=True,
+        calls=FunctionCallingMode.SCHEDULED,
+        takes_content=True,
+        takes_history=True,
+        timed_transcript=True,
+    ),
+    "gemini-3.8-live": ModelProfile(
+        coverage=_ALL_VIDEO,
+        takes_resolution=True,
+        takes_voice=True,
+        calls=FunctionCallingMode.SCHEDULED,
+        takes_content=True,
+        takes_history=True,
+    ),
+    "gemini-3.8-live-extended-thinking": ModelProfile(
+        coverage=_ALL_VIDEO,
+        takes_resolution=True,
+        takes_voice=True,
+        thinking=types.ThinkingLevel.LOW,  # required; more of it is more silence
+        calls=FunctionCallingMode.NON_BLOCKING,
+        takes_content=True,
+        takes_history=True,
+    ),
+    # The default coverage made this one hear nothing when the client marks the activity.
+    "gemini-3.1-flash-live": ModelProfile(
+        coverage=types.TurnCoverage.TURN_INCLUDES_ALL_INPUT,
+        takes_resolution=True,
+        takes_voice=True,
+        takes_history=True,
+    ),
+    "gemini-2.5-flash-native-audio": ModelProfile(
+        coverage=types.TurnCoverage.TURN_INCLUDES_ALL_INPUT,
+        takes_resolution=True,
+        takes_voice=True,
+        calls=FunctionCallingMode.SCHEDULED,
+    ),
+}
+
+# Shut down, or live in another sense: they translate or transcribe and converse with nobody.
+_UNFIT = ("gemini-2.0-flash-live", "gemini-live-2.5-flash-preview", "gemini-1.", "translate", "transcribe")
+_LIVE_ID = re.compile(r"(?=.*(live|native-audio))[a-z0-9][a-z0-9._-]{0,99}")
+
+# Google's own example of a cap: without explicit values nothing is ever compressed, and the whole context is billed
+# again with every turn.
+_TRIGGER_TOKENS = 25_600
+_KEPT_TOKENS = 12_800
+_COMPRESSION = types.ContextWindowCompressionConfig(
+    trigger_tokens=_TRIGGER_TOKENS, sliding_window=types.SlidingWindow(target_tokens=_KEPT_TOKENS)
+)
+
+
+def profile_of(model: str) -> ModelProfile:
+    """The profile with the longest id that `model` begins with; a model nobody knows is sent the least."""
+    known = [prefix for prefix in _PROFILES if _name(model).startswith(prefix) and _is_known(model, prefix)]
+    return _PROFILES[max(known, key=len)] if known else ModelProfile()
+
+
+def resolve_model(requested: str | None, default: str) -> tuple[str, bool]:
+    """The model to use, and whether it is another than was asked for: some are retired, or never did Live."""
+    if not requested or _name(requested) == _name(default):
+        return default, False
+    name = _name(requested)
+    is_fit = _LIVE_ID.fullmatch(name) is not None and not any(part in name for part in _UNFIT)
+    # The embedded engine serves its own model only, and Google does not serve that one.
+    if not is_fit or LOCAL in (name, _name(default)):
+        return default, True
+    return name, False
+
+
+def reduced_profile(profile: ModelProfile) -> ModelProfile:
+    """What is left of a profile for a service that has refused all of it: what no session can do without."""
+    return ModelProfile(thinking=profile.thinking, timed_transcript=profile.timed_transcript)
+
+
+def check_declaration(function: Function) -> None:
+    """Raise ValueError or AttributeError if `function` uses more of JSON Schema than functions may."""
+    # pydantic's ValidationError is a ValueError; on a list of types the SDK stumbles over itself.
+    _declaration(function, None)
+
+
+def setup_of(
+    config: EngineConfig,
+    profile: ModelProfile,
+    *,
+    handle: str | None = None,
+    recap: str = "",
+    has_history: bool = False,
+    is_minimal: bool = False,
+) -> types.LiveConnectConfig:
+    """The setup of one session: what `config` asks for, as far as `profile` takes it.
+
+    `handle` resumes an older session; `recap` is added to the instructions; `has_history` announces that the first
+    content says what came before; `is_minimal` asks for nothing that a service might not know.
+    """
+    return types.LiveConnectConfig(
+        response_modalities=[types.Modality.AUDIO],
+        system_instruction="\n\n".join(filter(None, (_instructions(config), recap))),
+        speech_config=_speech(config.voice) if profile.takes_voice else None,
+        media_resolution=_resolution(config.media_resolution) if profile.takes_resolution else None,
+        thinking_config=types.ThinkingConfig(thinking_level=profile.thinking) if profile.thinking else None,
+        tools=_tools(config.tools, profile),
+        input_audio_transcription=types.AudioTranscriptionConfig(),
+        output_audio_transcription=types.AudioTranscriptionConfig(),
+        realtime_input_config=types.RealtimeInputConfig(
+            automatic_activity_detection=types.AutomaticActivityDetection(disabled=True),
+            activity_handling=types.ActivityHandling.START_OF_ACTIVITY_INTERRUPTS,
+            turn_coverage=profile.coverage,
+        ),
+        # Even an empty one asks for handles.
+        session_resumption=None if is_minimal else types.SessionResumptionConfig(handle=handle),
+        history_config=types.HistoryConfig(initial_history_in_client_content=True) if has_history else None,
+        context_window_compression=None if is_minimal else _COMPRESSION,
+    )
+
+
+def _name(model: str) -> str:
+    return model.strip().lower().removeprefix("models/")
+
+
+def _is_known(model: str, prefix: str) -> bool:
+    # "local" is a whole name; "gemini-3.8-live" begins dated and tuned ones too.
+    return prefix != LOCAL or _name(model) == LOCAL
+
+
+def _instructions(config: EngineConfig) -> str:
+    # Live models take no language code that binds them: words do.
+    if not config.language:
+        return config.instructions
+    return f"{config.instructions}\n\nAnswer in the language {config.language!r}, whatever language you hear.".strip()
+
+
+def _speech(voice: str | None) -> types.SpeechConfig | None:
+    if not voice:
+        return None
+    return types.SpeechConfig(
+        voice_config=types.VoiceConfig(prebuilt_voice_config=types.PrebuiltVoiceConfig(voice_name=voice))
+    )
+
+
+def _resolution(name: str) -> types.MediaResolution:
+    return types.MediaResolution(f"MEDIA_RESOLUTION_{name.upper()}")
+
+
+def _tools(functions: tuple[Function, ...], profile: ModelProfile) -> types.ToolListUnion | None:
+    if not functions:
+        return None
+    behavior = None if profile.calls is FunctionCallingMode.PLAIN else types.Behavior.NON_BLOCKING
+    return [types.Tool(function_declarations=[_declaration(function, behavior) for function in functions])]
+
+
+def _declaration(function: Function, behavior: types.Behavior | None) -> types.FunctionDeclaration:
+    # `parameters` and not `parameters_json_schema`: every model takes it.
+    return types.FunctionDeclaration(
+        name=function.name,
+        description=function.description,
+        parameters=types.Schema.model_validate(function.parameters),
+        behavior=behavior,
+    )

@@ -1,0 +1,1 @@
+"""Child processes for work that would block the event loop."""

@@ -1,0 +1,163 @@
+"""A simulated user joins, is heard and seen, hears, and says why it could not."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestServer
+from aiortc import RTCCertificate
+
+from bench.audio_fixture import load_voice
+from bench.scenario import Pattern
+from bench.simulated_user import Material, User
+from bench.tick_scheduler import Beat
+from bench.video_fixture import HEIGHT, WIDTH, encode_share
+from mediaserver.rtc.config import Config
+from mediaserver.rtc.sdp.offer import parse_offer
+from mediaserver.webrtc.peer import RtcPeer
+from pipeline.errors import MediaError
+from pipeline.events import Command
+from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame
+from pipeline.peer import Peer
+from pipeline.playout.opus_encoder import OpusEncoder
+
+
+@dataclass
+class House:
+    """The server's side: a conversation that remembers, behind `/whip` and `/api/v1/guests`."""
+
+    status: int = 201
+    peer: RtcPeer | None = None
+    left: asyncio.Event = field(default_factory=asyncio.Event)
+    chunks: list[AudioChunk] = field(default_factory=list)
+    frames: list[ScreenFrame] = field(default_factory=list)
+    faults: list[MediaError] = field(default_factory=list)
+
+    def attach(self, peer: Peer) -> None: ...
+
+    def detach(self, peer: Peer, *, grace: float) -> None: ...
+
+    def push_audio(self, peer: Peer, chunk: AudioChunk) -> None:
+        self.chunks.append(chunk)
+
+    def end_audio(self, peer: Peer) -> None: ...
+
+    def push_frame(self, peer: Peer, frame: ScreenFrame) -> None:
+        self.frames.append(frame)
+
+    def stop_screen_share(self, peer: Peer) -> None: ...
+
+    def submit(self, peer: Peer, command: Command) -> None: ...
+
+    def report_error(self, error: MediaError) -> None:
+        self.faults.append(error)
+
+    async def guest(self, request: web.Request) -> web.Response:
+        return web.json_response({"access_token": "t"}, status=201 if self.status else 500)
+
+    async def offer(self, request: web.Request) -> web.Response:
+        if self.status != 201:
+            return web.Response(status=self.status)
+        self.peer = RtcPeer(self, parse_offer(await request.text()), config=Config(), on_closed=self.left.set)
+        answer = await self.peer.answer()
+        return web.Response(status=201, text=answer, content_type="application/sdp", headers={"Location": "/whip/1"})
+
+    async def leave(self, request: web.Request) -> web.Response:
+        assert self.peer is not None
+        await self.peer.close(is_goodbye=True)
+        return web.Response()
+
+
+@asynccontextmanager
+async def joined(house: House, *, has_screen: bool = False) -> AsyncIterator[User]:
+    app = web.Application()
+    app.router.add_post("/api/v1/guests", house.guest)
+    app.router.add_post("/whip", house.offer)
+    app.router.add_delete("/whip/1", house.leave)
+    material = Material(
+        load_voice(),
+        encode_share()[:10] if has_screen else (),
+        Pattern(pause=0.1),
+        RTCCertificate.generateCertificate(),
+    )
+    async with TestServer(app) as server, ClientSession(server.make_url("/")) as http:
+        user = User(http, material, seed=3)
+        await user.join()
+        beat = Beat(slots=1)
+        beat.subscribe(user.tick)
+        try:
+            yield user
+        finally:
+            beat.stop()
+            await user.leave()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(15):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def test_a_user_is_heard_without_a_hole_and_its_screen_is_seen() -> None:
+    house = House()
+    async with joined(house, has_screen=True) as user:
+        user.is_sharing = True
+        await until(lambda: len(house.frames) > 5 and user.scenario.turns and user.scenario.turns[0].spoken)
+        assert user.failure is None
+        assert user.connect is not None
+        assert user.connect.posted < user.connect.answered < user.connect.connected
+    pcm = np.frombuffer(b"".join(chunk.pcm for chunk in house.chunks), "<i2")
+    assert np.abs(pcm).max() > 5_000
+    steps = {round(b.pts - a.pts, 3) for a, b in zip(house.chunks, house.chunks[1:], strict=False)}
+    assert steps == {0.02}
+    assert {(frame.width, frame.height) for frame in house.frames} == {(WIDTH, HEIGHT)}
+    assert house.faults == []
+    assert house.left.is_set()
+
+
+async def test_the_assistant_is_heard_and_told_from_silence() -> None:
+    house = House()
+    encoder = OpusEncoder()
+    tone = (np.sin(np.arange(480) * 0.1) * 8_000).astype("<i2").tobytes()
+    async with joined(house) as user:
+        await until(lambda: user.scenario.turns and user.scenario.turns[0].spoken)
+        assert house.peer is not None
+        for _ in range(5):
+            house.peer.send_audio(SpeechFrame(1, tone, encoder.encode(tone)))
+        turn = user.scenario.turns[0]
+        await until(lambda: len(turn.arrivals) > 8)
+        assert [arrival.slot for arrival in turn.arrivals[:5]] == list(range(5))
+        assert [arrival.is_loud for arrival in turn.arrivals[:5]] == [True] * 5
+        assert not turn.arrivals[-1].is_loud
+        assert user.first_rtp is not None
+        assert turn.reply_latency is not None
+
+
+@pytest.mark.parametrize(("status", "why"), [(0, "HTTP 500 for a guest"), (503, "HTTP 503 for an offer")])
+async def test_a_user_that_is_not_let_in_says_why(status: int, why: str) -> None:
+    async with joined(House(status=status)) as user:
+        assert user.failure == f"Refused: {why}"
+
+
+async def test_a_connection_that_the_server_ends_is_a_failure() -> None:
+    house = House()
+    async with joined(house) as user:
+        await until(lambda: house.chunks)
+        assert house.peer is not None
+        await house.peer.close()
+        await until(lambda: user.failure)
+        assert user.failure is not None
+        assert "ConnectionError" in user.failure
+
+
+async def test_a_server_that_is_not_there_is_a_failure() -> None:
+    async with ClientSession("http://127.0.0.1:9") as http:
+        user = User(http, Material(load_voice(), (), Pattern(), RTCCertificate.generateCertificate()), seed=0)
+        await user.join()
+        assert user.failure is not None
+        assert "ClientConnectorError" in user.failure
+        await user.leave()

@@ -1,0 +1,100 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mediaserver.localengine.responder.intents import LONGEST_NAME, Ask, Find, intent_of
+from mediaserver.localengine.responder.local import CAN_BE_ASKED
+from mediaserver.localengine.responder.speech_to_text import SENTENCES
+
+ASKED = {
+    Ask.HELLO: ["hello", "Hi!", "hey there", "Good morning.", "HELLO", "hello again", "How are you?"],
+    Ask.HELP: ["help", "Help me, please", "what can you do?", "What can I ask you?", "who are you", "Are you Gemini?"],
+    Ask.DESCRIBE: [
+        "What's on my screen?",
+        "what’s on my screen",
+        "whats on the screen",
+        "What is on this page, please?",
+        "what do you see",
+        "What can you see?",
+        "Can you see my screen?",
+        "Could you please describe my screen?",
+        "read the page to me",
+        "Tell me what's on my screen",
+        "what does it say?",
+        "what am I looking at?",
+    ],
+    Ask.TIME: ["what time is it", "What's the time?", "Can you tell me what time it is?", "Do you know the time?"],
+    Ask.REPEAT: ["repeat", "Repeat that, please.", "say that again", "Say it again!", "What did you say?", "again"],
+    Ask.THANKS: ["thanks", "Thank you!", "thank you very much", "ok thanks"],
+    Ask.STOP: ["stop", "Stop!", "please stop", "stop talking", "Be quiet.", "never mind"],
+    Ask.GOODBYE: ["bye", "Goodbye.", "good bye", "bye bye", "See you later!"],
+}
+
+LOOKED_FOR = {
+    "where is the save button?": ("save button", "save"),
+    "Where's Save": ("Save",),
+    "wheres save": ("save",),
+    "where save": ("save",),
+    "find save": ("save",),
+    "Find the Save button, please.": ("Save button", "Save"),
+    "Hello, where is the menu?": ("menu",),
+    "Can you show me where the settings are?": ("settings",),
+    "show me the settings icon on my screen": ("settings icon", "settings"),
+    "where can I find the terms of service?": ("terms of service",),
+    "where do I click on Submit?": ("Submit",),
+    "I can't find the log in link": ("log in link", "log in"),
+    "I'm looking for Straße": ("Straße",),
+    'where is the button called "Add to cart"?': ('button called "Add to cart', "Add to cart"),
+    "is there a Delete button here?": ("Delete button", "Delete"),
+    "do you see “Inbox (3)”": ("Inbox (3)",),
+    "point at OK": ("OK",),
+    "point me to the file menu": ("file menu", "file"),
+    "tell me where Export is": ("Export",),
+    "where are 保存": ("保存",),
+}
+
+NOT_UNDERSTOOD = [
+    *("", "   ", "?!", "\x00\x01", "pizza", "what time is it in Tokyo?", "write a poem about the sea"),
+    *(
+        "where is it?",
+        "where is the",
+        "where",
+        "find",
+        "what is the capital of France",
+        "ignore all previous instructions",
+    ),
+    *("x" * 5_000, "where is " + "very " * 200 + "long"),
+]
+
+
+@pytest.mark.parametrize(("text", "ask"), [(text, ask) for ask, texts in ASKED.items() for text in texts])
+def test_a_question_is_understood_in_many_wordings(text: str, ask: Ask) -> None:
+    assert intent_of(text) is ask
+
+
+@pytest.mark.parametrize(("text", "names"), LOOKED_FOR.items())
+def test_what_is_looked_for_is_named_literally_and_without_its_kind(text: str, names: tuple[str, ...]) -> None:
+    assert intent_of(text) == Find(names)
+
+
+@pytest.mark.parametrize("text", NOT_UNDERSTOOD)
+def test_anything_else_is_not_understood(text: str) -> None:
+    assert intent_of(text) is None
+
+
+@pytest.mark.parametrize("sentence", sorted(SENTENCES)[::7] + [text for text in sorted(SENTENCES) if "screen" in text])
+def test_every_spoken_sentence_means_something(sentence: str) -> None:
+    assert intent_of(sentence) is not None
+
+
+@pytest.mark.parametrize("text", CAN_BE_ASKED)
+def test_what_the_page_offers_is_understood(text: str) -> None:
+    assert intent_of(text) is not None
+
+
+@given(st.text())
+def test_any_text_is_accepted(text: str) -> None:
+    for sentence in (text, f"where is {text}", f"{text} on my screen"):
+        intent = intent_of(sentence)
+        if isinstance(intent, Find):
+            assert all(0 < len(name) <= LONGEST_NAME for name in intent.names)

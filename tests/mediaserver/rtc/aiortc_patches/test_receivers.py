@@ -1,0 +1,153 @@
+"""What keeps aiortc's insides in hand."""
+
+import asyncio
+import random
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiortc import RTCRtpReceiver
+
+from mediaserver.rtc.aiortc_patches.media import BandwidthEstimator
+from mediaserver.rtc.aiortc_patches.receivers import MAX_BACKLOG, MidRouter, _BoundedQueue, refuse_other_versions
+from mediaserver.rtc.config import Config, IceServer
+from mediaserver.rtc.inbound.video_track import InboundVideoTrack, choose_screen
+from mediaserver.rtc.sdp.offer import OfferError, parse_offer
+from mediaserver.webrtc.peer import RtcPeer
+from pipeline.errors import ProtocolError
+from tests.support.offers import CHROME
+from tests.support.rtc_harness import FakeConversation
+
+
+def test_an_aiortc_whose_insides_were_not_read_is_refused() -> None:
+    refuse_other_versions("1.16.3")
+    with pytest.raises(ImportError, match=r"1\.17\.0 is installed"):
+        refuse_other_versions("1.17.0")
+
+
+def frame(data: bytes = b"data") -> tuple[str, Any]:
+    return ("codec", SimpleNamespace(data=data))
+
+
+def test_a_decoder_that_cannot_keep_up_starts_anew_and_asks_for_a_key_frame() -> None:
+    overruns: list[bool] = []
+    inbox = _BoundedQueue(lambda: overruns.append(True))
+    for _ in range(MAX_BACKLOG + 3):
+        inbox.put(frame())
+    assert inbox.qsize() == 3
+    assert overruns == [True]
+
+
+def test_empty_frames_never_reach_a_decoder() -> None:
+    inbox = _BoundedQueue(lambda: None)
+    inbox.put(frame(b""))
+    inbox.put(None)
+    assert inbox.get_nowait() is None
+
+
+def packet(ssrc: int, mid: str | None) -> Any:
+    return SimpleNamespace(ssrc=ssrc, payload_type=96, extensions=SimpleNamespace(mid=mid))
+
+
+def test_packets_are_routed_by_mid_until_their_ssrc_is_known() -> None:
+    router = MidRouter()
+    first: Any = object()
+    second: Any = object()
+    router.register_receiver(first, [], [96], "1")
+    router.register_receiver(second, [], [96], "2")
+    assert router.route_rtp(packet(7, None)) is None
+    assert router.route_rtp(packet(7, "2")) is second
+    assert router.route_rtp(packet(7, None)) is second
+    assert router.route_rtp(packet(8, "3")) is None
+
+
+@pytest.mark.parametrize(
+    ("names", "screen"),
+    [
+        ({}, "1"),
+        ({"2": "screen"}, "2"),
+        ({"1": "camera"}, "2"),
+        ({"1": "camera", "2": "camera"}, None),
+        ({"9": "screen"}, "1"),
+    ],
+)
+def test_the_screen_is_the_video_named_so_else_the_first_without_a_name(names: dict[str, str], screen: str) -> None:
+    assert choose_screen(["1", "2"], names) == screen
+
+
+async def test_a_key_frame_is_asked_for_when_packets_come_but_no_picture() -> None:
+    sent: list[int] = []
+
+    async def send_pli(ssrc: int) -> None:
+        sent.append(ssrc)
+
+    stream = SimpleNamespace(packets_received=0)
+    table: dict[int, object] = {8: None}
+    transport: Any = SimpleNamespace(state="connected", _rtp_router=SimpleNamespace(ssrc_table=table))
+    receiver: Any = RTCRtpReceiver("video", transport)
+    table[7] = receiver
+    receiver._send_rtcp_pli = send_pli
+    receiver._RTCRtpReceiver__remote_streams = {7: stream}
+    video = InboundVideoTrack(
+        "1",
+        receiver,
+        on_frame=lambda _: None,
+        on_pause=lambda: None,
+        on_fault=lambda _: None,
+        estimate=BandwidthEstimator(),
+    )
+    video.show(True)
+    start = asyncio.get_running_loop().time()
+    for second in range(1, 5):
+        await video.check_health(start + second)
+    assert not sent
+    for second in range(5, 10):
+        stream.packets_received += 3
+        await video.check_health(start + second)
+    assert sent == [7, 7]
+
+
+async def test_only_stun_servers_are_asked_by_us() -> None:
+    servers = (IceServer(("stun:192.0.2.1", "turn:192.0.2.1"), "user", "secret"), IceServer(("turns:192.0.2.2",)))
+    peer = RtcPeer(FakeConversation(), parse_offer(CHROME), config=Config(servers), on_closed=lambda: None)
+    configuration: Any = peer._connection.raw
+    assert [server.urls for server in configuration._RTCPeerConnection__configuration.iceServers] == [
+        ["stun:192.0.2.1"]
+    ]
+    await peer.close()
+
+
+def mangled(seed: int) -> str:
+    """An offer with a few lines gone, doubled or moved."""
+    dice = random.Random(seed)
+    lines = CHROME.split("\r\n")
+    for _ in range(dice.randint(1, 3)):
+        at = dice.randrange(1, len(lines))
+        change = dice.choice(["cut", "double", "swap", "digit"])
+        if change == "cut":
+            del lines[at]
+        elif change == "double":
+            lines.insert(at, lines[at])
+        elif change == "swap":
+            other = dice.randrange(1, len(lines))
+            lines[at], lines[other] = lines[other], lines[at]
+        else:
+            lines[at] = "".join(dice.choice("0123456789") if sign.isdigit() else sign for sign in lines[at])
+    return "\r\n".join(lines)
+
+
+async def test_an_offer_that_was_accepted_is_answered_or_refused_and_leaves_nothing() -> None:
+    answered = 0
+    for seed in range(150):
+        try:
+            offer = parse_offer(mangled(seed))
+        except ProtocolError:
+            continue
+        peer = RtcPeer(FakeConversation(), offer, config=Config(), on_closed=lambda: None)
+        try:
+            assert (await peer.answer()).startswith("v=0")
+            answered += 1
+        except OfferError:
+            assert peer.is_over
+        await peer.close()
+    assert answered > 40

@@ -1,0 +1,160 @@
+"""Pictures from clients: what they show, and what is refused before it is decoded."""
+
+import struct
+import zlib
+from contextlib import suppress
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.codecs.image_decoder import MAX_SCANS, decode_image
+from pipeline.errors import FaultCode, FrameError, MediaError, ProtocolError
+
+RED, WHITE, BLACK = (0, 0, 255), (255, 255, 255), (0, 0, 0)
+
+
+def drawn(
+    width: int = 121, height: int = 90, *, alpha: bool = False
+) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    """Three bands: red, white, black."""
+    picture = np.zeros((height, width, 3), np.uint8)
+    picture[: height // 3] = RED
+    picture[height // 3 : 2 * height // 3] = WHITE
+    return np.dstack([picture, np.full((height, width), 255, np.uint8)]) if alpha else picture
+
+
+def encoded(kind: str, picture: object = None, *options: int) -> bytes:
+    _, data = cv2.imencode(kind, drawn() if picture is None else picture, list(options))
+    return data.tobytes()
+
+
+PICTURES = {
+    "png": encoded(".png"),
+    "png with alpha": encoded(".png", drawn(alpha=True)),
+    "png of 16 bits": encoded(".png", drawn().astype(np.uint16) * 257),
+    "jpeg": encoded(".jpg"),
+    "jpeg 4:4:4": encoded(".jpg", None, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111),
+    "jpeg progressive": encoded(".jpg", None, cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
+    "webp": encoded(".webp", None, cv2.IMWRITE_WEBP_QUALITY, 80),
+    "webp lossless": encoded(".webp", None, cv2.IMWRITE_WEBP_QUALITY, 101),
+    "webp with alpha": encoded(".webp", drawn(alpha=True), cv2.IMWRITE_WEBP_QUALITY, 80),
+}
+
+
+def code(data: bytes) -> FaultCode:
+    with pytest.raises(MediaError) as refused:
+        decode_image(data, 0.0)
+    return refused.value.code
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_shows_what_was_drawn(name: str) -> None:
+    frame = decode_image(PICTURES[name], 7.5)
+    assert (frame.width, frame.height, frame.u.shape, frame.arrived) == (121, 90, (45, 61), 7.5)
+    black, white = (0, 255) if frame.full_range else (16, 235)
+    assert abs(int(frame.y[45, 60]) - white) <= 3
+    assert abs(int(frame.y[80, 60]) - black) <= 3
+    assert abs(int(frame.y[15, 60]) - (black + (white - black) * 0.299)) <= 6
+    assert frame.v[7, 30] > 230 > 110 > frame.u[7, 30]
+
+
+@pytest.mark.parametrize("kind", [".png", ".jpg"])
+def test_a_grey_picture_is_grey(kind: str) -> None:
+    frame = decode_image(encoded(kind, np.full((40, 60), 200, np.uint8)), 0.0)
+    assert frame.full_range
+    assert (int(frame.y[20, 30]), int(frame.u[10, 15]), int(frame.v[10, 15])) == (200, 128, 128)
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_cut_short_anywhere_is_damaged(name: str) -> None:
+    data = PICTURES[name]
+    for end in range(12, len(data) - 1):
+        assert code(data[:end]) is FaultCode.FRAME_PROCESSING_ERROR
+
+
+@pytest.mark.parametrize("data", [b"", b"GIF89a" + bytes(100), b"RIFF\4\0\0\0WAVE", b"<svg/>"])
+def test_another_format_is_unsupported(data: bytes) -> None:
+    assert code(data) is FaultCode.UNSUPPORTED_FORMAT
+
+
+def test_more_than_eight_mebibytes_are_too_large() -> None:
+    assert code(PICTURES["png"] + bytes(8 << 20)) is FaultCode.PAYLOAD_TOO_LARGE
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def patched(data: bytes, old: bytes, new: bytes) -> bytes:
+    assert data.count(old) == 1
+    return data.replace(old, new)
+
+
+def vp8x(width: int, height: int, inner: bytes, flags: int = 0) -> bytes:
+    size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes([flags, 0, 0, 0]) + size + inner
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def test_sixteen_megapixels_are_measured_before_anything_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.codecs.image_decoder._decode", None)
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0))
+    jpeg = patched(PICTURES["jpeg"], struct.pack(">HH", 90, 121), struct.pack(">HH", 60_000, 60_000))
+    webp = bytearray(PICTURES["webp"])
+    start = webp.index(b"VP8 ") + 8
+    webp[start + 6 : start + 10] = struct.pack("<HH", 16_383, 16_383)
+    lossless = bytearray(PICTURES["webp lossless"])
+    start = lossless.index(b"VP8L") + 8
+    lossless[start + 1 : start + 5] = struct.pack("<I", 16_383 | 16_383 << 14)
+    for data in (png, jpeg, bytes(webp), bytes(lossless), vp8x(60_000, 60_000, b""), vp8x(8, 8, bytes(webp[12:]))):
+        with pytest.raises(FrameError, match="pixels"):
+            decode_image(data, 0.0)
+
+
+def test_sixteen_megapixels_are_taken() -> None:
+    frame = decode_image(encoded(".png", np.zeros((4_000, 4_000), np.uint8)), 0.0)
+    assert (frame.width, frame.height) == (4_000, 4_000)
+
+
+def test_text_that_inflates_is_never_inflated() -> None:
+    data = PICTURES["png"]
+    bomb = chunk(b"zTXt", b"note\0\0" + zlib.compress(bytes(100 << 20)))
+    frame = decode_image(data[:33] + bomb * 20 + data[33:], 0.0)  # 2 GB
+    assert frame.width == 121
+
+
+def test_a_jpeg_of_countless_scans_is_refused() -> None:
+    data = PICTURES["jpeg progressive"]
+    scan = data.rindex(b"\xff\xda")
+    assert code(data[:-2] + data[scan:-2] * MAX_SCANS + data[-2:]) is FaultCode.FRAME_PROCESSING_ERROR
+
+
+def test_an_animation_is_refused() -> None:
+    with pytest.raises(FrameError, match="animated"):
+        decode_image(vp8x(8, 8, b"", flags=2), 0.0)
+
+
+@pytest.mark.parametrize(
+    "data", [vp8x(8, 8, b""), b"\xff\xd8\xff\xff\xe0\0", b"\xff\xd8\xff\xe0\0\2\xff\xda", b"RIFF\4\0\0\0WEBP"]
+)
+def test_a_picture_without_a_picture_is_damaged(data: bytes) -> None:
+    assert code(data) is FaultCode.FRAME_PROCESSING_ERROR
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(sorted(PICTURES)),
+    st.lists(st.tuples(st.integers(0, 100_000), st.binary(min_size=1, max_size=6)), max_size=6),
+    st.integers(0, 100_000),
+)
+def test_damage_is_a_picture_or_a_named_error(name: str, damage: list[tuple[int, bytes]], end: int) -> None:
+    data = bytearray(PICTURES[name])
+    for at, what in damage:
+        start = at % len(data)
+        data[start : start + len(what)] = what
+    with suppress(FrameError, ProtocolError):
+        frame = decode_image(bytes(data[: end % len(data)] if end % 3 == 0 else data), 0.0)
+        assert frame.width * frame.height <= 16_000_000

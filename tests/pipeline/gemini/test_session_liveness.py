@@ -1,0 +1,149 @@
+"""Whatever the user and the engine do, and in whatever order: somebody is always going to do something about it."""
+
+import pytest
+from google.genai import types
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.engine import EngineEvent, ToolCall
+from pipeline.errors import EngineError, FaultCode
+from pipeline.gemini.live_session import NEVER
+from pipeline.gemini.retry_policy import EngineTimeouts
+from pipeline.gemini.sdk_errors import make_engine_error
+from pipeline.gemini.session_supervisor import Phase, SessionSupervisor
+from tests.support.fake_engine import CONFIG, speech, still
+
+VOICE = {"parts": [{"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": "AAAA" * 800}}]}
+CONTENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "modelTurn": st.just(VOICE),
+        "outputTranscription": st.just({"text": "word "}),
+        "inputTranscription": st.just({"text": "heard "}),
+        "interrupted": st.just(True),
+        "generationComplete": st.just(True),
+        "turnComplete": st.just(True),
+        "interactionStatus": st.sampled_from(["IDLE", "IN_PROGRESS"]),
+    },
+)
+MESSAGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "serverContent": CONTENTS,
+        "toolCall": st.just({"functionCalls": [{"id": "c1", "name": "point_at"}]}),
+        "toolCallCancellation": st.just({"ids": ["c1"]}),
+        "goAway": st.sampled_from([{"timeLeft": "50s"}, {"timeLeft": "-1s"}, {"timeLeft": "nan"}, {}]),
+        "sessionResumptionUpdate": st.sampled_from([{"newHandle": "h", "resumable": True}, {"resumable": False}]),
+        "usageMetadata": st.just({"totalTokenCount": 1}),
+    },
+)
+USER = ["ask", "start", "hear", "end", "cancel", "stop", "show", "hide", "mention", "answer"]
+ACTS = st.lists(
+    st.one_of(
+        st.sampled_from(USER), MESSAGES, st.sampled_from([0.1, 1.0, 9.0, 31.0]), st.sampled_from(["lost", "left"])
+    ),
+    max_size=40,
+)
+
+
+class Scene:
+    """A link with its clock, its user and its engine, who do as they are told."""
+
+    def __init__(self, model: str) -> None:
+        self.now = 0.0
+        self.turn = 0
+        self.told: list[EngineEvent] = []
+        self.asked: set[int] = set()
+        self.link = SessionSupervisor(
+            CONFIG if model == CONFIG.model else type(CONFIG)(model, None, None, "", "low"),
+            tell=self.told.append,
+            next_turn=self.next_turn,
+            patience=EngineTimeouts(),
+            jitter=lambda: 0.0,
+            clock=lambda: self.now,
+        )
+        self.open()
+
+    def next_turn(self) -> int:
+        self.turn += 1
+        return self.turn
+
+    def open(self) -> None:
+        self.link.next_plan()
+        self.link.on_session_opened()
+
+    def act(self, act: object) -> None:
+        link = self.link
+        match act:
+            case "ask":
+                link.submit_text(self.next_turn(), "what?")
+            case "start":
+                link.start_utterance(self.next_turn())
+            case "hear":
+                link.push_audio(speech())
+            case "answer":
+                for call in [event for event in self.told if isinstance(event, ToolCall)][-1:]:
+                    link.send_tool_response(call, {}, is_silent=False)
+            case "end" | "cancel":
+                {"end": link.end_utterance, "cancel": link.cancel_utterance}[act]()
+            case "stop":
+                link.interrupt_reply()
+            case "show":
+                link.push_frame(still(1))
+            case "hide":
+                link.stop_screen_share()
+            case "mention":
+                link.add_context_note("[Ada is speaking.]")
+            case "lost":
+                self.lose(make_engine_error(FaultCode.ENGINE_NETWORK, close_code=1006))
+            case "left":
+                link.on_session_closed()
+                self.open()
+            case float():
+                self.pass_time(act)
+            case _:
+                link.on_server_message(types.LiveServerMessage.model_validate(act))
+        self.settle()
+
+    def lose(self, error: EngineError) -> None:
+        self.link.on_session_lost(error)
+        if self.link.failure is None:
+            self.open()
+
+    def pass_time(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self.link.live is not None and self.link.live.deadline <= end:
+            deadline = self.link.live.deadline
+            self.now = max(self.now, deadline)
+            self.link.expire()
+            self.settle()
+            if self.link.live is not None:
+                assert self.link.live.deadline > deadline, "a deadline that passes must do something"
+        self.now = end
+
+    def settle(self) -> None:
+        live = self.link.live
+        while live is not None and live.is_over:
+            if live.fault is not None:
+                self.lose(live.fault)
+            else:
+                self.link.on_session_closed()
+                self.open()
+            live = self.link.live
+
+
+@pytest.mark.parametrize("model", ["gemini-3.1-flash-live-preview", CONFIG.model, "gemini-3.8-live-extended-thinking"])
+@settings(max_examples=150)
+@given(acts=ACTS)
+def test_what_the_engine_owes_has_a_deadline_and_comes_to_an_end(model: str, acts: list[object]) -> None:
+    scene = Scene(model)
+    for act in acts:
+        scene.act(act)
+        if scene.link.failure is not None:
+            return
+        if scene.link.phase in (Phase.RESPONDING, Phase.DRAINING):
+            assert scene.link.live is not None
+            assert scene.link.live.deadline < NEVER
+    scene.act("end")
+    scene.pass_time(600.0)
+    assert scene.link.failure is not None or scene.link.phase is Phase.READY

@@ -1,0 +1,443 @@
+import asyncio
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import simplejpeg
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from pipeline.errors import FrameError
+from pipeline.events import SeenReason
+from pipeline.media import Plane, ScreenFrame
+from pipeline.screen.deduplicator import TURN_TOLERANCE, ChangeDetector, Deduplicator, encode_jpeg
+
+Rgb = NDArray[np.uint8]
+
+BLACK, WHITE = 16, 235  # of limited range
+WORDS = [
+    "Save",
+    "Cancel",
+    "Invoice",
+    "total",
+    "due",
+    "next Monday",
+    "report",
+    "settings",
+    "about",
+    "customers",
+    "12.50",
+]
+
+
+def plain(luma: int, width: int = 64, height: int = 48, *, full_range: bool = False) -> ScreenFrame:
+    chroma = np.full(((height + 1) // 2, (width + 1) // 2), 128, np.uint8)
+    return ScreenFrame(np.full((height, width), luma, np.uint8), chroma, chroma.copy(), full_range, arrived=0.0)
+
+
+def with_area(frame: ScreenFrame, luma: int, *, x: int, y: int, width: int, height: int) -> ScreenFrame:
+    changed = frame.y.copy()
+    changed[y : y + height, x : x + width] = luma
+    return ScreenFrame(changed, frame.u, frame.v, frame.full_range, frame.arrived)
+
+
+def drawing(
+    *, dark: bool = False, word: str = "", button: str = "#2563eb", width: int = 1280, height: int = 720
+) -> Rgb:
+    """A page full of small text and a button, and perhaps one more word."""
+    image = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(image)
+    order = np.random.default_rng(7)
+    for row in range(20, height - 80, 18):
+        draw.text((20, row), " ".join(order.choice(WORDS, 16)), fill="#222222", font=ImageFont.load_default(12))
+    draw.rounded_rectangle((700, height - 70, 760, height - 46), 5, fill=button)
+    draw.text((714, height - 66), "Save", fill="white", font=ImageFont.load_default(14))
+    draw.text((100, height - 60), word, fill="black", font=ImageFont.load_default(14))
+    pixels = np.asarray(image)
+    return 255 - pixels if dark else pixels
+
+
+def planes(picture: av.VideoFrame) -> list[Plane]:
+    return [
+        np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+        for plane in picture.planes
+    ]
+
+
+def coded(pictures: list[Rgb], *, bitrate: int, keyframe_every: int = 1000) -> Iterator[ScreenFrame]:
+    """What arrives of these pictures after VP8 at 5 frames per second, with libwebrtc's limit of the quantizer."""
+    height, width, _ = pictures[0].shape
+    encoder = av.CodecContext.create("libvpx", "w")
+    assert isinstance(encoder, av.VideoCodecContext)
+    encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
+    encoder.time_base, encoder.framerate, encoder.gop_size = Fraction(1, 5), Fraction(5), keyframe_every
+    encoder.bit_rate = bitrate
+    encoder.thread_count = 1  # more would spin while they wait for one another
+    encoder.options = {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "qmax": "56"}
+    decoder = av.CodecContext.create("vp8", "r")
+    assert isinstance(decoder, av.VideoCodecContext)
+    decoder.thread_count = 1
+    for number, pixels in enumerate(pictures):
+        picture = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format="yuv420p", dst_color_range="MPEG")
+        picture.pts = number
+        for packet in encoder.encode(picture):
+            for decoded in decoder.decode(av.Packet(bytes(packet))):
+                y, u, v = planes(decoded)
+                yield ScreenFrame(y, u, v, full_range=False, arrived=number / 5)
+
+
+def rgb(jpeg: bytes) -> NDArray[np.uint8]:
+    return np.asarray(simplejpeg.decode_jpeg(jpeg), np.uint8)
+
+
+# Change detection
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("keyframe_every", [1000, 7])
+@pytest.mark.parametrize("bitrate", [60_000, 300_000, 2_000_000])
+def test_a_static_screen_never_changes_whatever_the_codec_does_to_it(
+    bitrate: int, keyframe_every: int, dark: bool
+) -> None:
+    frames = list(coded([drawing(dark=dark)] * 20, bitrate=bitrate, keyframe_every=keyframe_every))
+    assert len({frame.y.tobytes() for frame in frames}) > 5  # or this would prove nothing
+    for sent in (frames[0], frames[8]):
+        detector = ChangeDetector()
+        detector.remember(sent)
+        assert not any(detector.has_changed(frame) for frame in frames)
+
+
+@pytest.mark.parametrize("bitrate", [60_000, 300_000, 2_000_000])
+@pytest.mark.parametrize(
+    "after",
+    [drawing(word="Done"), drawing(button="#16a34a"), drawing(button="#1d3fb0")],
+    ids=["a word appears", "a button turns green", "a button turns darker"],
+)
+def test_a_small_change_is_seen_through_the_codec(after: Rgb, bitrate: int) -> None:
+    frames = list(coded([drawing()] * 10 + [after] * 5, bitrate=bitrate))
+    detector = ChangeDetector()
+    detector.remember(frames[9])
+    assert detector.has_changed(frames[-1])
+
+
+@given(x=st.integers(0, 1240), y=st.integers(0, 704))
+@settings(max_examples=50)
+def test_an_area_of_40_by_16_pixels_is_seen_wherever_it_lies(x: int, y: int) -> None:
+    page = plain(WHITE, 1280, 720)
+    detector = ChangeDetector()
+    detector.remember(page)
+    assert detector.has_changed(with_area(page, WHITE - 16, x=x, y=y, width=40, height=16))
+
+
+def test_a_change_of_a_few_levels_is_none() -> None:
+    detector = ChangeDetector()
+    detector.remember(plain(100))
+    assert not detector.has_changed(plain(108))
+    assert not detector.has_changed(plain(92))
+    assert detector.has_changed(plain(109))
+    assert detector.has_changed(plain(91))
+
+
+def test_a_change_of_size_is_a_change() -> None:
+    detector = ChangeDetector()
+    detector.remember(plain(WHITE, 64, 48))
+    assert detector.has_changed(plain(WHITE, 64, 46))
+    assert detector.has_changed(plain(WHITE, 63, 48))
+
+
+def test_with_nothing_remembered_everything_differs() -> None:
+    detector = ChangeDetector()
+    assert detector.is_empty
+    assert detector.has_changed(plain(WHITE))
+    detector.remember(plain(WHITE))
+    assert not detector.is_empty
+    detector.forget()
+    assert detector.is_empty
+    assert detector.has_changed(plain(WHITE))
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (7, 9), (2, 300), (1366, 768), (1281, 721)])
+def test_frames_of_any_size_are_compared_to_their_edges(width: int, height: int) -> None:
+    detector = ChangeDetector()
+    page = plain(BLACK, width, height)
+    detector.remember(page)
+    assert not detector.has_changed(plain(BLACK, width, height))
+    assert detector.has_changed(with_area(page, WHITE, x=max(0, width - 9), y=max(0, height - 9), width=9, height=9))
+
+
+def test_strided_planes_are_compared_like_any() -> None:
+    wide = np.full((48, 128), 99, np.uint8)
+    wide[:, :64] = WHITE
+    chroma = np.full((24, 32), 128, np.uint8)
+    detector = ChangeDetector()
+    detector.remember(plain(WHITE))
+    assert not detector.has_changed(ScreenFrame(wide[:, :64], chroma, chroma, full_range=False, arrived=0.0))
+
+
+def test_a_picture_that_becomes_sharp_differs_for_a_question_only() -> None:
+    frames = list(coded([drawing()] * 20, bitrate=60_000))
+    detector = ChangeDetector()
+    detector.remember(frames[0])
+    assert not detector.has_changed(frames[-1])
+    assert detector.has_changed(frames[-1], tolerance=TURN_TOLERANCE)
+    detector.remember(frames[-2])
+    assert not detector.has_changed(frames[-1], tolerance=TURN_TOLERANCE)
+
+
+# What goes up, and when
+
+DARK, GREY, LIGHT = plain(40), plain(120), plain(200)
+
+
+def send(screen: Deduplicator, now: float) -> None:
+    assert screen.latest is not None
+    screen.sent(screen.latest, now)
+
+
+def test_without_a_frame_nothing_is_due() -> None:
+    screen = Deduplicator()
+    assert screen.latest is None
+    assert screen.reason_to_send(100.0) is None
+    assert screen.for_turn(100.0) is None
+
+
+def test_the_first_frame_of_a_share_goes_at_once() -> None:
+    screen = Deduplicator()
+    screen.offer(DARK)
+    assert screen.reason_to_send(0.0) is SeenReason.FIRST
+
+
+def test_a_frame_like_the_last_sent_one_never_goes() -> None:
+    screen = Deduplicator()
+    screen.offer(DARK)
+    send(screen, 0.0)
+    screen.offer(plain(41))
+    assert screen.reason_to_send(60.0) is None
+    assert screen.for_turn(60.0) is None
+
+
+def test_slow_drift_is_compared_with_what_was_sent_and_not_with_the_frame_before() -> None:
+    screen = Deduplicator()
+    screen.offer(plain(40))
+    send(screen, 0.0)
+    for luma in range(41, 49):
+        screen.offer(plain(luma))
+        assert screen.reason_to_send(60.0) is None
+    screen.offer(plain(50))
+    assert screen.reason_to_send(60.0) is SeenReason.CHANGED
+
+
+def test_only_the_newest_frame_is_kept() -> None:
+    screen = Deduplicator()
+    screen.offer(DARK)
+    screen.offer(LIGHT)
+    assert screen.latest is LIGHT
+
+
+def test_a_screen_that_always_changes_goes_up_once_a_second() -> None:
+    screen = Deduplicator()
+    times = []
+    for tick in range(100):
+        now = tick / 10
+        screen.offer(LIGHT if tick % 2 else DARK if tick % 4 else GREY)
+        if screen.reason_to_send(now):
+            send(screen, now)
+            times.append(now)
+    assert times == [float(second) for second in range(10)]
+
+
+def test_a_question_does_not_wait_for_the_timer_and_takes_its_next_slot() -> None:
+    screen = Deduplicator()
+    screen.offer(DARK)
+    send(screen, 0.0)
+    screen.offer(LIGHT)
+    assert screen.reason_to_send(0.4) is None
+    assert screen.for_turn(0.4) is SeenReason.TURN
+    send(screen, 0.4)
+    screen.offer(GREY)
+    assert screen.reason_to_send(1.9) is None
+    assert screen.reason_to_send(2.0) is SeenReason.CHANGED
+
+
+def test_a_question_about_the_frame_that_was_sent_sends_nothing() -> None:
+    screen = Deduplicator()
+    screen.offer(DARK)
+    send(screen, 0.0)
+    assert screen.for_turn(0.4) is None
+
+
+def test_a_second_question_within_a_second_does_with_the_frame_of_the_first() -> None:
+    screen = Deduplicator()
+    screen.offer(DARK)
+    send(screen, 0.0)
+    screen.offer(LIGHT)
+    send(screen, 0.4)
+    screen.offer(GREY)
+    assert screen.for_turn(0.9) is None
+    assert screen.for_turn(1.0) is SeenReason.TURN
+
+
+def test_a_question_before_any_frame_went_up_sends_the_first() -> None:
+    screen = Deduplicator()
+    screen.offer(DARK)
+    assert screen.for_turn(0.0) is SeenReason.FIRST
+
+
+@given(st.lists(st.tuples(st.floats(0.0, 0.7), st.booleans()), max_size=200))
+def test_questions_and_timer_together_keep_to_one_frame_per_second(asked: list[tuple[float, bool]]) -> None:
+    screen = Deduplicator()
+    now, times = 0.0, []
+    for number, (pause, is_question) in enumerate(asked):
+        now += pause
+        screen.offer((DARK, GREY, LIGHT)[number % 3])
+        if screen.for_turn(now) if is_question else screen.reason_to_send(now):
+            send(screen, now)
+            times.append(now)
+    for first, start in enumerate(times):
+        for last, end in enumerate(times[first:], first):
+            assert last - first <= end - start + 1 + 1e-9  # one ahead of its slot at most
+
+
+def test_a_fresh_connection_gets_the_current_frame_again() -> None:
+    screen = Deduplicator()
+    screen.offer(DARK)
+    send(screen, 0.0)
+    screen.forget_sent()
+    assert screen.latest is DARK
+    assert screen.reason_to_send(5.0) is SeenReason.FIRST
+
+
+def test_a_new_share_starts_afresh() -> None:
+    screen = Deduplicator()
+    screen.offer(DARK)
+    send(screen, 0.0)
+    screen.clear()
+    assert screen.latest is None
+    assert screen.reason_to_send(5.0) is None
+    assert screen.for_turn(5.0) is None
+    screen.offer(DARK)
+    assert screen.reason_to_send(5.0) is SeenReason.FIRST
+
+
+def test_a_frame_that_arrives_while_another_is_encoded_is_compared_with_that_one() -> None:
+    screen = Deduplicator()
+    screen.offer(DARK)
+    screen.offer(LIGHT)
+    screen.sent(DARK, 0.0)
+    assert screen.reason_to_send(1.0) is SeenReason.CHANGED
+
+
+def test_frames_are_counted_as_seen_sent_and_dropped() -> None:
+    screen = Deduplicator()
+    screen.offer(DARK)
+    screen.offer(GREY)
+    send(screen, 0.0)
+    screen.offer(LIGHT)
+    screen.clear()
+    screen.clear()
+    assert (screen.seen_frames, screen.sent_frames, screen.dropped_frames) == (3, 1, 2)
+
+
+# JPEG
+
+
+@pytest.mark.parametrize("full_range", [False, True])
+def test_white_comes_out_white_and_black_black(full_range: bool) -> None:
+    black, white = (0, 255) if full_range else (BLACK, WHITE)
+    for size in ((1280, 720), (1920, 1080)):
+        picture, _, _ = encode_jpeg(plain(white, *size, full_range=full_range), max_side=1280)
+        assert rgb(picture).min() >= 250
+        picture, _, _ = encode_jpeg(plain(black, *size, full_range=full_range), max_side=1280)
+        assert rgb(picture).max() <= 5
+
+
+def test_colours_survive() -> None:
+    pixels = np.zeros((240, 320, 3), np.uint8)
+    colours = [(230, 30, 30), (30, 200, 40), (40, 60, 220), (128, 128, 128)]
+    for number, colour in enumerate(colours):
+        pixels[:, number * 80 : (number + 1) * 80] = colour
+    picture = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format="yuv420p", dst_color_range="MPEG")
+    y, u, v = planes(picture)
+    jpeg, _, _ = encode_jpeg(ScreenFrame(y, u, v, full_range=False, arrived=0.0), max_side=160)
+    seen = rgb(jpeg)
+    for number, colour in enumerate(colours):
+        assert np.abs(seen[60, number * 40 + 20].astype(int) - colour).max() <= 8
+
+
+@pytest.mark.parametrize(
+    ("size", "max_side", "expected"),
+    [
+        ((1920, 1080), 1280, (1280, 720)),
+        ((1080, 1920), 1280, (720, 1280)),
+        ((1280, 720), 1280, (1280, 720)),
+        ((640, 360), 1280, (640, 360)),
+        ((3840, 2160), 1280, (1280, 720)),
+        ((1366, 768), 1280, (1280, 720)),
+        ((1281, 721), 1280, (1280, 720)),
+        ((641, 361), 1280, (640, 360)),
+        ((1, 1), 1280, (1, 1)),
+        ((2, 1), 1280, (2, 1)),
+        ((1, 6), 1280, (1, 6)),
+        ((4096, 1), 1280, (1280, 1)),
+        ((3, 3), 1280, (2, 2)),
+    ],
+)
+def test_the_long_side_is_bounded_and_nothing_is_enlarged(
+    size: tuple[int, int], max_side: int, expected: tuple[int, int]
+) -> None:
+    jpeg, width, height = encode_jpeg(plain(WHITE, *size), max_side=max_side)
+    assert (width, height) == expected
+    assert rgb(jpeg).shape == (height, width, 3)
+    assert rgb(jpeg).min() >= 250
+
+
+@given(width=st.integers(1, 70), height=st.integers(1, 70), max_side=st.integers(2, 80))
+def test_any_size_comes_out_even_and_white_to_its_edges(width: int, height: int, max_side: int) -> None:
+    jpeg, out_width, out_height = encode_jpeg(plain(WHITE, width, height), max_side=max_side)
+    assert max(out_width, out_height) <= max_side
+    assert out_width <= width
+    assert out_height <= height
+    for side in (out_width, out_height):
+        assert side == 1 or side % 2 == 0
+    assert rgb(jpeg).min() >= 250
+
+
+def test_strided_planes_become_the_same_jpeg() -> None:
+    y, u, v = (np.random.default_rng(3).integers(16, 235, size, np.uint8) for size in ((90, 160), (45, 80), (45, 80)))
+    wide_y, wide_u, wide_v = (np.pad(plane, ((0, 0), (0, 32)))[:, :-32] for plane in (y, u, v))
+    packed = encode_jpeg(ScreenFrame(y, u, v, full_range=False, arrived=0.0), max_side=1280)
+    assert encode_jpeg(ScreenFrame(wide_y, wide_u, wide_v, full_range=False, arrived=0.0), max_side=1280) == packed
+
+
+def test_planes_that_do_not_fit_together_are_a_frame_error() -> None:
+    y, chroma = np.zeros((48, 64), np.uint8), np.zeros((24, 32), np.uint8)
+    wrong: list[tuple[Any, Any, Any]] = [
+        (y, chroma, chroma[:-1]),
+        (y, y, y),
+        (y[:0], chroma[:0], chroma[:0]),
+        (y.astype(np.uint16), chroma, chroma),
+    ]
+    for first, second, third in wrong:
+        with pytest.raises(FrameError):
+            encode_jpeg(ScreenFrame(first, second, third, full_range=False, arrived=0.0), max_side=1280)
+
+
+def test_a_library_that_refuses_is_a_frame_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> bytes:
+        raise ValueError("no")
+
+    monkeypatch.setattr(simplejpeg, "encode_jpeg_yuv_planes", refuse)
+    with pytest.raises(FrameError):
+        encode_jpeg(plain(WHITE), max_side=1280)
+
+
+async def test_frames_are_encoded_in_threads_side_by_side() -> None:
+    frames = [plain(luma, 1920, 1080) for luma in (40, 120, 200, 235)]
+    made = await asyncio.gather(*(asyncio.to_thread(encode_jpeg, frame, max_side=640) for frame in frames))
+    for (jpeg, _, _), frame in zip(made, frames, strict=True):
+        assert jpeg == encode_jpeg(frame, max_side=640)[0]

@@ -1,0 +1,1 @@
+"""Harnesses, fakes and drivers that tests share."""

@@ -1,0 +1,229 @@
+"""A conversation with its outside replaced: the clock that ticks, the client, and the engine behind its link."""
+
+import asyncio
+import wave
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from pipeline.audio.vad import VadModel
+from pipeline.conversation.config import ConversationConfig
+from pipeline.conversation.conversation import Conversation
+from pipeline.engine import EngineEvent, EngineReady, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, ToolCall
+from pipeline.events import EndReason, Event, Role, StateChanged, Usage
+from pipeline.gemini.bridge import GeminiBridge
+from pipeline.media import AudioChunk, EncodedFrame, ScreenFrame, SpeechFrame
+from pipeline.playout.frame_clock import FrameClock
+from pipeline.tools.toolbox import Tool, Toolbox
+
+DATA = Path(__file__).parents[1] / "data"
+SECOND_OF_TONE = (np.sin(np.arange(24_000) * 0.1) * 9000).astype("<i2").tobytes()
+
+
+class ManualFrameClock(FrameClock):
+    """Ticks when told to."""
+
+    def __init__(self) -> None:
+        self.callbacks: dict[Callable[[], None], None] = {}
+
+    def subscribe(self, callback: Callable[[], None]) -> None:
+        self.callbacks[callback] = None
+
+    def unsubscribe(self, callback: Callable[[], None]) -> None:
+        self.callbacks.pop(callback, None)
+
+    def tick(self, times: int = 1) -> None:
+        for _ in range(times):
+            for callback in list(self.callbacks):
+                callback()
+
+
+class FakePeer:
+    """A client that notes what it is told and played, in one order."""
+
+    def __init__(self) -> None:
+        self.log: list[Event | SpeechFrame] = []
+        self.dismissed: EndReason | None = None
+        self.flushed = 0
+
+    def send_event(self, event: Event) -> None:
+        self.log.append(event)
+
+    def send_audio(self, frame: SpeechFrame) -> None:
+        self.log.append(frame)
+
+    def flush_audio(self) -> None:
+        self.flushed += 1
+
+    def disconnect(self, reason: EndReason) -> None:
+        self.dismissed = reason
+
+    @property
+    def events(self) -> list[Event]:
+        return [item for item in self.log if not isinstance(item, SpeechFrame)]
+
+    @property
+    def frames(self) -> list[SpeechFrame]:
+        return [item for item in self.log if isinstance(item, SpeechFrame)]
+
+    @property
+    def states(self) -> list[str]:
+        return [event.state.value for event in self.events if isinstance(event, StateChanged)]
+
+
+class FakeEngine:
+    """Stands for the engine and the link to it: notes what goes up, says what the test wants said."""
+
+    def __init__(self, tell: Callable[[EngineEvent], None], next_turn: Callable[[], int]) -> None:
+        self.tell = tell
+        self.next_turn = next_turn
+        self.up: list[str] = []
+        self.audio: list[AudioChunk] = []
+        self.stills: list[EncodedFrame] = []
+        self.answers: list[Mapping[str, object]] = []
+        self.remembered: list[tuple[int, str, str]] = []
+        self.is_ready = False
+        self.fails: asyncio.Future[None] | None = None
+
+    async def run(self) -> None:
+        self.fails = asyncio.get_running_loop().create_future()
+        self.ready()
+        await self.fails
+
+    def ready(self) -> None:
+        self.is_ready = True
+        self.tell(EngineReady("fake"))
+
+    def start_utterance(self, turn: int) -> None:
+        self.up.append(f"start {turn}")
+
+    def hear(self, chunk: AudioChunk) -> None:
+        self.audio.append(chunk)
+        if self.up[-1] != "audio":
+            self.up.append("audio")
+
+    def show(self, frame: EncodedFrame) -> None:
+        self.stills.append(frame)
+        self.up.append("frame")
+
+    def hide(self) -> None:
+        self.up.append("hide")
+
+    def mention(self, text: str) -> None:
+        self.up.append(text)
+
+    def end_utterance(self) -> None:
+        self.up.append("end")
+
+    def cancel_utterance(self) -> None:
+        self.up.append("cancel")
+
+    def ask(self, turn: int, text: str) -> None:
+        self.up.append(f"ask {turn} {text}")
+
+    def stop_reply(self) -> None:
+        self.up.append("stop")
+
+    def remember(self, turn: int, role: Role, text: str) -> None:
+        self.remembered.append((turn, role.value, text))
+
+    def answer(self, call: ToolCall, result: Mapping[str, object], *, is_silent: bool) -> None:
+        self.answers.append(result)
+
+    def reply(self, turn: int, text: str = "I can see a page.", *, seconds: int = 1, ended: bool = True) -> None:
+        """Say a whole reply at once, as fast as engines do."""
+        self.tell(ReplyText(turn, text))
+        for _ in range(seconds):
+            self.tell(ReplyAudio(turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
+        self.tell(ReplyGenerated(turn))
+        if ended:
+            self.tell(ReplyEnded(turn, Usage({"total": 9}), None))
+
+
+@dataclass
+class ConversationHarness:
+    """One running conversation and everybody in it."""
+
+    conversation: Conversation
+    engine: FakeEngine
+    ticker: ManualFrameClock
+    peer: FakePeer
+    task: asyncio.Task[EndReason] = field(init=False)
+    heard: float = 0.0
+
+    def say(self, pcm: bytes) -> None:
+        """Let the client's microphone hear 16 kHz PCM, 20 ms at a time."""
+        for start in range(0, len(pcm), 640):
+            self.conversation.push_audio(self.peer, AudioChunk(pcm[start : start + 640], 16_000, self.heard))
+            self.heard += len(pcm[start : start + 640]) / 32_000
+
+    async def settle(self) -> None:
+        """Let everything that can happen without the outside happen."""
+        for _ in range(60):
+            await asyncio.sleep(0)
+
+    async def until(self, is_so: Callable[[], bool]) -> None:
+        """Wait for work that is done in a thread."""
+        async with asyncio.timeout(10):
+            while not is_so():
+                await asyncio.sleep(0.001)
+
+    async def leave(self) -> EndReason:
+        """End the conversation and see that nothing outlives it."""
+        self.conversation.end(EndReason.CLIENT)
+        return await self.task
+
+
+VAD: list[VadModel] = []
+
+
+def vad_model() -> VadModel:
+    """One model for all tests, as in a server."""
+    if not VAD:
+        VAD.append(VadModel())
+    return VAD[0]
+
+
+async def enter(
+    *, vad: VadModel | None = None, idle: float = 600.0, longest: float = 3600.0, tools: Sequence[Tool] = ()
+) -> ConversationHarness:
+    """A conversation that has begun, with one client attached."""
+    engines: list[FakeEngine] = []
+
+    def make_bridge(tell: Callable[[EngineEvent], None], next_turn: Callable[[], int]) -> GeminiBridge:
+        engines.append(FakeEngine(tell, next_turn))
+        return cast(GeminiBridge, engines[0])
+
+    ticker, peer = ManualFrameClock(), FakePeer()
+    terms = ConversationConfig("id1", "label", "local", "local", None, "en", idle, longest, timed_transcript=True)
+    conversation = Conversation(
+        terms, vad=vad or vad_model(), ticker=ticker, toolbox=Toolbox(tools), make_bridge=make_bridge
+    )
+    room = ConversationHarness(conversation, engines[0], ticker, peer)
+    conversation.attach(peer)
+    room.task = asyncio.create_task(conversation.run())
+    await room.settle()
+    return room
+
+
+def speech() -> bytes:
+    """A recorded person: "go forward ten meters", 16 kHz mono, with a second of silence around it."""
+    with wave.open(str(DATA / "go-forward-ten-meters.wav")) as file:
+        return bytes(32_000) + bytes(file.readframes(file.getnframes())) + bytes(32_000)
+
+
+def picture(level: int = 128) -> ScreenFrame:
+    """A grey frame."""
+    half = np.full((36, 64), 128, np.uint8)
+    return ScreenFrame(np.full((72, 128), level, np.uint8), half, half, full_range=True, arrived=0.0)
+
+
+def turns_of(peer: FakePeer) -> Iterator[int]:
+    """Every turn number the client was told, in order."""
+    for event in peer.events:
+        turn = getattr(event, "turn", None)
+        if isinstance(turn, int):
+            yield turn

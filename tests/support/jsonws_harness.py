@@ -1,0 +1,164 @@
+"""A server with the JSON socket on it, its outside replaced, and clients that speak to it."""
+
+import asyncio
+import json
+from base64 import b64decode, b64encode
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import ClientWebSocketResponse, WSMsgType, web
+from aiohttp.test_utils import TestClient
+
+from mediaserver.auth.users import AuthError, User
+from mediaserver.jsonws.connection import Limits
+from mediaserver.jsonws.routes import JsonSocket
+from mediaserver.session_factory import SessionOptions
+from pipeline.audio.turn_detector import TurnSettings
+from pipeline.conversation.config import ConversationConfig
+from pipeline.peer import Peer
+from tests.support import fake_conversation as outside
+
+Message = dict[str, Any]
+
+
+def terms(session: str, label: str, *, silence: float = 0.3) -> ConversationConfig:
+    return ConversationConfig(
+        id=session,
+        label=label,
+        engine="local",
+        model="local",
+        requested_model=None,
+        language="en",
+        idle_seconds=600,
+        max_seconds=3600,
+        turns=TurnSettings(silence=silence),
+    )
+
+
+class FakeConversation(outside.FakeConversation):
+    """A conversation of which one hears how much was said."""
+
+    @property
+    def peer(self) -> Peer:
+        return next(iter(self.peers))
+
+    @property
+    def seconds(self) -> float:
+        return sum(chunk.duration for chunk in self.heard)
+
+    @property
+    def pcm(self) -> bytes:
+        return b"".join(chunk.pcm for chunk in self.heard)
+
+
+class FakeSessionFactory:
+    """A lobby that finds a live conversation by its label, until told to refuse."""
+
+    def __init__(self) -> None:
+        self.talks: dict[tuple[str, str], FakeConversation] = {}
+        self.wishes: list[SessionOptions] = []
+        self.refusal: Exception | None = None
+
+    async def get_or_create(self, owner: str, wishes: SessionOptions) -> FakeConversation:
+        if self.refusal is not None:
+            raise self.refusal
+        self.wishes.append(wishes)
+        session = f"id-{len(self.talks)}"
+        label = wishes.label or session
+        return self.talks.setdefault((owner, label), FakeConversation(terms(session, label)))
+
+    @property
+    def talk(self) -> FakeConversation:
+        return next(iter(self.talks.values()))
+
+
+class Names:
+    """A token is a user's id; the name is the same in capitals."""
+
+    def verify(self, token: str) -> User:
+        if token in ("forged", ""):
+            raise AuthError("The token is not valid.")
+        return User(token, token.upper(), is_guest=token.startswith("guest"))
+
+
+@dataclass
+class Client:
+    """One open socket."""
+
+    ws: ClientWebSocketResponse
+    seen: list[Message] = field(default_factory=list)
+
+    async def send(self, action: str, **fields: object) -> None:
+        await self.ws.send_str(json.dumps({"action": action, **fields}))
+
+    async def start(self, **fields: object) -> Message:
+        await self.send("start_session", **fields)
+        return await self.until("session_started")
+
+    async def say(self, data: bytes, audio_format: str = "wav", **fields: object) -> None:
+        await self.send("audio_input", data=b64encode(data).decode(), format=audio_format, **fields)
+
+    async def show(self, data: bytes, picture: str = "png", **fields: object) -> None:
+        await self.send("screen_share_frame", data=b64encode(data).decode(), format=picture, **fields)
+
+    async def next(self, within: float = 20) -> Message:
+        message: Message = json.loads(await self.ws.receive_str(timeout=within))
+        self.seen.append(message)
+        return message
+
+    async def until(self, action: str, **fields: object) -> Message:
+        while True:
+            message = await self.next()
+            if message["action"] == action and fields.items() <= message.items():
+                return message
+
+    async def code(self) -> str:
+        return str((await self.until("error"))["code"])
+
+    async def closed(self) -> int | None:
+        """Read to the end, and tell the close code."""
+        async with asyncio.timeout(20):
+            while (message := await self.ws.receive()).type is WSMsgType.TEXT:
+                self.seen.append(json.loads(message.data))
+        return self.ws.close_code
+
+    def voice(self, turn: int | None = None) -> list[Message]:
+        return [m for m in self.seen if m["action"] == "audio_output" and turn in (None, m["turn"])]
+
+
+def pcm_of(messages: list[Message]) -> bytes:
+    """What bare samples or WAV files with a header of 44 bytes say, put together."""
+    return b"".join(b64decode(m["data"])[44 if m["format"] == "wav" else 0 :] for m in messages)
+
+
+@dataclass
+class Server:
+    """The socket, its outside, and the way to it."""
+
+    client: "TestClient[web.Request, web.Application]"
+    socket: JsonSocket
+    rooms: FakeSessionFactory
+    limiter: outside.Counter
+    opened: list[Client] = field(default_factory=list)
+
+    async def connect(self, user: str = "ann", query: str = "", **headers: str) -> Client:
+        if user:
+            headers["Authorization"] = f"Bearer {user}"
+        # Larger than what a server sends, and no answer to a close that the test has not read.
+        client = Client(await self.client.ws_connect(f"/ws/livekit{query}", headers=headers, max_msg_size=0))
+        self.opened.append(client)
+        return client
+
+    async def started(self, label: str = "desk", **fields: object) -> Client:
+        client = await self.connect()
+        await client.start(userId="ann", sessionId=label, **fields)
+        return client
+
+    async def close(self) -> None:
+        for client in self.opened:
+            with suppress(ConnectionError):
+                await client.ws.close()
+
+
+QUICK = Limits(start=5.0, send=5.0, beat=1.0, silence=5.0, flush=0.5)

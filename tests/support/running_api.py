@@ -1,0 +1,96 @@
+"""The HTTP interface as it is published: every described route on one app, with an outside in memory."""
+
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+from aiohttp import web
+from argon2 import PasswordHasher
+from limits import parse
+
+from mediaserver import __version__
+from mediaserver.api.docs import Docs
+from mediaserver.api.guests import Guests
+from mediaserver.api.health import Health
+from mediaserver.api.livekit_token import LiveKitTokens
+from mediaserver.api.metrics import MetricsPage, measure
+from mediaserver.api.middleware import error_middleware
+from mediaserver.api.openapi import Json, document
+from mediaserver.api.page import Page
+from mediaserver.api.rate_limit import Limiter
+from mediaserver.api.route import add_routes
+from mediaserver.api.sessions import History, Sessions
+from mediaserver.api.users import Users
+from mediaserver.api.whip_schemas import whip_routes
+from mediaserver.auth.accounts import Accounts
+from mediaserver.auth.passwords import Passwords
+from mediaserver.auth.tokens import Tokens
+from mediaserver.auth.users import User
+from mediaserver.metrics import Metrics
+from mediaserver.registry import Full, Registry
+from mediaserver.session_factory import SessionOptions
+from mediaserver.store.interface import Fact, Store
+from mediaserver.store.records import Entry, SessionRecord, TurnUsage
+from mediaserver.webrtc.conversation_port import ConversationPort
+from mediaserver.webrtc.routes import Whip
+from tests.support.memory_store import MemoryStore
+
+TOKENS = Tokens("a secret of thirty-two bytes or more")
+ADA = User("u-ada", "ada", is_guest=False)
+HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+class FullLobby:
+    """Lets nobody in."""
+
+    async def get_or_create(self, owner: str, wishes: SessionOptions) -> ConversationPort:
+        raise Full(is_personal=False)
+
+
+FACTS: tuple[Fact, ...] = (
+    *(
+        SessionRecord(name, ADA.id, name, "webrtc", "local", "local-1", "en", NOON + timedelta(hours=hour))
+        for hour, name in enumerate(("s1", "s2", "s3"))
+    ),
+    Entry("s1", NOON, "user", "hello", 1),
+    Entry("s1", NOON, "assistant", "Hello.", 1, heard_ms=300),
+    TurnUsage("s1", 1, NOON, {"total": 12}),
+)
+"""What `ADA` has said."""
+
+
+async def _is_well() -> bool:
+    return True
+
+
+def published(store: Store | None = None) -> tuple[web.Application, Json]:
+    """The app, and what is published about it; without a store nobody has said anything."""
+    store = cast(Store, MemoryStore()) if store is None else store
+    passwords = Passwords(HASHER)
+    accounts = Accounts(store, TOKENS, passwords)
+    metrics, registry = Metrics(), Registry(max_sessions=9, max_per_user=9)
+    limiter = Limiter(parse("1000000/minute"))
+    page = Page(engine="local", model="local-1", can_be_asked=("hello",))
+    whip = Whip(FullLobby(), TOKENS, limiter)
+    users = Users(accounts, TOKENS, login_limiter=limiter, api_limiter=limiter, is_registration_open=True)
+    rest = [
+        *Health("local", {"engine": _is_well}).routes(),
+        *MetricsPage(metrics, token=None, is_open=True).routes(),
+        *Guests(accounts, limiter, are_allowed=True, loopback_only=False).routes(),
+        *History(registry, store, TOKENS, limiter).routes(),
+        *Sessions(registry, TOKENS, limiter).routes(),
+        *LiveKitTokens(TOKENS, limiter, api_key="devkey", api_secret="s" * 32).routes(),
+        *whip_routes(offer=whip.offer, trickle=whip.trickle, leave=whip.leave, options=whip.options),
+        *users.routes(),
+    ]
+
+    async def close(_: web.Application) -> None:
+        passwords.close()
+
+    app = web.Application(middlewares=[measure(metrics), error_middleware])
+    page.add_routes(app)
+    add_routes(app, rest)
+    app.on_cleanup.append(close)
+    routes = [*page.routes(), *rest]
+    Docs(routes).add_routes(app)
+    return app, document(routes, version=__version__)
