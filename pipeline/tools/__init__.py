@@ -1,4 +1,4 @@
-"""Functions that the engine may call. Your own tools import from here: this part is public."""
+"""Functions that the engine may call; a plug-in imports its names from here."""
 
 from pipeline.tools.toolbox import Outcome, Tool, ToolContext, ToolError
 

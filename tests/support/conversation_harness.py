@@ -100,19 +100,19 @@ class FakeEngine:
     def start_utterance(self, turn: int) -> None:
         self.up.append(f"start {turn}")
 
-    def hear(self, chunk: AudioChunk) -> None:
+    def push_audio(self, chunk: AudioChunk) -> None:
         self.audio.append(chunk)
         if self.up[-1] != "audio":
             self.up.append("audio")
 
-    def show(self, frame: EncodedFrame) -> None:
+    def push_frame(self, frame: EncodedFrame) -> None:
         self.stills.append(frame)
         self.up.append("frame")
 
-    def hide(self) -> None:
+    def stop_screen_share(self) -> None:
         self.up.append("hide")
 
-    def mention(self, text: str) -> None:
+    def add_context_note(self, text: str) -> None:
         self.up.append(text)
 
     def end_utterance(self) -> None:
@@ -121,16 +121,16 @@ class FakeEngine:
     def cancel_utterance(self) -> None:
         self.up.append("cancel")
 
-    def ask(self, turn: int, text: str) -> None:
+    def submit_text(self, turn: int, text: str) -> None:
         self.up.append(f"ask {turn} {text}")
 
-    def stop_reply(self) -> None:
+    def interrupt_reply(self) -> None:
         self.up.append("stop")
 
-    def remember(self, turn: int, role: Role, text: str) -> None:
+    def add_transcript(self, turn: int, role: Role, text: str) -> None:
         self.remembered.append((turn, role.value, text))
 
-    def answer(self, call: ToolCall, result: Mapping[str, object], *, is_silent: bool) -> None:
+    def send_tool_response(self, call: ToolCall, result: Mapping[str, object], *, is_silent: bool) -> None:
         self.answers.append(result)
 
     def reply(self, turn: int, text: str = "I can see a page.", *, seconds: int = 1, ended: bool = True) -> None:

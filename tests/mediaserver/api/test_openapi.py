@@ -57,7 +57,7 @@ def test_models_stand_once_under_their_names_with_what_they_hold() -> None:
     made = document([route(body=Part), route(method="PUT")], version="1")
     schemas = made["components"]["schemas"]
     assert made["openapi"] == "3.1.0"
-    assert set(schemas) == {"ErrorAnswer", "ErrorBody", "Part", "Thing"}
+    assert set(schemas) == {"ErrorResponse", "ErrorBody", "Part", "Thing"}
     assert schemas["Thing"]["properties"]["parts"]["items"] == {"$ref": "#/components/schemas/Part"}
     assert "$defs" not in json.dumps(made)
 
@@ -75,7 +75,7 @@ def test_every_error_that_can_happen_is_told_in_the_one_shape() -> None:
     for status, answer in told["responses"].items():
         if status != "200":
             ref = answer["content"]["application/json"]["schema"]["$ref"]
-            assert ref == "#/components/schemas/ErrorAnswer"
+            assert ref == "#/components/schemas/ErrorResponse"
     assert "Retry-After" in told["responses"]["429"]["headers"]
     assert "WWW-Authenticate" in told["responses"]["401"]["headers"]
     assert told["security"] == [{"bearer": []}]

@@ -385,7 +385,7 @@ class Gate:
             assert self.open.wait(10)
             return real(data, arrived)
 
-        monkeypatch.setattr(intake, "decode_picture", wait)
+        monkeypatch.setattr(intake, "decode_image", wait)
 
 
 async def test_of_pictures_that_come_while_one_is_decoded_the_newest_is_seen(

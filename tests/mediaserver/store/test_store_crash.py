@@ -15,7 +15,7 @@ from mediaserver.store import connect as engines
 from mediaserver.store.sql_store import open_store
 
 ROOT = Path(__file__).parents[3]
-PROCESS = Path(__file__).with_name("recording_process.py")
+PROCESS = ROOT / "tests" / "support" / "recording_process.py"
 
 
 @pytest.mark.parametrize(("kept_before", "seconds_later"), [(1, 1.3), (150, 1.45), (250, 1.6)])

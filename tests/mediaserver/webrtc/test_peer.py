@@ -488,6 +488,6 @@ async def test_a_bug_in_the_conversation_closes_the_peer_and_is_not_lost(monkeyp
         def fail(*_: object) -> None:
             raise RuntimeError("a bug")
 
-        monkeypatch.setattr(here.host, "hear", fail)
+        monkeypatch.setattr(here.host, "push_audio", fail)
         await until(lambda: here.closed)
         assert here.host.calls[-1] == "detach"

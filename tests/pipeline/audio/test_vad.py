@@ -119,7 +119,7 @@ def test_a_fault_leaves_the_state_of_the_last_good_window() -> None:
     class Flaky(VadModel):
         fails = False
 
-        def judge(self, samples: Floats, state: Floats) -> tuple[float, Floats]:
+        def infer(self, samples: Floats, state: Floats) -> tuple[float, Floats]:
             if self.fails:
                 raise AudioError("broken", where="test")
             return super().infer(samples, state)

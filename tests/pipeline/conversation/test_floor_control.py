@@ -29,7 +29,7 @@ async def slow_picture(room: ConversationHarness, monkeypatch: pytest.MonkeyPatc
         await made.wait()
 
     with monkeypatch.context() as slow:
-        slow.setattr(ScreenShare, "show_for_turn", show_for_turn)
+        slow.setattr(ScreenShare, "send_for_turn", show_for_turn)
         yield made
         made.set()
         await room.settle()

@@ -37,7 +37,7 @@ class Listener(FakePeer):
     def __hash__(self) -> int:
         return id(self)
 
-    def play(self, frame: SpeechFrame) -> None:
+    def send_audio(self, frame: SpeechFrame) -> None:
         self.played.setdefault(frame.turn, []).append(asyncio.get_running_loop().time())
 
 
@@ -59,7 +59,7 @@ class Overheard(GeminiBridge):
         self.speaking, self.spoken = turn, bytearray()
         super().start_utterance(turn)
 
-    def hear(self, chunk: AudioChunk) -> None:
+    def push_audio(self, chunk: AudioChunk) -> None:
         self.spoken += chunk.pcm
         super().push_audio(chunk)
 
@@ -70,7 +70,7 @@ class Overheard(GeminiBridge):
         self.gemini.words[bytes(self.spoken)] = words
         super().end_utterance()
 
-    def ask(self, turn: int, text: str) -> None:
+    def submit_text(self, turn: int, text: str) -> None:
         self.said[turn] = text
         super().submit_text(turn, text)
 

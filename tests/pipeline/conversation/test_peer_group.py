@@ -41,7 +41,7 @@ def test_who_is_dismissed_may_leave_at_once_and_is_told_nothing_more() -> None:
     audience = PeerGroup()
 
     class Hasty(FakePeer):
-        def dismiss(self, reason: EndReason) -> None:
+        def disconnect(self, reason: EndReason) -> None:
             super().disconnect(reason)
             assert not audience.leave(self)
 

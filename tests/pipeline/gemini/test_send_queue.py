@@ -49,19 +49,19 @@ def test_audio_outside_a_window_is_not_sent() -> None:
     uplink.control(ActivityStart())
     uplink.control(ActivityEnd())
     uplink.push_audio(speech())
-    assert kinds(drain(uplink)) == ["OpenWindow", "CloseWindow"]
+    assert kinds(drain(uplink)) == ["ActivityStart", "ActivityEnd"]
 
 
 def test_a_window_opens_with_audio_whatever_was_shown_first() -> None:
     uplink = settled()
     uplink.control(ActivityStart())
-    assert kinds(drain(uplink)) == ["OpenWindow"]
+    assert kinds(drain(uplink)) == ["ActivityStart"]
     uplink.push_frame(still(1))
     assert drain(uplink) == []
     uplink.push_frame(still(2))
     uplink.push_audio(speech())
     uplink.control(ActivityEnd())
-    assert kinds(drain(uplink)) == ["AudioChunk", "frame 2", "CloseWindow"]
+    assert kinds(drain(uplink)) == ["AudioChunk", "frame 2", "ActivityEnd"]
 
 
 def test_a_window_without_audio_gets_its_frame_after_the_end() -> None:
@@ -69,7 +69,7 @@ def test_a_window_without_audio_gets_its_frame_after_the_end() -> None:
     uplink.control(ActivityStart())
     uplink.push_frame(still(1))
     uplink.control(ActivityEnd())
-    assert kinds(drain(uplink)) == ["OpenWindow", "CloseWindow", "frame 1"]
+    assert kinds(drain(uplink)) == ["ActivityStart", "ActivityEnd", "frame 1"]
 
 
 def test_only_the_newest_frame_waits_but_an_utterance_keeps_its_own() -> None:
@@ -84,7 +84,7 @@ def test_only_the_newest_frame_waits_but_an_utterance_keeps_its_own() -> None:
     uplink.control(ActivityEnd())
     uplink.push_frame(still(5))
     uplink.push_frame(still(6))
-    expected = ["frame 2", "OpenWindow", "AudioChunk", "AudioChunk", "frame 4", "CloseWindow", "frame 6"]
+    expected = ["frame 2", "ActivityStart", "AudioChunk", "AudioChunk", "frame 4", "ActivityEnd", "frame 6"]
     assert kinds(drain(uplink)) == expected
 
 
@@ -99,7 +99,7 @@ def test_a_stuck_socket_loses_the_oldest_audio_and_no_control() -> None:
     uplink.control(Text("still there?"))
     items = drain(uplink)
     voice = ["AudioChunk"] * (most - 1)
-    assert kinds(items) == ["OpenWindow", "AudioChunk", "frame 1", *voice, "CloseWindow", "Text"]
+    assert kinds(items) == ["ActivityStart", "AudioChunk", "frame 1", *voice, "ActivityEnd", "Text"]
     assert [item.pts for item in items if isinstance(item, AudioChunk)] == [number + 7.0 for number in range(most)]
     assert uplink.dropped_seconds == 7.0
 

@@ -157,12 +157,12 @@ def test_everything_said_while_there_is_no_session_goes_up_in_order_after_the_sc
     scene.link.push_audio(speech(0.064))
     assert scene.sent() == [
         "frame 1",
-        "OpenWindow",
+        "ActivityStart",
         "audio 0.20",
-        "CloseWindow",
-        "Stop",
+        "ActivityEnd",
+        "InterruptReply",
         "Text typed",
-        "OpenWindow",
+        "ActivityStart",
         "audio 0.10",
         "audio 0.06",
     ]
@@ -174,7 +174,7 @@ def test_a_reply_that_has_begun_takes_the_question_off_what_is_kept() -> None:
     scene.link.submit_text(1, "hello")
     scene.hears(**VOICE)
     scene.link.on_session_lost(broke(1006))
-    assert scene.kinds() == ["EngineReady", "ReplyAudio", "EngineAway", "EngineLost"]
+    assert scene.kinds() == ["EngineReady", "ReplyAudio", "EngineDisconnected", "EngineUnavailable"]
     scene.open()
     assert scene.sent() == []
 
@@ -185,7 +185,7 @@ def test_a_question_without_an_answer_yet_is_asked_again_and_nobody_is_troubled(
     scene.link.submit_text(1, "hello")
     scene.link.on_session_lost(broke(1006))
     scene.open()
-    assert scene.kinds() == ["EngineReady", "EngineAway", "EngineReady"]
+    assert scene.kinds() == ["EngineReady", "EngineDisconnected", "EngineReady"]
     assert scene.sent() == ["Text hello"]
 
 
@@ -320,7 +320,7 @@ def test_a_resumed_session_is_told_what_was_said_since_its_handle_with_the_next_
     assert scene.sent() == []
     scene.link.submit_text(3, "three")
     note, question = scene.sent()
-    assert note.startswith("Note [")
+    assert note.startswith("ContextNote [")
     assert note.endswith("\nUser: two\nAssistant: because]")
     assert question == "Text three"
 
@@ -334,14 +334,14 @@ def test_a_resumed_session_learns_that_the_screen_it_remembers_is_gone() -> None
     scene.link.stop_screen_share()
     scene.open()
     scene.link.submit_text(1, "what do you see")
-    assert scene.sent() == [f"Note {SCREEN_GONE}", "Text what do you see"]
+    assert scene.sent() == [f"ContextNote {SCREEN_GONE}", "Text what do you see"]
 
 
 def test_a_handle_that_may_be_older_than_what_the_session_was_told_is_not_taken() -> None:
     scene = Scene()
     scene.link.add_transcript(1, Role.USER, "one")
     assert scene.open().seed == InitialHistory(((True, "one"),))
-    assert scene.sent() == ["Seed"]
+    assert scene.sent() == ["InitialHistory"]
     scene.says(sessionResumptionUpdate={"newHandle": "too old", "resumable": True})
     scene.link.on_session_closed()
     assert scene.open().seed == InitialHistory(((True, "one"),))
@@ -366,7 +366,7 @@ def test_a_handle_that_is_refused_is_replaced_by_what_was_said(code: int) -> Non
     assert scene.link.delay == 0.0
     attempt = scene.open()
     assert (attempt.is_resumed, attempt.seed) == (False, InitialHistory(((True, "one"),)))
-    assert scene.kinds() == ["EngineAway", "EngineReady"]
+    assert scene.kinds() == ["EngineDisconnected", "EngineReady"]
 
 
 def test_trouble_at_a_resumption_is_given_a_second_chance() -> None:
@@ -543,9 +543,9 @@ def test_what_is_being_said_does_not_end_with_a_question_before_it() -> None:
     scene.link.start_utterance(2)
     scene.kinds()
     scene.link.on_session_lost(broke(1006))
-    assert scene.kinds() == ["EngineAway"]
+    assert scene.kinds() == ["EngineDisconnected"]
     scene.open()
-    assert scene.sent() == ["OpenWindow"]
+    assert scene.sent() == ["ActivityStart"]
 
 
 def test_questions_in_a_row_are_asked_as_one() -> None:
@@ -588,7 +588,7 @@ def test_a_limit_is_told_and_waited_for() -> None:
     scene = Scene()
     scene.open()
     scene.link.on_session_lost(make_engine_error(FaultCode.ENGINE_QUOTA))
-    assert scene.kinds() == ["EngineReady", "EngineAway", "EngineLost"]
+    assert scene.kinds() == ["EngineReady", "EngineDisconnected", "EngineUnavailable"]
     assert scene.link.delay == 30.0
     scene.link.on_session_lost(make_engine_error(FaultCode.ENGINE_QUOTA))
     assert scene.link.delay == 60.0
@@ -655,7 +655,7 @@ def test_a_question_that_was_talked_over_is_known_once_the_engine_has_closed_it(
     assert isinstance(scene.told[-1], ReplyCancelled)
     scene.link.on_session_lost(broke(1006))
     scene.open()
-    assert scene.sent() == ["OpenWindow"]
+    assert scene.sent() == ["ActivityStart"]
 
 
 def test_an_utterance_goes_up_whole_and_its_answer_can_be_stopped() -> None:
@@ -676,7 +676,7 @@ def test_what_the_user_is_saying_survives_a_loss_whatever_function_was_running_b
     scene.link.push_audio(speech(0.2))
     scene.kinds()
     scene.link.on_session_lost(broke(1006))
-    assert scene.kinds() == ["EngineAway"]
+    assert scene.kinds() == ["EngineDisconnected"]
 
 
 def test_a_session_is_not_kept_for_the_call_of_a_reply_that_was_stopped() -> None:
@@ -701,7 +701,7 @@ def test_a_reply_that_is_cut_by_a_model_that_is_gone_is_said_to_be() -> None:
     scene.link.on_session_lost(make_engine_error(FaultCode.ENGINE_MODEL_UNAVAILABLE, close_code=1008))
     lost = [event for event in scene.told if isinstance(event, EngineUnavailable)]
     assert [(loss.is_cut, loss.error.severity) for loss in lost] == [(True, Severity.TURN)]
-    assert scene.kinds() == ["EngineAway", "EngineLost", "EngineReduced"]
+    assert scene.kinds() == ["EngineDisconnected", "EngineUnavailable", "EngineDowngraded"]
     assert scene.link.failure is None
 
 
@@ -812,4 +812,4 @@ def test_a_fresh_session_that_breaks_has_not_grown_too_long() -> None:
     scene.open()
     scene.kinds()
     scene.link.on_session_lost(broke(1006))
-    assert scene.kinds() == ["EngineAway"]
+    assert scene.kinds() == ["EngineDisconnected"]

@@ -131,7 +131,7 @@ async def test_who_was_about_to_enter_a_conversation_that_ends_comes_again(
     async def enter(owner: str, wishes: SessionOptions) -> FakeConversation:
         return over
 
-    monkeypatch.setattr(server.lobby, "enter", enter)
+    monkeypatch.setattr(server.lobby, "get_or_create", enter)
     client = await server.open("/rtc/v1", {"join_request": join_request()}, token())
 
     assert (await client.next()).leave.action == LeaveRequest.RECONNECT

@@ -246,7 +246,7 @@ async def test_what_is_heard_is_told_first_and_answered(
     async def listen(_: SpeechToText, pcm: bytes) -> str:
         return "where is the save button"
 
-    monkeypatch.setattr(SpeechToText, "listen", listen)
+    monkeypatch.setattr(SpeechToText, "transcribe", listen)
     answer = [piece async for piece in brain.answer(Question(b"\0" * 32_000, None, b"one"), brain.new_memory())]
     assert answer[:2] == [Recognition("where is the save button"), SAVE]
 

@@ -140,7 +140,7 @@ async def test_the_local_brain_can_repeat_what_was_said_before_it_began(monkeypa
         said.append(text)
         return text
 
-    monkeypatch.setattr(brain._voice, "say", say)
+    monkeypatch.setattr(brain._voice, "synthesize", say)
     memory = LocalMemory()
     memory.append("model", "Save is at the top.")
     memory.append("user", "say that again")
