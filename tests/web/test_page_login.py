@@ -322,7 +322,7 @@ async def test_requests_that_are_refused_together_renew_the_token_once(visit: Vi
     visit.server.people.access.clear()
     answers = await visit.page.evaluate(
         """async () => {
-            const { Identity } = await import("/static/identity.js");
+            const { Identity } = await import("/static/auth/identity.js");
             const me = new Identity(() => {});
             const asked = [1, 2, 3].map(() => me.fetch("/api/v1/users/me"));
             return (await Promise.all(asked)).map((answer) => answer.status);

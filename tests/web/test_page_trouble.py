@@ -404,7 +404,7 @@ async def test_only_usable_ice_servers_are_taken_from_the_answer(visit: Visit) -
         ' credential="c"; credential-type="password", <turn:bare.example>; rel="ice-server", <https://x>; rel="next"'
     )
 
-    assert await visit.module(f"line.js: iceServersFrom({link!r})") == [
+    assert await visit.module(f"net/whip-connection.js: iceServersFrom({link!r})") == [
         {"urls": "stun:s.example", "username": None, "credential": None},
         {"urls": "turn:t.example?transport=udp", "username": "u,1", "credential": "c"},
     ]

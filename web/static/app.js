@@ -1,19 +1,19 @@
 /** The page: finds its elements, makes its parts, and says who tells whom. */
 
-import { engineInWords, privacyInWords } from "./engine.js";
+import { engineInWords, privacyInWords } from "./ui/engine-label.js";
 import { Trouble } from "./errors.js";
-import { showGuidance } from "./guidance.js";
-import { Levels } from "./levels.js";
-import { Microphone } from "./microphone.js";
-import { Notices } from "./notices.js";
-import { reach } from "./reach.js";
-import { Screen } from "./screen.js";
-import { Session } from "./session.js";
-import { listen } from "./shortcuts.js";
-import { controlsFor, isWorthSaying, stateInWords } from "./state.js";
-import { Transcript } from "./transcript.js";
-import { Usage } from "./usage.js";
-import { Visitor } from "./visitor.js";
+import { showGuidance } from "./ui/guidance.js";
+import { Levels } from "./media/level-meter.js";
+import { Microphone } from "./media/microphone.js";
+import { Notices } from "./ui/notices.js";
+import { reach } from "./net/http.js";
+import { Screen } from "./media/screen-share.js";
+import { Session } from "./net/conversation.js";
+import { listen } from "./ui/shortcuts.js";
+import { controlsFor, isWorthSaying, stateInWords } from "./ui/controls.js";
+import { Transcript } from "./ui/transcript.js";
+import { Usage } from "./ui/usage.js";
+import { Visitor } from "./auth/auth-controller.js";
 
 const find = (selector) => document.querySelector(selector);
 const hook = (name) => find(`[data-testid="${name}"]`);

@@ -1,7 +1,7 @@
 /** The shared screen: chosen, shown live, and as the assistant last saw it, with what it points at. */
 
-import { Trouble } from "./errors.js";
-import { draw, whereInWords } from "./pointer.js";
+import { Trouble } from "../errors.js";
+import { draw, whereInWords } from "../ui/pointer-overlay.js";
 
 // Text stays readable at a few frames per second; the server looks at one per second at most.
 const WANTED = { frameRate: { ideal: 2, max: 5 }, width: { max: 3840 }, height: { max: 2160 } };

@@ -1,8 +1,8 @@
 /** One conversation: started, rejoined by itself when the line is lost, ended politely. */
 
-import { dispatch, read } from "./events.js";
-import { Trouble } from "./errors.js";
-import { Line } from "./line.js";
+import { dispatch, read } from "./server-events.js";
+import { Trouble } from "../errors.js";
+import { Line } from "./whip-connection.js";
 
 const GRACE = 15_000; // ms the server keeps a conversation whose last peer is gone
 const BACKOFF = [0, 500, 1_000, 2_000, 4_000]; // ms before each try

@@ -1,6 +1,6 @@
 /** One WebRTC connection to the server: offered by WHIP (RFC 9725), lost at most once. */
 
-import { Trouble, troubleFrom } from "./errors.js";
+import { Trouble, troubleFrom } from "../errors.js";
 
 const GATHERING = 1_000; // ms; the server learns later candidates from the browser's own checks
 const OPENING = 10_000; // ms from the answer to an open data channel

@@ -1,9 +1,9 @@
 /** Who is logged in: their account, its password, and its end. */
 
-import { closable } from "./dialog.js";
-import { Trouble } from "./errors.js";
-import { Form } from "./form.js";
-import { whenInWords } from "./words.js";
+import { closable } from "../ui/dialog.js";
+import { Trouble } from "../errors.js";
+import { Form } from "../ui/form.js";
+import { whenInWords } from "../ui/format.js";
 
 /** The dialog; `left(news)` is called once nobody is logged in any more. */
 export class Account {

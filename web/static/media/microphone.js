@@ -1,6 +1,6 @@
 /** The microphone: asked for once, muted without letting go of it. */
 
-import { Trouble, microphoneTrouble } from "./errors.js";
+import { Trouble, microphoneTrouble } from "../errors.js";
 
 const WANTED = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
 

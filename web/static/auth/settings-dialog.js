@@ -1,7 +1,7 @@
 /** What a person's conversations begin with: voice, language, model, instructions, patience. */
 
-import { closable } from "./dialog.js";
-import { Form } from "./form.js";
+import { closable } from "../ui/dialog.js";
+import { Form } from "../ui/form.js";
 
 const PATH = "/api/v1/users/me/settings";
 

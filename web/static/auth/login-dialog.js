@@ -1,8 +1,8 @@
 /** Logging in, and making an account: one form that can be either. */
 
-import { closable } from "./dialog.js";
-import { sentenceFor } from "./errors.js";
-import { Form } from "./form.js";
+import { closable } from "../ui/dialog.js";
+import { sentenceFor } from "../errors.js";
+import { Form } from "../ui/form.js";
 
 const MODES = {
   login: {

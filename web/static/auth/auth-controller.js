@@ -1,10 +1,10 @@
 /** Who is at this page: what says so, and the dialogs that belong to them. */
 
-import { Account } from "./account.js";
-import { History } from "./history.js";
+import { Account } from "./account-dialog.js";
+import { History } from "../history/history-dialog.js";
 import { Identity } from "./identity.js";
-import { Login } from "./login.js";
-import { Preferences } from "./preferences.js";
+import { Login } from "./login-dialog.js";
+import { Preferences } from "./settings-dialog.js";
 
 const NEWS = "mediaserver.news";
 

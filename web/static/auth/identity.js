@@ -1,9 +1,9 @@
 /** Who this page is to the server: a guest as soon as it has to be somebody, or a person who logged in. */
 
-import { Trouble } from "./errors.js";
-import { Pass, grantFrom, newGuest } from "./pass.js";
-import { answerOf, reach, withJson } from "./reach.js";
-import * as vault from "./vault.js";
+import { Trouble } from "../errors.js";
+import { Pass, grantFrom, newGuest } from "./tokens.js";
+import { answerOf, reach, withJson } from "../net/http.js";
+import * as vault from "./token-store.js";
 
 /** Requests as whoever this is now, and the ways to become somebody else. */
 export class Identity {

@@ -1,6 +1,6 @@
 /** Notices to the person: one sentence, what to do, and a button where one helps. */
 
-import { sentenceFor } from "./errors.js";
+import { sentenceFor } from "../errors.js";
 
 /** The alert region; each code is shown at most once, the newest first. */
 export class Notices {

@@ -1,9 +1,9 @@
 /** Earlier conversations: listed, read, downloaded, deleted. */
 
-import { closable, confirm } from "./dialog.js";
-import { Trouble } from "./errors.js";
-import { explain } from "./notices.js";
-import { download, fileNameOf, nodesOf, summaryOf, textOf, titleOf, turnsOf } from "./record.js";
+import { closable, confirm } from "../ui/dialog.js";
+import { Trouble } from "../errors.js";
+import { explain } from "../ui/notices.js";
+import { download, fileNameOf, nodesOf, summaryOf, textOf, titleOf, turnsOf } from "./transcript-export.js";
 
 const PATH = "/api/v1/sessions";
 const PAGE = 20; // conversations asked for at once

@@ -1,6 +1,6 @@
 /** Forms: checked before they are sent, sent once at a time, and clear about what is wrong with which field. */
 
-import { sentenceForField } from "./errors.js";
+import { sentenceForField } from "../errors.js";
 import { explain } from "./notices.js";
 
 /** One form; `send(values)` is awaited when all fields are as their attributes ask, and may raise `Trouble`. */

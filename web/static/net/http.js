@@ -1,6 +1,6 @@
 /** Requests that raise `Trouble` instead of failing in ways of the browser's own. */
 
-import { Trouble, apiTrouble } from "./errors.js";
+import { Trouble, apiTrouble } from "../errors.js";
 
 const PATIENCE = 8_000; // ms for one request
 

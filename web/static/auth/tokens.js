@@ -1,8 +1,8 @@
 /** The tokens of one login, or of one guest. */
 
-import { Trouble } from "./errors.js";
-import { answerOf, reach, withJson } from "./reach.js";
-import * as vault from "./vault.js";
+import { Trouble } from "../errors.js";
+import { answerOf, reach, withJson } from "../net/http.js";
+import * as vault from "./token-store.js";
 
 const MARGIN = 60_000; // ms before its end at which a token is renewed
 

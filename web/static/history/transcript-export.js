@@ -1,7 +1,7 @@
 /** One kept conversation in words, on the page and as files. */
 
-import { engineInWords } from "./engine.js";
-import { clockInWords, lengthInWords, whenInWords } from "./words.js";
+import { engineInWords } from "../ui/engine-label.js";
+import { clockInWords, lengthInWords, whenInWords } from "../ui/format.js";
 
 const SPEAKERS = { user: "You", assistant: "Assistant", system: "Server" };
 const ENDED = {
