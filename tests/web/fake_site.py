@@ -237,7 +237,7 @@ class Visit:
         await expect(self.page.get_by_test_id("state")).to_have_text(words)
 
     async def module(self, expression: str) -> Any:
-        """The value of an expression over one of the page's modules, such as `ui/controls.js: stateInWords("idle")`."""
+        """The value of an expression over one of the page's modules, such as `ui/controls.js: stateLabel("idle")`."""
         name, _, body = expression.partition(":")
         return await self.page.evaluate(
             f"async () => {{ const m = await import('/static/{name}'); return m.{body.strip()}; }}"

@@ -1,19 +1,19 @@
 /** The page: finds its elements, makes its parts, and says who tells whom. */
 
-import { engineInWords, privacyInWords } from "./ui/engine-label.js";
-import { Trouble } from "./errors.js";
+import { engineLabel, privacyNote } from "./ui/engine-label.js";
+import { AppError } from "./errors.js";
 import { showGuidance } from "./ui/guidance.js";
-import { Levels } from "./media/level-meter.js";
+import { LevelMeter } from "./media/level-meter.js";
 import { Microphone } from "./media/microphone.js";
 import { Notices } from "./ui/notices.js";
-import { reach } from "./net/http.js";
-import { Screen } from "./media/screen-share.js";
-import { Session } from "./net/conversation.js";
-import { listen } from "./ui/shortcuts.js";
-import { controlsFor, isWorthSaying, stateInWords } from "./ui/controls.js";
+import { request } from "./net/http.js";
+import { ScreenShare } from "./media/screen-share.js";
+import { Conversation } from "./net/conversation.js";
+import { bindShortcuts } from "./ui/shortcuts.js";
+import { controlsFor, isAnnounced, stateLabel } from "./ui/controls.js";
 import { Transcript } from "./ui/transcript.js";
-import { Usage } from "./ui/usage.js";
-import { Visitor } from "./auth/auth-controller.js";
+import { UsagePanel } from "./ui/usage.js";
+import { AuthController } from "./auth/auth-controller.js";
 
 const find = (selector) => document.querySelector(selector);
 const hook = (name) => find(`[data-testid="${name}"]`);
@@ -24,12 +24,12 @@ const meters = { microphone: hook("mic-level"), voice: hook("voice-level") };
 const sound = find(".voice");
 
 const notices = new Notices(hook("error"));
-const visitor = new Visitor({ notices, announce, current: () => session && conversation, end });
+const visitor = new AuthController({ notices, announce, current: () => session && conversation, end });
 const transcript = new Transcript(hook("transcript"));
-const usage = new Usage(hook("usage"));
-const levels = new Levels(paintLevel);
-const microphone = new Microphone(() => noMicrophone(new Trouble("MIC_GONE")));
-const screen = new Screen(
+const usage = new UsagePanel(hook("usage"));
+const levels = new LevelMeter(paintLevel);
+const microphone = new Microphone(() => noMicrophone(new AppError("MIC_GONE")));
+const screen = new ScreenShare(
   {
     section: find(".screen"),
     video: hook("preview"),
@@ -80,7 +80,7 @@ const events = {
     if (event.fatal) return; // session_ended follows
     if (event.code === "ENGINE_CONFIG_REDUCED") return notices.tell(event.message);
     const code = event.details?.kept ? "ENGINE_AWAY" : event.code;
-    notices.say(new Trouble(code, { message: event.message }), { lasting: false });
+    notices.say(new AppError(code, { message: event.message }), { lasting: false });
   },
 };
 
@@ -94,14 +94,14 @@ const notifying = (mine) => ({
     connected = false;
     enter(view, "reconnecting");
   },
-  over: (trouble) => session === mine() && finish(trouble), // a newer conversation is not ended by an older one
+  over: (error) => session === mine() && finish(error), // a newer conversation is not ended by an older one
 });
 
 async function start() {
   if (session) return;
   notices.clear();
-  if (!globalThis.RTCPeerConnection) return notices.say(new Trouble("BROWSER_TOO_OLD"));
-  const mine = new Session(visitor.identity, events, notifying(() => mine));
+  if (!globalThis.RTCPeerConnection) return notices.say(new AppError("BROWSER_TOO_OLD"));
+  const mine = new Conversation(visitor.identity, events, notifying(() => mine));
   session = mine;
   conversation = null;
   if (!transcript.isEmpty) transcript.newConversation();
@@ -115,22 +115,22 @@ async function start() {
     if (session !== mine) return forgetMicrophone(); // ended while the browser asked
     enter("live", "connecting");
     await mine.start(microphone.track);
-  } catch (trouble) {
-    if (session === mine) refuse(trouble);
+  } catch (error) {
+    if (session === mine) refuse(error);
   }
 }
 
 /** The conversation could not begin. */
-function refuse(trouble) {
+function refuse(error) {
   leave();
-  if (visitor.mustLogIn(trouble, start)) return;
-  notices.say(trouble, { action: trouble.code === "FORBIDDEN" ? null : { label: "Try again", run: start } });
+  if (visitor.mustLogIn(error, start)) return;
+  notices.say(error, { action: error.code === "FORBIDDEN" ? null : { label: "Try again", run: start } });
 }
 
-/** The conversation is over; `trouble` says why when it was not the person's wish. */
-function finish(trouble) {
+/** The conversation is over; `error` says why when it was not the person's wish. */
+function finish(error) {
   leave();
-  if (trouble) notices.say(trouble, { action: { label: "Start again", run: start }, fatal: true });
+  if (error) notices.say(error, { action: { label: "Start again", run: start }, fatal: true });
 }
 
 function leave() {
@@ -158,16 +158,16 @@ async function openMicrophone() {
   try {
     await microphone.open();
     levels.watch("microphone", new MediaStream([microphone.track]));
-  } catch (trouble) {
-    noMicrophone(trouble);
+  } catch (error) {
+    noMicrophone(error);
   }
 }
 
-function noMicrophone(trouble) {
+function noMicrophone(error) {
   levels.watch("microphone", null);
   session?.setMicrophone(null);
-  const again = trouble.code === "INSECURE_CONTEXT" ? null : { label: "Try the microphone again", run: retryMicrophone };
-  notices.say(trouble, { action: again });
+  const again = error.code === "INSECURE_CONTEXT" ? null : { label: "Try the microphone again", run: retryMicrophone };
+  notices.say(error, { action: again });
   enter(view, state);
 }
 
@@ -198,8 +198,8 @@ async function share() {
     const track = await screen.share();
     if (!session) return screen.stop();
     if (track) await session.setScreen(track);
-  } catch (trouble) {
-    notices.say(trouble);
+  } catch (error) {
+    notices.say(error);
   }
   enter(view, state);
 }
@@ -228,7 +228,7 @@ async function play(stream) {
     notices.drop("SOUND_BLOCKED");
   } catch (error) {
     if (error.name !== "NotAllowedError") return; // a newer line has taken over the element
-    notices.say(new Trouble("SOUND_BLOCKED"), { action: { label: "Turn on sound", run: () => play(stream) } });
+    notices.say(new AppError("SOUND_BLOCKED"), { action: { label: "Turn on sound", run: () => play(stream) } });
   }
 }
 
@@ -237,12 +237,12 @@ function enter(nextView, nextState) {
   state = nextState;
   Object.assign(document.body.dataset, { view, state, microphone: microphone.state });
   document.body.toggleAttribute("data-sharing", screen.track !== null);
-  const words = stateInWords(view, state, microphone.state);
+  const words = stateLabel(view, state, microphone.state);
   if (hook("state").textContent !== words) {
     hook("state").textContent = words;
-    if (isWorthSaying(view, state)) announce(words);
+    if (isAnnounced(view, state)) announce(words);
   }
-  const shown = { view, state, connected, microphone: microphone.state, sharing: screen.track !== null, canShare: Screen.isPossible };
+  const shown = { view, state, connected, microphone: microphone.state, sharing: screen.track !== null, canShare: ScreenShare.isPossible };
   for (const [name, control] of Object.entries(controlsFor(shown))) showControl(buttons[name], control);
   for (const button of hook("can-be-asked").querySelectorAll("button")) button.disabled = buttons.text.disabled;
 }
@@ -264,8 +264,8 @@ function paintLevel(name, level, told) {
 }
 
 function showEngine(engine) {
-  hook("engine").textContent = engineInWords(engine);
-  find("#privacy").textContent = privacyInWords(engine.engine);
+  hook("engine").textContent = engineLabel(engine);
+  find("#privacy").textContent = privacyNote(engine.engine);
   if (engine.can_be_asked) showExamples(engine.can_be_asked);
 }
 
@@ -287,10 +287,10 @@ function example(text) {
 
 async function askForEngine() {
   try {
-    const response = await reach("/api/v1/engine");
+    const response = await request("/api/v1/engine");
     if (response.ok) showEngine(await response.json());
-  } catch (trouble) {
-    notices.say(trouble);
+  } catch (error) {
+    notices.say(error);
   }
 }
 
@@ -305,7 +305,7 @@ buttons.text.addEventListener("keydown", (event) => {
   event.preventDefault();
   buttons.text.blur();
 });
-listen({ m: mute, s: share, escape: interrupt, "/": () => buttons.text.focus() }, find(".keys-on"));
+bindShortcuts({ m: mute, s: share, escape: interrupt, "/": () => buttons.text.focus() }, find(".keys-on"));
 window.addEventListener("online", () => session?.probe());
 document.addEventListener("visibilitychange", () => document.hidden || session?.probe());
 window.addEventListener("pagehide", () => session?.abandon());

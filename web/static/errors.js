@@ -1,7 +1,7 @@
 /** Everything that can go wrong, as one sentence and what to do about it. */
 
 /** A failure with a code of the table below; `seconds` is how long the server asks to wait, if it does. */
-export class Trouble extends Error {
+export class AppError extends Error {
   constructor(code, { message = "", seconds = null, passing = false, fields = [] } = {}) {
     super(message || code);
     this.code = code;
@@ -176,32 +176,32 @@ export function sentenceFor(code, said = "") {
   return { what, todo };
 }
 
-/** The trouble a refused HTTP request means. */
-export async function troubleFrom(response) {
+/** The error a refused HTTP request means. */
+export async function whipError(response) {
   const { code, message } = await errorBody(response);
   const seconds = secondsOf(response.headers.get("Retry-After"));
   switch (response.status) {
     case 401:
-      return new Trouble("UNAUTHORIZED", { message });
+      return new AppError("UNAUTHORIZED", { message });
     case 403:
-      return new Trouble("FORBIDDEN", { message });
+      return new AppError("FORBIDDEN", { message });
     case 409:
-      return new Trouble("SESSION_EXISTS", { message, passing: true });
+      return new AppError("SESSION_EXISTS", { message, passing: true });
     case 429:
-      return new Trouble(code === "SESSION_LIMIT" ? code : "TOO_MANY_REQUESTS", { message, seconds, passing: true });
+      return new AppError(code === "SESSION_LIMIT" ? code : "TOO_MANY_REQUESTS", { message, seconds, passing: true });
     case 503:
-      return new Trouble(code === "SHUTTING_DOWN" ? "ENDED_SHUTDOWN" : "SERVER_FULL", { message, seconds, passing: true });
+      return new AppError(code === "SHUTTING_DOWN" ? "ENDED_SHUTDOWN" : "SERVER_FULL", { message, seconds, passing: true });
     default:
-      return new Trouble("SERVER_REFUSED", { message, passing: response.status >= 500 });
+      return new AppError("SERVER_REFUSED", { message, passing: response.status >= 500 });
   }
 }
 
-/** The trouble a refused request to the API means. */
-export async function apiTrouble(response) {
+/** The error a refused request to the API means. */
+export async function apiError(response) {
   const { code = "", message = "", details = {} } = await errorBody(response);
   const seconds = secondsOf(response.headers.get("Retry-After"));
   const known = Object.hasOwn(SENTENCES, code) && response.status !== 500;
-  return new Trouble(known ? code : "SERVER_FAILED", { message, seconds, fields: fieldsAtFault(code, details) });
+  return new AppError(known ? code : "SERVER_FAILED", { message, seconds, fields: fieldsAtFault(code, details) });
 }
 
 /** What to enter in a field; one that this page has no words for is explained as the server does. */
@@ -209,10 +209,10 @@ export function sentenceForField(name, said = "") {
   return FIELDS[name] ?? (said || "This cannot be taken as it is.");
 }
 
-/** The trouble a failed getUserMedia means. */
-export function microphoneTrouble(error) {
+/** The error a failed getUserMedia means. */
+export function microphoneError(error) {
   const code = { NotAllowedError: "MIC_DENIED", SecurityError: "MIC_DENIED", NotFoundError: "MIC_MISSING", OverconstrainedError: "MIC_MISSING" };
-  return new Trouble(code[error.name] ?? "MIC_BUSY");
+  return new AppError(code[error.name] ?? "MIC_BUSY");
 }
 
 function fieldsAtFault(code, details) {

@@ -1,12 +1,12 @@
 /** Who is logged in: their account, its password, and its end. */
 
-import { closable } from "../ui/dialog.js";
-import { Trouble } from "../errors.js";
+import { makeDismissible } from "../ui/dialog.js";
+import { AppError } from "../errors.js";
 import { Form } from "../ui/form.js";
-import { whenInWords } from "../ui/format.js";
+import { formatDateTime } from "../ui/format.js";
 
 /** The dialog; `left(news)` is called once nobody is logged in any more. */
-export class Account {
+export class AccountDialog {
   #dialog;
   #identity;
   #left;
@@ -19,7 +19,7 @@ export class Account {
     this.#left = left;
     this.#password = new Form(dialog.querySelector(".password"), (values) => this.#changePassword(values));
     this.#deletion = new Form(dialog.querySelector(".deletion"), (values) => this.#delete(values));
-    closable(dialog);
+    makeDismissible(dialog);
     dialog.querySelector(".logout").addEventListener("click", () => this.#logout());
   }
 
@@ -40,7 +40,7 @@ export class Account {
   #show({ username, email, created_at }) {
     this.#dialog.querySelector("h2").textContent = username;
     this.#dialog.querySelector(".email").textContent = email ?? "";
-    this.#dialog.querySelector(".since").textContent = created_at ? `Here since ${whenInWords(created_at, { clock: false })}` : "";
+    this.#dialog.querySelector(".since").textContent = created_at ? `Here since ${formatDateTime(created_at, { clock: false })}` : "";
     for (const input of this.#dialog.querySelectorAll(".whose")) input.value = username;
   }
 
@@ -53,7 +53,7 @@ export class Account {
   async #delete({ confirmation }) {
     const { username } = this.#identity.user;
     if (confirmation.trim() !== username) {
-      throw new Trouble("INVALID_FIELDS", { fields: [{ field: "confirmation", sentence: `Type ${username} to delete it.` }] });
+      throw new AppError("INVALID_FIELDS", { fields: [{ field: "confirmation", sentence: `Type ${username} to delete it.` }] });
     }
     await this.#identity.deleteAccount();
     this.#dialog.close();

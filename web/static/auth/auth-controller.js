@@ -1,15 +1,15 @@
 /** Who is at this page: what says so, and the dialogs that belong to them. */
 
-import { Account } from "./account-dialog.js";
-import { History } from "../history/history-dialog.js";
+import { AccountDialog } from "./account-dialog.js";
+import { HistoryDialog } from "../history/history-dialog.js";
 import { Identity } from "./identity.js";
-import { Login } from "./login-dialog.js";
-import { Preferences } from "./settings-dialog.js";
+import { LoginDialog } from "./login-dialog.js";
+import { SettingsDialog } from "./settings-dialog.js";
 
 const NEWS = "mediaserver.news";
 
 /** `page` is `{ notices, announce(text), current(), end() }`: the last two are of the conversation that is live here. */
-export class Visitor {
+export class AuthController {
   #page;
   #login;
   #buttons;
@@ -18,13 +18,13 @@ export class Visitor {
     this.#page = page;
     this.identity = new Identity((...change) => this.#meet(...change));
     this.#buttons = Object.fromEntries(["login", "account", "settings", "history"].map((name) => [name, hook(name)]));
-    this.#login = new Login(document.querySelector("#login"), this.identity, () => this.#welcome());
-    const account = new Account(document.querySelector("#account"), this.identity, startAfresh);
-    const settings = new Preferences(document.querySelector("#settings"), this.identity, (trouble, dialog) =>
-      this.#isRefused(trouble, dialog, () => settings.open()),
+    this.#login = new LoginDialog(document.querySelector("#login"), this.identity, () => this.#welcome());
+    const account = new AccountDialog(document.querySelector("#account"), this.identity, startAfresh);
+    const settings = new SettingsDialog(document.querySelector("#settings"), this.identity, (error, dialog) =>
+      this.#isRefused(error, dialog, () => settings.open()),
     );
-    const history = new History(document.querySelector("#history"), this.identity, {
-      refused: (trouble, dialog) => this.#isRefused(trouble, dialog, () => history.open()),
+    const history = new HistoryDialog(document.querySelector("#history"), this.identity, {
+      refused: (error, dialog) => this.#isRefused(error, dialog, () => history.open()),
       deleted: (id) => id === page.current() && page.end(),
       current: page.current,
     });
@@ -34,17 +34,17 @@ export class Visitor {
     this.#tellNews();
   }
 
-  /** Whether a trouble is that one has to log in; if so that is asked, and `then` is run after it. */
-  mustLogIn(trouble, then) {
-    if (!["GUESTS_NOT_ALLOWED", "LOGIN_EXPIRED"].includes(trouble.code)) return false;
-    const ask = () => this.#login.open({ trouble, then });
-    this.#page.notices.say(trouble, { action: { label: "Log in", run: ask } });
+  /** Whether an error is that one has to log in; if so that is asked, and `then` is run after it. */
+  mustLogIn(error, then) {
+    if (!["GUESTS_NOT_ALLOWED", "LOGIN_EXPIRED"].includes(error.code)) return false;
+    const ask = () => this.#login.open({ error, then });
+    this.#page.notices.say(error, { action: { label: "Log in", run: ask } });
     ask();
     return true;
   }
 
-  #isRefused(trouble, dialog, again) {
-    const isRefused = this.mustLogIn(trouble, again);
+  #isRefused(error, dialog, again) {
+    const isRefused = this.mustLogIn(error, again);
     if (isRefused) dialog.close();
     return isRefused;
   }

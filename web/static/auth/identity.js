@@ -1,9 +1,9 @@
 /** Who this page is to the server: a guest as soon as it has to be somebody, or a person who logged in. */
 
-import { Trouble } from "../errors.js";
-import { Pass, grantFrom, newGuest } from "./tokens.js";
-import { answerOf, reach, withJson } from "../net/http.js";
-import * as vault from "./token-store.js";
+import { AppError } from "../errors.js";
+import { AuthTokens, grantFrom, newGuest } from "./tokens.js";
+import { readJson, request, jsonRequest } from "../net/http.js";
+import * as tokenStore from "./token-store.js";
 
 /** Requests as whoever this is now, and the ways to become somebody else. */
 export class Identity {
@@ -17,9 +17,9 @@ export class Identity {
    */
   constructor(changed) {
     this.#changed = changed;
-    const grant = vault.read();
+    const grant = tokenStore.read();
     if (grant) this.#pass = this.#passFor(grant);
-    vault.watch(() => this.#follow(vault.read(), true));
+    tokenStore.watch(() => this.#follow(tokenStore.read(), true));
   }
 
   /** `{ id, username, guest, ... }`, or null while this page had no need to be anybody. */
@@ -32,10 +32,10 @@ export class Identity {
     return this.user !== null && !this.user.guest && !this.#pass.isLapsed;
   }
 
-  /** The pass that holds now; raises `Trouble` when one has to log in. */
+  /** The pass that holds now; raises `AppError` when one has to log in. */
   async pass() {
     if (!this.#pass) await this.#becomeGuest();
-    if (this.#pass.isLapsed) throw new Trouble("LOGIN_EXPIRED");
+    if (this.#pass.isLapsed) throw new AppError("LOGIN_EXPIRED");
     return this.#pass;
   }
 
@@ -44,24 +44,24 @@ export class Identity {
     return (await this.pass()).fetch(path, options);
   }
 
-  /** What the API answers to this person; raises `Trouble` for a refusal. */
+  /** What the API answers to this person; raises `AppError` for a refusal. */
   async call(method, path, body) {
-    return answerOf(await this.fetch(path, body === undefined ? { method } : withJson(method, body)));
+    return readJson(await this.fetch(path, body === undefined ? { method } : jsonRequest(method, body)));
   }
 
   /** Log in; what was done here as a guest is the account's from now on. */
   async login({ username, password }) {
     const guest_token = await this.#guestToken();
     const body = { username, password, guest_token };
-    this.#become(grantFrom(await answerOf(await reach("/api/v1/users/login", withJson("POST", body)))));
+    this.#become(grantFrom(await readJson(await request("/api/v1/users/login", jsonRequest("POST", body)))));
   }
 
   /** Make an account, which takes over what was done here as a guest; one has to log in to it. */
   async register({ username, email, password }) {
     const body = { username, email, password, guest_token: await this.#guestToken() };
-    const response = await reach("/api/v1/users/register", withJson("POST", body));
-    if (response.status === 403) throw new Trouble("REGISTRATION_CLOSED");
-    await answerOf(response);
+    const response = await request("/api/v1/users/register", jsonRequest("POST", body));
+    if (response.status === 403) throw new AppError("REGISTRATION_CLOSED");
+    await readJson(response);
   }
 
   /** Log out, here at once; the server is told if it can be reached. */
@@ -70,7 +70,7 @@ export class Identity {
     this.forget();
     if (!refresh_token) return;
     // The page may be loaded anew meanwhile.
-    reach("/api/v1/users/logout", { ...withJson("POST", { refresh_token }), keepalive: true }).catch(() => {});
+    request("/api/v1/users/logout", { ...jsonRequest("POST", { refresh_token }), keepalive: true }).catch(() => {});
   }
 
   /** Change the password; every other login of this account ends. */
@@ -106,7 +106,7 @@ export class Identity {
   }
 
   #become(grant) {
-    vault.keep(grant);
+    tokenStore.save(grant);
     this.#follow(grant, false);
   }
 
@@ -119,9 +119,9 @@ export class Identity {
   }
 
   #passFor(grant) {
-    const pass = new Pass(grant, () => {
+    const pass = new AuthTokens(grant, () => {
       if (pass !== this.#pass) return;
-      vault.keep(pass.grant);
+      tokenStore.save(pass.grant);
       this.#changed(pass.user, pass.user, false);
     });
     return pass;

@@ -1,6 +1,6 @@
 /** Logging in, and making an account: one form that can be either. */
 
-import { closable } from "../ui/dialog.js";
+import { makeDismissible } from "../ui/dialog.js";
 import { sentenceFor } from "../errors.js";
 import { Form } from "../ui/form.js";
 
@@ -23,7 +23,7 @@ const MODES = {
 const USERNAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{2,31}";
 
 /** The dialog; `loggedIn()` is called after it has closed with success. */
-export class Login {
+export class LoginDialog {
   #dialog;
   #identity;
   #loggedIn;
@@ -36,13 +36,13 @@ export class Login {
     this.#identity = identity;
     this.#loggedIn = loggedIn;
     this.#form = new Form(dialog.querySelector("form"), (values) => this.#send(values));
-    closable(dialog);
+    makeDismissible(dialog);
     this.#part(".other").addEventListener("click", () => this.#turn(this.#mode === "login" ? "register" : "login"));
     this.#part(".as-guest").addEventListener("click", () => this.#beGuest());
   }
 
-  /** Ask who is there; `trouble` says why that is needed, and `then` is run after a login. */
-  open({ trouble = null, then = null } = {}) {
+  /** Ask who is there; `error` says why that is needed, and `then` is run after a login. */
+  open({ error = null, then = null } = {}) {
     this.#then = then;
     this.#form.reset();
     this.#show("login");
@@ -50,7 +50,7 @@ export class Login {
     const lapsed = user !== null && !user.guest;
     if (lapsed) this.#field("username").value = user.username;
     this.#part(".as-guest").hidden = !lapsed;
-    this.#part(".why").textContent = trouble ? inWords(trouble) : this.#invitation();
+    this.#part(".why").textContent = error ? inWords(error) : this.#invitation();
     this.#dialog.showModal();
     this.#field(lapsed ? "password" : "username").focus();
   }
@@ -96,8 +96,8 @@ export class Login {
   async #register(values) {
     try {
       await this.#identity.register(values);
-    } catch (trouble) {
-      if (trouble.code !== "REGISTRATION_CLOSED") throw trouble;
+    } catch (error) {
+      if (error.code !== "REGISTRATION_CLOSED") throw error;
       document.body.dataset.registration = "closed";
       this.#show("register");
       this.#part(".closed").focus();
@@ -129,8 +129,8 @@ export class Login {
   }
 }
 
-function inWords(trouble) {
-  const { what, todo } = sentenceFor(trouble.code, trouble.said);
+function inWords(error) {
+  const { what, todo } = sentenceFor(error.code, error.said);
   return `${what} ${todo}`;
 }
 

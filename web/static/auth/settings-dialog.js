@@ -1,12 +1,12 @@
 /** What a person's conversations begin with: voice, language, model, instructions, patience. */
 
-import { closable } from "../ui/dialog.js";
+import { makeDismissible } from "../ui/dialog.js";
 import { Form } from "../ui/form.js";
 
 const PATH = "/api/v1/users/me/settings";
 
-/** The dialog; `refused(trouble)` is called when one has to log in for it. */
-export class Preferences {
+/** The dialog; `refused(error)` is called when one has to log in for it. */
+export class SettingsDialog {
   #dialog;
   #identity;
   #refused;
@@ -18,7 +18,7 @@ export class Preferences {
     this.#identity = identity;
     this.#refused = refused;
     this.#form = new Form(dialog.querySelector("form"), (values) => this.#save(values));
-    closable(dialog);
+    makeDismissible(dialog);
   }
 
   /** Show them as they are kept. */
@@ -30,8 +30,8 @@ export class Preferences {
       this.#fill(await this.#identity.call("GET", PATH));
       this.#dialog.querySelector("fieldset").disabled = false;
       this.#dialog.querySelector("[name=voice]").focus();
-    } catch (trouble) {
-      if (!this.#refused(trouble, this.#dialog)) this.#form.say(trouble);
+    } catch (error) {
+      if (!this.#refused(error, this.#dialog)) this.#form.say(error);
     }
   }
 
@@ -43,8 +43,8 @@ export class Preferences {
   async #save(values) {
     try {
       this.#fill(await this.#identity.call("PUT", PATH, { ...this.#known, ...settingsFrom(values) }));
-    } catch (trouble) {
-      if (!this.#refused(trouble, this.#dialog)) throw trouble;
+    } catch (error) {
+      if (!this.#refused(error, this.#dialog)) throw error;
       return;
     }
     this.#form.tell("Saved. Your next conversation begins with these.");

@@ -14,7 +14,7 @@ export function read() {
 }
 
 /** Keep a grant; null forgets it. */
-export function keep(grant) {
+export function save(grant) {
   kept = grant;
   try {
     if (grant) localStorage.setItem(KEY, JSON.stringify(grant));
@@ -32,7 +32,7 @@ export function watch(followed) {
 }
 
 /** Run `task` while no other tab does: two that spend one refresh token would both be logged out. */
-export function exclusively(task) {
+export function withLock(task) {
   // Plain http from another machine has no locks; there `task` still sees what other tabs kept before it began.
   return navigator.locks ? navigator.locks.request(KEY, task) : task();
 }

@@ -1,13 +1,13 @@
 /** The tokens of one login, or of one guest. */
 
-import { Trouble } from "../errors.js";
-import { answerOf, reach, withJson } from "../net/http.js";
-import * as vault from "./token-store.js";
+import { AppError } from "../errors.js";
+import { readJson, request, jsonRequest } from "../net/http.js";
+import * as tokenStore from "./token-store.js";
 
 const MARGIN = 60_000; // ms before its end at which a token is renewed
 
 /** Requests in one person's or guest's name; the token is renewed before it ends, or once when it is refused. */
-export class Pass {
+export class AuthTokens {
   #grant;
   #changed;
   #renewing = null;
@@ -34,7 +34,7 @@ export class Pass {
     return this.#grant.access_token === "";
   }
 
-  /** `fetch` as its holder: raises `Trouble` when that cannot be done, never for a status. */
+  /** `fetch` as its holder: raises `AppError` when that cannot be done, never for a status. */
   async fetch(path, options = {}) {
     if (this.#isStale && !this.#retired) await this.#renew();
     const used = this.#grant.access_token;
@@ -45,7 +45,7 @@ export class Pass {
   }
 
   /** Send a last request that may outlive the page. */
-  farewell(path, method) {
+  endOnUnload(path, method) {
     fetch(path, { method, headers: this.#headers(), keepalive: true }).catch(() => {});
   }
 
@@ -71,7 +71,7 @@ export class Pass {
   }
 
   #renew() {
-    this.#renewing ??= vault.exclusively(() => this.#replace()).finally(() => {
+    this.#renewing ??= tokenStore.withLock(() => this.#replace()).finally(() => {
       this.#renewing = null;
     });
     return this.#renewing;
@@ -79,23 +79,23 @@ export class Pass {
 
   async #replace() {
     if (this.#retired) return;
-    const kept = vault.read();
+    const kept = tokenStore.read();
     const fromAnotherTab = kept?.user.id === this.user.id && kept.access_token !== this.#grant.access_token;
     const grant = fromAnotherTab ? kept : await this.#successor();
     if (!this.#retired) this.take(grant);
-    if (this.isLapsed) throw new Trouble("LOGIN_EXPIRED");
+    if (this.isLapsed) throw new AppError("LOGIN_EXPIRED");
   }
 
   async #successor() {
     if (this.#grant.refresh_token) {
-      const response = await reach("/api/v1/users/refresh", withJson("POST", { refresh_token: this.#grant.refresh_token }));
-      if (response.status !== 401) return grantFrom(await answerOf(response));
+      const response = await request("/api/v1/users/refresh", jsonRequest("POST", { refresh_token: this.#grant.refresh_token }));
+      if (response.status !== 401) return grantFrom(await readJson(response));
     }
     return this.user.guest ? newGuest() : { ...this.#grant, access_token: "", refresh_token: null, until: 0 };
   }
 
   #send(path, options) {
-    return reach(path, { ...options, headers: { ...options.headers, ...this.#headers() } });
+    return request(path, { ...options, headers: { ...options.headers, ...this.#headers() } });
   }
 
   #headers() {
@@ -103,11 +103,11 @@ export class Pass {
   }
 }
 
-/** A guest's first tokens; raises `Trouble` where guests are not allowed. */
+/** A guest's first tokens; raises `AppError` where guests are not allowed. */
 export async function newGuest() {
-  const response = await reach("/api/v1/guests", { method: "POST" });
-  if (response.status === 403) throw new Trouble("GUESTS_NOT_ALLOWED");
-  return grantFrom(await answerOf(response));
+  const response = await request("/api/v1/guests", { method: "POST" });
+  if (response.status === 403) throw new AppError("GUESTS_NOT_ALLOWED");
+  return grantFrom(await readJson(response));
 }
 
 /** What is kept of a login's answer. */

@@ -1,18 +1,18 @@
 /** Earlier conversations: listed, read, downloaded, deleted. */
 
-import { closable, confirm } from "../ui/dialog.js";
-import { Trouble } from "../errors.js";
-import { explain } from "../ui/notices.js";
-import { download, fileNameOf, nodesOf, summaryOf, textOf, titleOf, turnsOf } from "./transcript-export.js";
+import { makeDismissible, confirmAction } from "../ui/dialog.js";
+import { AppError } from "../errors.js";
+import { showErrorIn } from "../ui/notices.js";
+import { downloadFile, transcriptFileName, transcriptNodes, sessionSummary, transcriptText, sessionTitle, turnCount } from "./transcript-export.js";
 
 const PATH = "/api/v1/sessions";
 const PAGE = 20; // conversations asked for at once
 
 /**
- * The dialog. `refused(trouble, dialog)` says whether a trouble is that one has to log in, and sees to it;
+ * The dialog. `refused(error, dialog)` says whether an error is that one has to log in, and sees to it;
  * `deleted(id)` is told what is gone; `current()` is the id of the conversation on this page, or null.
  */
-export class History {
+export class HistoryDialog {
   #dialog;
   #identity;
   #notify;
@@ -25,7 +25,7 @@ export class History {
     this.#dialog = dialog;
     this.#identity = identity;
     this.#notify = notify;
-    closable(dialog);
+    makeDismissible(dialog);
     this.#part(".more").addEventListener("click", () => this.#more());
     this.#part(".back").addEventListener("click", () => this.#back());
     this.#part(".again").addEventListener("click", () => this.#retry());
@@ -75,9 +75,9 @@ export class History {
     const record = await this.#ask(() => this.#recordOf(session));
     if (!record || visit !== this.#visit) return;
     this.#reading = record.session;
-    this.#part(".reading h3").textContent = titleOf(record.session);
-    this.#part(".reading .summary").textContent = summaryOf(record.session);
-    this.#part(".record").replaceChildren(...nodesOf(record));
+    this.#part(".reading h3").textContent = sessionTitle(record.session);
+    this.#part(".reading .summary").textContent = sessionSummary(record.session);
+    this.#part(".record").replaceChildren(...transcriptNodes(record));
     this.#part(".reading .unsaid").hidden = record.entries.length > 0;
     this.#show("reading");
     this.#part(".reading").scrollTop = 0;
@@ -94,15 +94,15 @@ export class History {
   async #save(session, ending) {
     const record = await this.#ask(() => this.#recordOf(session));
     if (!record) return;
-    if (ending === "json") download(fileNameOf(session, ending), "application/json", JSON.stringify(record, null, 2));
-    else download(fileNameOf(session, ending), "text/plain;charset=utf-8", textOf(record));
+    if (ending === "json") downloadFile(transcriptFileName(session, ending), "application/json", JSON.stringify(record, null, 2));
+    else downloadFile(transcriptFileName(session, ending), "text/plain;charset=utf-8", transcriptText(record));
     this.#announce("The file is in your downloads.");
   }
 
   async #delete(session) {
     const live = session.ended_at === null ? " It is still going on and ends with that." : "";
-    const text = `${titleOf(session)}, ${turnsOf(session)}. What was said in it cannot be brought back.${live}`;
-    if (!(await confirm({ title: "Delete this conversation?", text, label: "Delete" }))) return;
+    const text = `${sessionTitle(session)}, ${turnCount(session)}. What was said in it cannot be brought back.${live}`;
+    if (!(await confirmAction({ title: "Delete this conversation?", text, label: "Delete" }))) return;
     const gone = await this.#ask(async () => {
       await this.#about(session, this.#identity.call("DELETE", `${PATH}/${encodeURIComponent(session.id)}`));
       return true;
@@ -132,10 +132,10 @@ export class History {
   async #about(session, answer) {
     try {
       return await answer;
-    } catch (trouble) {
-      if (trouble.code !== "SESSION_NOT_FOUND") throw trouble;
+    } catch (error) {
+      if (error.code !== "SESSION_NOT_FOUND") throw error;
       this.#forget(session);
-      throw new Trouble("HISTORY_GONE");
+      throw new AppError("HISTORY_GONE");
     }
   }
 
@@ -146,17 +146,17 @@ export class History {
     this.#dialog.ariaBusy = "true";
     try {
       return await question();
-    } catch (trouble) {
-      if (this.#notify.refused(trouble, this.#dialog)) return null;
-      this.#fail(trouble.code === "HISTORY_UNAVAILABLE" ? new Trouble("HISTORY_UNREADABLE", trouble) : trouble);
+    } catch (error) {
+      if (this.#notify.refused(error, this.#dialog)) return null;
+      this.#fail(error.code === "HISTORY_UNAVAILABLE" ? new AppError("HISTORY_UNREADABLE", error) : error);
       return null;
     } finally {
       this.#dialog.ariaBusy = "false";
     }
   }
 
-  #fail(trouble) {
-    explain(this.#part(".failure"), trouble);
+  #fail(error) {
+    showErrorIn(this.#part(".failure"), error);
     this.#part(".again").hidden = this.#shown.length > 0;
   }
 
@@ -177,11 +177,11 @@ export class History {
   #itemOf(session) {
     const item = element("li");
     item.dataset.testid = "history-item";
-    const title = element("span", "title", titleOf(session));
+    const title = element("span", "title", sessionTitle(session));
     const open = element("button", "open");
     open.type = "button";
     open.dataset.testid = "history-open";
-    open.append(title, element("span", "summary", summaryOf(session)));
+    open.append(title, element("span", "summary", sessionSummary(session)));
     if (session.id === this.#notify.current()) title.append(" ", element("em", "here", "on this page"));
     else if (session.ended_at === null) title.append(" ", element("em", "here", "going on"));
     open.addEventListener("click", () => this.#read(session));
@@ -215,7 +215,7 @@ export class History {
     button.type = "button";
     if (rest) button.append(icon("↓ "));
     button.append(label);
-    const about = session() ? `: conversation of ${titleOf(session())}` : "";
+    const about = session() ? `: conversation of ${sessionTitle(session())}` : "";
     if (rest || about) button.append(element("span", "sr", `${rest}${about}`));
     return button;
   }

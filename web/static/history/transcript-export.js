@@ -1,7 +1,7 @@
 /** One kept conversation in words, on the page and as files. */
 
-import { engineInWords } from "../ui/engine-label.js";
-import { clockInWords, lengthInWords, whenInWords } from "../ui/format.js";
+import { engineLabel } from "../ui/engine-label.js";
+import { formatTime, formatDuration, formatDateTime } from "../ui/format.js";
 
 const SPEAKERS = { user: "You", assistant: "Assistant", system: "Server" };
 const ENDED = {
@@ -12,27 +12,27 @@ const ENDED = {
 };
 
 /** "3 min 12 s · 5 turns · Local engine (offline)". */
-export function summaryOf(session) {
-  const parts = [lengthOf(session), turnsOf(session), engineInWords(session), ENDED[session.end_reason]];
+export function sessionSummary(session) {
+  const parts = [lengthOf(session), turnCount(session), engineLabel(session), ENDED[session.end_reason]];
   return parts.filter(Boolean).join(" · ");
 }
 
 /** "1 turn" or "5 turns". */
-export function turnsOf({ turns }) {
+export function turnCount({ turns }) {
   return turns === 1 ? "1 turn" : `${turns} turns`;
 }
 
 /** What was said as plain text. */
-export function textOf({ session, entries }) {
+export function transcriptText({ session, entries }) {
   const lines = entries.map(
-    (entry) => `[${clockInWords(entry.at, { seconds: true })}] ${speakerOf(entry)}: ${entry.text}${cutOf(entry)}`,
+    (entry) => `[${formatTime(entry.at, { seconds: true })}] ${speakerOf(entry)}: ${entry.text}${cutOf(entry)}`,
   );
   const began = new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeStyle: "short" }).format(new Date(session.started_at));
-  return [`Conversation of ${began}`, summaryOf(session), "", ...lines, ""].join("\n");
+  return [`Conversation of ${began}`, sessionSummary(session), "", ...lines, ""].join("\n");
 }
 
 /** A file's name that sorts by time, such as conversation-2026-05-03-1405.txt. */
-export function fileNameOf(session, ending) {
+export function transcriptFileName(session, ending) {
   const at = new Date(session.started_at);
   const two = (number) => String(number).padStart(2, "0");
   const day = [at.getFullYear(), two(at.getMonth() + 1), two(at.getDate())].join("-");
@@ -40,7 +40,7 @@ export function fileNameOf(session, ending) {
 }
 
 /** What was said, entry by entry, as nodes. */
-export function nodesOf({ entries }) {
+export function transcriptNodes({ entries }) {
   return entries.map((entry) => {
     const node = element("div", "entry");
     node.dataset.role = entry.role;
@@ -49,7 +49,7 @@ export function nodesOf({ entries }) {
       node.dataset.interrupted = "";
       said.append(entry.text ? " – " : "", element("em", "cut", entry.text ? "interrupted here" : "interrupted before anything was heard"));
     }
-    const time = element("time", "", clockInWords(entry.at, { seconds: true }));
+    const time = element("time", "", formatTime(entry.at, { seconds: true }));
     time.dateTime = entry.at;
     const who = element("p", "who", `${speakerOf(entry)} `);
     who.append(time);
@@ -59,19 +59,19 @@ export function nodesOf({ entries }) {
 }
 
 /** "Today, 14:05", for headings and for the names of buttons. */
-export function titleOf(session) {
-  return whenInWords(session.started_at);
+export function sessionTitle(session) {
+  return formatDateTime(session.started_at);
 }
 
 /** Give the person a file that was made here. */
-export function download(name, type, text) {
+export function downloadFile(name, type, text) {
   const url = URL.createObjectURL(new Blob([text], { type }));
   Object.assign(document.createElement("a"), { href: url, download: name }).click();
   URL.revokeObjectURL(url);
 }
 
 function lengthOf({ started_at, ended_at }) {
-  return ended_at ? lengthInWords(new Date(ended_at) - new Date(started_at)) : "going on";
+  return ended_at ? formatDuration(new Date(ended_at) - new Date(started_at)) : "going on";
 }
 
 function speakerOf({ role }) {

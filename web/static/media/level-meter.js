@@ -14,7 +14,7 @@ export function loudness(samples) {
 }
 
 /** Watches streams and paints their loudness until told to stop. */
-export class Levels {
+export class LevelMeter {
   #context = null;
   #watched = new Map(); // name -> { source, analyser, samples, shown }
   #paint;

@@ -1,6 +1,6 @@
 /** The microphone: asked for once, muted without letting go of it. */
 
-import { Trouble, microphoneTrouble } from "../errors.js";
+import { AppError, microphoneError } from "../errors.js";
 
 const WANTED = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
 
@@ -25,14 +25,14 @@ export class Microphone {
     return this.#muted ? "muted" : "on";
   }
 
-  /** Ask the person for the microphone; raises `Trouble` when there is none to be had. */
+  /** Ask the person for the microphone; raises `AppError` when there is none to be had. */
   async open() {
-    if (!globalThis.isSecureContext || !navigator.mediaDevices?.getUserMedia) throw new Trouble("INSECURE_CONTEXT");
+    if (!globalThis.isSecureContext || !navigator.mediaDevices?.getUserMedia) throw new AppError("INSECURE_CONTEXT");
     let stream;
     try {
       stream = await navigator.mediaDevices.getUserMedia({ audio: WANTED });
     } catch (error) {
-      throw microphoneTrouble(error);
+      throw microphoneError(error);
     }
     this.#track = stream.getAudioTracks()[0];
     this.#track.enabled = !this.#muted;

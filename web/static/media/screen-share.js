@@ -1,7 +1,7 @@
 /** The shared screen: chosen, shown live, and as the assistant last saw it, with what it points at. */
 
-import { Trouble } from "../errors.js";
-import { draw, whereInWords } from "../ui/pointer-overlay.js";
+import { AppError } from "../errors.js";
+import { drawPointer, describePosition } from "../ui/pointer-overlay.js";
 
 // Text stays readable at a few frames per second; the server looks at one per second at most.
 const WANTED = { frameRate: { ideal: 2, max: 5 }, width: { max: 3840 }, height: { max: 2160 } };
@@ -14,7 +14,7 @@ const REASONS = {
 };
 
 /** Sharing and its two pictures. `ask(path)` fetches as the session's owner; `ended()` is called when sharing stops from outside. */
-export class Screen {
+export class ScreenShare {
   #view; // { section, video, live, canvas, overlay, age, reason, hint, seen, empty }
   #ask;
   #ended;
@@ -45,17 +45,17 @@ export class Screen {
     return this.#stream?.getVideoTracks()[0] ?? null;
   }
 
-  /** Let the person choose what to share: the track, or null when they changed their mind. Raises `Trouble`. */
+  /** Let the person choose what to share: the track, or null when they changed their mind. Raises `AppError`. */
   async share() {
     this.#hint("");
-    if (!globalThis.isSecureContext) throw new Trouble("INSECURE_CONTEXT");
-    if (!Screen.isPossible) throw new Trouble("SHARE_UNSUPPORTED");
+    if (!globalThis.isSecureContext) throw new AppError("INSECURE_CONTEXT");
+    if (!ScreenShare.isPossible) throw new AppError("SHARE_UNSUPPORTED");
     let stream;
     try {
       stream = await navigator.mediaDevices.getDisplayMedia({ video: WANTED, audio: false, surfaceSwitching: "include" });
     } catch (error) {
-      if (error.name !== "NotAllowedError") throw new Trouble("SHARE_FAILED");
-      if (/by system/i.test(error.message)) throw new Trouble("SHARE_FORBIDDEN");
+      if (error.name !== "NotAllowedError") throw new AppError("SHARE_FAILED");
+      if (/by system/i.test(error.message)) throw new AppError("SHARE_FORBIDDEN");
       this.#hint("Nothing is shared. Press “Share screen” whenever you like.");
       return null;
     }
@@ -152,7 +152,7 @@ export class Screen {
     clearTimeout(this.#stale);
     this.#pointer = pointer;
     this.#drawPointer(false);
-    this.#view.pointed.textContent = pointer ? `Pointing at ${pointer.label}, ${whereInWords(pointer.box)}.` : "";
+    this.#view.pointed.textContent = pointer ? `Pointing at ${pointer.label}, ${describePosition(pointer.box)}.` : "";
   }
 
   #outdate() {
@@ -162,12 +162,12 @@ export class Screen {
   }
 
   #drawPointer(stale) {
-    draw(this.#view.overlay, this.#pointer, { testid: "pointer", stale });
-    draw(this.#view.live, this.#pointer, { testid: "pointer-live", stale });
+    drawPointer(this.#view.overlay, this.#pointer, { testid: "pointer", stale });
+    drawPointer(this.#view.live, this.#pointer, { testid: "pointer-live", stale });
   }
 
   #tick() {
-    if (this.#seen) this.#view.age.textContent = ageInWords(performance.now() - this.#seen.at);
+    if (this.#seen) this.#view.age.textContent = formatAge(performance.now() - this.#seen.at);
   }
 
   #hint(text) {
@@ -176,7 +176,7 @@ export class Screen {
 }
 
 /** How old a picture is, in words. */
-export function ageInWords(milliseconds) {
+export function formatAge(milliseconds) {
   const seconds = Math.floor(Math.max(0, milliseconds) / 1000);
   if (seconds < 1) return "just now";
   if (seconds < 60) return `${seconds} s ago`;

@@ -1,8 +1,8 @@
 /** One conversation: started, rejoined by itself when the line is lost, ended politely. */
 
-import { dispatch, read } from "./server-events.js";
-import { Trouble } from "../errors.js";
-import { Line } from "./whip-connection.js";
+import { dispatch, parseEvent } from "./server-events.js";
+import { AppError } from "../errors.js";
+import { WhipConnection } from "./whip-connection.js";
 
 const GRACE = 15_000; // ms the server keeps a conversation whose last peer is gone
 const BACKOFF = [0, 500, 1_000, 2_000, 4_000]; // ms before each try
@@ -10,7 +10,7 @@ const GOODBYE = 1_000; // ms for the server to say session_ended
 const PROBE = 4_000; // ms for a pong after the machine woke up
 
 /** A conversation under one label, over as many lines as the network makes necessary. */
-export class Session {
+export class Conversation {
   #identity;
   #pass = null; // whoever this began as, even when somebody else logs in meanwhile
   #tracks = { microphone: null, screen: null };
@@ -21,12 +21,12 @@ export class Session {
   #iceServers = [];
   #over = false;
   #released = null; // the location that was given back last
-  #lastTrouble = null;
+  #lastError = null;
   #goodbye = () => {};
   #probe = 0;
 
   /**
-   * `handlers` take the server's events by name. `notify` is `{ voice(stream), connected(), lost(), over(trouble) }`:
+   * `handlers` take the server's events by name. `notify` is `{ voice(stream), connected(), lost(), over(error) }`:
    * `over` comes exactly once after a successful start, with null when nothing went wrong.
    */
   constructor(identity, handlers, notify) {
@@ -35,21 +35,21 @@ export class Session {
     this.#notify = notify;
   }
 
-  /** Learn in whose name this will be, or raise `Trouble`. */
+  /** Learn in whose name this will be, or raise `AppError`. */
   async enter() {
     this.#pass = await this.#identity.pass();
   }
 
-  /** Join, or raise `Trouble`. */
+  /** Join, or raise `AppError`. */
   async start(microphone) {
     this.#tracks.microphone = microphone;
     try {
       await this.#join();
-    } catch (trouble) {
+    } catch (error) {
       this.#over = true;
       await this.#release(this.#line);
       this.#drop();
-      throw trouble;
+      throw error;
     }
   }
 
@@ -97,11 +97,11 @@ export class Session {
   abandon() {
     if (this.#over || !this.#line?.location) return;
     this.send({ action: "end_session" });
-    this.#pass.farewell(this.#line.location, "DELETE");
+    this.#pass.endOnUnload(this.#line.location, "DELETE");
   }
 
   async #join() {
-    const line = new Line({
+    const line = new WhipConnection({
       tracks: this.#tracks,
       iceServers: this.#iceServers,
       heard: (text) => this.#hear(text),
@@ -115,7 +115,7 @@ export class Session {
       line.close();
       // End was pressed while the server was still accepting: what it made is given back.
       if (this.#over) await this.#release(line);
-      throw error instanceof Trouble ? error : new Trouble("SERVER_REFUSED");
+      throw error instanceof AppError ? error : new AppError("SERVER_REFUSED");
     }
     if (this.#over) return;
     this.#notify.connected();
@@ -124,17 +124,17 @@ export class Session {
   #hear(text) {
     clearTimeout(this.#probe);
     this.#probe = 0;
-    const event = read(text);
+    const event = parseEvent(text);
     if (!event) return;
     dispatch(event, this.#handlers);
-    if (event.action === "error" && event.fatal) this.#lastTrouble = new Trouble(event.code, { message: event.message });
+    if (event.action === "error" && event.fatal) this.#lastError = new AppError(event.code, { message: event.message });
     if (event.action === "session_ended") this.#close(event.reason);
   }
 
   #close(reason) {
     this.#goodbye(true);
     if (this.#over) return;
-    this.#finish(reason === "client" ? null : (this.#lastTrouble ?? new Trouble(`ENDED_${reason.toUpperCase()}`)));
+    this.#finish(reason === "client" ? null : (this.#lastError ?? new AppError(`ENDED_${reason.toUpperCase()}`)));
   }
 
   #lose(line) {
@@ -142,7 +142,7 @@ export class Session {
     this.#probe = 0;
     if (this.#over || line !== this.#line) return;
     line.close();
-    if (this.#lastTrouble) this.#finish(this.#lastTrouble);
+    if (this.#lastError) this.#finish(this.#lastError);
     else this.#rejoin();
   }
 
@@ -154,18 +154,18 @@ export class Session {
       if (this.#over) return;
       try {
         return await this.#join();
-      } catch (trouble) {
+      } catch (error) {
         if (this.#over) return;
-        if (!trouble.passing) return this.#finish(trouble);
-        if (performance.now() >= deadline) return this.#finish(final(trouble));
+        if (!error.passing) return this.#finish(error);
+        if (performance.now() >= deadline) return this.#finish(final(error));
       }
     }
   }
 
-  #finish(trouble) {
+  #finish(error) {
     this.#over = true;
     this.#drop();
-    this.#notify.over(trouble);
+    this.#notify.over(error);
   }
 
   #drop() {
@@ -189,9 +189,9 @@ export class Session {
   }
 }
 
-function final(trouble) {
-  if (trouble.code === "ENDED_SHUTDOWN") return trouble;
-  return new Trouble(trouble.code === "SERVER_UNREACHABLE" ? "SERVER_GONE" : "CONNECTION_LOST");
+function final(error) {
+  if (error.code === "ENDED_SHUTDOWN") return error;
+  return new AppError(error.code === "SERVER_UNREACHABLE" ? "SERVER_GONE" : "CONNECTION_LOST");
 }
 
 function newLabel() {

@@ -1,11 +1,11 @@
-/** Requests that raise `Trouble` instead of failing in ways of the browser's own. */
+/** Requests that raise `AppError` instead of failing in ways of the browser's own. */
 
-import { Trouble, apiTrouble } from "../errors.js";
+import { AppError, apiError } from "../errors.js";
 
 const PATIENCE = 8_000; // ms for one request
 
-/** `fetch` with a deadline, and with `Trouble` for a server that cannot be reached. */
-export async function reach(path, options = {}) {
+/** `fetch` with a deadline, and with `AppError` for a server that cannot be reached. */
+export async function request(path, options = {}) {
   try {
     return await fetch(path, { signal: AbortSignal.timeout(PATIENCE), ...options });
   } catch {
@@ -14,13 +14,13 @@ export async function reach(path, options = {}) {
 }
 
 /** The options of a request that carries JSON. */
-export function withJson(method, body) {
+export function jsonRequest(method, body) {
   return { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
 }
 
-/** What an answer of the API says, null for one without a body; raises `Trouble` for a refusal. */
-export async function answerOf(response) {
-  if (!response.ok) throw await apiTrouble(response);
+/** What an answer of the API says, null for one without a body; raises `AppError` for a refusal. */
+export async function readJson(response) {
+  if (!response.ok) throw await apiError(response);
   if (response.status === 204) return null;
   try {
     return await response.json();
@@ -30,5 +30,5 @@ export async function answerOf(response) {
 }
 
 function unreachable() {
-  return new Trouble("SERVER_UNREACHABLE", { passing: true });
+  return new AppError("SERVER_UNREACHABLE", { passing: true });
 }

@@ -24,7 +24,7 @@ const SHAPES = {
 export const ACTIONS = Object.keys(SHAPES);
 
 /** One event from its JSON, or null for anything else: newer servers may say more than this page knows. */
-export function read(text) {
+export function parseEvent(text) {
   let event;
   try {
     event = JSON.parse(text);

@@ -1,6 +1,6 @@
 /** One WebRTC connection to the server: offered by WHIP (RFC 9725), lost at most once. */
 
-import { Trouble, troubleFrom } from "../errors.js";
+import { AppError, whipError } from "../errors.js";
 
 const GATHERING = 1_000; // ms; the server learns later candidates from the browser's own checks
 const OPENING = 10_000; // ms from the answer to an open data channel
@@ -10,7 +10,7 @@ const HICCUP = 3_000; // ms a disconnected path may take to heal by itself
 const SCREEN_ENCODING = { maxBitrate: 2_500_000, maxFramerate: 5 };
 
 /** A peer connection with a microphone, a place kept for the screen, and the `events` channel. */
-export class Line {
+export class WhipConnection {
   #pc;
   #channel;
   #microphone;
@@ -42,7 +42,7 @@ export class Line {
     return this.#location;
   }
 
-  /** Offer, and wait until events flow; answers with the ICE servers to use next time. Raises `Trouble`. */
+  /** Offer, and wait until events flow; answers with the ICE servers to use next time. Raises `AppError`. */
   async open(pass, label) {
     await this.#pc.setLocalDescription();
     await gathered(this.#pc);
@@ -51,7 +51,7 @@ export class Line {
       headers: { "Content-Type": "application/sdp" },
       body: this.#pc.localDescription.sdp,
     });
-    if (response.status !== 201) throw await troubleFrom(response);
+    if (response.status !== 201) throw await whipError(response);
     this.#location = response.headers.get("Location");
     await this.#accept(await response.text());
     await opened(this.#channel, this.#pc);
@@ -88,7 +88,7 @@ export class Line {
     try {
       await this.#pc.setRemoteDescription({ type: "answer", sdp });
     } catch {
-      throw new Trouble("SERVER_REFUSED");
+      throw new AppError("SERVER_REFUSED");
     }
   }
 
@@ -129,7 +129,7 @@ function gathered(pc) {
 
 function opened(channel, pc) {
   return new Promise((resolve, reject) => {
-    const fail = () => reject(new Trouble("NO_MEDIA_PATH", { passing: true }));
+    const fail = () => reject(new AppError("NO_MEDIA_PATH", { passing: true }));
     if (channel.readyState === "open") resolve();
     channel.addEventListener("open", () => resolve());
     channel.addEventListener("close", fail);

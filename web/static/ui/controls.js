@@ -16,14 +16,14 @@ const READY = {
 };
 
 /** One sentence for a state; `microphone` is "on", "muted" or "none", `view` is "idle", "live" or "ended". */
-export function stateInWords(view, state, microphone) {
+export function stateLabel(view, state, microphone) {
   if (view === "idle") return "Not started";
   if (view === "ended") return "Ended";
   return WORDS[state] ?? READY[microphone];
 }
 
 /** The states worth telling a screen reader; the rest is heard, or would talk over the assistant. */
-export function isWorthSaying(view, state) {
+export function isAnnounced(view, state) {
   return view === "ended" || ["asking", "connecting", "reconnecting", "idle"].includes(state);
 }
 

@@ -1,7 +1,7 @@
 /** What all dialogs of the page share; opening, keeping the focus and giving it back are the browser's own. */
 
 /** Let the buttons marked data-close, and a press beside it, close a dialog. */
-export function closable(dialog) {
+export function makeDismissible(dialog) {
   for (const button of dialog.querySelectorAll("[data-close]")) button.addEventListener("click", () => dialog.close());
   let isOutside = false;
   dialog.addEventListener("pointerdown", (event) => {
@@ -14,7 +14,7 @@ export function closable(dialog) {
 }
 
 /** Ask before something is done that cannot be undone; true when it is wanted. */
-export function confirm({ title, text, label }) {
+export function confirmAction({ title, text, label }) {
   // A new one each time: the answer to one question can then never be taken for that to the next.
   const dialog = document.querySelector("#confirm").content.firstElementChild.cloneNode(true);
   dialog.querySelector("h2").textContent = title;

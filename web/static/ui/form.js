@@ -1,9 +1,9 @@
 /** Forms: checked before they are sent, sent once at a time, and clear about what is wrong with which field. */
 
 import { sentenceForField } from "../errors.js";
-import { explain } from "./notices.js";
+import { showErrorIn } from "./notices.js";
 
-/** One form; `send(values)` is awaited when all fields are as their attributes ask, and may raise `Trouble`. */
+/** One form; `send(values)` is awaited when all fields are as their attributes ask, and may raise `AppError`. */
 export class Form {
   #form;
   #send;
@@ -42,12 +42,12 @@ export class Form {
   }
 
   /** Say what is in the way. */
-  say(trouble) {
-    const faults = trouble.fields.filter(({ field }) => this.#form.elements[field]);
+  say(error) {
+    const faults = error.fields.filter(({ field }) => this.#form.elements[field]);
     for (const { field, sentence } of faults) blame(this.#form.elements[field], sentence);
     if (faults.length > 0) return this.#focusFault();
     this.#outcome.dataset.kind = "failed";
-    explain(this.#outcome, trouble);
+    showErrorIn(this.#outcome, error);
   }
 
   get #inputs() {
@@ -63,8 +63,8 @@ export class Form {
     this.#setBusy(true);
     try {
       await this.#send(Object.fromEntries(new FormData(this.#form)));
-    } catch (trouble) {
-      this.say(trouble);
+    } catch (error) {
+      this.say(error);
     } finally {
       this.#setBusy(false);
     }

@@ -3,20 +3,20 @@
 const DAY = 86_400_000;
 
 /** "Today, 14:05", "Yesterday, 09:30" or "3 May 2026, 14:05", in the person's own time zone. */
-export function whenInWords(at, { clock = true, now = new Date() } = {}) {
+export function formatDateTime(at, { clock = true, now = new Date() } = {}) {
   const moment = new Date(at);
   const day = dayInWords(moment, now);
-  return clock ? `${day}, ${clockInWords(moment)}` : day;
+  return clock ? `${day}, ${formatTime(moment)}` : day;
 }
 
 /** "14:05". */
-export function clockInWords(at, { seconds = false } = {}) {
+export function formatTime(at, { seconds = false } = {}) {
   const second = seconds ? { second: "2-digit" } : {};
   return new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", ...second }).format(new Date(at));
 }
 
 /** "48 s", "3 min 12 s" or "1 h 4 min". */
-export function lengthInWords(milliseconds) {
+export function formatDuration(milliseconds) {
   const seconds = Math.max(0, Math.round(milliseconds / 1000));
   const minutes = Math.floor(seconds / 60);
   if (minutes === 0) return `${seconds} s`;

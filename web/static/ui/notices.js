@@ -12,24 +12,24 @@ export class Notices {
   }
 
   /**
-   * Say a trouble. `action` is `{ label, run }`; `seconds` counts down beside it; `fatal` cannot be dismissed;
+   * Say an error. `action` is `{ label, run }`; `seconds` counts down beside it; `fatal` cannot be dismissed;
    * `lasting` stays when answers come again.
    */
-  say(trouble, { action = null, fatal = false, lasting = true } = {}) {
-    this.drop(trouble.code);
-    const { what, todo } = sentenceFor(trouble.code, trouble.said);
+  say(error, { action = null, fatal = false, lasting = true } = {}) {
+    this.drop(error.code);
+    const { what, todo } = sentenceFor(error.code, error.said);
     const node = element("div", "notice");
-    node.dataset.code = trouble.code;
+    node.dataset.code = error.code;
     const text = element("p", "notice-text");
     text.append(element("strong", "", what), " ", todo);
     const actions = element("div", "notice-actions");
-    const timer = trouble.seconds ? countdown(actions, trouble.seconds) : 0;
-    if (action) actions.append(button(action.label, () => this.#act(trouble.code, action)));
-    if (!fatal) actions.append(button("Dismiss", () => this.drop(trouble.code), "quiet"));
+    const timer = error.seconds ? appendCountdown(actions, error.seconds) : 0;
+    if (action) actions.append(button(action.label, () => this.#act(error.code, action)));
+    if (!fatal) actions.append(button("Dismiss", () => this.drop(error.code), "quiet"));
     node.append(text, actions);
     this.#region.prepend(node);
     node.scrollIntoView({ block: "nearest" });
-    this.#shown.set(trouble.code, { node, timer, lasting });
+    this.#shown.set(error.code, { node, timer, lasting });
   }
 
   /** Say good news, until dismissed or until the next conversation. */
@@ -68,19 +68,19 @@ export class Notices {
   }
 }
 
-/** A trouble where there is no room for a notice: in words and, if the server says so, with when to try again. */
-export function explain(node, trouble) {
-  const { what, todo } = sentenceFor(trouble.code, trouble.said);
-  node.textContent = trouble.seconds ? what : `${what} ${todo}`;
-  if (!trouble.seconds) return;
+/** An error where there is no room for a notice: in words and, if the server says so, with when to try again. */
+export function showErrorIn(node, error) {
+  const { what, todo } = sentenceFor(error.code, error.said);
+  node.textContent = error.seconds ? what : `${what} ${todo}`;
+  if (!error.seconds) return;
   // Said once to those who hear it, while the ticking digits beside it are for the eyes.
-  node.append(element("span", "sr", ` Try again in ${trouble.seconds} s.`), " ");
-  countdown(node, trouble.seconds);
+  node.append(element("span", "sr", ` Try again in ${error.seconds} s.`), " ");
+  appendCountdown(node, error.seconds);
   node.lastChild.ariaHidden = "true";
 }
 
 /** Append how long it is until another try makes sense; returns the timer. */
-export function countdown(parent, seconds) {
+export function appendCountdown(parent, seconds) {
   // Ticking digits inside an alert must not be read aloud every second.
   const left = element("span", "countdown");
   left.ariaLive = "off";

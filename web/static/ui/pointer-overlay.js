@@ -3,7 +3,7 @@
 const NEAR_TOP = 140; // above this there is no room for the label over the box
 
 /** Percentages of the picture for a box [ymin, xmin, ymax, xmax] in 0 to 1000, and where its label has room. */
-export function placeOf([ymin, xmin, ymax, xmax]) {
+export function placePointer([ymin, xmin, ymax, xmax]) {
   return {
     top: ymin / 10,
     left: xmin / 10,
@@ -15,7 +15,7 @@ export function placeOf([ymin, xmin, ymax, xmax]) {
 }
 
 /** Where a box lies, in words: "at the upper left". */
-export function whereInWords([ymin, xmin, ymax, xmax]) {
+export function describePosition([ymin, xmin, ymax, xmax]) {
   const row = third((ymin + ymax) / 2, ["upper", "", "lower"]);
   const column = third((xmin + xmax) / 2, ["left", "", "right"]);
   if (!row && !column) return "in the middle";
@@ -24,9 +24,9 @@ export function whereInWords([ymin, xmin, ymax, xmax]) {
 }
 
 /** Draw the pointer into an overlay that covers exactly the picture; null clears it. */
-export function draw(overlay, pointer, { testid = "", stale = false } = {}) {
+export function drawPointer(overlay, pointer, { testid = "", stale = false } = {}) {
   if (!pointer) return overlay.replaceChildren();
-  const place = placeOf(pointer.box);
+  const place = placePointer(pointer.box);
   const box = document.createElement("div");
   box.className = "pointer";
   box.toggleAttribute("data-stale", stale);

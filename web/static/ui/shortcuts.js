@@ -3,7 +3,7 @@
 const KEY = "mediaserver.shortcuts";
 
 /** Whether a key press belongs to a dialog, a field, or a combination of the browser's. */
-export function isTaken(event) {
+export function isIgnored(event) {
   const { target } = event;
   if (document.querySelector("dialog:modal")) return true;
   if (event.ctrlKey || event.altKey || event.metaKey || event.repeat || event.defaultPrevented) return true;
@@ -11,12 +11,12 @@ export function isTaken(event) {
 }
 
 /** Run `actions[key]` on its key; `toggle` is the checkbox that switches all of them. */
-export function listen(actions, toggle) {
+export function bindShortcuts(actions, toggle) {
   toggle.checked = remembered();
   toggle.addEventListener("change", () => remember(toggle.checked));
   document.addEventListener("keydown", (event) => {
     const action = actions[event.key?.toLowerCase()];
-    if (!action || !toggle.checked || isTaken(event)) return;
+    if (!action || !toggle.checked || isIgnored(event)) return;
     event.preventDefault();
     action();
   });

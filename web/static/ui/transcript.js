@@ -99,7 +99,7 @@ export class Transcript {
 }
 
 /** A latency in words: "answered in 0.41 s". */
-export function latencyInWords(milliseconds) {
+export function formatLatency(milliseconds) {
   return `answered in ${(milliseconds / 1000).toFixed(2)} s`;
 }
 
@@ -134,7 +134,7 @@ function words(entry) {
 
 function timing(milliseconds) {
   const meta = element("p", { className: "meta", ariaLive: "off" });
-  const latency = element("span", { textContent: latencyInWords(milliseconds) });
+  const latency = element("span", { textContent: formatLatency(milliseconds) });
   latency.dataset.testid = "latency";
   meta.append(latency);
   return meta;

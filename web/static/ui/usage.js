@@ -1,7 +1,7 @@
 /** What the conversation has used, by kind, as the engine counts it. */
 
 /** Sums over turns, shown once there is anything to show. */
-export class Usage {
+export class UsagePanel {
   #section;
   #sums = new Map();
 
