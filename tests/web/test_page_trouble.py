@@ -418,8 +418,8 @@ async def test_every_fault_code_has_a_sentence_and_something_to_do(visit: Visit)
     assert codes_of_the_api() <= codes
     for code in sorted(codes):
         said = await visit.module(f"errors.js: sentenceFor('{code}')")
-        assert said["what"].endswith("."), code
-        assert said["todo"].endswith((".", "”.")), code
+        assert said["problem"].endswith("."), code
+        assert said["remedy"].endswith((".", "”.")), code
 
 
 def codes_of_the_api() -> set[str]:

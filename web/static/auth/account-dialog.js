@@ -1,68 +1,81 @@
-/** Who is logged in: their account, its password, and its end. */
+// @ts-check
+/** The dialog of the logged-in account: its profile, its password, logging out and deletion. */
 
-import { makeDismissible } from "../ui/dialog.js";
+import { uiElement } from "../dom.js";
 import { AppError } from "../errors.js";
+import { makeDismissible } from "../ui/dialog.js";
 import { Form } from "../ui/form.js";
 import { formatDateTime } from "../ui/format.js";
 
-/** The dialog; `left(news)` is called once nobody is logged in any more. */
-export class AccountDialog {
-  #dialog;
-  #identity;
-  #left;
-  #password;
-  #deletion;
+/** @import { Identity } from "./identity.js" */
+/** @import { User } from "./tokens.js" */
 
-  constructor(dialog, identity, left) {
-    this.#dialog = dialog;
+/** The account dialog. */
+export class AccountDialog {
+  #dialog = uiElement(document, "account-dialog", HTMLDialogElement);
+  #identity;
+  #onSignedOut;
+  #passwordForm;
+  #deletionForm;
+
+  /**
+   * @param {Identity} identity
+   * @param {(flashMessage: string) => void} onSignedOut called once nobody is logged in any more
+   */
+  constructor(identity, onSignedOut) {
     this.#identity = identity;
-    this.#left = left;
-    this.#password = new Form(dialog.querySelector(".password"), (values) => this.#changePassword(values));
-    this.#deletion = new Form(dialog.querySelector(".deletion"), (values) => this.#delete(values));
-    makeDismissible(dialog);
-    dialog.querySelector(".logout").addEventListener("click", () => this.#logout());
+    this.#onSignedOut = onSignedOut;
+    this.#passwordForm = new Form(uiElement(this.#dialog, "password-form", HTMLFormElement), (values) => this.#changePassword(values));
+    this.#deletionForm = new Form(uiElement(this.#dialog, "deletion-form", HTMLFormElement), (values) => this.#delete(values));
+    makeDismissible(this.#dialog);
+    uiElement(this.#dialog, "logout").addEventListener("click", () => this.#logout());
   }
 
-  /** Show it; the newest profile follows when the server has told it. */
+  /** Show the profile known so far, then the one the server sends. */
   async open() {
-    this.#password.reset();
-    this.#deletion.reset();
+    const { user } = this.#identity;
+    if (!user) return;
+    this.#passwordForm.reset();
+    this.#deletionForm.reset();
     for (const details of this.#dialog.querySelectorAll("details")) details.open = false;
-    this.#show(this.#identity.user);
+    this.#render(user);
     this.#dialog.showModal();
     try {
-      this.#show(await this.#identity.call("GET", "/api/v1/users/me"));
+      this.#render(await this.#identity.call("GET", "/api/v1/users/me"));
     } catch {
-      // What is known since the login stays shown; whatever is done next says what is wrong.
+      // The profile known since the login stays shown; the next action reports the error.
     }
   }
 
-  #show({ username, email, created_at }) {
-    this.#dialog.querySelector("h2").textContent = username;
-    this.#dialog.querySelector(".email").textContent = email ?? "";
-    this.#dialog.querySelector(".since").textContent = created_at ? `Here since ${formatDateTime(created_at, { clock: false })}` : "";
-    for (const input of this.#dialog.querySelectorAll(".whose")) input.value = username;
+  /** @param {User} user */
+  #render({ username, email, created_at }) {
+    uiElement(this.#dialog, "account-title").textContent = username;
+    uiElement(this.#dialog, "account-email").textContent = email ?? "";
+    uiElement(this.#dialog, "account-since").textContent = created_at ? `Here since ${formatDateTime(created_at, { clock: false })}` : "";
+    uiElement(this.#dialog, "account-username", HTMLInputElement).value = username;
   }
 
-  async #changePassword(values) {
-    await this.#identity.changePassword(values);
-    this.#password.reset();
-    this.#password.tell("Your password is changed. Everywhere else you are logged out.");
+  /** @param {Record<string, string>} values */
+  async #changePassword({ current_password, password }) {
+    await this.#identity.changePassword({ current_password, password });
+    this.#passwordForm.reset();
+    this.#passwordForm.showSuccess("Your password is changed. Everywhere else you are logged out.");
   }
 
+  /** @param {Record<string, string>} values */
   async #delete({ confirmation }) {
-    const { username } = this.#identity.user;
+    const username = this.#identity.user?.username ?? "";
     if (confirmation.trim() !== username) {
       throw new AppError("INVALID_FIELDS", { fields: [{ field: "confirmation", sentence: `Type ${username} to delete it.` }] });
     }
     await this.#identity.deleteAccount();
     this.#dialog.close();
-    this.#left("Your account is deleted, and with it everything that was kept of you.");
+    this.#onSignedOut("Your account is deleted, and with it everything that was kept of you.");
   }
 
   #logout() {
     this.#identity.logout();
     this.#dialog.close();
-    this.#left("You are logged out.");
+    this.#onSignedOut("You are logged out.");
   }
 }

@@ -1,96 +1,116 @@
-/** Who is at this page: what says so, and the dialogs that belong to them. */
+// @ts-check
+/** Sign-in state of the page, and the dialogs of the signed-in person. */
 
-import { AccountDialog } from "./account-dialog.js";
+import { uiElement } from "../dom.js";
 import { HistoryDialog } from "../history/history-dialog.js";
+import { AccountDialog } from "./account-dialog.js";
 import { Identity } from "./identity.js";
 import { LoginDialog } from "./login-dialog.js";
 import { SettingsDialog } from "./settings-dialog.js";
 
-const NEWS = "mediaserver.news";
+/** @import { AppError } from "../errors.js" */
+/** @import { Notices } from "../ui/notices.js" */
+/** @import { User } from "./tokens.js" */
 
-/** `page` is `{ notices, announce(text), current(), end() }`: the last two are of the conversation that is live here. */
+/**
+ * The parts of the page that signing in and out concerns.
+ * @typedef {object} PageContext
+ * @property {Notices} notices
+ * @property {(text: string) => void} announce say a text to screen readers
+ * @property {() => string | null} conversationId the id of the live conversation
+ * @property {() => void} endConversation
+ */
+
+const FLASH_MESSAGE = "mediaserver.flash-message";
+
+/** Owns the identity, its buttons in the header and its dialogs. */
 export class AuthController {
   #page;
-  #login;
-  #buttons;
+  #loginDialog;
+  #loginButton = uiElement(document, "open-login");
+  #accountButton = uiElement(document, "open-account");
 
+  /** @param {PageContext} page */
   constructor(page) {
     this.#page = page;
-    this.identity = new Identity((...change) => this.#meet(...change));
-    this.#buttons = Object.fromEntries(["login", "account", "settings", "history"].map((name) => [name, hook(name)]));
-    this.#login = new LoginDialog(document.querySelector("#login"), this.identity, () => this.#welcome());
-    const account = new AccountDialog(document.querySelector("#account"), this.identity, startAfresh);
-    const settings = new SettingsDialog(document.querySelector("#settings"), this.identity, (error, dialog) =>
-      this.#isRefused(error, dialog, () => settings.open()),
-    );
-    const history = new HistoryDialog(document.querySelector("#history"), this.identity, {
-      refused: (error, dialog) => this.#isRefused(error, dialog, () => history.open()),
-      deleted: (id) => id === page.current() && page.end(),
-      current: page.current,
+    this.identity = new Identity((...change) => this.#onUserChange(...change));
+    this.#loginDialog = new LoginDialog(this.identity, () => this.#onLogin());
+    const account = new AccountDialog(this.identity, reloadPage);
+    const settings = new SettingsDialog(this.identity, (error) => this.askToLogIn(error, () => settings.open()));
+    const history = new HistoryDialog(this.identity, {
+      askToLogIn: (error) => this.askToLogIn(error, () => history.open()),
+      onDeleted: (id) => {
+        if (id === page.conversationId()) page.endConversation();
+      },
+      conversationId: page.conversationId,
     });
-    const dialogs = { login: this.#login, account, settings, history };
-    for (const [name, dialog] of Object.entries(dialogs)) this.#buttons[name].addEventListener("click", () => dialog.open());
-    this.#show();
-    this.#tellNews();
+    this.#loginButton.addEventListener("click", () => this.#loginDialog.open());
+    this.#accountButton.addEventListener("click", () => account.open());
+    uiElement(document, "open-settings").addEventListener("click", () => settings.open());
+    uiElement(document, "open-history").addEventListener("click", () => history.open());
+    this.#render();
+    this.#showFlashMessage();
   }
 
-  /** Whether an error is that one has to log in; if so that is asked, and `then` is run after it. */
-  mustLogIn(error, then) {
+  /**
+   * If an error means that one has to log in, ask for it, run `retry` after it, and return true.
+   * @param {AppError} error
+   * @param {() => void} retry
+   */
+  askToLogIn(error, retry) {
     if (!["GUESTS_NOT_ALLOWED", "LOGIN_EXPIRED"].includes(error.code)) return false;
-    const ask = () => this.#login.open({ error, then });
-    this.#page.notices.say(error, { action: { label: "Log in", run: ask } });
-    ask();
+    const open = () => this.#loginDialog.open({ error, onSuccess: retry });
+    this.#page.notices.showError(error, { action: { label: "Log in", run: open } });
+    open();
     return true;
   }
 
-  #isRefused(error, dialog, again) {
-    const isRefused = this.mustLogIn(error, again);
-    if (isRefused) dialog.close();
-    return isRefused;
-  }
-
-  #meet(user, previous, isElsewhere) {
-    this.#show();
+  /**
+   * @param {User | null} user
+   * @param {User | null} previous
+   * @param {boolean} isFromOtherTab
+   */
+  #onUserChange(user, previous, isFromOtherTab) {
+    this.#render();
     const hasLeft = previous && !previous.guest && previous.id !== user?.id;
-    if (hasLeft && isElsewhere) startAfresh("You were logged out on another page.");
+    if (hasLeft && isFromOtherTab) reloadPage("You were logged out on another page.");
   }
 
-  #show() {
-    const { login, account } = this.#buttons;
+  #render() {
     const { isLoggedIn, user } = this.identity;
-    login.hidden = isLoggedIn;
-    account.hidden = !isLoggedIn;
-    account.querySelector(".username").textContent = user?.username ?? "";
+    this.#loginButton.hidden = isLoggedIn;
+    this.#accountButton.hidden = !isLoggedIn;
+    uiElement(this.#accountButton, "username").textContent = user?.username ?? "";
   }
 
-  #welcome() {
-    this.#buttons.account.focus();
-    for (const code of ["GUESTS_NOT_ALLOWED", "LOGIN_EXPIRED", "NEWS"]) this.#page.notices.drop(code);
-    const live = this.#page.current() ? " This conversation goes on as it began; your next one is your account’s." : "";
-    this.#page.announce(`Logged in as ${this.identity.user.username}.${live}`);
+  #onLogin() {
+    this.#accountButton.focus();
+    for (const code of ["GUESTS_NOT_ALLOWED", "LOGIN_EXPIRED"]) this.#page.notices.remove(code);
+    this.#page.notices.removeMessage();
+    const live = this.#page.conversationId() ? " This conversation goes on as it began; your next one is your account’s." : "";
+    this.#page.announce(`Logged in as ${this.identity.user?.username}.${live}`);
   }
 
-  #tellNews() {
+  #showFlashMessage() {
     try {
-      const news = sessionStorage.getItem(NEWS);
-      sessionStorage.removeItem(NEWS);
-      if (news) this.#page.notices.tell(news);
+      const flashMessage = sessionStorage.getItem(FLASH_MESSAGE);
+      sessionStorage.removeItem(FLASH_MESSAGE);
+      if (flashMessage) this.#page.notices.showMessage(flashMessage);
     } catch {
-      // Storage is switched off: there are none.
+      // Storage is switched off: there is no message.
     }
   }
 }
 
-/** Nothing of the person who left may stay on the page: not what was said, nor a picture of their screen. */
-function startAfresh(news) {
+/**
+ * Reload, so that nothing of the person who left stays on the page: neither transcript nor pictures of their screen.
+ * @param {string} flashMessage shown after the reload
+ */
+function reloadPage(flashMessage) {
   try {
-    sessionStorage.setItem(NEWS, news);
+    sessionStorage.setItem(FLASH_MESSAGE, flashMessage);
   } catch {
-    // Storage is switched off: the page then says nothing of it.
+    // Storage is switched off: the page reloads without the message.
   }
   location.reload();
-}
-
-function hook(name) {
-  return document.querySelector(`[data-testid="${name}"]`);
 }

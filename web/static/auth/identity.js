@@ -1,62 +1,88 @@
-/** Who this page is to the server: a guest as soon as it has to be somebody, or a person who logged in. */
+// @ts-check
+/** The page's identity towards the server: nobody, a guest from the first request that needs one, or an account. */
 
 import { AppError } from "../errors.js";
-import { AuthTokens, grantFrom, newGuest } from "./tokens.js";
-import { readJson, request, jsonRequest } from "../net/http.js";
+import { jsonRequest, readJson, request } from "../net/http.js";
 import * as tokenStore from "./token-store.js";
+import { AuthTokens, grantFrom, newGuest } from "./tokens.js";
 
-/** Requests as whoever this is now, and the ways to become somebody else. */
+/** @import { Grant, User } from "./tokens.js" */
+
+/**
+ * Called when another person or guest takes over, with null for nobody.
+ * @callback UserChanged
+ * @param {User | null} user
+ * @param {User | null} previous
+ * @param {boolean} isFromOtherTab
+ * @returns {void}
+ */
+
+/** Requests as the current user, and the ways to change who that is. */
 export class Identity {
-  #pass = null;
-  #joining = null;
-  #changed;
+  /** @type {AuthTokens | null} */
+  #tokens = null;
+  /** @type {Promise<Grant> | null} */
+  #guestRequest = null;
+  #onChange;
+
+  /** @param {UserChanged} onChange */
+  constructor(onChange) {
+    this.#onChange = onChange;
+    const grant = tokenStore.read();
+    if (grant) this.#tokens = this.#tokensFor(grant);
+    tokenStore.watch(() => this.#apply(tokenStore.read(), true));
+  }
+
+  /** The current user, or null before the first request that needs one. */
+  get user() {
+    return this.#tokens?.user ?? null;
+  }
+
+  /** True while an account is logged in and its login has not expired. */
+  get isLoggedIn() {
+    return this.#tokens !== null && !this.#tokens.user.guest && !this.#tokens.isExpired;
+  }
+
+  /** The current tokens, of a new guest if there are none yet; raises `AppError` when one has to log in. */
+  async tokens() {
+    const tokens = this.#tokens ?? (await this.#createGuest());
+    if (tokens.isExpired) throw new AppError("LOGIN_EXPIRED");
+    return tokens;
+  }
 
   /**
-   * `changed(user, previous, isElsewhere)` is called when another person or guest takes over, with null for nobody,
-   * and says whether that happened in another tab.
+   * `fetch` as the current user.
+   * @param {string} path
+   * @param {RequestInit} [options]
    */
-  constructor(changed) {
-    this.#changed = changed;
-    const grant = tokenStore.read();
-    if (grant) this.#pass = this.#passFor(grant);
-    tokenStore.watch(() => this.#follow(tokenStore.read(), true));
-  }
-
-  /** `{ id, username, guest, ... }`, or null while this page had no need to be anybody. */
-  get user() {
-    return this.#pass?.user ?? null;
-  }
-
-  /** Whether an account is logged in, and need not do so again. */
-  get isLoggedIn() {
-    return this.user !== null && !this.user.guest && !this.#pass.isLapsed;
-  }
-
-  /** The pass that holds now; raises `AppError` when one has to log in. */
-  async pass() {
-    if (!this.#pass) await this.#becomeGuest();
-    if (this.#pass.isLapsed) throw new AppError("LOGIN_EXPIRED");
-    return this.#pass;
-  }
-
-  /** `fetch` as whoever this is. */
   async fetch(path, options = {}) {
-    return (await this.pass()).fetch(path, options);
+    return (await this.tokens()).fetch(path, options);
   }
 
-  /** What the API answers to this person; raises `AppError` for a refusal. */
+  /**
+   * Call the API as the current user and return the JSON body; raises `AppError` for a refusal.
+   * @param {string} method
+   * @param {string} path
+   * @param {unknown} [body]
+   */
   async call(method, path, body) {
     return readJson(await this.fetch(path, body === undefined ? { method } : jsonRequest(method, body)));
   }
 
-  /** Log in; what was done here as a guest is the account's from now on. */
+  /**
+   * Log in; the account takes over the guest's conversations.
+   * @param {{ username: string, password: string }} credentials
+   */
   async login({ username, password }) {
     const guest_token = await this.#guestToken();
     const body = { username, password, guest_token };
-    this.#become(grantFrom(await readJson(await request("/api/v1/users/login", jsonRequest("POST", body)))));
+    this.#setGrant(grantFrom(await readJson(await request("/api/v1/users/login", jsonRequest("POST", body)))));
   }
 
-  /** Make an account, which takes over what was done here as a guest; one has to log in to it. */
+  /**
+   * Create an account, which takes over the guest's conversations; one has to log in to it.
+   * @param {{ username: string, email: string, password: string }} account
+   */
   async register({ username, email, password }) {
     const body = { username, email, password, guest_token: await this.#guestToken() };
     const response = await request("/api/v1/users/register", jsonRequest("POST", body));
@@ -64,66 +90,76 @@ export class Identity {
     await readJson(response);
   }
 
-  /** Log out, here at once; the server is told if it can be reached. */
+  /** Log out, on this page at once; the server follows if it can be reached. */
   logout() {
-    const { refresh_token } = this.#pass.grant;
-    this.forget();
+    const refresh_token = this.#tokens?.grant.refresh_token;
+    this.clear();
     if (!refresh_token) return;
-    // The page may be loaded anew meanwhile.
+    // The page may be reloaded meanwhile.
     request("/api/v1/users/logout", { ...jsonRequest("POST", { refresh_token }), keepalive: true }).catch(() => {});
   }
 
-  /** Change the password; every other login of this account ends. */
+  /**
+   * Change the password; every other login of this account ends.
+   * @param {{ current_password: string, password: string }} passwords
+   */
   async changePassword({ current_password, password }) {
-    const pass = await this.pass();
+    const held = await this.tokens();
     const { tokens } = await this.call("PATCH", "/api/v1/users/me", { current_password, password });
-    pass.take(grantFrom(tokens));
+    held.replace(grantFrom(tokens));
   }
 
-  /** Delete this account with all that is kept of it. */
+  /** Delete this account with all its data. */
   async deleteAccount() {
     await this.call("DELETE", "/api/v1/users/me");
-    this.forget();
+    this.clear();
   }
 
-  /** Be nobody again. */
-  forget() {
-    this.#become(null);
+  /** Remove the tokens: the page is nobody again. */
+  clear() {
+    this.#setGrant(null);
   }
 
-  async #becomeGuest() {
-    this.#joining ??= newGuest().finally(() => {
-      this.#joining = null;
+  async #createGuest() {
+    this.#guestRequest ??= newGuest().finally(() => {
+      this.#guestRequest = null;
     });
-    const grant = await this.#joining;
-    if (!this.#pass) this.#become(grant);
+    const grant = await this.#guestRequest;
+    if (!this.#tokens) this.#setGrant(grant);
+    return this.#tokens ?? this.#tokensFor(grant);
   }
 
   async #guestToken() {
-    if (!this.user?.guest) return undefined;
-    // A guest that cannot be renewed leaves nothing behind that could be taken over.
-    return this.#pass.token().catch(() => undefined);
+    if (!this.#tokens?.user.guest) return undefined;
+    // A guest that cannot be renewed has nothing that could be taken over.
+    return this.#tokens.accessToken().catch(() => undefined);
   }
 
-  #become(grant) {
+  /** @param {Grant | null} grant */
+  #setGrant(grant) {
     tokenStore.save(grant);
-    this.#follow(grant, false);
+    this.#apply(grant, false);
   }
 
-  #follow(grant, isElsewhere) {
+  /**
+   * @param {Grant | null} grant
+   * @param {boolean} isFromOtherTab
+   */
+  #apply(grant, isFromOtherTab) {
     const previous = this.user;
-    if (grant && grant.user.id === previous?.id && !this.#pass.isLapsed) return; // renewed elsewhere: read when needed
-    this.#pass?.retire();
-    this.#pass = grant && this.#passFor(grant);
-    this.#changed(this.user, previous, isElsewhere);
+    if (grant && grant.user.id === previous?.id && !this.#tokens?.isExpired) return; // renewed elsewhere: read when needed
+    this.#tokens?.retire();
+    this.#tokens = grant && this.#tokensFor(grant);
+    this.#onChange(this.user, previous, isFromOtherTab);
   }
 
-  #passFor(grant) {
-    const pass = new AuthTokens(grant, () => {
-      if (pass !== this.#pass) return;
-      tokenStore.save(pass.grant);
-      this.#changed(pass.user, pass.user, false);
+  /** @param {Grant} grant */
+  #tokensFor(grant) {
+    const tokens = new AuthTokens(grant, () => {
+      if (tokens !== this.#tokens) return;
+      tokenStore.save(tokens.grant);
+      this.#onChange(tokens.user, tokens.user, false);
     });
-    return pass;
+    return tokens;
   }
 }

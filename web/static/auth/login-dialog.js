@@ -1,9 +1,16 @@
-/** Logging in, and making an account: one form that can be either. */
+// @ts-check
+/** The dialog to log in or to create an account: one form with two modes. */
 
+import { uiElement, uiElements } from "../dom.js";
+import { AppError, textFor } from "../errors.js";
 import { makeDismissible } from "../ui/dialog.js";
-import { sentenceFor } from "../errors.js";
 import { Form } from "../ui/form.js";
 
+/** @import { Identity } from "./identity.js" */
+
+/** @typedef {"login" | "register"} Mode */
+
+/** @type {Record<Mode, { title: string, name: string, password: AutoFill, submit: string, other: string }>} */
 const MODES = {
   login: {
     title: "Log in",
@@ -22,118 +29,128 @@ const MODES = {
 };
 const USERNAME = "[A-Za-z0-9][A-Za-z0-9._\\-]{2,31}";
 
-/** The dialog; `loggedIn()` is called after it has closed with success. */
+/** The login dialog. */
 export class LoginDialog {
-  #dialog;
+  #dialog = uiElement(document, "login-dialog", HTMLDialogElement);
+  #reason = uiElement(this.#dialog, "login-reason");
+  #closedNote = uiElement(this.#dialog, "registration-closed");
+  #asGuestButton = uiElement(this.#dialog, "as-guest");
+  #switchButton = uiElement(this.#dialog, "switch-mode");
   #identity;
-  #loggedIn;
+  #onLogin;
   #form;
+  /** @type {Mode} */
   #mode = "login";
-  #then = null;
+  /** @type {(() => void) | null} */
+  #onSuccess = null;
 
-  constructor(dialog, identity, loggedIn) {
-    this.#dialog = dialog;
+  /**
+   * @param {Identity} identity
+   * @param {() => void} onLogin called after the dialog has closed with success
+   */
+  constructor(identity, onLogin) {
     this.#identity = identity;
-    this.#loggedIn = loggedIn;
-    this.#form = new Form(dialog.querySelector("form"), (values) => this.#send(values));
-    makeDismissible(dialog);
-    this.#part(".other").addEventListener("click", () => this.#turn(this.#mode === "login" ? "register" : "login"));
-    this.#part(".as-guest").addEventListener("click", () => this.#beGuest());
+    this.#onLogin = onLogin;
+    this.#form = new Form(uiElement(this.#dialog, "login-form", HTMLFormElement), (values) => this.#send(values));
+    makeDismissible(this.#dialog);
+    this.#switchButton.addEventListener("click", () => this.#switchTo(this.#mode === "login" ? "register" : "login"));
+    this.#asGuestButton.addEventListener("click", () => this.#continueAsGuest());
   }
 
-  /** Ask who is there; `error` says why that is needed, and `then` is run after a login. */
-  open({ error = null, then = null } = {}) {
-    this.#then = then;
+  /**
+   * Ask for a login; `error` is the reason shown, and `onSuccess` is called after the login.
+   * @param {{ error?: AppError | null, onSuccess?: (() => void) | null }} [options]
+   */
+  open({ error = null, onSuccess = null } = {}) {
+    this.#onSuccess = onSuccess;
     this.#form.reset();
-    this.#show("login");
+    this.#render("login");
     const { user } = this.#identity;
-    const lapsed = user !== null && !user.guest;
-    if (lapsed) this.#field("username").value = user.username;
-    this.#part(".as-guest").hidden = !lapsed;
-    this.#part(".why").textContent = error ? inWords(error) : this.#invitation();
+    const expired = user && !user.guest ? user : null;
+    if (expired) this.#form.field("username").value = expired.username;
+    this.#asGuestButton.hidden = !expired;
+    this.#reason.textContent = error ? textFor(error) : this.#invitation();
     this.#dialog.showModal();
-    this.#field(lapsed ? "password" : "username").focus();
+    this.#form.field(expired ? "password" : "username").focus();
   }
 
-  #turn(mode) {
-    this.#form.tidy();
-    this.#show(mode);
-    this.#part(".why").textContent = this.#invitation();
-    (this.#part(".closed").hidden ? this.#field("username") : this.#part(".closed")).focus();
+  /** @param {Mode} mode */
+  #switchTo(mode) {
+    this.#form.clearErrors();
+    this.#render(mode);
+    this.#reason.textContent = this.#invitation();
+    (this.#closedNote.hidden ? this.#form.field("username") : this.#closedNote).focus();
   }
 
-  #show(mode) {
+  /** @param {Mode} mode */
+  #render(mode) {
     this.#mode = mode;
-    const words = MODES[mode];
+    const labels = MODES[mode];
     const isNew = mode === "register";
     const isClosed = isNew && document.body.dataset.registration === "closed";
-    this.#part("h2").textContent = words.title;
-    this.#part(".name").textContent = words.name;
-    this.#part("[type=submit]").textContent = words.submit;
-    this.#part(".other").textContent = words.other;
-    this.#part(".closed").hidden = !isClosed;
-    this.#part(".fields").hidden = isClosed;
-    this.#part(".email").hidden = !isNew;
-    this.#field("email").disabled = !isNew;
-    for (const hint of this.#dialog.querySelectorAll(".for-new")) hint.hidden = !isNew;
-    this.#field("password").autocomplete = words.password;
-    setPattern(this.#field("password"), isNew ? ".{8,128}" : null);
-    setPattern(this.#field("username"), isNew ? USERNAME : null);
+    uiElement(this.#dialog, "login-title").textContent = labels.title;
+    uiElement(this.#dialog, "name-label").textContent = labels.name;
+    uiElement(this.#dialog, "submit").textContent = labels.submit;
+    this.#switchButton.textContent = labels.other;
+    this.#closedNote.hidden = !isClosed;
+    uiElement(this.#dialog, "login-fields").hidden = isClosed;
+    uiElement(this.#dialog, "email-field").hidden = !isNew;
+    this.#form.field("email").disabled = !isNew;
+    for (const hint of uiElements(this.#dialog, "new-account-hint")) hint.hidden = !isNew;
+    const password = this.#form.field("password");
+    password.autocomplete = labels.password;
+    setPattern(password, isNew ? ".{8,128}" : null);
+    setPattern(this.#form.field("username"), isNew ? USERNAME : null);
   }
 
-  async #send({ username, ...others }) {
-    const values = { username: username.trim(), ...others };
+  /** @param {Record<string, string>} values */
+  async #send({ username, email, password }) {
+    const values = { username: username.trim(), email, password };
     if (this.#mode === "register" && !(await this.#register(values))) return;
     await this.#identity.login(values);
-    const then = this.#then;
+    const onSuccess = this.#onSuccess;
     this.#form.reset();
     this.#dialog.close();
-    this.#loggedIn();
-    then?.();
+    this.#onLogin();
+    onSuccess?.();
   }
 
-  /** False when nobody may register here. */
+  /**
+   * False when this server takes no registrations.
+   * @param {{ username: string, email: string, password: string }} values
+   */
   async #register(values) {
     try {
       await this.#identity.register(values);
     } catch (error) {
-      if (error.code !== "REGISTRATION_CLOSED") throw error;
+      if (!(error instanceof AppError) || error.code !== "REGISTRATION_CLOSED") throw error;
       document.body.dataset.registration = "closed";
-      this.#show("register");
-      this.#part(".closed").focus();
+      this.#render("register");
+      this.#closedNote.focus();
       return false;
     }
-    // Should logging in fail now, the account is there all the same.
-    this.#show("login");
-    this.#part(".why").textContent = "Your account is made. Log in to use it.";
+    // If logging in fails now, the account still exists.
+    this.#render("login");
+    this.#reason.textContent = "Your account is made. Log in to use it.";
     return true;
   }
 
-  #beGuest() {
-    this.#identity.forget();
+  #continueAsGuest() {
+    this.#identity.clear();
     this.#dialog.close();
-    this.#then?.();
+    this.#onSuccess?.();
   }
 
   #invitation() {
-    const kept = this.#identity.user?.guest ? " What you said here as a guest comes along." : "";
-    return `With an account your conversations and settings are there on every computer.${kept}`;
-  }
-
-  #part(selector) {
-    return this.#dialog.querySelector(selector);
-  }
-
-  #field(name) {
-    return this.#dialog.querySelector("form").elements[name];
+    const asGuest = this.#identity.user?.guest ? " What you said here as a guest comes along." : "";
+    return `With an account your conversations and settings are there on every computer.${asGuest}`;
   }
 }
 
-function inWords(error) {
-  const { what, todo } = sentenceFor(error.code, error.said);
-  return `${what} ${todo}`;
-}
-
+/**
+ * @param {HTMLInputElement} input
+ * @param {string | null} pattern
+ */
 function setPattern(input, pattern) {
   if (pattern) input.pattern = pattern;
   else input.removeAttribute("pattern");

@@ -1,57 +1,83 @@
-/** What a person's conversations begin with: voice, language, model, instructions, patience. */
+// @ts-check
+/** The dialog of a person's settings: voice, language, model, instructions and the pause that ends an utterance. */
 
+import { uiElement } from "../dom.js";
+import { toAppError } from "../errors.js";
 import { makeDismissible } from "../ui/dialog.js";
 import { Form } from "../ui/form.js";
 
+/** @import { AppError } from "../errors.js" */
+/** @import { Identity } from "./identity.js" */
+
 const PATH = "/api/v1/users/me/settings";
 
-/** The dialog; `refused(error)` is called when one has to log in for it. */
+/** The settings dialog. */
 export class SettingsDialog {
-  #dialog;
+  #dialog = uiElement(document, "settings-dialog", HTMLDialogElement);
+  #formElement = uiElement(this.#dialog, "settings-form", HTMLFormElement);
+  #fieldset = uiElement(this.#dialog, "settings-fields", HTMLFieldSetElement);
   #identity;
-  #refused;
+  #askToLogIn;
   #form;
-  #known = {}; // as the server told them, with those this page has no field for
+  /** @type {Record<string, unknown>} */
+  #settings = {}; // as the server sent them, with those this page has no field for
 
-  constructor(dialog, identity, refused) {
-    this.#dialog = dialog;
+  /**
+   * @param {Identity} identity
+   * @param {(error: AppError) => boolean} askToLogIn true when the error means that one has to log in
+   */
+  constructor(identity, askToLogIn) {
     this.#identity = identity;
-    this.#refused = refused;
-    this.#form = new Form(dialog.querySelector("form"), (values) => this.#save(values));
-    makeDismissible(dialog);
+    this.#askToLogIn = askToLogIn;
+    this.#form = new Form(this.#formElement, (values) => this.#save(values));
+    makeDismissible(this.#dialog);
   }
 
-  /** Show them as they are kept. */
+  /** Show the saved settings. */
   async open() {
     this.#form.reset();
-    this.#dialog.querySelector("fieldset").disabled = true;
+    this.#fieldset.disabled = true;
     this.#dialog.showModal();
     try {
       this.#fill(await this.#identity.call("GET", PATH));
-      this.#dialog.querySelector("fieldset").disabled = false;
-      this.#dialog.querySelector("[name=voice]").focus();
-    } catch (error) {
-      if (!this.#refused(error, this.#dialog)) this.#form.say(error);
+      this.#fieldset.disabled = false;
+      this.#form.field("voice").focus();
+    } catch (thrown) {
+      const error = toAppError(thrown);
+      if (!this.#closeForLogin(error)) this.#form.showError(error);
     }
   }
 
+  /** @param {Record<string, unknown>} settings */
   #fill(settings) {
-    this.#known = settings;
-    for (const input of this.#dialog.querySelectorAll("[name]")) input.value = settings[input.name] ?? "";
+    this.#settings = settings;
+    for (const field of this.#form.fields) field.value = String(settings[field.name] ?? "");
   }
 
+  /** @param {Record<string, string>} values */
   async #save(values) {
     try {
-      this.#fill(await this.#identity.call("PUT", PATH, { ...this.#known, ...settingsFrom(values) }));
-    } catch (error) {
-      if (!this.#refused(error, this.#dialog)) throw error;
+      this.#fill(await this.#identity.call("PUT", PATH, { ...this.#settings, ...settingsFrom(values) }));
+    } catch (thrown) {
+      const error = toAppError(thrown);
+      if (!this.#closeForLogin(error)) throw error;
       return;
     }
-    this.#form.tell("Saved. Your next conversation begins with these.");
+    this.#form.showSuccess("Saved. Your next conversation begins with these.");
+  }
+
+  /** @param {AppError} error */
+  #closeForLogin(error) {
+    const isLoginNeeded = this.#askToLogIn(error);
+    if (isLoginNeeded) this.#dialog.close();
+    return isLoginNeeded;
   }
 }
 
-/** What the form's texts mean to the API: nothing entered is left to the server. */
+/**
+ * The form's texts as the API's settings: an empty field is null, the server's choice.
+ * @param {Record<string, string>} values
+ */
 export function settingsFrom(values) {
   const entries = Object.entries(values).map(([name, value]) => [name, value.trim() || null]);
   const settings = Object.fromEntries(entries);

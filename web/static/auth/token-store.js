@@ -1,21 +1,31 @@
-/** Where this browser keeps who it is between visits and between tabs. */
+// @ts-check
+/** The tokens of this browser, kept in localStorage across visits and shared by its tabs. */
+
+/** @import { Grant } from "./tokens.js" */
 
 const KEY = "mediaserver.identity";
 
-let kept = null; // stands in where storage is switched off
+/** @type {Grant | null} */
+let fallback = null; // used where storage is switched off
 
-/** The grant that was kept last, by whichever tab, or null. */
+/**
+ * The grant that was saved last, by whichever tab, or null.
+ * @returns {Grant | null}
+ */
 export function read() {
   try {
-    return whole(JSON.parse(localStorage.getItem(KEY)));
+    return checked(JSON.parse(localStorage.getItem(KEY) ?? "null"));
   } catch {
-    return kept;
+    return fallback;
   }
 }
 
-/** Keep a grant; null forgets it. */
+/**
+ * Save a grant; null removes it.
+ * @param {Grant | null} grant
+ */
 export function save(grant) {
-  kept = grant;
+  fallback = grant;
   try {
     if (grant) localStorage.setItem(KEY, JSON.stringify(grant));
     else localStorage.removeItem(KEY);
@@ -24,19 +34,30 @@ export function save(grant) {
   }
 }
 
-/** Run `followed` when another tab keeps or forgets one. */
-export function watch(followed) {
+/**
+ * Call `onChange` when another tab saves or removes a grant.
+ * @param {() => void} onChange
+ */
+export function watch(onChange) {
   window.addEventListener("storage", (event) => {
-    if (event.key === KEY || event.key === null) followed();
+    if (event.key === KEY || event.key === null) onChange();
   });
 }
 
-/** Run `task` while no other tab does: two that spend one refresh token would both be logged out. */
-export function withLock(task) {
-  // Plain http from another machine has no locks; there `task` still sees what other tabs kept before it began.
+/**
+ * Run `task` while no other tab does: two that spend one refresh token would both be logged out.
+ * @param {() => Promise<void>} task
+ * @returns {Promise<void>}
+ */
+export async function withLock(task) {
+  // Plain http from another machine has no locks; there `task` still reads what other tabs saved before it began.
   return navigator.locks ? navigator.locks.request(KEY, task) : task();
 }
 
-function whole(grant) {
+/**
+ * @param {any} grant
+ * @returns {Grant | null}
+ */
+function checked(grant) {
   return typeof grant?.access_token === "string" && typeof grant.user?.id === "string" ? grant : null;
 }

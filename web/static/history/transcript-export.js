@@ -1,88 +1,127 @@
-/** One kept conversation in words, on the page and as files. */
+// @ts-check
+/** One stored conversation as text: its summary, its transcript, its files. */
 
+import { create } from "../dom.js";
 import { engineLabel } from "../ui/engine-label.js";
-import { formatTime, formatDuration, formatDateTime } from "../ui/format.js";
+import { formatDateTime, formatDuration, formatTime } from "../ui/format.js";
 
+/**
+ * A stored conversation, as the API sends it.
+ * @typedef {object} StoredSession
+ * @property {string} id
+ * @property {string} started_at
+ * @property {string | null} ended_at
+ * @property {string} engine
+ * @property {string} model
+ * @property {number} turns
+ * @property {string | null} end_reason
+ */
+/** @typedef {{ at: string, role: string, text: string, interrupted: boolean }} StoredEntry */
+/** @typedef {{ session: StoredSession, entries: StoredEntry[] }} StoredConversation */
+
+/** @type {Record<string, string>} */
 const SPEAKERS = { user: "You", assistant: "Assistant", system: "Server" };
-const ENDED = {
+/** @type {Record<string, string>} */
+const END_REASONS = {
   idle: "ended because nothing happened",
   limit: "ended at the longest time allowed",
   shutdown: "ended when the server stopped",
   error: "ended by a fault",
 };
 
-/** "3 min 12 s · 5 turns · Local engine (offline)". */
+/**
+ * "3 min 12 s · 5 turns · Local engine (offline)".
+ * @param {StoredSession} session
+ */
 export function sessionSummary(session) {
-  const parts = [lengthOf(session), turnCount(session), engineLabel(session), ENDED[session.end_reason]];
+  const parts = [duration(session), turnCount(session), engineLabel(session), END_REASONS[session.end_reason ?? ""]];
   return parts.filter(Boolean).join(" · ");
 }
 
-/** "1 turn" or "5 turns". */
+/**
+ * "1 turn" or "5 turns".
+ * @param {{ turns: number }} session
+ */
 export function turnCount({ turns }) {
   return turns === 1 ? "1 turn" : `${turns} turns`;
 }
 
-/** What was said as plain text. */
+/**
+ * The transcript as a text file, one line per entry.
+ * @param {StoredConversation} conversation
+ */
 export function transcriptText({ session, entries }) {
   const lines = entries.map(
-    (entry) => `[${formatTime(entry.at, { seconds: true })}] ${speakerOf(entry)}: ${entry.text}${cutOf(entry)}`,
+    (entry) => `[${formatTime(entry.at, { seconds: true })}] ${speaker(entry)}: ${entry.text}${interruptionMark(entry)}`,
   );
   const began = new Intl.DateTimeFormat("en-GB", { dateStyle: "long", timeStyle: "short" }).format(new Date(session.started_at));
   return [`Conversation of ${began}`, sessionSummary(session), "", ...lines, ""].join("\n");
 }
 
-/** A file's name that sorts by time, such as conversation-2026-05-03-1405.txt. */
-export function transcriptFileName(session, ending) {
-  const at = new Date(session.started_at);
-  const two = (number) => String(number).padStart(2, "0");
-  const day = [at.getFullYear(), two(at.getMonth() + 1), two(at.getDate())].join("-");
-  return `conversation-${day}-${two(at.getHours())}${two(at.getMinutes())}.${ending}`;
+/**
+ * A file name that sorts by time, such as conversation-2026-05-03-1405.txt.
+ * @param {{ started_at: string }} session
+ * @param {string} extension
+ */
+export function transcriptFileName({ started_at }, extension) {
+  const at = new Date(started_at);
+  /** @param {number} number */
+  const twoDigits = (number) => String(number).padStart(2, "0");
+  const day = [at.getFullYear(), twoDigits(at.getMonth() + 1), twoDigits(at.getDate())].join("-");
+  return `conversation-${day}-${twoDigits(at.getHours())}${twoDigits(at.getMinutes())}.${extension}`;
 }
 
-/** What was said, entry by entry, as nodes. */
+/**
+ * The transcript as elements, one per entry.
+ * @param {{ entries: StoredEntry[] }} conversation
+ */
 export function transcriptNodes({ entries }) {
   return entries.map((entry) => {
-    const node = element("div", "entry");
-    node.dataset.role = entry.role;
-    const said = element("p", "said", entry.text);
+    const text = create("p", { className: "said" }, entry.text);
     if (entry.interrupted) {
-      node.dataset.interrupted = "";
-      said.append(entry.text ? " – " : "", element("em", "cut", entry.text ? "interrupted here" : "interrupted before anything was heard"));
+      const mark = entry.text ? "interrupted here" : "interrupted before anything was heard";
+      text.append(entry.text ? " – " : "", create("em", { className: "cut" }, mark));
     }
-    const time = element("time", "", formatTime(entry.at, { seconds: true }));
-    time.dateTime = entry.at;
-    const who = element("p", "who", `${speakerOf(entry)} `);
-    who.append(time);
-    node.append(who, said);
+    const time = create("time", { dateTime: entry.at }, formatTime(entry.at, { seconds: true }));
+    const node = create("div", { className: "entry" }, create("p", { className: "who" }, `${speaker(entry)} `, time), text);
+    node.dataset.role = entry.role;
+    if (entry.interrupted) node.dataset.interrupted = "";
     return node;
   });
 }
 
-/** "Today, 14:05", for headings and for the names of buttons. */
-export function sessionTitle(session) {
-  return formatDateTime(session.started_at);
+/**
+ * "Today, 14:05", for headings and for the names of buttons.
+ * @param {{ started_at: string }} session
+ */
+export function sessionTitle({ started_at }) {
+  return formatDateTime(started_at);
 }
 
-/** Give the person a file that was made here. */
+/**
+ * Save a text in the person's downloads.
+ * @param {string} name
+ * @param {string} type
+ * @param {string} text
+ */
 export function downloadFile(name, type, text) {
   const url = URL.createObjectURL(new Blob([text], { type }));
-  Object.assign(document.createElement("a"), { href: url, download: name }).click();
+  create("a", { href: url, download: name }).click();
   URL.revokeObjectURL(url);
 }
 
-function lengthOf({ started_at, ended_at }) {
-  return ended_at ? formatDuration(new Date(ended_at) - new Date(started_at)) : "going on";
+/** @param {StoredSession} session */
+function duration({ started_at, ended_at }) {
+  return ended_at ? formatDuration(Date.parse(ended_at) - Date.parse(started_at)) : "going on";
 }
 
-function speakerOf({ role }) {
+/** @param {StoredEntry} entry */
+function speaker({ role }) {
   return SPEAKERS[role] ?? role;
 }
 
-function cutOf({ interrupted, text }) {
+/** @param {StoredEntry} entry */
+function interruptionMark({ interrupted, text }) {
   if (!interrupted) return "";
   return text ? " (interrupted here)" : "(interrupted before anything was heard)";
-}
-
-function element(name, className, text = "") {
-  return Object.assign(document.createElement(name), { className, textContent: text });
 }

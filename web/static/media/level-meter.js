@@ -1,11 +1,25 @@
-/** How loud the person and the assistant are, as meters from 0 to 1. */
+// @ts-check
+/** Level meters of both voices, from 0 to 1. */
 
 const FLOOR = -60; // dBFS shown as silence
 const CEILING = -12; // dBFS shown as full: speech peaks about here
-const FALL = 0.88; // per frame, so that the meter drops gently
-const TOLD_EVERY = 250; // ms between values for assistive technology
+const DECAY = 0.88; // per screen frame, so that the meter drops gently
+const ANNOUNCE_INTERVAL = 250; // ms between values for assistive technology
 
-/** Loudness of samples in -1 to 1, as 0 (silence) to 1 (loud speech). */
+/** @typedef {"microphone" | "voice"} MeterName */
+
+/**
+ * @typedef {object} Meter
+ * @property {MediaStreamAudioSourceNode} source
+ * @property {AnalyserNode} analyser
+ * @property {Float32Array<ArrayBuffer>} samples
+ * @property {number} shown
+ */
+
+/**
+ * The level of samples in -1 to 1, as 0 (silence) to 1 (loud speech).
+ * @param {Float32Array} samples
+ */
 export function loudness(samples) {
   let power = 0;
   for (const sample of samples) power += sample * sample;
@@ -13,51 +27,58 @@ export function loudness(samples) {
   return Math.min(1, Math.max(0, (decibels - FLOOR) / (CEILING - FLOOR)));
 }
 
-/** Watches streams and paints their loudness until told to stop. */
+/** Measures streams once per screen frame until it is closed. */
 export class LevelMeter {
+  /** @type {AudioContext | null} */
   #context = null;
-  #watched = new Map(); // name -> { source, analyser, samples, shown }
-  #paint;
-  #running = false;
-  #told = 0;
+  /** @type {Map<MeterName, Meter>} */
+  #meters = new Map();
+  #onLevel;
+  #isRunning = false;
+  #announcedAt = 0;
 
-  /** `paint(name, level, told)` is called once per screen frame; `told` is true a few times a second. */
-  constructor(paint) {
-    this.#paint = paint;
+  /** @param {(name: MeterName, level: number, isAnnounced: boolean) => void} onLevel `isAnnounced` is true a few times a second */
+  constructor(onLevel) {
+    this.#onLevel = onLevel;
   }
 
-  /** Watch a stream under a name, instead of what was watched under it; null watches nothing. */
+  /**
+   * Measure a stream under a name, instead of the one before; null measures nothing.
+   * @param {MeterName} name
+   * @param {MediaStream | null} stream
+   */
   watch(name, stream) {
-    this.#watched.get(name)?.source.disconnect();
-    this.#watched.delete(name);
-    this.#paint(name, 0, true);
+    this.#meters.get(name)?.source.disconnect();
+    this.#meters.delete(name);
+    this.#onLevel(name, 0, true);
     if (!stream) return;
     this.#context ??= new AudioContext();
     this.#context.resume();
     const analyser = new AnalyserNode(this.#context, { fftSize: 1024, smoothingTimeConstant: 0 });
     const source = this.#context.createMediaStreamSource(stream);
     source.connect(analyser);
-    this.#watched.set(name, { source, analyser, samples: new Float32Array(analyser.fftSize), shown: 0 });
-    if (!this.#running) requestAnimationFrame((now) => this.#step(now));
-    this.#running = true;
+    this.#meters.set(name, { source, analyser, samples: new Float32Array(analyser.fftSize), shown: 0 });
+    if (!this.#isRunning) requestAnimationFrame((now) => this.#measure(now));
+    this.#isRunning = true;
   }
 
-  /** Stop watching everything. */
+  /** Stop measuring all streams. */
   close() {
-    for (const name of [...this.#watched.keys()]) this.watch(name, null);
+    for (const name of [...this.#meters.keys()]) this.watch(name, null);
     this.#context?.close();
     this.#context = null;
   }
 
-  #step(now) {
-    const told = now - this.#told >= TOLD_EVERY;
-    if (told) this.#told = now;
-    for (const [name, meter] of this.#watched) {
+  /** @param {number} now ms, of the screen frame */
+  #measure(now) {
+    const isAnnounced = now - this.#announcedAt >= ANNOUNCE_INTERVAL;
+    if (isAnnounced) this.#announcedAt = now;
+    for (const [name, meter] of this.#meters) {
       meter.analyser.getFloatTimeDomainData(meter.samples);
-      meter.shown = Math.max(loudness(meter.samples), meter.shown * FALL);
-      this.#paint(name, meter.shown, told);
+      meter.shown = Math.max(loudness(meter.samples), meter.shown * DECAY);
+      this.#onLevel(name, meter.shown, isAnnounced);
     }
-    this.#running = this.#watched.size > 0;
-    if (this.#running) requestAnimationFrame((next) => this.#step(next));
+    this.#isRunning = this.#meters.size > 0;
+    if (this.#isRunning) requestAnimationFrame((next) => this.#measure(next));
   }
 }

@@ -1,17 +1,20 @@
-/** The microphone: asked for once, muted without letting go of it. */
+// @ts-check
+/** The microphone: opened once, muted without closing it. */
 
 import { AppError, microphoneError } from "../errors.js";
 
-const WANTED = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
+const CONSTRAINTS = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
 
-/** A microphone that may be missing; `gone()` is called when it is taken away. */
+/** A microphone that may be missing. */
 export class Microphone {
+  /** @type {MediaStreamTrack | null} */
   #track = null;
-  #muted = false;
-  #gone;
+  #isMuted = false;
+  #onEnded;
 
-  constructor(gone) {
-    this.#gone = gone;
+  /** @param {() => void} onEnded called when the microphone is unplugged or its permission withdrawn */
+  constructor(onEnded) {
+    this.#onEnded = onEnded;
   }
 
   /** The live track, or null. */
@@ -19,39 +22,41 @@ export class Microphone {
     return this.#track;
   }
 
-  /** "on", "muted" or "none". */
+  /** @returns {"on" | "muted" | "none"} */
   get state() {
     if (!this.#track) return "none";
-    return this.#muted ? "muted" : "on";
+    return this.#isMuted ? "muted" : "on";
   }
 
-  /** Ask the person for the microphone; raises `AppError` when there is none to be had. */
+  /** Ask the person for the microphone and return its track; raises `AppError` when none can be opened. */
   async open() {
-    if (!globalThis.isSecureContext || !navigator.mediaDevices?.getUserMedia) throw new AppError("INSECURE_CONTEXT");
+    if (!globalThis.isSecureContext || !navigator.mediaDevices) throw new AppError("INSECURE_CONTEXT");
     let stream;
     try {
-      stream = await navigator.mediaDevices.getUserMedia({ audio: WANTED });
+      stream = await navigator.mediaDevices.getUserMedia({ audio: CONSTRAINTS });
     } catch (error) {
       throw microphoneError(error);
     }
-    this.#track = stream.getAudioTracks()[0];
-    this.#track.enabled = !this.#muted;
-    this.#track.addEventListener("ended", () => {
+    const [track] = stream.getAudioTracks();
+    track.enabled = !this.#isMuted;
+    track.addEventListener("ended", () => {
       this.#track = null;
-      this.#gone();
+      this.#onEnded();
     });
+    this.#track = track;
+    return track;
   }
 
-  /** Send silence, or sound again. */
-  toggle() {
-    this.#muted = !this.#muted;
-    if (this.#track) this.#track.enabled = !this.#muted;
+  /** Mute or unmute: a muted track sends silence. */
+  toggleMute() {
+    this.#isMuted = !this.#isMuted;
+    if (this.#track) this.#track.enabled = !this.#isMuted;
   }
 
-  /** Let go of it; the browser's recording light goes out. */
+  /** Close the device; the browser's recording indicator goes out. */
   close() {
     this.#track?.stop();
     this.#track = null;
-    this.#muted = false;
+    this.#isMuted = false;
   }
 }

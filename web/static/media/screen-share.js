@@ -1,41 +1,63 @@
-/** The shared screen: chosen, shown live, and as the assistant last saw it, with what it points at. */
+// @ts-check
+/** The shared screen: its live preview, the last picture the assistant got, and the pointer over both. */
 
-import { AppError } from "../errors.js";
-import { drawPointer, describePosition } from "../ui/pointer-overlay.js";
+import { uiElement } from "../dom.js";
+import { AppError, errorName } from "../errors.js";
+import { describePosition, drawPointer } from "../ui/pointer-overlay.js";
 
-// Text stays readable at a few frames per second; the server looks at one per second at most.
-const WANTED = { frameRate: { ideal: 2, max: 5 }, width: { max: 3840 }, height: { max: 2160 } };
+/** @import { Pointer, ScreenSeen } from "../net/server-events.js" */
+
+/** @typedef {{ frame: number, at: number, reason: string }} SeenFrame `at` is in ms of performance.now() */
+
+// Text stays readable at a few frames per second; the server takes one per second at most.
+const CONSTRAINTS = { frameRate: { ideal: 2, max: 5 }, width: { max: 3840 }, height: { max: 2160 } };
 const STALE_FOR = 15_000; // ms a pointer into a picture that has changed stays, dashed
 
+/** @type {Record<string, string>} */
 const REASONS = {
   first: "the first picture of it",
   changed: "sent because the screen changed",
   turn: "sent with what you asked",
 };
 
-/** Sharing and its two pictures. `ask(path)` fetches as the session's owner; `ended()` is called when sharing stops from outside. */
+/** Screen sharing and its two pictures. */
 export class ScreenShare {
-  #view; // { section, video, live, canvas, overlay, age, reason, hint, seen, empty }
-  #ask;
-  #ended;
+  #section = uiElement(document, "screen");
+  #video = uiElement(this.#section, "preview", HTMLVideoElement);
+  #previewOverlay = uiElement(this.#section, "preview-overlay");
+  #canvas = uiElement(this.#section, "seen-picture", HTMLCanvasElement);
+  #seenOverlay = uiElement(this.#section, "seen-overlay");
+  #age = uiElement(this.#section, "seen-age");
+  #reason = uiElement(this.#section, "seen-reason");
+  #pointed = uiElement(this.#section, "pointed");
+  #hint = uiElement(this.#section, "hint");
+  #fetch;
+  #onEnded;
+  /** @type {MediaStream | null} */
   #stream = null;
-  #session = null;
-  #seen = null; // { frame, at, reason }
-  #wanted = null; // the event to fetch a picture for, newest only
-  #fetching = false;
+  #sessionId = "";
+  /** @type {number | null} */
+  #seenAt = null; // ms of performance.now(), of the picture shown
+  /** @type {SeenFrame | null} */
+  #pending = null; // the newest frame to fetch a picture for
+  #isFetching = false;
   #canFetch = true;
+  /** @type {Pointer | null} */
   #pointer = null;
-  #stale = 0;
+  #staleTimer = 0;
 
-  constructor(view, ask, ended) {
-    this.#view = view;
-    this.#ask = ask;
-    this.#ended = ended;
-    view.video.addEventListener("resize", () => fit(view.video.parentElement, view.video.videoWidth, view.video.videoHeight));
-    setInterval(() => this.#tick(), 500);
+  /**
+   * @param {(path: string) => Promise<Response>} fetch a request as the session's owner
+   * @param {() => void} onEnded called when sharing stops from outside
+   */
+  constructor(fetch, onEnded) {
+    this.#fetch = fetch;
+    this.#onEnded = onEnded;
+    this.#video.addEventListener("resize", () => setAspectRatio(this.#video, this.#video.videoWidth, this.#video.videoHeight));
+    setInterval(() => this.#updateAge(), 500);
   }
 
-  /** Whether this browser can share at all. */
+  /** True where this browser can share a screen. */
   static get isPossible() {
     return Boolean(globalThis.isSecureContext && navigator.mediaDevices?.getDisplayMedia);
   }
@@ -45,137 +67,158 @@ export class ScreenShare {
     return this.#stream?.getVideoTracks()[0] ?? null;
   }
 
-  /** Let the person choose what to share: the track, or null when they changed their mind. Raises `AppError`. */
+  /** Let the person choose a screen: its track, or null when the choice was cancelled. Raises `AppError`. */
   async share() {
-    this.#hint("");
+    this.#hint.textContent = "";
     if (!globalThis.isSecureContext) throw new AppError("INSECURE_CONTEXT");
     if (!ScreenShare.isPossible) throw new AppError("SHARE_UNSUPPORTED");
-    let stream;
-    try {
-      stream = await navigator.mediaDevices.getDisplayMedia({ video: WANTED, audio: false, surfaceSwitching: "include" });
-    } catch (error) {
-      if (error.name !== "NotAllowedError") throw new AppError("SHARE_FAILED");
-      if (/by system/i.test(error.message)) throw new AppError("SHARE_FORBIDDEN");
-      this.#hint("Nothing is shared. Press “Share screen” whenever you like.");
-      return null;
-    }
+    const stream = await this.#choose();
+    if (!stream) return null;
+    const [track] = stream.getVideoTracks();
+    track.contentHint = "text";
+    track.addEventListener("ended", () => this.track === track && this.#onEnded());
     this.#stream = stream;
     this.#canFetch = true;
-    const { track } = this;
-    track.contentHint = "text";
-    track.addEventListener("ended", () => this.track === track && this.#ended());
-    this.#view.video.srcObject = stream;
-    this.#view.video.play().catch(() => {}); // a muted video may always play; a stopped one says AbortError
-    this.#view.section.dataset.sharing = "";
+    this.#video.srcObject = stream;
+    this.#video.play().catch(() => {}); // a muted video may always play; a stopped one raises AbortError
+    this.#section.dataset.sharing = "";
     return track;
   }
 
-  /** Stop sharing and forget what was seen. */
+  /** Stop sharing and clear both pictures. */
   stop() {
     for (const track of this.#stream?.getTracks() ?? []) track.stop();
     this.#stream = null;
-    this.#seen = null;
-    this.#wanted = null;
-    this.#view.video.srcObject = null;
-    delete this.#view.section.dataset.sharing;
-    delete this.#view.section.dataset.seen;
-    this.#point(null);
+    this.#seenAt = null;
+    this.#pending = null;
+    this.#video.srcObject = null;
+    delete this.#section.dataset.sharing;
+    delete this.#section.dataset.seen;
+    this.#setPointer(null);
   }
 
-  /** Frames belong to this session from now on. */
-  belongTo(session) {
-    this.#session = session;
+  /**
+   * Fetch pictures from this session from now on.
+   * @param {string} id
+   */
+  setSession(id) {
+    this.#sessionId = id;
     this.#canFetch = true;
   }
 
-  /** The assistant was given a frame. */
-  saw({ frame, age_ms: age, reason }) {
-    if (!this.#stream) return; // late news of a screen that is no longer shared
-    const at = performance.now() - age;
-    if (this.#pointer && reason === "changed" && frame > this.#pointer.frame) this.#outdate();
-    this.#wanted = { frame, at, reason };
-    if (!this.#fetching) this.#fetchNewest();
+  /**
+   * Show the picture of a frame that the assistant got.
+   * @param {ScreenSeen} event
+   */
+  showSeen({ frame, age_ms: age, reason }) {
+    if (!this.#stream) return; // a late event of a screen that is no longer shared
+    if (this.#pointer && reason === "changed" && frame > this.#pointer.frame) this.#markPointerStale();
+    this.#pending = { frame, at: performance.now() - age, reason };
+    if (!this.#isFetching) this.#showPending();
   }
 
-  /** The assistant points at a box of a frame. */
-  point(pointer) {
-    if (this.#stream) this.#point(pointer);
+  /**
+   * Point at a box of a frame.
+   * @param {Pointer} pointer
+   */
+  showPointer(pointer) {
+    if (this.#stream) this.#setPointer(pointer);
   }
 
-  async #fetchNewest() {
-    this.#fetching = true;
-    while (this.#wanted) {
-      const wanted = this.#wanted;
-      this.#wanted = null;
-      const shown = (await this.#fetchPicture(wanted)) ?? this.#snapshot(wanted);
-      if (this.#stream) this.#show(shown);
+  /** @returns {Promise<MediaStream | null>} null when the person cancelled */
+  async #choose() {
+    // surfaceSwitching is not in TypeScript's DOM library yet.
+    const options = /** @type {DisplayMediaStreamOptions} */ ({ video: CONSTRAINTS, audio: false, surfaceSwitching: "include" });
+    try {
+      return await navigator.mediaDevices.getDisplayMedia(options);
+    } catch (error) {
+      if (errorName(error) !== "NotAllowedError") throw new AppError("SHARE_FAILED");
+      if (/by system/i.test(String(error))) throw new AppError("SHARE_FORBIDDEN");
+      this.#hint.textContent = "Nothing is shared. Press “Share screen” whenever you like.";
+      return null;
     }
-    this.#fetching = false;
   }
 
-  async #fetchPicture(wanted) {
+  async #showPending() {
+    this.#isFetching = true;
+    while (this.#pending) {
+      const seen = this.#pending;
+      this.#pending = null;
+      const fetched = await this.#fetchPicture(seen);
+      if (!this.#stream) continue;
+      if (fetched) this.#showPicture({ ...seen, frame: fetched.frame }, fetched.picture, fetched.picture);
+      else this.#showPicture(seen, this.#video, { width: this.#video.videoWidth, height: this.#video.videoHeight });
+    }
+    this.#isFetching = false;
+  }
+
+  /**
+   * The server's newest picture, or null where it has none: then the preview's own stands in.
+   * @param {SeenFrame} seen
+   */
+  async #fetchPicture({ frame }) {
     if (!this.#canFetch) return null;
     try {
-      const response = await this.#ask(`/api/v1/sessions/${encodeURIComponent(this.#session)}/frame`);
+      const response = await this.#fetch(`/api/v1/sessions/${encodeURIComponent(this.#sessionId)}/frame`);
       if (!response.ok) {
         this.#canFetch = response.status !== 404;
         return null;
       }
-      const frame = Number.parseInt(response.headers.get("X-Frame") ?? "", 10) || wanted.frame;
-      return { ...wanted, frame, picture: await createImageBitmap(await response.blob()) };
+      const number = Number.parseInt(response.headers.get("X-Frame") ?? "", 10) || frame;
+      return { frame: number, picture: await createImageBitmap(await response.blob()) };
     } catch {
-      return null; // no picture is no fault: the preview's own stands in
+      return null;
     }
   }
 
-  #snapshot(wanted) {
-    return { ...wanted, picture: this.#view.video, own: true };
-  }
-
-  #show({ frame, at, reason, picture, own = false }) {
-    const width = picture.videoWidth ?? picture.width;
-    const height = picture.videoHeight ?? picture.height;
-    const { canvas, section } = this.#view;
+  /**
+   * @param {SeenFrame} seen
+   * @param {HTMLVideoElement | ImageBitmap} picture
+   * @param {{ width: number, height: number }} size
+   */
+  #showPicture({ frame, at, reason }, picture, { width, height }) {
     if (width > 0 && height > 0) {
-      Object.assign(canvas, { width, height });
-      canvas.getContext("2d").drawImage(picture, 0, 0);
-      fit(canvas.parentElement, width, height);
+      Object.assign(this.#canvas, { width, height });
+      this.#canvas.getContext("2d")?.drawImage(picture, 0, 0);
+      setAspectRatio(this.#canvas, width, height);
     }
-    canvas.ariaLabel = `The last picture of your screen that the assistant saw, number ${frame}`;
-    this.#seen = { frame, at };
-    this.#view.reason.textContent = `Picture ${frame}, ${REASONS[reason] ?? reason}${own ? " (as this browser shows it)" : ""}`;
-    section.dataset.seen = frame;
-    this.#tick();
+    this.#canvas.ariaLabel = `The last picture of your screen that the assistant saw, number ${frame}`;
+    this.#seenAt = at;
+    const source = picture === this.#video ? " (as this browser shows it)" : "";
+    this.#reason.textContent = `Picture ${frame}, ${REASONS[reason] ?? reason}${source}`;
+    this.#section.dataset.seen = String(frame);
+    this.#updateAge();
   }
 
-  #point(pointer) {
-    clearTimeout(this.#stale);
+  /** @param {Pointer | null} pointer */
+  #setPointer(pointer) {
+    clearTimeout(this.#staleTimer);
     this.#pointer = pointer;
     this.#drawPointer(false);
-    this.#view.pointed.textContent = pointer ? `Pointing at ${pointer.label}, ${describePosition(pointer.box)}.` : "";
+    this.#pointed.textContent = pointer ? `Pointing at ${pointer.label}, ${describePosition(pointer.box)}.` : "";
   }
 
-  #outdate() {
-    clearTimeout(this.#stale);
+  #markPointerStale() {
+    clearTimeout(this.#staleTimer);
     this.#drawPointer(true);
-    this.#stale = setTimeout(() => this.#point(null), STALE_FOR);
+    this.#staleTimer = setTimeout(() => this.#setPointer(null), STALE_FOR);
   }
 
+  /** @param {boolean} stale */
   #drawPointer(stale) {
-    drawPointer(this.#view.overlay, this.#pointer, { testid: "pointer", stale });
-    drawPointer(this.#view.live, this.#pointer, { testid: "pointer-live", stale });
+    drawPointer(this.#seenOverlay, this.#pointer, { testid: "pointer", stale });
+    drawPointer(this.#previewOverlay, this.#pointer, { testid: "pointer-live", stale });
   }
 
-  #tick() {
-    if (this.#seen) this.#view.age.textContent = formatAge(performance.now() - this.#seen.at);
-  }
-
-  #hint(text) {
-    this.#view.hint.textContent = text;
+  #updateAge() {
+    if (this.#seenAt !== null) this.#age.textContent = formatAge(performance.now() - this.#seenAt);
   }
 }
 
-/** How old a picture is, in words. */
+/**
+ * The age of a picture, such as "3 s ago".
+ * @param {number} milliseconds
+ */
 export function formatAge(milliseconds) {
   const seconds = Math.floor(Math.max(0, milliseconds) / 1000);
   if (seconds < 1) return "just now";
@@ -183,6 +226,12 @@ export function formatAge(milliseconds) {
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s ago`;
 }
 
-function fit(frame, width, height) {
-  if (width > 0 && height > 0) frame.style.setProperty("--ratio", `${width / height}`);
+/**
+ * Give the frame around a picture its aspect ratio.
+ * @param {HTMLElement} picture
+ * @param {number} width
+ * @param {number} height
+ */
+function setAspectRatio(picture, width, height) {
+  if (width > 0 && height > 0) picture.parentElement?.style.setProperty("--ratio", `${width / height}`);
 }

@@ -1,195 +1,249 @@
-/** One conversation: started, rejoined by itself when the line is lost, ended politely. */
+// @ts-check
+/** One conversation: started, rejoined after a lost connection, ended politely. */
 
+import { AppError, toAppError } from "../errors.js";
 import { dispatch, parseEvent } from "./server-events.js";
-import { AppError } from "../errors.js";
 import { WhipConnection } from "./whip-connection.js";
 
-const GRACE = 15_000; // ms the server keeps a conversation whose last peer is gone
-const BACKOFF = [0, 500, 1_000, 2_000, 4_000]; // ms before each try
-const GOODBYE = 1_000; // ms for the server to say session_ended
-const PROBE = 4_000; // ms for a pong after the machine woke up
+/** @import { Identity } from "../auth/identity.js" */
+/** @import { AuthTokens } from "../auth/tokens.js" */
+/** @import { EventHandlers } from "./server-events.js" */
+/** @import { Tracks } from "./whip-connection.js" */
 
-/** A conversation under one label, over as many lines as the network makes necessary. */
+/**
+ * @typedef {object} ConversationCallbacks
+ * @property {(stream: MediaStream) => void} onVoice the assistant's audio
+ * @property {() => void} onConnected
+ * @property {() => void} onLost the connection is lost and being replaced
+ * @property {(error: AppError | null) => void} onEnded called once after a start that succeeded; null when nothing went wrong
+ */
+
+const REJOIN_TIMEOUT = 15_000; // ms the server keeps a conversation whose last peer is gone
+const BACKOFF = [0, 500, 1_000, 2_000, 4_000]; // ms before each try
+const SESSION_ENDED_TIMEOUT = 1_000; // ms for the server to send session_ended
+const PONG_TIMEOUT = 4_000; // ms for a pong after the machine woke up
+
+/** A conversation under one label, over as many connections as the network makes necessary. */
 export class Conversation {
   #identity;
-  #pass = null; // whoever this began as, even when somebody else logs in meanwhile
+  /** @type {AuthTokens | null} */
+  #tokens = null; // those it began with, even when somebody else logs in meanwhile
+  /** @type {Tracks} */
   #tracks = { microphone: null, screen: null };
   #handlers;
-  #notify;
+  #callbacks;
   #label = newLabel();
-  #line = null;
+  /** @type {WhipConnection | null} */
+  #connection = null;
+  /** @type {RTCIceServer[]} */
   #iceServers = [];
-  #over = false;
-  #released = null; // the location that was given back last
-  #lastError = null;
-  #goodbye = () => {};
-  #probe = 0;
+  #isOver = false;
+  /** @type {string | null} */
+  #released = null; // the WHIP resource that was deleted last
+  /** @type {AppError | null} */
+  #fatalError = null;
+  /** @type {() => void} */
+  #onSessionEnded = () => {};
+  #pongTimer = 0;
 
   /**
-   * `handlers` take the server's events by name. `notify` is `{ voice(stream), connected(), lost(), over(error) }`:
-   * `over` comes exactly once after a successful start, with null when nothing went wrong.
+   * @param {Identity} identity
+   * @param {EventHandlers} handlers
+   * @param {ConversationCallbacks} callbacks
    */
-  constructor(identity, handlers, notify) {
+  constructor(identity, handlers, callbacks) {
     this.#identity = identity;
     this.#handlers = handlers;
-    this.#notify = notify;
+    this.#callbacks = callbacks;
   }
 
-  /** Learn in whose name this will be, or raise `AppError`. */
-  async enter() {
-    this.#pass = await this.#identity.pass();
+  /** Get the tokens this conversation will use, or raise `AppError`. */
+  async authenticate() {
+    this.#tokens = await this.#identity.tokens();
   }
 
-  /** Join, or raise `AppError`. */
+  /**
+   * Join, or raise `AppError`.
+   * @param {MediaStreamTrack | null} microphone
+   */
   async start(microphone) {
     this.#tracks.microphone = microphone;
     try {
       await this.#join();
     } catch (error) {
-      this.#over = true;
-      await this.#release(this.#line);
-      this.#drop();
+      this.#isOver = true;
+      await this.#release(this.#connection);
+      this.#closeConnection();
       throw error;
     }
   }
 
-  /** Say one command; false when it cannot be said now. */
+  /**
+   * Send one command; false when it cannot be sent now.
+   * @param {object} command
+   */
   send(command) {
-    return this.#line?.send(command) ?? false;
+    return this.#connection?.send(command) ?? false;
   }
 
-  /** Send this microphone track, now and after rejoining. */
+  /**
+   * Send this microphone track, now and after rejoining.
+   * @param {MediaStreamTrack | null} track
+   */
   async setMicrophone(track) {
     this.#tracks.microphone = track;
-    await this.#line?.setMicrophone(track);
+    await this.#connection?.setMicrophone(track);
   }
 
-  /** Send this screen track, now and after rejoining; null tells the server that sharing is over. */
+  /**
+   * Send this screen track, now and after rejoining; null ends the screen share.
+   * @param {MediaStreamTrack | null} track
+   */
   async setScreen(track) {
     const wasShared = this.#tracks.screen !== null;
     this.#tracks.screen = track;
-    await this.#line?.setScreen(track);
+    await this.#connection?.setScreen(track);
     if (wasShared && track === null) this.send({ action: "screen_share_end" });
   }
 
-  /** `fetch` as the one who holds this conversation. */
-  fetch(path) {
-    return this.#pass.fetch(path);
+  /**
+   * `fetch` with the tokens of this conversation.
+   * @param {string} path
+   */
+  async fetch(path) {
+    return this.#heldTokens.fetch(path);
   }
 
-  /** Ask whether the line still lives, as after a sleep of the machine; a dead one is replaced. */
+  /** Check that the connection still works, as after a sleep of the machine; a dead one is replaced. */
   probe() {
-    if (this.#over || this.#probe || !this.send({ action: "ping", t: Date.now() })) return;
-    this.#probe = setTimeout(() => this.#lose(this.#line), PROBE);
+    if (this.#isOver || this.#pongTimer || !this.send({ action: "ping", t: Date.now() })) return;
+    this.#pongTimer = setTimeout(() => this.#onConnectionLost(this.#connection), PONG_TIMEOUT);
   }
 
-  /** End politely: say so and hear the goodbye; a server that says none is given its connection back. */
+  /** End the session and wait for session_ended; without an answer the WHIP resource is deleted. */
   async end() {
-    if (this.#over) return;
-    this.#over = true;
-    const answered = this.send({ action: "end_session" }) && (await this.#farewell());
-    if (!answered) await this.#release(this.#line);
-    this.#drop();
-    this.#notify.over(null);
+    if (this.#isOver) return;
+    this.#isOver = true;
+    const isAnswered = this.send({ action: "end_session" }) && (await this.#sessionEnded());
+    if (!isAnswered) await this.#release(this.#connection);
+    this.#closeConnection();
+    this.#callbacks.onEnded(null);
   }
 
-  /** The page is going away: give the connection back without waiting. */
-  abandon() {
-    if (this.#over || !this.#line?.location) return;
+  /** End the session while the page unloads, without waiting for answers. */
+  endOnUnload() {
+    const location = this.#connection?.location;
+    if (this.#isOver || !location) return;
     this.send({ action: "end_session" });
-    this.#pass.endOnUnload(this.#line.location, "DELETE");
+    this.#heldTokens.endOnUnload(location, "DELETE");
+  }
+
+  get #heldTokens() {
+    if (!this.#tokens) throw new Error("The conversation is not authenticated yet.");
+    return this.#tokens;
   }
 
   async #join() {
-    const line = new WhipConnection({
+    const connection = new WhipConnection({
       tracks: this.#tracks,
       iceServers: this.#iceServers,
-      heard: (text) => this.#hear(text),
-      voice: (stream) => this.#notify.voice(stream),
-      lost: () => this.#lose(line),
+      onMessage: (text) => this.#onMessage(text),
+      onVoice: (stream) => this.#callbacks.onVoice(stream),
+      onLost: () => this.#onConnectionLost(connection),
     });
-    this.#line = line;
+    this.#connection = connection;
     try {
-      this.#iceServers = await line.open(this.#pass, this.#label);
+      this.#iceServers = await connection.open(this.#heldTokens, this.#label);
     } catch (error) {
-      line.close();
-      // End was pressed while the server was still accepting: what it made is given back.
-      if (this.#over) await this.#release(line);
+      connection.close();
+      // End was pressed while the server was still accepting: its new WHIP resource is deleted.
+      if (this.#isOver) await this.#release(connection);
       throw error instanceof AppError ? error : new AppError("SERVER_REFUSED");
     }
-    if (this.#over) return;
-    this.#notify.connected();
+    if (this.#isOver) return;
+    this.#callbacks.onConnected();
   }
 
-  #hear(text) {
-    clearTimeout(this.#probe);
-    this.#probe = 0;
+  /** @param {string} text */
+  #onMessage(text) {
+    this.#stopPongTimer();
     const event = parseEvent(text);
     if (!event) return;
     dispatch(event, this.#handlers);
-    if (event.action === "error" && event.fatal) this.#lastError = new AppError(event.code, { message: event.message });
-    if (event.action === "session_ended") this.#close(event.reason);
+    if (event.action === "error" && event.fatal) this.#fatalError = new AppError(event.code, { message: event.message });
+    if (event.action === "session_ended") this.#closeFor(event.reason);
   }
 
-  #close(reason) {
-    this.#goodbye(true);
-    if (this.#over) return;
-    this.#finish(reason === "client" ? null : (this.#lastError ?? new AppError(`ENDED_${reason.toUpperCase()}`)));
+  /** @param {string} reason */
+  #closeFor(reason) {
+    this.#onSessionEnded();
+    if (this.#isOver) return;
+    this.#finish(reason === "client" ? null : (this.#fatalError ?? new AppError(`ENDED_${reason.toUpperCase()}`)));
   }
 
-  #lose(line) {
-    clearTimeout(this.#probe);
-    this.#probe = 0;
-    if (this.#over || line !== this.#line) return;
-    line.close();
-    if (this.#lastError) this.#finish(this.#lastError);
+  /** @param {WhipConnection | null} connection */
+  #onConnectionLost(connection) {
+    this.#stopPongTimer();
+    if (this.#isOver || connection !== this.#connection) return;
+    connection?.close();
+    if (this.#fatalError) this.#finish(this.#fatalError);
     else this.#rejoin();
   }
 
   async #rejoin() {
-    this.#notify.lost();
-    const deadline = performance.now() + GRACE;
+    this.#callbacks.onLost();
+    const deadline = performance.now() + REJOIN_TIMEOUT;
     for (let attempt = 0; ; attempt += 1) {
-      await pause(BACKOFF[Math.min(attempt, BACKOFF.length - 1)]);
-      if (this.#over) return;
+      await delay(BACKOFF[Math.min(attempt, BACKOFF.length - 1)]);
+      if (this.#isOver) return;
       try {
         return await this.#join();
-      } catch (error) {
-        if (this.#over) return;
-        if (!error.passing) return this.#finish(error);
-        if (performance.now() >= deadline) return this.#finish(final(error));
+      } catch (thrown) {
+        if (this.#isOver) return;
+        const error = toAppError(thrown);
+        if (!error.isTransient) return this.#finish(error);
+        if (performance.now() >= deadline) return this.#finish(finalError(error));
       }
     }
   }
 
+  /** @param {AppError | null} error */
   #finish(error) {
-    this.#over = true;
-    this.#drop();
-    this.#notify.over(error);
+    this.#isOver = true;
+    this.#closeConnection();
+    this.#callbacks.onEnded(error);
   }
 
-  #drop() {
-    this.#line?.close();
-    this.#line = null;
+  #closeConnection() {
+    this.#connection?.close();
+    this.#connection = null;
   }
 
-  #farewell() {
+  #stopPongTimer() {
+    clearTimeout(this.#pongTimer);
+    this.#pongTimer = 0;
+  }
+
+  /** @returns {Promise<boolean>} false when session_ended did not come in time */
+  #sessionEnded() {
     return new Promise((resolve) => {
-      this.#goodbye = resolve;
-      setTimeout(() => resolve(false), GOODBYE);
+      this.#onSessionEnded = () => resolve(true);
+      setTimeout(() => resolve(false), SESSION_ENDED_TIMEOUT);
     });
   }
 
-  async #release(line) {
-    const location = line?.location;
+  /** @param {WhipConnection | null} connection */
+  async #release(connection) {
+    const location = connection?.location;
     if (!location || location === this.#released) return;
     this.#released = location;
     // The server may have ended the conversation already, or be gone: either way nothing is left to do.
-    await this.#pass.fetch(location, { method: "DELETE" }).catch(() => {});
+    await this.#heldTokens.fetch(location, { method: "DELETE" }).catch(() => {});
   }
 }
 
-function final(error) {
+/** @param {AppError} error */
+function finalError(error) {
   if (error.code === "ENDED_SHUTDOWN") return error;
   return new AppError(error.code === "SERVER_UNREACHABLE" ? "SERVER_GONE" : "CONNECTION_LOST");
 }
@@ -200,6 +254,7 @@ function newLabel() {
   return `page-${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
-function pause(milliseconds) {
+/** @param {number} milliseconds */
+function delay(milliseconds) {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }

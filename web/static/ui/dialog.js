@@ -1,25 +1,36 @@
-/** What all dialogs of the page share; opening, keeping the focus and giving it back are the browser's own. */
+// @ts-check
+/** Shared behaviour of the page's dialogs; the browser itself opens them and moves the focus. */
 
-/** Let the buttons marked data-close, and a press beside it, close a dialog. */
+import { uiElement } from "../dom.js";
+
+/**
+ * Close a dialog by its buttons marked data-close, and by a press beside it.
+ * @param {HTMLDialogElement} dialog
+ */
 export function makeDismissible(dialog) {
   for (const button of dialog.querySelectorAll("[data-close]")) button.addEventListener("click", () => dialog.close());
-  let isOutside = false;
+  let beganOutside = false;
   dialog.addEventListener("pointerdown", (event) => {
-    isOutside = event.target === dialog && isBeside(dialog, event);
+    beganOutside = event.target === dialog && isOutside(dialog, event);
   });
-  // Only a press that began there: text that is marked with the mouse may end outside.
+  // Only a press that began there: selecting text with the mouse may end outside.
   dialog.addEventListener("click", (event) => {
-    if (isOutside && event.target === dialog && isBeside(dialog, event)) dialog.close();
+    if (beganOutside && event.target === dialog && isOutside(dialog, event)) dialog.close();
   });
 }
 
-/** Ask before something is done that cannot be undone; true when it is wanted. */
+/**
+ * Ask before an action that cannot be undone; resolves to true when it is confirmed.
+ * @param {{ title: string, text: string, label: string }} question
+ * @returns {Promise<boolean>}
+ */
 export function confirmAction({ title, text, label }) {
-  // A new one each time: the answer to one question can then never be taken for that to the next.
-  const dialog = document.querySelector("#confirm").content.firstElementChild.cloneNode(true);
-  dialog.querySelector("h2").textContent = title;
-  dialog.querySelector("p").textContent = text;
-  dialog.querySelector("button").textContent = label;
+  // A new dialog each time: the answer to one question can then never be taken for that to the next.
+  const template = uiElement(document, "confirm-template", HTMLTemplateElement);
+  const dialog = uiElement(document.importNode(template.content, true), "confirm-dialog", HTMLDialogElement);
+  uiElement(dialog, "confirm-title").textContent = title;
+  uiElement(dialog, "confirm-text").textContent = text;
+  uiElement(dialog, "confirm").textContent = label;
   document.body.append(dialog);
   dialog.showModal();
   return new Promise((resolve) => {
@@ -30,7 +41,11 @@ export function confirmAction({ title, text, label }) {
   });
 }
 
-function isBeside(dialog, { clientX, clientY }) {
+/**
+ * @param {HTMLDialogElement} dialog
+ * @param {MouseEvent} event
+ */
+function isOutside(dialog, { clientX, clientY }) {
   const { left, right, top, bottom } = dialog.getBoundingClientRect();
   return clientX < left || clientX > right || clientY < top || clientY > bottom;
 }

@@ -1,21 +1,35 @@
-/** Times and lengths in words. */
+// @ts-check
+/** Dates, times and durations as text. */
 
-const DAY = 86_400_000;
+const DAY = 86_400_000; // ms
 
-/** "Today, 14:05", "Yesterday, 09:30" or "3 May 2026, 14:05", in the person's own time zone. */
+/** @typedef {string | number | Date} Time as the Date constructor takes it */
+
+/**
+ * "Today, 14:05", "Yesterday, 09:30" or "3 May 2026, 14:05", in the person's own time zone.
+ * @param {Time} at
+ * @param {{ clock?: boolean, now?: Date }} [options] `clock` appends the time of day
+ */
 export function formatDateTime(at, { clock = true, now = new Date() } = {}) {
-  const moment = new Date(at);
-  const day = dayInWords(moment, now);
-  return clock ? `${day}, ${formatTime(moment)}` : day;
+  const date = new Date(at);
+  const day = formatDay(date, now);
+  return clock ? `${day}, ${formatTime(date)}` : day;
 }
 
-/** "14:05". */
+/**
+ * "14:05", or "14:05:09" with seconds.
+ * @param {Time} at
+ * @param {{ seconds?: boolean }} [options]
+ */
 export function formatTime(at, { seconds = false } = {}) {
-  const second = seconds ? { second: "2-digit" } : {};
-  return new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", ...second }).format(new Date(at));
+  const second = seconds ? "2-digit" : undefined;
+  return new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second }).format(new Date(at));
 }
 
-/** "48 s", "3 min 12 s" or "1 h 4 min". */
+/**
+ * "48 s", "3 min 12 s" or "1 h 4 min".
+ * @param {number} milliseconds
+ */
 export function formatDuration(milliseconds) {
   const seconds = Math.max(0, Math.round(milliseconds / 1000));
   const minutes = Math.floor(seconds / 60);
@@ -24,13 +38,18 @@ export function formatDuration(milliseconds) {
   return minutes % 60 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${minutes / 60} h`;
 }
 
-function dayInWords(moment, now) {
-  const days = Math.round((midnight(now) - midnight(moment)) / DAY);
+/**
+ * @param {Date} date
+ * @param {Date} now
+ */
+function formatDay(date, now) {
+  const days = Math.round((midnight(now) - midnight(date)) / DAY);
   if (days === 0) return "Today";
   if (days === 1) return "Yesterday";
-  return new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "long", year: "numeric" }).format(moment);
+  return new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "long", year: "numeric" }).format(date);
 }
 
-function midnight(moment) {
-  return new Date(moment.getFullYear(), moment.getMonth(), moment.getDate()).getTime();
+/** @param {Date} date */
+function midnight(date) {
+  return new Date(date.getFullYear(), date.getMonth(), date.getDate()).getTime();
 }

@@ -1,28 +1,29 @@
-/** The task as steps, with the current one marked. */
+// @ts-check
+/** The task as a list of steps, with the current one marked. */
 
+import { create } from "../dom.js";
+
+/** @import { Guidance, GuidanceStep } from "../net/server-events.js" */
+
+/** @type {Record<string, string>} */
 const MARKS = { done: "done", current: "now", todo: "" };
 
-/** Show steps of `{ text, state }` under a title; null hides them. */
+/**
+ * Show steps under a title; null hides them.
+ * @param {HTMLElement} section
+ * @param {Guidance | null} guidance
+ */
 export function showGuidance(section, guidance) {
   section.hidden = !guidance;
   if (!guidance) return;
-  const title = document.createElement("h3");
-  title.textContent = guidance.title;
-  const list = document.createElement("ol");
-  list.append(...guidance.steps.map(step));
-  section.replaceChildren(title, list);
+  section.replaceChildren(create("h3", {}, guidance.title), create("ol", {}, ...guidance.steps.map(stepItem)));
 }
 
-function step({ text, state }) {
-  const item = document.createElement("li");
+/** @param {GuidanceStep} step */
+function stepItem({ text, state }) {
+  const item = create("li", {}, text);
   item.dataset.state = state;
   if (state === "current") item.ariaCurrent = "step";
-  item.append(text);
-  if (MARKS[state]) {
-    const mark = document.createElement("span");
-    mark.className = "mark";
-    mark.textContent = MARKS[state];
-    item.append(" ", mark);
-  }
+  if (MARKS[state]) item.append(" ", create("span", { className: "mark" }, MARKS[state]));
   return item;
 }

@@ -1,50 +1,76 @@
-/** Notices to the person: one sentence, what to do, and a button where one helps. */
+// @ts-check
+/** Notices to the person: one sentence, a remedy, and a button where one helps. */
 
-import { sentenceFor } from "../errors.js";
+import { create } from "../dom.js";
+import { sentenceFor, textFor } from "../errors.js";
+
+/** @import { AppError } from "../errors.js" */
+
+/** @typedef {{ label: string, run: () => void }} Action */
+
+/**
+ * @typedef {object} NoticeOptions
+ * @property {Action | null} [action] a button beside the text
+ * @property {boolean} [isFatal] the notice cannot be dismissed
+ * @property {boolean} [isTransient] the notice goes when an answer comes
+ */
+
+const MESSAGE = "MESSAGE"; // stands in for an error code
 
 /** The alert region; each code is shown at most once, the newest first. */
 export class Notices {
   #region;
-  #shown = new Map(); // code -> { node, timer, lasting }
+  /** @type {Map<string, { node: HTMLElement, timer: number, isTransient: boolean }>} */
+  #shown = new Map(); // by code
 
+  /** @param {HTMLElement} region */
   constructor(region) {
     this.#region = region;
   }
 
   /**
-   * Say an error. `action` is `{ label, run }`; `seconds` counts down beside it; `fatal` cannot be dismissed;
-   * `lasting` stays when answers come again.
+   * Show an error, with a countdown where the server asks to wait.
+   * @param {AppError} error
+   * @param {NoticeOptions} [options]
    */
-  say(error, { action = null, fatal = false, lasting = true } = {}) {
-    this.drop(error.code);
-    const { what, todo } = sentenceFor(error.code, error.said);
-    const node = element("div", "notice");
-    node.dataset.code = error.code;
-    const text = element("p", "notice-text");
-    text.append(element("strong", "", what), " ", todo);
-    const actions = element("div", "notice-actions");
-    const timer = error.seconds ? appendCountdown(actions, error.seconds) : 0;
-    if (action) actions.append(button(action.label, () => this.#act(error.code, action)));
-    if (!fatal) actions.append(button("Dismiss", () => this.drop(error.code), "quiet"));
-    node.append(text, actions);
+  showError(error, { action = null, isFatal = false, isTransient = false } = {}) {
+    const { code, serverMessage, retryAfter } = error;
+    this.remove(code);
+    const { problem, remedy } = sentenceFor(code, serverMessage);
+    const text = create("p", { className: "notice-text" }, create("strong", {}, problem), " ", remedy);
+    const actions = create("div", { className: "notice-actions" });
+    const timer = retryAfter ? appendCountdown(actions, retryAfter) : 0;
+    if (action) actions.append(button(action.label, () => this.#run(code, action)));
+    if (!isFatal) actions.append(button("Dismiss", () => this.remove(code), "quiet"));
+    const node = create("div", { className: "notice" }, text, actions);
+    node.dataset.code = code;
     this.#region.prepend(node);
     node.scrollIntoView({ block: "nearest" });
-    this.#shown.set(error.code, { node, timer, lasting });
+    this.#shown.set(code, { node, timer, isTransient });
   }
 
-  /** Say good news, until dismissed or until the next conversation. */
-  tell(text) {
-    this.drop("NEWS");
-    const node = element("div", "notice news");
-    const actions = element("div", "notice-actions");
-    actions.append(button("Dismiss", () => this.drop("NEWS"), "quiet"));
-    node.append(element("p", "notice-text", text), actions);
+  /**
+   * Show a message that is no error, until dismissed or until the next conversation.
+   * @param {string} text
+   */
+  showMessage(text) {
+    this.removeMessage();
+    const actions = create("div", { className: "notice-actions" }, button("Dismiss", () => this.removeMessage(), "quiet"));
+    const node = create("div", { className: "notice news" }, create("p", { className: "notice-text" }, text), actions);
     this.#region.prepend(node);
-    this.#shown.set("NEWS", { node, timer: 0, lasting: true });
+    this.#shown.set(MESSAGE, { node, timer: 0, isTransient: false });
   }
 
-  /** Take a notice away. */
-  drop(code) {
+  /** Remove the message that is no error. */
+  removeMessage() {
+    this.remove(MESSAGE);
+  }
+
+  /**
+   * Remove the notice of a code.
+   * @param {string} code
+   */
+  remove(code) {
     const notice = this.#shown.get(code);
     if (!notice) return;
     clearInterval(notice.timer);
@@ -52,38 +78,52 @@ export class Notices {
     this.#shown.delete(code);
   }
 
-  /** An answer came: what was said about a lost one is over. */
-  dropPassing() {
-    for (const [code, notice] of [...this.#shown]) if (!notice.lasting) this.drop(code);
+  /** Remove the notices of lost answers, because an answer came. */
+  removeTransient() {
+    for (const [code, { isTransient }] of [...this.#shown]) if (isTransient) this.remove(code);
   }
 
-  /** Take all notices away. */
+  /** Remove all notices. */
   clear() {
-    for (const code of [...this.#shown.keys()]) this.drop(code);
+    for (const code of [...this.#shown.keys()]) this.remove(code);
   }
 
-  #act(code, action) {
-    this.drop(code);
+  /**
+   * @param {string} code
+   * @param {Action} action
+   */
+  #run(code, action) {
+    this.remove(code);
     action.run();
   }
 }
 
-/** An error where there is no room for a notice: in words and, if the server says so, with when to try again. */
+/**
+ * Show an error inside an element, for places without room for a notice.
+ * @param {HTMLElement} node
+ * @param {AppError} error
+ */
 export function showErrorIn(node, error) {
-  const { what, todo } = sentenceFor(error.code, error.said);
-  node.textContent = error.seconds ? what : `${what} ${todo}`;
-  if (!error.seconds) return;
-  // Said once to those who hear it, while the ticking digits beside it are for the eyes.
-  node.append(element("span", "sr", ` Try again in ${error.seconds} s.`), " ");
-  appendCountdown(node, error.seconds);
-  node.lastChild.ariaHidden = "true";
+  const { retryAfter } = error;
+  if (!retryAfter) {
+    node.textContent = textFor(error);
+    return;
+  }
+  // Screen readers get the number once; the ticking digits beside it are for the eyes.
+  const spoken = create("span", { className: "sr" }, ` Try again in ${retryAfter} s.`);
+  node.replaceChildren(sentenceFor(error.code, error.serverMessage).problem, spoken, " ");
+  appendCountdown(node, retryAfter);
+  if (node.lastElementChild) node.lastElementChild.ariaHidden = "true";
 }
 
-/** Append how long it is until another try makes sense; returns the timer. */
+/**
+ * Append the seconds until another try makes sense; returns the interval's id.
+ * @param {HTMLElement} parent
+ * @param {number} seconds
+ */
 export function appendCountdown(parent, seconds) {
   // Ticking digits inside an alert must not be read aloud every second.
-  const left = element("span", "countdown");
-  left.ariaLive = "off";
+  const left = create("span", { className: "countdown", ariaLive: "off" });
   left.dataset.testid = "countdown";
   parent.append(left);
   const until = performance.now() + seconds * 1000;
@@ -98,13 +138,13 @@ export function appendCountdown(parent, seconds) {
   return timer;
 }
 
+/**
+ * @param {string} label
+ * @param {() => void} run
+ * @param {string} [className]
+ */
 function button(label, run, className = "") {
-  const node = element("button", className, label);
-  node.type = "button";
+  const node = create("button", { type: "button", className }, label);
   node.addEventListener("click", run);
   return node;
-}
-
-function element(name, className, text = "") {
-  return Object.assign(document.createElement(name), { className, textContent: text });
 }
