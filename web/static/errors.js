@@ -79,7 +79,7 @@ const SENTENCES = {
   SERVER_REFUSED: ["The server did not accept the conversation.", "Try again; if it stays so, look into the server’s log."],
   NO_MEDIA_PATH: [
     "The server answers, but sound cannot reach it: no way through for UDP was found.",
-    "Try another network, or ask whoever runs the server to open its UDP ports or set PUBLIC_IP.",
+    "Try another network, or ask whoever runs the server to allow UDP in or to provide a TURN server.",
   ],
   CONNECTION_LOST: [
     "The connection was lost and could not be made again in time.",
