@@ -1,4 +1,4 @@
-"""A small server with real WebRTC that says what a test tells it to say, and a visit to its page."""
+"""A small server with real WebRTC whose events a test sends, and a visit to its page."""
 
 import asyncio
 import fractions
@@ -24,7 +24,7 @@ from aiortc.contrib.media import MediaBlackhole
 from av import AudioFrame
 from playwright.async_api import Page, expect
 
-from tests.web.fake_people import FakePeople
+from tests.web.fake_accounts_api import FakeAccountsApi
 
 WEB = Path(__file__).parents[2] / "web"
 RATE = 48_000
@@ -38,7 +38,7 @@ ENGINE = {
 
 
 class Tone(MediaStreamTrack):
-    """A quiet 440 Hz voice of 20 ms frames."""
+    """A quiet 440 Hz tone in 20 ms frames."""
 
     kind = "audio"
 
@@ -60,7 +60,7 @@ class Tone(MediaStreamTrack):
 
 @dataclass
 class Refusal:
-    """An answer other than success, to be given `times` times."""
+    """An error response, to be sent `times` times."""
 
     status: int
     code: str = ""
@@ -70,17 +70,17 @@ class Refusal:
 
 
 class FakeServer:
-    """The server's public face: people, WHIP, frames; with every request and every command kept for the test."""
+    """Serves the page, the accounts API, WHIP and frames; records every request and every command."""
 
     def __init__(self) -> None:
         self.refusals: dict[str, Refusal] = {}
         self.engine: dict[str, Any] = ENGINE
-        self.people = FakePeople()
+        self.accounts_api = FakeAccountsApi()
         self.registration = "open"
         self.history_days = 90
         self.session_id = "conversation-1"
-        self.greets = True
-        self.says_goodbye = True
+        self.sends_session_started = True
+        self.sends_session_ended = True
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.commands: list[dict[str, Any]] = []
         self.offers: list[str] = []
@@ -88,7 +88,7 @@ class FakeServer:
         self._peers: dict[str, RTCPeerConnection] = {}
         self._channel: RTCDataChannel | None = None
         self._changed = asyncio.Condition()
-        self._news: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self.app = self._routes()
 
     def _routes(self) -> web.Application:
@@ -96,7 +96,7 @@ class FakeServer:
         aiohttp_jinja2.setup(app, loader=jinja2.FileSystemLoader(WEB / "templates"), autoescape=True)
         app.router.add_get("/", self._page)
         app.router.add_static("/static", WEB / "static")
-        app.router.add_routes(self.people.routes())
+        app.router.add_routes(self.accounts_api.routes())
         app.router.add_get("/api/v1/engine", self._engine)
         app.router.add_get("/api/v1/sessions/{id}/frame", self._frame)
         app.router.add_post("/whip", self._whip)
@@ -108,7 +108,7 @@ class FakeServer:
         self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
     ) -> web.StreamResponse:
         self.requests.append((request.method, request.path_qs, dict(request.headers)))
-        self._announce()
+        self._notify()
         refusal = self.refusals.get(f"{request.method} {request.path}")
         if refusal and refusal.times > 0:
             refusal.times -= 1
@@ -120,8 +120,8 @@ class FakeServer:
 
     @aiohttp_jinja2.template("index.html")
     async def _page(self, request: web.Request) -> dict[str, object]:
-        told = {"registration": self.registration, "history_days": self.history_days}
-        return {"version": "9.9.9", "static": "/static", **told}
+        page = {"registration": self.registration, "history_days": self.history_days}
+        return {"version": "9.9.9", "static": "/static", **page}
 
     async def _engine(self, request: web.Request) -> web.Response:
         return web.json_response(self.engine)
@@ -140,7 +140,7 @@ class FakeServer:
         self._peers[name] = peer
         sink = MediaBlackhole()
         peer.on("track", sink.addTrack)
-        peer.on("datachannel", self._meet)
+        peer.on("datachannel", self._on_channel)
         await peer.setRemoteDescription(RTCSessionDescription(offer, "offer"))
         peer.addTrack(Tone())
         await peer.setLocalDescription(await peer.createAnswer())
@@ -152,48 +152,50 @@ class FakeServer:
     async def _leave(self, request: web.Request) -> web.Response:
         return web.Response()
 
-    def _meet(self, channel: RTCDataChannel) -> None:
+    def _on_channel(self, channel: RTCDataChannel) -> None:
         self._channel = channel
-        channel.on("message", self._obey)
-        if self.greets:
-            self.tell(
+        channel.on("message", self._on_command)
+        if self.sends_session_started:
+            self.send_event(
                 "session_started",
                 id=self.session_id,
                 engine=self.engine["engine"],
                 model=self.engine["model"],
                 limits={},
             )
-            self.tell("state", state="idle")
-        self._announce()
+            self.send_event("state", state="idle")
+        self._notify()
 
-    def _obey(self, message: str) -> None:
+    def _on_command(self, message: str) -> None:
         command = json.loads(message)
         self.commands.append(command)
-        if command["action"] == "end_session" and self.says_goodbye:
-            self.tell("session_ended", reason="client")
-        self._announce()
+        if command["action"] == "end_session" and self.sends_session_ended:
+            self.send_event("session_ended", reason="client")
+        self._notify()
 
-    def _announce(self) -> None:
+    def _notify(self) -> None:
         task = asyncio.create_task(self._wake())
-        self._news.add(task)
-        task.add_done_callback(self._news.discard)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _wake(self) -> None:
         async with self._changed:
             self._changed.notify_all()
 
-    def tell(self, action: str, **fields: object) -> None:
-        """Say one event to the page."""
+    def send_event(self, action: str, **fields: object) -> None:
+        """Send one event to the page."""
         assert self._channel is not None
         self._channel.send(json.dumps({"action": action, "sessionId": "label", **fields}))
 
-    async def commanded(self, action: str, times: int = 1) -> dict[str, Any]:
-        """Wait for a command of the page, and return the latest of them."""
+    async def wait_for_command(self, action: str, times: int = 1) -> dict[str, Any]:
+        """Wait until the page has sent a command that often, and return its latest."""
         found = await self._until(lambda: [c for c in self.commands if c["action"] == action][times - 1 :])
         return dict(found[-1])
 
-    async def requested(self, method: str, prefix: str, times: int = 1) -> list[tuple[str, str, dict[str, str]]]:
-        """Wait for that many requests whose path begins with `prefix`, and return them."""
+    async def wait_for_requests(
+        self, method: str, prefix: str, times: int = 1
+    ) -> list[tuple[str, str, dict[str, str]]]:
+        """Wait for that many requests whose path begins with `prefix`, and return all of them."""
 
         def enough() -> list[tuple[str, str, dict[str, str]]]:
             found = [r for r in self.requests if r[0] == method and r[1].startswith(prefix)]
@@ -206,7 +208,7 @@ class FakeServer:
             await self._changed.wait_for(lambda: bool(found()))
         return found()
 
-    async def hang_up(self) -> None:
+    async def close_peers(self) -> None:
         """Close every peer connection from this side, as a restart would."""
         peers, self._peers, self._channel = list(self._peers.values()), {}, None
         await asyncio.gather(*(peer.close() for peer in peers))
@@ -214,13 +216,13 @@ class FakeServer:
 
 @dataclass
 class Visit:
-    """A page under test: the tab, its server, and what the browser complained of or asked for outside."""
+    """A page under test: its tab, its server, the console's errors, and requests to other hosts."""
 
     page: Page
     server: FakeServer
     address: str
-    complaints: list[str]
-    strangers: list[str]
+    console_errors: list[str]
+    foreign_requests: list[str]
 
     async def open(self) -> None:
         """Load the page."""
@@ -230,18 +232,11 @@ class Visit:
         """Load the page, press Start, and wait until the conversation is ready."""
         await self.open()
         await self.page.get_by_test_id("start").click()
-        await self.server.commanded("tracks")
+        await self.server.wait_for_command("tracks")
 
-    async def state(self, words: str) -> None:
-        """Wait until the page says this of the assistant."""
+    async def expect_state(self, words: str) -> None:
+        """Wait until the page shows this state of the assistant."""
         await expect(self.page.get_by_test_id("state")).to_have_text(words)
-
-    async def module(self, expression: str) -> Any:
-        """The value of an expression over one of the page's modules, such as `ui/controls.js: stateLabel("idle")`."""
-        name, _, body = expression.partition(":")
-        return await self.page.evaluate(
-            f"async () => {{ const m = await import('/static/{name}'); return m.{body.strip()}; }}"
-        )
 
     async def share(self) -> None:
         """Share the tab titled Ledger."""

@@ -1,4 +1,4 @@
-"""What the page says and does when something is missing, refused, lost or over."""
+"""The page's messages and actions when something is missing, refused, lost or over."""
 
 import asyncio
 import re
@@ -8,7 +8,7 @@ import pytest
 from playwright.async_api import Route, expect
 
 from pipeline.errors import FaultCode
-from tests.web.fake_site import Refusal, Visit
+from tests.web.fake_page_server import Refusal, Visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -27,12 +27,12 @@ async def test_without_a_microphone_one_can_still_type(visit: Visit, name: str, 
     await visit.page.add_init_script(REFUSING.format(call="getUserMedia", name=name, message="no"))
     await visit.start()
 
-    await says(visit, sentence, "You can type meanwhile.")
-    await visit.state("Ready – type your question")
+    await expect_error(visit, sentence, "You can type meanwhile.")
+    await visit.expect_state("Ready – type your question")
     await expect(visit.page.get_by_test_id("mute")).to_be_disabled()
     await visit.page.get_by_test_id("text").fill("hello")
     await visit.page.get_by_test_id("send").click()
-    await visit.server.commanded("text_input")
+    await visit.server.wait_for_command("text_input")
 
 
 async def test_the_microphone_can_be_tried_again_during_the_conversation(visit: Visit) -> None:
@@ -42,11 +42,11 @@ async def test_the_microphone_can_be_tried_again_during_the_conversation(visit: 
         " if (tries === 1) throw new DOMException('no', 'NotAllowedError'); return ask(wanted); };"
     )
     await visit.start()
-    await visit.state("Ready – type your question")
+    await visit.expect_state("Ready – type your question")
     await visit.page.get_by_role("button", name="Try the microphone again").click()
 
-    await visit.state("Ready – just talk")
-    await says_nothing(visit)
+    await visit.expect_state("Ready – just talk")
+    await expect_no_error(visit)
     await expect(visit.page.get_by_test_id("mic-level")).to_have_attribute("aria-valuenow", re.compile(r"[1-9]\d"))
 
 
@@ -56,19 +56,19 @@ async def test_a_microphone_that_is_pulled_out_is_missed(visit: Visit) -> None:
         "navigator.mediaDevices.getUserMedia = async (wanted) => window.given = await ask(wanted);"
     )
     await visit.start()
-    await visit.state("Ready – just talk")
+    await visit.expect_state("Ready – just talk")
     await visit.page.evaluate("given.getAudioTracks()[0].dispatchEvent(new Event('ended')); undefined")
 
-    await says(visit, "The microphone was disconnected or taken away from this page.", "Plug it in")
-    await visit.state("Ready – type your question")
+    await expect_error(visit, "The microphone was disconnected or taken away from this page.", "Plug it in")
+    await visit.expect_state("Ready – type your question")
 
 
 async def test_plain_http_from_another_machine_is_explained(visit: Visit) -> None:
     visit.address = visit.address.replace("127.0.0.1", "elsewhere.test")
     await visit.start()
 
-    await says(visit, "Browsers give microphone and screen only to secure pages", "open the page by https")
-    await visit.state("Ready – type your question")
+    await expect_error(visit, "Browsers give microphone and screen only to secure pages", "open the page by https")
+    await visit.expect_state("Ready – type your question")
 
 
 async def test_a_browser_without_webrtc_is_told_so(visit: Visit) -> None:
@@ -76,7 +76,7 @@ async def test_a_browser_without_webrtc_is_told_so(visit: Visit) -> None:
     await visit.open()
     await visit.page.get_by_test_id("start").click()
 
-    await says(visit, "This browser has no WebRTC", "Open the page in a current")
+    await expect_error(visit, "This browser has no WebRTC", "Open the page in a current")
 
 
 async def test_a_phone_that_cannot_share_is_told_so(visit: Visit) -> None:
@@ -84,7 +84,7 @@ async def test_a_phone_that_cannot_share_is_told_so(visit: Visit) -> None:
     await visit.start()
     await visit.page.get_by_test_id("share").click()
 
-    await says(visit, "This browser cannot share a screen", "open the page on a computer")
+    await expect_error(visit, "This browser cannot share a screen", "open the page on a computer")
 
 
 async def test_changing_ones_mind_about_sharing_is_no_error(visit: Visit) -> None:
@@ -93,7 +93,7 @@ async def test_changing_ones_mind_about_sharing_is_no_error(visit: Visit) -> Non
     await visit.page.get_by_test_id("share").click()
 
     await expect(visit.page.get_by_test_id("hint")).to_contain_text("Nothing is shared.")
-    await says_nothing(visit)
+    await expect_no_error(visit)
     await expect(visit.page.get_by_test_id("share")).to_have_text("Share screen")
 
 
@@ -115,7 +115,7 @@ async def test_a_screen_that_cannot_be_captured_is_explained(
     await visit.start()
     await visit.page.get_by_test_id("share").click()
 
-    await says(visit, sentence, "Share screen")
+    await expect_error(visit, sentence, "Share screen")
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,8 @@ async def test_a_refused_start_is_explained(
     await visit.open()
     await visit.page.get_by_test_id("start").click()
 
-    await says(visit, sentence, todo)
-    await visit.state("Not started")
+    await expect_error(visit, sentence, todo)
+    await visit.expect_state("Not started")
     seconds = visit.page.get_by_test_id("countdown")
     if refusal.headers:
         await expect(seconds).to_have_text(re.compile(r"in [1-7] s"))
@@ -154,8 +154,8 @@ async def test_a_full_server_is_tried_again_on_request(visit: Visit) -> None:
     await visit.page.get_by_test_id("start").click()
     await visit.page.get_by_role("button", name="Try again").click()
 
-    await visit.state("Ready – just talk")
-    await says_nothing(visit)
+    await visit.expect_state("Ready – just talk")
+    await expect_no_error(visit)
 
 
 async def test_a_server_that_does_not_answer_is_explained(visit: Visit) -> None:
@@ -163,18 +163,18 @@ async def test_a_server_that_does_not_answer_is_explained(visit: Visit) -> None:
     await visit.page.route("**/api/v1/guests", lambda route: route.abort())
     await visit.page.get_by_test_id("start").click()
 
-    await says(visit, "The server does not answer.", "Check the network")
+    await expect_error(visit, "The server does not answer.", "Check the network")
 
 
 async def test_end_while_the_server_still_thinks_about_it_ends_quietly(visit: Visit) -> None:
     await visit.open()
     await visit.page.route("**/whip?*", lambda route: None)
     await visit.page.get_by_test_id("start").click()
-    await visit.state("Connecting…")
+    await visit.expect_state("Connecting…")
     await visit.page.get_by_test_id("end").click()
 
-    await visit.state("Not started")
-    await says_nothing(visit)
+    await visit.expect_state("Not started")
+    await expect_no_error(visit)
 
 
 async def test_what_a_server_grants_after_end_is_given_back(visit: Visit) -> None:
@@ -184,38 +184,38 @@ async def test_what_a_server_grants_after_end_is_given_back(visit: Visit) -> Non
     await visit.page.get_by_test_id("start").click()
     route = await held.get()
     await visit.page.get_by_test_id("end").click()
-    await visit.state("Not started")
+    await visit.expect_state("Not started")
     await route.continue_()
 
-    await visit.server.requested("DELETE", "/whip/peer-1")
-    await says_nothing(visit)
+    await visit.server.wait_for_requests("DELETE", "/whip/peer-1")
+    await expect_no_error(visit)
 
 
 async def test_a_lost_connection_is_rejoined_under_the_same_label_with_the_transcript_kept(visit: Visit) -> None:
     await visit.start()
     await visit.share()
-    visit.server.tell("transcript", turn=1, role="user", text="kept", final=True)
+    visit.server.send_event("transcript", turn=1, role="user", text="kept", final=True)
     await expect(visit.page.locator(".said")).to_have_text("kept")
     visit.server.refusals["POST /whip"] = Refusal(503, "SESSION_LIMIT", times=1)
-    await visit.server.hang_up()
+    await visit.server.close_peers()
 
-    await visit.server.commanded("tracks", times=2)
-    await visit.state("Ready – just talk")
-    visit.server.tell("transcript", turn=2, role="user", text="and on", final=True)
+    await visit.server.wait_for_command("tracks", times=2)
+    await visit.expect_state("Ready – just talk")
+    visit.server.send_event("transcript", turn=2, role="user", text="and on", final=True)
     await expect(visit.page.locator(".said")).to_have_text(["kept", "and on"])
-    labels = {path for _, path, _ in await visit.server.requested("POST", "/whip", times=3)}
+    labels = {path for _, path, _ in await visit.server.wait_for_requests("POST", "/whip", times=3)}
     assert len(labels) == 1
     await expect(visit.page.get_by_test_id("share")).to_have_text("Stop sharing")
-    await says_nothing(visit)
+    await expect_no_error(visit)
 
 
 async def test_while_rejoining_the_page_says_so_and_nothing_can_be_sent(visit: Visit) -> None:
     await visit.start()
-    await visit.state("Ready – just talk")
+    await visit.expect_state("Ready – just talk")
     await visit.page.route("**/whip?*", lambda route: None)
-    await visit.server.hang_up()
+    await visit.server.close_peers()
 
-    await visit.state("Reconnecting…")
+    await visit.expect_state("Reconnecting…")
     await expect(visit.page.get_by_test_id("send")).to_be_disabled()
     await expect(visit.page.get_by_test_id("text")).to_be_enabled()
     await expect(visit.page.get_by_test_id("interrupt")).to_be_disabled()
@@ -224,12 +224,12 @@ async def test_while_rejoining_the_page_says_so_and_nothing_can_be_sent(visit: V
 
 async def test_a_new_conversation_after_rejoining_says_that_the_old_one_is_forgotten(visit: Visit) -> None:
     await visit.start()
-    visit.server.tell("transcript", turn=1, role="user", text="before", final=True)
+    visit.server.send_event("transcript", turn=1, role="user", text="before", final=True)
     await expect(visit.page.locator(".said")).to_have_text("before")
     visit.server.session_id = "conversation-2"
-    await visit.server.hang_up()
-    await visit.server.commanded("tracks", times=2)
-    visit.server.tell("transcript", turn=1, role="user", text="after", final=True)
+    await visit.server.close_peers()
+    await visit.server.wait_for_command("tracks", times=2)
+    visit.server.send_event("transcript", turn=1, role="user", text="after", final=True)
 
     await expect(visit.page.locator(".said")).to_have_text(["before", "after"])
     await expect(visit.page.locator(".note")).to_contain_text("A new conversation begins")
@@ -242,48 +242,48 @@ async def test_a_new_conversation_after_rejoining_says_that_the_old_one_is_forgo
 async def test_rejoining_gives_up_after_the_grace_period(visit: Visit, gone: bool, sentence: str) -> None:
     await visit.page.clock.install()
     await visit.start()
-    visit.server.tell("transcript", turn=1, role="user", text="kept", final=True)
+    visit.server.send_event("transcript", turn=1, role="user", text="kept", final=True)
     await expect(visit.page.locator(".said")).to_have_text("kept")
     if gone:
         await visit.page.route("**/whip?*", lambda route: route.abort())
     visit.server.refusals["POST /whip"] = Refusal(503, "SESSION_LIMIT")
-    await visit.server.hang_up()
-    await visit.state("Reconnecting…")
+    await visit.server.close_peers()
+    await visit.expect_state("Reconnecting…")
     await visit.page.clock.fast_forward(16_000)
 
-    await says(visit, sentence, "What was said is kept below.")
-    await visit.state("Ended")
+    await expect_error(visit, sentence, "What was said is kept below.")
+    await visit.expect_state("Ended")
     await expect(visit.page.locator(".said")).to_have_text("kept")
 
     await visit.page.unroute_all()
     visit.server.refusals.clear()
     await visit.page.get_by_test_id("start").click()
-    await visit.server.commanded("tracks", times=2)
-    await says_nothing(visit)
+    await visit.server.wait_for_command("tracks", times=2)
+    await expect_no_error(visit)
 
 
 async def test_a_dead_line_is_noticed_when_the_machine_wakes_up(visit: Visit) -> None:
     await visit.page.clock.install()
     await visit.start()
-    await visit.state("Ready – just talk")
+    await visit.expect_state("Ready – just talk")
     await visit.page.evaluate("window.dispatchEvent(new Event('online'))")
-    await visit.server.commanded("ping")
+    await visit.server.wait_for_command("ping")
     await visit.page.clock.fast_forward(4_100)  # this server never answers a ping
 
-    await visit.server.commanded("tracks", times=2)
+    await visit.server.wait_for_command("tracks", times=2)
 
 
 async def test_a_line_that_answers_is_kept_when_the_machine_wakes_up(visit: Visit) -> None:
     await visit.page.clock.install()
     await visit.start()
     await visit.page.evaluate("window.dispatchEvent(new Event('online'))")
-    await visit.server.commanded("ping")
-    visit.server.tell("pong", t=1)
-    visit.server.tell("state", state="listening")
-    await visit.state("Listening to you")
+    await visit.server.wait_for_command("ping")
+    visit.server.send_event("pong", t=1)
+    visit.server.send_event("state", state="listening")
+    await visit.expect_state("Listening to you")
     await visit.page.clock.fast_forward(4_100)
 
-    await visit.state("Listening to you")
+    await visit.expect_state("Listening to you")
     assert len(visit.server.offers) == 1
 
 
@@ -298,75 +298,75 @@ async def test_a_line_that_answers_is_kept_when_the_machine_wakes_up(visit: Visi
 )
 async def test_an_ended_conversation_says_why_and_offers_another(visit: Visit, reason: str, sentence: str) -> None:
     await visit.start()
-    visit.server.tell("session_ended", reason=reason)
+    visit.server.send_event("session_ended", reason=reason)
 
-    await says(visit, sentence, "Start again")
+    await expect_error(visit, sentence, "Start again")
     error = visit.page.get_by_test_id("error")
     await expect(error.get_by_role("button", name="Dismiss")).to_have_count(0)
     await error.get_by_role("button", name="Start again").click()
-    await visit.server.commanded("tracks", times=2)
+    await visit.server.wait_for_command("tracks", times=2)
 
 
 async def test_a_fatal_fault_is_said_once_and_not_rejoined(visit: Visit) -> None:
     await visit.start()
-    visit.server.tell("error", code="ENGINE_AUTH_INVALID", message="key", details={}, fatal=True)
-    visit.server.tell("session_ended", reason="error")
+    visit.server.send_event("error", code="ENGINE_AUTH_INVALID", message="key", details={}, fatal=True)
+    visit.server.send_event("session_ended", reason="error")
 
-    await says(visit, "The engine refused the server’s key.", "GEMINI_API_KEY")
+    await expect_error(visit, "The engine refused the server’s key.", "GEMINI_API_KEY")
     await expect(visit.page.get_by_test_id("error").locator(".notice")).to_have_count(1)
     assert len(visit.server.offers) == 1
 
 
 async def test_a_fatal_fault_followed_by_silence_is_still_said(visit: Visit) -> None:
     await visit.start()
-    visit.server.tell("error", code="INTERNAL_ERROR", message="", details={}, fatal=True)
-    visit.server.tell("state", state="thinking")
-    await visit.state("Thinking")
-    await visit.server.hang_up()
+    visit.server.send_event("error", code="INTERNAL_ERROR", message="", details={}, fatal=True)
+    visit.server.send_event("state", state="thinking")
+    await visit.expect_state("Thinking")
+    await visit.server.close_peers()
 
-    await says(visit, "The server made a mistake and ended this conversation.", "Start again")
+    await expect_error(visit, "The server made a mistake and ended this conversation.", "Start again")
     assert len(visit.server.offers) == 1
 
 
 async def test_a_lost_answer_is_reported_until_dismissed_or_the_next_one_comes(visit: Visit) -> None:
     await visit.start()
-    visit.server.tell("error", code="ENGINE_STALLED", message="", details={}, fatal=False)
-    await says(visit, "The engine fell silent in the middle.", "Ask again.")
+    visit.server.send_event("error", code="ENGINE_STALLED", message="", details={}, fatal=False)
+    await expect_error(visit, "The engine fell silent in the middle.", "Ask again.")
     await visit.page.get_by_role("button", name="Dismiss").click()
-    await says_nothing(visit)
+    await expect_no_error(visit)
 
-    visit.server.tell("error", code="ENGINE_STALLED", message="", details={}, fatal=False)
-    await says(visit, "The engine fell silent in the middle.", "Ask again.")
-    visit.server.tell("turn_complete", turn=2, heard_ms=1, latency_ms={}, usage={})
-    await says_nothing(visit)
+    visit.server.send_event("error", code="ENGINE_STALLED", message="", details={}, fatal=False)
+    await expect_error(visit, "The engine fell silent in the middle.", "Ask again.")
+    visit.server.send_event("turn_complete", turn=2, heard_ms=1, latency_ms={}, usage={})
+    await expect_no_error(visit)
 
 
 async def test_whoever_need_not_ask_again_is_told_so(visit: Visit) -> None:
     await visit.start()
-    visit.server.tell("error", code="ENGINE_NETWORK", message="", details={"kept": True}, fatal=False)
-    await says(visit, "The engine cannot be reached at the moment.", "What you say is kept")
-    visit.server.tell("turn_complete", turn=2, heard_ms=1, latency_ms={}, usage={})
-    await says_nothing(visit)
+    visit.server.send_event("error", code="ENGINE_NETWORK", message="", details={"kept": True}, fatal=False)
+    await expect_error(visit, "The engine cannot be reached at the moment.", "What you say is kept")
+    visit.server.send_event("turn_complete", turn=2, heard_ms=1, latency_ms={}, usage={})
+    await expect_no_error(visit)
 
 
 async def test_what_was_asked_for_and_is_not_given_is_said(visit: Visit) -> None:
     await visit.start()
     warnings = ["gemini-1.5-flash is retired, so gemini-3.8-live answers."]
-    visit.server.tell(
+    visit.server.send_event(
         "session_started", id=visit.server.session_id, engine="gemini", model="gemini-3.8-live", warnings=warnings
     )
     await expect(visit.page.get_by_text(warnings[0])).to_be_visible()
 
     reduced = "The model gemini-9-live is not available; gemini-3.8-live answers instead."
-    visit.server.tell("error", code="ENGINE_CONFIG_REDUCED", message=reduced, details={}, fatal=False)
+    visit.server.send_event("error", code="ENGINE_CONFIG_REDUCED", message=reduced, details={}, fatal=False)
     await expect(visit.page.get_by_text(reduced)).to_be_visible()
 
 
 async def test_an_unknown_fault_is_shown_as_the_server_says_it(visit: Visit) -> None:
     await visit.start()
-    visit.server.tell("error", code="NEW_ONE", message="The moon is in the way.", details={}, fatal=False)
+    visit.server.send_event("error", code="NEW_ONE", message="The moon is in the way.", details={}, fatal=False)
 
-    await says(visit, "The moon is in the way.", "Try again.")
+    await expect_error(visit, "The moon is in the way.", "Try again.")
 
 
 async def test_blocked_sound_is_turned_on_by_a_button(visit: Visit) -> None:
@@ -376,10 +376,10 @@ async def test_blocked_sound_is_turned_on_by_a_button(visit: Visit) -> None:
         " return tries === 1 ? Promise.reject(new DOMException('no', 'NotAllowedError')) : play.call(this); };"
     )
     await visit.start()
-    await says(visit, "The browser holds back the assistant’s voice.", "Turn on sound")
+    await expect_error(visit, "The browser holds back the assistant’s voice.", "Turn on sound")
     await visit.page.get_by_role("button", name="Turn on sound").click()
 
-    await says_nothing(visit)
+    await expect_no_error(visit)
 
 
 async def test_garbage_and_unknown_events_are_ignored(visit: Visit) -> None:
@@ -390,36 +390,19 @@ async def test_garbage_and_unknown_events_are_ignored(visit: Visit) -> None:
         {"action": "pointer", "frame": 1, "box": [1, 2, 3], "label": "no"},
         {"action": "toString"},
     ):
-        visit.server.tell(**fields)
-    visit.server.tell("state", state="thinking")
+        visit.server.send_event(**fields)
+    visit.server.send_event("state", state="thinking")
 
-    await visit.state("Thinking")
-    assert visit.complaints == []
-
-
-async def test_only_usable_ice_servers_are_taken_from_the_answer(visit: Visit) -> None:
-    await visit.open()
-    link = (
-        '<stun:s.example>; rel="ice-server", <turn:t.example?transport=udp>; rel="ice-server"; username="u,1";'
-        ' credential="c"; credential-type="password", <turn:bare.example>; rel="ice-server", <https://x>; rel="next"'
-    )
-
-    assert await visit.module(f"net/whip-connection.js: iceServersFrom({link!r})") == [
-        {"urls": "stun:s.example", "username": None, "credential": None},
-        {"urls": "turn:t.example?transport=udp", "username": "u,1", "credential": "c"},
-    ]
+    await visit.expect_state("Thinking")
+    assert visit.console_errors == []
 
 
-async def test_every_fault_code_has_a_sentence_and_something_to_do(visit: Visit) -> None:
+async def test_every_code_of_the_server_has_a_sentence(visit: Visit) -> None:
     await visit.open()
 
-    codes = set(await visit.module("errors.js: CODES"))
+    codes = set(await visit.page.evaluate("import('/static/errors.js').then(({ CODES }) => CODES)"))
     assert {code.value for code in FaultCode} <= codes
     assert codes_of_the_api() <= codes
-    for code in sorted(codes):
-        said = await visit.module(f"errors.js: sentenceFor('{code}')")
-        assert said["problem"].endswith("."), code
-        assert said["remedy"].endswith((".", "”.")), code
 
 
 def codes_of_the_api() -> set[str]:
@@ -430,11 +413,11 @@ def codes_of_the_api() -> set[str]:
     return found | {"USERNAME_TAKEN", "EMAIL_TAKEN"}
 
 
-async def says(visit: Visit, sentence: str, todo: str) -> None:
+async def expect_error(visit: Visit, sentence: str, todo: str) -> None:
     error = visit.page.get_by_test_id("error")
     await expect(error).to_contain_text(sentence)
     await expect(error).to_contain_text(todo)
 
 
-async def says_nothing(visit: Visit) -> None:
+async def expect_no_error(visit: Visit) -> None:
     await expect(visit.page.get_by_test_id("error")).to_be_empty()

@@ -1,4 +1,4 @@
-"""Accounts, settings and kept conversations in memory, with the answers of the real routes."""
+"""A fake of the REST API for accounts, settings and stored conversations; its data lives in memory."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ SETTINGS: dict[str, Any] = dict.fromkeys(("voice", "language", "model", "instruc
 
 @dataclass
 class FakeAccount:
-    """Somebody who can log in."""
+    """One account."""
 
     username: str
     email: str
@@ -21,7 +21,7 @@ class FakeAccount:
 
     @property
     def profile(self) -> dict[str, Any]:
-        """As /me tells it."""
+        """The JSON of GET /api/v1/users/me."""
         return {
             "id": f"id-of-{self.username}",
             "username": self.username,
@@ -33,14 +33,14 @@ class FakeAccount:
 
 
 @dataclass
-class FakePeople:
-    """Who may do what; `said` keeps the JSON bodies by request line."""
+class FakeAccountsApi:
+    """The API's routes; `received` holds the JSON bodies by request line."""
 
     accounts: dict[str, FakeAccount] = field(default_factory=dict)
-    kept: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    """Histories by owner's id, newest first, as /history answers."""
+    conversations: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    """Stored conversations by owner's id, newest first, as GET /history returns them."""
     settings: dict[str, dict[str, Any]] = field(default_factory=dict)
-    said: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    received: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     expires_in: int = HOUR
     guests_can_refresh: bool = False
     access: dict[str, str] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class FakePeople:
     _numbers: Iterable[int] = field(default_factory=lambda: count(1))
 
     def routes(self) -> list[web.RouteDef]:
-        """What is served."""
+        """The routes to serve."""
         me, one = "/api/v1/users/me", "/api/v1/sessions/{id}"
         return [
             web.post("/api/v1/guests", self._guest),
@@ -65,20 +65,20 @@ class FakePeople:
             web.put(f"{me}/settings", self._set),
             web.get("/api/v1/sessions", self._list),
             web.get(f"{one}/history", self._history),
-            web.delete(one, self._forget),
+            web.delete(one, self._delete_session),
         ]
 
     def sign_up(self, username: str = "ada", password: str = "correct horse") -> str:
-        """Make an account; its id."""
+        """Create an account and return its id."""
         self.accounts[username] = FakeAccount(username, f"{username}@example.org", password)
         return f"id-of-{username}"
 
     def bodies(self, line: str) -> list[dict[str, Any]]:
-        """What was sent with each request of that method and path."""
-        return [body for sent, body in self.said if sent == line]
+        """The bodies of all requests with that method and path."""
+        return [body for sent, body in self.received if sent == line]
 
-    def keep(self, owner: str, amount: int, **session: object) -> None:
-        """Conversations of an owner, one an hour, the newest at noon on 3 May 2026."""
+    def add_conversations(self, owner: str, amount: int, **session: object) -> None:
+        """Store conversations of an owner, one an hour, the newest at noon on 3 May 2026."""
         for number in range(amount):
             day, hour = divmod(12 - number, 24)
             at = f"2026-05-{3 + day:02}T{hour:02}"
@@ -95,7 +95,7 @@ class FakePeople:
                 "end_reason": "client",
                 **session,
             }
-            self.kept.setdefault(owner, []).append({"session": own, "entries": entries(at), "usage": []})
+            self.conversations.setdefault(owner, []).append({"session": own, "entries": entries(at), "usage": []})
 
     async def _guest(self, _: web.Request) -> web.Response:
         number = sum(name.startswith("guest-") for name in self.access) + 1
@@ -164,29 +164,29 @@ class FakePeople:
         return web.json_response(self.settings[owner])
 
     async def _list(self, request: web.Request) -> web.Response:
-        own = self.kept.get(self._owner(request), [])
+        own = self.conversations.get(self._owner(request), [])
         start, limit = int(request.query.get("cursor", 0)), int(request.query["limit"])
         page = [one["session"] for one in own[start : start + limit]]
         cursor = str(start + limit) if start + limit < len(own) else None
         return web.json_response({"sessions": page, "next_cursor": cursor})
 
     async def _history(self, request: web.Request) -> web.Response:
-        for one in self.kept.get(self._owner(request), []):
+        for one in self.conversations.get(self._owner(request), []):
             if one["session"]["id"] == request.match_info["id"]:
                 return web.json_response(one)
         return refusal(404, "SESSION_NOT_FOUND")
 
-    async def _forget(self, request: web.Request) -> web.Response:
-        own = self.kept.get(self._owner(request), [])
+    async def _delete_session(self, request: web.Request) -> web.Response:
+        own = self.conversations.get(self._owner(request), [])
         left = [one for one in own if one["session"]["id"] != request.match_info["id"]]
         if len(left) == len(own):
             return refusal(404, "SESSION_NOT_FOUND")
-        self.kept[self._owner(request)] = left
+        self.conversations[self._owner(request)] = left
         return web.Response(status=204)
 
     async def _body(self, request: web.Request) -> dict[str, Any]:
         body: dict[str, Any] = await request.json()
-        self.said.append((f"{request.method} {request.path}", body))
+        self.received.append((f"{request.method} {request.path}", body))
         return body
 
     def _grant(self, user: dict[str, Any]) -> dict[str, Any]:
@@ -199,7 +199,7 @@ class FakePeople:
     def _adopt(self, guest_token: str | None, account: str) -> None:
         guest = self.access.get(guest_token or "")
         if guest is not None:
-            self.kept.setdefault(account, []).extend(self.kept.pop(guest, []))
+            self.conversations.setdefault(account, []).extend(self.conversations.pop(guest, []))
 
     def _owner(self, request: web.Request) -> str:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
@@ -212,7 +212,7 @@ class FakePeople:
 
 
 def entries(at: str) -> list[dict[str, Any]]:
-    """What was said in the hour `at`: two turns, the second interrupted, and a remark of the server."""
+    """The transcript of the hour `at`: two turns, the second interrupted, and a note of the server."""
 
     def entry(second: int, role: str, text: str, turn: int, **more: object) -> dict[str, Any]:
         said = {"at": f"{at}:00:{second:02}Z", "role": role, "text": text, "turn": turn}
@@ -228,6 +228,6 @@ def entries(at: str) -> list[dict[str, Any]]:
 
 
 def refusal(status: int, code: str, **details: object) -> web.Response:
-    """An answer in the shape of all errors."""
+    """An error response in the API's shape."""
     body = {"error": {"code": code, "message": f"The server says {code}.", "details": details}}
     return web.json_response(body, status=status)
