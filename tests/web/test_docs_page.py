@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
 @dataclass
 class Reading:
-    """The page, and what went wrong on it."""
+    """The documentation page, its console errors, and its requests to other hosts."""
 
     page: Page
     address: str

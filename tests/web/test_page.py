@@ -1,4 +1,4 @@
-"""The page, as a person meets it: starting, talking, sharing, ending."""
+"""A conversation on the page: starting, talking, sharing, ending."""
 
 import re
 
@@ -25,7 +25,7 @@ async def test_start_offers_microphone_screen_and_events_under_a_label_of_its_ow
     await expect(visit.page.get_by_test_id("end")).to_be_focused()
 
 
-async def test_a_whole_conversation_asks_nobody_else_and_leaves_the_console_empty(visit: Visit) -> None:
+async def test_a_whole_conversation_contacts_no_other_host_and_leaves_the_console_empty(visit: Visit) -> None:
     await visit.start()
     await visit.share()
     visit.server.send_event("transcript", turn=1, role="user", text="hello", final=True)
@@ -39,7 +39,7 @@ async def test_a_whole_conversation_asks_nobody_else_and_leaves_the_console_empt
     assert visit.foreign_requests == []
 
 
-async def test_the_idle_page_says_what_it_is_and_where_the_data_goes(visit: Visit) -> None:
+async def test_the_idle_page_explains_itself_and_where_the_data_goes(visit: Visit) -> None:
     await visit.open()
 
     await expect(visit.page.get_by_role("heading", name="Talk about what’s on your screen.")).to_be_visible()
@@ -91,14 +91,14 @@ async def test_a_refused_token_is_replaced_once(visit: Visit) -> None:
         ("reconnecting", "Reconnecting…"),
     ],
 )
-async def test_the_state_is_said_in_words(visit: Visit, state: str, words: str) -> None:
+async def test_the_state_is_shown_as_text(visit: Visit, state: str, words: str) -> None:
     await visit.start()
     visit.server.send_event("state", state=state)
 
     await visit.expect_state(words)
 
 
-async def test_both_sides_are_written_down_and_only_whole_texts_are_announced(visit: Visit) -> None:
+async def test_the_transcript_shows_both_sides_and_announces_only_whole_texts(visit: Visit) -> None:
     await visit.start()
     visit.server.send_event("transcript", turn=1, role="assistant", text="It is", final=False)
     visit.server.send_event("transcript", turn=1, role="user", text="what time is it", final=True)
@@ -331,7 +331,7 @@ async def test_guidance_is_an_ordered_list_with_its_current_step_marked(visit: V
     await expect(guidance.locator("[aria-current=step]")).to_contain_text("Press Save")
 
 
-async def test_end_hears_the_goodbye_and_keeps_the_transcript(visit: Visit) -> None:
+async def test_end_waits_for_session_ended_and_keeps_the_transcript(visit: Visit) -> None:
     await visit.start()
     visit.server.send_event("transcript", turn=1, role="user", text="goodbye", final=True)
     await expect(visit.page.locator(".said")).to_have_text("goodbye")
@@ -345,7 +345,7 @@ async def test_end_hears_the_goodbye_and_keeps_the_transcript(visit: Visit) -> N
     await expect(visit.page.get_by_test_id("start")).to_be_focused()
 
 
-async def test_a_server_that_says_no_goodbye_is_given_its_connection_back(visit: Visit) -> None:
+async def test_without_session_ended_the_whip_resource_is_deleted(visit: Visit) -> None:
     visit.server.sends_session_ended = False
     await visit.start()
     await visit.page.get_by_test_id("end").click()
@@ -370,7 +370,7 @@ async def test_a_second_conversation_keeps_the_first_one_on_the_page(visit: Visi
     assert len(labels) == 2
 
 
-async def test_leaving_the_page_gives_the_connection_back(visit: Visit) -> None:
+async def test_leaving_the_page_deletes_the_whip_resource(visit: Visit) -> None:
     await visit.start()
     await visit.page.goto("about:blank")
 

@@ -1,4 +1,4 @@
-"""What a person finds on the page of their own: the account, and the settings of their conversations."""
+"""The account dialog and the settings dialog."""
 
 import re
 
@@ -14,7 +14,7 @@ ME = "/api/v1/users/me"
 PASSWORD = "correct horse"
 
 
-async def test_the_account_says_who_is_logged_in(visit: Visit) -> None:
+async def test_the_account_dialog_shows_the_logged_in_account(visit: Visit) -> None:
     await enter(visit)
     await visit.page.get_by_test_id("account").click()
 

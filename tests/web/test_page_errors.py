@@ -50,7 +50,7 @@ async def test_the_microphone_can_be_tried_again_during_the_conversation(visit: 
     await expect(visit.page.get_by_test_id("mic-level")).to_have_attribute("aria-valuenow", re.compile(r"[1-9]\d"))
 
 
-async def test_a_microphone_that_is_pulled_out_is_missed(visit: Visit) -> None:
+async def test_an_unplugged_microphone_is_reported(visit: Visit) -> None:
     await visit.page.add_init_script(
         "const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);"
         "navigator.mediaDevices.getUserMedia = async (wanted) => window.given = await ask(wanted);"
@@ -71,7 +71,7 @@ async def test_plain_http_from_another_machine_is_explained(visit: Visit) -> Non
     await visit.expect_state("Ready – type your question")
 
 
-async def test_a_browser_without_webrtc_is_told_so(visit: Visit) -> None:
+async def test_a_browser_without_webrtc_is_explained(visit: Visit) -> None:
     await visit.page.add_init_script("delete window.RTCPeerConnection")
     await visit.open()
     await visit.page.get_by_test_id("start").click()
@@ -79,7 +79,7 @@ async def test_a_browser_without_webrtc_is_told_so(visit: Visit) -> None:
     await expect_error(visit, "This browser has no WebRTC", "Open the page in a current")
 
 
-async def test_a_phone_that_cannot_share_is_told_so(visit: Visit) -> None:
+async def test_a_phone_that_cannot_share_is_explained(visit: Visit) -> None:
     await visit.page.add_init_script("MediaDevices.prototype.getDisplayMedia = undefined")
     await visit.start()
     await visit.page.get_by_test_id("share").click()
@@ -177,7 +177,7 @@ async def test_end_while_the_server_still_thinks_about_it_ends_quietly(visit: Vi
     await expect_no_error(visit)
 
 
-async def test_what_a_server_grants_after_end_is_given_back(visit: Visit) -> None:
+async def test_a_whip_resource_created_after_end_is_deleted(visit: Visit) -> None:
     held: asyncio.Queue[Route] = asyncio.Queue()
     await visit.open()
     await visit.page.route("**/whip?*", held.put)
@@ -262,7 +262,7 @@ async def test_rejoining_gives_up_after_the_grace_period(visit: Visit, gone: boo
     await expect_no_error(visit)
 
 
-async def test_a_dead_line_is_noticed_when_the_machine_wakes_up(visit: Visit) -> None:
+async def test_a_dead_connection_is_replaced_when_the_machine_wakes_up(visit: Visit) -> None:
     await visit.page.clock.install()
     await visit.start()
     await visit.expect_state("Ready – just talk")
@@ -273,7 +273,7 @@ async def test_a_dead_line_is_noticed_when_the_machine_wakes_up(visit: Visit) ->
     await visit.server.wait_for_command("tracks", times=2)
 
 
-async def test_a_line_that_answers_is_kept_when_the_machine_wakes_up(visit: Visit) -> None:
+async def test_a_connection_that_answers_is_kept_when_the_machine_wakes_up(visit: Visit) -> None:
     await visit.page.clock.install()
     await visit.start()
     await visit.page.evaluate("window.dispatchEvent(new Event('online'))")
@@ -341,7 +341,7 @@ async def test_a_lost_answer_is_reported_until_dismissed_or_the_next_one_comes(v
     await expect_no_error(visit)
 
 
-async def test_whoever_need_not_ask_again_is_told_so(visit: Visit) -> None:
+async def test_a_question_that_is_kept_need_not_be_asked_again(visit: Visit) -> None:
     await visit.start()
     visit.server.send_event("error", code="ENGINE_NETWORK", message="", details={"kept": True}, fatal=False)
     await expect_error(visit, "The engine cannot be reached at the moment.", "What you say is kept")
@@ -349,7 +349,7 @@ async def test_whoever_need_not_ask_again_is_told_so(visit: Visit) -> None:
     await expect_no_error(visit)
 
 
-async def test_what_was_asked_for_and_is_not_given_is_said(visit: Visit) -> None:
+async def test_a_reduced_engine_configuration_is_reported(visit: Visit) -> None:
     await visit.start()
     warnings = ["gemini-1.5-flash is retired, so gemini-3.8-live answers."]
     visit.server.send_event(
@@ -362,7 +362,7 @@ async def test_what_was_asked_for_and_is_not_given_is_said(visit: Visit) -> None
     await expect(visit.page.get_by_text(reduced)).to_be_visible()
 
 
-async def test_an_unknown_fault_is_shown_as_the_server_says_it(visit: Visit) -> None:
+async def test_an_unknown_fault_is_shown_in_the_servers_words(visit: Visit) -> None:
     await visit.start()
     visit.server.send_event("error", code="NEW_ONE", message="The moon is in the way.", details={}, fatal=False)
 

@@ -110,7 +110,7 @@ async def test_a_conversation_is_downloaded_as_text(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("where", ["history", "reading"])
-async def test_a_conversation_is_downloaded_as_the_server_tells_it(visit: Visit, where: str) -> None:
+async def test_a_conversation_is_downloaded_as_the_server_sends_it(visit: Visit, where: str) -> None:
     visit.server.accounts_api.add_conversations(GUEST, 1)
     await visit.open()
     await visit.page.get_by_test_id("history").click()
@@ -227,7 +227,7 @@ async def test_a_server_that_does_not_answer_is_explained_in_the_list(visit: Vis
 
 
 @pytest.mark.parametrize("press", ["history-open", "history-download", "history-delete"])
-async def test_what_was_deleted_elsewhere_leaves_the_list_with_a_word(visit: Visit, press: str) -> None:
+async def test_a_conversation_deleted_elsewhere_leaves_the_list_with_a_message(visit: Visit, press: str) -> None:
     visit.server.accounts_api.add_conversations(GUEST, 2)
     await visit.open()
     await visit.page.get_by_test_id("history").click()

@@ -1,4 +1,4 @@
-"""Becoming somebody on the page: guests, logging in, registering, and staying logged in."""
+"""Authentication on the page: guests, logging in, registering, and staying logged in."""
 
 import re
 
@@ -147,7 +147,7 @@ async def test_a_wrong_password_is_said_beside_it_and_can_be_corrected(visit: Vi
         ),
     ],
 )
-async def test_what_is_wrong_with_a_registration_is_said_beside_its_field(
+async def test_an_error_of_a_registration_is_shown_beside_its_field(
     visit: Visit, refusal: Refusal, field: str, sentence: str
 ) -> None:
     visit.server.refusals[REGISTER] = refusal
@@ -270,7 +270,7 @@ async def test_where_guests_are_not_allowed_start_asks_for_a_login_and_then_star
     await expect(page.get_by_test_id("error")).to_be_empty()
 
 
-async def test_who_does_not_log_in_is_still_told_why_nothing_started(visit: Visit) -> None:
+async def test_the_reason_for_a_login_stays_after_the_dialog_is_closed(visit: Visit) -> None:
     visit.server.refusals["POST /api/v1/guests"] = Refusal(403, "FORBIDDEN")
     await visit.open()
     page = visit.page
@@ -286,7 +286,7 @@ async def test_who_does_not_log_in_is_still_told_why_nothing_started(visit: Visi
 
 
 @pytest.mark.parametrize("hook", ["history", "settings"])
-async def test_what_needs_a_login_asks_for_it_and_opens_afterwards(visit: Visit, hook: str) -> None:
+async def test_a_dialog_that_needs_a_login_asks_for_it_and_opens_afterwards(visit: Visit, hook: str) -> None:
     visit.server.refusals["POST /api/v1/guests"] = Refusal(403, "FORBIDDEN")
     visit.server.accounts_api.sign_up()
     await visit.open()
@@ -367,7 +367,7 @@ async def test_a_login_that_has_expired_is_asked_for_by_name_and_goes_on(visit: 
     assert [path for _, path, _ in visit.server.requests if path == "/api/v1/guests"] == []
 
 
-async def test_who_cannot_log_in_again_may_go_on_as_a_guest(visit: Visit) -> None:
+async def test_an_expired_login_can_continue_as_a_guest(visit: Visit) -> None:
     visit.server.accounts_api.sign_up()
     await visit.open()
     await log_in(visit)

@@ -16,7 +16,7 @@ import { SettingsDialog } from "./settings-dialog.js";
  * The parts of the page that signing in and out concerns.
  * @typedef {object} PageContext
  * @property {Notices} notices
- * @property {(text: string) => void} announce say a text to screen readers
+ * @property {(text: string) => void} announce a text for screen readers to speak
  * @property {() => string | null} conversationId the id of the live conversation
  * @property {() => void} endConversation
  */
