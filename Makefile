@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PAGES := tests/livekit_page
+WEB := web
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .PHONY: run test acceptance bench lint lock clean system-packages
@@ -11,6 +12,7 @@ run: $(VENV)/installed
 	@$(BIN)/python run.py
 
 test: $(VENV)/installed-tests lint $(PAGES)/node_modules/installed
+	$(call page_check,test)
 	$(BIN)/python -m pytest -n 3 --dist worksteal --cov=pipeline --cov=mediaserver.localengine --cov-report=
 	$(BIN)/coverage report --include='pipeline/*' --fail-under=90
 	$(BIN)/coverage report --include='mediaserver/localengine/*' --fail-under=90
@@ -22,11 +24,12 @@ acceptance: $(VENV)/installed-tests $(PAGES)/node_modules/installed
 bench: $(VENV)/installed
 	@$(BIN)/python -m bench $(BENCH)
 
-lint: $(VENV)/installed-tests
+lint: $(VENV)/installed-tests $(WEB)/node_modules/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(call page_check,lint)
 
 lock:
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv
@@ -34,7 +37,7 @@ lock:
 	$(VENV)/lock/bin/$(UV_COMPILE) --excludes config/lock-excludes.txt --constraints requirements.lock --group test -o tests/requirements.lock
 
 clean:
-	rm -rf $(VENV) $(PAGES)/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(PAGES)/node_modules $(WEB)/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
 
 # --no-deps: the lock is complete, and what it leaves out (torch, for one) must stay out.
 $(VENV)/installed: requirements.lock
@@ -54,3 +57,11 @@ system-packages:
 # LiveKit's JavaScript clients. Without npm their tests are skipped, and say so; in CI system_packages.sh has failed before.
 $(PAGES)/node_modules/installed: $(PAGES)/package.json $(PAGES)/package-lock.json | system-packages
 	@if command -v npm >/dev/null; then cd $(PAGES) && npm ci --silent && touch node_modules/installed; fi
+
+# The checks of the page's own modules; the page runs without them.
+$(WEB)/node_modules/installed: $(WEB)/package.json $(WEB)/package-lock.json | system-packages
+	@if command -v npm >/dev/null; then cd $(WEB) && npm ci --silent && touch node_modules/installed; fi
+
+# Runs a script of web/package.json. Without npm it is skipped, and says so; in CI that is a failure.
+page_check = @if command -v npm >/dev/null; then npm run --silent --prefix $(WEB) $(1); \
+	else echo "Skipped the page's $(1); for it install: nodejs npm"; test -z "$${CI:-}"; fi
