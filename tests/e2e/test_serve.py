@@ -17,6 +17,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from mediaserver import __version__
 from mediaserver.localengine.certificate import _sign
 from mediaserver.serve import spare_the_collector
 from tests.product import ROOT, serving
@@ -43,6 +44,13 @@ def test_without_its_dependencies_it_says_which_command_installs_them() -> None:
     assert "make run" in shown.stderr
     assert "pip install --no-deps --require-hashes -r requirements.lock" in shown.stderr
     assert "Traceback" not in shown.stderr
+
+
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_help_and_version_need_no_dependency(word: str) -> None:
+    shown = subprocess.run([sys.executable, "-S", "run.py", word], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "serve | user | engine" in shown.stdout or shown.stdout == f"Mediaserver {__version__}\n"
+    assert shown.stderr == ""
 
 
 def test_wrong_settings_are_told_a_line_each_and_end_with_2() -> None:

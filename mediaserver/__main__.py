@@ -1,0 +1,39 @@
+"""The command `mediaserver`, which is `run.py` too: parses the command line, then runs what it names."""
+
+import sys
+from collections.abc import Sequence
+
+from mediaserver.arguments import parse
+
+MISSING = """{name} is not installed. Mediaserver's dependencies are in requirements.lock:
+  make run
+sets everything up and starts; by hand that is
+  python3 -m venv .venv
+  .venv/bin/pip install --no-deps --require-hashes -r requirements.lock
+  .venv/bin/python run.py
+"""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a command, by default that of the process; 2 when it is not understood or its dependencies are missing."""
+    try:
+        asked = parse(sys.argv[1:] if words is None else words)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    # Only now: --help and --version wait for none of it.
+    try:
+        from mediaserver import engine_cli, serve
+    except ModuleNotFoundError as error:
+        sys.stderr.write(MISSING.format(name=error.name))
+        return 2
+    match asked.command:
+        case "user":
+            return serve.keep_accounts(asked)
+        case "engine":
+            return engine_cli.main(asked)
+        case _:
+            return serve.serve()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
