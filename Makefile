@@ -30,8 +30,9 @@ lint: $(VENV)/installed-tests
 
 lock:
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv
-	$(VENV)/lock/bin/$(UV_COMPILE) --excludes config/lock-excludes.txt --extra local pyproject.toml config/lock-only.txt -o requirements.lock
+	$(VENV)/lock/bin/$(UV_COMPILE) --excludes config/lock-excludes.txt --extra local pyproject.toml -o requirements.lock
 	$(VENV)/lock/bin/$(UV_COMPILE) --excludes config/lock-excludes.txt --constraints requirements.lock --group test -o tests/requirements.lock
+	$(PYTHON) config/vendor_swagger_ui.py
 
 clean:
 	rm -rf $(VENV) $(PAGES)/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*

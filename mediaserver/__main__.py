@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 
 from mediaserver.arguments import parse
+from mediaserver.localengine.packages import PackagesMissingError, check_packages
 
 MISSING = """{name} is not installed. Mediaserver's dependencies are in requirements.lock:
   make run
@@ -20,19 +21,21 @@ def main(words: Sequence[str] | None = None) -> int:
         asked = parse(sys.argv[1:] if words is None else words)
     except SystemExit as stop:
         return int(stop.code or 0)
-    # Only now: --help and --version wait for none of it.
+    # Imported only now: --help and --version wait for none of it, and Gemini needs no package of the local engine.
     try:
-        from mediaserver import engine_cli, serve
+        if asked.command == "engine":
+            check_packages()
+            from mediaserver import engine_cli
+
+            return engine_cli.main(asked)
+        from mediaserver import serve
+    except PackagesMissingError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     except ModuleNotFoundError as error:
         sys.stderr.write(MISSING.format(name=error.name))
         return 2
-    match asked.command:
-        case "user":
-            return serve.keep_accounts(asked)
-        case "engine":
-            return engine_cli.main(asked)
-        case _:
-            return serve.serve()
+    return serve.keep_accounts(asked) if asked.command == "user" else serve.serve()
 
 
 if __name__ == "__main__":

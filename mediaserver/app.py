@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from loguru import logger
@@ -35,10 +36,7 @@ from mediaserver.jsonws.socket import JsonSocket
 from mediaserver.livekit.chronicle import Chronicles
 from mediaserver.livekit.server import LiveKit
 from mediaserver.lobby import EngineLink, House, Lobby, Observe
-from mediaserver.localengine.answering import CAN_BE_ASKED, LocalBrain
-from mediaserver.localengine.brain import Brain
-from mediaserver.localengine.script import ScriptError, load_script
-from mediaserver.localengine.server import LocalEngine
+from mediaserver.localengine.packages import PackagesMissingError, check_packages
 from mediaserver.metrics import LoopLag, Metrics
 from mediaserver.plugins import load_toolbox
 from mediaserver.registry import Registry
@@ -57,6 +55,10 @@ from pipeline.ocr import Ocr
 from pipeline.ticker import Ticker
 from pipeline.turn import TurnSettings
 from pipeline.vad import SileroVad, VadModel
+
+if TYPE_CHECKING:
+    from mediaserver.localengine.answering import LocalBrain
+    from mediaserver.localengine.brain import Brain
 
 MAX_BODY = 1 << 20
 TURN_SECONDS = 24 * 3600
@@ -218,6 +220,14 @@ def _gemini(settings: Settings) -> Engine:
 
 
 async def _local(settings: Settings, vad: VadModel, parts: AsyncExitStack) -> Engine:
+    try:
+        check_packages()
+    except PackagesMissingError as error:
+        raise SettingsError([f"{error}; or set GEMINI_API_KEY"]) from None
+    # Imported here, so that a server that talks to Gemini does without the packages.
+    from mediaserver.localengine.answering import CAN_BE_ASKED
+    from mediaserver.localengine.server import LocalEngine
+
     brain = await _brain(settings, parts)
     local = await parts.enter_async_context(LocalEngine(brain, vad=vad))
     client = make_client(api_key="local", base_url=local.base_url, ssl_context=local.client_ssl)
@@ -229,7 +239,10 @@ async def _local(settings: Settings, vad: VadModel, parts: AsyncExitStack) -> En
     return Engine(link, is_well, CAN_BE_ASKED if settings.local_engine_script is None else ())
 
 
-async def _brain(settings: Settings, parts: AsyncExitStack) -> Brain:
+async def _brain(settings: Settings, parts: AsyncExitStack) -> "Brain":
+    from mediaserver.localengine.answering import LocalBrain
+    from mediaserver.localengine.script import ScriptError, load_script
+
     if settings.local_engine_script is not None:
         try:
             return load_script(settings.local_engine_script)
@@ -244,7 +257,7 @@ async def _brain(settings: Settings, parts: AsyncExitStack) -> Brain:
     return brain
 
 
-async def _warm(brain: LocalBrain, ocr: Ocr) -> None:
+async def _warm(brain: "LocalBrain", ocr: Ocr) -> None:
     # In the background: whoever asks before it is done waits for the rest of it.
     try:
         await brain.start()

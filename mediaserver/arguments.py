@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mediaserver import __version__
+from mediaserver.localengine.packages import PackagesMissingError, check_packages
 
 if TYPE_CHECKING:
     from mediaserver.localengine.brain import Brain
@@ -122,6 +123,10 @@ def _seconds(text: str) -> float:
 
 
 def _script(text: str) -> "Brain":
+    try:
+        check_packages()
+    except PackagesMissingError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     kind, separator, seconds = text.partition(":")
     if kind == "tone" and separator:
         length = _seconds(seconds)
