@@ -14,6 +14,7 @@ test: $(VENV)/installed-tests lint $(PAGES)/node_modules/installed
 	$(BIN)/python -m pytest -n 3 --dist worksteal --cov=pipeline --cov=mediaserver.localengine --cov-report=
 	$(BIN)/coverage report --include='pipeline/*' --fail-under=90
 	$(BIN)/coverage report --include='mediaserver/localengine/*' --fail-under=90
+	tests/second_python.sh $(VENV)
 
 acceptance: $(VENV)/installed-tests $(PAGES)/node_modules/installed
 	$(BIN)/python -m pytest -m acceptance --timeout=1200

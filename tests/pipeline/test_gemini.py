@@ -26,6 +26,8 @@ from pipeline.events import Role
 from pipeline.gemini import GeminiBridge
 from pipeline.tools import POINT_AT
 
+pytestmark = pytest.mark.one_python
+
 CALM = replace(QUICK, stable=0.0)
 """Every session counts as one that lasted, so that one test may lose several."""
 

@@ -13,6 +13,8 @@ from pipeline.link import Link, Phase
 from pipeline.live import NEVER
 from pipeline.setbacks import Patience
 
+pytestmark = pytest.mark.one_python
+
 VOICE = {"parts": [{"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": "AAAA" * 800}}]}
 CONTENTS = st.fixed_dictionaries(
     {},

@@ -21,6 +21,8 @@ from pipeline.terms import Terms
 from pipeline.ticker import Ticker
 from pipeline.tools import Toolbox
 
+pytestmark = pytest.mark.one_python
+
 FRAME = 0.02
 CONFIG = EngineConfig("gemini-3.8-live", "Kore", "en", "Be brief.", "medium")
 

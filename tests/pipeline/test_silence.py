@@ -14,6 +14,8 @@ from pipeline.events import EndReason, Event, Fault, Interrupt, SessionEnded, Te
 from pipeline.media import AudioChunk, SpeechFrame
 from pipeline.vad import SileroVad
 
+pytestmark = pytest.mark.one_python
+
 Step = Callable[[Room], Awaitable[None]]
 
 

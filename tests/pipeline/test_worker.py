@@ -17,6 +17,8 @@ from pipeline.errors import FaultCode, Severity
 from pipeline.worker import Worker, WorkerError
 from pipeline.worker_child import HEADER, ready, serve
 
+pytestmark = pytest.mark.one_python
+
 LONG = 60.0
 
 

@@ -14,6 +14,8 @@ import pytest
 from mediaserver.store import engines
 from mediaserver.store.sql import open_store
 
+pytestmark = pytest.mark.one_python
+
 ROOT = Path(__file__).parents[3]
 PROCESS = Path(__file__).with_name("recording_process.py")
 
