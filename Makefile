@@ -16,6 +16,7 @@ test: $(VENV)/installed-tests lint $(PAGES)/node_modules/installed
 	$(BIN)/python -m pytest -n 3 --dist worksteal --cov=pipeline --cov=mediaserver.localengine --cov-report=
 	$(BIN)/coverage report --include='pipeline/*' --fail-under=90
 	$(BIN)/coverage report --include='mediaserver/localengine/*' --fail-under=90
+	tests/second_python.sh $(VENV)
 
 acceptance: $(VENV)/installed-tests $(PAGES)/node_modules/installed
 	$(BIN)/python -m pytest -m acceptance --timeout=1200
@@ -33,22 +34,23 @@ lint: $(VENV)/installed-tests $(WEB)/node_modules/installed
 
 lock:
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv
-	$(VENV)/lock/bin/$(UV_COMPILE) --excludes config/lock-excludes.txt --extra local pyproject.toml config/lock-only.txt -o requirements.lock
+	$(VENV)/lock/bin/$(UV_COMPILE) --excludes config/lock-excludes.txt --extra local pyproject.toml -o requirements.lock
 	$(VENV)/lock/bin/$(UV_COMPILE) --excludes config/lock-excludes.txt --constraints requirements.lock --group test -o tests/requirements.lock
+	echo uv | $(VENV)/lock/bin/$(UV_COMPILE) - -o config/uv.lock
+	$(PYTHON) config/vendor_swagger_ui.py
 
 clean:
 	rm -rf $(VENV) $(PAGES)/node_modules $(WEB)/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
 
-# --no-deps: the lock is complete, and what it leaves out (torch, for one) must stay out.
-$(VENV)/installed: requirements.lock
+$(VENV)/installed: requirements.lock config/uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Mediaserver needs Python 3.11 or newer; PYTHON=python3.11 make run chooses one")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing from requirements.lock (once; about half a minute)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@echo "Installing from requirements.lock (once)"
+	@config/install.sh $(BIN)/python requirements.lock
 	@touch $@
 
 $(VENV)/installed-tests: $(VENV)/installed tests/requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/requirements.lock
+	@config/install.sh $(BIN)/python tests/requirements.lock
 	@touch $@
 
 system-packages:

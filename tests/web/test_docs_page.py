@@ -53,6 +53,7 @@ async def test_the_page_shows_every_operation_without_help_from_outside(reading:
     shown = reading.page.locator(".opblock")
     await expect(shown).to_have_count(sum(len(methods) for methods in made["paths"].values()))
     await expect(reading.page.locator(".opblock-summary-path", has_text="/history")).to_be_visible()
+    await expect(reading.page.locator(".info")).to_contain_text("OAS 3.1")
     assert reading.console_errors == []
     assert reading.foreign_requests == []
 
@@ -66,3 +67,12 @@ async def test_an_operation_can_be_opened_and_tried(reading: Reading) -> None:
     await expect(live.locator(".live-responses-table")).to_contain_text('"status": "ok"')
     assert reading.console_errors == []
     assert reading.foreign_requests == []
+
+
+async def test_a_field_that_may_be_null_is_shown_so(reading: Reading) -> None:
+    await reading.page.goto(f"{reading.address}docs")
+    change = reading.page.locator("[id*=patch_api_v1_users_me]").first
+    await change.locator(".opblock-summary").click()
+    await change.locator(".opblock-section-request-body").get_by_text("Schema", exact=True).click()
+    await expect(change.locator(".opblock-section-request-body")).to_contain_text("(string | null)")
+    assert reading.console_errors == []
