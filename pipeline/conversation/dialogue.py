@@ -12,7 +12,6 @@ from loguru import logger
 from pipeline.engine import ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, UserText
 from pipeline.errors import AudioError
 from pipeline.events import (
-    AssistantSpeech,
     Event,
     Interrupted,
     Role,
@@ -199,7 +198,6 @@ class Dialogue:
             case ReplyAudio(turn, chunk):
                 self._open_reply(turn)
                 self._speaker.add_audio(turn, chunk)
-                self._tell(AssistantSpeech(turn, chunk))
             case ReplyText(turn, text):
                 self._open_reply(turn)
                 self._speaker.add_text(turn, text)

@@ -7,8 +7,8 @@ from typing import assert_never
 
 from loguru import logger
 
-from pipeline.audio.turn_detector import TurnSettings
-from pipeline.audio.utterances import TurnSignal, UtteranceDetector
+from pipeline.audio.turn_detector import TurnSettings, TurnSignal
+from pipeline.audio.utterances import UtteranceDetector
 from pipeline.audio.vad import VadModel
 from pipeline.conversation.dialogue import Dialogue
 from pipeline.errors import MediaError
