@@ -55,7 +55,7 @@ from pipeline.errors import MediaError
 from pipeline.events import Event, SessionEnded, StateChanged
 from pipeline.gemini.bridge import make_client
 from pipeline.gemini.model_profiles import LOCAL
-from pipeline.media import AudioChunk
+from pipeline.media import INPUT_SAMPLE_RATE, AudioChunk
 from pipeline.playout.frame_clock import FrameClock
 from pipeline.screen.ocr import Ocr
 
@@ -264,7 +264,7 @@ async def _history(settings: Settings, registry: Registry, parts: AsyncExitStack
 
 async def _is_healthy(vad: VadModel) -> bool:
     try:
-        list(SileroVad(vad).push(AudioChunk(bytes(1024), 16_000, 0.0)))
+        list(SileroVad(vad).push(AudioChunk(bytes(1024), INPUT_SAMPLE_RATE, 0.0)))
     except MediaError:
         return False
     return True

@@ -3,17 +3,12 @@
 from collections.abc import Iterator
 from math import inf
 
-import numpy as np
 from av.audio.frame import AudioFrame
 from av.error import FFmpegError
 from av.filter import Graph
-from numpy.typing import NDArray
 
 from pipeline.errors import AudioError
-from pipeline.media import SAMPLE_BYTES, AudioChunk
-
-INPUT_SAMPLE_RATE = 16_000
-"""What the VAD and the engine take, in Hz."""
+from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES, AudioChunk
 
 MIN_RATE, MAX_RATE = 8_000, 48_000
 
@@ -73,17 +68,6 @@ class Resampler:
             pts = self._base + self._given / INPUT_SAMPLE_RATE
             self._given += len(pcm) // SAMPLE_BYTES
             yield AudioChunk(pcm, INPUT_SAMPLE_RATE, pts)
-
-
-def to_mono(pcm: bytes, channels: int) -> bytes:
-    """Average the channels of interleaved 16-bit PCM, or raise `AudioError` for half a sample."""
-    if channels < 1 or len(pcm) % (SAMPLE_BYTES * channels):
-        raise AudioError(f"The audio is not whole 16-bit samples of {channels} channels.", where="resample")
-    if channels == 1:
-        return pcm
-    samples = np.frombuffer(pcm, "<i2").reshape(-1, channels)
-    mixed: NDArray[np.int32] = samples.sum(axis=1, dtype=np.int32) // channels
-    return mixed.astype("<i2").tobytes()
 
 
 def _make_filter(rate: int) -> Graph:

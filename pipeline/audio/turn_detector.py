@@ -5,10 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import inf
 
-from pipeline.audio.resampler import INPUT_SAMPLE_RATE
 from pipeline.audio.vad import WINDOW_SECONDS, Window
 from pipeline.events import SpeechEnded, SpeechStarted
-from pipeline.media import AudioChunk
+from pipeline.media import INPUT_SAMPLE_RATE, AudioChunk
 
 TurnSignal = SpeechStarted | AudioChunk | SpeechEnded
 

@@ -27,7 +27,7 @@ from pipeline.gemini.sdk_errors import CONNECT_FAILURES, engine_error, make_engi
 from pipeline.gemini.session_plan import SessionPlan
 from pipeline.gemini.session_supervisor import Phase, SessionSupervisor
 from pipeline.gemini.socket_pump import SocketPump
-from pipeline.media import AudioChunk, EncodedFrame
+from pipeline.media import INPUT_SAMPLE_RATE, AudioChunk, EncodedFrame
 
 _MAX_MESSAGE = 16 << 20  # bytes
 
@@ -227,7 +227,7 @@ def _warm_up() -> None:
     # The SDK builds its models when they are first used: 10 ms on the loop of whoever speaks first.
     config = setup_of(EngineConfig(LOCAL, "Kore", "en", "", "medium"), profile_of(LOCAL))
     types.LiveConnectParameters(model=LOCAL, config=config).model_dump(exclude_none=True)
-    blob = types.Blob(data=b"\0\0", mime_type="audio/pcm;rate=16000")
+    blob = types.Blob(data=b"\0\0", mime_type=f"audio/pcm;rate={INPUT_SAMPLE_RATE}")
     types.LiveSendRealtimeInputParameters(audio=blob)
     types.LiveSendRealtimeInputParameters(activity_start=types.ActivityStart())
     types.LiveClientContent(turn_complete=False)

@@ -21,10 +21,7 @@ from pipeline.gemini.send_queue import (
     Text,
     ToolResponse,
 )
-from pipeline.media import SAMPLE_BYTES, AudioChunk, EncodedFrame
-
-REPLY_RATE = 24_000
-"""Sample rate (Hz) of every reply."""
+from pipeline.media import SAMPLE_BYTES, SPEECH_SAMPLE_RATE, AudioChunk, EncodedFrame
 
 NEVER: Final = float("inf")
 
@@ -281,9 +278,9 @@ class LiveSession:
         kind, _, parameters = (blob.mime_type or "").partition(";")
         if kind != "audio/pcm" or not blob.data:
             return
-        if parameters.strip() not in ("", f"rate={REPLY_RATE}") or len(blob.data) % SAMPLE_BYTES:
+        if parameters.strip() not in ("", f"rate={SPEECH_SAMPLE_RATE}") or len(blob.data) % SAMPLE_BYTES:
             raise make_engine_error(FaultCode.ENGINE_PROTOCOL)
-        self._emit(self._replies.audio(blob.data, REPLY_RATE))
+        self._emit(self._replies.audio(blob.data, SPEECH_SAMPLE_RATE))
 
     def _on_tool_call(self, call: types.FunctionCall) -> None:
         if call.id is None:

@@ -5,21 +5,18 @@ from collections import deque
 import numpy as np
 
 from pipeline.errors import AudioError
-from pipeline.media import SAMPLE_BYTES
-
-SPEECH_RATE = 24_000
-"""The rate of the assistant's voice, in Hz."""
+from pipeline.media import SAMPLE_BYTES, SPEECH_SAMPLE_RATE
 
 MOST_WAITING = 120.0
 """Seconds of speech that may wait to be heard."""
 
-FRAME_SAMPLES = SPEECH_RATE // 50
+FRAME_SAMPLES = SPEECH_SAMPLE_RATE // 50
 FRAME_BYTES = FRAME_SAMPLES * SAMPLE_BYTES
 SILENCE = bytes(FRAME_BYTES)
 """20 ms of silence. `Playout.pull` gives this very object, so `is` tells it from speech."""
 
 # 5 ms, from 1 down to 0: short enough to say nothing, long enough not to click.
-_FADE = np.linspace(1.0, 0.0, SPEECH_RATE // 200)
+_FADE = np.linspace(1.0, 0.0, SPEECH_SAMPLE_RATE // 200)
 
 
 class Playout:
@@ -29,7 +26,7 @@ class Playout:
     heard, speech that resumes after it ran dry), which are bent to begin where the sound was left.
     """
 
-    def __init__(self, rate: int = SPEECH_RATE, *, limit: float = MOST_WAITING):
+    def __init__(self, rate: int = SPEECH_SAMPLE_RATE, *, limit: float = MOST_WAITING):
         """Queue up to `limit` seconds at `rate` Hz; a frame is 480 samples, which is 20 ms at 24 kHz."""
         self.turn: int | None = None
         """The open turn."""

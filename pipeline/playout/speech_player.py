@@ -3,13 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.media import SAMPLE_BYTES, AudioChunk, SpeechFrame
+from pipeline.media import SAMPLE_BYTES, SPEECH_SAMPLE_RATE, AudioChunk, SpeechFrame
 from pipeline.playout.frame_clock import FrameClock
 from pipeline.playout.opus_encoder import OpusEncoder
 from pipeline.playout.playout_buffer import SILENCE, Playout
 from pipeline.playout.spoken_text import SpokenText
-
-RATE = 24_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +93,7 @@ class SpeechPlayer:
     def client_played(self, turn: int, ms: int) -> None:
         """Believe the client about how much it has played by now, up to what it was given; from here it plays on."""
         if self._said is not None and turn == self._said.turn:
-            self._lag = max(0, self._playout.heard_samples - ms * RATE // 1000)
+            self._lag = max(0, self._playout.heard_samples - ms * SPEECH_SAMPLE_RATE // 1000)
 
     def end(self) -> PlayedReply | None:
         """Close a reply that was played to its end: nothing of it is dropped, so a client that lags hears it all."""
@@ -147,4 +145,4 @@ class SpeechPlayer:
 
 
 def _heard(said: SpokenText, samples: int) -> PlayedReply:
-    return PlayedReply(said.turn, samples * 1000 // RATE, said.text_until(samples))
+    return PlayedReply(said.turn, samples * 1000 // SPEECH_SAMPLE_RATE, said.text_until(samples))

@@ -15,12 +15,12 @@ from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineEvent, EngineReady, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, ToolCall
 from pipeline.events import EndReason, Event, Role, StateChanged, Usage
 from pipeline.gemini.bridge import GeminiBridge
-from pipeline.media import AudioChunk, EncodedFrame, ScreenFrame, SpeechFrame
+from pipeline.media import INPUT_SAMPLE_RATE, SPEECH_SAMPLE_RATE, AudioChunk, EncodedFrame, ScreenFrame, SpeechFrame
 from pipeline.playout.frame_clock import FrameClock
 from pipeline.tools.toolbox import Tool, Toolbox
 
 DATA = Path(__file__).parents[1] / "data"
-SECOND_OF_TONE = (np.sin(np.arange(24_000) * 0.1) * 9000).astype("<i2").tobytes()
+SECOND_OF_TONE = (np.sin(np.arange(SPEECH_SAMPLE_RATE) * 0.1) * 9000).astype("<i2").tobytes()
 
 
 class ManualFrameClock(FrameClock):
@@ -137,7 +137,7 @@ class FakeEngine:
         """Say a whole reply at once, as fast as engines do."""
         self.tell(ReplyText(turn, text))
         for _ in range(seconds):
-            self.tell(ReplyAudio(turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
+            self.tell(ReplyAudio(turn, AudioChunk(SECOND_OF_TONE, SPEECH_SAMPLE_RATE, 0.0)))
         self.tell(ReplyGenerated(turn))
         if ended:
             self.tell(ReplyEnded(turn, Usage({"total": 9}), None))
@@ -157,7 +157,7 @@ class ConversationHarness:
     def say(self, pcm: bytes) -> None:
         """Let the client's microphone hear 16 kHz PCM, 20 ms at a time."""
         for start in range(0, len(pcm), 640):
-            self.conversation.push_audio(self.peer, AudioChunk(pcm[start : start + 640], 16_000, self.heard))
+            self.conversation.push_audio(self.peer, AudioChunk(pcm[start : start + 640], INPUT_SAMPLE_RATE, self.heard))
             self.heard += len(pcm[start : start + 640]) / 32_000
 
     async def settle(self) -> None:

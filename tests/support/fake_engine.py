@@ -27,7 +27,7 @@ from websockets.http11 import Request, Response
 from pipeline.engine import EngineConfig, EngineDisconnected, EngineEvent, ReplyCancelled
 from pipeline.gemini.bridge import GeminiBridge, make_client
 from pipeline.gemini.retry_policy import EngineTimeouts
-from pipeline.media import AudioChunk, EncodedFrame
+from pipeline.media import INPUT_SAMPLE_RATE, SPEECH_SAMPLE_RATE, AudioChunk, EncodedFrame
 
 WAIT = 5.0
 """Seconds until a test that waits for something that never comes fails."""
@@ -217,13 +217,13 @@ async def bridged(
 
 def voice(pcm: bytes = VOICE) -> dict[str, object]:
     """A piece of a reply's voice, as a field of serverContent."""
-    part = {"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": base64.b64encode(pcm).decode()}}
+    part = {"inlineData": {"mimeType": f"audio/pcm;rate={SPEECH_SAMPLE_RATE}", "data": base64.b64encode(pcm).decode()}}
     return {"modelTurn": {"parts": [part]}}
 
 
 def speech(seconds: float = 0.064, pts: float = 0.0) -> AudioChunk:
     """The user's voice."""
-    return AudioChunk(b"\x05\x00" * round(16_000 * seconds), 16_000, pts)
+    return AudioChunk(b"\x05\x00" * round(INPUT_SAMPLE_RATE * seconds), INPUT_SAMPLE_RATE, pts)
 
 
 def still(number: int) -> EncodedFrame:

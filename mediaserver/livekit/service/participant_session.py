@@ -38,8 +38,7 @@ from mediaserver.rtc.sdp.offer import OfferError
 from mediaserver.rtc.throttle import Throttle
 from pipeline.errors import FaultCode, MediaError
 from pipeline.events import EndReason, fault_from
-from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame
-from pipeline.playout.playout_buffer import SPEECH_RATE
+from pipeline.media import SPEECH_SAMPLE_RATE, AudioChunk, ScreenFrame, SpeechFrame
 
 _GONE = (LinkState.FAILED, LinkState.CLOSED)
 _REASONS: dict[EndReason, DisconnectReason] = {
@@ -365,7 +364,7 @@ class Session:
     def send_audio(self, frame: SpeechFrame) -> None:
         """Send 20 ms of speech."""
         self.link.send_audio(frame.opus)
-        self._hall.on_audio_level(self._room.assistant.sid, level_of(AudioChunk(frame.pcm, SPEECH_RATE, 0.0)))
+        self._hall.on_audio_level(self._room.assistant.sid, level_of(AudioChunk(frame.pcm, SPEECH_SAMPLE_RATE, 0.0)))
 
     def flush_audio(self) -> None:
         """Send nothing more of what was played."""

@@ -23,11 +23,10 @@ from mediaserver.localengine.protocol.model_rules import takes_content
 from mediaserver.localengine.responder.interface import Question
 from mediaserver.localengine.session.audio_input import AudioInputStream, Detector
 from mediaserver.localengine.session.context import Context
-from pipeline.audio.resampler import INPUT_SAMPLE_RATE
 from pipeline.audio.turn_detector import TurnSignal
 from pipeline.events import SpeechEnded, SpeechStarted
 from pipeline.gemini.send_queue import SCREEN_GONE
-from pipeline.media import SAMPLE_BYTES, AudioChunk
+from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES, AudioChunk
 
 LONGEST_WINDOW = 120.0
 """Seconds of one spoken window that are kept; of a longer one the newest are."""
