@@ -2,10 +2,10 @@
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import inf
 
 from pipeline.audio.vad import WINDOW_SECONDS, Window
+from pipeline.config import TurnSettings
 from pipeline.events import SpeechEnded, SpeechStarted
 from pipeline.media import INPUT_SAMPLE_RATE, AudioChunk
 
@@ -22,17 +22,6 @@ SHORTEST = 3 * WINDOW_SECONDS
 """Least speech that counts as an utterance when the client says it has ended."""
 
 _EPSILON = 1e-6  # Seconds are sums of floats; far under one sample.
-
-
-@dataclass(frozen=True, slots=True)
-class TurnSettings:
-    """Thresholds are probabilities, the rest seconds; `audible_threshold` guards against the assistant's echo."""
-
-    threshold: float = 0.5
-    audible_threshold: float = 0.7
-    start: float = 0.192
-    silence: float = 0.5
-    pre_roll: float = 0.4
 
 
 class TurnDetector:

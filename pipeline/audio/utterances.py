@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from pipeline.audio.resampler import Resampler
-from pipeline.audio.turn_detector import TurnDetector, TurnSettings, TurnSignal
+from pipeline.audio.turn_detector import TurnDetector, TurnSignal
 from pipeline.audio.vad import SileroVad, VadModel
+from pipeline.config import TurnSettings
 from pipeline.media import AudioChunk
 
 

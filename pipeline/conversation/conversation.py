@@ -7,14 +7,13 @@ from typing import assert_never
 
 from loguru import logger
 
-from pipeline.audio.turn_detector import TurnSettings
 from pipeline.audio.vad import VadModel
+from pipeline.config import ConversationConfig, TurnSettings
 from pipeline.conversation.assistant_state import AssistantState
-from pipeline.conversation.config import ConversationConfig
 from pipeline.conversation.dialogue import Dialogue
 from pipeline.conversation.floor_control import FloorControl
 from pipeline.conversation.lifetime import SessionEnd, SessionLifetime
-from pipeline.conversation.peer_group import Observer, PeerGroup
+from pipeline.conversation.peer_group import PeerGroup
 from pipeline.engine import (
     EngineDisconnected,
     EngineDowngraded,
@@ -57,7 +56,7 @@ from pipeline.events import (
 from pipeline.gemini.bridge import GeminiBridge
 from pipeline.mailbox import Mailbox
 from pipeline.media import AudioChunk, EncodedFrame, ScreenFrame
-from pipeline.peer import Peer
+from pipeline.peer import Observer, Peer
 from pipeline.playout.frame_clock import FrameClock
 from pipeline.playout.speech_player import PlayedReply
 from pipeline.screen.screen_share import ScreenShare
@@ -93,23 +92,23 @@ class Conversation:
 
     def __init__(
         self,
-        terms: ConversationConfig,
+        config: ConversationConfig,
         *,
         vad: VadModel,
         ticker: FrameClock,
         toolbox: Toolbox,
         make_bridge: MakeBridge,
     ):
-        self.terms = terms
-        self._model = terms.model
+        self.config = config
+        self._model = config.model
         self._audience = PeerGroup()
         self._standing = AssistantState()
-        self._ending = SessionLifetime(idle=terms.idle_seconds, longest=terms.max_seconds, grace=FIRST_GRACE)
+        self._ending = SessionLifetime(idle=config.idle_seconds, longest=config.max_seconds, grace=FIRST_GRACE)
         self._commands = Mailbox[tuple[Peer, Command]](MOST_COMMANDS)
         self._tasks: asyncio.TaskGroup | None = None  # since it lives
         self._dialogue = Dialogue(
             ticker,
-            is_timed=terms.timed_transcript,
+            is_timed=config.timed_transcript,
             tell=self._send_event,
             play=self._audience.send_audio,
             flush=self._audience.flush_audio,
@@ -124,7 +123,7 @@ class Conversation:
             is_cut=self._dialogue.was_interrupted,
         )
         self._sight = ScreenShare(
-            max_side=terms.frame_max_side,
+            max_side=config.frame_max_side,
             is_ready=lambda: self._bridge.is_ready,
             show=self._bridge.push_frame,
             tell=self._send_event,
@@ -148,9 +147,9 @@ class Conversation:
         Among several peers with names, the engine is told by name who speaks or writes.
         """
         self._audience.join(peer)
-        self._floor.add_peer(peer, self.terms.turns, name=name)
+        self._floor.add_peer(peer, self.config.turns, name=name)
         self._ending.on_peer_attached()
-        peer.send_event(self.terms.session_started_event(self._model))
+        peer.send_event(self.config.session_started_event(self._model))
         peer.send_event(StateChanged(self._standing.state))
 
     def detach(self, peer: Peer, *, grace: float = 15.0) -> None:
@@ -239,7 +238,7 @@ class Conversation:
         """Live until someone ends it, time is up or a fatal fault; raises nothing but cancellation."""
         reason = EndReason.ERROR
         try:
-            with logger.contextualize(session=self.terms.id):
+            with logger.contextualize(session=self.config.id):
                 reason = await self._live()
         finally:
             heard = self._stop_media()
@@ -251,7 +250,7 @@ class Conversation:
         return reason
 
     async def _live(self) -> EndReason:
-        logger.info("session started", engine=self.terms.engine, model=self.terms.model)
+        logger.info("session started", engine=self.config.engine, model=self.config.model)
         reason = EndReason.ERROR
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -7,9 +7,10 @@ from typing import assert_never
 
 from loguru import logger
 
-from pipeline.audio.turn_detector import TurnSettings, TurnSignal
+from pipeline.audio.turn_detector import TurnSignal
 from pipeline.audio.utterances import UtteranceDetector
 from pipeline.audio.vad import VadModel
+from pipeline.config import TurnSettings
 from pipeline.conversation.dialogue import Dialogue
 from pipeline.errors import MediaError
 from pipeline.events import Event, Role, SpeechEnded, SpeechStarted, Transcript

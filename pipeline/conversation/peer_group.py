@@ -1,13 +1,8 @@
 """Everybody who takes part in a conversation, or only looks on."""
 
-from collections.abc import Callable
-
 from pipeline.events import EndReason, Event
 from pipeline.media import SpeechFrame
-from pipeline.peer import Peer
-
-Observer = Callable[[Event], None]
-"""Sees every event that peers are told, for history and metrics; returns at once and never raises."""
+from pipeline.peer import Observer, Peer
 
 
 class PeerGroup:

@@ -11,7 +11,7 @@ from mediaserver.localengine.fault_injection.spec import Close, Fault, FaultActi
 from mediaserver.localengine.fault_points import FaultPoint
 from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
-from pipeline.conversation.config import ConversationConfig
+from pipeline.config import ConversationConfig
 from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineConfig
 from pipeline.errors import FaultCode

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from mediaserver.registry import Draining, Full, Registry
-from pipeline.conversation.config import ConversationConfig
+from pipeline.config import ConversationConfig
 from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineEvent
 from pipeline.events import EndReason, SessionEnded
@@ -32,8 +32,8 @@ def conversation(session: str, label: str = "", engine: type[FakeEngine] = FakeE
     def make_bridge(tell: Callable[[EngineEvent], None], next_turn: Callable[[], int]) -> GeminiBridge:
         return cast(GeminiBridge, engine(tell, next_turn))
 
-    terms = ConversationConfig(session, label or session, "local", "local", None, "en", 600.0, 3600.0)
-    return Conversation(terms, vad=vad_model(), ticker=ManualFrameClock(), toolbox=Toolbox(), make_bridge=make_bridge)
+    config = ConversationConfig(session, label or session, "local", "local", None, "en", 600.0, 3600.0)
+    return Conversation(config, vad=vad_model(), ticker=ManualFrameClock(), toolbox=Toolbox(), make_bridge=make_bridge)
 
 
 async def test_a_conversation_is_found_by_id_or_label_by_its_owner_only() -> None:

@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 
 from pipeline.audio.vad import VadModel
-from pipeline.conversation.config import ConversationConfig
+from pipeline.config import ConversationConfig
 from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineEvent, EngineReady, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, ToolCall
 from pipeline.events import EndReason, Event, Role, StateChanged, Usage
@@ -198,9 +198,9 @@ async def enter(
         return cast(GeminiBridge, engines[0])
 
     ticker, peer = ManualFrameClock(), FakePeer()
-    terms = ConversationConfig("id1", "label", "local", "local", None, "en", idle, longest, timed_transcript=True)
+    config = ConversationConfig("id1", "label", "local", "local", None, "en", idle, longest, timed_transcript=True)
     conversation = Conversation(
-        terms, vad=vad or vad_model(), ticker=ticker, toolbox=Toolbox(tools), make_bridge=make_bridge
+        config, vad=vad or vad_model(), ticker=ticker, toolbox=Toolbox(tools), make_bridge=make_bridge
     )
     room = ConversationHarness(conversation, engines[0], ticker, peer)
     conversation.attach(peer)

@@ -17,7 +17,7 @@ from mediaserver.auth.users import User
 from mediaserver.registry import Registry
 from mediaserver.store.interface import Store
 from mediaserver.store.records import Entry, SessionRecord, TurnUsage
-from pipeline.conversation.config import ConversationConfig
+from pipeline.config import ConversationConfig
 from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineEvent
 from pipeline.events import EndReason
@@ -60,8 +60,8 @@ def conversation(name: str, label: str) -> Conversation:
     def make_bridge(tell: Callable[[EngineEvent], None], next_turn: Callable[[], int]) -> GeminiBridge:
         return cast(GeminiBridge, FakeEngine(tell, next_turn))
 
-    terms = ConversationConfig(name, label, "local", "local", None, "en", 600.0, 3600.0)
-    return Conversation(terms, vad=vad_model(), ticker=ManualFrameClock(), toolbox=Toolbox(), make_bridge=make_bridge)
+    config = ConversationConfig(name, label, "local", "local", None, "en", 600.0, 3600.0)
+    return Conversation(config, vad=vad_model(), ticker=ManualFrameClock(), toolbox=Toolbox(), make_bridge=make_bridge)
 
 
 @pytest.fixture

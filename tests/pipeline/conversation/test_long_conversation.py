@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from pipeline.conversation.config import ConversationConfig
+from pipeline.config import ConversationConfig
 from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineConfig
 from pipeline.events import EndReason, Event, Fault, Interrupted, Role, TextInput, TextResponse, Transcript
@@ -97,8 +97,10 @@ async def talk(seed: int, *, minutes: float, habits: Habits) -> Talk:
         return bridges[0]
 
     peer = Listener()
-    terms = ConversationConfig("id1", "label", "gemini", CONFIG.model, None, "en", 600.0, 2 * 3600.0)
-    conversation = Conversation(terms, vad=vad_model(), ticker=FrameClock(), toolbox=Toolbox(), make_bridge=make_bridge)
+    config = ConversationConfig("id1", "label", "gemini", CONFIG.model, None, "en", 600.0, 2 * 3600.0)
+    conversation = Conversation(
+        config, vad=vad_model(), ticker=FrameClock(), toolbox=Toolbox(), make_bridge=make_bridge
+    )
     conversation.attach(peer)
     running = asyncio.create_task(conversation.run())
     noise = np.random.default_rng(seed)
