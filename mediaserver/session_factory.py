@@ -167,11 +167,9 @@ class SessionFactory:
         return Conversation(
             config,
             vad=self._vad,
-            ticker=self._ticker,
+            frame_clock=self._ticker,
             toolbox=self._toolbox,
-            make_bridge=lambda tell, next_turn: GeminiBridge(
-                engine.client, engine_config, tell=tell, next_turn=next_turn
-            ),
+            make_bridge=lambda listener: GeminiBridge(engine.client, engine_config, listener=listener),
         )
 
 

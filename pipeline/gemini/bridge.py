@@ -16,7 +16,7 @@ from google.genai.live import AsyncSession
 
 from pipeline.engine import (
     EngineConfig,
-    EngineEvent,
+    EngineListener,
     ToolCall,
 )
 from pipeline.errors import EngineError, FaultCode
@@ -68,19 +68,17 @@ class GeminiBridge:
         client: genai.Client,
         config: EngineConfig,
         *,
-        tell: Callable[[EngineEvent], None],
-        next_turn: Callable[[], int],
-        patience: EngineTimeouts | None = None,
+        listener: EngineListener,
+        timeouts: EngineTimeouts | None = None,
         jitter: Callable[[], float] = random.random,
     ):
         self._client = client
         self._is_local = config.model == LOCAL
-        self._patience = patience or EngineTimeouts()
+        self._timeouts = timeouts or EngineTimeouts()
         self._link = SessionSupervisor(
             config,
-            tell=tell,
-            next_turn=next_turn,
-            patience=self._patience,
+            listener=listener,
+            timeouts=self._timeouts,
             jitter=jitter,
             clock=asyncio.get_running_loop().time,
         )
@@ -187,7 +185,7 @@ class GeminiBridge:
         opening = self._client.aio.live.connect(model=attempt.model, config=attempt.setup)
         try:
             # The SDK waits for setupComplete without an end of its own.
-            async with asyncio.timeout(self._patience.connect):
+            async with asyncio.timeout(self._timeouts.connect):
                 session = await opening.__aenter__()
         except CONNECT_FAILURES as error:
             raise _NoSession(engine_error(error, is_ready=False, is_local=self._is_local)) from error
@@ -197,7 +195,7 @@ class GeminiBridge:
             yield session
         finally:
             try:
-                async with asyncio.timeout(self._patience.close):
+                async with asyncio.timeout(self._timeouts.close):
                     await opening.__aexit__(None, None, None)
             except TimeoutError:
                 pass

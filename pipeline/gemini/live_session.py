@@ -5,7 +5,7 @@ from typing import Final
 
 from google.genai import types
 
-from pipeline.engine import EngineEvent, ReplyEvent, ToolCall, ToolCallCancelled
+from pipeline.engine import EngineListener, ReplyEvent, ToolCall, ToolCallCancelled
 from pipeline.errors import EngineError, FaultCode
 from pipeline.gemini.model_profiles import ModelProfile
 from pipeline.gemini.reply_tracker import ReplyTracker
@@ -40,9 +40,8 @@ class LiveSession:
         self,
         profile: ModelProfile,
         *,
-        patience: EngineTimeouts,
-        tell: Callable[[EngineEvent], None],
-        next_turn: Callable[[], int],
+        listener: EngineListener,
+        timeouts: EngineTimeouts,
         clock: Callable[[], float],
     ):
         self.uplink = SendQueue()
@@ -52,10 +51,10 @@ class LiveSession:
         """Whether the connection ends at the first idle point: the engine has announced its end, or it is old."""
         self.opened_at = clock()
         self.profile = profile
-        self._patience = patience
-        self._tell = tell
+        self._timeouts = timeouts
+        self._listener = listener
         self._clock = clock
-        self._replies = ReplyTracker(next_turn)
+        self._replies = ReplyTracker(listener.next_turn)
         self._notes: list[str] = []
         self._is_screen_gone = False
         self._mentioned: str | None = None
@@ -210,7 +209,7 @@ class LiveSession:
     def renew_handle(self) -> None:
         """The session can be resumed as it is now: from some age on, it is left at the first idle point."""
         if self._old_at == NEVER and not self.is_leaving:
-            self._old_at = self.opened_at + self._patience.roll_over
+            self._old_at = self.opened_at + self._timeouts.roll_over
         self._handle_at = NEVER
         self._close_when_idle()
 
@@ -224,7 +223,7 @@ class LiveSession:
             self._mute_at = NEVER
             return
         is_slow = self._calls or self.profile.thinking
-        wait = self._patience.mute_at_work if is_slow else self._patience.mute
+        wait = self._timeouts.mute_at_work if is_slow else self._timeouts.mute
         # Servers close a reply when they think that it was heard; of models that think, only that says it is whole.
         may_be_whole = self.profile.thinking or not self._replies.is_awaited
         self._mute_at = self._clock() + wait + (self._replies.seconds if may_be_whole else 0.0)
@@ -257,7 +256,7 @@ class LiveSession:
             self._on_turn_end(message.server_content)
         if message.go_away is not None and self._leave_at == NEVER and not self._is_due:
             self.is_leaving = True
-            self._leave_at = self._clock() + max(0.0, _seconds(message.go_away.time_left) - self._patience.leave)
+            self._leave_at = self._clock() + max(0.0, _seconds(message.go_away.time_left) - self._timeouts.leave)
         self._close_when_idle()
         self._watch()
 
@@ -290,25 +289,25 @@ class LiveSession:
             self.uplink.control(ToolResponse(call.id, call.name or "", _INTERRUPTED, is_silent=True))
         for event in told:
             if isinstance(event, ToolCall):
-                self._calls[event.id] = event, self._clock() + self._patience.call
-            self._tell(event)
+                self._calls[event.id] = event, self._clock() + self._timeouts.call
+            self._listener.on_engine_event(event)
 
     def _on_turn_end(self, content: types.LiveServerContent) -> None:
         # A model that thinks completes a generation with every filler.
         if content.generation_complete and not self.profile.thinking:
             self._emit(self._replies.generated())
         if _is_turn_over(content):
-            self._handle_at = self._clock() + self._patience.handle
+            self._handle_at = self._clock() + self._timeouts.handle
             self._emit(self._replies.ended(blocked_error(content.turn_complete_reason)))
 
     def _cancel_calls(self, ids: Iterable[str]) -> None:
         known = tuple(call_id for call_id in ids if self._calls.pop(call_id, None))
         if known:
-            self._tell(ToolCallCancelled(known))
+            self._listener.on_engine_event(ToolCallCancelled(known))
 
     def _emit(self, events: Iterable[ReplyEvent]) -> None:
         for event in events:
-            self._tell(event)
+            self._listener.on_engine_event(event)
 
 
 def _is_turn_over(content: types.LiveServerContent) -> bool:

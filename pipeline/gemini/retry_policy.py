@@ -46,8 +46,8 @@ class EngineTimeouts:
 class ReconnectBackoff:
     """Counts sessions that failed, whether they never began or broke too soon."""
 
-    def __init__(self, patience: EngineTimeouts, jitter: Callable[[], float], *, began: float):
-        self._patience = patience
+    def __init__(self, timeouts: EngineTimeouts, jitter: Callable[[], float], *, began: float):
+        self._timeouts = timeouts
         self._jitter = jitter
         self._failures: deque[float] = deque()
         self._outage_began = began
@@ -56,9 +56,9 @@ class ReconnectBackoff:
 
     def delay(self, now: float, *, lasted: float, is_planned: bool = False) -> float | None:
         """Seconds to wait now that a session ended which was ready for `lasted` seconds (0: never); None: give up."""
-        patience = self._patience
-        is_failure = lasted < patience.stable and not (is_planned and lasted >= patience.planned)
-        if lasted >= patience.stable:
+        timeouts = self._timeouts
+        is_failure = lasted < timeouts.stable and not (is_planned and lasted >= timeouts.planned)
+        if lasted >= timeouts.stable:
             self._failures.clear()
         if lasted > 0:
             self._outage_began = now
@@ -68,26 +68,26 @@ class ReconnectBackoff:
             self._tries = 0
             if is_planned:
                 return 0.0
-        while self._failures and now - self._failures[0] > patience.failures_within:
+        while self._failures and now - self._failures[0] > timeouts.failures_within:
             self._failures.popleft()
-        if len(self._failures) >= patience.failures or self._tries >= patience.tries:
+        if len(self._failures) >= timeouts.failures or self._tries >= timeouts.tries:
             return None
         delay = self._next_delay()
-        return delay if now + delay - self._outage_began <= patience.budget else None
+        return delay if now + delay - self._outage_began <= timeouts.budget else None
 
     def quota_delay(self, now: float, *, lasted: float) -> float | None:
         """Seconds to wait now that a limit is reached, which passes slowly or not at all; None: give up."""
-        if lasted >= self._patience.stable:
+        if lasted >= self._timeouts.stable:
             self._refusals = 0
-        if self._refusals >= len(self._patience.quota):
+        if self._refusals >= len(self._timeouts.quota):
             return None
         self._refusals += 1
-        delay = self._patience.quota[self._refusals - 1]
+        delay = self._timeouts.quota[self._refusals - 1]
         self._outage_began = now + delay  # this wait is no outage of ours
         return delay
 
     def _next_delay(self) -> float:
-        backoff = self._patience.backoff
+        backoff = self._timeouts.backoff
         longest = backoff[min(self._tries, len(backoff) - 1)]
         self._tries += 1
         return longest * self._jitter()  # full jitter: sessions lost together do not all come back at once

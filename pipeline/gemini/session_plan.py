@@ -36,10 +36,10 @@ class SessionPlan:
 class SessionPlanner:
     """Either resumes the session before or tells a fresh one what was said, never both; asks for less when refused."""
 
-    def __init__(self, config: EngineConfig, recollection: TranscriptMemory, patience: EngineTimeouts):
+    def __init__(self, config: EngineConfig, recollection: TranscriptMemory, timeouts: EngineTimeouts):
         self._config = config
         self._recollection = recollection
-        self._patience = patience
+        self._timeouts = timeouts
         self._profile = profile_of(config.model)
         self._is_minimal = False
         self._handle: str | None = None
@@ -126,7 +126,7 @@ class SessionPlanner:
             self._forget_handle()
         if error.code is FaultCode.ENGINE_QUOTA:
             return False
-        if lasted > self._patience.refusal:
+        if lasted > self._timeouts.refusal:
             self._may_seed = True
             self._refused_handles = 0
             return False

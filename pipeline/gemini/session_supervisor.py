@@ -11,6 +11,7 @@ from pipeline.engine import (
     EngineDisconnected,
     EngineDowngraded,
     EngineEvent,
+    EngineListener,
     EngineReady,
     EngineUnavailable,
     ReplyAudio,
@@ -61,9 +62,8 @@ class SessionSupervisor:
         self,
         config: EngineConfig,
         *,
-        tell: Callable[[EngineEvent], None],
-        next_turn: Callable[[], int],
-        patience: EngineTimeouts,
+        listener: EngineListener,
+        timeouts: EngineTimeouts,
         jitter: Callable[[], float],
         clock: Callable[[], float],
     ):
@@ -73,14 +73,13 @@ class SessionSupervisor:
         """Seconds to wait before the next attempt."""
         self.failure: EngineError | None = None
         """Why nothing more can be done, if so."""
-        self._tell_conversation = tell
-        self._next_turn = next_turn
-        self._patience = patience
+        self._listener = listener
+        self._timeouts = timeouts
         self._clock = clock
-        self._setbacks = ReconnectBackoff(patience, jitter, began=clock())
+        self._setbacks = ReconnectBackoff(timeouts, jitter, began=clock())
         self._kept = PendingInput()
         self._recollection = TranscriptMemory()
-        self._attempts = SessionPlanner(config, self._recollection, patience)
+        self._attempts = SessionPlanner(config, self._recollection, timeouts)
         self._newest = 0  # turn
         self._is_screen_gone = False
         self._mention: str | None = None
@@ -188,9 +187,8 @@ class SessionSupervisor:
         attempt = self._attempts.latest
         live = LiveSession(
             self._attempts.profile,
-            patience=self._patience,
-            tell=self._on_engine_event,
-            next_turn=self._next_turn,
+            listener=self,
+            timeouts=self._timeouts,
             clock=self._clock,
         )
         self.live = live
@@ -207,7 +205,7 @@ class SessionSupervisor:
             if news is not None:
                 self._is_unproven = True
                 live.add_context_note(news)
-        self._tell_conversation(EngineReady(attempt.model))
+        self._listener.on_engine_event(EngineReady(attempt.model))
         self._resend_pending(live)
         return live
 
@@ -233,7 +231,7 @@ class SessionSupervisor:
         """The session was left in peace, at a moment where nothing is lost."""
         lasted = self._session_age()
         is_cut = self._close_live()
-        self._tell_conversation(EngineDisconnected())
+        self._listener.on_engine_event(EngineDisconnected())
         if is_cut:
             self._report_loss(make_engine_error(FaultCode.ENGINE_NETWORK), is_cut=True)
         self._wait(lasted, is_planned=True)
@@ -246,7 +244,7 @@ class SessionSupervisor:
         lasted = self._session_age()
         is_cut = self._close_live(dies=True)
         if was_open:
-            self._tell_conversation(EngineDisconnected())
+            self._listener.on_engine_event(EngineDisconnected())
         if error.severity is Severity.FATAL:
             self._downgrade_or_fail(error, is_cut=is_cut)
             return
@@ -294,7 +292,14 @@ class SessionSupervisor:
                     if not is_open:
                         live.end_utterance()
 
-    def _on_engine_event(self, event: EngineEvent) -> None:
+    # EngineListener, for the open session.
+
+    def next_turn(self) -> int:
+        """Return the number of a new turn."""
+        return self._listener.next_turn()
+
+    def on_engine_event(self, event: EngineEvent) -> None:
+        """Note what an event answers, and pass it on."""
         match event:
             case ReplyText(turn, text):
                 # Until the conversation says how much of it was heard.
@@ -307,7 +312,7 @@ class SessionSupervisor:
                 self._answered(turn)
             case _:
                 pass  # about no turn, or nothing new about one
-        self._tell_conversation(event)
+        self._listener.on_engine_event(event)
 
     def _answered(self, turn: int) -> None:
         self._kept.answered(turn)
@@ -340,13 +345,13 @@ class SessionSupervisor:
             loss.__cause__ = error
             self._report_loss(loss, is_cut=True)
         if message:
-            self._tell_conversation(EngineDowngraded(reduced(message, error)))
+            self._listener.on_engine_event(EngineDowngraded(reduced(message, error)))
         self._wait(0.0, error=error)
 
     def _report_loss(self, error: EngineError, *, is_cut: bool) -> None:
         if is_cut or not self._is_loss_told:
             self._is_loss_told = True
-            self._tell_conversation(EngineUnavailable(error if is_cut else as_retried(error), is_cut))
+            self._listener.on_engine_event(EngineUnavailable(error if is_cut else as_retried(error), is_cut))
 
     def _wait(self, lasted: float, *, is_planned: bool = False, error: EngineError | None = None) -> None:
         now = self._clock()

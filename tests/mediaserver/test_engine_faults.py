@@ -100,11 +100,9 @@ async def staged() -> AsyncIterator[Stage]:
         conversation = Conversation(
             ConversationConfig("id1", "label", "local", LOCAL, None, "en", 600.0, 3600.0, timed_transcript=True),
             vad=vad_model(),
-            ticker=FrameClock(),
+            frame_clock=FrameClock(),
             toolbox=Toolbox(),
-            make_bridge=lambda tell, next_turn: GeminiBridge(
-                client, config, tell=tell, next_turn=next_turn, patience=HURRIED
-            ),
+            make_bridge=lambda listener: GeminiBridge(client, config, listener=listener, timeouts=HURRIED),
         )
         peer = FakePeer()
         conversation.attach(peer)

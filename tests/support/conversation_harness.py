@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.audio.vad import VadModel
 from pipeline.config import ConversationConfig
 from pipeline.conversation.conversation import Conversation
-from pipeline.engine import EngineEvent, EngineReady, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, ToolCall
+from pipeline.engine import EngineListener, EngineReady, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, ToolCall
 from pipeline.events import EndReason, Event, Role, StateChanged, Usage
 from pipeline.gemini.bridge import GeminiBridge
 from pipeline.media import INPUT_SAMPLE_RATE, SPEECH_SAMPLE_RATE, AudioChunk, EncodedFrame, ScreenFrame, SpeechFrame
@@ -77,9 +77,9 @@ class FakePeer:
 class FakeEngine:
     """Stands for the engine and the link to it: notes what goes up, says what the test wants said."""
 
-    def __init__(self, tell: Callable[[EngineEvent], None], next_turn: Callable[[], int]) -> None:
-        self.tell = tell
-        self.next_turn = next_turn
+    def __init__(self, listener: EngineListener) -> None:
+        self.tell = listener.on_engine_event
+        self.next_turn = listener.next_turn
         self.up: list[str] = []
         self.audio: list[AudioChunk] = []
         self.stills: list[EncodedFrame] = []
@@ -193,14 +193,14 @@ async def enter(
     """A conversation that has begun, with one client attached."""
     engines: list[FakeEngine] = []
 
-    def make_bridge(tell: Callable[[EngineEvent], None], next_turn: Callable[[], int]) -> GeminiBridge:
-        engines.append(FakeEngine(tell, next_turn))
+    def make_bridge(listener: EngineListener) -> GeminiBridge:
+        engines.append(FakeEngine(listener))
         return cast(GeminiBridge, engines[0])
 
     ticker, peer = ManualFrameClock(), FakePeer()
     config = ConversationConfig("id1", "label", "local", "local", None, "en", idle, longest, timed_transcript=True)
     conversation = Conversation(
-        config, vad=vad or vad_model(), ticker=ticker, toolbox=Toolbox(tools), make_bridge=make_bridge
+        config, vad=vad or vad_model(), frame_clock=ticker, toolbox=Toolbox(tools), make_bridge=make_bridge
     )
     room = ConversationHarness(conversation, engines[0], ticker, peer)
     conversation.attach(peer)

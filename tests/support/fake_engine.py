@@ -161,7 +161,7 @@ class Told:
         self._news = asyncio.Event()
         self._turn = 100
 
-    def tell(self, event: EngineEvent) -> None:
+    def on_engine_event(self, event: EngineEvent) -> None:
         self.events.append(event)
         self._news.set()
         self.react(event)
@@ -202,13 +202,11 @@ async def fake_engine() -> AsyncIterator[FakeEngine]:
 
 @asynccontextmanager
 async def bridged(
-    engine: FakeEngine, *, config: EngineConfig = CONFIG, patience: EngineTimeouts = QUICK
+    engine: FakeEngine, *, config: EngineConfig = CONFIG, timeouts: EngineTimeouts = QUICK
 ) -> AsyncIterator[tuple[GeminiBridge, Told]]:
     """A bridge that runs against the fake engine and is cancelled at the end."""
     told = Told()
-    bridge = GeminiBridge(
-        engine.client(), config, tell=told.tell, next_turn=told.next_turn, patience=patience, jitter=lambda: 1.0
-    )
+    bridge = GeminiBridge(engine.client(), config, listener=told, timeouts=timeouts, jitter=lambda: 1.0)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(bridge.run())
         yield bridge, told

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.config import ConversationConfig
 from pipeline.conversation.conversation import Conversation
-from pipeline.engine import EngineConfig
+from pipeline.engine import EngineConfig, EngineListener
 from pipeline.events import EndReason, Event, Fault, Interrupted, Role, TextInput, TextResponse, Transcript
 from pipeline.gemini import transcript_memory as recollection
 from pipeline.gemini.bridge import GeminiBridge
@@ -50,8 +50,8 @@ class Overheard(GeminiBridge):
     speaking: int | None
 
     @classmethod
-    def beside(cls, gemini: SimulatedGemini, tell: object, next_turn: object) -> "Overheard":
-        bridge = cls(gemini, CONFIG, tell=tell, next_turn=next_turn, jitter=gemini.chance.random)  # type: ignore[arg-type]
+    def beside(cls, gemini: SimulatedGemini, listener: EngineListener) -> "Overheard":
+        bridge = cls(gemini, CONFIG, listener=listener, jitter=gemini.chance.random)  # type: ignore[arg-type]
         bridge.gemini, bridge.said, bridge.spoken, bridge.speaking = gemini, {}, bytearray(), None
         return bridge
 
@@ -92,14 +92,14 @@ async def talk(seed: int, *, minutes: float, habits: Habits) -> Talk:
     gemini = SimulatedGemini(chance, habits)
     bridges: list[Overheard] = []
 
-    def make_bridge(tell: object, next_turn: object) -> GeminiBridge:
-        bridges.append(Overheard.beside(gemini, tell, next_turn))
+    def make_bridge(listener: EngineListener) -> GeminiBridge:
+        bridges.append(Overheard.beside(gemini, listener))
         return bridges[0]
 
     peer = Listener()
     config = ConversationConfig("id1", "label", "gemini", CONFIG.model, None, "en", 600.0, 2 * 3600.0)
     conversation = Conversation(
-        config, vad=vad_model(), ticker=FrameClock(), toolbox=Toolbox(), make_bridge=make_bridge
+        config, vad=vad_model(), frame_clock=FrameClock(), toolbox=Toolbox(), make_bridge=make_bridge
     )
     conversation.attach(peer)
     running = asyncio.create_task(conversation.run())

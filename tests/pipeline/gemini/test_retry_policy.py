@@ -3,8 +3,8 @@ from pipeline.gemini.retry_policy import EngineTimeouts, ReconnectBackoff
 FULL = EngineTimeouts(failures=100)
 
 
-def counting(patience: EngineTimeouts = FULL, jitter: float = 1.0) -> ReconnectBackoff:
-    return ReconnectBackoff(patience, lambda: jitter, began=0.0)
+def counting(timeouts: EngineTimeouts = FULL, jitter: float = 1.0) -> ReconnectBackoff:
+    return ReconnectBackoff(timeouts, lambda: jitter, began=0.0)
 
 
 def test_each_further_try_waits_longer_up_to_the_longest() -> None:

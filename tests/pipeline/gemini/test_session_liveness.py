@@ -56,13 +56,15 @@ class Scene:
         self.asked: set[int] = set()
         self.link = SessionSupervisor(
             CONFIG if model == CONFIG.model else type(CONFIG)(model, None, None, "", "low"),
-            tell=self.told.append,
-            next_turn=self.next_turn,
-            patience=EngineTimeouts(),
+            listener=self,
+            timeouts=EngineTimeouts(),
             jitter=lambda: 0.0,
             clock=lambda: self.now,
         )
         self.open()
+
+    def on_engine_event(self, event: EngineEvent) -> None:
+        self.told.append(event)
 
     def next_turn(self) -> int:
         self.turn += 1

@@ -50,19 +50,24 @@ class Scene:
 
     model: str = CONFIG.model
     fallback: str | None = None
-    patience: EngineTimeouts = field(default_factory=EngineTimeouts)
+    timeouts: EngineTimeouts = field(default_factory=EngineTimeouts)
     now: float = 0.0
     told: list[EngineEvent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.link = SessionSupervisor(
             replace(CONFIG, model=self.model, fallback=self.fallback),
-            tell=self.told.append,
-            next_turn=lambda: 100,
-            patience=self.patience,
+            listener=self,
+            timeouts=self.timeouts,
             jitter=lambda: 1.0,
             clock=lambda: self.now,
         )
+
+    def on_engine_event(self, event: EngineEvent) -> None:
+        self.told.append(event)
+
+    def next_turn(self) -> int:
+        return 100
 
     def open(self) -> SessionPlan:
         attempt = self.link.next_plan()
@@ -144,15 +149,17 @@ def test_the_phases_follow_what_happens() -> None:
 
 
 def test_everything_said_while_there_is_no_session_goes_up_in_order_after_the_screen() -> None:
-    scene = Scene()
+    class Sharing(Scene):
+        def on_engine_event(self, event: EngineEvent) -> None:
+            if isinstance(event, EngineReady):
+                self.link.push_frame(still(1))
+
+    scene = Sharing()
     speak(scene.link, 1)
     scene.link.submit_text(2, "typed")
     scene.link.start_utterance(3)
     scene.link.push_audio(speech(0.1))
     scene.link.next_plan()
-    scene.link._tell_conversation = lambda event: (
-        scene.link.push_frame(still(1)) if event == EngineReady(CONFIG.model) else None
-    )
     scene.link.on_session_opened()
     scene.link.push_audio(speech(0.064))
     assert scene.sent() == [
@@ -276,7 +283,7 @@ def test_a_session_whose_engine_gives_no_handle_is_left_all_the_same() -> None:
     scene.link.submit_text(1, "hello")
     scene.says(goAway={"timeLeft": "50s"})
     scene.hears(**VOICE, turnComplete=True)
-    scene.wait(scene.patience.handle)
+    scene.wait(scene.timeouts.handle)
     assert live.is_over
 
 
@@ -288,8 +295,8 @@ def test_an_old_session_is_left_when_idle_if_it_can_be_resumed() -> None:
         assert live is not None
         if has_handle:
             scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
-        assert live.deadline == (scene.patience.roll_over if has_handle else NEVER)
-        scene.wait(scene.patience.roll_over)
+        assert live.deadline == (scene.timeouts.roll_over if has_handle else NEVER)
+        scene.wait(scene.timeouts.roll_over)
         assert live.is_over is has_handle
         assert live.fault is None
 
@@ -445,7 +452,7 @@ def test_an_engine_that_stalls_is_asked_again_once() -> None:
         live = scene.link.live
         assert live is not None
         scene.kinds()
-        scene.wait(scene.patience.mute)
+        scene.wait(scene.timeouts.mute)
         assert live.is_over
         assert live.fault is not None
         scene.link.on_session_lost(live.fault)
@@ -463,7 +470,7 @@ def test_a_reply_that_is_never_closed_ends_some_time_after_it_was_heard() -> Non
     scene.hears(generationComplete=True)
     live = scene.link.live
     assert live is not None
-    scene.wait(5.0 + scene.patience.mute - 0.1)
+    scene.wait(5.0 + scene.timeouts.mute - 0.1)
     assert not live.is_over
     scene.wait(0.2)
     assert live.is_over
@@ -479,15 +486,15 @@ def test_an_engine_owes_nothing_after_it_has_said_all_or_while_the_user_speaks()
     scene.hears(**VOICE, generationComplete=True, turnComplete=True)
     live = scene.link.live
     assert live is not None
-    scene.wait(10 * scene.patience.mute)
+    scene.wait(10 * scene.timeouts.mute)
     assert not live.is_over
     scene.link.start_utterance(2)
-    scene.wait(10 * scene.patience.mute)
+    scene.wait(10 * scene.timeouts.mute)
     assert not live.is_over
     scene.hears(inputTranscription={"text": "well"})
     assert scene.told[-1] == UserText(2, "well", is_anew=True)
     scene.link.end_utterance()
-    scene.wait(scene.patience.mute)
+    scene.wait(scene.timeouts.mute)
     assert live.is_over
 
 
@@ -497,7 +504,7 @@ def test_a_remark_that_stops_half_way_is_cut_and_said_to_be() -> None:
     scene.hears(**VOICE)
     live = scene.link.live
     assert live is not None
-    scene.wait(scene.patience.mute)
+    scene.wait(scene.timeouts.mute)
     assert live.fault is not None
     scene.link.on_session_lost(live.fault)
     assert scene.told[-1] == EngineUnavailable(live.fault, is_cut=True)
@@ -789,7 +796,7 @@ def test_after_a_session_that_lasts_the_next_is_told_again_what_was_said() -> No
     ],
 )
 def test_an_engine_that_works_may_be_mute_for_longer(model: str, calls: bool, patience: float) -> None:
-    scene = Scene(model=model, patience=EngineTimeouts(call=100.0))
+    scene = Scene(model=model, timeouts=EngineTimeouts(call=100.0))
     scene.open()
     scene.link.submit_text(1, "hello")
     if calls:
