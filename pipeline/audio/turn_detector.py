@@ -15,10 +15,10 @@ TurnSignal = SpeechStarted | AudioChunk | SpeechEnded
 HYSTERESIS = 0.15
 MIN_END_THRESHOLD = 0.01
 
-DIP = 2 * WINDOW_SECONDS
+MAX_DIP = 2 * WINDOW_SECONDS
 """Longest pause inside the speech that starts an utterance: the closure of a plosive lasts 50 to 100 ms."""
 
-SHORTEST = 3 * WINDOW_SECONDS
+MIN_SPEECH = 3 * WINDOW_SECONDS
 """Least speech that counts as an utterance when the client says it has ended."""
 
 _EPSILON = 1e-6  # Seconds are sums of floats; far under one sample.
@@ -66,7 +66,7 @@ class TurnDetector:
         recent = [window for window, _ in self._recent]
         speech = [window for window, is_speech in self._recent if is_speech]
         self.reset()
-        if len(speech) * WINDOW_SECONDS >= SHORTEST:
+        if len(speech) * WINDOW_SECONDS >= MIN_SPEECH:
             yield SpeechStarted(speech[0].pts)
             yield _chunk(recent)
             yield SpeechEnded(speech[-1].end)
@@ -84,7 +84,7 @@ class TurnDetector:
     def _is_start(self, window: Window, audible: bool) -> bool:
         settings = self._settings
         is_speech = window.probability >= (settings.audible_threshold if audible else settings.threshold)
-        if window.pts - self._run_end > DIP + _EPSILON:
+        if window.pts - self._run_end > MAX_DIP + _EPSILON:
             self._run, self._run_start = 0.0, inf
         if is_speech:
             self._run += WINDOW_SECONDS

@@ -32,7 +32,9 @@ rules:
   - {when: spoken, heard: go forward, answer: [{say: Going forward now., seconds: 0.3}]}
   - {when: anything, answer: [{say: You have typed something., seconds: 0.3}]}
 """)
-HURRIED = EngineTimeouts(connect=0.6, close=0.2, mute=0.4, mute_at_work=0.4, backoff=(0.01,), quota=(0.05, 0.05))
+HURRIED = EngineTimeouts(
+    connect=0.6, close=0.2, response=0.4, slow_response=0.4, backoff=(0.01,), quota_backoff=(0.05, 0.05)
+)
 
 NETWORK, INTERNAL, PROTOCOL = FaultCode.ENGINE_NETWORK, FaultCode.ENGINE_INTERNAL, FaultCode.ENGINE_PROTOCOL
 BREAKS: dict[str, tuple[Close | FaultAction, FaultCode]] = {

@@ -32,7 +32,7 @@ from pipeline.media import INPUT_SAMPLE_RATE, SPEECH_SAMPLE_RATE, AudioChunk, En
 WAIT = 5.0
 """Seconds until a test that waits for something that never comes fails."""
 
-QUICK = EngineTimeouts(close=0.2, backoff=(0.0,), quota=(0.0, 0.0), failures=3, tries=2, planned=0.0)
+QUICK = EngineTimeouts(close=0.2, backoff=(0.0,), quota_backoff=(0.0, 0.0), max_failures=3, max_attempts=2, planned=0.0)
 """Tries again at once, and is as patient as ever with an engine that answers."""
 
 VOICE = b"\x01\x02" * 240

@@ -25,7 +25,7 @@ from mediaserver.localengine.session.audio_input import AudioInputStream, Detect
 from mediaserver.localengine.session.context import Context
 from pipeline.audio.turn_detector import TurnSignal
 from pipeline.events import SpeechEnded, SpeechStarted
-from pipeline.gemini.send_queue import SCREEN_GONE
+from pipeline.gemini.send_queue import SCREEN_SHARE_ENDED
 from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES, AudioChunk
 
 LONGEST_WINDOW = 120.0
@@ -162,7 +162,7 @@ class InputReducer:
         yield StopReply()
         for turn in content.turns:
             self._read_turn(turn)
-            if turn.role == "user" and turn.text and turn.text != SCREEN_GONE:
+            if turn.role == "user" and turn.text and turn.text != SCREEN_SHARE_ENDED:
                 self._context.appended = turn.text
         if content.is_complete:
             text, self._context.appended = self._context.appended, ""
@@ -174,7 +174,7 @@ class InputReducer:
         self._is_seeding = not content.is_complete
 
     def _read_turn(self, turn: ContentTurn) -> None:
-        if turn.text == SCREEN_GONE:
+        if turn.text == SCREEN_SHARE_ENDED:
             self._context.screen = None
         else:
             self._context.memory.append("model" if turn.role == "model" else "user", turn.text)

@@ -200,7 +200,7 @@ def test_sessions_that_break_and_handles_that_are_refused_lose_nothing_the_user_
     seed: int, minutes: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A fresh session is told the newest of what was said; for once, all of it, so that it can be counted.
-    monkeypatch.setattr(recollection, "MOST_CHARACTERS", 1_000_000)
+    monkeypatch.setattr(recollection, "MAX_CHARACTERS", 1_000_000)
     lived = run_fast(talk(seed, minutes=minutes, habits=Habits(crashes=0.25, refusals=0.2)))
     assert lived.gemini.crashes > 3
     assert lived.gemini.seeded > 0

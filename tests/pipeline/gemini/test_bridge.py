@@ -356,7 +356,7 @@ async def test_a_model_that_takes_no_scheduling_of_answers_is_sent_none(model: s
 
 
 async def test_a_call_nobody_answers_is_answered_with_an_error() -> None:
-    async with fake_engine() as engine, bridged(engine, timeouts=replace(QUICK, call=0.01)) as (bridge, told):
+    async with fake_engine() as engine, bridged(engine, timeouts=replace(QUICK, tool_call=0.01)) as (bridge, told):
         session = await engine.session()
         await told.next()
         bridge.submit_text(1, "where is save")
@@ -421,7 +421,7 @@ async def test_a_model_that_thinks_is_done_when_it_is_idle() -> None:
 
 
 async def test_an_engine_that_waits_for_a_function_is_given_longer() -> None:
-    timeouts = replace(CALM, mute=0.3, mute_at_work=10.0, call=0.6)
+    timeouts = replace(CALM, response=0.3, slow_response=10.0, tool_call=0.6)
     async with fake_engine() as engine, bridged(engine, timeouts=timeouts) as (bridge, told):
         session = await engine.session()
         await told.next()
@@ -487,7 +487,7 @@ async def test_a_session_that_breaks_in_a_turn_is_told_once_and_made_anew(how: s
 
 
 async def test_an_engine_that_goes_mute_is_left() -> None:
-    async with fake_engine() as engine, bridged(engine, timeouts=replace(CALM, mute=0.05)) as (bridge, told):
+    async with fake_engine() as engine, bridged(engine, timeouts=replace(CALM, response=0.05)) as (bridge, told):
         session = await engine.session()
         await told.next()
         session.freeze()
@@ -501,7 +501,10 @@ async def test_an_engine_that_goes_mute_is_left() -> None:
 
 
 async def test_a_socket_that_is_stuck_drops_the_oldest_audio_and_is_aborted() -> None:
-    async with fake_engine() as engine, bridged(engine, timeouts=replace(CALM, mute=0.2, close=0.05)) as (bridge, told):
+    async with (
+        fake_engine() as engine,
+        bridged(engine, timeouts=replace(CALM, response=0.2, close=0.05)) as (bridge, told),
+    ):
         session = await engine.session()
         await told.next()
         await stuff(session, bridge)
@@ -524,7 +527,7 @@ async def test_why_no_session_could_be_made_is_kept_for_the_log() -> None:
 
 
 async def test_a_loss_is_told_before_the_dead_socket_has_been_closed() -> None:
-    timeouts = replace(CALM, mute=0.05, close=2 * WAIT)
+    timeouts = replace(CALM, response=0.05, close=2 * WAIT)
     async with fake_engine() as engine, bridged(engine, timeouts=timeouts) as (bridge, told):
         session = await engine.session()
         await told.next()

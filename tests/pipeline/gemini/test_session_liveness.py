@@ -126,8 +126,8 @@ class Scene:
     def settle(self) -> None:
         live = self.link.live
         while live is not None and live.is_over:
-            if live.fault is not None:
-                self.lose(live.fault)
+            if live.error is not None:
+                self.lose(live.error)
             else:
                 self.link.on_session_closed()
                 self.open()
