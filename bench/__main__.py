@@ -1,4 +1,4 @@
-"""`python -m bench`: see `--help`."""
+"""Command line of the benchmark: `python -m bench`, see `--help`."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from bench.servers import StartError
 
 
 def main() -> int:
-    """Measure, and write JSON lines and a Markdown table; 1 when something did not start, 3 when sessions failed."""
+    """Run, and write JSON lines and a Markdown table; 1 when a process did not start, 3 when sessions failed."""
     asked = _parser().parse_args()
     if sys.platform != "linux":
         sys.stderr.write("The bench reads CPU and memory from /proc, which only Linux has.\n")
@@ -45,7 +45,7 @@ def main() -> int:
 
 
 def _command(words: Sequence[str]) -> str:
-    """How to measure the same again, wherever it is written."""
+    """Return the command that repeats this run, without paths of this machine."""
     _, measured = _destinations().parse_known_args(words)
     return f'make bench BENCH="{" ".join(measured)}"' if measured else "make bench"
 

@@ -1,4 +1,4 @@
-"""What a simulated user says: a recorded sentence and a quiet room, as Opus packets made once."""
+"""The speech of a simulated user: a recorded sentence and background noise, encoded once as Opus packets."""
 
 import wave
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ RATE = 48_000
 FRAME = RATE // 50
 
 SHARP = 0.2
-"""The sentence is cut where its level falls under this share of its loudest 20 ms, so that its end is beyond doubt."""
+"""The sentence is cut where its level falls under this share of its loudest 20 ms, which makes its end sharp."""
 
 _QUIET_SECONDS = 4
 _ROOM = 12.0  # standard deviation of the noise, in 16-bit steps: no microphone gives digital silence
@@ -25,7 +25,7 @@ _BIT_RATE = 32_000  # what browsers use for speech
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """Opus packets of 20 ms each: `speech` is loud from its first to its last, `quiet` can be repeated."""
+    """Opus packets of 20 ms: `speech` is loud from its first to its last packet, `quiet` can be repeated."""
 
     speech: tuple[bytes, ...]
     quiet: tuple[bytes, ...]
@@ -44,7 +44,7 @@ def load_voice(path: Path = RECORDING) -> Voice:
 
 
 def trimmed(pcm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keep what lies between the first and the last loud 20 ms of 48 kHz audio, in whole frames."""
+    """Return the part between the first and the last loud 20 ms of 48 kHz audio, in whole frames."""
     frames = pcm[: len(pcm) // FRAME * FRAME].reshape(-1, FRAME)
     level = np.sqrt((frames**2).mean(axis=1))
     loud = np.flatnonzero(level >= SHARP * level.max())

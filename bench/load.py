@@ -1,6 +1,6 @@
-"""The load client, a process of its own: `bench.run` starts it, and it tells its phases as JSON lines.
+"""The load client, a process of its own that `bench.run` starts; it reports its phases as JSON lines.
 
-It writes {"phase": name} when a phase is reached and goes on when it reads a line; the users go on meanwhile. The
+It writes {"phase": name} when it reaches a phase and continues when it reads a line; the users run on meanwhile. The
 phases: `warmed` (one user has had a conversation and left), `begin` and `end` of each window, and `result`.
 """
 
@@ -32,7 +32,7 @@ _WARM_POLLS = 150
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to do; times in seconds."""
+    """The load to generate; times in seconds."""
 
     server: str
     sessions: int
@@ -46,10 +46,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What the users saw in one stretch of time; latencies in seconds, newest last."""
+    """Results of all users in one stretch of time; latencies in seconds, newest last."""
 
     alive: int
-    """Users who were there from its beginning to its end."""
+    """Users connected from its beginning to its end."""
     replies: list[float]
     """From the last packet of speech sent to the first loud packet of the reply received."""
     cuts: list[float]
@@ -59,13 +59,13 @@ class Window:
     largest_gap: float
     troubles: dict[str, int]
     late_p99: float
-    """How late this client itself woke up (99th percentile): latencies are no truer than that."""
+    """Lateness of this client's own wake-ups (99th percentile), which limits the accuracy of the latencies."""
     late_max: float
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Everything that was seen; connects in seconds."""
+    """Results of a whole run; connects in seconds."""
 
     windows: list[Window]
     connects: list[float]
@@ -73,12 +73,12 @@ class Result:
     answers: list[float]
     """POST sent to answer read."""
     first_packets: list[float]
-    """POST sent to the first RTP packet, for users to whom one came before they first spoke."""
+    """POST sent to the first RTP packet, for users who received one before they first spoke."""
     failures: dict[str, int]
 
 
 class Load:
-    """Runs a plan; `tell` reports a phase and waits until it may go on."""
+    """Runs a plan; `report` reports a phase and waits until it may continue."""
 
     def __init__(self, plan: Plan, http: aiohttp.ClientSession):
         self._plan = plan
@@ -93,7 +93,7 @@ class Load:
         self._failures: Counter[str] = Counter()
 
     async def run(self) -> Result:
-        """Warm the server, join, measure, leave."""
+        """Warm the server up, join, measure, leave."""
         await self._warm()
         await tell("warmed")
         await self._join()
@@ -115,7 +115,7 @@ class Load:
         )
 
     async def _warm(self) -> None:
-        """One utterance and its whole reply, so that what the first user of a server costs is not counted."""
+        """Play one utterance and its whole reply, so that the costs of a server's first user are not counted."""
         user = User(self._http, self._material, seed=_HEARS_FIRST_REPLY)
         await user.join()
         if user.failure is None:
@@ -140,7 +140,7 @@ class Load:
             await asyncio.sleep(self._plan.stagger)
 
     async def _share(self) -> None:
-        """Begin one after the other, so that the large pictures of different users do not come together."""
+        """Start the screen shares one after the other, so that their large pictures do not coincide."""
         for user in self._users:
             user.is_sharing = True
             await asyncio.sleep(SECONDS / len(self._users))
@@ -160,7 +160,7 @@ class Load:
         return summed(turns, alive=alive, reply=self._plan.reply, lateness=lateness)
 
     async def _probe(self) -> None:
-        """Come and go, one after the other, while the others talk."""
+        """Connect and leave, one user after the other, while the others talk."""
         for seed in range(self._plan.probes):
             user = User(self._http, self._material, seed=seed)
             await user.join()
@@ -180,7 +180,7 @@ class Load:
 
 
 def summed(turns: Sequence[Turn], *, alive: int, reply: float, lateness: Sequence[float]) -> Window:
-    """What these turns come to; a whole reply lasts `reply` seconds."""
+    """Summarize these turns; a whole reply lasts `reply` seconds."""
     heard = [
         continuity(turn.arrivals, expected=None if turn.is_cut else round(reply / FRAME))
         for turn in turns
@@ -200,7 +200,7 @@ def summed(turns: Sequence[Turn], *, alive: int, reply: float, lateness: Sequenc
 
 
 async def tell(phase: str, **more: object) -> None:
-    """Report a phase and wait for a line; raises EOFError when nobody listens any more."""
+    """Report a phase and wait for a line; raises EOFError when the parent has closed the pipe."""
     print(json.dumps({"phase": phase, **more}), flush=True)
     if not await asyncio.to_thread(sys.stdin.readline):
         raise EOFError("the bench has ended")

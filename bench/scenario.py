@@ -1,4 +1,4 @@
-"""What one simulated user does, without clock or socket: speaks, listens, and interrupts every other reply."""
+"""The behaviour of one simulated user, without clock or socket: speaks, listens, and interrupts every other reply."""
 
 import random
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from bench.rtp import AUDIO_CLOCK
 
 SLOT = int(AUDIO_CLOCK * FRAME)
 SILENT_AFTER = 0.3
-"""Seconds without sound after which the assistant has fallen silent."""
+"""Seconds without sound after which the assistant counts as silent."""
 
 PATIENCE = 5.0
 """Seconds after an utterance in which its reply must begin."""
 
 
 class Trouble(Enum):
-    """How a turn can go wrong."""
+    """Kinds of failed turns."""
 
     NO_REPLY = "no reply"
     UNEXPECTED = "sounded while the user spoke and no reply was due"
@@ -27,7 +27,7 @@ class Trouble(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """`barge_in` seconds into every other reply the user speaks over it; after the others comes a pause of `pause`."""
+    """The user interrupts every other reply after `barge_in` seconds, and pauses for `pause` after the others."""
 
     barge_in: float = 0.7
     pause: float = 0.8
@@ -40,18 +40,18 @@ class Turn:
     spoke: float
     is_barge_in: bool
     spoken: float | None = None
-    """When the last packet of the utterance was sent."""
+    """Time of sending the last packet of the utterance."""
     silent: float | None = None
-    """When the reply before had fallen silent: the arrival of its last loud packet, and the 20 ms that it lasts."""
+    """Time at which the reply before fell silent: the arrival of its last loud packet plus its 20 ms."""
     arrivals: list[Arrival] = field(default_factory=list)
     origin: int | None = None
     """RTP time of the first packet of the reply."""
     first_loud: float | None = None
     last_loud: float | None = None
     is_cut: bool = False
-    """Whether the user speaks over this reply."""
+    """Whether the user interrupts this reply."""
     over: float | None = None
-    """When there was no more to come of this turn."""
+    """Time at which the turn was complete."""
     trouble: Trouble | None = None
 
     @property
@@ -75,7 +75,7 @@ class _Does(Enum):
 
 
 class Scenario:
-    """Give it a tick every 20 ms and every packet that comes; `turns` is what happened, newest last."""
+    """Takes a tick every 20 ms and every received packet; `turns` are the turns so far, newest last."""
 
     def __init__(self, voice: Voice, pattern: Pattern, *, seed: int):
         self.turns: list[Turn] = []
@@ -89,7 +89,7 @@ class Scenario:
         self._replies = seed  # half of the sessions begin with a barge-in
 
     def tick(self, now: float) -> bytes:
-        """The microphone's next packet."""
+        """Return the microphone's next packet."""
         match self._does:
             case _Does.PAUSE:
                 # Sessions that began together drift apart.
@@ -106,7 +106,7 @@ class Scenario:
         return self._next_quiet()
 
     def hear(self, now: float, timestamp: int, *, is_loud: bool) -> None:
-        """Take a packet of the assistant's voice."""
+        """Take a packet of the assistant's speech."""
         if not self.turns:
             return
         turn = self.turns[-1]
@@ -164,7 +164,7 @@ class Scenario:
             self._end(turn, now)
 
     def _listen(self, now: float) -> bool:
-        """Whether to speak over the reply now."""
+        """Whether to interrupt the reply now."""
         turn = self.turns[-1]
         assert turn.first_loud is not None
         assert turn.last_loud is not None
@@ -195,5 +195,5 @@ def _add(turn: Turn, now: float, timestamp: int, *, is_loud: bool) -> None:
 
 
 def within(turns: Sequence[Turn], *, since: float, until: float) -> list[Turn]:
-    """The turns that began after `since`, as far as they had gone by `until`; ask in that moment."""
+    """Return the turns that began after `since`, as far as they had gone by `until`; call it at that moment."""
     return [turn for turn in turns if since <= turn.spoke <= until]

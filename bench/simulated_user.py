@@ -1,4 +1,4 @@
-"""One simulated user on the wire: joins by WHIP, sends what the scenario says, listens to what comes."""
+"""One simulated user on the network: joins by WHIP, sends the packets of its scenario, and receives the reply."""
 
 import asyncio
 import random
@@ -23,7 +23,7 @@ TICK = 0.02
 DEADLINE = 10.0
 
 LOUD = 1_000
-"""Peak of a decoded packet (16-bit steps) from which it sounds; the scripted tone reaches 8,000, silence 0."""
+"""Least peak of a loud packet (16-bit steps); the scripted tone reaches 8,000, silence 0."""
 
 _OPUS, _VP8 = 111, 96
 _REPORT_EVERY = 50  # ticks
@@ -37,7 +37,7 @@ _VIDEO = (f"m=video 9 UDP/TLS/RTP/SAVPF {_VP8}", "a=sendonly", f"a=rtpmap:{_VP8}
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What all users send; without `pictures` no video is offered."""
+    """The packets that all users send; without `pictures` no video is offered."""
 
     voice: Voice
     pictures: Sequence[bytes]
@@ -55,11 +55,11 @@ class Connected:
 
 
 class Refused(Exception):
-    """The server did not let a user in."""
+    """Raised when the server refused a user."""
 
 
 class User:
-    """Join, then `tick` every 20 ms; `failure` says why it is no longer there."""
+    """Call `join`, then `tick` every 20 ms; `failure` is the reason for a disconnect."""
 
     def __init__(self, http: aiohttp.ClientSession, material: Material, *, seed: int):
         self.failure: str | None = None
@@ -81,7 +81,7 @@ class User:
         self._location = ""
 
     async def join(self) -> None:
-        """Come in as a new guest; on failure `failure` is set and nothing is raised."""
+        """Join as a new guest; sets `failure` instead of raising."""
         try:
             async with asyncio.timeout(DEADLINE):
                 await self._join()
@@ -91,14 +91,14 @@ class User:
             self.failure = f"not connected within {DEADLINE:g} s"
 
     async def leave(self) -> None:
-        """Say goodbye by DELETE and hang up."""
+        """Leave by DELETE and close the connection."""
         if self._location:
             async with self._http.delete(self._location, headers=self._headers):
                 pass
         await self._transport.close()
 
     def tick(self) -> None:
-        """Send what is due now."""
+        """Send the packets that are due now."""
         if self.failure is not None or self.connect is None:
             return
         self._ticks += 1

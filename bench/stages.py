@@ -1,4 +1,4 @@
-"""`python -m bench.stages`: what each stage of the pipeline costs when nothing else runs, as a Markdown table.
+"""`python -m bench.stages`: measures the cost of each stage of the pipeline alone, as a Markdown table.
 
 Each is called back to back on real input ("hot"): the mean of a round of calls, best of five rounds. In a server the
 same calls cost two to six times as much, as between them the core sleeps and its caches cool.
@@ -37,7 +37,7 @@ _MAX_SIDE = 1280
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One thing to time; `per_second` is how often a session does it while it happens at all."""
+    """One stage to time; `per_second` is the rate of calls while a session uses it."""
 
     name: str
     per_second: float
@@ -46,7 +46,7 @@ class Stage:
 
 
 def stages() -> list[Stage]:
-    """Everything that is timed, on the recording, the tone and the share that the bench sends."""
+    """Return all stages, on the recording, the tone and the screen share of the benchmark."""
     packets = load_voice().speech
     low = b"".join(_decoded(packets, INPUT_SAMPLE_RATE))
     windows = _windows(low)
@@ -65,12 +65,12 @@ def stages() -> list[Stage]:
 
 
 def timed(stage: Stage) -> float:
-    """Microseconds for one call."""
+    """Return the microseconds of one call."""
     return 1e6 * min(_round(stage) for _ in range(ROUNDS)) / stage.calls
 
 
 def table(rows: Sequence[tuple[Stage, float]]) -> str:
-    """Markdown; the last column is what a session that does it all the time would need."""
+    """Format as Markdown; the last column is the cost of a session that calls it all the time."""
     lines = ["| stage | us each | per second | ms per second |", "| --- | --- | --- | --- |"]
     lines += [
         f"| {stage.name} | {cost:.{0 if cost >= 100 else 1}f} | {stage.per_second:g} | "
@@ -88,7 +88,7 @@ def _round(stage: Stage) -> float:
 
 
 def _over(items: Sequence[Item], use: Callable[[Item], object]) -> Callable[[], object]:
-    """Use the next item, round and round."""
+    """Return a call on the next item, cyclically."""
     endless = itertools.cycle(items)
     return lambda: use(next(endless))
 
@@ -114,7 +114,7 @@ def _pictures() -> list[ScreenFrame]:
 
 
 def _clocked() -> Iterator[float]:
-    """Session time in steps of a window, so that no stage sees a gap."""
+    """Yield session time in steps of a window, so that no stage sees a gap."""
     return (step * WINDOW_SECONDS for step in itertools.count())
 
 
@@ -158,7 +158,7 @@ def _compare(frame: ScreenFrame) -> Callable[[ScreenFrame], object]:
 
 
 def main() -> int:
-    """Time everything and print the table."""
+    """Time all stages and print the table."""
     sys.stdout.write(f"{machine()}, Python {sys.version.split()[0]}; hot, best of {ROUNDS}\n\n")
     sys.stdout.write(table([(stage, timed(stage)) for stage in stages()]))
     return 0

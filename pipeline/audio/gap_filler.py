@@ -1,4 +1,4 @@
-"""Keeps a microphone's time true: what was lost, paused or sent twice becomes one gapless stream."""
+"""Turns lost, paused and repeated microphone audio into one gapless stream."""
 
 from collections.abc import Iterator
 
@@ -8,18 +8,18 @@ from numpy.typing import NDArray
 from pipeline.media import AudioChunk
 
 MAX_GAP = 2.0
-"""Longest hole (s) that is filled with silence; time goes on from where it was after a longer one."""
+"""Longest gap (s) that is filled with silence; after a longer one, time continues from where it was."""
 
 FILL_STEP = 0.1
-"""How much silence (s) is fed at once while no audio comes."""
+"""Length (s) of one chunk of silence while no audio arrives."""
 
 
 class GapFiller:
-    """Audio with RTP stamps in, chunks whose `pts` counts samples out.
+    """Takes audio with RTP timestamps, and yields chunks whose `pts` counts samples.
 
-    A hole in the stamps is filled with silence. So is a hole in arrival, as it lasts: after `grace` seconds without
-    audio, silence is fed in real time for `BRIDGE` seconds more, which closes an open utterance, and then nothing.
-    Silence that was fed is taken off the hole in the stamps when audio comes again.
+    A gap in the timestamps is filled with silence. So is a gap in arrival, while it lasts: after `grace` seconds
+    without audio, silence is yielded in real time for `MAX_GAP` seconds more, which ends an open utterance, and then
+    nothing. Silence that was yielded is subtracted from the gap in the timestamps when audio arrives again.
     """
 
     def __init__(self, *, grace: float):
@@ -33,7 +33,7 @@ class GapFiller:
 
     @property
     def due(self) -> float | None:
-        """The clock (s) at which `lull` has silence to give, or None until audio comes."""
+        """The clock (s) at which `fill_silence` has silence to yield, or None until audio arrives."""
         if self._last_arrival is None or self._filled >= self._max_fill:
             return None
         return self._last_arrival + max(self._grace, self._filled / self._rate + FILL_STEP)
@@ -55,7 +55,7 @@ class GapFiller:
         yield self._emit(pcm)
 
     def fill_silence(self, now: float) -> Iterator[AudioChunk]:
-        """Give the silence that is due because nothing has come."""
+        """Yield the silence that is due by now."""
         due = self.due
         if due is None or self._last_arrival is None or now < due:
             return
@@ -64,7 +64,7 @@ class GapFiller:
         yield self._emit(np.zeros(owed, np.int16))
 
     def restart(self) -> None:
-        """Forget the stamps, as those to come have nothing to do with them; the time of what is given goes on."""
+        """Forget the timestamps, as the following ones are unrelated; `pts` continues."""
         self._expected = None
 
     @property

@@ -1,4 +1,4 @@
-"""Any microphone rate to the one the pipeline hears: 16 kHz mono."""
+"""Resamples microphone audio of any rate to the pipeline's 16 kHz mono."""
 
 from collections.abc import Iterator
 from math import inf
@@ -14,17 +14,17 @@ MIN_RATE, MAX_RATE = 8_000, 48_000
 
 
 class Resampler:
-    """A stage from mono audio of any rate (8 to 48 kHz) to 16 kHz mono, its time counted from samples.
+    """Resamples mono audio of any rate (8 to 48 kHz) to 16 kHz mono, with time counted in samples.
 
-    The first chunk's pts is the base. A chunk more than one sample away from where it should be begins a new
-    stretch at its own pts, or where the last output ended if that is later: no moment is ever yielded twice.
+    The first chunk's pts is the base. A chunk more than one sample away from its expected time begins a new stretch at
+    its own pts, or where the last output ended if that is later: no moment is ever yielded twice.
     """
 
     def __init__(self) -> None:
         self.reset()
 
     def push(self, chunk: AudioChunk) -> Iterator[AudioChunk]:
-        """Yield what is ready of this chunk (about 1 ms stays in the filter), or raise `AudioError`."""
+        """Yield the samples that are ready (about 1 ms stays in the filter), or raise `AudioError`."""
         if not MIN_RATE <= chunk.rate <= MAX_RATE:
             raise AudioError(f"Audio at {chunk.rate} Hz; {MIN_RATE} to {MAX_RATE} Hz is accepted.", where="resample")
         if len(chunk.pcm) % SAMPLE_BYTES:
@@ -38,7 +38,7 @@ class Resampler:
         yield from self._stamped(chunk.pcm if self._filter is None else _convert(self._filter, chunk))
 
     def reset(self) -> None:
-        """Forget everything heard so far; the next chunk's pts is the base."""
+        """Forget all audio; the next chunk's pts is the base."""
         self._rate = 0
         self._filter: Graph | None = None
         self._first_pts = 0.0  # pts of the stretch's first input sample

@@ -1,4 +1,4 @@
-"""Where the user's utterances begin and end: probabilities to boundaries, with pre-roll and hangover."""
+"""Endpointing: finds the start and end of utterances from speech probabilities, with pre-roll and hangover."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -19,13 +19,13 @@ MAX_DIP = 2 * WINDOW_SECONDS
 """Longest pause inside the speech that starts an utterance: the closure of a plosive lasts 50 to 100 ms."""
 
 MIN_SPEECH = 3 * WINDOW_SECONDS
-"""Least speech that counts as an utterance when the client says it has ended."""
+"""Least speech that counts as an utterance when the client ends it."""
 
 _EPSILON = 1e-6  # Seconds are sums of floats; far under one sample.
 
 
 class TurnDetector:
-    """A stage from windows to exactly what goes up to the engine, in order.
+    """Takes windows, and yields exactly what is sent to the engine, in order.
 
     An utterance starts with `start` seconds at or above the threshold, dips of up to 64 ms apart. It ends `silence`
     seconds after falling below the end threshold without reaching the threshold again, as Silero's own iterator does.
@@ -45,7 +45,7 @@ class TurnDetector:
         return self._is_open
 
     def push(self, window: Window, *, audible: bool) -> Iterator[TurnSignal]:
-        """Yield the boundary and the audio this window completes; `audible` while the assistant can be heard."""
+        """Yield the boundary and audio this window completes; `audible` while the assistant can be heard."""
         self._end = window.end
         if self._is_open:
             yield _chunk([window])
@@ -57,7 +57,7 @@ class TurnDetector:
             yield _chunk([window for window, _ in self._recent])
 
     def close(self) -> Iterator[TurnSignal]:
-        """End the utterance now; one too short to have started is yielded whole if 96 ms of it were speech."""
+        """End the utterance now; one too short to have started is yielded whole if it has 96 ms of speech."""
         if self._is_open:
             end = self._end if self._silent_since is None else self._silent_since
             self.reset()
@@ -72,7 +72,7 @@ class TurnDetector:
             yield SpeechEnded(speech[-1].end)
 
     def reset(self) -> None:
-        """Forget everything heard so far, an open utterance too."""
+        """Forget all audio and the open utterance."""
         self._is_open = False
         self._end = -inf  # of the last window
         self._recent.clear()

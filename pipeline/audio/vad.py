@@ -1,4 +1,4 @@
-"""Silero VAD over ONNX: how likely each 32 ms window is speech."""
+"""Silero VAD over ONNX: the speech probability of each 32 ms window."""
 
 import importlib.util
 from collections.abc import Iterator
@@ -42,12 +42,12 @@ _FAILURES = (
 
 
 class ModelMissingError(Exception):
-    """The VAD's model file is absent or unreadable; the message names the command that brings it."""
+    """The VAD's model file is absent or unreadable; the message names the command that installs it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """32 ms of 16 kHz audio (1024 bytes) from session time `pts` (s), and how likely it is speech (0 to 1)."""
+    """32 ms of 16 kHz audio (1024 bytes) from session time `pts` (s), and its speech probability (0 to 1)."""
 
     pcm: bytes
     pts: float
@@ -60,7 +60,7 @@ class Window:
 
 
 class VadModel:
-    """Silero's weights, read-only: one per process serves every conversation."""
+    """Silero's weights, read-only: one object per process serves all conversations."""
 
     def __init__(self, path: Path | None = None):
         """Load the installed model, or the one at `path`; raise `ModelMissingError` if there is none."""
@@ -91,9 +91,10 @@ class VadModel:
 
 
 class SileroVad:
-    """A stage from 16 kHz audio to judged windows, for one stream.
+    """Splits 16 kHz audio of one stream into windows with their speech probability.
 
-    Samples short of a window wait for more. After a gap they are joined to what follows it, in its time.
+    Samples short of a window are kept for the next chunk. After a gap they are joined to the audio that follows, in its
+    time.
     """
 
     def __init__(self, model: VadModel):
@@ -117,7 +118,7 @@ class SileroVad:
             yield Window(window, pts + start / (SAMPLE_BYTES * INPUT_SAMPLE_RATE), self._infer(window))
 
     def reset(self) -> None:
-        """Forget everything heard so far."""
+        """Forget all audio."""
         self._partial = b""
         self._input.fill(0.0)
         self._state: Floats = np.zeros(STATE_SHAPE, np.float32)

@@ -1,4 +1,4 @@
-"""Audio as clients send it, in any accepted format and cut anywhere, to mono chunks; bounded in memory and time."""
+"""Decodes clients' audio, in any accepted format and cut anywhere, to mono chunks; bounded in memory and time."""
 
 from collections.abc import Iterator
 from enum import StrEnum
@@ -19,20 +19,20 @@ from pipeline.errors import AudioError, FaultCode, ProtocolError
 from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES, AudioChunk
 
 CHUNK = 0.1
-"""Longest chunk (s) that is given out; what is longer comes in several."""
+"""Longest chunk (s) yielded; longer audio is split."""
 
 MAX_SECONDS = 1_200.0
-"""Most audio (s) of one message: more than 12 MiB of uncompressed speech hold."""
+"""Longest audio (s) of one message: more than 12 MiB of uncompressed speech hold."""
 
 PIECE = 4_096
-"""Bytes that are read at once: even crafted ones take a few milliseconds."""
+"""Bytes read at once: even crafted ones take a few milliseconds."""
 
 Sound = tuple[Samples, int]
 """Mono samples and their rate (Hz)."""
 
 
 class AudioFormat(StrEnum):
-    """What a client may call its audio; of the compressed ones the data itself says which it is."""
+    """Formats that a client may declare; compressed ones are detected from the data itself."""
 
     WAV = "wav"
     PCM = "pcm"
@@ -49,7 +49,7 @@ class _Reader(Protocol):
 
 
 class AudioDecoder:
-    """One client's audio, message by message; its time is counted from the samples it gives."""
+    """Decodes one client's audio, message by message; time is counted in samples."""
 
     def __init__(self) -> None:
         self._kind: tuple[object, ...] = ()
@@ -61,10 +61,10 @@ class AudioDecoder:
     def push(
         self, data: bytes, *, audio_format: AudioFormat, rate: int = INPUT_SAMPLE_RATE, channels: int = 1
     ) -> Iterator[AudioChunk | None]:
-        """Decode one message as it is iterated: chunks of at most 0.1 s, and None where others may have their turn.
+        """Decode one message as it is iterated: chunks of at most 0.1 s, and None where the caller may yield to others.
 
-        `rate` and `channels` are believed for PCM only. Raises `ProtocolError` (UNSUPPORTED_FORMAT, or
-        PAYLOAD_TOO_LARGE for more than 1200 s) or `AudioError`; what was given before stands.
+        `rate` and `channels` apply to PCM only. Raises `ProtocolError` (UNSUPPORTED_FORMAT, or PAYLOAD_TOO_LARGE for
+        more than 1200 s) or `AudioError`; chunks yielded before stay valid.
         """
         reader = self._reader_for(audio_format, rate, channels)
         reader.begin(data[:12])
@@ -128,7 +128,7 @@ class _Pcm:
         self._reader = PcmReader(Layout(PCM, rate, channels, SAMPLE_BYTES))
 
     def begin(self, start: bytes) -> None:
-        """A sample may be split between messages."""
+        """Do nothing: a sample may be split between messages."""
 
     def push(self, data: bytes) -> Iterator[Sound]:
         yield self._reader.push(data), self._rate
@@ -161,7 +161,7 @@ _MOST_BAD = 10
 
 
 class _Contained:
-    """Ogg or WebM, whichever the data is, or bare Opus: then each message is one packet."""
+    """Reads Ogg or WebM, as detected, or bare Opus with one packet per message."""
 
     def __init__(self, *, takes_bare: bool):
         self._takes_bare = takes_bare

@@ -1,4 +1,4 @@
-"""Pictures as clients send them (PNG, JPEG, WebP) to screen frames, measured by their headers before decoding."""
+"""Decodes clients' pictures (PNG, JPEG, WebP) to screen frames, checking their size in the header first."""
 
 from collections.abc import Iterator
 
@@ -28,7 +28,7 @@ _SOS, _EOI = b"\xff\xda", b"\xff\xd9"
 def decode_image(data: bytes, arrived: float) -> ScreenFrame:
     """Decode one picture, full range, alpha ignored; takes milliseconds, so call it in a thread.
 
-    The data itself says which format it is. Raises `FrameError` for what is damaged, cut short, animated or has more
+    The format is detected from the data. Raises `FrameError` for data that is damaged, cut short, animated or has more
     than 16 million pixels, and `ProtocolError` for more than 8 MiB (PAYLOAD_TOO_LARGE) or another format.
     """
     if len(data) > MAX_BYTES:
@@ -58,7 +58,7 @@ def _damaged() -> FrameError:
 
 
 def _checked_png(data: bytes) -> bytes:
-    """Keep what makes the picture."""
+    """Return only the chunks that make the picture."""
     kept, at, name = [_PNG], len(_PNG), b""
     while name != b"IEND":
         name, end = data[at + 4 : at + 8], at + 12 + int.from_bytes(data[at : at + 4])

@@ -1,4 +1,4 @@
-"""libopus by ctypes. PyAV's way to it decodes at 48 kHz only, and encodes behind a filter graph with two threads."""
+"""Binds libopus by ctypes: PyAV decodes at 48 kHz only, and encodes behind a filter graph with two threads."""
 
 import ctypes
 import ctypes.util
@@ -10,10 +10,10 @@ from pipeline.errors import AudioError
 from pipeline.media import SAMPLE_BYTES
 
 MAX_PACKET = 65_535
-"""Bytes of a packet that are looked at: a UDP datagram's. RFC 6716's largest, unpadded, has 61,296."""
+"""Longest packet (bytes) that is accepted: a UDP datagram's. RFC 6716's largest, unpadded, has 61,296."""
 
 MAX_SECONDS = 0.12
-"""The longest packet (RFC 6716 section 3.2.5), and the longest hole that is filled."""
+"""Longest packet in seconds (RFC 6716 section 3.2.5), and longest gap that is concealed."""
 
 _MAX_FRAME_BYTES = 1_275  # RFC 6716 section 3.2.1
 
@@ -23,7 +23,7 @@ _SET_BITRATE, _SET_VBR, _SET_COMPLEXITY, _SET_PACKET_LOSS, _SET_VBR_CONSTRAINT =
 
 
 def find(package: Path) -> str:
-    """Say where libopus is: beside PyAV in `package`, whose wheels carry it, else in the system. Raises ImportError."""
+    """Return the path of libopus: in PyAV's wheel (`package`), else in the system. Raises ImportError."""
     for folder in (package.parent / "av.libs", package / ".dylibs"):  # Linux and Windows; macOS
         for file in sorted(folder.glob("*opus*")):
             return str(file)
@@ -55,7 +55,7 @@ _lib.opus_strerror.restype = ctypes.c_char_p
 
 
 class Encoder:
-    """Mono speech of `rate` (8, 12, 16, 24 or 48 kHz), by CELT at a variable bit rate (bit/s)."""
+    """Encodes mono speech of `rate` (8, 12, 16, 24 or 48 kHz), by CELT at a variable bit rate (bit/s)."""
 
     def __init__(self, *, rate: int, bitrate: int, complexity: int, packet_loss: int):
         # Its state is plain memory, which goes when the object goes: nothing to close.
@@ -82,7 +82,7 @@ class Encoder:
 
 
 class Decoder:
-    """Opus packets of any kind, mono or stereo, to mono audio of `rate` (8, 12, 16, 24 or 48 kHz)."""
+    """Decodes Opus packets, mono or stereo, to mono audio of `rate` (8, 12, 16, 24 or 48 kHz)."""
 
     def __init__(self, *, rate: int):
         self._most = int(rate * MAX_SECONDS)
@@ -97,10 +97,10 @@ class Decoder:
         return self._decode(packet, self._most, is_lost=False)
 
     def recover(self, packet: bytes, samples: int) -> bytes:
-        """Return PCM for about `samples` (at most 120 ms) that were lost right before `packet`, or raise `AudioError`.
+        """Return PCM for about `samples` (at most 120 ms) lost right before `packet`, or raise `AudioError`.
 
-        The end of it is what the packet repeats of its predecessor (in-band FEC), where it does. The rest is what was
-        heard before, fading. Then `decode` the packet itself.
+        The end of it comes from the packet's copy of its predecessor (in-band FEC), if it has one. The rest is
+        concealment, which fades. Then `decode` the packet itself.
         """
         samples = min(samples, self._most) // self._grain * self._grain
         return self._decode(packet, samples, is_lost=True) if samples > 0 else b""

@@ -1,4 +1,4 @@
-"""Ogg pages cut anywhere (RFC 3533) to the packets of their first audio stream."""
+"""Splits Ogg pages, cut anywhere (RFC 3533), into the packets of their first audio stream."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pipeline.codecs.wav import unsupported
 
 MAGIC = b"OggS"
 MAX_PACKET = 1 << 20
-"""Bytes of a packet that are kept; only a comment header with a picture is longer, and nobody reads it."""
+"""Longest packet (bytes) that is kept; only a comment header with a picture is longer, and it is not read."""
 
 _HEAD = 27
 _CONTINUED, _FIRST = 1, 2
@@ -16,7 +16,7 @@ _COMMENT = b"\x03vorbis" + bytes(8) + b"\x01"  # no vendor, no comments
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What the packets that follow are: `codec` is "opus" or "vorbis", `extradata` what its decoder needs."""
+    """The format of the packets that follow: `codec` is "opus" or "vorbis", `extradata` is for its decoder."""
 
     codec: str
     channels: int
@@ -24,7 +24,7 @@ class Stream:
 
 
 class OggReader:
-    """One client's Ogg: a new file may follow at any page."""
+    """Reads one client's Ogg: a new file may follow at any page."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -35,7 +35,7 @@ class OggReader:
         self._is_lost = False  # the packet's beginning was never seen
 
     def begin(self, start: bytes) -> None:
-        """Say that a message begins, and how: what is left of a page that was cut short is dropped."""
+        """Begin a message with these bytes: the rest of a page that was cut short is dropped."""
         if start.startswith(MAGIC):
             self._buffer.clear()
 
@@ -50,7 +50,7 @@ class OggReader:
                 yield from self._packets(flags, lacing, body)
 
     def _page(self) -> tuple[int, bytes, bytes, bytes] | None:
-        """Cut the next whole page off: its flags, serial number, lacing values and body."""
+        """Split off the next whole page: its flags, serial number, lacing values and body."""
         buffer = self._buffer
         at = buffer.find(MAGIC)
         if at < 0:
@@ -119,7 +119,7 @@ def opus_stream(head: bytes) -> Stream:
 
 
 def vorbis_stream(identification: bytes, setup: bytes) -> Stream:
-    """Lace the headers as FFmpeg and Matroska have them (libavcodec/xiph.c): the comments are nobody's business."""
+    """Lace the headers as FFmpeg and Matroska have them (libavcodec/xiph.c), with empty comments."""
     if len(identification) != 30:
         raise unsupported("the Vorbis header is malformed")
     laced = bytes((2, len(identification), len(_COMMENT)))

@@ -1,4 +1,4 @@
-"""WebM cut anywhere (RFC 8794, RFC 9559) to the packets of its first audio track."""
+"""Splits WebM, cut anywhere (RFC 8794, RFC 9559), into the packets of its first audio track."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from pipeline.errors import AudioError
 
 MAGIC = b"\x1a\x45\xdf\xa3"
 MAX_ELEMENT = 1 << 20
-"""Bytes of an element that has to be kept whole; all others pass through."""
+"""Longest element (bytes) that must be kept whole; others pass through."""
 
 _EBML, _SEGMENT, _CLUSTER, _GROUP = 0x1A45DFA3, 0x18538067, 0x1F43B675, 0xA0
 _TRACKS, _ENTRY, _BLOCK, _SIMPLE_BLOCK = 0x1654AE6B, 0xAE, 0xA1, 0xA3
@@ -19,10 +19,10 @@ _HEAD = 12  # bytes of the longest identifier and size
 
 
 class WebmReader:
-    """One client's WebM: a new file may follow where an element ends, or a message begins.
+    """Reads one client's WebM: a new file may follow where an element ends, or a message begins.
 
-    Children are read as if they lay beside their parents: identifiers are unique, so that neither unknown sizes nor
-    the ends of clusters matter.
+    Children are read as if they were siblings of their parents: identifiers are unique, so that neither unknown sizes
+    nor the ends of clusters matter.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class WebmReader:
         self._is_lost = False  # looking for the next cluster
 
     def begin(self, start: bytes) -> None:
-        """Say that a message begins, and how: a new file ends whatever was not complete."""
+        """Begin a message with these bytes: a new file ends whatever was not complete."""
         if start.startswith(MAGIC):
             self._buffer.clear()
             self._skip, self._track, self._is_lost = 0, None, False
@@ -40,7 +40,7 @@ class WebmReader:
     def push(self, data: bytes) -> Iterator[Stream | bytes]:
         """Take the next bytes; yields a `Stream` before its packets.
 
-        Raises `ProtocolError` UNSUPPORTED_FORMAT or `AudioError`; it goes on at the next cluster after the latter.
+        Raises `ProtocolError` UNSUPPORTED_FORMAT or `AudioError`; after the latter it continues at the next cluster.
         """
         self._buffer += data
         while self._buffer:
@@ -65,7 +65,7 @@ class WebmReader:
             self._buffer.clear()  # one cut in the middle of its name is passed over, and the next one found
 
     def _element(self) -> tuple[int, bytes] | None:
-        """Cut off the next element, with its content if that is to be read; None if more bytes are needed."""
+        """Split off the next element, with its content if that is to be read; None if more bytes are needed."""
         buffer = self._buffer
         head = _head(buffer, 0)
         if head is None:
@@ -112,7 +112,7 @@ def _malformed() -> AudioError:
 
 
 def _number(data: bytes | bytearray, at: int, *, is_name: bool = False) -> tuple[int, int, int] | None:
-    """Read a variable-size integer (RFC 8794 section 4): its value, its largest value, where it ends."""
+    """Read a variable-size integer (RFC 8794 section 4): its value, its largest value, its end."""
     if at >= len(data):
         return None
     length = 9 - data[at].bit_length()
@@ -124,7 +124,7 @@ def _number(data: bytes | bytearray, at: int, *, is_name: bool = False) -> tuple
 
 
 def _head(data: bytes | bytearray, at: int) -> tuple[int, int | None, int] | None:
-    """Read an element's name, its size (None: unknown) and where its content starts."""
+    """Read an element's identifier, its size (None: unknown) and the start of its content."""
     name = _number(data, at, is_name=True)
     size = None if name is None else _number(data, name[2])
     if name is None or size is None:
@@ -143,7 +143,7 @@ def _children(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _choose(tracks: bytes) -> tuple[int, Stream]:
-    """Find the first audio track that can be decoded."""
+    """Return the first audio track that can be decoded."""
     codecs = []
     for name, content in _children(tracks):
         if name != _ENTRY:

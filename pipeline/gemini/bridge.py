@@ -1,4 +1,4 @@
-"""The bridge to Gemini Live, or to the embedded engine that speaks its protocol: a thin shell around the SDK."""
+"""The bridge to Gemini Live, or to the embedded engine that speaks its protocol: runs sessions through the SDK."""
 
 import asyncio
 import ipaddress
@@ -35,7 +35,7 @@ _MAX_MESSAGE = 16 << 20  # bytes
 def make_client(
     *, api_key: str, base_url: str | None = None, ssl_context: ssl.SSLContext | None = None
 ) -> genai.Client:
-    """The one SDK client of a server, warmed up; takes some 100 ms and may block the loop that long."""
+    """Make the one SDK client of a server; its warm-up blocks the loop for some 100 ms."""
     args: dict[str, Any] = {
         "compression": None,  # deflating a JPEG takes 2 ms for nothing
         "max_size": _MAX_MESSAGE,
@@ -56,11 +56,10 @@ def make_client(
 
 
 class GeminiBridge:
-    """Speaks to the engine for one conversation, over one session after the other; what it decides is in `Link`.
+    """Runs the engine sessions of one conversation, one after the other, as its `SessionSupervisor` decides.
 
-    `tell` is called with everything the engine says, in order, and must return at once; `next_turn` gives numbers to
-    remarks that nobody asked for. All methods but `run` return at once and never raise. What the user says while there
-    is no session is kept for the next.
+    All methods but `run` return at once and never raise. User input is kept while there is no session, and goes to the
+    next one.
     """
 
     def __init__(
@@ -85,7 +84,7 @@ class GeminiBridge:
         self._pump: SocketPump | None = None
 
     async def run(self) -> None:
-        """Serve until cancelled; raises an `EngineError` with a fatal code when it cannot go on."""
+        """Run sessions until cancelled; raises a fatal `EngineError` when reconnecting is given up."""
         link = self._supervisor
         while link.failure is None:
             await asyncio.sleep(link.delay)
@@ -104,62 +103,62 @@ class GeminiBridge:
 
     @property
     def phase(self) -> Phase:
-        """Where the link stands."""
+        """The phase of the current session."""
         return self._supervisor.phase
 
     @property
     def dropped_seconds(self) -> float:
-        """Audio (s) that gave way because the socket was stuck, or there was none for too long."""
+        """Seconds of audio dropped because the socket was blocked or an outage lasted too long."""
         return self._supervisor.dropped_seconds
 
     def start_utterance(self, turn: int) -> None:
-        """The user begins to speak turn `turn`; whatever is being said or made ends here."""
+        """Start the user's utterance of this turn; it interrupts any reply."""
         self._supervisor.start_utterance(turn)
         self._reschedule()
 
     def push_audio(self, chunk: AudioChunk) -> None:
-        """Take 16 kHz audio of the utterance; outside of one it is dropped."""
+        """Send 16 kHz audio of the utterance; audio outside of one is dropped."""
         self._supervisor.push_audio(chunk)
 
     def push_frame(self, frame: EncodedFrame) -> None:
-        """Take what the screen shows now."""
+        """Send a screen frame."""
         self._supervisor.push_frame(frame)
 
     def stop_screen_share(self) -> None:
-        """The screen is no longer shared."""
+        """Note that the screen is no longer shared."""
         self._supervisor.stop_screen_share()
 
     def add_context_note(self, text: str) -> None:
-        """Let the engine know something before the next question, where the model takes such notes."""
+        """Give the engine a note with the next question, if the model takes such notes."""
         self._supervisor.add_context_note(text)
 
     def end_utterance(self) -> None:
-        """The utterance is complete and wants an answer."""
+        """Complete the utterance, which expects a reply."""
         self._supervisor.end_utterance()
         self._reschedule()
 
     def cancel_utterance(self) -> None:
-        """The utterance wants no answer after all. The protocol cannot take it back: its reply is dropped."""
+        """Abandon the utterance. The protocol cannot take it back, so its reply is dropped."""
         self._supervisor.cancel_utterance()
         self._reschedule()
 
     def submit_text(self, turn: int, text: str) -> None:
-        """Ask in writing; whatever is being said or made ends here."""
+        """Send a typed question; it interrupts any reply."""
         self._supervisor.submit_text(turn, text)
         self._reschedule()
 
     def interrupt_reply(self) -> None:
-        """Let nothing more of the reply through that is being said or made."""
+        """Drop everything that still arrives of the open reply."""
         self._supervisor.interrupt_reply()
         self._reschedule()
 
     def send_tool_response(self, call: ToolCall, result: Mapping[str, object], *, is_silent: bool) -> None:
-        """Give the result of a function call, to be spoken about or not; too late or twice is ignored."""
+        """Send the result of a function call; a second or late result is ignored."""
         self._supervisor.send_tool_response(call, result, is_silent=is_silent)
         self._reschedule()
 
     def add_transcript(self, turn: int, role: Role, text: str) -> None:
-        """Remember for a session that does not: what was said in a turn, as far as it was heard."""
+        """Record the text of a turn, as far as it was played, for a session that cannot be resumed."""
         self._supervisor.add_transcript(turn, role, text)
 
     def _reschedule(self) -> None:
@@ -206,7 +205,7 @@ class GeminiBridge:
 
 
 class _ConnectFailed(Exception):
-    """A session could not be made."""
+    """Raised when a session could not be opened."""
 
     def __init__(self, error: EngineError):
         super().__init__(error)

@@ -1,4 +1,4 @@
-"""One connection to the engine, without a network: what it says means, what goes up, and when it must end."""
+"""The state of one Gemini Live session, without a network: incoming messages, the send queue and deadlines."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
@@ -30,10 +30,11 @@ _UNANSWERED = {"error": "The function did not answer in time."}
 
 
 class LiveSession:
-    """What is said and heard between setupComplete and the end of one connection; dies with it.
+    """Handles one connection from setupComplete to its end.
 
-    Nothing here waits: what must be sent is in `uplink`, and `expire` is to be called once the clock has reached
-    `deadline`. When `is_over` turns true the connection is to be closed: for the reason in `fault`, or in peace.
+    No method waits: messages to send are in `send_queue`, and `expire` must be called once the clock reaches
+    `deadline`. When `is_over` becomes true the connection must be closed; `error` is the reason, None for a
+    planned close.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class LiveSession:
         self.is_over = False
         self.error: EngineError | None = None
         self.is_leaving = False
-        """Whether the connection ends at the first idle point: the engine has announced its end, or it is old."""
+        """Whether the session closes when idle: the engine has sent goAway, or the session is old."""
         self.opened_at = clock()
         self.profile = profile
         self._timeouts = timeouts
@@ -68,32 +69,32 @@ class LiveSession:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is lost if the session ends here."""
+        """Whether nothing is lost if the session closes now."""
         return self._replies.is_idle and not self._has_wanted_calls
 
     @property
     def is_listening(self) -> bool:
-        """Whether the user's window is open."""
+        """Whether the user's activity is open."""
         return self.send_queue.is_open
 
     @property
     def has_notes(self) -> bool:
-        """Whether there is something the engine will be told only before the next question."""
+        """Whether context notes wait for the next question."""
         return bool(self._notes)
 
     @property
     def open_turn(self) -> int | None:
-        """The turn the user is speaking, or whose reply is expected or being made."""
+        """The turn of the open utterance, or of the reply that is expected or being generated."""
         return self._replies.open_turn
 
     @property
     def was_interrupted(self) -> bool:
-        """Whether part of a reply would be missing if the connection ended here, or what follows a function call."""
+        """Whether closing now would lose part of a reply, or the reply to a tool response."""
         return self._replies.is_partial or self._has_wanted_calls
 
     @property
     def dropped_seconds(self) -> float:
-        """Audio that gave way because the socket was stuck."""
+        """Seconds of audio dropped because the socket was blocked."""
         return self.send_queue.dropped_seconds
 
     @property
@@ -103,12 +104,12 @@ class LiveSession:
     # What the conversation says.
 
     def add_context_note(self, note: str) -> None:
-        """Let the engine know something before the next question, if this model takes it."""
+        """Queue a context note for the next question, if the model takes notes."""
         if self.profile.takes_content:
             self._notes.append(note)
 
     def start_utterance(self, turn: int) -> None:
-        """Open the user's window, which interrupts the engine."""
+        """Start the user's activity, which interrupts the engine."""
         self._replies.user_started(turn)
         self._last_interrupted = turn - 1
         if not self.send_queue.is_open:
@@ -117,7 +118,7 @@ class LiveSession:
         self._update_response_deadline()
 
     def push_audio(self, chunk: AudioChunk) -> None:
-        """Send audio of the open window."""
+        """Send audio of the open activity."""
         self.send_queue.push_audio(chunk)
 
     def push_frame(self, frame: EncodedFrame) -> None:
@@ -126,23 +127,23 @@ class LiveSession:
         self.send_queue.push_frame(frame)
 
     def stop_screen_share(self) -> None:
-        """Let the engine know before the next question that the screen is no longer shared."""
+        """Send a note before the next question that the screen is no longer shared."""
         # Not now: on these models a word about the context also cuts what is being said.
         self._has_share_ended = self.profile.takes_content
 
     def add_turn_note(self, text: str) -> None:
-        """Let the engine know something before the next question; only the newest is told."""
+        """Set the note for the next question; it replaces the one before."""
         self._turn_note = text if self.profile.takes_content else None
 
     def end_utterance(self) -> None:
-        """Close the window: the engine answers."""
+        """End the user's activity, so that the engine replies."""
         if self.send_queue.is_open:
             self.send_queue.push_control(ActivityEnd())
             self._replies.user_stopped()
             self._update_response_deadline()
 
     def submit_text(self, turn: int, text: str) -> None:
-        """Ask in writing; an utterance that is open ends here and stays as context."""
+        """Send a typed question; an open utterance ends here and stays in the context."""
         self.end_utterance()
         self.interrupt_reply()
         self._send_notes()
@@ -152,7 +153,7 @@ class LiveSession:
         self._update_response_deadline()
 
     def interrupt_reply(self) -> None:
-        """Let nothing more of the open reply through, and spare the engine the rest where it can be told."""
+        """Drop the rest of the open reply, and stop the engine if the model can be interrupted."""
         if self._replies.is_open:
             self._last_interrupted = self._replies.open_turn or self._last_interrupted
             self._replies.cancel_reply()
@@ -161,7 +162,7 @@ class LiveSession:
             self._update_response_deadline()
 
     def send_tool_response(self, call: ToolCall, result: Mapping[str, object], *, is_silent: bool) -> None:
-        """Answer a call, to be spoken about or not, unless that was done or nobody waits for it any more."""
+        """Send a tool response, unless the call is answered or cancelled."""
         waiting = self._calls.get(call.id)
         if waiting is not None and waiting[0] == call:
             del self._calls[call.id]
@@ -183,12 +184,12 @@ class LiveSession:
 
     @property
     def deadline(self) -> float:
-        """When `expire` has something to do (s, of the clock)."""
+        """Clock time (s) of the next call of `expire`."""
         calls = min((at for _, at in self._calls.values()), default=NEVER)
         return min(self._response_deadline, self._go_away_at, self._roll_over_at, self._handle_deadline, calls)
 
     def expire(self) -> None:
-        """Do what is due."""
+        """Handle all deadlines that have passed."""
         now = self._clock()
         for call, at in list(self._calls.values()):
             if now >= at:
@@ -207,18 +208,18 @@ class LiveSession:
         self._close_when_idle()
 
     def on_handle_received(self) -> None:
-        """The session can be resumed as it is now: from some age on, it is left at the first idle point."""
+        """Note that the session can be resumed from now; it rolls over at the first idle point after some age."""
         if self._roll_over_at == NEVER and not self.is_leaving:
             self._roll_over_at = self.opened_at + self._timeouts.roll_over
         self._handle_deadline = NEVER
         self._close_when_idle()
 
     def on_connection_closed(self) -> None:
-        """The connection has ended: a reply of which everything has arrived is complete."""
+        """Complete a reply that has arrived whole, now that the connection has closed."""
         self._emit(self._replies.on_connection_closed())
 
     def _update_response_deadline(self) -> None:
-        """Begin to wait anew for a sign of life, if the engine owes us one."""
+        """Restart the response deadline, if a reply is outstanding."""
         if not self._replies.is_open:
             self._response_deadline = NEVER
             return
@@ -242,7 +243,7 @@ class LiveSession:
     # What the engine says.
 
     def on_server_message(self, message: types.LiveServerMessage) -> None:
-        """Take one message, which can carry many things at once; raises `EngineError` if it makes no sense."""
+        """Handle one message, which can hold several parts; raises `EngineError` if it is malformed."""
         if message.tool_call_cancellation is not None:
             self._cancel_calls(message.tool_call_cancellation.ids or [])
         if message.server_content is not None:

@@ -1,4 +1,4 @@
-"""What each model takes in its setup, so that a setting one model refuses is never sent to it."""
+"""Capabilities of each model, so that no setup holds a setting that its model refuses."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ LOCAL = "local"
 
 
 class FunctionCallingMode(Enum):
-    """How a model runs functions."""
+    """Modes of function calling."""
 
     PLAIN = auto()  # blocking, or as the model likes: nothing is said about it
     NON_BLOCKING = auto()  # it goes on talking, but takes no scheduling of answers
@@ -22,7 +22,7 @@ class FunctionCallingMode(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ModelProfile:
-    """What one family of models takes. The defaults are the least that works with any of them."""
+    """Capabilities of one family of models. The defaults are the least that works with all of them."""
 
     coverage: types.TurnCoverage | None = None
     takes_resolution: bool = False
@@ -32,9 +32,9 @@ class ModelProfile:
     takes_content: bool = False
     """Whether client_content is allowed at any time, and interrupts."""
     takes_history: bool = False
-    """Whether client_content may begin a session with what was said before it."""
+    """Whether client_content may begin a session with its history."""
     timed_transcript: bool = False
-    """Whether the reply's text stands between its audio exactly where the words begin."""
+    """Whether the reply's text arrives between its audio exactly where the words begin."""
 
 
 _ALL_VIDEO = types.TurnCoverage.TURN_INCLUDES_AUDIO_ACTIVITY_AND_ALL_VIDEO
@@ -95,13 +95,13 @@ _COMPRESSION = types.ContextWindowCompressionConfig(
 
 
 def profile_of(model: str) -> ModelProfile:
-    """The profile with the longest id that `model` begins with; a model nobody knows is sent the least."""
+    """Return the profile with the longest id that `model` begins with; an unknown model gets the least."""
     known = [prefix for prefix in _PROFILES if _name(model).startswith(prefix) and _is_known(model, prefix)]
     return _PROFILES[max(known, key=len)] if known else ModelProfile()
 
 
 def resolve_model(requested: str | None, default: str) -> tuple[str, bool]:
-    """The model to use, and whether it is another than was asked for: some are retired, or never did Live."""
+    """Return the model to use, and whether it replaces a retired or unfit one that was requested."""
     if not requested or _name(requested) == _name(default):
         return default, False
     name = _name(requested)
@@ -113,7 +113,7 @@ def resolve_model(requested: str | None, default: str) -> tuple[str, bool]:
 
 
 def reduced_profile(profile: ModelProfile) -> ModelProfile:
-    """What is left of a profile for a service that has refused all of it: what no session can do without."""
+    """Return the profile for a service that has refused all of it: only what no session can do without."""
     return ModelProfile(thinking=profile.thinking, timed_transcript=profile.timed_transcript)
 
 
@@ -132,10 +132,10 @@ def setup_of(
     has_history: bool = False,
     is_minimal: bool = False,
 ) -> types.LiveConnectConfig:
-    """The setup of one session: what `config` asks for, as far as `profile` takes it.
+    """Build the setup of one session: the settings of `config`, as far as `profile` takes them.
 
-    `handle` resumes an older session; `recap` is added to the instructions; `has_history` announces that the first
-    content says what came before; `is_minimal` asks for nothing that a service might not know.
+    `handle` resumes an older session; `recap` is added to the instructions; `has_history` announces the history as the
+    first content; `is_minimal` leaves out everything that a service might not know.
     """
     return types.LiveConnectConfig(
         response_modalities=[types.Modality.AUDIO],

@@ -1,4 +1,4 @@
-"""What the user has said and no reply has begun to answer, so that no connection takes it along when it dies."""
+"""User input that no reply has begun to answer; it is sent again after a reconnect."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from pipeline.media import AudioChunk
 
 MAX_PENDING_SECONDS = 60.0
-"""How much speech is kept: 2 MB."""
+"""Most speech that is kept: 2 MB."""
 
 MAX_PENDING_INPUTS = 8
 
 
 @dataclass(slots=True, eq=False)
 class PendingText:
-    """Something typed."""
+    """A typed question."""
 
     turn: int
     text: str
@@ -24,7 +24,7 @@ class PendingText:
 
 @dataclass(slots=True, eq=False)
 class PendingUtterance:
-    """Something said, as far as it has been said."""
+    """An utterance, as far as it was spoken."""
 
     turn: int
     chunks: deque[AudioChunk] = field(default_factory=deque)
@@ -38,7 +38,7 @@ UserInput = PendingText | PendingUtterance
 
 
 class PendingInput:
-    """Questions and utterances in order, bounded: the oldest speech and the oldest acts give way."""
+    """Questions and utterances in order; beyond the limits the oldest speech and the oldest items are dropped."""
 
     def __init__(self) -> None:
         self._inputs: deque[UserInput] = deque()
@@ -49,16 +49,16 @@ class PendingInput:
 
     @property
     def turns(self) -> set[int]:
-        """The turns of which something is kept."""
+        """The turns that have pending input."""
         return {act.turn for act in self._inputs}
 
     def start(self, turn: int, note: str | None = None) -> None:
-        """An utterance begins."""
+        """Begin an utterance."""
         self.end()
         self._add(PendingUtterance(turn, note=note))
 
     def push_audio(self, chunk: AudioChunk) -> None:
-        """Keep audio of the open utterance; outside of one it is nobody's."""
+        """Keep audio of the open utterance; audio outside of one is dropped."""
         utterance = self._open_utterance()
         if utterance is None:
             return
@@ -71,35 +71,35 @@ class PendingInput:
             oldest.dropped_seconds += dropped.duration
 
     def end(self) -> None:
-        """The open utterance is complete."""
+        """Complete the open utterance."""
         utterance = self._open_utterance()
         if utterance is not None:
             utterance.is_open = False
 
     def cancel(self) -> None:
-        """The newest act, if it is an utterance, wants no answer after all."""
+        """Remove the newest item if it is an utterance, which is not to be answered."""
         if self._inputs and isinstance(self._inputs[-1], PendingUtterance):
             self._remove(self._inputs[-1])
 
     def submit_text(self, turn: int, text: str, note: str | None = None) -> None:
-        """Something is typed; an utterance that is open ends here."""
+        """Add a typed question; an open utterance ends here."""
         self.end()
         self._add(PendingText(turn, text, note))
 
     def on_answered(self, turn: int) -> None:
-        """The reply to `turn` begins, and with it to all that was said before."""
+        """Remove all input up to `turn`, as its reply begins."""
         for act in self:
             if act.turn <= turn and not _is_open(act):
                 self._remove(act)
 
     def discard_closed(self) -> None:
-        """Nobody wants an answer to what is complete."""
+        """Remove all complete items, as they are not to be answered."""
         for act in self:
             if not _is_open(act):
                 self._remove(act)
 
     def record_failed_attempt(self, most: int) -> int | None:
-        """A connection has died with what is kept; the newest turn of what died with `most` of them, now forgotten."""
+        """Count a lost connection; returns the newest turn dropped after `most` of them, or None."""
         given_up = None
         for act in self:
             act.failed_attempts += 1

@@ -1,4 +1,4 @@
-"""Which turn each thing the engine says belongs to, and whether it may still be heard."""
+"""Maps the engine's audio, text and calls to turns, and drops what belongs to cancelled replies."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
@@ -33,7 +33,7 @@ class _Reply:
 
 @dataclass(slots=True)
 class _CancelledReply:
-    """A generation that must not be heard any more, and that the engine has not closed yet."""
+    """A generation that was cancelled and that the engine has not closed yet."""
 
     has_begun: bool
     is_generated: bool = False
@@ -43,11 +43,11 @@ class _CancelledReply:
 
 
 class ReplyTracker:
-    """Counts the engine's generations, which carry no numbers, against the user's turns.
+    """Matches the engine's generations, which carry no numbers, with the user's turns.
 
-    Every question opens one generation, and the engine closes each with turnComplete, in order. Whatever the user does
-    next kills the open one: its remains are dropped until it is closed, so they are never taken for the next reply.
-    Methods return what is to be told, in order. One object serves one connection.
+    Every question opens one generation, and the engine closes each with turnComplete, in order. The next input of the
+    user cancels the open one: its remains are dropped until it is closed, so they never count as the next reply.
+    Methods return the events to pass on, in order. One object serves one connection.
     """
 
     def __init__(self, next_turn: Callable[[], int]):
@@ -62,46 +62,46 @@ class ReplyTracker:
 
     @property
     def is_open(self) -> bool:
-        """Whether a reply is expected or being made."""
+        """Whether a reply is expected or being generated."""
         return self._reply is not None
 
     @property
     def is_awaited(self) -> bool:
-        """Whether the engine owes the user something: a silence from it now is no pause."""
+        """Whether the engine owes a reply, so that its silence is not a pause."""
         return self._reply is not None and not self._reply.is_generated
 
     @property
     def seconds(self) -> float:
-        """How long the open reply is so far."""
+        """Length of the open reply so far."""
         return 0.0 if self._reply is None else self._reply.seconds
 
     @property
     def is_partial(self) -> bool:
-        """Whether some of a reply has arrived, and the rest has not."""
+        """Whether part of a reply has arrived, and the rest has not."""
         return self._reply is not None and self._reply.has_begun and not self._reply.is_generated
 
     @property
     def open_turn(self) -> int | None:
-        """The turn the user is speaking, or whose reply is expected or being made."""
+        """The turn of the open utterance, or of the reply that is expected or being generated."""
         if self._is_listening:
             return self._spoken_turn
         return None if self._reply is None else self._reply.turn
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody is saying anything, so that nothing is lost if the connection ends here."""
+        """Whether neither side is speaking, so that nothing is lost if the connection closes now."""
         return not self._is_listening and self._reply is None
 
     # What the user does.
 
     def user_started(self, turn: int) -> None:
-        """The user begins to speak: nothing of the model is passed on until they have finished."""
+        """Begin the user's utterance; output of the model is dropped until it ends."""
         self.cancel_reply()
         self._is_listening = True
         self._spoken_turn = turn
 
     def user_stopped(self) -> None:
-        """The user has finished speaking and expects a reply."""
+        """End the user's utterance and expect a reply."""
         if not self._is_listening or self._spoken_turn is None:
             return
         self._is_listening = False
@@ -113,12 +113,12 @@ class ReplyTracker:
             dead.is_past = dead.is_past or dead.is_generated or not dead.has_begun
 
     def on_text_submitted(self, turn: int) -> None:
-        """The user has asked in writing and expects a reply."""
+        """Expect a reply to a typed question."""
         self.cancel_reply()
         self._reply = _Reply(turn)
 
     def cancel_reply(self) -> None:
-        """Let nothing more of the open reply through."""
+        """Drop everything that still arrives of the open reply."""
         self._early_text = ""
         if self._reply is not None:
             reply, self._reply = self._reply, None
@@ -129,13 +129,13 @@ class ReplyTracker:
     # What the engine does.
 
     def on_interrupted(self) -> None:
-        """The engine says that it was interrupted; some say so at any time."""
+        """Handle the engine's interrupted flag, which some engines send at any time."""
         if not self._cancelled and (self._reply is None or not self._reply.has_begun):
             # Not the new reply, of which there is nothing yet: the next turnComplete may close what was before it.
             self._cancelled.append(_CancelledReply(has_begun=False, is_past=True))
 
     def on_audio(self, pcm: bytes, rate: int) -> list[ReplyEvent]:
-        """A piece of voice: 16-bit mono PCM at `rate` Hz."""
+        """Handle a piece of speech: 16-bit mono PCM at `rate` Hz."""
         if not self._is_wanted():
             return []
         reply = self._reply or _Reply(self._next_turn(), is_requested=False)
@@ -147,7 +147,7 @@ class ReplyTracker:
         return [*told, ReplyAudio(reply.turn, chunk)]
 
     def on_text(self, text: str) -> list[ReplyEvent]:
-        """A piece of what the voice says. Text alone begins no remark: it may be the tail of a reply that is over."""
+        """Handle a piece of the reply's text. Text alone opens no proactive turn: it may end a reply that is over."""
         if self._is_listening or not text:
             return []
         while self._cancelled and self._cancelled[0].is_past:
@@ -161,14 +161,14 @@ class ReplyTracker:
         return [ReplyText(self._reply.turn, text)]
 
     def on_user_text(self, text: str) -> list[ReplyEvent]:
-        """A piece of what the user was understood to say."""
+        """Handle a piece of the user's transcript."""
         if self._spoken_turn is None or not text:
             return []
         is_anew, self._transcribed_turn = self._transcribed_turn != self._spoken_turn, self._spoken_turn
         return [UserText(self._spoken_turn, text, is_anew)]
 
     def on_tool_call(self, call_id: str, name: str, args: Mapping[str, object]) -> list[ReplyEvent]:
-        """A function call; nothing is returned if it belongs to a dead turn."""
+        """Handle a function call; returns nothing if it belongs to a cancelled reply."""
         if not self._is_wanted():
             return []
         if self._reply is None:
@@ -178,7 +178,7 @@ class ReplyTracker:
         return [ToolCall(self._reply.turn, call_id, name, args)]
 
     def on_generated(self) -> list[ReplyEvent]:
-        """All of the voice has been sent."""
+        """Note that all speech of the reply has arrived."""
         reply = self._reply if self._belongs_to_reply() else None
         if reply is None:
             if self._cancelled:
@@ -188,14 +188,14 @@ class ReplyTracker:
         return [ReplyGenerated(reply.turn)]
 
     def record_usage(self, tokens: Mapping[str, int]) -> list[ReplyEvent]:
-        """Tokens by kind, on top of those before, of the generation that is closed next, or of the last if none is."""
+        """Add token counts by kind to the generation that is closed next, or to the last one if none is open."""
         if self._cancelled:
             self._cancelled[0].tokens.update(tokens)
             return []
         return self._charge(tokens)
 
     def on_turn_complete(self, blocked: EngineError | None = None) -> list[ReplyEvent]:
-        """The engine closes a generation: the oldest that is open. Of a dead one only that is told."""
+        """Close the oldest open generation. A cancelled one yields only its usage."""
         if self._cancelled:
             dead = self._cancelled.popleft()
             if dead.turn is None:
@@ -209,14 +209,14 @@ class ReplyTracker:
         return [ReplyEnded(reply.turn, Usage(dict(reply.tokens)), blocked)]
 
     def on_connection_closed(self) -> list[ReplyEvent]:
-        """Nothing more can come: a reply that has arrived whole is closed."""
+        """Close a reply that has arrived completely, as nothing more can arrive."""
         if self._reply is None or not self._reply.is_generated:
             return []
         self._cancelled.clear()
         return self.on_turn_complete()
 
     def _charge(self, tokens: Mapping[str, int]) -> list[ReplyEvent]:
-        """Tokens that are nobody else's: they count for the open reply, or else for the one closed last."""
+        """Add tokens to the open reply, or else to the one closed last."""
         if self._reply is not None:
             self._reply.tokens.update(tokens)
             return []
@@ -227,7 +227,7 @@ class ReplyTracker:
         return [ReplyCancelled(turn, Usage(dict(spent)))]
 
     def _is_wanted(self) -> bool:
-        """Whether voice or a call arriving now may be passed on; if not, it is of a generation that must be closed."""
+        """Whether speech or a call that arrives now may pass; if not, it belongs to a generation still to be closed."""
         if self._belongs_to_reply():
             return True
         if not self._cancelled:

@@ -1,4 +1,4 @@
-"""Every way in which the engine's SDK fails, as one of our codes and a sentence for the user."""
+"""Translates every failure of the engine's SDK to a fault code and a message for the user."""
 
 from google.genai import errors
 from google.genai.types import TurnCompleteReason
@@ -8,14 +8,15 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from pipeline.errors import EngineError, FaultCode
 
 CONNECT_FAILURES = (errors.APIError, WebSocketException, OSError, TypeError, ValueError, AttributeError, RecursionError)
-"""What opening a session can raise. The SDK raises the last four on messages it does not expect (live.py, `_receive`:
-an unknown message compares None with an int, a JSON list has no `get`)."""
+"""Exceptions of opening a session. The SDK raises the last four on messages it does not expect (live.py, `_receive`:
+an unknown message compares None with an int, a JSON list has no `get`).
+"""
 
 RECEIVE_FAILURES = CONNECT_FAILURES
-"""What waiting for a message can raise."""
+"""Exceptions of waiting for a message."""
 
 SEND_FAILURES = (WebSocketException, OSError)
-"""What sending can raise; anything else is a mistake of ours."""
+"""Exceptions of sending; any other is a bug of ours."""
 
 _MESSAGES = {
     FaultCode.ENGINE_AUTH_INVALID: "The assistant's service did not accept the API key. Check GEMINI_API_KEY.",
@@ -57,13 +58,13 @@ _HARMLESS_REASONS = {
 
 
 def make_engine_error(code: FaultCode, **details: object) -> EngineError:
-    """An engine's fault with its sentence."""
+    """Make an engine error with its message."""
     advice = "" if code in _WITHOUT_RETRY else " Please ask again."
     return EngineError(code, _MESSAGES[code] + advice, where="engine", details=details or None)
 
 
 def as_retried(error: EngineError) -> EngineError:
-    """The same fault for a user who need not ask again."""
+    """Copy an error for a question that will be sent again by itself."""
     details = {**error.details, "kept": True}
     message = f"{_MESSAGES[error.code]} What you say is kept and asked as soon as it is back."
     told = EngineError(error.code, message, where=error.where, details=details)
@@ -72,20 +73,20 @@ def as_retried(error: EngineError) -> EngineError:
 
 
 def downgraded_error(message: str, error: EngineError) -> EngineError:
-    """What is told when `error` could be avoided by asking for less."""
+    """Make the error that reports a downgrade after `error`."""
     told = EngineError(FaultCode.ENGINE_CONFIG_REDUCED, message, where=error.where, details=error.details)
     told.__cause__ = error.__cause__
     return told
 
 
 def close_code(error: EngineError) -> int | None:
-    """The WebSocket close code behind a fault, if it was one."""
+    """Return the WebSocket close code behind an error, or None."""
     code = error.details.get("close_code")
     return code if isinstance(code, int) else None
 
 
 def engine_error(cause: BaseException, *, is_ready: bool, is_local: bool) -> EngineError:
-    """Name what an SDK call raised. `is_ready`: the session had been set up; `is_local`: the engine is our own."""
+    """Translate an SDK exception. `is_ready`: the session was set up; `is_local`: the engine is the embedded one."""
     if isinstance(cause, EngineError):
         return cause
     error = _classify(cause, is_ready=is_ready, is_local=is_local)
@@ -94,7 +95,7 @@ def engine_error(cause: BaseException, *, is_ready: bool, is_local: bool) -> Eng
 
 
 def is_expiry(cause: BaseException | None) -> bool:
-    """Whether the session only reached the age at which servers end them."""
+    """Whether the session only reached the maximum age of the server."""
     match cause:
         case errors.APIError():
             code, reason = _close_of_api_error(cause)
@@ -106,7 +107,7 @@ def is_expiry(cause: BaseException | None) -> bool:
 
 
 def blocked_error(reason: TurnCompleteReason | None) -> EngineError | None:
-    """Why a turn was ended without an answer, if it was."""
+    """Return the error of a turn that ended without an answer, or None."""
     if reason is None or reason in _HARMLESS_REASONS:
         return None
     if reason is TurnCompleteReason.MALFORMED_FUNCTION_CALL:

@@ -1,4 +1,4 @@
-"""What the next session with the engine is asked for, learnt from how those before it ended."""
+"""Plans the setup of the next engine session from the outcome of those before it."""
 
 from collections.abc import Set
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from pipeline.gemini.send_queue import InitialHistory
 from pipeline.gemini.transcript_memory import TranscriptMemory, format_as_context
 
 LARGE_CONTEXT = 98_304
-"""Tokens, three quarters of what the models take: a session that is refused with more of them has grown too long."""
+"""Tokens, three quarters of the models' limit: a session refused above this has outgrown its context."""
 
 _MISSED_HEADING = "The connection was interrupted. This was said meanwhile, and you may not remember it:"
 _HISTORY_HEADING = "What was said in this conversation before this session began:"
@@ -25,7 +25,7 @@ _REFUSAL_CODES = {1007, 1008, 1011}
 
 @dataclass(frozen=True, slots=True)
 class SessionPlan:
-    """A session to open: its model, its setup, and what it is told before anything else."""
+    """The model and setup of a session, and the history it is sent first."""
 
     model: str
     setup: types.LiveConnectConfig
@@ -34,7 +34,7 @@ class SessionPlan:
 
 
 class SessionPlanner:
-    """Either resumes the session before or tells a fresh one what was said, never both; asks for less when refused."""
+    """Plans either to resume the last session or to send a fresh one the history; requests less after a refusal."""
 
     def __init__(self, config: EngineConfig, recollection: TranscriptMemory, timeouts: EngineTimeouts):
         self._config = config
@@ -51,21 +51,21 @@ class SessionPlanner:
 
     @property
     def model(self) -> str:
-        """The model that is asked for."""
+        """The requested model."""
         return self._config.model
 
     @property
     def profile(self) -> ModelProfile:
-        """What that model takes, as far as is known by now."""
+        """The capabilities of that model, reduced after a refusal."""
         return reduced_profile(self._profile) if self._is_minimal else self._profile
 
     @property
     def has_handle(self) -> bool:
-        """Whether the next attempt resumes a session."""
+        """Whether the next session resumes the last one."""
         return self._handle is not None
 
     def next(self, kept_turns: Set[int]) -> SessionPlan:
-        """What to open next; of turns in `kept_turns`, which will be asked again, it is told nothing."""
+        """Plan the next session. Its history leaves out `kept_turns`, which will be sent again."""
         config, profile = self._config, self.profile
         if self._transcript.lines(after=self._handle_turn, but=kept_turns) and not profile.takes_content:
             self._forget_handle()  # there would be no way to tell a resumed session what was said since
@@ -85,28 +85,28 @@ class SessionPlanner:
 
     @property
     def latest(self) -> SessionPlan:
-        """The attempt made last."""
+        """The newest plan."""
         assert self._latest is not None
         return self._latest
 
     def missed_transcript(self, kept_turns: Set[int]) -> str | None:
-        """What a session resumed by this handle does not know of what was said, if anything; see `next`."""
+        """Return the transcript that the resumed session has missed, without `kept_turns`, or None."""
         lines = self._transcript.lines(after=self._handle_turn, but=kept_turns)
         return format_as_context(lines, _MISSED_HEADING) if lines else None
 
     # What is learnt.
 
     def adopt_handle(self, handle: str, turn: int) -> None:
-        """Resume by this handle from now on; the session knows all of the turns up to `turn`."""
+        """Resume by this handle from now on; the session covers all turns up to `turn`."""
         self._handle = handle
         self._handle_turn = turn
 
     def record_context_size(self, tokens: int) -> None:
-        """Note how large the session's context has become."""
+        """Record the size of the session's context."""
         self._context_tokens = tokens
 
     def classify_close(self, error: EngineError) -> EngineError:
-        """What an open session died of: tells one that grew too long from one told something it does not know."""
+        """Classify why an open session was closed: a context that is too large, or a message it does not accept."""
         code = close_code(error)
         if code not in (1000, 1006, 1007):
             return error
@@ -121,7 +121,7 @@ class SessionPlanner:
         return named
 
     def record_outcome(self, error: EngineError, lasted: float) -> bool:
-        """Learn from a session that was open for `lasted` s; whether it failed only because it was to be resumed."""
+        """Record how a session ended after `lasted` s; whether only its resumption failed."""
         if error.code is FaultCode.ENGINE_CONTEXT_LIMIT:
             self._forget_handle()
         if error.code is FaultCode.ENGINE_QUOTA:
@@ -143,7 +143,7 @@ class SessionPlanner:
         return False
 
     def downgrade(self, error: EngineError) -> str | None:
-        """Ask for less after a fatal refusal; what the client is told of that, "" for nothing, None if it cannot be."""
+        """Request less after a fatal refusal; returns the message for the client, "" for none, None if impossible."""
         # What was accepted a moment ago is refused for what came with it: a stale handle is "not found" too.
         is_stale = error.code in (FaultCode.ENGINE_CONFIG_REJECTED, FaultCode.ENGINE_MODEL_UNAVAILABLE)
         if is_stale and self.latest.is_resumed:

@@ -1,4 +1,4 @@
-"""The link to the engine as a machine without a network: what to open next, what goes along, and what is lost."""
+"""Supervises the engine sessions of a conversation, without a network: connect, resume, back off, give up."""
 
 from collections.abc import Callable, Mapping
 from enum import StrEnum
@@ -38,7 +38,7 @@ _MAX_FAILED_ATTEMPTS = 2
 
 
 class Phase(StrEnum):
-    """Where the link stands."""
+    """The state of the connection to the engine."""
 
     CONNECTING = "connecting"  # nothing has been open yet
     RESUMING = "resuming"  # a session ended, and the next is being made
@@ -50,12 +50,11 @@ class Phase(StrEnum):
 
 
 class SessionSupervisor:
-    """Decides everything about the sessions of one conversation; somebody else opens and closes connections.
+    """Decides about all sessions of one conversation; `GeminiBridge` opens and closes the connections.
 
-    In turn: `attempt`, then `opened` or `lost`; while one is open its `live` says what to send and when it is over, and
-    `take` takes what it says; then `lost` or `left`, and after `delay` seconds again. What the user says is kept until
-    a reply to it begins, and goes to whichever session is open by then. `tell` is called with everything that the
-    conversation must know, in order.
+    The cycle: `next_plan`, then `on_session_opened` or `on_session_lost`. While a session is open, `live` holds what to
+    send, and `on_server_message` takes its messages. Then `on_session_lost` or `on_session_closed`, and the next cycle
+    begins after `delay` seconds. User input is kept until a reply to it begins, and is sent again to the next session.
     """
 
     def __init__(
@@ -68,11 +67,11 @@ class SessionSupervisor:
         clock: Callable[[], float],
     ):
         self.live: LiveSession | None = None
-        """The session that is open."""
+        """The open session."""
         self.delay = 0.0
-        """Seconds to wait before the next attempt."""
+        """Seconds to wait before the next connect."""
         self.failure: EngineError | None = None
-        """Why nothing more can be done, if so."""
+        """The error with which reconnecting was given up."""
         self._listener = listener
         self._timeouts = timeouts
         self._clock = clock
@@ -90,7 +89,7 @@ class SessionSupervisor:
 
     @property
     def phase(self) -> Phase:
-        """Where it stands."""
+        """The phase of the current session."""
         live = self.live
         if self.failure is not None:
             return Phase.FAILED
@@ -104,86 +103,86 @@ class SessionSupervisor:
 
     @property
     def dropped_seconds(self) -> float:
-        """Audio (s) that gave way: because the socket was stuck, or too much was said while there was none."""
+        """Seconds of audio dropped because the socket was blocked or an outage lasted too long."""
         stuck = self.live.dropped_seconds if self.live else 0.0
         return self._dropped_seconds + stuck
 
     # What the conversation says.
 
     def start_utterance(self, turn: int) -> None:
-        """The user begins to speak turn `turn`; whatever is being said or made ends here."""
+        """Start the user's utterance of this turn; it interrupts any reply."""
         self._newest_turn = turn
         self._pending.start(turn, self._take_context_note())
         if self.live is not None:
             self.live.start_utterance(turn)
 
     def push_audio(self, chunk: AudioChunk) -> None:
-        """Take 16 kHz audio of the utterance; outside of one it is dropped."""
+        """Send 16 kHz audio of the utterance; audio outside of one is dropped."""
         self._pending.push_audio(chunk)
         if self.live is not None:
             self.live.push_audio(chunk)
 
     def end_utterance(self) -> None:
-        """The utterance is complete and wants an answer."""
+        """Complete the utterance, which expects a reply."""
         self._pending.end()
         if self.live is not None:
             self.live.end_utterance()
 
     def cancel_utterance(self) -> None:
-        """The utterance wants no answer after all. The protocol cannot take it back: its reply is dropped."""
+        """Abandon the utterance. The protocol cannot take it back, so its reply is dropped."""
         self._pending.cancel()
         if self.live is not None and self.live.is_listening:
             self.live.end_utterance()
             self.live.interrupt_reply()
 
     def submit_text(self, turn: int, text: str) -> None:
-        """Ask in writing; whatever is being said or made ends here."""
+        """Send a typed question; it interrupts any reply."""
         self._newest_turn = turn
         self._pending.submit_text(turn, text, self._take_context_note())
         if self.live is not None:
             self.live.submit_text(turn, text)
 
     def interrupt_reply(self) -> None:
-        """Let nothing more of the reply through that is being said or made."""
+        """Drop everything that still arrives of the open reply."""
         self._pending.discard_closed()
         if self.live is not None:
             self.live.interrupt_reply()
 
     def push_frame(self, frame: EncodedFrame) -> None:
-        """Take what the screen shows now."""
+        """Send a screen frame."""
         self._has_share_ended = False
         if self.live is not None:
             self.live.push_frame(frame)
 
     def stop_screen_share(self) -> None:
-        """The screen is no longer shared."""
+        """Note that the screen is no longer shared."""
         self._has_share_ended = True
         if self.live is not None:
             self.live.stop_screen_share()
 
     def send_tool_response(self, call: ToolCall, result: Mapping[str, object], *, is_silent: bool) -> None:
-        """Give the result of a function call, to be spoken about or not; too late or twice is ignored."""
+        """Send the result of a function call; a second or late result is ignored."""
         if self.live is not None:
             self.live.send_tool_response(call, result, is_silent=is_silent)
 
     def add_context_note(self, text: str) -> None:
-        """Let the engine know something before the next question, where the model takes such notes."""
+        """Give the engine a note with the next question, if the model takes such notes."""
         self._context_note = text
         if self.live is not None:
             self.live.add_turn_note(text)
 
     def add_transcript(self, turn: int, role: Role, text: str) -> None:
-        """Remember for a session that does not: what was said in a turn, as far as it was heard."""
+        """Record the text of a turn, as far as it was played, for a session that cannot be resumed."""
         self._transcript.add(turn, role, text)
 
     # What becomes of connections.
 
     def next_plan(self) -> SessionPlan:
-        """What to open next."""
+        """Plan the next session."""
         return self._planner.next(self._pending.turns)
 
     def on_session_opened(self) -> LiveSession:
-        """The session stands: it is told what it must know and what was kept for it."""
+        """Begin a session: send its history or missed transcript, then the pending input."""
         attempt = self._planner.latest
         live = LiveSession(
             self._planner.profile,
@@ -210,7 +209,7 @@ class SessionSupervisor:
         return live
 
     def on_server_message(self, message: types.LiveServerMessage) -> None:
-        """Take what the session says; raises `EngineError` if it makes no sense."""
+        """Handle a message of the session; raises `EngineError` if it is malformed."""
         live = self.live
         if live is None:
             return
@@ -223,12 +222,12 @@ class SessionSupervisor:
             self._on_handle(live, update.new_handle)
 
     def expire(self) -> None:
-        """Do what is due."""
+        """Handle all deadlines that have passed."""
         if self.live is not None:
             self.live.expire()
 
     def on_session_closed(self) -> None:
-        """The session was left in peace, at a moment where nothing is lost."""
+        """Handle a planned close, at a moment where nothing is lost."""
         lasted = self._session_age()
         is_cut = self._close_live()
         self._listener.on_engine_event(EngineDisconnected())
@@ -237,7 +236,7 @@ class SessionSupervisor:
         self._schedule_reconnect(lasted, is_planned=True)
 
     def on_session_lost(self, error: EngineError) -> None:
-        """The session broke, or could not be made; `delay` or `failure` says what follows."""
+        """Handle a broken session or a failed connect; sets `delay` or `failure`."""
         was_open = self.live is not None
         if was_open:
             error = self._planner.classify_close(error)
@@ -299,7 +298,7 @@ class SessionSupervisor:
         return self._listener.next_turn()
 
     def on_engine_event(self, event: EngineEvent) -> None:
-        """Note what an event answers, and pass it on."""
+        """Update pending input and transcript, and pass the event on."""
         match event:
             case ReplyText(turn, text):
                 # Until the conversation says how much of it was heard.
@@ -324,7 +323,7 @@ class SessionSupervisor:
         return 0.0 if self.live is None else self._clock() - self.live.opened_at
 
     def _close_live(self, *, dies: bool = False) -> bool:
-        """Let go of the session; whether a turn of the user's ends with it unanswered, or answered by half."""
+        """Close the session; whether the newest turn ends without a complete reply."""
         live, self.live = self.live, None
         if live is None:
             return False
@@ -335,7 +334,7 @@ class SessionSupervisor:
         return live.was_interrupted or is_given_up
 
     def _downgrade_or_fail(self, error: EngineError, *, is_cut: bool) -> None:
-        """A fatal refusal: ask for less, where less can be asked for."""
+        """Downgrade the plan after a fatal refusal, or fail if it cannot be reduced further."""
         message = self._planner.downgrade(error)
         if message is None:
             self.failure = error

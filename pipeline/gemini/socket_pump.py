@@ -1,4 +1,4 @@
-"""Carries one session over the SDK's socket: a reader, a writer, and one timer."""
+"""Runs one session on the SDK's socket: a reader, a writer, and one timer."""
 
 import asyncio
 from typing import assert_never
@@ -25,7 +25,7 @@ from pipeline.media import AudioChunk, EncodedFrame
 
 
 class SocketPump:
-    """Moves what `live` wants said and what the socket says, until `live` is over or the socket breaks."""
+    """Sends the queue of `live` and passes it all messages, until `live` is over or the socket breaks."""
 
     def __init__(self, session: AsyncSession, link: SessionSupervisor, live: LiveSession, *, is_local: bool):
         self._session = session
@@ -37,7 +37,7 @@ class SocketPump:
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
-        """Carry until the session is to be left; raises `EngineError` if it breaks."""
+        """Run until the session is over; raises `EngineError` if it breaks."""
         self.reschedule()
         broke: EngineError | None = None
         try:
@@ -56,7 +56,7 @@ class SocketPump:
             raise broke
 
     def reschedule(self) -> None:
-        """Look again at what `live` waits for, as something has happened to it."""
+        """Check `live` again: end if it is over, else set the timer to its deadline."""
         if self._live.is_over:
             self._closed.set()
             return

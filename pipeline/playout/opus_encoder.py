@@ -1,4 +1,4 @@
-"""The assistant's speech as Opus: a packet for each 20 ms frame, and silence for free."""
+"""Encodes the assistant's speech as one Opus packet for each 20 ms frame; lasting silence costs nothing."""
 
 from pipeline.codecs.libopus import Encoder
 from pipeline.errors import AudioError
@@ -6,11 +6,11 @@ from pipeline.media import SPEECH_SAMPLE_RATE
 from pipeline.playout.playout_buffer import FRAME_BYTES, SILENCE
 
 SILENCE_PACKET = bytes.fromhex("d8fffe")
-"""What the encoder below makes of 20 ms of silence: CELT, super-wideband, one frame that says it is silent."""
+"""The encoder's packet for 20 ms of silence: CELT, super-wideband, one silent frame."""
 
 
 class OpusEncoder:
-    """24 kHz mono speech to Opus, one packet for each 20 ms frame, none held back."""
+    """Encodes 24 kHz mono speech, one packet for each 20 ms frame, without delay."""
 
     def __init__(self) -> None:
         self._is_settled: bool

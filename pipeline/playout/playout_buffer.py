@@ -1,4 +1,4 @@
-"""The assistant's speech, handed out in 20 ms frames: speech or silence, and how much of it was heard."""
+"""The playout buffer: queues the assistant's speech, and returns it in 20 ms frames with silence between."""
 
 from collections import deque
 
@@ -8,22 +8,22 @@ from pipeline.errors import AudioError
 from pipeline.media import SAMPLE_BYTES, SPEECH_SAMPLE_RATE
 
 MAX_QUEUED_SECONDS = 120.0
-"""Seconds of speech that may wait to be heard."""
+"""Most seconds of speech that may be queued."""
 
 FRAME_SAMPLES = SPEECH_SAMPLE_RATE // 50
 FRAME_BYTES = FRAME_SAMPLES * SAMPLE_BYTES
 SILENCE = bytes(FRAME_BYTES)
-"""20 ms of silence. `Playout.pull` gives this very object, so `is` tells it from speech."""
+"""20 ms of silence. `Playout.pull` returns this very object, so `is` distinguishes it from speech."""
 
 # 5 ms, from 1 down to 0: short enough to say nothing, long enough not to click.
 _FADE = np.linspace(1.0, 0.0, SPEECH_SAMPLE_RATE // 200)
 
 
 class Playout:
-    """One turn's speech at a time: pushed as it comes from the engine, pulled as it is due.
+    """Buffers one turn's speech: pushed as it arrives from the engine, pulled as it is due.
 
-    Pushed samples are handed out in order and unchanged, but for the 5 ms after a seam (a turn that replaces one being
-    heard, speech that resumes after it ran dry), which are bent to begin where the sound was left.
+    Pushed samples are returned in order and unchanged, except for the 5 ms after a seam (a turn that replaces an
+    audible one, or speech that resumes after the buffer ran dry). Those fade from the last sample played.
     """
 
     def __init__(self, rate: int = SPEECH_SAMPLE_RATE, *, limit: float = MAX_QUEUED_SECONDS):
@@ -31,7 +31,7 @@ class Playout:
         self.turn: int | None = None
         """The open turn."""
         self.played_samples = 0
-        """Samples of the open turn, or the last one, that `pull` has handed out."""
+        """Samples of the open turn, or of the last one, that `pull` has returned."""
         self._rate = rate
         self._limit = limit
         self._frames: deque[bytes] = deque()
@@ -43,28 +43,28 @@ class Playout:
 
     @property
     def queued(self) -> float:
-        """Seconds of speech waiting to be heard."""
+        """Seconds of speech in the queue."""
         return self._queued_samples / self._rate
 
     @property
     def is_audible(self) -> bool:
-        """Whether the open turn can be heard now: it has a frame to give or gave one at the last pull."""
+        """Whether the open turn is audible now: a frame is queued, or the last pull returned one."""
         return self.turn is not None and (bool(self._frames) or self._last is not SILENCE)
 
     @property
     def is_drained(self) -> bool:
-        """Whether the open turn is finished and was handed out to its last sample."""
+        """Whether the open turn is finished and was pulled to its last sample."""
         return self._is_finished and not self._queued_samples
 
     def open(self, turn: int) -> None:
-        """Begin a turn; what is queued of the one before is dropped."""
+        """Begin a turn; queued speech of the one before is dropped."""
         self.close()
         self.turn = turn
         self.played_samples = 0
         self._is_seam = not _is_at_rest(self._last)
 
     def push(self, turn: int, pcm: bytes) -> None:
-        """Queue 16-bit PCM unless its turn is over; raise `AudioError` if it is malformed or there is too much."""
+        """Queue 16-bit PCM unless its turn is over; raise `AudioError` if it is malformed or too long."""
         if turn != self.turn or self._is_finished:
             return
         if len(pcm) % SAMPLE_BYTES:
@@ -79,7 +79,7 @@ class Playout:
         self._frames.extend(pcm[start : start + FRAME_BYTES] for start in range(0, whole, FRAME_BYTES))
 
     def finish(self, turn: int) -> None:
-        """Say that no more of this turn will come."""
+        """Mark the speech of this turn as complete."""
         if turn != self.turn or self._is_finished:
             return
         self._is_finished = True
@@ -88,7 +88,7 @@ class Playout:
             self._partial = b""
 
     def close(self) -> None:
-        """Fall silent now: nothing that is queued or still comes for this turn is heard."""
+        """Drop the queue; speech that still arrives for this turn is ignored."""
         self.turn = None
         self._frames.clear()
         self._partial = b""

@@ -1,4 +1,4 @@
-"""The shared screen: what has changed since the engine last saw it, when to send it again, and as which JPEG."""
+"""Decides which frames of a screen share are sent to the engine, and encodes them as JPEG."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from pipeline.events import SeenReason
 from pipeline.media import Plane, ScreenFrame
 
 INTERVAL = 1.0
-"""Seconds between two frames on their way up, in the long run."""
+"""Seconds between two frames sent, in the long run."""
 
 # In levels of 256, of the mean of a window of 24x16 pixels. Measured with libvpx VP8 on pages of text, code and
 # pictures, 50 kb/s to 2 Mb/s, every pair of frames of one encoding with its key frames and ramps of quality: the same
@@ -34,7 +34,7 @@ _TOP_LANE = np.uint64(48)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _FrameSignature:
-    """What is compared of a frame: sums of 8x8 pixels, which a codec keeps where it loses detail."""
+    """The compared values of a frame: sums of 8x8 pixels, which a codec keeps where it loses detail."""
 
     width: int
     height: int
@@ -42,7 +42,7 @@ class _FrameSignature:
 
 
 class ChangeDetector:
-    """Tells a change on the screen from codec noise, by luma alone, against the frame it was last told to remember."""
+    """Distinguishes a change on the screen from codec noise, by luma alone, against the remembered frame."""
 
     def __init__(self) -> None:
         self._remembered: _FrameSignature | None = None
@@ -50,11 +50,11 @@ class ChangeDetector:
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is nothing to compare with."""
+        """Whether no frame is remembered."""
         return self._remembered is None
 
     def has_changed(self, frame: ScreenFrame, *, tolerance: float = TOLERANCE) -> bool:
-        """Whether the frame shows something else; `tolerance` is in levels of 256, see `TOLERANCE`."""
+        """Whether the frame differs from the remembered one; `tolerance` is in levels of 256, see `TOLERANCE`."""
         before, now = self._remembered, self._signature(frame)
         if before is None or (before.width, before.height) != (now.width, now.height):
             return True
@@ -68,7 +68,7 @@ class ChangeDetector:
         self._remembered = self._signature(frame)
 
     def forget(self) -> None:
-        """Compare with nothing: whatever comes differs."""
+        """Compare with no frame: the next one counts as changed."""
         self._remembered = None
 
     def _signature(self, frame: ScreenFrame) -> _FrameSignature:
@@ -78,10 +78,10 @@ class ChangeDetector:
 
 
 class Deduplicator:
-    """Decides which frames the engine sees: the newest only, only when it shows something new, and one per second.
+    """Selects frames for the engine: only the newest, only if it has changed, and one per second.
 
-    It has no clock: `now` is any clock in seconds that never goes back. When `due` or `for_turn` gives a reason, the
-    caller says `sent(latest, now)` at once, before it encodes, so that nobody sends the same frame meanwhile.
+    It has no clock: `now` is any monotonic clock in seconds. When `reason_to_send` or `for_turn` returns a reason, the
+    caller calls `sent(latest, now)` before it encodes, so that the same frame is not sent twice.
     """
 
     def __init__(self) -> None:
@@ -100,18 +100,18 @@ class Deduplicator:
 
     @property
     def next_send_time(self) -> float:
-        """When the timer may send again."""
+        """Earliest time of the next timed send."""
         return self._next_send_time
 
     def offer(self, frame: ScreenFrame) -> None:
-        """Take a frame; the one before is history, sent or not."""
+        """Take a frame, which replaces the one before."""
         self._release()
         self.seen_frames += 1
         self._latest = frame
         self._is_latest_sent = False
 
     def reason_to_send(self, now: float) -> SeenReason | None:
-        """Why the latest frame should go up now, by the timer; None if it should not."""
+        """Return the reason to send the latest frame now, or None."""
         if self._latest is None or now < self._next_send_time:
             return None
         if self._detector.is_empty:
@@ -119,9 +119,9 @@ class Deduplicator:
         return SeenReason.CHANGED if self._detector.has_changed(self._latest) else None
 
     def for_turn(self, now: float) -> SeenReason | None:
-        """Why the latest frame should go up with a question that is complete now; None if the engine has seen it.
+        """Return the reason to send the latest frame with a question, or None if the engine has seen it.
 
-        It need not wait for the timer and takes the timer's next slot instead, unless a question has just done so.
+        A question does not wait for the timer. It takes the timer's next slot, unless a question has just taken one.
         """
         if self._latest is None or now < self._next_send_time - INTERVAL:
             return None
@@ -130,14 +130,14 @@ class Deduplicator:
         return SeenReason.TURN if self._detector.has_changed(self._latest, tolerance=TURN_TOLERANCE) else None
 
     def sent(self, frame: ScreenFrame, now: float) -> None:
-        """Note that this frame goes up."""
+        """Note that this frame is sent."""
         self.sent_frames += 1
         self._is_latest_sent = self._is_latest_sent or frame is self._latest
         self._detector.remember(frame)
         self._next_send_time = max(self._next_send_time, now) + INTERVAL
 
     def forget_sent(self) -> None:
-        """Note that the engine has seen nothing yet, such as on a fresh connection: the latest frame is due again."""
+        """Note that the engine has no frame, such as in a fresh session: the latest one is due again."""
         self._detector.forget()
 
     def clear(self) -> None:
@@ -152,9 +152,9 @@ class Deduplicator:
 
 
 def encode_jpeg(frame: ScreenFrame, *, max_side: int, quality: int = 80) -> tuple[bytes, int, int]:
-    """Make a full-range JPEG of a frame, its long side at most `max_side` pixels and never enlarged.
+    """Encode a frame as full-range JPEG, its long side at most `max_side` pixels and never enlarged.
 
-    Answers the JPEG, its width and its height: even, as it is 4:2:0, but for a side of a single pixel. Takes some
+    Returns the JPEG, its width and its height: even, as it is 4:2:0, but for a side of a single pixel. Takes some
     milliseconds, so call it in a thread. Raises `FrameError` for planes that do not fit together.
     """
     _check(frame)
@@ -201,7 +201,7 @@ def _even(side: int, scale: float) -> int:
 
 
 def _planes(picture: av.VideoFrame) -> list[Plane]:
-    """The planes of a frame as arrays, without the padding at the end of each row."""
+    """Return the planes of a frame as arrays, without the padding at the end of each row."""
     return [
         np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
         for plane in picture.planes
@@ -209,7 +209,7 @@ def _planes(picture: av.VideoFrame) -> list[Plane]:
 
 
 def _blocks(y: Plane) -> NDArray[np.int16]:
-    """The sums of 8x8 pixels in quarters of a level, with a margin of zeros so that windows may hang over."""
+    """Return the sums of 8x8 pixels in quarters of a level, with a margin of zeros so that windows may hang over."""
     missing = (-y.shape[0] % BLOCK, -y.shape[1] % BLOCK)
     if any(missing):
         y = np.pad(y, ((0, missing[0]), (0, missing[1])), mode="edge")

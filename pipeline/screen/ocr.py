@@ -1,4 +1,4 @@
-"""Reads the text on a frame, in one worker process for all who need it."""
+"""Reads the text on a frame (OCR), in one worker process for all callers."""
 
 import hashlib
 from collections import OrderedDict
@@ -39,7 +39,7 @@ OPTIONS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class ReadText:
-    """A line of text, where it stands on the frame (0 to 1000), and how sure the reader is of it (0 to 1)."""
+    """A line of text, its box on the frame (0 to 1000), and its confidence (0 to 1)."""
 
     text: str
     box: Box
@@ -47,28 +47,28 @@ class ReadText:
 
 
 def is_available() -> bool:
-    """Whether the packages that read text are installed."""
+    """Whether the OCR packages are installed."""
     return find_spec("rapidocr") is not None and find_spec("cv2") is not None
 
 
 class Ocr:
-    """Everybody's reader: frames wait in line for one process, and a frame that was read before costs nothing."""
+    """The OCR of the whole server: frames queue for one process, and recent results are cached."""
 
     def __init__(self) -> None:
         self._worker = Worker("text reading", code=FaultCode.FRAME_PROCESSING_ERROR, initializer=_load)
         self._cache: OrderedDict[bytes, tuple[ReadText, ...]] = OrderedDict()
 
     async def warm(self) -> None:
-        """Begin to load the models, so that the first reader need not wait for it."""
+        """Load the models in advance, so that the first call need not wait for them."""
         _require()
         await self._worker.start()
 
     async def read(self, jpeg: bytes, *, deadline: float = DEADLINE) -> tuple[ReadText, ...]:
-        """The lines of text on a frame from top to bottom, each row from left to right.
+        """Return the lines of text on a frame from top to bottom, each row from left to right.
 
-        Raises `FrameError` for what is no JPEG, or if the packages are missing, and `WorkerError` if reading takes
-        longer than `deadline` or breaks; both are FRAME_PROCESSING_ERROR. Waiting in line is not counted; cancelling
-        a caller loses nothing.
+        Raises `FrameError` if the data is not a JPEG or the packages are missing, and `WorkerError` if reading fails or
+        takes longer than `deadline`; both are FRAME_PROCESSING_ERROR. Time in the queue is not counted. A caller may be
+        cancelled at any time.
         """
         _require()
         _check(jpeg)
@@ -125,7 +125,7 @@ def _load() -> None:
 # Also here, so that those who ask for the same frame meanwhile, or again after a cancelled call, share one run.
 @lru_cache(maxsize=8)
 def read(jpeg: bytes) -> tuple[ReadText, ...] | None:
-    """The lines on a JPEG, or None if it cannot be decoded; for a process that `_load` has prepared."""
+    """Return the lines on a JPEG, or None if it cannot be decoded; `_load` must have run in this process."""
     try:
         picture = simplejpeg.decode_jpeg(jpeg, colorspace="BGR")
     except ValueError:
@@ -138,7 +138,7 @@ def read(jpeg: bytes) -> tuple[ReadText, ...] | None:
 
 
 def _lines(picture: NDArray[np.uint8], shown: NDArray[np.uint8]) -> tuple[ReadText, ...]:
-    """The lines found in `shown`, which is `picture` with perhaps something below."""
+    """Return the lines found in `shown`, which is `picture`, perhaps with something below it."""
     found = _engine(shown)
     if found.boxes is None or not found.txts:
         return ()
@@ -151,7 +151,7 @@ def _lines(picture: NDArray[np.uint8], shown: NDArray[np.uint8]) -> tuple[ReadTe
 
 
 def _menu(width: int) -> NDArray[np.uint8]:
-    """A strip of words, 32 pixels high."""
+    """Draw a strip of words, 32 pixels high."""
     import cv2
 
     strip = np.full((32, width, 3), 255, np.uint8)
@@ -161,7 +161,7 @@ def _menu(width: int) -> NDArray[np.uint8]:
 
 
 def _box(corners: NDArray[np.float32], *, width: int, height: int) -> Box:
-    """The upright box around four (x, y) corners in pixels."""
+    """Return the upright box around four (x, y) corners in pixels."""
     left, top = corners.min(axis=0) * 1000 / (width, height)
     right, bottom = corners.max(axis=0) * 1000 / (width, height)
     ymin, xmin, ymax, xmax = (min(1000, max(0, round(float(edge)))) for edge in (top, left, bottom, right))

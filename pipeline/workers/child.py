@@ -1,6 +1,6 @@
-"""The other end of a `Worker`: runs one function after the other until its standard input closes.
+"""The child's side of a `Worker`: runs one function after the other until its standard input closes.
 
-Started as `python -m pipeline.worker_child` and not by multiprocessing, whose spawn imports the server's main module
+Started as `python -m pipeline.workers.child` and not by multiprocessing, whose spawn imports the server's main module
 again, reads the BLAS thread limits too late, cannot be killed without private attributes, and keeps a third process.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 HEADER = struct.Struct("!Q")
-"""Stands before every message, both ways: its length in bytes."""
+"""Precedes every message in both directions: its length in bytes."""
 
 NICENESS = 5
 EXIT_GRACE = 1.0  # s for a call that is nearly done when the server goes away
@@ -39,7 +39,7 @@ def main() -> None:
 def serve(requests: int, answers: int) -> bool:
     """Answer pickled (function, args) read from one file descriptor on another, in order, until end of file.
 
-    False if a call was still running then, and has been left to itself. An answer is a pickled (True, value) or
+    Returns False if a call was still running then and was abandoned. An answer is a pickled (True, value) or
     (False, traceback).
     """
     # The call runs beside the reader, so that the parent's death is seen in the middle of one.
@@ -52,7 +52,7 @@ def serve(requests: int, answers: int) -> bool:
 
 
 def no_initializer() -> None:
-    """Do nothing: what a child without an initializer begins with."""
+    """Do nothing, in place of an initializer."""
 
 
 @contextlib.contextmanager

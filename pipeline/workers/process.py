@@ -1,4 +1,4 @@
-"""A child process for slow work, so that neither its time nor its crashes reach the media loop."""
+"""A child process for slow work, so that neither its run time nor its crashes reach the event loop."""
 
 import asyncio
 import contextlib
@@ -21,28 +21,28 @@ EXIT_DEADLINE = 1.0
 """Seconds an idle child may take to exit before it is killed."""
 
 SETTLE_DEADLINE = 1.0
-"""Seconds the answer to a call that nobody waits for any more may take at least."""
+"""Least seconds for the answer of a call whose caller was cancelled."""
 
 # Read by the libraries when they load, so they must stand in the environment before the child starts.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 
 
 class WorkerError(MediaError):
-    """A call in a worker failed: the function raised (its traceback is the cause), took too long, or died."""
+    """A call in a worker failed: the function raised (its traceback is the cause), timed out, or the process exited."""
 
 
 class ChildError(Exception):
-    """What a function raised in the child, as text."""
+    """The traceback of a function that raised in the child, as text."""
 
     def __str__(self) -> str:
         return f"in the worker process:\n{self.args[0]}"
 
 
 class Worker:
-    """One child process that runs plain functions for all who ask, in the order they ask, one at a time.
+    """Runs plain functions in one child process, in the order of the calls, one at a time.
 
-    Functions, arguments and results must pickle. The child starts with the first call or with `start`, yields the CPU
-    to media, and ends with this process however that ends. `code` is the code of every `WorkerError`.
+    Functions, arguments and results must pickle. The child starts with the first call or with `start`, has a lower
+    priority than media, and ends with this process however that ends. `code` is the code of every `WorkerError`.
     """
 
     def __init__(self, name: str, *, code: FaultCode, initializer: Callable[[], None] | None = None):
@@ -54,16 +54,16 @@ class Worker:
         self._closed = False
 
     async def start(self) -> None:
-        """Start the child, if there is none, and let it run its initializer by itself while nobody waits."""
+        """Start the child if there is none, and let its initializer run in the background."""
         async with self._lock:
             await self._ready_child()
 
     async def run(self, function: Callable[[*Ts], T], *args: *Ts, deadline: float) -> T:
-        """Return what `function(*args)` returns in the child, or raise `WorkerError`.
+        """Return the result of `function(*args)` in the child, or raise `WorkerError`.
 
-        `deadline` counts the function's own time, not that spent waiting in line or for the child to start. A caller
-        that cannot wait may be cancelled at any time: a call in line is then never made, the answer of one that was
-        made is dropped, and the child lives on.
+        `deadline` counts the function's own time, not that in the queue or of the child's start. A caller may be
+        cancelled at any time: a queued call is then never made, the answer of a running one is dropped, and the child
+        continues.
         """
         request = pickle.dumps((function, args))
         async with self._lock:
@@ -85,7 +85,7 @@ class Worker:
         return value  # type: ignore[no-any-return]
 
     async def close(self) -> None:
-        """End the child at once, and fail the calls that run or wait; may be called again."""
+        """End the child at once, and fail running and queued calls; may be called again."""
         self._closed = True
         if self._child is not None:
             self._child.request_exit()
@@ -116,11 +116,11 @@ class Worker:
 
 
 class _InitializerError(Exception):
-    """The child is there but useless; the argument is the traceback."""
+    """Raised when the initializer failed, which makes the child useless; the argument is the traceback."""
 
 
 class _Child:
-    """The process, and the one answer it may owe: to its initializer, or to a call whose caller may be gone."""
+    """The process and its outstanding answer, to the initializer or to a call whose caller may be cancelled."""
 
     def __init__(
         self, process: asyncio.subprocess.Process, requests: asyncio.StreamWriter, answers: asyncio.StreamReader
@@ -150,11 +150,11 @@ class _Child:
 
     @property
     def has_exited(self) -> bool:
-        """Dead, or on the way there."""
+        """Whether the process has exited or is exiting."""
         return self._process.returncode is not None or self._requests.is_closing()
 
     async def settle(self) -> None:
-        """Wait for the answer that is still owed, if any, and drop it."""
+        """Wait for the outstanding answer, if any, and drop it."""
         if self._deadline is None:
             return
         # It may have come in time and lain here since.
@@ -165,18 +165,18 @@ class _Child:
         self._is_initialized = True
 
     async def call(self, request: bytes, deadline: float) -> tuple[bool, Any]:
-        """What the function returned, or False and a traceback; TimeoutError or EOFError if neither comes."""
+        """Return (True, result) or (False, traceback); raises TimeoutError or EOFError if there is no answer."""
         self._send(request, deadline)
         return await self._receive()
 
     def request_exit(self) -> None:
-        """Let an idle child exit by itself, in order; kill a busy one."""
+        """Let an idle child exit by itself; kill a busy one."""
         if self._deadline is not None:
             self._kill()
         self._requests.close()
 
     async def end(self) -> None:
-        """Return when the process is gone."""
+        """Wait until the process has exited."""
         self.request_exit()
         try:
             async with asyncio.timeout(EXIT_DEADLINE):
