@@ -15,7 +15,7 @@ RECORDING = Path(__file__).parents[1] / "tests" / "data" / "go-forward-ten-meter
 RATE = 48_000
 FRAME = RATE // 50
 
-SHARP = 0.2
+CUT_LEVEL = 0.2
 """The sentence is cut where its level falls under this share of its loudest 20 ms, which makes its end sharp."""
 
 _QUIET_SECONDS = 4
@@ -24,14 +24,14 @@ _BIT_RATE = 32_000  # what browsers use for speech
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
+class VoicePackets:
     """Opus packets of 20 ms: `speech` is loud from its first to its last packet, `quiet` can be repeated."""
 
     speech: tuple[bytes, ...]
     quiet: tuple[bytes, ...]
 
 
-def load_voice(path: Path = RECORDING) -> Voice:
+def load_voice(path: Path = RECORDING) -> VoicePackets:
     """Encode the recording as a browser would: 48 kHz, mono, 32 kb/s; raises OSError or wave.Error."""
     pcm = trimmed(_read(path))
     spoken = len(pcm) // FRAME
@@ -40,14 +40,14 @@ def load_voice(path: Path = RECORDING) -> Voice:
     packets = _encode(np.concatenate([lead, pcm + noise[: len(pcm)], noise]).astype(np.int16))
     start = len(lead) // FRAME
     # The first second after the sentence stays out of the loop: the encoder's memory of it fades there.
-    return Voice(tuple(packets[start : start + spoken]), tuple(packets[start + spoken + 50 :]))
+    return VoicePackets(tuple(packets[start : start + spoken]), tuple(packets[start + spoken + 50 :]))
 
 
 def trimmed(pcm: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the part between the first and the last loud 20 ms of 48 kHz audio, in whole frames."""
     frames = pcm[: len(pcm) // FRAME * FRAME].reshape(-1, FRAME)
     level = np.sqrt((frames**2).mean(axis=1))
-    loud = np.flatnonzero(level >= SHARP * level.max())
+    loud = np.flatnonzero(level >= CUT_LEVEL * level.max())
     kept: NDArray[np.float64] = frames[loud[0] : loud[-1] + 1].ravel()
     return kept
 

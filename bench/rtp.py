@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 AUDIO_CLOCK = 48_000  # RFC 7587 section 4.1
 VIDEO_CLOCK = 90_000  # RFC 7741 section 4.1
-LARGEST_PAYLOAD = 1_100
+MAX_PAYLOAD = 1_100
 """Most bytes of video in one packet, about what browsers send."""
 
 _HEADER = struct.Struct("!BBHII")
@@ -23,7 +23,7 @@ class RtpError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Rtp:
+class ReceivedRtp:
     """The fields used of a received packet; `timestamp` counts at the payload's clock."""
 
     payload_type: int
@@ -32,7 +32,7 @@ class Rtp:
     payload: bytes
 
 
-def parse_rtp(data: bytes) -> Rtp:
+def parse_rtp(data: bytes) -> ReceivedRtp:
     """Read one unprotected packet (RFC 3550 section 5.1), or raise `RtpError`."""
     if len(data) < _HEADER.size:
         raise RtpError("shorter than an RTP header")
@@ -47,7 +47,7 @@ def parse_rtp(data: bytes) -> Rtp:
     end = len(data) - (data[-1] if first & 0x20 else 0)
     if start > end:
         raise RtpError("cut in its header")
-    return Rtp(second & 0x7F, sequence, timestamp, data[start:end])
+    return ReceivedRtp(second & 0x7F, sequence, timestamp, data[start:end])
 
 
 def is_rtcp(data: bytes) -> bool:
@@ -55,7 +55,7 @@ def is_rtcp(data: bytes) -> bool:
     return len(data) > 1 and 192 <= data[1] <= 223
 
 
-def asks_for_keyframe(data: bytes) -> bool:
+def has_picture_loss(data: bytes) -> bool:
     """Whether unprotected compound RTCP has a picture loss indication (RFC 4585 section 6.3.1)."""
     at = 0
     while at + 4 <= len(data):
@@ -96,6 +96,6 @@ class Stream:
 def vp8_payloads(frame: bytes, picture: int) -> Iterator[bytes]:
     """Split one encoded picture into RTP payloads (RFC 7741 section 4.2) with a 15-bit picture id."""
     number = struct.pack("!H", 0x8000 | picture & 0x7FFF)
-    for start in range(0, len(frame), LARGEST_PAYLOAD):
+    for start in range(0, len(frame), MAX_PAYLOAD):
         descriptor = b"\x80" if start else b"\x90"  # X; S on the first of a partition
-        yield descriptor + b"\x80" + number + frame[start : start + LARGEST_PAYLOAD]
+        yield descriptor + b"\x80" + number + frame[start : start + MAX_PAYLOAD]

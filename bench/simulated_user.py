@@ -11,10 +11,10 @@ import aiohttp
 import numpy as np
 from aiortc import RTCCertificate
 
-from bench.audio_fixture import Voice
-from bench.rtp import AUDIO_CLOCK, VIDEO_CLOCK, RtpError, Stream, asks_for_keyframe, parse_rtp, vp8_payloads
+from bench.audio_fixture import VoicePackets
+from bench.rtp import AUDIO_CLOCK, VIDEO_CLOCK, RtpError, Stream, has_picture_loss, parse_rtp, vp8_payloads
 from bench.scenario import SLOT, Pattern, Scenario
-from bench.transport import FAILED, Transport
+from bench.transport import SEND_FAILURES, Transport
 from bench.video_fixture import FPS
 from pipeline.codecs.libopus import Decoder
 from pipeline.errors import AudioError
@@ -39,7 +39,7 @@ _VIDEO = (f"m=video 9 UDP/TLS/RTP/SAVPF {_VP8}", "a=sendonly", f"a=rtpmap:{_VP8}
 class Material:
     """The packets that all users send; without `pictures` no video is offered."""
 
-    voice: Voice
+    voice: VoicePackets
     pictures: Sequence[bytes]
     pattern: Pattern
     certificate: RTCCertificate
@@ -58,7 +58,7 @@ class Refused(Exception):
     """Raised when the server refused a user."""
 
 
-class User:
+class SimulatedUser:
     """Call `join`, then `tick` every 20 ms; `failure` is the reason for a disconnect."""
 
     def __init__(self, http: aiohttp.ClientSession, material: Material, *, seed: int):
@@ -75,7 +75,7 @@ class User:
         self._video = Stream(payload_type=_VP8, ssrc=chance.getrandbits(32))
         self._ticks = seed  # so that reports and pictures of different users fall on different ticks
         self._picture = 0
-        self._waiting: deque[bytes] = deque()
+        self._queued_video: deque[bytes] = deque()
         self._decoder = Decoder(rate=8_000)  # enough to hear whether it sounds
         self._headers: dict[str, str] = {}
         self._location = ""
@@ -109,7 +109,7 @@ class User:
                 self._share()
             if self._ticks % _REPORT_EVERY == 0:
                 self._report()
-        except FAILED as error:
+        except SEND_FAILURES as error:
             self.failure = f"{type(error).__name__}: {error}"
 
     async def _join(self) -> None:
@@ -135,10 +135,10 @@ class User:
             payloads = list(vp8_payloads(pictures[self._picture % len(pictures)], self._picture))
             stamp = round(self._ticks * TICK * VIDEO_CLOCK)
             for place, payload in enumerate(payloads, 1):
-                self._waiting.append(self._video.packet(payload, stamp, marker=place == len(payloads)))
+                self._queued_video.append(self._video.packet(payload, stamp, marker=place == len(payloads)))
             self._picture += 1
-        for _ in range(min(len(self._waiting), _PACKETS_PER_TICK)):
-            self._transport.send_rtp(self._waiting.popleft())
+        for _ in range(min(len(self._queued_video), _PACKETS_PER_TICK)):
+            self._transport.send_rtp(self._queued_video.popleft())
 
     def _report(self) -> None:
         if not self._transport.is_connected:
@@ -158,8 +158,8 @@ class User:
             self.failure = f"{type(error).__name__}: {error}"
             return
         is_loud = bool(len(pcm)) and max(int(pcm.max()), -int(pcm.min())) >= LOUD
-        self.scenario.hear(now, packet.timestamp, is_loud=is_loud)
+        self.scenario.on_packet(now, packet.timestamp, is_loud=is_loud)
 
     def _on_rtcp(self, data: bytes) -> None:
-        if asks_for_keyframe(data) and self._material.pictures:
+        if has_picture_loss(data) and self._material.pictures:
             self._picture += -self._picture % len(self._material.pictures)

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 from bench.simulated_user import TICK
 
-MOST_SLOTS = 10
+MAX_SLOTS = 10
 
 
-class Beat:
+class TickScheduler:
     """Ticks subscriber n in slot n % `slots` of each 20 ms, on an absolute schedule; no tick is skipped.
 
     Spread, because real users' packets do not arrive together: a server that wakes up once for all of them would look

@@ -14,7 +14,7 @@ from aiortc.sdp import MediaDescription, SessionDescription, candidate_to_sdp
 
 from bench.rtp import is_rtcp
 
-FAILED = (ConnectionError, pylibsrtp.Error)
+SEND_FAILURES = (ConnectionError, pylibsrtp.Error)
 
 
 class Transport:

@@ -62,7 +62,7 @@ class EngineUnavailable:
     """
 
     error: EngineError
-    is_cut: bool = False
+    is_turn_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ class UserText:
 
     turn: int
     text: str
-    is_anew: bool = False
+    is_restart: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pipeline.codecs.wav import unsupported
+from pipeline.codecs.wav import unsupported_format
 
 MAX_GARBAGE = 65_536
 """Most bytes in a row without a frame, such as a tag at the end of a file."""
@@ -58,7 +58,7 @@ class Mp3Reader:
 
     def _resync(self) -> None:
         if not self._is_started:
-            raise unsupported("it is not MP3")
+            raise unsupported_format("it is not MP3")
         at = self._buffer.find(b"\xff", 1)
         tag = self._buffer.find(b"ID3", 1)
         found = [place for place in (at, tag) if place >= 0]
@@ -67,7 +67,7 @@ class Mp3Reader:
         del self._buffer[:passed]
         if self._garbage > MAX_GARBAGE:
             self._garbage = 0
-            raise unsupported("it is no longer MP3")
+            raise unsupported_format("it is no longer MP3")
 
 
 def frame_bytes(header: bytes | bytearray) -> int:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.codecs.wav import unsupported
+from pipeline.codecs.wav import unsupported_format
 
 MAGIC = b"OggS"
 MAX_PACKET = 1 << 20
@@ -55,7 +55,7 @@ class OggReader:
         at = buffer.find(MAGIC)
         if at < 0:
             if len(buffer) > _HEAD and self._serial is None:
-                raise unsupported("it is not Ogg")
+                raise unsupported_format("it is not Ogg")
             del buffer[: max(0, len(buffer) - 3)]
             return None
         del buffer[:at]
@@ -76,7 +76,7 @@ class OggReader:
             self._codec = "vorbis"
         else:
             if self._serial is None and not body.startswith((b"fishead", b"\x80theora")):
-                raise unsupported("the Ogg stream is neither Opus nor Vorbis")
+                raise unsupported_format("the Ogg stream is neither Opus nor Vorbis")
             return
         self._serial, self._headers, self._is_lost = serial, [], False
         self._partial.clear()
@@ -112,15 +112,15 @@ class OggReader:
 def opus_stream(head: bytes) -> Stream:
     """Read an identification header (RFC 7845 section 5.1)."""
     if len(head) < 19 or not head.startswith(b"OpusHead"):
-        raise unsupported("the Opus header is too short")
+        raise unsupported_format("the Opus header is too short")
     if head[9] not in (1, 2) or head[18] != 0:
-        raise unsupported(f"Opus with {head[9]} channels; 1 or 2 are accepted")
+        raise unsupported_format(f"Opus with {head[9]} channels; 1 or 2 are accepted")
     return Stream("opus", head[9], head)
 
 
 def vorbis_stream(identification: bytes, setup: bytes) -> Stream:
     """Lace the headers as FFmpeg and Matroska have them (libavcodec/xiph.c), with empty comments."""
     if len(identification) != 30:
-        raise unsupported("the Vorbis header is malformed")
+        raise unsupported_format("the Vorbis header is malformed")
     laced = bytes((2, len(identification), len(_COMMENT)))
     return Stream("vorbis", identification[11], laced + identification + _COMMENT + setup)

@@ -45,25 +45,25 @@ class Layout:
 
     def check(self) -> None:
         """Raise `ProtocolError` UNSUPPORTED_FORMAT for a layout that cannot be decoded."""
-        check_sound(self.rate, self.channels)
+        check_sound_format(self.rate, self.channels)
         if self.width not in _WIDTHS.get(self.tag, ()):
-            raise unsupported(f"WAV of type {self.tag} with {8 * self.width} bits")
+            raise unsupported_format(f"WAV of type {self.tag} with {8 * self.width} bits")
 
 
 _WIDTHS = {PCM: (1, 2, 3, 4), FLOAT: (4, 8), ALAW: (1,), MULAW: (1,)}
 
 
-def unsupported(what: str) -> ProtocolError:
+def unsupported_format(what: str) -> ProtocolError:
     """Make the error for a kind of audio that is not accepted."""
     return ProtocolError(f"The audio cannot be read: {what}.", code=FaultCode.UNSUPPORTED_FORMAT)
 
 
-def check_sound(rate: int, channels: int) -> None:
+def check_sound_format(rate: int, channels: int) -> None:
     """Raise `ProtocolError` UNSUPPORTED_FORMAT outside 8 to 48 kHz and 1 or 2 channels."""
     if not MIN_RATE <= rate <= MAX_RATE:
-        raise unsupported(f"{rate} Hz; {MIN_RATE} to {MAX_RATE} Hz are accepted")
+        raise unsupported_format(f"{rate} Hz; {MIN_RATE} to {MAX_RATE} Hz are accepted")
     if channels not in (1, 2):
-        raise unsupported(f"{channels} channels; 1 or 2 are accepted")
+        raise unsupported_format(f"{channels} channels; 1 or 2 are accepted")
 
 
 def mix(samples: NDArray[np.int16]) -> Samples:
@@ -136,7 +136,7 @@ class WavReader:
         """Read one chunk's header, and its content if wanted; False if more bytes are needed."""
         name = self._buffer[:4]
         if not self._is_started and not _may_be(name, _RIFFS):
-            raise unsupported("it does not begin with a WAV header")
+            raise unsupported_format("it does not begin with a WAV header")
         if self._was_heard and not _may_be(name, _TRAILERS):
             self._left = _ENDLESS
             return True
@@ -149,7 +149,7 @@ class WavReader:
             return self._read_layout(size)
         elif name == b"data":
             if self._reader is None:
-                raise unsupported("the WAV has no `fmt ` chunk before its data")
+                raise unsupported_format("the WAV has no `fmt ` chunk before its data")
             # A file whose size was never filled in says 0. Chunks are padded to even sizes.
             self._left, self._pad = (size, size % 2) if 0 < size < _ENDLESS else (_ENDLESS, 0)
             self._buffer = self._buffer[8:]
@@ -159,13 +159,13 @@ class WavReader:
 
     def _open(self) -> None:
         if self._buffer[8:12] != b"WAVE":
-            raise unsupported("it is RIFF, but not WAVE")
+            raise unsupported_format("it is RIFF, but not WAVE")
         self._buffer = self._buffer[12:]
         self._is_started, self._was_heard, self._reader = True, False, None
 
     def _read_layout(self, size: int) -> bool:
         if size > MAX_HEADER:
-            raise unsupported("the WAV header is too long")
+            raise unsupported_format("the WAV header is too long")
         end = 8 + size + size % 2
         if len(self._buffer) < end:
             return False
@@ -180,7 +180,7 @@ def _may_be(start: bytes, names: tuple[bytes, ...]) -> bool:
 
 def _layout(fmt: bytes) -> Layout:
     if len(fmt) < 16:
-        raise unsupported("the WAV header is too short")
+        raise unsupported_format("the WAV header is too short")
     tag, channels = int.from_bytes(fmt[:2], "little"), int.from_bytes(fmt[2:4], "little")
     rate, align = int.from_bytes(fmt[4:8], "little"), int.from_bytes(fmt[12:14], "little")
     if tag == EXTENSIBLE and len(fmt) >= 26:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from pipeline.codecs.ogg import Stream, opus_stream
-from pipeline.codecs.wav import unsupported
+from pipeline.codecs.wav import unsupported_format
 from pipeline.errors import AudioError
 
 MAGIC = b"\x1a\x45\xdf\xa3"
@@ -103,7 +103,7 @@ class WebmReader:
             yield stream
         elif name in (_BLOCK, _SIMPLE_BLOCK):
             if self._track is None:
-                raise unsupported("the WebM stream has no `Tracks` before its audio")
+                raise unsupported_format("the WebM stream has no `Tracks` before its audio")
             yield from _frames(content, self._track)
 
 
@@ -154,14 +154,14 @@ def _choose(tracks: bytes) -> tuple[int, Stream]:
         codec = entry.get(_CODEC, b"").rstrip(b"\0")
         number, private = int.from_bytes(entry.get(_NUMBER, b"")), entry.get(_PRIVATE, b"")
         if _ENCODINGS in entry:
-            raise unsupported("the WebM track is compressed or encrypted as a whole")
+            raise unsupported_format("the WebM track is compressed or encrypted as a whole")
         if codec == b"A_OPUS":
             return number, opus_stream(private)
         if codec == b"A_VORBIS":
             channels = int.from_bytes(dict(_children(entry.get(_AUDIO, b""))).get(_CHANNELS, b"\1"))
             return number, Stream("vorbis", channels, private)
         codecs.append(codec.decode("ascii", "replace")[:32])
-    raise unsupported(f"the WebM has no Opus or Vorbis track{': only ' if codecs else ''}{', '.join(codecs)}")
+    raise unsupported_format(f"the WebM has no Opus or Vorbis track{': only ' if codecs else ''}{', '.join(codecs)}")
 
 
 def _frames(block: bytes, track: int) -> Iterator[bytes]:

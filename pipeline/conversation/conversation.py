@@ -310,9 +310,9 @@ class Conversation:
             case EngineDisconnected():
                 self._state.engine_disconnected()
                 self._tools.cancel_all()
-            case EngineUnavailable(error, is_cut):
+            case EngineUnavailable(error, is_turn_lost):
                 self._state.engine_failed()
-                if is_cut:
+                if is_turn_lost:
                     self._fail(error, is_turn_lost=True)
                 elif self._dialogue.is_speaking:
                     self._state.defer(error)  # this reply has arrived completely: it is played first

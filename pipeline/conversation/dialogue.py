@@ -235,7 +235,7 @@ class Dialogue:
         self._deferred.append(event)
 
     def _on_user_text(self, event: UserText) -> None:
-        before = "" if event.is_anew else self._user_text.get(event.turn, "")
+        before = "" if event.is_restart else self._user_text.get(event.turn, "")
         text = self._user_text[event.turn] = before + event.text
         # Text that arrives after the reply has begun still belongs to the question.
         is_final = event.turn in self._final_user_turns

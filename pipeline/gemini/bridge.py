@@ -14,11 +14,7 @@ from google import genai
 from google.genai import types
 from google.genai.live import AsyncSession
 
-from pipeline.engine import (
-    EngineConfig,
-    EngineListener,
-    ToolCall,
-)
+from pipeline.engine import EngineConfig, EngineListener, ToolCall
 from pipeline.errors import EngineError, FaultCode
 from pipeline.events import Role
 from pipeline.gemini.model_profiles import LOCAL, profile_of, setup_of
@@ -39,15 +35,15 @@ def make_client(
     args: dict[str, Any] = {
         "compression": None,  # deflating a JPEG takes 2 ms for nothing
         "max_size": _MAX_MESSAGE,
-        # Google's pongs were seen to take 30 s; whether the engine lives, the bridge watches by what it says.
+        # Google's pongs were seen to take 30 s; the bridge has its own response timeout.
         "ping_interval": None,
         "close_timeout": EngineTimeouts().close,
     }
     if ssl_context is not None:
         args["ssl"] = ssl_context
     if base_url is not None and _is_loopback(base_url):
-        args["proxy"] = None  # or an https_proxy in the environment takes even this connection
-    # At DEBUG, websockets writes every header that it sends, the key included.
+        args["proxy"] = None  # else an https_proxy in the environment would apply to this connection too
+    # At DEBUG, websockets logs every header it sends, including the key.
     logging.getLogger("websockets.client").setLevel(logging.WARNING)
     # SDK 3 made v1 its default; Live is documented for v1beta.
     options = types.HttpOptions(base_url=base_url, api_version="v1beta", async_client_args=args)
@@ -85,16 +81,16 @@ class GeminiBridge:
 
     async def run(self) -> None:
         """Run sessions until cancelled; raises a fatal `EngineError` when reconnecting is given up."""
-        link = self._supervisor
-        while link.failure is None:
-            await asyncio.sleep(link.delay)
-            attempt = link.next_plan()
+        supervisor = self._supervisor
+        while supervisor.failure is None:
+            await asyncio.sleep(supervisor.delay)
+            plan = supervisor.next_plan()
             try:
-                async with self._connected(attempt) as session:
+                async with self._connected(plan) as session:
                     await self._serve(session)
-            except _ConnectFailed as refusal:
-                link.on_session_lost(refusal.error)
-        raise link.failure
+            except _ConnectFailed as failure:
+                supervisor.on_session_lost(failure.error)
+        raise supervisor.failure
 
     @property
     def is_ready(self) -> bool:
@@ -166,24 +162,24 @@ class GeminiBridge:
             self._pump.reschedule()
 
     async def _serve(self, session: AsyncSession) -> None:
-        link = self._supervisor
-        live = link.on_session_opened()
-        self._pump = SocketPump(session, link, live, is_local=self._is_local)
+        supervisor = self._supervisor
+        live = supervisor.on_session_opened()
+        self._pump = SocketPump(session, supervisor, live, is_local=self._is_local)
         try:
             await self._pump.run()
         except EngineError as error:
-            # Before the socket is closed: that can take seconds, and silence cannot wait.
-            link.on_session_lost(error)
+            # Before the socket is closed: that can take seconds, and speech must stop at once.
+            supervisor.on_session_lost(error)
         else:
-            link.on_session_closed()
+            supervisor.on_session_closed()
         finally:
             self._pump = None
 
     @asynccontextmanager
-    async def _connected(self, attempt: SessionPlan) -> AsyncIterator[AsyncSession]:
-        opening = self._client.aio.live.connect(model=attempt.model, config=attempt.setup)
+    async def _connected(self, plan: SessionPlan) -> AsyncIterator[AsyncSession]:
+        opening = self._client.aio.live.connect(model=plan.model, config=plan.setup)
         try:
-            # The SDK waits for setupComplete without an end of its own.
+            # The SDK has no timeout of its own for setupComplete.
             async with asyncio.timeout(self._timeouts.connect):
                 session = await opening.__aenter__()
         except CONNECT_FAILURES as error:
@@ -199,7 +195,7 @@ class GeminiBridge:
             except TimeoutError:
                 pass
             finally:
-                # websockets waits without an end to write its close frame to a socket that is stuck
+                # websockets waits without a timeout to write its close frame to a blocked socket
                 # (asyncio/connection.py, `send_context`), and the SDK has no way to abort.
                 session._ws.transport.abort()
 
@@ -221,7 +217,7 @@ def _is_loopback(url: str) -> bool:
 
 
 def _warm_up() -> None:
-    # The SDK builds its models when they are first used: 10 ms on the loop of whoever speaks first.
+    # The SDK builds its models on first use: 10 ms on the loop during the first conversation.
     config = setup_of(EngineConfig(LOCAL, "Kore", "en", "", "medium"), profile_of(LOCAL))
     types.LiveConnectParameters(model=LOCAL, config=config).model_dump(exclude_none=True)
     blob = types.Blob(data=b"\0\0", mime_type=f"audio/pcm;rate={INPUT_SAMPLE_RATE}")

@@ -60,12 +60,12 @@ class LiveSession:
         self._has_share_ended = False
         self._turn_note: str | None = None
         self._calls: dict[str, tuple[ToolCall, float]] = {}  # with the time by which each must be answered
-        self._last_interrupted = 0  # nobody waits for what comes of calls up to this one
+        self._last_interrupted = 0  # results of calls up to this turn are not wanted
         self._response_deadline = NEVER
         self._roll_over_at = NEVER
         self._go_away_at = NEVER
         self._must_leave = False
-        self._handle_deadline = NEVER  # until when the handle that covers the last turn is waited for
+        self._handle_deadline = NEVER  # for the handle that covers the last turn
 
     @property
     def is_idle(self) -> bool:
@@ -101,7 +101,7 @@ class LiveSession:
     def _has_wanted_calls(self) -> bool:
         return any(call.turn > self._last_interrupted for call, _ in self._calls.values())
 
-    # What the conversation says.
+    # Input of the conversation.
 
     def add_context_note(self, note: str) -> None:
         """Queue a context note for the next question, if the model takes notes."""
@@ -128,7 +128,7 @@ class LiveSession:
 
     def stop_screen_share(self) -> None:
         """Send a note before the next question that the screen is no longer shared."""
-        # Not now: on these models a word about the context also cuts what is being said.
+        # Not now: on these models a context note also interrupts the reply.
         self._has_share_ended = self.profile.takes_content
 
     def add_turn_note(self, text: str) -> None:
@@ -163,8 +163,8 @@ class LiveSession:
 
     def send_tool_response(self, call: ToolCall, result: Mapping[str, object], *, is_silent: bool) -> None:
         """Send a tool response, unless the call is answered or cancelled."""
-        waiting = self._calls.get(call.id)
-        if waiting is not None and waiting[0] == call:
+        pending = self._calls.get(call.id)
+        if pending is not None and pending[0] == call:
             del self._calls[call.id]
             self.send_queue.push_control(ToolResponse(call.id, call.name, result, is_silent))
             self._update_response_deadline()
@@ -180,7 +180,7 @@ class LiveSession:
         for note in notes:
             self.send_queue.push_control(ContextNote(note))
 
-    # Time.
+    # Deadlines.
 
     @property
     def deadline(self) -> float:
@@ -195,7 +195,7 @@ class LiveSession:
             if now >= at:
                 self.send_tool_response(call, _UNANSWERED, is_silent=False)
         if now >= self._response_deadline:
-            # A reply that is whole and is never closed harms nobody, but nothing must wait for its end for ever.
+            # A complete reply that is never closed is harmless, but nothing may wait for its end forever.
             self._close(make_engine_error(FaultCode.ENGINE_STALLED) if self._replies.is_awaited else None)
         if now >= self._roll_over_at:
             self._roll_over_at = NEVER
@@ -225,22 +225,22 @@ class LiveSession:
             return
         is_slow = self._calls or self.profile.thinking
         wait = self._timeouts.slow_response if is_slow else self._timeouts.response
-        # Servers close a reply when they think that it was heard; of models that think, only that says it is whole.
+        # Servers close a reply at the end of its real-time playback; for models that think, only that marks its end.
         may_be_whole = self.profile.thinking or not self._replies.is_awaited
         self._response_deadline = self._clock() + wait + (self._replies.seconds if may_be_whole else 0.0)
 
     def _close_when_idle(self) -> None:
-        # Once it is time, what the user says goes with us; only a reply that is still being sent cannot.
+        # When it must close, user input moves to the next session; only a reply in progress cannot.
         is_settled = self.is_idle and self._handle_deadline == NEVER
         if self.is_leaving and (is_settled or (self._must_leave and not self.was_interrupted)):
             self._close(None)
 
-    def _close(self, why: EngineError | None) -> None:
+    def _close(self, error: EngineError | None) -> None:
         if not self.is_over:
             self.is_over = True
-            self.error = why
+            self.error = error
 
-    # What the engine says.
+    # Messages of the engine.
 
     def on_server_message(self, message: types.LiveServerMessage) -> None:
         """Handle one message, which can hold several parts; raises `EngineError` if it is malformed."""
@@ -272,7 +272,7 @@ class LiveSession:
             self._emit(self._replies.on_text(content.output_transcription.text or ""))
         if content.model_turn is not None:
             for part in content.model_turn.parts or []:
-                # Text parts are thoughts: what is said comes as outputTranscription.
+                # Text parts are thoughts; the spoken text comes as outputTranscription.
                 if part.inline_data is not None and not part.thought:
                     self._on_audio(part.inline_data)
 
@@ -286,17 +286,17 @@ class LiveSession:
 
     def _on_tool_call(self, call: types.FunctionCall) -> None:
         if call.id is None:
-            return  # there is no way to answer it
-        told = self._replies.on_tool_call(call.id, call.name or "", call.args or {})
-        if not told:
+            return  # it cannot be answered
+        events = self._replies.on_tool_call(call.id, call.name or "", call.args or {})
+        if not events:
             self.send_queue.push_control(ToolResponse(call.id, call.name or "", _INTERRUPTED, is_silent=True))
-        for event in told:
+        for event in events:
             if isinstance(event, ToolCall):
                 self._calls[event.id] = event, self._clock() + self._timeouts.tool_call
             self._listener.on_engine_event(event)
 
     def _on_turn_end(self, content: types.LiveServerContent) -> None:
-        # A model that thinks completes a generation with every filler.
+        # A model that thinks sends generationComplete after every filler.
         if content.generation_complete and not self.profile.thinking:
             self._emit(self._replies.on_generated())
         if _is_turn_over(content):
@@ -314,7 +314,7 @@ class LiveSession:
 
 
 def _is_turn_over(content: types.LiveServerContent) -> bool:
-    # A model that thinks at length says turnComplete after every filler; only IDLE is the end there.
+    # A model with long thinking sends turnComplete after every filler; only IDLE marks the end.
     status = content.interaction_status
     if status is None or status is types.InteractionStatus.INTERACTION_STATUS_UNSPECIFIED:
         return bool(content.turn_complete)

@@ -15,9 +15,9 @@ LOCAL = "local"
 class FunctionCallingMode(Enum):
     """Modes of function calling."""
 
-    PLAIN = auto()  # blocking, or as the model likes: nothing is said about it
-    NON_BLOCKING = auto()  # it goes on talking, but takes no scheduling of answers
-    SCHEDULED = auto()  # it goes on talking, and SILENT answers stay unspoken
+    PLAIN = auto()  # blocking, or as the model prefers: the setup does not say
+    NON_BLOCKING = auto()  # the model continues to speak, but takes no scheduling of responses
+    SCHEDULED = auto()  # the model continues to speak, and says nothing about SILENT responses
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class ModelProfile:
     takes_resolution: bool = False
     takes_voice: bool = False
     thinking: types.ThinkingLevel | None = None
-    calls: FunctionCallingMode = FunctionCallingMode.PLAIN
+    function_calling: FunctionCallingMode = FunctionCallingMode.PLAIN
     takes_content: bool = False
     """Whether client_content is allowed at any time, and interrupts."""
     takes_history: bool = False
@@ -44,7 +44,7 @@ _PROFILES = {
         coverage=_ALL_VIDEO,
         takes_resolution=True,
         takes_voice=True,
-        calls=FunctionCallingMode.SCHEDULED,
+        function_calling=FunctionCallingMode.SCHEDULED,
         takes_content=True,
         takes_history=True,
         timed_transcript=True,
@@ -53,7 +53,7 @@ _PROFILES = {
         coverage=_ALL_VIDEO,
         takes_resolution=True,
         takes_voice=True,
-        calls=FunctionCallingMode.SCHEDULED,
+        function_calling=FunctionCallingMode.SCHEDULED,
         takes_content=True,
         takes_history=True,
     ),
@@ -61,12 +61,12 @@ _PROFILES = {
         coverage=_ALL_VIDEO,
         takes_resolution=True,
         takes_voice=True,
-        thinking=types.ThinkingLevel.LOW,  # required; more of it is more silence
-        calls=FunctionCallingMode.NON_BLOCKING,
+        thinking=types.ThinkingLevel.LOW,  # required; a higher level means longer silence
+        function_calling=FunctionCallingMode.NON_BLOCKING,
         takes_content=True,
         takes_history=True,
     ),
-    # The default coverage made this one hear nothing when the client marks the activity.
+    # With the default coverage this model got no input when the client marks the activity.
     "gemini-3.1-flash-live": ModelProfile(
         coverage=types.TurnCoverage.TURN_INCLUDES_ALL_INPUT,
         takes_resolution=True,
@@ -77,11 +77,11 @@ _PROFILES = {
         coverage=types.TurnCoverage.TURN_INCLUDES_ALL_INPUT,
         takes_resolution=True,
         takes_voice=True,
-        calls=FunctionCallingMode.SCHEDULED,
+        function_calling=FunctionCallingMode.SCHEDULED,
     ),
 }
 
-# Shut down, or live in another sense: they translate or transcribe and converse with nobody.
+# Shut down, or for translation and transcription only.
 _UNFIT = ("gemini-2.0-flash-live", "gemini-live-2.5-flash-preview", "gemini-1.", "translate", "transcribe")
 _LIVE_ID = re.compile(r"(?=.*(live|native-audio))[a-z0-9][a-z0-9._-]{0,99}")
 
@@ -119,7 +119,7 @@ def reduced_profile(profile: ModelProfile) -> ModelProfile:
 
 def check_declaration(function: Function) -> None:
     """Raise ValueError or AttributeError if `function` uses more of JSON Schema than functions may."""
-    # pydantic's ValidationError is a ValueError; on a list of types the SDK stumbles over itself.
+    # pydantic's ValidationError is a ValueError; on a list of types the SDK raises AttributeError.
     _declaration(function, None)
 
 
@@ -151,7 +151,7 @@ def setup_of(
             activity_handling=types.ActivityHandling.START_OF_ACTIVITY_INTERRUPTS,
             turn_coverage=profile.coverage,
         ),
-        # Even an empty one asks for handles.
+        # Even an empty config requests handles.
         session_resumption=None if is_minimal else types.SessionResumptionConfig(handle=handle),
         history_config=types.HistoryConfig(initial_history_in_client_content=True) if has_history else None,
         context_window_compression=None if is_minimal else _COMPRESSION,
@@ -168,7 +168,7 @@ def _is_known(model: str, prefix: str) -> bool:
 
 
 def _instructions(config: EngineConfig) -> str:
-    # Live models take no language code that binds them: words do.
+    # Live models follow no language code, but an instruction in words.
     if not config.language:
         return config.instructions
     return f"{config.instructions}\n\nAnswer in the language {config.language!r}, whatever language you hear.".strip()
@@ -189,7 +189,7 @@ def _resolution(name: str) -> types.MediaResolution:
 def _tools(functions: tuple[Function, ...], profile: ModelProfile) -> types.ToolListUnion | None:
     if not functions:
         return None
-    behavior = None if profile.calls is FunctionCallingMode.PLAIN else types.Behavior.NON_BLOCKING
+    behavior = None if profile.function_calling is FunctionCallingMode.PLAIN else types.Behavior.NON_BLOCKING
     return [types.Tool(function_declarations=[_declaration(function, behavior) for function in functions])]
 
 

@@ -18,7 +18,7 @@ class PendingText:
 
     turn: int
     text: str
-    note: str | None = None  # what the engine is to know with it
+    note: str | None = None  # context note for this question
     failed_attempts: int = 0
 
 
@@ -31,7 +31,7 @@ class PendingUtterance:
     is_open: bool = True
     note: str | None = None
     failed_attempts: int = 0
-    dropped_seconds: float = 0.0  # seconds of its beginning
+    dropped_seconds: float = 0.0  # from its beginning
 
 
 UserInput = PendingText | PendingUtterance
@@ -50,7 +50,7 @@ class PendingInput:
     @property
     def turns(self) -> set[int]:
         """The turns that have pending input."""
-        return {act.turn for act in self._inputs}
+        return {item.turn for item in self._inputs}
 
     def start(self, turn: int, note: str | None = None) -> None:
         """Begin an utterance."""
@@ -65,7 +65,7 @@ class PendingInput:
         utterance.chunks.append(chunk)
         self._seconds += chunk.duration
         while self._seconds > MAX_PENDING_SECONDS:
-            oldest = next(act for act in self._inputs if isinstance(act, PendingUtterance) and act.chunks)
+            oldest = next(item for item in self._inputs if isinstance(item, PendingUtterance) and item.chunks)
             dropped = oldest.chunks.popleft()
             self._seconds -= dropped.duration
             oldest.dropped_seconds += dropped.duration
@@ -88,40 +88,40 @@ class PendingInput:
 
     def on_answered(self, turn: int) -> None:
         """Remove all input up to `turn`, as its reply begins."""
-        for act in self:
-            if act.turn <= turn and not _is_open(act):
-                self._remove(act)
+        for item in self:
+            if item.turn <= turn and not _is_open(item):
+                self._remove(item)
 
     def discard_closed(self) -> None:
         """Remove all complete items, as they are not to be answered."""
-        for act in self:
-            if not _is_open(act):
-                self._remove(act)
+        for item in self:
+            if not _is_open(item):
+                self._remove(item)
 
     def record_failed_attempt(self, most: int) -> int | None:
         """Count a lost connection; returns the newest turn dropped after `most` of them, or None."""
         given_up = None
-        for act in self:
-            act.failed_attempts += 1
-            if act.failed_attempts >= most and not _is_open(act):
-                self._remove(act)
-                given_up = act.turn
+        for item in self:
+            item.failed_attempts += 1
+            if item.failed_attempts >= most and not _is_open(item):
+                self._remove(item)
+                given_up = item.turn
         return given_up
 
-    def _add(self, act: UserInput) -> None:
-        self._inputs.append(act)
+    def _add(self, item: UserInput) -> None:
+        self._inputs.append(item)
         if len(self._inputs) > MAX_PENDING_INPUTS:
             self._remove(self._inputs[0])
 
-    def _remove(self, act: UserInput) -> None:
-        self._inputs.remove(act)
-        if isinstance(act, PendingUtterance):
-            self._seconds -= sum(chunk.duration for chunk in act.chunks)
+    def _remove(self, item: UserInput) -> None:
+        self._inputs.remove(item)
+        if isinstance(item, PendingUtterance):
+            self._seconds -= sum(chunk.duration for chunk in item.chunks)
 
     def _open_utterance(self) -> PendingUtterance | None:
         last = self._inputs[-1] if self._inputs else None
         return last if isinstance(last, PendingUtterance) and last.is_open else None
 
 
-def _is_open(act: UserInput) -> bool:
-    return isinstance(act, PendingUtterance) and act.is_open
+def _is_open(item: UserInput) -> bool:
+    return isinstance(item, PendingUtterance) and item.is_open

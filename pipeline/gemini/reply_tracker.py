@@ -24,9 +24,9 @@ _EARLY_TEXT = 2_000  # characters
 @dataclass(slots=True)
 class _Reply:
     turn: int
-    is_requested: bool = True  # False for a remark
-    has_begun: bool = False  # something of it has arrived
-    is_generated: bool = False  # all of its voice has arrived
+    is_requested: bool = True  # False for a proactive turn
+    has_begun: bool = False  # part of it has arrived
+    is_generated: bool = False  # all of its speech has arrived
     seconds: float = 0.0
     tokens: Counter[str] = field(default_factory=Counter)
 
@@ -37,8 +37,8 @@ class _CancelledReply:
 
     has_begun: bool
     is_generated: bool = False
-    is_past: bool = False  # nothing of it can arrive any more, but for the word that it is closed
-    turn: int | None = None  # None for what was never told
+    is_past: bool = False  # nothing but its turnComplete can still arrive
+    turn: int | None = None  # None if no event of it was passed on
     tokens: Counter[str] = field(default_factory=Counter)
 
 
@@ -53,7 +53,7 @@ class ReplyTracker:
     def __init__(self, next_turn: Callable[[], int]):
         self._next_turn = next_turn
         self._cancelled: deque[_CancelledReply] = deque()
-        self._closed: tuple[int, Counter[str]] | None = None  # the turn told last, and what it has cost
+        self._closed: tuple[int, Counter[str]] | None = None  # the turn closed last, and its tokens
         self._reply: _Reply | None = None
         self._is_listening = False
         self._spoken_turn: int | None = None
@@ -92,7 +92,7 @@ class ReplyTracker:
         """Whether neither side is speaking, so that nothing is lost if the connection closes now."""
         return not self._is_listening and self._reply is None
 
-    # What the user does.
+    # Input of the user.
 
     def user_started(self, turn: int) -> None:
         """Begin the user's utterance; output of the model is dropped until it ends."""
@@ -106,11 +106,11 @@ class ReplyTracker:
             return
         self._is_listening = False
         self._reply = _Reply(self._spoken_turn)
-        # Saying something takes far longer than the way to the engine and back, and its first sign (activityStart)
-        # cancels whatever was being made. So what had sent nothing before, or had been made completely, sends nothing
-        # from here on: not every server closes a generation that it had hardly begun.
-        for dead in self._cancelled:
-            dead.is_past = dead.is_past or dead.is_generated or not dead.has_begun
+        # An utterance takes far longer than the round trip to the engine, and its activityStart cancels the current
+        # generation. So a generation that had sent nothing before, or was complete, sends nothing from here on: not
+        # every server closes a generation that it had hardly begun.
+        for cancelled in self._cancelled:
+            cancelled.is_past = cancelled.is_past or cancelled.is_generated or not cancelled.has_begun
 
     def on_text_submitted(self, turn: int) -> None:
         """Expect a reply to a typed question."""
@@ -126,12 +126,12 @@ class ReplyTracker:
                 _CancelledReply(reply.has_begun, reply.is_generated, turn=reply.turn, tokens=reply.tokens)
             )
 
-    # What the engine does.
+    # Output of the engine.
 
     def on_interrupted(self) -> None:
         """Handle the engine's interrupted flag, which some engines send at any time."""
         if not self._cancelled and (self._reply is None or not self._reply.has_begun):
-            # Not the new reply, of which there is nothing yet: the next turnComplete may close what was before it.
+            # Not the new reply, which has not begun: the next turnComplete may close the one before it.
             self._cancelled.append(_CancelledReply(has_begun=False, is_past=True))
 
     def on_audio(self, pcm: bytes, rate: int) -> list[ReplyEvent]:
@@ -141,10 +141,10 @@ class ReplyTracker:
         reply = self._reply or _Reply(self._next_turn(), is_requested=False)
         reply.has_begun = True
         self._reply = reply
-        told = self._take_early_text(reply)
+        early = self._take_early_text(reply)
         chunk = AudioChunk(pcm, rate, reply.seconds)
         reply.seconds += chunk.duration
-        return [*told, ReplyAudio(reply.turn, chunk)]
+        return [*early, ReplyAudio(reply.turn, chunk)]
 
     def on_text(self, text: str) -> list[ReplyEvent]:
         """Handle a piece of the reply's text. Text alone opens no proactive turn: it may end a reply that is over."""
@@ -172,7 +172,7 @@ class ReplyTracker:
         if not self._is_wanted():
             return []
         if self._reply is None:
-            # It takes a number of its own, and opens no reply: one need not follow.
+            # It takes a turn of its own, and opens no reply, as none need follow.
             return [ToolCall(self._next_turn(), call_id, name, args)]
         self._reply.has_begun = True
         return [ToolCall(self._reply.turn, call_id, name, args)]
@@ -197,11 +197,11 @@ class ReplyTracker:
     def on_turn_complete(self, blocked: EngineError | None = None) -> list[ReplyEvent]:
         """Close the oldest open generation. A cancelled one yields only its usage."""
         if self._cancelled:
-            dead = self._cancelled.popleft()
-            if dead.turn is None:
-                return self._charge(dead.tokens)
-            self._closed = dead.turn, dead.tokens
-            return [ReplyCancelled(dead.turn, Usage(dict(dead.tokens)))]
+            cancelled = self._cancelled.popleft()
+            if cancelled.turn is None:
+                return self._charge(cancelled.tokens)
+            self._closed = cancelled.turn, cancelled.tokens
+            return [ReplyCancelled(cancelled.turn, Usage(dict(cancelled.tokens)))]
         if self._reply is None:
             return []
         reply, self._reply = self._reply, None
@@ -222,22 +222,26 @@ class ReplyTracker:
             return []
         if self._closed is None or not tokens:
             return []
-        turn, spent = self._closed
-        spent.update(tokens)
-        return [ReplyCancelled(turn, Usage(dict(spent)))]
+        turn, usage = self._closed
+        usage.update(tokens)
+        return [ReplyCancelled(turn, Usage(dict(usage)))]
 
     def _is_wanted(self) -> bool:
         """Whether speech or a call that arrives now may pass; if not, it belongs to a generation still to be closed."""
         if self._belongs_to_reply():
             return True
         if not self._cancelled:
-            self._cancelled.append(_CancelledReply(has_begun=True))  # a remark that crossed the user's first words
+            self._cancelled.append(
+                _CancelledReply(has_begun=True)
+            )  # a proactive turn that crossed the start of the utterance
         self._cancelled[0].has_begun = True
         return False
 
     def _belongs_to_reply(self) -> bool:
         while self._cancelled and (self._cancelled[0].is_past or self._cancelled[0].is_generated):
-            self._charge(self._cancelled.popleft().tokens)  # never to be closed, since something else has begun
+            self._charge(
+                self._cancelled.popleft().tokens
+            )  # the engine will not close it, as another generation has begun
         return not self._cancelled and not self._is_listening
 
     def _take_early_text(self, reply: _Reply) -> list[ReplyEvent]:

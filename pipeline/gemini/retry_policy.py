@@ -83,7 +83,7 @@ class ReconnectBackoff:
             return None
         self._refusals += 1
         delay = self._timeouts.quota_backoff[self._refusals - 1]
-        self._outage_began = now + delay  # this wait is no outage of ours
+        self._outage_began = now + delay  # this wait does not count as an outage
         return delay
 
     def _next_delay(self) -> float:

@@ -59,24 +59,24 @@ _HARMLESS_REASONS = {
 
 def make_engine_error(code: FaultCode, **details: object) -> EngineError:
     """Make an engine error with its message."""
-    advice = "" if code in _WITHOUT_RETRY else " Please ask again."
-    return EngineError(code, _MESSAGES[code] + advice, where="engine", details=details or None)
+    retry_hint = "" if code in _WITHOUT_RETRY else " Please ask again."
+    return EngineError(code, _MESSAGES[code] + retry_hint, where="engine", details=details or None)
 
 
 def as_retried(error: EngineError) -> EngineError:
     """Copy an error for a question that will be sent again by itself."""
     details = {**error.details, "kept": True}
     message = f"{_MESSAGES[error.code]} What you say is kept and asked as soon as it is back."
-    told = EngineError(error.code, message, where=error.where, details=details)
-    told.__cause__ = error.__cause__
-    return told
+    copy = EngineError(error.code, message, where=error.where, details=details)
+    copy.__cause__ = error.__cause__
+    return copy
 
 
 def downgraded_error(message: str, error: EngineError) -> EngineError:
     """Make the error that reports a downgrade after `error`."""
-    told = EngineError(FaultCode.ENGINE_CONFIG_REDUCED, message, where=error.where, details=error.details)
-    told.__cause__ = error.__cause__
-    return told
+    copy = EngineError(FaultCode.ENGINE_CONFIG_REDUCED, message, where=error.where, details=error.details)
+    copy.__cause__ = error.__cause__
+    return copy
 
 
 def close_code(error: EngineError) -> int | None:
@@ -177,8 +177,8 @@ def _close_code(code: int, reason: str, *, is_ready: bool) -> FaultCode:
 
 
 def _close_of_api_error(error: errors.APIError) -> tuple[int, str]:
-    # The SDK says 1006 when we were the ones to close, say over a message beyond max_size (1009): the truth is in
-    # the exception it caught.
+    # The SDK reports 1006 when this side has closed, such as for a message beyond max_size (1009): the real code is
+    # in the exception it caught.
     if isinstance(error.__context__, ConnectionClosed):
         return _close_of(error.__context__)
     return error.code, str(error.details)
@@ -190,5 +190,5 @@ def _close_of(closed: ConnectionClosed) -> tuple[int, str]:
 
 
 def _is_about_a_message(error: ValueError) -> bool:
-    # live.py raises a bare ValueError for a reply that is not JSON; other ValueErrors of its are about the setup.
+    # live.py raises a bare ValueError for a reply that is not JSON; its other ValueErrors are about the setup.
     return isinstance(error, ValidationError | UnicodeDecodeError) or "parse response" in str(error)

@@ -131,7 +131,7 @@ class SendQueue:
             item = self._items.popleft()
             match item:
                 case EncodedFrame() if self._is_activity_sent and not self._is_audio_sent:
-                    self._held_frame = item  # a window must open with audio, or the server closes
+                    self._held_frame = item  # an activity must begin with audio, or the server closes the session
                     continue
                 case AudioChunk():
                     self._seconds -= item.duration

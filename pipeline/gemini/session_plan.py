@@ -36,14 +36,14 @@ class SessionPlan:
 class SessionPlanner:
     """Plans either to resume the last session or to send a fresh one the history; requests less after a refusal."""
 
-    def __init__(self, config: EngineConfig, recollection: TranscriptMemory, timeouts: EngineTimeouts):
+    def __init__(self, config: EngineConfig, transcript: TranscriptMemory, timeouts: EngineTimeouts):
         self._config = config
-        self._transcript = recollection
+        self._transcript = transcript
         self._timeouts = timeouts
         self._profile = profile_of(config.model)
         self._is_minimal = False
         self._handle: str | None = None
-        self._handle_turn = 0  # the newest turn that the session behind the handle knows all of
+        self._handle_turn = 0  # the newest turn that the handle covers
         self._refused_handles = 0
         self._may_send_history = True
         self._context_tokens = 0  # tokens
@@ -64,11 +64,11 @@ class SessionPlanner:
         """Whether the next session resumes the last one."""
         return self._handle is not None
 
-    def next(self, kept_turns: Set[int]) -> SessionPlan:
+    def plan_next(self, kept_turns: Set[int]) -> SessionPlan:
         """Plan the next session. Its history leaves out `kept_turns`, which will be sent again."""
         config, profile = self._config, self.profile
         if self._transcript.lines(after=self._handle_turn, but=kept_turns) and not profile.takes_content:
-            self._forget_handle()  # there would be no way to tell a resumed session what was said since
+            self._forget_handle()  # the missed transcript could not be sent to a resumed session
         lines = self._transcript.lines(but=kept_turns) if self._handle is None and self._may_send_history else ()
         has_history = bool(lines) and profile.takes_history
         setup = setup_of(
@@ -94,7 +94,7 @@ class SessionPlanner:
         lines = self._transcript.lines(after=self._handle_turn, but=kept_turns)
         return format_as_context(lines, _MISSED_HEADING) if lines else None
 
-    # What is learnt.
+    # Outcomes.
 
     def adopt_handle(self, handle: str, turn: int) -> None:
         """Resume by this handle from now on; the session covers all turns up to `turn`."""
@@ -114,11 +114,11 @@ class SessionPlanner:
         is_about_context = error.code is FaultCode.ENGINE_CONTEXT_LIMIT
         if is_large == is_about_context:
             return error
-        named = make_engine_error(
+        classified = make_engine_error(
             FaultCode.ENGINE_CONTEXT_LIMIT if is_large else FaultCode.ENGINE_PROTOCOL, close_code=code
         )
-        named.__cause__ = error.__cause__
-        return named
+        classified.__cause__ = error.__cause__
+        return classified
 
     def record_outcome(self, error: EngineError, lasted: float) -> bool:
         """Record how a session ended after `lasted` s; whether only its resumption failed."""
@@ -134,7 +134,7 @@ class SessionPlanner:
             return False
         if self.latest.is_resumed:
             self._refused_handles += 1
-            # 1011 may be any trouble of theirs, such as that they have not noticed the old connection's end.
+            # 1011 is any internal error, such as when the server has not noticed the old connection's end.
             if close_code(error) != 1011 or self._refused_handles > 1:
                 self._forget_handle()
             return True
@@ -144,7 +144,7 @@ class SessionPlanner:
 
     def downgrade(self, error: EngineError) -> str | None:
         """Request less after a fatal refusal; returns the message for the client, "" for none, None if impossible."""
-        # What was accepted a moment ago is refused for what came with it: a stale handle is "not found" too.
+        # A setup that was accepted before is refused for its handle: a stale one is "not found" too.
         is_stale = error.code in (FaultCode.ENGINE_CONFIG_REJECTED, FaultCode.ENGINE_MODEL_UNAVAILABLE)
         if is_stale and self.latest.is_resumed:
             self._forget_handle()

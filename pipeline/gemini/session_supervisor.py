@@ -31,22 +31,22 @@ from pipeline.gemini.session_plan import SessionPlan, SessionPlanner
 from pipeline.gemini.transcript_memory import TranscriptMemory
 from pipeline.media import AudioChunk, EncodedFrame
 
-# What a session may die of without the user losing anything: they are told only if the next one cannot be made.
+# Errors after which the user has lost nothing: they are reported only if the reconnect fails.
 _HARMLESS = {FaultCode.ENGINE_NETWORK, FaultCode.ENGINE_INTERNAL, FaultCode.ENGINE_PROTOCOL}
-# One lost connection is bad luck; what two die of, one after the other, may be the question itself.
+# One lost connection is chance; after two in a row the question itself may be the cause.
 _MAX_FAILED_ATTEMPTS = 2
 
 
 class Phase(StrEnum):
     """The state of the connection to the engine."""
 
-    CONNECTING = "connecting"  # nothing has been open yet
-    RESUMING = "resuming"  # a session ended, and the next is being made
-    READY = "ready"  # nobody says anything
+    CONNECTING = "connecting"  # no session has been open yet
+    RESUMING = "resuming"  # a session ended, and the next one is being opened
+    READY = "ready"  # neither side is speaking
     LISTENING = "listening"  # the user speaks
-    RESPONDING = "responding"  # a reply is expected or being made
-    DRAINING = "draining"  # the reply is the last thing of a session that must go
-    FAILED = "failed"  # given up
+    RESPONDING = "responding"  # a reply is expected or being generated
+    DRAINING = "draining"  # the session closes after the current reply
+    FAILED = "failed"  # reconnecting was given up
 
 
 class SessionSupervisor:
@@ -79,10 +79,10 @@ class SessionSupervisor:
         self._pending = PendingInput()
         self._transcript = TranscriptMemory()
         self._planner = SessionPlanner(config, self._transcript, timeouts)
-        self._newest_turn = 0  # turn
+        self._newest_turn = 0
         self._has_share_ended = False
         self._context_note: str | None = None
-        self._is_note_unanswered = False  # the engine has been told something of the past, and has not answered since
+        self._is_note_unanswered = False  # no reply since the engine got a history or transcript
         self._was_open = False
         self._is_loss_reported = False
         self._dropped_seconds = 0.0
@@ -104,10 +104,9 @@ class SessionSupervisor:
     @property
     def dropped_seconds(self) -> float:
         """Seconds of audio dropped because the socket was blocked or an outage lasted too long."""
-        stuck = self.live.dropped_seconds if self.live else 0.0
-        return self._dropped_seconds + stuck
+        return self._dropped_seconds + (self.live.dropped_seconds if self.live else 0.0)
 
-    # What the conversation says.
+    # Input of the conversation.
 
     def start_utterance(self, turn: int) -> None:
         """Start the user's utterance of this turn; it interrupts any reply."""
@@ -175,15 +174,15 @@ class SessionSupervisor:
         """Record the text of a turn, as far as it was played, for a session that cannot be resumed."""
         self._transcript.add(turn, role, text)
 
-    # What becomes of connections.
+    # Sessions.
 
     def next_plan(self) -> SessionPlan:
         """Plan the next session."""
-        return self._planner.next(self._pending.turns)
+        return self._planner.plan_next(self._pending.turns)
 
     def on_session_opened(self) -> LiveSession:
         """Begin a session: send its history or missed transcript, then the pending input."""
-        attempt = self._planner.latest
+        plan = self._planner.latest
         live = LiveSession(
             self._planner.profile,
             listener=self,
@@ -193,18 +192,18 @@ class SessionSupervisor:
         self.live = live
         self._was_open = True
         self._is_loss_reported = False
-        self._is_note_unanswered = attempt.history is not None
-        if attempt.history is not None:
-            live.send_queue.push_control(attempt.history)
-        if attempt.is_resumed:
+        self._is_note_unanswered = plan.history is not None
+        if plan.history is not None:
+            live.send_queue.push_control(plan.history)
+        if plan.is_resumed:
             live.on_handle_received()
             if self._has_share_ended:
-                live.stop_screen_share()  # what it remembers may be older than the end of the share
-            news = self._planner.missed_transcript(self._pending.turns)
-            if news is not None:
+                live.stop_screen_share()  # the resumed state may be older than the end of the share
+            missed = self._planner.missed_transcript(self._pending.turns)
+            if missed is not None:
                 self._is_note_unanswered = True
-                live.add_context_note(news)
-        self._listener.on_engine_event(EngineReady(attempt.model))
+                live.add_context_note(missed)
+        self._listener.on_engine_event(EngineReady(plan.model))
         self._resend_pending(live)
         return live
 
@@ -215,7 +214,7 @@ class SessionSupervisor:
             return
         if message.usage_metadata is not None and message.usage_metadata.prompt_token_count:
             self._planner.record_context_size(message.usage_metadata.prompt_token_count)
-        if not live.is_over:  # what follows is of no use: it could not be told to its end
+        if not live.is_over:  # later messages are incomplete replies
             live.on_server_message(message)
         update = message.session_resumption_update
         if update is not None and update.resumable and update.new_handle:
@@ -229,10 +228,10 @@ class SessionSupervisor:
     def on_session_closed(self) -> None:
         """Handle a planned close, at a moment where nothing is lost."""
         lasted = self._session_age()
-        is_cut = self._close_live()
+        is_turn_lost = self._close_live()
         self._listener.on_engine_event(EngineDisconnected())
-        if is_cut:
-            self._report_loss(make_engine_error(FaultCode.ENGINE_NETWORK), is_cut=True)
+        if is_turn_lost:
+            self._report_loss(make_engine_error(FaultCode.ENGINE_NETWORK), is_turn_lost=True)
         self._schedule_reconnect(lasted, is_planned=True)
 
     def on_session_lost(self, error: EngineError) -> None:
@@ -241,50 +240,48 @@ class SessionSupervisor:
         if was_open:
             error = self._planner.classify_close(error)
         lasted = self._session_age()
-        is_cut = self._close_live(dies=True)
+        is_turn_lost = self._close_live(is_lost=True)
         if was_open:
             self._listener.on_engine_event(EngineDisconnected())
         if error.severity is Severity.FATAL:
-            self._downgrade_or_fail(error, is_cut=is_cut)
+            self._downgrade_or_fail(error, is_turn_lost=is_turn_lost)
             return
         is_refused = self._planner.record_outcome(error, lasted)
         is_quiet = is_refused or (was_open and error.code in _HARMLESS)
-        if is_cut or not is_quiet:
-            self._report_loss(error, is_cut=is_cut)
+        if is_turn_lost or not is_quiet:
+            self._report_loss(error, is_turn_lost=is_turn_lost)
         if is_refused and not self._planner.has_handle:
-            self.delay = 0.0  # another attempt altogether
+            self.delay = 0.0  # the next plan is a different one
         else:
             self._schedule_reconnect(lasted, is_planned=is_expiry(error.__cause__), error=error)
 
-    # Private.
-
     def _on_handle(self, live: LiveSession, handle: str) -> None:
         live.on_handle_received()
-        # It may be older than what we have told of the past, which it would then lack: the one before it is better.
+        # The handle may be older than the history sent, and would lack it; the one before is better.
         if self._is_note_unanswered:
             return
         open_turns = self._pending.turns | ({live.open_turn} if live.open_turn else set())
         self._planner.adopt_handle(handle, min(open_turns, default=self._newest_turn + 1) - 1)
 
     def _take_context_note(self) -> str | None:
-        mention, self._context_note = self._context_note, None
-        return mention
+        note, self._context_note = self._context_note, None
+        return note
 
     def _resend_pending(self, live: LiveSession) -> None:
         texts: list[str] = []
-        acts = tuple(self._pending)
-        for act, following in zip_longest(acts, acts[1:]):
-            if act.note is not None:
-                live.add_turn_note(act.note)
-            match act:
+        inputs = tuple(self._pending)
+        for item, following in zip_longest(inputs, inputs[1:]):
+            if item.note is not None:
+                live.add_turn_note(item.note)
+            match item:
                 case PendingText(turn, text):
-                    # Each question cuts the answer to the one before: those in a row are asked as one.
+                    # Each question interrupts the reply to the one before, so consecutive ones are sent as one.
                     texts.append(text)
                     if not isinstance(following, PendingText):
                         live.submit_text(turn, "\n".join(texts))
                         texts.clear()
                 case PendingUtterance(turn, chunks, is_open):
-                    self._dropped_seconds += act.dropped_seconds
+                    self._dropped_seconds += item.dropped_seconds
                     live.start_utterance(turn)
                     for chunk in chunks:
                         live.push_audio(chunk)
@@ -301,7 +298,7 @@ class SessionSupervisor:
         """Update pending input and transcript, and pass the event on."""
         match event:
             case ReplyText(turn, text):
-                # Until the conversation says how much of it was heard.
+                # Until the conversation reports how much of it was played.
                 self._transcript.extend(turn, Role.ASSISTANT, text)
                 self._on_answered(turn)
             case UserText(turn, text, is_anew):
@@ -310,47 +307,49 @@ class SessionSupervisor:
             case ReplyAudio(turn) | ReplyEnded(turn) | ReplyCancelled(turn) | ToolCall(turn):
                 self._on_answered(turn)
             case _:
-                pass  # about no turn, or nothing new about one
+                pass  # no text and no reply
         self._listener.on_engine_event(event)
 
     def _on_answered(self, turn: int) -> None:
         self._pending.on_answered(turn)
         self._newest_turn = max(self._newest_turn, turn)
         if self.live is not None and not self.live.has_notes:
-            self._is_note_unanswered = False  # whatever the engine was told, it was told before it answered
+            self._is_note_unanswered = False  # the history was sent before this reply
 
     def _session_age(self) -> float:
         return 0.0 if self.live is None else self._clock() - self.live.opened_at
 
-    def _close_live(self, *, dies: bool = False) -> bool:
+    def _close_live(self, *, is_lost: bool = False) -> bool:
         """Close the session; whether the newest turn ends without a complete reply."""
         live, self.live = self.live, None
         if live is None:
             return False
         self._dropped_seconds += live.dropped_seconds
         live.on_connection_closed()
-        # Whoever has said something since does not wait for an answer to what was before.
-        is_given_up = dies and self._pending.record_failed_attempt(_MAX_FAILED_ATTEMPTS) == self._newest_turn
+        # A user with newer input does not wait for the reply to the older.
+        is_given_up = is_lost and self._pending.record_failed_attempt(_MAX_FAILED_ATTEMPTS) == self._newest_turn
         return live.was_interrupted or is_given_up
 
-    def _downgrade_or_fail(self, error: EngineError, *, is_cut: bool) -> None:
+    def _downgrade_or_fail(self, error: EngineError, *, is_turn_lost: bool) -> None:
         """Downgrade the plan after a fatal refusal, or fail if it cannot be reduced further."""
         message = self._planner.downgrade(error)
         if message is None:
             self.failure = error
             return
-        if is_cut:
+        if is_turn_lost:
             loss = make_engine_error(FaultCode.ENGINE_NETWORK)
             loss.__cause__ = error
-            self._report_loss(loss, is_cut=True)
+            self._report_loss(loss, is_turn_lost=True)
         if message:
             self._listener.on_engine_event(EngineDowngraded(downgraded_error(message, error)))
         self._schedule_reconnect(0.0, error=error)
 
-    def _report_loss(self, error: EngineError, *, is_cut: bool) -> None:
-        if is_cut or not self._is_loss_reported:
+    def _report_loss(self, error: EngineError, *, is_turn_lost: bool) -> None:
+        if is_turn_lost or not self._is_loss_reported:
             self._is_loss_reported = True
-            self._listener.on_engine_event(EngineUnavailable(error if is_cut else as_retried(error), is_cut))
+            self._listener.on_engine_event(
+                EngineUnavailable(error if is_turn_lost else as_retried(error), is_turn_lost)
+            )
 
     def _schedule_reconnect(self, lasted: float, *, is_planned: bool = False, error: EngineError | None = None) -> None:
         now = self._clock()

@@ -85,7 +85,7 @@ class Deduplicator:
     """
 
     def __init__(self) -> None:
-        self.seen_frames = 0
+        self.offered_frames = 0
         self.sent_frames = 0
         self.dropped_frames = 0  # seen and never sent
         self._latest: ScreenFrame | None = None
@@ -106,7 +106,7 @@ class Deduplicator:
     def offer(self, frame: ScreenFrame) -> None:
         """Take a frame, which replaces the one before."""
         self._release()
-        self.seen_frames += 1
+        self.offered_frames += 1
         self._latest = frame
         self._is_latest_sent = False
 
@@ -118,7 +118,7 @@ class Deduplicator:
             return SeenReason.FIRST
         return SeenReason.CHANGED if self._detector.has_changed(self._latest) else None
 
-    def for_turn(self, now: float) -> SeenReason | None:
+    def reason_for_turn(self, now: float) -> SeenReason | None:
         """Return the reason to send the latest frame with a question, or None if the engine has seen it.
 
         A question does not wait for the timer. It takes the timer's next slot, unless a question has just taken one.
@@ -129,7 +129,7 @@ class Deduplicator:
             return SeenReason.FIRST
         return SeenReason.TURN if self._detector.has_changed(self._latest, tolerance=TURN_TOLERANCE) else None
 
-    def sent(self, frame: ScreenFrame, now: float) -> None:
+    def mark_sent(self, frame: ScreenFrame, now: float) -> None:
         """Note that this frame is sent."""
         self.sent_frames += 1
         self._is_latest_sent = self._is_latest_sent or frame is self._latest

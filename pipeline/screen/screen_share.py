@@ -51,7 +51,7 @@ class ScreenShare:
     @property
     def frames_seen(self) -> int:
         """Number of frames that arrived."""
-        return self._deduplicator.seen_frames
+        return self._deduplicator.offered_frames
 
     @property
     def frames_dropped(self) -> int:
@@ -86,7 +86,7 @@ class ScreenShare:
 
         Without an engine session the frame is encoded and kept, so that `resend_latest` sends it before the question.
         """
-        await self._send_if(self._deduplicator.for_turn, keeps=True)
+        await self._send_if(self._deduplicator.reason_for_turn, keeps=True)
 
     def resend_latest(self) -> None:
         """Send the newest frame to a fresh engine session, before any input that was kept for it."""
@@ -105,7 +105,7 @@ class ScreenShare:
                 reason = reason_to_send(time.monotonic())
                 if reason is None:
                     return
-                self._deduplicator.sent(frame, time.monotonic())
+                self._deduplicator.mark_sent(frame, time.monotonic())
                 jpeg, width, height = await asyncio.to_thread(encode_jpeg, frame, max_side=self._max_side)
             except MediaError as error:
                 self._deduplicator.forget_sent()

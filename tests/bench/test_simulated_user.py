@@ -12,8 +12,8 @@ from aiortc import RTCCertificate
 
 from bench.audio_fixture import load_voice
 from bench.scenario import Pattern
-from bench.simulated_user import Material, User
-from bench.tick_scheduler import Beat
+from bench.simulated_user import Material, SimulatedUser
+from bench.tick_scheduler import TickScheduler
 from bench.video_fixture import HEIGHT, WIDTH, encode_share
 from mediaserver.rtc.config import Config
 from mediaserver.rtc.sdp.offer import parse_offer
@@ -50,7 +50,7 @@ class House(FakeConversation):
 
 
 @asynccontextmanager
-async def joined(house: House, *, has_screen: bool = False) -> AsyncIterator[User]:
+async def joined(house: House, *, has_screen: bool = False) -> AsyncIterator[SimulatedUser]:
     app = web.Application()
     app.router.add_post("/api/v1/guests", house.guest)
     app.router.add_post("/whip", house.offer)
@@ -62,9 +62,9 @@ async def joined(house: House, *, has_screen: bool = False) -> AsyncIterator[Use
         RTCCertificate.generateCertificate(),
     )
     async with TestServer(app) as server, ClientSession(server.make_url("/")) as http:
-        user = User(http, material, seed=3)
+        user = SimulatedUser(http, material, seed=3)
         await user.join()
-        beat = Beat(slots=1)
+        beat = TickScheduler(slots=1)
         beat.subscribe(user.tick)
         try:
             yield user
@@ -83,7 +83,7 @@ async def test_a_user_is_heard_without_a_hole_and_its_screen_is_seen() -> None:
     house = House()
     async with joined(house, has_screen=True) as user:
         user.is_sharing = True
-        await until(lambda: len(house.frames) > 5 and user.scenario.turns and user.scenario.turns[0].spoken)
+        await until(lambda: len(house.frames) > 5 and user.scenario.turns and user.scenario.turns[0].speech_end)
         assert user.failure is None
         assert user.connect is not None
         assert user.connect.posted < user.connect.answered < user.connect.connected
@@ -101,7 +101,7 @@ async def test_the_assistant_is_heard_and_told_from_silence() -> None:
     encoder = OpusEncoder()
     tone = (np.sin(np.arange(480) * 0.1) * 8_000).astype("<i2").tobytes()
     async with joined(house) as user:
-        await until(lambda: user.scenario.turns and user.scenario.turns[0].spoken)
+        await until(lambda: user.scenario.turns and user.scenario.turns[0].speech_end)
         assert house.peer is not None
         for _ in range(5):
             house.peer.send_audio(SpeechFrame(1, tone, encoder.encode(tone)))
@@ -133,7 +133,7 @@ async def test_a_connection_that_the_server_ends_is_a_failure() -> None:
 
 async def test_a_server_that_is_not_there_is_a_failure() -> None:
     async with ClientSession("http://127.0.0.1:9") as http:
-        user = User(http, Material(load_voice(), (), Pattern(), RTCCertificate.generateCertificate()), seed=0)
+        user = SimulatedUser(http, Material(load_voice(), (), Pattern(), RTCCertificate.generateCertificate()), seed=0)
         await user.join()
         assert user.failure is not None
         assert "ClientConnectorError" in user.failure

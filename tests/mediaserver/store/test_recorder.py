@@ -256,7 +256,7 @@ async def test_a_real_conversation_is_kept_as_it_was_heard(store: SqlStore) -> N
             case _:
                 live.engine.tell(
                     EngineUnavailable(
-                        EngineError(FaultCode.ENGINE_NETWORK, "The line broke.", where="test"), is_cut=True
+                        EngineError(FaultCode.ENGINE_NETWORK, "The line broke.", where="test"), is_turn_lost=True
                     )
                 )
     live.engine.ready()

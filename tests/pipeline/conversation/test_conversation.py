@@ -513,7 +513,7 @@ async def test_a_lost_engine_silences_tells_once_and_recovers() -> None:
     room.engine.reply(1, seconds=3)
     room.ticker.tick(10)
     room.engine.tell(
-        EngineUnavailable(EngineError(FaultCode.ENGINE_NETWORK, "The engine is gone.", where="test"), is_cut=True)
+        EngineUnavailable(EngineError(FaultCode.ENGINE_NETWORK, "The engine is gone.", where="test"), is_turn_lost=True)
     )
     played = len(room.peer.frames)
     room.ticker.tick(20)

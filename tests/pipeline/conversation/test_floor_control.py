@@ -142,7 +142,7 @@ async def test_a_question_typed_over_a_reply_survives_the_loss_of_that_reply(mon
     async with slow_picture(room, monkeypatch):
         room.conversation.submit(room.peer, TextInput("two"))
         await room.settle()
-        room.engine.tell(EngineUnavailable(make_engine_error(FaultCode.ENGINE_NETWORK), is_cut=True))
+        room.engine.tell(EngineUnavailable(make_engine_error(FaultCode.ENGINE_NETWORK), is_turn_lost=True))
         room.engine.tell(EngineReady("fake"))
     assert room.engine.up[-1] == "ask 2 two"
     room.engine.reply(2)

@@ -102,7 +102,7 @@ def test_a_turn_fault_at_any_step_is_silent_told_once_and_the_next_turn_is_heard
         since = len(room.peer.log)
         error = EngineError(code, "It broke.", where="test")
         if is_engine:
-            room.engine.tell(EngineUnavailable(error, is_cut=True))
+            room.engine.tell(EngineUnavailable(error, is_turn_lost=True))
         else:
             room.conversation.report_error(error)
         # What the engine still sends of the old turn, and what the user was still saying, must not be heard.

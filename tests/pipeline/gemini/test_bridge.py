@@ -141,7 +141,7 @@ async def test_a_reply_is_told_in_order_with_its_turn() -> None:
         events = [await told.next() for _ in range(7)]
     match events:
         case [
-            UserText(7, "where is save", is_anew=True),
+            UserText(7, "where is save", is_restart=True),
             ReplyText(7, "At the"),
             ReplyAudio(7, first),
             ReplyText(7, " top."),
@@ -577,7 +577,7 @@ async def test_a_question_whose_session_dies_before_the_answer_is_asked_again_on
         session.abort()
         lost = await told.next()
         assert isinstance(lost, EngineUnavailable)
-        assert lost.is_cut
+        assert lost.is_turn_lost
         session = await engine.session()
         assert isinstance(await told.next(), EngineReady)
         bridge.submit_text(2, "another")
@@ -680,7 +680,7 @@ async def test_a_reply_cut_by_the_end_of_its_session_is_said_to_be() -> None:
         await session.close(1011, "Deadline expired before operation could complete.")
         lost = await told.next()
         assert isinstance(lost, EngineUnavailable)
-        assert (lost.is_cut, lost.error.code) == (True, FaultCode.ENGINE_NETWORK)
+        assert (lost.is_turn_lost, lost.error.code) == (True, FaultCode.ENGINE_NETWORK)
         assert isinstance(await told.next(), EngineReady)
 
 

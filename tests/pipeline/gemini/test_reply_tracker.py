@@ -236,9 +236,9 @@ def test_what_the_user_said_belongs_to_the_turn_spoken_last() -> None:
     assert not replies.on_user_text("who said that")
     listen(replies, 1)
     replies.on_text_submitted(2)
-    assert replies.on_user_text("where is") == [UserText(1, "where is", is_anew=True)]
+    assert replies.on_user_text("where is") == [UserText(1, "where is", is_restart=True)]
     replies.user_started(3)
-    assert replies.on_user_text("save") == [UserText(3, "save", is_anew=True)]
+    assert replies.on_user_text("save") == [UserText(3, "save", is_restart=True)]
 
 
 def test_each_turn_is_told_what_it_cost_interrupted_or_not() -> None:

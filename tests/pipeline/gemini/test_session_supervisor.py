@@ -206,7 +206,7 @@ def test_what_the_user_was_understood_to_say_is_told_anew_by_the_next_session() 
     scene.hears(inputTranscription={"text": "where"})
     scene.hears(inputTranscription={"text": " is save"})
     understood = [event for event in scene.told if isinstance(event, UserText)]
-    assert [(event.text, event.is_anew) for event in understood] == [
+    assert [(event.text, event.is_restart) for event in understood] == [
         ("where is", True),
         ("where", True),
         (" is save", False),
@@ -425,7 +425,7 @@ def test_a_session_with_a_large_context_is_told_to_have_grown_too_long_and_begin
         scene.link.on_session_lost(broke(1007))
         lost = scene.told[-1]
         assert isinstance(lost, EngineUnavailable)
-        assert (lost.error.code, lost.is_cut) == (code, True)
+        assert (lost.error.code, lost.is_turn_lost) == (code, True)
         assert scene.link.next_plan().is_resumed is (code is FaultCode.ENGINE_PROTOCOL)
 
 
@@ -438,7 +438,7 @@ def test_an_outage_is_told_once_and_says_that_the_question_is_kept() -> None:
         scene.link.next_plan()
         scene.link.on_session_lost(make_engine_error(FaultCode.ENGINE_NETWORK))
     losses = [event for event in scene.told if isinstance(event, EngineUnavailable)]
-    assert [loss.is_cut for loss in losses] == [False]
+    assert [loss.is_turn_lost for loss in losses] == [False]
     assert "kept" in losses[0].error.message
 
 
@@ -458,7 +458,7 @@ def test_an_engine_that_stalls_is_asked_again_once() -> None:
         scene.link.on_session_lost(live.error)
         lost = scene.told[-1]
         assert isinstance(lost, EngineUnavailable)
-        assert (lost.error.code, lost.is_cut) == (FaultCode.ENGINE_STALLED, is_cut)
+        assert (lost.error.code, lost.is_turn_lost) == (FaultCode.ENGINE_STALLED, is_cut)
 
 
 def test_a_reply_that_is_never_closed_ends_some_time_after_it_was_heard() -> None:
@@ -492,7 +492,7 @@ def test_an_engine_owes_nothing_after_it_has_said_all_or_while_the_user_speaks()
     scene.wait(10 * scene.timeouts.response)
     assert not live.is_over
     scene.hears(inputTranscription={"text": "well"})
-    assert scene.told[-1] == UserText(2, "well", is_anew=True)
+    assert scene.told[-1] == UserText(2, "well", is_restart=True)
     scene.link.end_utterance()
     scene.wait(scene.timeouts.response)
     assert live.is_over
@@ -507,7 +507,7 @@ def test_a_remark_that_stops_half_way_is_cut_and_said_to_be() -> None:
     scene.wait(scene.timeouts.response)
     assert live.error is not None
     scene.link.on_session_lost(live.error)
-    assert scene.told[-1] == EngineUnavailable(live.error, is_cut=True)
+    assert scene.told[-1] == EngineUnavailable(live.error, is_turn_lost=True)
 
 
 def test_nothing_begins_in_a_session_that_is_over() -> None:
@@ -538,7 +538,7 @@ def test_a_call_that_dies_with_its_session_is_not_hushed_up() -> None:
     scene.link.on_session_lost(broke(1006))
     lost = scene.told[-1]
     assert isinstance(lost, EngineUnavailable)
-    assert lost.is_cut
+    assert lost.is_turn_lost
 
 
 def test_what_is_being_said_does_not_end_with_a_question_before_it() -> None:
@@ -707,7 +707,7 @@ def test_a_reply_that_is_cut_by_a_model_that_is_gone_is_said_to_be() -> None:
     scene.kinds()
     scene.link.on_session_lost(make_engine_error(FaultCode.ENGINE_MODEL_UNAVAILABLE, close_code=1008))
     lost = [event for event in scene.told if isinstance(event, EngineUnavailable)]
-    assert [(loss.is_cut, loss.error.severity) for loss in lost] == [(True, Severity.TURN)]
+    assert [(loss.is_turn_lost, loss.error.severity) for loss in lost] == [(True, Severity.TURN)]
     assert scene.kinds() == ["EngineDisconnected", "EngineUnavailable", "EngineDowngraded"]
     assert scene.link.failure is None
 

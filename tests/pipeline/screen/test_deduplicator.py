@@ -196,14 +196,14 @@ DARK, GREY, LIGHT = plain(40), plain(120), plain(200)
 
 def send(screen: Deduplicator, now: float) -> None:
     assert screen.latest is not None
-    screen.sent(screen.latest, now)
+    screen.mark_sent(screen.latest, now)
 
 
 def test_without_a_frame_nothing_is_due() -> None:
     screen = Deduplicator()
     assert screen.latest is None
     assert screen.reason_to_send(100.0) is None
-    assert screen.for_turn(100.0) is None
+    assert screen.reason_for_turn(100.0) is None
 
 
 def test_the_first_frame_of_a_share_goes_at_once() -> None:
@@ -218,7 +218,7 @@ def test_a_frame_like_the_last_sent_one_never_goes() -> None:
     send(screen, 0.0)
     screen.offer(plain(41))
     assert screen.reason_to_send(60.0) is None
-    assert screen.for_turn(60.0) is None
+    assert screen.reason_for_turn(60.0) is None
 
 
 def test_slow_drift_is_compared_with_what_was_sent_and_not_with_the_frame_before() -> None:
@@ -257,7 +257,7 @@ def test_a_question_does_not_wait_for_the_timer_and_takes_its_next_slot() -> Non
     send(screen, 0.0)
     screen.offer(LIGHT)
     assert screen.reason_to_send(0.4) is None
-    assert screen.for_turn(0.4) is SeenReason.TURN
+    assert screen.reason_for_turn(0.4) is SeenReason.TURN
     send(screen, 0.4)
     screen.offer(GREY)
     assert screen.reason_to_send(1.9) is None
@@ -268,7 +268,7 @@ def test_a_question_about_the_frame_that_was_sent_sends_nothing() -> None:
     screen = Deduplicator()
     screen.offer(DARK)
     send(screen, 0.0)
-    assert screen.for_turn(0.4) is None
+    assert screen.reason_for_turn(0.4) is None
 
 
 def test_a_second_question_within_a_second_does_with_the_frame_of_the_first() -> None:
@@ -278,14 +278,14 @@ def test_a_second_question_within_a_second_does_with_the_frame_of_the_first() ->
     screen.offer(LIGHT)
     send(screen, 0.4)
     screen.offer(GREY)
-    assert screen.for_turn(0.9) is None
-    assert screen.for_turn(1.0) is SeenReason.TURN
+    assert screen.reason_for_turn(0.9) is None
+    assert screen.reason_for_turn(1.0) is SeenReason.TURN
 
 
 def test_a_question_before_any_frame_went_up_sends_the_first() -> None:
     screen = Deduplicator()
     screen.offer(DARK)
-    assert screen.for_turn(0.0) is SeenReason.FIRST
+    assert screen.reason_for_turn(0.0) is SeenReason.FIRST
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 0.7), st.booleans()), max_size=200))
@@ -295,7 +295,7 @@ def test_questions_and_timer_together_keep_to_one_frame_per_second(asked: list[t
     for number, (pause, is_question) in enumerate(asked):
         now += pause
         screen.offer((DARK, GREY, LIGHT)[number % 3])
-        if screen.for_turn(now) if is_question else screen.reason_to_send(now):
+        if screen.reason_for_turn(now) if is_question else screen.reason_to_send(now):
             send(screen, now)
             times.append(now)
     for first, start in enumerate(times):
@@ -319,7 +319,7 @@ def test_a_new_share_starts_afresh() -> None:
     screen.clear()
     assert screen.latest is None
     assert screen.reason_to_send(5.0) is None
-    assert screen.for_turn(5.0) is None
+    assert screen.reason_for_turn(5.0) is None
     screen.offer(DARK)
     assert screen.reason_to_send(5.0) is SeenReason.FIRST
 
@@ -328,7 +328,7 @@ def test_a_frame_that_arrives_while_another_is_encoded_is_compared_with_that_one
     screen = Deduplicator()
     screen.offer(DARK)
     screen.offer(LIGHT)
-    screen.sent(DARK, 0.0)
+    screen.mark_sent(DARK, 0.0)
     assert screen.reason_to_send(1.0) is SeenReason.CHANGED
 
 
@@ -340,7 +340,7 @@ def test_frames_are_counted_as_seen_sent_and_dropped() -> None:
     screen.offer(LIGHT)
     screen.clear()
     screen.clear()
-    assert (screen.seen_frames, screen.sent_frames, screen.dropped_frames) == (3, 1, 2)
+    assert (screen.offered_frames, screen.sent_frames, screen.dropped_frames) == (3, 1, 2)
 
 
 # JPEG
