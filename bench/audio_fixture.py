@@ -19,8 +19,8 @@ CUT_LEVEL = 0.2
 """The sentence is cut where its level falls under this share of its loudest 20 ms, which makes its end sharp."""
 
 _QUIET_SECONDS = 4
-_ROOM = 12.0  # standard deviation of the noise, in 16-bit steps: no microphone gives digital silence
-_BIT_RATE = 32_000  # what browsers use for speech
+_NOISE_LEVEL = 12.0  # standard deviation of the noise, in 16-bit steps: no microphone gives digital silence
+_BIT_RATE = 32_000  # as browsers use for speech
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ def load_voice(path: Path = RECORDING) -> VoicePackets:
     """Encode the recording as a browser would: 48 kHz, mono, 32 kb/s; raises OSError or wave.Error."""
     pcm = trimmed(_read(path))
     spoken = len(pcm) // FRAME
-    noise = np.random.default_rng(1).normal(0, _ROOM, (1 + _QUIET_SECONDS) * RATE)
+    noise = np.random.default_rng(1).normal(0, _NOISE_LEVEL, (1 + _QUIET_SECONDS) * RATE)
     lead = noise[:RATE]
     packets = _encode(np.concatenate([lead, pcm + noise[: len(pcm)], noise]).astype(np.int16))
     start = len(lead) // FRAME
-    # The first second after the sentence stays out of the loop: the encoder's memory of it fades there.
+    # The first second after the sentence stays out of the loop: the encoder still carries the sentence there.
     return VoicePackets(tuple(packets[start : start + spoken]), tuple(packets[start + spoken + 50 :]))
 
 

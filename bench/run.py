@@ -23,7 +23,7 @@ from mediaserver.settings import Settings
 _LAG = "mediaserver_loop_lag_seconds"
 _SETTLED = 1.0
 _END_DEADLINE = 5.0
-_LAST_WORDS = 2_000  # characters
+_MAX_ERROR_OUTPUT = 2_000  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def _load(folder: Path, plan: Plan, *, core: int | None) -> Iterator[subprocess.
     try:
         yield process
     except StartError as error:
-        last = [(folder / name).read_text(errors="replace")[-_LAST_WORDS:] for name in ("server.log", "load.log")]
+        last = [(folder / name).read_text(errors="replace")[-_MAX_ERROR_OUTPUT:] for name in ("server.log", "load.log")]
         raise StartError("\n".join([str(error), *last])) from None
     finally:
         _end(process)

@@ -157,7 +157,7 @@ class Scenario:
         turn = self.turns[-1]
         assert turn.speech_end is not None
         if turn.failure is not None:
-            # Whatever still plays belongs to another turn: begin anew when it is over.
+            # The audio that still plays belongs to another turn: continue after it.
             self._end(turn, now, pause=REPLY_TIMEOUT)
         elif now - turn.speech_end > REPLY_TIMEOUT:
             turn.failure = TurnFailure.NO_REPLY

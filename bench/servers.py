@@ -94,7 +94,7 @@ def _started(
     with log.open("wb") as output, pinned(core):
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "run.py"), *words],
-            cwd=folder,  # not where a .env may lie
+            cwd=folder,  # where no .env is read
             env={"PATH": os.environ.get("PATH", ""), "PYTHONUNBUFFERED": "1", **settings},
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -116,4 +116,4 @@ def _greeting(process: subprocess.Popen[bytes], log: Path, pattern: re.Pattern[s
         if (found := pattern.search(log.read_text(errors="replace"))) is not None:
             return found
         time.sleep(0.05)
-    raise StartError(log.read_text(errors="replace")[-2_000:] or f"{process.args!r} says nothing")
+    raise StartError(log.read_text(errors="replace")[-2_000:] or f"{process.args!r} printed nothing")

@@ -76,7 +76,7 @@ class SimulatedUser:
         self._ticks = seed  # so that reports and pictures of different users fall on different ticks
         self._picture = 0
         self._queued_video: deque[bytes] = deque()
-        self._decoder = Decoder(rate=8_000)  # enough to hear whether it sounds
+        self._decoder = Decoder(rate=8_000)  # enough to detect loud packets
         self._headers: dict[str, str] = {}
         self._location = ""
 

@@ -52,15 +52,15 @@ def stages() -> list[Stage]:
     windows = _windows(low)
     frames = _pictures()
     return [
-        Stage("Opus decode to 16 kHz", 50, 500, _over(packets, Decoder(rate=INPUT_SAMPLE_RATE).decode)),
-        Stage("resample 20 ms, 48 to 16 kHz", 50, 500, _over(_decoded(packets, _HIGH_RATE), _resample())),
-        Stage("VAD, a window of 32 ms", 1 / WINDOW_SECONDS, 300, _over(windows, _judge())),
-        Stage("turn, a window", 1 / WINDOW_SECONDS, 2_000, _over(windows, _follow())),
-        Stage("playout pull, 20 ms", 50, 2_000, _play()),
-        Stage("Opus encode, 20 ms of speech", 50, 500, _over(_speech_frames(low), OpusEncoder().encode)),
-        Stage("Opus encode, 20 ms of lasting silence", 50, 5_000, _over([SILENCE], OpusEncoder().encode)),
-        Stage("change detection, 1280x720", 1, 100, _over(frames, _compare(frames[0]))),
-        Stage("JPEG, 1280x720", 1, 20, _over(frames, lambda frame: encode_jpeg(frame, max_side=_MAX_SIDE))),
+        Stage("Opus decode to 16 kHz", 50, 500, _cycle(packets, Decoder(rate=INPUT_SAMPLE_RATE).decode)),
+        Stage("resample 20 ms, 48 to 16 kHz", 50, 500, _cycle(_decoded(packets, _HIGH_RATE), _resample())),
+        Stage("VAD, a window of 32 ms", 1 / WINDOW_SECONDS, 300, _cycle(windows, _run_vad())),
+        Stage("turn, a window", 1 / WINDOW_SECONDS, 2_000, _cycle(windows, _detect_turns())),
+        Stage("playout pull, 20 ms", 50, 2_000, _pull_playout()),
+        Stage("Opus encode, 20 ms of speech", 50, 500, _cycle(_speech_frames(low), OpusEncoder().encode)),
+        Stage("Opus encode, 20 ms of lasting silence", 50, 5_000, _cycle([SILENCE], OpusEncoder().encode)),
+        Stage("change detection, 1280x720", 1, 100, _cycle(frames, _compare(frames[0]))),
+        Stage("JPEG, 1280x720", 1, 20, _cycle(frames, lambda frame: encode_jpeg(frame, max_side=_MAX_SIDE))),
     ]
 
 
@@ -87,7 +87,7 @@ def _round(stage: Stage) -> float:
     return time.perf_counter() - began
 
 
-def _over(items: Sequence[Item], use: Callable[[Item], object]) -> Callable[[], object]:
+def _cycle(items: Sequence[Item], use: Callable[[Item], object]) -> Callable[[], object]:
     """Return a call on the next item, cyclically."""
     endless = itertools.cycle(items)
     return lambda: use(next(endless))
@@ -124,13 +124,13 @@ def _resample() -> Callable[[bytes], object]:
     return lambda pcm: list(resampler.push(AudioChunk(pcm, _HIGH_RATE, next(steps) * 0.02)))
 
 
-def _judge() -> Callable[[bytes], object]:
+def _run_vad() -> Callable[[bytes], object]:
     vad = SileroVad(VadModel())
     clock = _clocked()
     return lambda pcm: list(vad.push(AudioChunk(pcm, INPUT_SAMPLE_RATE, next(clock))))
 
 
-def _follow() -> Callable[[bytes], object]:
+def _detect_turns() -> Callable[[bytes], object]:
     detector = TurnDetector()
     clock = _clocked()
     # Three windows of four are speech, so that utterances are open most of the time.
@@ -138,7 +138,7 @@ def _follow() -> Callable[[bytes], object]:
     return lambda pcm: list(detector.push(Window(pcm, next(clock), next(scores)), audible=False))
 
 
-def _play() -> Callable[[], object]:
+def _pull_playout() -> Callable[[], object]:
     playout = Playout()
     playout.open(_TURN)
     second = bytes(range(1, 241)) * 200

@@ -93,14 +93,14 @@ class Transport:
 
     def _take_socket(self) -> None:
         # aioice/ice.py:284 parses every datagram as STUN first, and a queue and a task stand behind it (ice.py:1277,
-        # rtcdtlstransport.py:604). Media is taken off before that; STUN and DTLS go on to where they went.
+        # rtcdtlstransport.py:604). Media is taken before that; STUN and DTLS packets are passed on.
         pair = self._ice._connection._nominated[1]
         protocol: Any = pair.protocol
         self._others = protocol.datagram_received
         protocol.datagram_received = self._on_datagram
         self._socket: asyncio.DatagramTransport = protocol.transport
         self._address = pair.remote_addr
-        # rtcdtlstransport.py:466: made by the handshake, kept nowhere else.
+        # rtcdtlstransport.py:466: made by the handshake, and stored nowhere else.
         self._protect = self._dtls._tx_srtp.protect
         self._protect_rtcp = self._dtls._tx_srtp.protect_rtcp
         self._unprotect = self._dtls._rx_srtp.unprotect

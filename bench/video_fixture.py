@@ -29,7 +29,7 @@ def encode_share() -> tuple[bytes, ...]:
     codec.framerate = Fraction(FPS)
     codec.time_base = Fraction(1, FPS)
     codec.bit_rate = _BIT_RATE
-    codec.thread_count = 1  # more spin while they wait for one another, which takes longer on a busy machine
+    codec.thread_count = 1  # more threads spin while they wait, which takes longer on a busy machine
     # In real time and without key frames but the first, as browsers do; 56 is libwebrtc's coarsest quantizer.
     codec.options = {
         "deadline": "realtime",

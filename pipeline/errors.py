@@ -6,9 +6,9 @@ from enum import StrEnum
 class Severity(StrEnum):
     """The reach of a fault."""
 
-    REPORT = "report"  # told; the conversation goes on audibly
-    TURN = "turn"  # silence at once, told; the next turn is heard
-    FATAL = "fatal"  # silence, told, closed politely
+    REPORT = "report"  # reported; the conversation continues audibly
+    TURN = "turn"  # stops all media, then is reported; the next turn plays again
+    FATAL = "fatal"  # stops all media, is reported, and ends the session
 
 
 class FaultCode(StrEnum):

@@ -42,13 +42,13 @@ class GapFiller:
         """Take mono `pcm` of `rate` whose first sample has RTP time `stamp`; `now` is the clock (s)."""
         if rate != self._rate:
             self._set_rate(rate)
-        hole = 0 if self._expected is None else stamp - self._expected
-        if -MAX_GAP * rate <= hole < 0:
-            pcm, stamp, hole = pcm[-hole:], stamp - hole, 0  # heard before
+        gap = 0 if self._expected is None else stamp - self._expected
+        if -MAX_GAP * rate <= gap < 0:
+            pcm, stamp, gap = pcm[-gap:], stamp - gap, 0  # a repeated part
         if not len(pcm):
             return
-        if self._filled < hole <= MAX_GAP * rate:
-            yield self._emit(np.zeros(hole - self._filled, np.int16))
+        if self._filled < gap <= MAX_GAP * rate:
+            yield self._emit(np.zeros(gap - self._filled, np.int16))
         self._expected = stamp + len(pcm)
         self._filled = 0
         self._last_arrival = now
@@ -59,9 +59,9 @@ class GapFiller:
         due = self.due
         if due is None or self._last_arrival is None or now < due:
             return
-        owed = min(int((now - self._last_arrival) * self._rate), self._max_fill) - self._filled
-        self._filled += owed
-        yield self._emit(np.zeros(owed, np.int16))
+        due_samples = min(int((now - self._last_arrival) * self._rate), self._max_fill) - self._filled
+        self._filled += due_samples
+        yield self._emit(np.zeros(due_samples, np.int16))
 
     def restart(self) -> None:
         """Forget the timestamps, as the following ones are unrelated; `pts` continues."""

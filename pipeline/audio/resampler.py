@@ -42,9 +42,9 @@ class Resampler:
         self._rate = 0
         self._filter: Graph | None = None
         self._first_pts = 0.0  # pts of the stretch's first input sample
-        self._input_samples = 0  # input samples since
+        self._input_samples = 0  # since then
         self._base = -inf  # session time of the stretch's first output sample
-        self._output_samples = 0  # output samples since
+        self._output_samples = 0  # since then
 
     def _follows(self, chunk: AudioChunk) -> bool:
         if chunk.rate != self._rate:
@@ -59,7 +59,7 @@ class Resampler:
         self._filter = None if chunk.rate == INPUT_SAMPLE_RATE else _make_filter(chunk.rate)
 
     def _finish(self) -> Iterator[AudioChunk]:
-        # The filter's tail belongs to the time before the jump, so it cannot stay for the stretch that follows.
+        # The filter's tail belongs to the time before the jump, so it is yielded before the next stretch.
         if self._filter is not None:
             yield from self._stamped(_convert(self._filter, None))
 
@@ -71,7 +71,7 @@ class Resampler:
 
 
 def _make_filter(rate: int) -> Graph:
-    # What av's AudioResampler makes, but for the thread that its graph would keep waiting for each microphone.
+    # The graph of av's AudioResampler, without the idle thread that it would keep for each microphone.
     graph = Graph()
     graph.threads = 1
     source = graph.add("abuffer", sample_rate=str(rate), sample_fmt="s16", channel_layout="mono", time_base=f"1/{rate}")

@@ -94,7 +94,7 @@ class TurnDetector:
         return is_speech and self._run >= settings.start - _EPSILON
 
     def _remember(self, window: Window, is_speech: bool) -> None:
-        # By time and not by count: what was said before the microphone paused is no pre-roll.
+        # By time and not by count: audio from before a pause of the microphone is not pre-roll.
         self._recent.append((window, is_speech))
         oldest = min(window.end - self._settings.pre_roll, self._run_start)
         while self._recent and self._recent[0][0].end <= oldest + _EPSILON:

@@ -108,7 +108,7 @@ class SileroVad:
     def push(self, chunk: AudioChunk) -> Iterator[Window]:
         """Yield the windows this chunk completes, or raise `AudioError`."""
         if chunk.rate != INPUT_SAMPLE_RATE:
-            raise AudioError(f"Voice detection hears {INPUT_SAMPLE_RATE} Hz, not {chunk.rate}.", where="vad")
+            raise AudioError(f"Voice detection takes {INPUT_SAMPLE_RATE} Hz, not {chunk.rate}.", where="vad")
         pcm = self._partial + chunk.pcm
         pts = chunk.pts - len(self._partial) / (SAMPLE_BYTES * INPUT_SAMPLE_RATE)
         whole = len(pcm) - len(pcm) % WINDOW_BYTES
@@ -131,7 +131,7 @@ class SileroVad:
 
 
 def _installed_model() -> Path:
-    # Only the file is wanted: importing the package would import torch, which is not installed.
+    # Only the file is needed: importing the package would import torch, which is not installed.
     package = importlib.util.find_spec("silero_vad")
     for folder in (package and package.submodule_search_locations) or ():
         path = Path(folder, "data", "silero_vad.onnx")

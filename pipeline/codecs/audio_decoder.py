@@ -158,7 +158,7 @@ class _Mp3:
             try:
                 yield from _decode(self._codec, frame)
             except AudioError:
-                # The first frames after a cut lean on ones that are gone, and what looks like a frame may be none.
+                # The first frames after a cut depend on lost ones, and other data may look like a frame.
                 self._bad += 1
                 if self._bad > _MAX_BAD_FRAMES:
                     self._bad = 0
@@ -175,7 +175,7 @@ class _ContainerReader:
 
     def __init__(self, *, takes_bare: bool):
         self._takes_bare = takes_bare
-        self._start: bytes | None = b""  # while it is not known which
+        self._start: bytes | None = b""  # until the container is detected
         self._container: ogg.OggReader | webm.WebmReader | None = None
         self._codec: Decoder | AudioCodecContext | None = None
 

@@ -19,7 +19,7 @@ MAX_SCANS = 100
 """Most scans of a progressive JPEG: encoders make about ten, and each passes over the whole picture."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-# The rest is of no use here, and compressed text could inflate to gigabytes (libavcodec/pngdec.c, decode_zbuf).
+# Other chunks are not needed, and compressed text could inflate to gigabytes (libavcodec/pngdec.c, decode_zbuf).
 _PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _SOS, _EOI = b"\xff\xda", b"\xff\xd9"
@@ -127,8 +127,8 @@ def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 def _decode(codec: str, data: bytes) -> VideoFrame:
     context = CodecContext.create(codec, "r")
     assert isinstance(context, VideoCodecContext)
-    context.thread_count = 1  # frame threads would hold the only picture back
-    # What the headers said is checked again by those who obey them; they count the padding of rows too.
+    context.thread_count = 1  # frame threads would delay the only picture
+    # The decoder checks the size again, and counts the padding of rows too.
     context.options = {"max_pixels": str(2 * MAX_PIXELS), "err_detect": "crccheck+bitstream+buffer+explode"}
     try:
         frames = [*context.decode(Packet(data)), *context.decode(None)]

@@ -36,14 +36,14 @@ def find(package: Path) -> str:
     return name
 
 
-# PyDLL keeps the interpreter's lock: 50 us are not worth waiting for it again, up to 5 ms behind a busy thread, and no
-# two threads can be in one codec.
+# PyDLL keeps the interpreter's lock: for 50 us it is not worth a wait of up to 5 ms behind a busy thread, and no two
+# threads can use one codec.
 _lib = ctypes.PyDLL(find(Path(av.__file__).parent))
 _int, _state = ctypes.c_int, ctypes.c_void_p
 for _name, _arguments in {
     "opus_encoder_get_size": [_int],
     "opus_encoder_init": [_state, ctypes.c_int32, _int, _int],
-    # The value is variadic, so it has no place here: Apple's arm64 passes it otherwise.
+    # The value is variadic, so it is not declared here: Apple's arm64 passes it differently.
     "opus_encoder_ctl": [_state, _int],
     "opus_encode": [_state, ctypes.c_char_p, _int, _state, ctypes.c_int32],
     "opus_decoder_get_size": [_int],
@@ -58,7 +58,7 @@ class Encoder:
     """Encodes mono speech of `rate` (8, 12, 16, 24 or 48 kHz), by CELT at a variable bit rate (bit/s)."""
 
     def __init__(self, *, rate: int, bitrate: int, complexity: int, packet_loss: int):
-        # Its state is plain memory, which goes when the object goes: nothing to close.
+        # Its state is plain memory, freed with the object: nothing to close.
         self._state = ctypes.create_string_buffer(_lib.opus_encoder_get_size(1))
         self._packet = ctypes.create_string_buffer(1 + _MAX_FRAME_BYTES)
         self._at = ctypes.addressof(self._packet)
@@ -106,7 +106,7 @@ class Decoder:
         return self._decode(packet, samples, is_lost=True) if samples > 0 else b""
 
     def _decode(self, packet: bytes, samples: int, *, is_lost: bool) -> bytes:
-        # To libopus no bytes are a lost packet, which it would make up.
+        # For libopus no bytes mean a lost packet, which it would conceal.
         if not 0 < len(packet) <= MAX_PACKET:
             raise AudioError(f"An Opus packet has 1 to {MAX_PACKET} bytes, not {len(packet)}.", where="opus")
         count = _lib.opus_decode(self._state, packet, len(packet), self._pcm, samples, is_lost)

@@ -32,7 +32,7 @@ class OggReader:
         self._codec = ""
         self._headers: list[bytes] | None = None  # while they are being read
         self._partial = bytearray()
-        self._is_lost = False  # the packet's beginning was never seen
+        self._is_lost = False  # the start of the packet is missing
 
     def begin(self, start: bytes) -> None:
         """Begin a message with these bytes: the rest of a page that was cut short is dropped."""

@@ -25,7 +25,7 @@ _ENDLESS = 0x7FFFF000
 """Sizes from here on mean that the writer did not know the size; so does 0."""
 
 _RIFFS = (b"RIFF", b"RF64")
-# What may follow a file's data; anything else there is more of it.
+# Chunks that may follow a file's data; anything else there is more data.
 _TRAILERS = (*_RIFFS, b"LIST", b"JUNK", b"PAD ", b"fact", b"cue ", b"smpl", b"bext", b"PEAK", b"id3 ", b"ID3 ", b"iXML")
 
 
@@ -150,7 +150,7 @@ class WavReader:
         elif name == b"data":
             if self._reader is None:
                 raise unsupported_format("the WAV has no `fmt ` chunk before its data")
-            # A file whose size was never filled in says 0. Chunks are padded to even sizes.
+            # The size is 0 in a file where it was never filled in. Chunks are padded to even sizes.
             self._left, self._pad = (size, size % 2) if 0 < size < _ENDLESS else (_ENDLESS, 0)
             self._buffer = self._buffer[8:]
         else:
@@ -218,7 +218,7 @@ def _companded(data: bytes, codec: str) -> Samples:
         return np.zeros(0, np.int16)
     context = CodecContext.create(codec, "r")
     assert isinstance(context, AudioCodecContext)
-    context.sample_rate = MIN_RATE  # neither matters to it
+    context.sample_rate = MIN_RATE  # the decoder uses neither
     context.layout = "mono"
     try:
         frames = context.decode(Packet(data))

@@ -62,7 +62,7 @@ class WebmReader:
             del self._buffer[:at]
             self._is_lost = False
         else:
-            self._buffer.clear()  # one cut in the middle of its name is passed over, and the next one found
+            self._buffer.clear()  # one cut inside its identifier is skipped, and the next one found
 
     def _element(self) -> tuple[int, bytes] | None:
         """Split off the next element, with its content if that is to be read; None if more bytes are needed."""
@@ -210,7 +210,7 @@ def _ebml_sizes(data: bytes) -> tuple[list[int], int]:
         number = _number(data, at)
         if number is None:
             raise _malformed()
-        # The first is a size; the others are what they differ by, biased to be positive.
+        # The first is a size; the others are differences, biased to be positive.
         sizes.append(sizes[-1] + number[0] - number[1] // 2 if sizes else number[0])
         at = number[2]
         if sizes[-1] < 0:

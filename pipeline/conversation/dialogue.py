@@ -231,7 +231,7 @@ class Dialogue:
         if isinstance(event, ReplyAudio):
             self._deferred_seconds += event.chunk.duration
         if self._deferred_seconds > MAX_QUEUED_SECONDS:
-            raise AudioError(f"More than {MAX_QUEUED_SECONDS:g} s of speech are waiting to be heard.", where="dialogue")
+            raise AudioError(f"More than {MAX_QUEUED_SECONDS:g} s of speech are queued.", where="dialogue")
         self._deferred.append(event)
 
     def _on_user_text(self, event: UserText) -> None:

@@ -46,7 +46,7 @@ class FrameClock:
 
     def _tick(self) -> None:
         late = self._clock().time() - (self._epoch + self._ticks * self._period)
-        # Cut toward 0: the loop may call a timer early by its clock's resolution (asyncio/base_events.py, _run_once).
+        # Truncated to 0: the loop may call a timer early by its clock resolution (asyncio/base_events.py, _run_once).
         due = 1 + int(late / self._period)
         self._schedule(due)
         self._call(deque(list(self._subscribers) * min(due, MAX_CATCH_UP)))
@@ -58,7 +58,7 @@ class FrameClock:
                 if callback in self._subscribers:
                     callback()
         finally:
-            # Only after an exception, which goes on to the loop's exception handler while the rest take their turn.
+            # Only after an exception, which goes to the loop's exception handler before the remaining callbacks run.
             if waiting:
                 self._clock().call_soon(self._call, waiting)
 

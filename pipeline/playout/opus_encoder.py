@@ -24,15 +24,15 @@ class OpusEncoder:
         if len(pcm) != FRAME_BYTES:
             raise AudioError(f"A speech frame is {FRAME_BYTES} bytes, not {len(pcm)}.", where="opus")
         packet = self._codec.encode(pcm)
-        # The first silent frame still carries the end of the speech before it. Once the encoder itself has said
-        # silence, its state and the listener's decoder agree, and repeating that packet keeps both as they are.
+        # The first silent frame still carries the end of the speech before it. Once the encoder itself has
+        # encoded silence, its state and the client's decoder agree, and repeating that packet keeps both unchanged.
         self._is_settled = is_silent and packet == SILENCE_PACKET
         return packet
 
     def reset(self) -> None:
         """Begin a new stream."""
         # CELT ("audio") costs a third of SILK ("voip") for speech at this bit rate.
-        # Expecting loss, it codes loudness afresh where it matters: a listener who was sent silence in place of frames,
-        # or lost one, hears speech again after one frame. Without it the next 100 ms are muffled. No cost measured.
+        # With an expected loss, it codes loudness without prediction where needed: after silence in place of frames, or a
+        # lost frame, speech is clear again after one frame. Without it 100 ms are muffled. No measurable cost.
         self._codec = Encoder(rate=SPEECH_SAMPLE_RATE, bitrate=48_000, complexity=5, packet_loss=5)
         self._is_settled = False

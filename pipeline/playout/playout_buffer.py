@@ -15,7 +15,7 @@ FRAME_BYTES = FRAME_SAMPLES * SAMPLE_BYTES
 SILENCE = bytes(FRAME_BYTES)
 """20 ms of silence. `Playout.pull` returns this very object, so `is` distinguishes it from speech."""
 
-# 5 ms, from 1 down to 0: short enough to say nothing, long enough not to click.
+# 5 ms, from 1 down to 0: too short to be noticed, long enough not to click.
 _FADE = np.linspace(1.0, 0.0, SPEECH_SAMPLE_RATE // 200)
 
 
@@ -39,7 +39,7 @@ class Playout:
         self._queued_samples = 0  # in frames and the partial one
         self._is_finished = False
         self._is_seam = False
-        self._last = SILENCE  # what pull handed out
+        self._last = SILENCE  # returned by the last pull
 
     @property
     def queued(self) -> float:
@@ -71,7 +71,7 @@ class Playout:
             raise AudioError("The speech ends in the middle of a 16-bit sample.", where="playout")
         samples = len(pcm) // SAMPLE_BYTES
         if self._queued_samples + samples > self._limit * self._rate:
-            raise AudioError(f"More than {self._limit:g} s of speech are waiting to be heard.", where="playout")
+            raise AudioError(f"More than {self._limit:g} s of speech are queued.", where="playout")
         self._queued_samples += samples
         pcm = b"".join((self._partial, pcm))  # never SILENCE itself, which + could return
         whole = len(pcm) - len(pcm) % FRAME_BYTES
@@ -118,7 +118,7 @@ def _is_at_rest(last: bytes) -> bool:
 
 
 def _fade(frame: bytes, last: bytes) -> bytes:
-    # Shift the first 5 ms, less and less, so that they begin at the last sample heard.
+    # Shift the first 5 ms by a decreasing offset, so that they begin at the last sample played.
     samples = np.frombuffer(frame, "<i2").astype(np.float64)
     step = int.from_bytes(last[-SAMPLE_BYTES:], "little", signed=True) - samples[0]
     samples[: len(_FADE)] += step * _FADE

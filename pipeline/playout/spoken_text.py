@@ -31,16 +31,16 @@ class SpokenText:
         """Return the text spoken in the first `samples` of the reply."""
         if samples >= self.samples > 0:
             return self.text.strip()
-        return (self._heard_by_marks(samples) if self._timed else self._heard_by_share(samples)).strip()
+        return (self._text_by_marks(samples) if self._timed else self._text_by_share(samples)).strip()
 
-    def _heard_by_marks(self, samples: int) -> str:
+    def _text_by_marks(self, samples: int) -> str:
         begun = bisect_right(self._marks, samples - 1, key=lambda mark: mark[0])
         return self.text[: self._marks[begun - 1][1]] if begun else ""
 
-    def _heard_by_share(self, samples: int) -> str:
+    def _text_by_share(self, samples: int) -> str:
         if not self.samples:
             return ""
-        # A word counts once more than half of it was heard, taking letters as a measure of time.
+        # A word counts once more than half of it was played, with letters as the measure of time.
         reached = len(self.text) * samples / self.samples
         words = self.text.split(" ")
         ends = accumulate(len(word) + 1 for word in words)

@@ -19,8 +19,8 @@ INTERVAL = 1.0
 # picture moves by up to 6.6 while the quantizer is at most 56 (libwebrtc's limit), by 2.5 once it has become sharp.
 # A word that appears moves it by 37, a button that turns from blue to green by 22, to a darker blue by 11.
 TOLERANCE = 8.5
-# A picture that is still becoming sharp moves by 3 to 5, one that is sharp by less than 2.5: a question is worth the
-# frame in which the small print can be read.
+# A picture that is still becoming sharp moves by 3 to 5, one that is sharp by less than 2.5: a question gets the
+# frame in which small print is legible.
 TURN_TOLERANCE = 2.5
 
 BLOCK = 8  # pixels, both ways
@@ -87,7 +87,7 @@ class Deduplicator:
     def __init__(self) -> None:
         self.offered_frames = 0
         self.sent_frames = 0
-        self.dropped_frames = 0  # seen and never sent
+        self.dropped_frames = 0  # offered and never sent
         self._latest: ScreenFrame | None = None
         self._is_latest_sent = False
         self._detector = ChangeDetector()
@@ -174,7 +174,7 @@ def encode_jpeg(frame: ScreenFrame, *, max_side: int, quality: int = 80) -> tupl
         )
         jpeg = simplejpeg.encode_jpeg_yuv_planes(*_planes(scaled), quality)
     except (av.FFmpegError, ValueError) as error:
-        raise FrameError("The frame cannot be made a JPEG of.", where="screen") from error
+        raise FrameError("The frame cannot be encoded as JPEG.", where="screen") from error
     return bytes(jpeg), width, height
 
 
@@ -218,7 +218,7 @@ def _blocks(y: Plane) -> NDArray[np.int16]:
     columns = pixels[:, 0] + pixels[:, 1]
     for row in range(2, BLOCK):
         columns += pixels[:, row]
-    # Four sums side by side in 64 bits: multiplied so, the topmost becomes the sum of all. Less than half the time of
+    # Four sums side by side in 64 bits: this product has the sum of all in its top lane. Less than half the time of
     # any reduction along the short axis: 1080p takes 0.2 ms in all.
     fours = ((columns.view(np.uint64) * _FOUR_LANES) >> _TOP_LANE).reshape(down, across, 2)
     blocks = np.zeros((down + WINDOW_DOWN - 1, across + WINDOW_ACROSS - 1), np.int16)

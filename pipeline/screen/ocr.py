@@ -19,12 +19,12 @@ from pipeline.workers.process import Worker
 
 MAX_PIXELS = 16_000_000
 MIN_CONTRAST = 16  # levels of 256 between the darkest and the brightest
-CACHED_FRAMES = 32  # frames
+CACHED_FRAMES = 32
 DEADLINE = 15.0
 
-# Measured with one thread on a 1280x720 page of 51 lines, rapidocr 3.10: 1.23 s as it comes without the angle
-# classifier, 0.67 s so. Each line is recognised alone and at its own width, where a batch pads the short ones to
-# 320 pixels and all to the longest. A smaller limit for the detector loses 10 px labels: at 960 every eighth.
+# Measured with one thread on a 1280x720 page of 51 lines, rapidocr 3.10: 1.23 s by default without the angle
+# classifier, 0.67 s with these options. Each line is recognised alone and at its own width, where a batch pads short
+# ones to 320 pixels and all to the longest. A smaller limit for the detector loses 10 px labels: at 960 every eighth.
 OPTIONS: dict[str, Any] = {
     "Global.use_cls": False,  # text on a screen is upright
     "Global.log_level": "critical",
@@ -102,27 +102,27 @@ def _check(jpeg: bytes) -> None:
         raise FrameError(f"The frame has more than {MAX_PIXELS // 1_000_000} megapixels.", where="ocr")
 
 
-# What follows runs in the worker.
+# The functions below run in the worker.
 
 _engine: Any = None  # one rapidocr.RapidOCR per process: half a second and 31 MB of models
 
 
 def _load() -> None:
     global _engine
-    import rapidocr  # only here: it brings cv2 and shapely along
+    import rapidocr  # only here: it imports cv2 and shapely
 
     models = Path(rapidocr.__file__).parent / "models"
-    # Named files are opened as they are; what rapidocr chooses by itself it may download.
+    # Named files are opened as they are; rapidocr may download its own choice.
     files = {
         "Det.model_path": str(models / "PP-OCRv6_det_small.onnx"),
         "Rec.model_path": str(models / "PP-OCRv6_rec_small.onnx"),
     }
     _engine = rapidocr.RapidOCR(params=OPTIONS | files)
-    # The models are opened by the first picture.
+    # The first picture loads the models.
     _engine(_menu(320))
 
 
-# Also here, so that those who ask for the same frame meanwhile, or again after a cancelled call, share one run.
+# Cached here too, so that concurrent calls for one frame, and those after a cancelled call, share one run.
 @lru_cache(maxsize=8)
 def read(jpeg: bytes) -> tuple[ReadText, ...] | None:
     """Return the lines on a JPEG, or None if it cannot be decoded; `_load` must have run in this process."""
@@ -132,8 +132,8 @@ def read(jpeg: bytes) -> tuple[ReadText, ...] | None:
         return None
     if int(picture.max()) - int(picture.min()) < MIN_CONTRAST:
         return ()
-    # The detector judges by the whole picture: a lone word on an empty page is nothing to it, beside other words it is
-    # text. Seen with labels of 10 to 36 px; two words are enough, so a page with anything found is not looked at again.
+    # The detector depends on the whole picture: it misses a lone word on an empty page, but finds it among others.
+    # Measured with labels of 10 to 36 px; two words are enough, so a page with any result is not read again.
     return _lines(picture, picture) or _lines(picture, np.vstack([picture, _menu(picture.shape[1])]))
 
 

@@ -23,7 +23,7 @@ EXIT_DEADLINE = 1.0
 SETTLE_DEADLINE = 1.0
 """Least seconds for the answer of a call whose caller was cancelled."""
 
-# Read by the libraries when they load, so they must stand in the environment before the child starts.
+# Read by the libraries when they load, so they must be in the environment before the child starts.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1")
 
 
@@ -76,10 +76,10 @@ class Worker:
                 raise self._error("took too long") from None
             except EOFError:
                 await self._discard(child)
-                raise self._error("is closed" if self._closed else "died") from None
+                raise self._error("is closed" if self._closed else "exited unexpectedly") from None
             except _InitializerError as error:
                 await self._discard(child)
-                raise self._error("cannot start its work") from ChildError(*error.args)
+                raise self._error("could not be initialized") from ChildError(*error.args)
         if not succeeded:
             raise self._error("failed") from ChildError(value)
         return value  # type: ignore[no-any-return]
@@ -128,7 +128,7 @@ class _Child:
         self._process = process
         self._requests = requests
         self._answers = answers
-        self._deadline: float | None = None  # loop time by which the outstanding answer must be here
+        self._deadline: float | None = None  # loop time by which the outstanding answer must arrive
         self._length: int | None = None  # of the answer whose header has been read
         self._is_initialized = False
 
@@ -157,7 +157,7 @@ class _Child:
         """Wait for the outstanding answer, if any, and drop it."""
         if self._deadline is None:
             return
-        # It may have come in time and lain here since.
+        # It may have arrived in time and be unread since.
         self._deadline = max(self._deadline, asyncio.get_running_loop().time() + SETTLE_DEADLINE)
         succeeded, value = await self._receive()
         if not self._is_initialized and not succeeded:

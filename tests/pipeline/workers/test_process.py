@@ -96,7 +96,7 @@ async def test_a_result_that_cannot_be_sent_is_an_error(worker: Worker) -> None:
 
 async def test_a_crash_is_an_error_and_the_next_call_has_a_new_process(worker: Worker) -> None:
     pid = await worker.run(os.getpid, deadline=LONG)
-    with pytest.raises(WorkerError, match="died"):
+    with pytest.raises(WorkerError, match="exited unexpectedly"):
         await worker.run(os.abort, deadline=LONG)
     assert await worker.run(os.getpid, deadline=LONG) != pid
 
