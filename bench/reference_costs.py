@@ -8,7 +8,7 @@ CAPTION = (
     "The last three columns are constants from an earlier measurement on the same kind of machine (2 vCPU AMD EPYC), "
     "with another load client and another conversation: minimal servers on one core with the same VAD model, which "
     "answer with a tone of their own and have no engine behind them (this server has), 6 sessions but where a number "
-    "of sessions stands in brackets, VAD stop at 200 ms (600 for fastrtc). They give an order of magnitude; a ratio "
+    "of sessions stands in brackets, VAD stop at 200 ms (600 for fastrtc). They tell an order of magnitude; a ratio "
     "would need one run of one bench for all."
 )
 

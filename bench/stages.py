@@ -25,7 +25,8 @@ from pipeline.codecs.libopus import Decoder
 from pipeline.media import INPUT_SAMPLE_RATE, AudioChunk, ScreenFrame
 from pipeline.playout.opus_encoder import OpusEncoder
 from pipeline.playout.playout_buffer import FRAME_BYTES, SILENCE, Playout
-from pipeline.screen.deduplicator import ChangeDetector, encode_jpeg
+from pipeline.screen.deduplicator import ChangeDetector
+from pipeline.screen.jpeg_encoder import encode_jpeg
 
 Item = TypeVar("Item")
 

@@ -1,5 +1,6 @@
 """Fault codes, their severities, and the exception classes that carry them."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 
@@ -120,3 +121,12 @@ class ProtocolError(MediaError):
 
     def __init__(self, message: str, *, code: FaultCode = FaultCode.INVALID_MESSAGE):
         super().__init__(code, message, where="protocol")
+
+
+def leaf_exceptions(group: BaseExceptionGroup[BaseException]) -> Iterable[BaseException]:
+    """Yield the exceptions of nested groups."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from leaf_exceptions(error)
+        else:
+            yield error

@@ -1,7 +1,7 @@
 """One conversation: connects its peers, the stages of its media and the engine, and handles every error."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -30,7 +30,7 @@ from pipeline.engine import (
     ToolCallCancelled,
     UserText,
 )
-from pipeline.errors import FaultCode, MediaError, Severity
+from pipeline.errors import FaultCode, MediaError, Severity, leaf_exceptions
 from pipeline.events import (
     AudioEnd,
     Command,
@@ -250,13 +250,13 @@ class Conversation:
                 tasks.create_task(self._run_deadlines())
                 tasks.create_task(self._lifetime.wait())
         except* SessionEnd as group:
-            reason = next(leaf.reason for leaf in leaves(group) if isinstance(leaf, SessionEnd))
+            reason = next(leaf.reason for leaf in leaf_exceptions(group) if isinstance(leaf, SessionEnd))
         except* Exception as group:
             reason = EndReason.ERROR
             played = self._stop_media()
-            for error in leaves(group):
+            for error in leaf_exceptions(group):
                 logger.opt(exception=error).error("session failed", code=_code(error))
-            self.send_event(fault_from(next(iter(leaves(group)))))
+            self.send_event(fault_from(next(iter(leaf_exceptions(group)))))
             if played is not None:
                 self._dialogue.report_interruption(played)
         logger.info(
@@ -413,15 +413,6 @@ class Conversation:
         )
         if state is not None:
             self.send_event(StateChanged(state))
-
-
-def leaves(group: BaseExceptionGroup[BaseException]) -> Iterable[BaseException]:
-    """Yield the exceptions of nested groups."""
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from leaves(error)
-        else:
-            yield error
 
 
 def _code(error: BaseException) -> str:

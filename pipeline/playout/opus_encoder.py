@@ -32,7 +32,7 @@ class OpusEncoder:
     def reset(self) -> None:
         """Begin a new stream."""
         # CELT ("audio") costs a third of SILK ("voip") for speech at this bit rate.
-        # With an expected loss, it codes loudness without prediction where needed: after silence in place of frames, or a
-        # lost frame, speech is clear again after one frame. Without it 100 ms are muffled. No measurable cost.
+        # With an expected loss it codes loudness without prediction where needed: after a lost frame, or silence in
+        # place of frames, speech is clear again after one frame. Without it 100 ms are muffled. No measurable cost.
         self._codec = Encoder(rate=SPEECH_SAMPLE_RATE, bitrate=48_000, complexity=5, packet_loss=5)
         self._is_settled = False

@@ -9,7 +9,8 @@ from pipeline.errors import MediaError
 from pipeline.events import Event, ScreenFrameSent, SeenReason
 from pipeline.media import EncodedFrame, ScreenFrame
 from pipeline.peer import Peer
-from pipeline.screen.deduplicator import Deduplicator, encode_jpeg
+from pipeline.screen.deduplicator import Deduplicator
+from pipeline.screen.jpeg_encoder import encode_jpeg
 
 
 class FrameReceiver(Protocol):

@@ -175,7 +175,7 @@ async def test_the_initializer_has_run_before_the_first_call(tmp_path: Path) -> 
 async def test_an_initializer_that_fails_is_an_error_and_is_tried_again_by_the_next_call(tmp_path: Path) -> None:
     later = tmp_path / "later"
     worker = Worker("test", code=FaultCode.FRAME_PROCESSING_ERROR, initializer=partial(os.chdir, later))
-    with pytest.raises(WorkerError, match="cannot start") as caught:
+    with pytest.raises(WorkerError, match="could not be initialized") as caught:
         await worker.run(os.getcwd, deadline=LONG)
     assert caught.value.code is FaultCode.FRAME_PROCESSING_ERROR
     assert "FileNotFoundError" in str(caught.value.__cause__)
