@@ -1,4 +1,4 @@
-"""What simulated users send is what the server takes for speech, silence and a screen."""
+"""The server takes the fixtures of simulated users for speech, silence and a screen."""
 
 import av
 import numpy as np

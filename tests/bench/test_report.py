@@ -1,4 +1,4 @@
-"""The table says what was measured, and what went wrong."""
+"""The table shows measured values and failures."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""What a simulated user does, tick by tick, and what is remembered of it."""
+"""The behaviour of a simulated user, tick by tick, and the recorded turns."""
 
 import pytest
 
@@ -13,7 +13,7 @@ PATTERN = Pattern(barge_in=0.7, pause=0.5)
 
 
 class Room:
-    """A user, and an assistant that answers as it is told; its RTP time wraps during its first reply."""
+    """A user and a scripted assistant, whose RTP time wraps during its first reply."""
 
     def __init__(self, *, seed: int = 0):
         self.user = Scenario(VOICE, PATTERN, seed=seed)

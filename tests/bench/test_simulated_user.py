@@ -1,4 +1,4 @@
-"""A simulated user joins, is heard and seen, hears, and says why it could not."""
+"""A simulated user joins, sends and receives media, and reports failures."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -25,7 +25,7 @@ from tests.support.fake_conversation import FakeConversation
 
 
 class House(FakeConversation):
-    """The server's side: a conversation that remembers, behind `/whip` and `/api/v1/guests`."""
+    """The server's side: a recording conversation behind `/whip` and `/api/v1/guests`."""
 
     def __init__(self, status: int = 201) -> None:
         super().__init__(ConversationConfig("id", "label", "local", "local", None, "en", 600, 3600))

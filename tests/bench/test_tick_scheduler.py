@@ -1,4 +1,4 @@
-"""The one clock of the load client."""
+"""The clock of the load client."""
 
 import asyncio
 

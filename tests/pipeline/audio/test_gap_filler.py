@@ -1,4 +1,4 @@
-"""One microphone's time."""
+"""The gap filler: gapless time of one microphone."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""Turn detection: when an utterance starts and ends, and what of it goes up."""
+"""Turn detection: the start and end of an utterance, and the audio that is sent of it."""
 
 import wave
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The state in one word: what is shown for every combination of user, assistant and engine."""
+"""The reported state for every combination of user, assistant and engine."""
 
 import pytest
 

@@ -27,7 +27,7 @@ CONFIG = EngineConfig("gemini-3.8-live", "Kore", "en", "Be brief.", "medium")
 
 @dataclass
 class Listener(FakePeer):
-    """A client that notes when each frame of a reply came."""
+    """A client that records the arrival time of each frame."""
 
     played: dict[int, list[float]] = field(default_factory=dict)
 
@@ -42,7 +42,7 @@ class Listener(FakePeer):
 
 
 class Overheard(GeminiBridge):
-    """The bridge, and what the conversation gave it to carry: the truth about what the user said."""
+    """A bridge that records the user's input as the ground truth."""
 
     gemini: SimulatedGemini
     said: dict[int, str]
@@ -77,7 +77,7 @@ class Overheard(GeminiBridge):
 
 @dataclass
 class Talk:
-    """What became of a conversation."""
+    """The recorded outcome of a conversation."""
 
     gemini: SimulatedGemini
     bridge: Overheard
@@ -138,7 +138,7 @@ async def talk(seed: int, *, minutes: float, habits: Habits) -> Talk:
 
 
 def known(talk: Talk) -> Counter[str]:
-    """How often the engine knows each thing that the user said, in whatever way it came to know it."""
+    """Count how often the engine knows each input of the user, by any way."""
     counts = Counter[str]()
     for kind, what in talk.gemini.last.lines:
         if kind == "audio":

@@ -40,11 +40,11 @@ from tests.support.fake_engine import (
 )
 
 CALM = replace(QUICK, stable=0.0)
-"""Every session counts as one that lasted, so that one test may lose several."""
+"""Every session counts as stable, so that one test may lose several."""
 
 
 async def give_up(engine: FakeEngine, *, model: str = CONFIG.model) -> list[FaultCode]:
-    """Let a bridge run until it raises; the codes it told and raised, in order."""
+    """Run a bridge until it raises; returns the codes of its events and of the error, in order."""
     listener = Told()
     config = replace(CONFIG, model=model)
     bridge = GeminiBridge(engine.client(), config, listener=listener, timeouts=QUICK, jitter=lambda: 0.0)
@@ -56,7 +56,7 @@ async def give_up(engine: FakeEngine, *, model: str = CONFIG.model) -> list[Faul
 
 
 async def stuff(session: FakeSession, bridge: GeminiBridge) -> None:
-    """Say more than the socket takes to an engine that reads no more."""
+    """Send more than the socket takes to an engine that has stopped reading."""
     session.freeze()
     bridge.start_utterance(1)
     for _ in range(200):

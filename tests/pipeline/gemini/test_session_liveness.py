@@ -1,4 +1,4 @@
-"""Whatever the user and the engine do, and in whatever order: somebody is always going to do something about it."""
+"""Liveness: after any sequence of user and engine events there is a deadline or an owed message."""
 
 import pytest
 from google.genai import types
@@ -47,7 +47,7 @@ ACTS = st.lists(
 
 
 class Scene:
-    """A link with its clock, its user and its engine, who do as they are told."""
+    """A supervisor with a clock, a user and an engine under the test's control."""
 
     def __init__(self, model: str) -> None:
         self.now = 0.0

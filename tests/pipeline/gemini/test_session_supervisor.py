@@ -1,4 +1,4 @@
-"""What the link decides, without a network and with a clock that stands until it is moved."""
+"""Decisions of the supervisor, without a network and with a manual clock."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -46,7 +46,7 @@ LONG = {"modelTurn": {"parts": [{"inlineData": {"mimeType": "audio/pcm;rate=2400
 
 @dataclass
 class Scene:
-    """A link, everything it told, and the time."""
+    """A supervisor, its events, and the time."""
 
     model: str = CONFIG.model
     fallback: str | None = None
@@ -85,7 +85,7 @@ class Scene:
         self.link.expire()
 
     def sent(self) -> list[str]:
-        """What would go up now, by kind."""
+        """Return the kinds of the messages to send now."""
         assert self.link.live is not None
         kinds = []
         while (item := self.link.live.send_queue.pop()) is not None:

@@ -1,4 +1,4 @@
-"""Playout: what was pushed is heard once and in order, and silence is the default."""
+"""The playout buffer: pushed speech is played once and in order, and silence is the default."""
 
 from itertools import pairwise
 
