@@ -1,4 +1,4 @@
-"""`python -m bench`: see `--help`."""
+"""Command line of the benchmark: `python -m bench`, see `--help`."""
 
 import argparse
 import json
@@ -13,21 +13,21 @@ from bench.servers import StartError
 
 
 def main() -> int:
-    """Measure, and write JSON lines and a Markdown table; 1 when something did not start, 3 when sessions failed."""
-    asked = _parser().parse_args()
+    """Run, and write JSON lines and a Markdown table; 1 when a process did not start, 3 when sessions failed."""
+    args = _parser().parse_args()
     if sys.platform != "linux":
         sys.stderr.write("The bench reads CPU and memory from /proc, which only Linux has.\n")
         return 1
     runs = []
-    for sessions in asked.sessions:
+    for sessions in args.sessions:
         setup = Setup(
             sessions,
-            seconds=asked.seconds,
-            warmup=asked.warmup,
-            probes=asked.probes,
-            reply=asked.reply,
-            has_screen=asked.screen,
-            is_pinned=asked.pin and len(os.sched_getaffinity(0)) > 1,
+            seconds=args.seconds,
+            warmup=args.warmup,
+            probes=args.probes,
+            reply=args.reply,
+            has_screen=args.screen,
+            is_pinned=args.pin and len(os.sched_getaffinity(0)) > 1,
         )
         try:
             found = measure(setup)
@@ -36,17 +36,17 @@ def main() -> int:
             return 1
         runs += found
         for run in found:
-            _write(asked.out, json.dumps(run))
+            _write(args.out, json.dumps(run))
     text = table(runs, command=_command(sys.argv[1:]))
     sys.stdout.write(f"\n{text}")
-    if asked.into is not None:
-        asked.into.write_text(replaced(asked.into.read_text(), text))
+    if args.into is not None:
+        args.into.write_text(replaced(args.into.read_text(), text))
     return 3 if any(run["failed_sessions"] for run in runs) else 0
 
 
-def _command(words: Sequence[str]) -> str:
-    """How to measure the same again, wherever it is written."""
-    _, measured = _destinations().parse_known_args(words)
+def _command(arguments: Sequence[str]) -> str:
+    """Return the command that repeats this run, without its output options."""
+    _, measured = _destinations().parse_known_args(arguments)
     return f'make bench BENCH="{" ".join(measured)}"' if measured else "make bench"
 
 

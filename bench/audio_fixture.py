@@ -1,4 +1,4 @@
-"""What a simulated user says: a recorded sentence and a quiet room, as Opus packets made once."""
+"""The speech of a simulated user: a recorded sentence and background noise, encoded once as Opus packets."""
 
 import wave
 from dataclasses import dataclass
@@ -15,39 +15,39 @@ RECORDING = Path(__file__).parents[1] / "tests" / "data" / "go-forward-ten-meter
 RATE = 48_000
 FRAME = RATE // 50
 
-SHARP = 0.2
-"""The sentence is cut where its level falls under this share of its loudest 20 ms, so that its end is beyond doubt."""
+CUT_LEVEL = 0.2
+"""The sentence is cut where its level falls under this share of its loudest 20 ms, which makes its end sharp."""
 
 _QUIET_SECONDS = 4
-_ROOM = 12.0  # standard deviation of the noise, in 16-bit steps: no microphone gives digital silence
-_BIT_RATE = 32_000  # what browsers use for speech
+_NOISE_LEVEL = 12.0  # standard deviation of the noise, in 16-bit steps: no microphone gives digital silence
+_BIT_RATE = 32_000  # as browsers use for speech
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
-    """Opus packets of 20 ms each: `speech` is loud from its first to its last, `quiet` can be repeated."""
+class VoicePackets:
+    """Opus packets of 20 ms: `speech` is loud from its first to its last packet, `quiet` can be repeated."""
 
     speech: tuple[bytes, ...]
     quiet: tuple[bytes, ...]
 
 
-def load_voice(path: Path = RECORDING) -> Voice:
+def load_voice(path: Path = RECORDING) -> VoicePackets:
     """Encode the recording as a browser would: 48 kHz, mono, 32 kb/s; raises OSError or wave.Error."""
     pcm = trimmed(_read(path))
     spoken = len(pcm) // FRAME
-    noise = np.random.default_rng(1).normal(0, _ROOM, (1 + _QUIET_SECONDS) * RATE)
+    noise = np.random.default_rng(1).normal(0, _NOISE_LEVEL, (1 + _QUIET_SECONDS) * RATE)
     lead = noise[:RATE]
     packets = _encode(np.concatenate([lead, pcm + noise[: len(pcm)], noise]).astype(np.int16))
     start = len(lead) // FRAME
-    # The first second after the sentence stays out of the loop: the encoder's memory of it fades there.
-    return Voice(tuple(packets[start : start + spoken]), tuple(packets[start + spoken + 50 :]))
+    # The first second after the sentence stays out of the loop: the encoder still carries the sentence there.
+    return VoicePackets(tuple(packets[start : start + spoken]), tuple(packets[start + spoken + 50 :]))
 
 
 def trimmed(pcm: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keep what lies between the first and the last loud 20 ms of 48 kHz audio, in whole frames."""
+    """Return the part between the first and the last loud 20 ms of 48 kHz audio, in whole frames."""
     frames = pcm[: len(pcm) // FRAME * FRAME].reshape(-1, FRAME)
     level = np.sqrt((frames**2).mean(axis=1))
-    loud = np.flatnonzero(level >= SHARP * level.max())
+    loud = np.flatnonzero(level >= CUT_LEVEL * level.max())
     kept: NDArray[np.float64] = frames[loud[0] : loud[-1] + 1].ravel()
     return kept
 

@@ -1,17 +1,17 @@
-"""One reply as it arrived: how much of it would have been heard without a gap."""
+"""Measures how much of a reply would have been played without a gap."""
 
 from dataclasses import dataclass
 
 FRAME = 0.02
-"""Seconds of sound in one packet."""
+"""Seconds of audio in one packet."""
 
 BUFFER = 0.06
-"""Seconds between a reply's first packet and its being played: about what browsers keep on a quiet network."""
+"""Seconds between a reply's first packet and its playback: about a browser's jitter buffer on a quiet network."""
 
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A packet of the assistant's voice: its place by RTP time (frames), clock time (s), and whether it sounds."""
+    """A packet of the assistant's speech: its place by RTP time (frames), clock time (s), and whether it is loud."""
 
     slot: int
     at: float
@@ -20,7 +20,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Continuity:
-    """`heard` of the `due` frames of a reply came in time; the longest run that did not lasted `largest_gap` s."""
+    """`heard` of the `due` frames of a reply arrived in time; the longest run that did not lasted `largest_gap` s."""
 
     due: int
     heard: int
@@ -30,9 +30,9 @@ class Continuity:
 def continuity(arrivals: list[Arrival], *, expected: int | None, buffer: float = BUFFER) -> Continuity:
     """Play a reply: frame n is due `buffer` + n * 20 ms after the arrival of the first loud packet.
 
-    A frame counts as heard if a loud packet for its place, by RTP time, has arrived by then: what is lost, late, or
-    silence inside of the reply is a gap. From the first loud packet to the last every place is due, and `expected`
-    places if the reply should have been that long (None for one that was cut short on purpose).
+    A frame counts as heard if a loud packet for its place, by RTP time, has arrived by then: lost, late and silent
+    packets inside the reply are gaps. Every place from the first loud packet to the last is due, and `expected` places
+    if the reply should have been that long (None for one that was interrupted).
     """
     loud = {arrival.slot: arrival.at for arrival in reversed(arrivals) if arrival.is_loud}
     if not loud:

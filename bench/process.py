@@ -1,4 +1,4 @@
-"""A measured process and its children, as Linux tells them in /proc."""
+"""Measures a process and its children by Linux's /proc."""
 
 import os
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Of a process and all its living descendants: CPU seconds so far, resident megabytes, threads."""
+    """Totals of a process and all its living descendants: CPU seconds so far, resident megabytes, threads."""
 
     cpu: float
     rss: float
@@ -18,7 +18,7 @@ class Usage:
 
 
 def usage(pid: int) -> Usage:
-    """Read it now: user and system time (fields 14 and 15 of proc(5) stat), VmRSS and Threads of status."""
+    """Read the totals now: user and system time (fields 14 and 15 of proc(5) stat), VmRSS and Threads of status."""
     family = _family(pid)
     return Usage(sum(map(_cpu, family)), sum(map(_rss, family)), sum(map(_threads, family)))
 
@@ -65,13 +65,13 @@ def _threads(pid: int) -> int:
 
 
 def busy() -> float:
-    """CPU seconds that everything on the machine has used, and what the host has taken away (steal), since it began."""
+    """Return the CPU seconds used by all processes of the machine, and taken by the host (steal), since boot."""
     user, nice, system, _, _, irq, softirq, steal, *_ = map(int, (PROC / "stat").read_text().split()[1:11])
     return (user + nice + system + irq + softirq + steal) / _TICKS
 
 
 def machine() -> str:
-    """The processor, how many of them, and the system."""
+    """Describe the processor, the number of cores, and the system."""
     lines = (PROC / "cpuinfo").read_text().splitlines()
     model = next(
         (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), os.uname().machine

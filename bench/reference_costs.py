@@ -1,4 +1,4 @@
-"""What other servers cost: constants, for orientation. Nothing here is measured by this bench."""
+"""Costs of other servers: constants, for orientation. This benchmark does not measure them."""
 
 from collections.abc import Mapping
 

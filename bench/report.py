@@ -1,4 +1,4 @@
-"""Runs as a Markdown table, ready for docs/bench.md."""
+"""Formats runs as a Markdown table for docs/bench.md."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ Figures = dict[str, Value]
 """One run: names end in their units."""
 
 DISTURBED = 0.15
-"""Cores used by others from which a run says little about the server."""
+"""Cores used by other processes from which a run is not representative."""
 
 MARKS = ("<!-- bench -->", "<!-- /bench -->")
 
@@ -48,7 +48,7 @@ _EXPLAINED = (
 
 
 def table(runs: Sequence[Figures], *, command: str) -> str:
-    """One column per run, and the anchors; captioned with date, machine, command and conditions."""
+    """Return one column per run and one of reference costs, with a caption of date, machine, command and conditions."""
     if not runs:
         return ""
     first = runs[0]
@@ -62,7 +62,7 @@ def table(runs: Sequence[Figures], *, command: str) -> str:
 
 
 def replaced(document: str, text: str) -> str:
-    """The document with `text` between its marks; raises ValueError if it has none."""
+    """Return the document with `text` between its marks; raises ValueError if it has none."""
     head, found, rest = document.partition(MARKS[0])
     _, end, tail = rest.partition(MARKS[1])
     if not found or not end:
@@ -119,7 +119,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _complaints(runs: Sequence[Figures]) -> list[str]:
-    """What went wrong, by run, in words."""
+    """Describe the failures of each run."""
     lines = []
     for run in runs:
         for name in ("troubles", "failures"):

@@ -1,4 +1,4 @@
-"""RTP and RTCP by hand: as little as a load client needs, which is why it costs little."""
+"""A minimal RTP and RTCP implementation, which keeps the load client cheap."""
 
 import struct
 from collections.abc import Iterator
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 AUDIO_CLOCK = 48_000  # RFC 7587 section 4.1
 VIDEO_CLOCK = 90_000  # RFC 7741 section 4.1
-LARGEST_PAYLOAD = 1_100
-"""Bytes of video in one packet, about what browsers send."""
+MAX_PAYLOAD = 1_100
+"""Most bytes of video in one packet, about what browsers send."""
 
 _HEADER = struct.Struct("!BBHII")
 _VERSION = 0x80
@@ -19,12 +19,12 @@ _UNIX_TO_NTP = 2_208_988_800
 
 
 class RtpError(ValueError):
-    """Bytes that are no RTP packet; the message says why."""
+    """Raised for bytes that are not an RTP packet; the message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rtp:
-    """What is looked at of a received packet; `timestamp` counts at the payload's clock."""
+class ReceivedRtp:
+    """The fields used of a received packet; `timestamp` counts at the payload's clock."""
 
     payload_type: int
     sequence: int
@@ -32,7 +32,7 @@ class Rtp:
     payload: bytes
 
 
-def parse_rtp(data: bytes) -> Rtp:
+def parse_rtp(data: bytes) -> ReceivedRtp:
     """Read one unprotected packet (RFC 3550 section 5.1), or raise `RtpError`."""
     if len(data) < _HEADER.size:
         raise RtpError("shorter than an RTP header")
@@ -47,15 +47,15 @@ def parse_rtp(data: bytes) -> Rtp:
     end = len(data) - (data[-1] if first & 0x20 else 0)
     if start > end:
         raise RtpError("cut in its header")
-    return Rtp(second & 0x7F, sequence, timestamp, data[start:end])
+    return ReceivedRtp(second & 0x7F, sequence, timestamp, data[start:end])
 
 
 def is_rtcp(data: bytes) -> bool:
-    """Tell RTCP from RTP on one port (RFC 5761 section 4)."""
+    """Whether a packet is RTCP and not RTP, on a shared port (RFC 5761 section 4)."""
     return len(data) > 1 and 192 <= data[1] <= 223
 
 
-def asks_for_keyframe(data: bytes) -> bool:
+def has_picture_loss(data: bytes) -> bool:
     """Whether unprotected compound RTCP has a picture loss indication (RFC 4585 section 6.3.1)."""
     at = 0
     while at + 4 <= len(data):
@@ -77,7 +77,7 @@ class Stream:
         self._bytes = 0
 
     def packet(self, payload: bytes, timestamp: int, *, marker: bool = False) -> bytes:
-        """The next packet; `timestamp` at the payload's clock."""
+        """Return the next packet; `timestamp` is at the payload's clock."""
         self._timestamp = timestamp & 0xFFFFFFFF
         kind = self._payload_type | (_MARKER if marker else 0)
         header = _HEADER.pack(_VERSION, kind, self._sequence, self._timestamp, self.ssrc)
@@ -87,15 +87,15 @@ class Stream:
         return header + payload
 
     def report(self, wall: float) -> bytes:
-        """A sender report (RFC 3550 section 6.4.1) for `wall`, Unix time in seconds, of the last packet."""
+        """Return a sender report (RFC 3550 section 6.4.1) for `wall`, Unix time in seconds, of the last packet."""
         ntp = int((wall + _UNIX_TO_NTP) * (1 << 32)) & 0xFFFFFFFFFFFFFFFF
         packets, octets = self._packets & 0xFFFFFFFF, self._bytes & 0xFFFFFFFF
         return struct.pack("!BBHIQIII", _VERSION, _SENDER_REPORT, 6, self.ssrc, ntp, self._timestamp, packets, octets)
 
 
 def vp8_payloads(frame: bytes, picture: int) -> Iterator[bytes]:
-    """Cut one encoded picture into RTP payloads (RFC 7741 section 4.2) with a 15-bit picture id."""
+    """Split one encoded picture into RTP payloads (RFC 7741 section 4.2) with a 15-bit picture id."""
     number = struct.pack("!H", 0x8000 | picture & 0x7FFF)
-    for start in range(0, len(frame), LARGEST_PAYLOAD):
+    for start in range(0, len(frame), MAX_PAYLOAD):
         descriptor = b"\x80" if start else b"\x90"  # X; S on the first of a partition
-        yield descriptor + b"\x80" + number + frame[start : start + LARGEST_PAYLOAD]
+        yield descriptor + b"\x80" + number + frame[start : start + MAX_PAYLOAD]

@@ -1,4 +1,4 @@
-"""One run: the engine, the server and the load client started, measured from outside, and stopped."""
+"""Runs one measurement: starts the engine, the server and the load client, measures from outside, and stops them."""
 
 import datetime
 import json
@@ -23,12 +23,12 @@ from mediaserver.settings import Settings
 _LAG = "mediaserver_loop_lag_seconds"
 _SETTLED = 1.0
 _END_DEADLINE = 5.0
-_LAST_WORDS = 2_000  # characters
+_MAX_ERROR_OUTPUT = 2_000  # characters
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What to measure; times in seconds."""
+    """The measurement to make; times in seconds."""
 
     sessions: int
     seconds: float = 60.0
@@ -38,7 +38,7 @@ class Setup:
     reply: float = 2.0
     has_screen: bool = False
     is_pinned: bool = True
-    """The server alone on the first core, the engine and the load client on the second; needs two."""
+    """Whether the server has the first core alone, and the engine and load client the second; needs two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class _Reading:
 
 
 def measure(setup: Setup) -> list[Figures]:
-    """Run it; one object for the audio window and one for the screen's if asked. Raises `StartError`."""
+    """Measure; returns the figures of the audio window, and of the screen's if requested. Raises `StartError`."""
     with tempfile.TemporaryDirectory(prefix="mediaserver-bench-") as name, ExitStack() as parts:
         folder = Path(name)
         cores = sorted(os.sched_getaffinity(0)) if setup.is_pinned else [None, None]
@@ -110,14 +110,14 @@ def _load(folder: Path, plan: Plan, *, core: int | None) -> Iterator[subprocess.
     try:
         yield process
     except StartError as error:
-        last = [(folder / name).read_text(errors="replace")[-_LAST_WORDS:] for name in ("server.log", "load.log")]
+        last = [(folder / name).read_text(errors="replace")[-_MAX_ERROR_OUTPUT:] for name in ("server.log", "load.log")]
         raise StartError("\n".join([str(error), *last])) from None
     finally:
         _end(process)
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """A client that has told its result ends by itself, one that is left waiting when its input ends."""
+    """Wait for the load client: it exits after its result, or when its input is closed."""
     try:
         process.communicate(timeout=_END_DEADLINE)
     except subprocess.TimeoutExpired:
@@ -126,7 +126,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def expect(load: subprocess.Popen[str], phase: str) -> str:
-    """The load client's next line, which must be of this phase; raises `StartError`."""
+    """Return the load client's next line, which must be of this phase; raises `StartError`."""
     assert load.stdout is not None
     line = load.stdout.readline()
     if not line or json.loads(line)["phase"] != phase:
@@ -217,7 +217,7 @@ def _window_figures(setup: Setup, warmed: Usage, before: _Reading, after: _Readi
 
 
 def _added(setup: Setup, audio: Figures, shared: Figures) -> Figures:
-    """What the screens cost: the second window of the run less the first."""
+    """Return the cost of the screens: the second window of the run less the first."""
     cpu, rss = "server_cpu_s_per_session_minute", "server_rss_mb_loaded"
     return {
         "screen_added_cpu_s_per_session_minute": _rounded(_number(shared[cpu]) - _number(audio[cpu]), 3),

@@ -1,24 +1,24 @@
-"""What one simulated user does, without clock or socket: speaks, listens, and interrupts every other reply."""
+"""The behaviour of one simulated user, without clock or socket: speaks, listens, and interrupts every other reply."""
 
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from bench.audio_fixture import Voice
+from bench.audio_fixture import VoicePackets
 from bench.playback_gaps import FRAME, Arrival
 from bench.rtp import AUDIO_CLOCK
 
 SLOT = int(AUDIO_CLOCK * FRAME)
 SILENT_AFTER = 0.3
-"""Seconds without sound after which the assistant has fallen silent."""
+"""Seconds without sound after which the assistant counts as silent."""
 
-PATIENCE = 5.0
+REPLY_TIMEOUT = 5.0
 """Seconds after an utterance in which its reply must begin."""
 
 
-class Trouble(Enum):
-    """How a turn can go wrong."""
+class TurnFailure(Enum):
+    """Kinds of failed turns."""
 
     NO_REPLY = "no reply"
     UNEXPECTED = "sounded while the user spoke and no reply was due"
@@ -27,7 +27,7 @@ class Trouble(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """`barge_in` seconds into every other reply the user speaks over it; after the others comes a pause of `pause`."""
+    """The user interrupts every other reply after `barge_in` seconds, and pauses for `pause` after the others."""
 
     barge_in: float = 0.7
     pause: float = 0.8
@@ -37,37 +37,37 @@ class Pattern:
 class Turn:
     """One utterance and its reply; clock times in seconds, of sending a packet or of its arrival."""
 
-    spoke: float
+    speech_start: float
     is_barge_in: bool
-    spoken: float | None = None
-    """When the last packet of the utterance was sent."""
-    silent: float | None = None
-    """When the reply before had fallen silent: the arrival of its last loud packet, and the 20 ms that it lasts."""
+    speech_end: float | None = None
+    """Time of sending the last packet of the utterance."""
+    silent_at: float | None = None
+    """Time at which the reply before fell silent: the arrival of its last loud packet plus its 20 ms."""
     arrivals: list[Arrival] = field(default_factory=list)
     origin: int | None = None
     """RTP time of the first packet of the reply."""
     first_loud: float | None = None
     last_loud: float | None = None
-    is_cut: bool = False
-    """Whether the user speaks over this reply."""
-    over: float | None = None
-    """When there was no more to come of this turn."""
-    trouble: Trouble | None = None
+    is_interrupted: bool = False
+    """Whether the user interrupts this reply."""
+    ended_at: float | None = None
+    """Time at which the turn was complete."""
+    failure: TurnFailure | None = None
 
     @property
     def reply_latency(self) -> float | None:
         """Seconds from the last packet of speech to the first loud packet of the reply."""
-        if self.spoken is None or self.first_loud is None:
+        if self.speech_end is None or self.first_loud is None:
             return None
-        return self.first_loud - self.spoken
+        return self.first_loud - self.speech_end
 
     @property
-    def cut_latency(self) -> float | None:
+    def barge_in_latency(self) -> float | None:
         """Seconds from the first packet of speech until the reply before was silent, for a barge-in."""
-        return None if self.silent is None else self.silent - self.spoke
+        return None if self.silent_at is None else self.silent_at - self.speech_start
 
 
-class _Does(Enum):
+class _Activity(Enum):
     PAUSE = auto()
     SPEAK = auto()
     WAIT = auto()
@@ -75,108 +75,108 @@ class _Does(Enum):
 
 
 class Scenario:
-    """Give it a tick every 20 ms and every packet that comes; `turns` is what happened, newest last."""
+    """Takes a tick every 20 ms and every received packet; `turns` are the turns so far, newest last."""
 
-    def __init__(self, voice: Voice, pattern: Pattern, *, seed: int):
+    def __init__(self, voice: VoicePackets, pattern: Pattern, *, seed: int):
         self.turns: list[Turn] = []
         self._voice = voice
         self._pattern = pattern
         self._random = random.Random(seed)
-        self._does = _Does.PAUSE
+        self._activity = _Activity.PAUSE
         self._until: float | None = None
-        self._spoken = 0
+        self._sent_packets = 0
         self._quiet = seed % len(voice.quiet)
         self._replies = seed  # half of the sessions begin with a barge-in
 
     def tick(self, now: float) -> bytes:
-        """The microphone's next packet."""
-        match self._does:
-            case _Does.PAUSE:
+        """Return the microphone's next packet."""
+        match self._activity:
+            case _Activity.PAUSE:
                 # Sessions that began together drift apart.
                 self._until = self._until or now + self._pattern.pause * self._random.uniform(0.5, 1.5)
                 if now >= self._until:
                     return self._begin(now, is_barge_in=False)
-            case _Does.SPEAK:
+            case _Activity.SPEAK:
                 return self._speak(now)
-            case _Does.WAIT:
+            case _Activity.WAIT:
                 self._wait(now)
-            case _Does.LISTEN:
+            case _Activity.LISTEN:
                 if self._listen(now):
                     return self._begin(now, is_barge_in=True)
         return self._next_quiet()
 
-    def hear(self, now: float, timestamp: int, *, is_loud: bool) -> None:
-        """Take a packet of the assistant's voice."""
+    def on_packet(self, now: float, timestamp: int, *, is_loud: bool) -> None:
+        """Take a packet of the assistant's speech."""
         if not self.turns:
             return
         turn = self.turns[-1]
-        if self._does is _Does.SPEAK:
-            self._hear_while_speaking(turn, now, timestamp, is_loud=is_loud)
+        if self._activity is _Activity.SPEAK:
+            self._on_packet_while_speaking(turn, now, timestamp, is_loud=is_loud)
             return
-        if self._does is _Does.WAIT and is_loud and turn.trouble is None:
+        if self._activity is _Activity.WAIT and is_loud and turn.failure is None:
             turn.first_loud = now
             self._replies += 1
-            turn.is_cut = self._replies % 2 == 1
-            self._does = _Does.LISTEN
+            turn.is_interrupted = self._replies % 2 == 1
+            self._activity = _Activity.LISTEN
         if turn.first_loud is not None:
             _add(turn, now, timestamp, is_loud=is_loud)
 
-    def _hear_while_speaking(self, turn: Turn, now: float, timestamp: int, *, is_loud: bool) -> None:
+    def _on_packet_while_speaking(self, turn: Turn, now: float, timestamp: int, *, is_loud: bool) -> None:
         if not turn.is_barge_in:
             if is_loud:
-                turn.trouble = Trouble.UNEXPECTED
+                turn.failure = TurnFailure.UNEXPECTED
             return
         before = self.turns[-2]
         _add(before, now, timestamp, is_loud=is_loud)
         if is_loud:
-            turn.silent = now + FRAME
+            turn.silent_at = now + FRAME
 
     def _begin(self, now: float, *, is_barge_in: bool) -> bytes:
         turn = Turn(now, is_barge_in)
         if is_barge_in:
-            turn.silent = max(now, (self.turns[-1].last_loud or now) + FRAME)
+            turn.silent_at = max(now, (self.turns[-1].last_loud or now) + FRAME)
         self.turns.append(turn)
-        self._does, self._until, self._spoken = _Does.SPEAK, None, 0
+        self._activity, self._until, self._sent_packets = _Activity.SPEAK, None, 0
         return self._speak(now)
 
     def _speak(self, now: float) -> bytes:
-        packet = self._voice.speech[self._spoken]
-        self._spoken += 1
-        if self._spoken == len(self._voice.speech):
+        packet = self._voice.speech[self._sent_packets]
+        self._sent_packets += 1
+        if self._sent_packets == len(self._voice.speech):
             turn = self.turns[-1]
-            turn.spoken = now
-            self._does = _Does.WAIT
+            turn.speech_end = now
+            self._activity = _Activity.WAIT
             if turn.is_barge_in:
                 before = self.turns[-2]
-                before.over = now
-                if turn.silent is not None and now - turn.silent < SILENT_AFTER:
-                    turn.trouble, turn.silent = Trouble.NOT_CUT, None
+                before.ended_at = now
+                if turn.silent_at is not None and now - turn.silent_at < SILENT_AFTER:
+                    turn.failure, turn.silent_at = TurnFailure.NOT_CUT, None
         return packet
 
     def _wait(self, now: float) -> None:
         turn = self.turns[-1]
-        assert turn.spoken is not None
-        if turn.trouble is not None:
-            # Whatever still plays belongs to another turn: begin anew when it is over.
-            self._end(turn, now, pause=PATIENCE)
-        elif now - turn.spoken > PATIENCE:
-            turn.trouble = Trouble.NO_REPLY
+        assert turn.speech_end is not None
+        if turn.failure is not None:
+            # The audio that still plays belongs to another turn: continue after it.
+            self._end(turn, now, pause=REPLY_TIMEOUT)
+        elif now - turn.speech_end > REPLY_TIMEOUT:
+            turn.failure = TurnFailure.NO_REPLY
             self._end(turn, now)
 
     def _listen(self, now: float) -> bool:
-        """Whether to speak over the reply now."""
+        """Whether to interrupt the reply now."""
         turn = self.turns[-1]
         assert turn.first_loud is not None
         assert turn.last_loud is not None
-        if turn.is_cut and now >= turn.first_loud + self._pattern.barge_in:
+        if turn.is_interrupted and now >= turn.first_loud + self._pattern.barge_in:
             return True
         if now - turn.last_loud > SILENT_AFTER:
             self._end(turn, now)
         return False
 
     def _end(self, turn: Turn, now: float, *, pause: float = 0.0) -> None:
-        turn.over = now
-        self._does = _Does.PAUSE
+        turn.ended_at = now
+        self._activity = _Activity.PAUSE
         self._until = now + pause if pause else None
 
     def _next_quiet(self) -> bytes:
@@ -194,6 +194,6 @@ def _add(turn: Turn, now: float, timestamp: int, *, is_loud: bool) -> None:
     turn.arrivals.append(Arrival(since // SLOT, now, is_loud))
 
 
-def within(turns: Sequence[Turn], *, since: float, until: float) -> list[Turn]:
-    """The turns that began after `since`, as far as they had gone by `until`; ask in that moment."""
-    return [turn for turn in turns if since <= turn.spoke <= until]
+def turns_within(turns: Sequence[Turn], *, since: float, until: float) -> list[Turn]:
+    """Return the turns that began after `since`, as far as they had gone by `until`; call it at that moment."""
+    return [turn for turn in turns if since <= turn.speech_start <= until]

@@ -1,4 +1,4 @@
-"""The measured processes, started as users start them: `run.py`, and `run.py engine` with a script of one tone."""
+"""Starts the measured processes as users start them: `run.py`, and `run.py engine` with a script of one tone."""
 
 import os
 import re
@@ -24,12 +24,12 @@ rules:
 
 
 class StartError(Exception):
-    """A process that did not come up; the message has its last words."""
+    """Raised when a process did not start; the message has its last output."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running process and where it listens."""
+    """A running process and its address."""
 
     address: str
     pid: int
@@ -37,7 +37,7 @@ class Server:
 
 @contextmanager
 def engine(folder: Path, *, reply: float, core: int | None) -> Iterator[tuple[Server, Path]]:
-    """The scripted engine and the certificate to trust; every question is answered by `reply` seconds of tone."""
+    """Start the scripted engine, which replies with `reply` seconds of tone; yields it and its certificate."""
     script = folder / "script.yaml"
     script.write_text(SCRIPT.format(seconds=reply))
     words = ["engine", "--script", str(script), "--api-key", KEY]
@@ -48,7 +48,7 @@ def engine(folder: Path, *, reply: float, core: int | None) -> Iterator[tuple[Se
 
 @contextmanager
 def server(folder: Path, engine_address: str, certificate: Path, *, core: int | None) -> Iterator[Server]:
-    """The server with its defaults, but for limits that would turn a crowd from one address away."""
+    """Start the server with its defaults, except for limits on clients of one address."""
     settings = {
         "ENGINE": "gemini",
         "GEMINI_API_KEY": KEY,
@@ -68,7 +68,7 @@ def server(folder: Path, engine_address: str, certificate: Path, *, core: int | 
 
 @contextmanager
 def pinned(core: int | None) -> Iterator[None]:
-    """What is started meanwhile runs on this core alone."""
+    """Run processes that are started inside this context on one core."""
     if core is None:
         yield
         return
@@ -94,7 +94,7 @@ def _started(
     with log.open("wb") as output, pinned(core):
         process = subprocess.Popen(
             [sys.executable, str(ROOT / "run.py"), *words],
-            cwd=folder,  # not where a .env may lie
+            cwd=folder,  # where no .env is read
             env={"PATH": os.environ.get("PATH", ""), "PYTHONUNBUFFERED": "1", **settings},
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -116,4 +116,4 @@ def _greeting(process: subprocess.Popen[bytes], log: Path, pattern: re.Pattern[s
         if (found := pattern.search(log.read_text(errors="replace"))) is not None:
             return found
         time.sleep(0.05)
-    raise StartError(log.read_text(errors="replace")[-2_000:] or f"{process.args!r} says nothing")
+    raise StartError(log.read_text(errors="replace")[-2_000:] or f"{process.args!r} printed nothing")

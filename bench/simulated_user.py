@@ -1,4 +1,4 @@
-"""One simulated user on the wire: joins by WHIP, sends what the scenario says, listens to what comes."""
+"""One simulated user on the network: joins by WHIP, sends the packets of its scenario, and receives the reply."""
 
 import asyncio
 import random
@@ -11,10 +11,10 @@ import aiohttp
 import numpy as np
 from aiortc import RTCCertificate
 
-from bench.audio_fixture import Voice
-from bench.rtp import AUDIO_CLOCK, VIDEO_CLOCK, RtpError, Stream, asks_for_keyframe, parse_rtp, vp8_payloads
+from bench.audio_fixture import VoicePackets
+from bench.rtp import AUDIO_CLOCK, VIDEO_CLOCK, RtpError, Stream, has_picture_loss, parse_rtp, vp8_payloads
 from bench.scenario import SLOT, Pattern, Scenario
-from bench.transport import FAILED, Transport
+from bench.transport import SEND_FAILURES, Transport
 from bench.video_fixture import FPS
 from pipeline.codecs.libopus import Decoder
 from pipeline.errors import AudioError
@@ -23,7 +23,7 @@ TICK = 0.02
 DEADLINE = 10.0
 
 LOUD = 1_000
-"""Peak of a decoded packet (16-bit steps) from which it sounds; the scripted tone reaches 8,000, silence 0."""
+"""Least peak of a loud packet (16-bit steps); the scripted tone reaches 8,000, silence 0."""
 
 _OPUS, _VP8 = 111, 96
 _REPORT_EVERY = 50  # ticks
@@ -37,9 +37,9 @@ _VIDEO = (f"m=video 9 UDP/TLS/RTP/SAVPF {_VP8}", "a=sendonly", f"a=rtpmap:{_VP8}
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What all users send; without `pictures` no video is offered."""
+    """The packets that all users send; without `pictures` no video is offered."""
 
-    voice: Voice
+    voice: VoicePackets
     pictures: Sequence[bytes]
     pattern: Pattern
     certificate: RTCCertificate
@@ -55,11 +55,11 @@ class Connected:
 
 
 class Refused(Exception):
-    """The server did not let a user in."""
+    """Raised when the server refused a user."""
 
 
-class User:
-    """Join, then `tick` every 20 ms; `failure` says why it is no longer there."""
+class SimulatedUser:
+    """Call `join`, then `tick` every 20 ms; `failure` is the reason for a disconnect."""
 
     def __init__(self, http: aiohttp.ClientSession, material: Material, *, seed: int):
         self.failure: str | None = None
@@ -75,13 +75,13 @@ class User:
         self._video = Stream(payload_type=_VP8, ssrc=chance.getrandbits(32))
         self._ticks = seed  # so that reports and pictures of different users fall on different ticks
         self._picture = 0
-        self._waiting: deque[bytes] = deque()
-        self._decoder = Decoder(rate=8_000)  # enough to hear whether it sounds
+        self._queued_video: deque[bytes] = deque()
+        self._decoder = Decoder(rate=8_000)  # enough to detect loud packets
         self._headers: dict[str, str] = {}
         self._location = ""
 
     async def join(self) -> None:
-        """Come in as a new guest; on failure `failure` is set and nothing is raised."""
+        """Join as a new guest; sets `failure` instead of raising."""
         try:
             async with asyncio.timeout(DEADLINE):
                 await self._join()
@@ -91,14 +91,14 @@ class User:
             self.failure = f"not connected within {DEADLINE:g} s"
 
     async def leave(self) -> None:
-        """Say goodbye by DELETE and hang up."""
+        """Leave by DELETE and close the connection."""
         if self._location:
             async with self._http.delete(self._location, headers=self._headers):
                 pass
         await self._transport.close()
 
     def tick(self) -> None:
-        """Send what is due now."""
+        """Send the packets that are due now."""
         if self.failure is not None or self.connect is None:
             return
         self._ticks += 1
@@ -109,7 +109,7 @@ class User:
                 self._share()
             if self._ticks % _REPORT_EVERY == 0:
                 self._report()
-        except FAILED as error:
+        except SEND_FAILURES as error:
             self.failure = f"{type(error).__name__}: {error}"
 
     async def _join(self) -> None:
@@ -135,10 +135,10 @@ class User:
             payloads = list(vp8_payloads(pictures[self._picture % len(pictures)], self._picture))
             stamp = round(self._ticks * TICK * VIDEO_CLOCK)
             for place, payload in enumerate(payloads, 1):
-                self._waiting.append(self._video.packet(payload, stamp, marker=place == len(payloads)))
+                self._queued_video.append(self._video.packet(payload, stamp, marker=place == len(payloads)))
             self._picture += 1
-        for _ in range(min(len(self._waiting), _PACKETS_PER_TICK)):
-            self._transport.send_rtp(self._waiting.popleft())
+        for _ in range(min(len(self._queued_video), _PACKETS_PER_TICK)):
+            self._transport.send_rtp(self._queued_video.popleft())
 
     def _report(self) -> None:
         if not self._transport.is_connected:
@@ -158,8 +158,8 @@ class User:
             self.failure = f"{type(error).__name__}: {error}"
             return
         is_loud = bool(len(pcm)) and max(int(pcm.max()), -int(pcm.min())) >= LOUD
-        self.scenario.hear(now, packet.timestamp, is_loud=is_loud)
+        self.scenario.on_packet(now, packet.timestamp, is_loud=is_loud)
 
     def _on_rtcp(self, data: bytes) -> None:
-        if asks_for_keyframe(data) and self._material.pictures:
+        if has_picture_loss(data) and self._material.pictures:
             self._picture += -self._picture % len(self._material.pictures)

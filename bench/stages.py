@@ -1,4 +1,4 @@
-"""`python -m bench.stages`: what each stage of the pipeline costs when nothing else runs, as a Markdown table.
+"""`python -m bench.stages`: measures the cost of each stage of the pipeline alone, as a Markdown table.
 
 Each is called back to back on real input ("hot"): the mean of a round of calls, best of five rounds. In a server the
 same calls cost two to six times as much, as between them the core sleeps and its caches cool.
@@ -18,14 +18,15 @@ from bench.audio_fixture import load_voice
 from bench.process import machine
 from bench.video_fixture import encode_share
 from mediaserver.rtc.inbound.video_frame import screen_frame
-from pipeline.audio.resampler import INPUT_SAMPLE_RATE, Resampler
+from pipeline.audio.resampler import Resampler
 from pipeline.audio.turn_detector import TurnDetector
 from pipeline.audio.vad import WINDOW_BYTES, WINDOW_SECONDS, SileroVad, VadModel, Window
 from pipeline.codecs.libopus import Decoder
-from pipeline.media import AudioChunk, ScreenFrame
+from pipeline.media import INPUT_SAMPLE_RATE, AudioChunk, ScreenFrame
 from pipeline.playout.opus_encoder import OpusEncoder
 from pipeline.playout.playout_buffer import FRAME_BYTES, SILENCE, Playout
-from pipeline.screen.deduplicator import ChangeDetector, encode_jpeg
+from pipeline.screen.deduplicator import ChangeDetector
+from pipeline.screen.jpeg_encoder import encode_jpeg
 
 Item = TypeVar("Item")
 
@@ -37,7 +38,7 @@ _MAX_SIDE = 1280
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One thing to time; `per_second` is how often a session does it while it happens at all."""
+    """One stage to time; `per_second` is the rate of calls while a session uses it."""
 
     name: str
     per_second: float
@@ -46,31 +47,31 @@ class Stage:
 
 
 def stages() -> list[Stage]:
-    """Everything that is timed, on the recording, the tone and the share that the bench sends."""
+    """Return all stages, on the recording, the tone and the screen share of the benchmark."""
     packets = load_voice().speech
     low = b"".join(_decoded(packets, INPUT_SAMPLE_RATE))
     windows = _windows(low)
     frames = _pictures()
     return [
-        Stage("Opus decode to 16 kHz", 50, 500, _over(packets, Decoder(rate=INPUT_SAMPLE_RATE).decode)),
-        Stage("resample 20 ms, 48 to 16 kHz", 50, 500, _over(_decoded(packets, _HIGH_RATE), _resample())),
-        Stage("VAD, a window of 32 ms", 1 / WINDOW_SECONDS, 300, _over(windows, _judge())),
-        Stage("turn, a window", 1 / WINDOW_SECONDS, 2_000, _over(windows, _follow())),
-        Stage("playout pull, 20 ms", 50, 2_000, _play()),
-        Stage("Opus encode, 20 ms of speech", 50, 500, _over(_speech_frames(low), OpusEncoder().encode)),
-        Stage("Opus encode, 20 ms of lasting silence", 50, 5_000, _over([SILENCE], OpusEncoder().encode)),
-        Stage("change detection, 1280x720", 1, 100, _over(frames, _compare(frames[0]))),
-        Stage("JPEG, 1280x720", 1, 20, _over(frames, lambda frame: encode_jpeg(frame, max_side=_MAX_SIDE))),
+        Stage("Opus decode to 16 kHz", 50, 500, _cycle(packets, Decoder(rate=INPUT_SAMPLE_RATE).decode)),
+        Stage("resample 20 ms, 48 to 16 kHz", 50, 500, _cycle(_decoded(packets, _HIGH_RATE), _resample())),
+        Stage("VAD, a window of 32 ms", 1 / WINDOW_SECONDS, 300, _cycle(windows, _run_vad())),
+        Stage("turn, a window", 1 / WINDOW_SECONDS, 2_000, _cycle(windows, _detect_turns())),
+        Stage("playout pull, 20 ms", 50, 2_000, _pull_playout()),
+        Stage("Opus encode, 20 ms of speech", 50, 500, _cycle(_speech_frames(low), OpusEncoder().encode)),
+        Stage("Opus encode, 20 ms of lasting silence", 50, 5_000, _cycle([SILENCE], OpusEncoder().encode)),
+        Stage("change detection, 1280x720", 1, 100, _cycle(frames, _compare(frames[0]))),
+        Stage("JPEG, 1280x720", 1, 20, _cycle(frames, lambda frame: encode_jpeg(frame, max_side=_MAX_SIDE))),
     ]
 
 
 def timed(stage: Stage) -> float:
-    """Microseconds for one call."""
+    """Return the microseconds of one call."""
     return 1e6 * min(_round(stage) for _ in range(ROUNDS)) / stage.calls
 
 
 def table(rows: Sequence[tuple[Stage, float]]) -> str:
-    """Markdown; the last column is what a session that does it all the time would need."""
+    """Format as Markdown; the last column is the cost of a session that calls it all the time."""
     lines = ["| stage | us each | per second | ms per second |", "| --- | --- | --- | --- |"]
     lines += [
         f"| {stage.name} | {cost:.{0 if cost >= 100 else 1}f} | {stage.per_second:g} | "
@@ -87,8 +88,8 @@ def _round(stage: Stage) -> float:
     return time.perf_counter() - began
 
 
-def _over(items: Sequence[Item], use: Callable[[Item], object]) -> Callable[[], object]:
-    """Use the next item, round and round."""
+def _cycle(items: Sequence[Item], use: Callable[[Item], object]) -> Callable[[], object]:
+    """Return a call on the next item, cyclically."""
     endless = itertools.cycle(items)
     return lambda: use(next(endless))
 
@@ -114,7 +115,7 @@ def _pictures() -> list[ScreenFrame]:
 
 
 def _clocked() -> Iterator[float]:
-    """Session time in steps of a window, so that no stage sees a gap."""
+    """Yield session time in steps of a window, so that no stage sees a gap."""
     return (step * WINDOW_SECONDS for step in itertools.count())
 
 
@@ -124,13 +125,13 @@ def _resample() -> Callable[[bytes], object]:
     return lambda pcm: list(resampler.push(AudioChunk(pcm, _HIGH_RATE, next(steps) * 0.02)))
 
 
-def _judge() -> Callable[[bytes], object]:
+def _run_vad() -> Callable[[bytes], object]:
     vad = SileroVad(VadModel())
     clock = _clocked()
     return lambda pcm: list(vad.push(AudioChunk(pcm, INPUT_SAMPLE_RATE, next(clock))))
 
 
-def _follow() -> Callable[[bytes], object]:
+def _detect_turns() -> Callable[[bytes], object]:
     detector = TurnDetector()
     clock = _clocked()
     # Three windows of four are speech, so that utterances are open most of the time.
@@ -138,7 +139,7 @@ def _follow() -> Callable[[bytes], object]:
     return lambda pcm: list(detector.push(Window(pcm, next(clock), next(scores)), audible=False))
 
 
-def _play() -> Callable[[], object]:
+def _pull_playout() -> Callable[[], object]:
     playout = Playout()
     playout.open(_TURN)
     second = bytes(range(1, 241)) * 200
@@ -158,7 +159,7 @@ def _compare(frame: ScreenFrame) -> Callable[[ScreenFrame], object]:
 
 
 def main() -> int:
-    """Time everything and print the table."""
+    """Time all stages and print the table."""
     sys.stdout.write(f"{machine()}, Python {sys.version.split()[0]}; hot, best of {ROUNDS}\n\n")
     sys.stdout.write(table([(stage, timed(stage)) for stage in stages()]))
     return 0

@@ -1,23 +1,23 @@
-"""The one clock of the load client: every user is ticked once in 20 ms, and they are spread over that time."""
+"""The clock of the load client: ticks every user once in 20 ms, spread over that time."""
 
 import asyncio
 from collections.abc import Callable
 
 from bench.simulated_user import TICK
 
-MOST_SLOTS = 10
+MAX_SLOTS = 10
 
 
-class Beat:
-    """Ticks subscriber n in slot n % `slots` of each 20 ms, on an absolute schedule; nothing is ever skipped.
+class TickScheduler:
+    """Ticks subscriber n in slot n % `slots` of each 20 ms, on an absolute schedule; no tick is skipped.
 
-    Spread, because people's packets do not arrive together: a server that wakes up once for all of them would look
+    Spread, because real users' packets do not arrive together: a server that wakes up once for all of them would look
     cheaper than it is.
     """
 
     def __init__(self, slots: int):
         self.lateness: list[float] = []
-        """Seconds by which each wake-up came late since `lateness` was last cleared."""
+        """Lateness (s) of each wake-up since this list was last cleared."""
         self._slots: list[list[Callable[[], None]]] = [[] for _ in range(slots)]
         self._period = TICK / slots
         self._loop = asyncio.get_running_loop()
@@ -32,13 +32,13 @@ class Beat:
         self._subscribed += 1
 
     def unsubscribe(self, tick: Callable[[], None]) -> None:
-        """Do not call it any more."""
+        """Stop calling `tick`."""
         for slot in self._slots:
             if tick in slot:
                 slot.remove(tick)
 
     def stop(self) -> None:
-        """End."""
+        """Stop the clock."""
         self._timer.cancel()
 
     def _wake(self) -> None:

@@ -1,7 +1,7 @@
-"""ICE and DTLS by aiortc, media past it: the one file of the bench that touches private parts of aiortc and aioice.
+"""ICE and DTLS by aiortc, media without it: the one file of the bench that touches private parts of aiortc and aioice.
 
-aiortc 1.16 and aioice 0.13 as `mediaserver/rtc/aiortc_patches/receivers.py` checks them. Their media classes would cost
-the load client as much as the server that it measures, so only the connection is theirs.
+Those parts are of aiortc 1.16 and aioice 0.13. Their media classes would cost the load client as much as the server
+that it measures, so only the connection is theirs.
 """
 
 import asyncio
@@ -14,13 +14,13 @@ from aiortc.sdp import MediaDescription, SessionDescription, candidate_to_sdp
 
 from bench.rtp import is_rtcp
 
-FAILED = (ConnectionError, pylibsrtp.Error)
+SEND_FAILURES = (ConnectionError, pylibsrtp.Error)
 
 
 class Transport:
     """One connection to the server; `offer` and `connect` once, then `send` as often as wanted.
 
-    `on_rtp` and `on_rtcp` are given unprotected packets in the moment their datagram is read from the socket.
+    `on_rtp` and `on_rtcp` get unprotected packets as soon as their datagram is read from the socket.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Transport:
         self.bad_packets = 0
 
     async def offer(self, media: Sequence[Sequence[str]]) -> str:
-        """An SDP offer of these sections, each a list of its lines, with all our candidates."""
+        """Return an SDP offer of these sections, each a list of its lines, with all local candidates."""
         await self._gatherer.gather()
         ice, dtls = self._gatherer.getLocalParameters(), self._dtls.getLocalParameters()
         fingerprint = next(print_ for print_ in dtls.fingerprints if print_.algorithm == "sha-256")
@@ -57,7 +57,7 @@ class Transport:
         return "\r\n".join(lines) + "\r\n"
 
     async def connect(self, answer: str) -> None:
-        """Follow the answer until media can flow; raises ConnectionError when it cannot."""
+        """Apply the answer and connect until media can flow; raises ConnectionError on failure."""
         media: MediaDescription = SessionDescription.parse(answer).media[0]
         assert media.ice is not None
         assert media.dtls is not None
@@ -75,7 +75,7 @@ class Transport:
 
     @property
     def is_connected(self) -> bool:
-        """Whether the server is still there, as far as ICE's consent and DTLS say."""
+        """Whether ICE's consent and DTLS are still alive."""
         return self._dtls.state == "connected" and self._ice.state == "completed"
 
     def send_rtp(self, packet: bytes) -> None:
@@ -87,20 +87,20 @@ class Transport:
         self._send(self._protect_rtcp(packet))
 
     async def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         await self._dtls.stop()
         await self._ice.stop()
 
     def _take_socket(self) -> None:
         # aioice/ice.py:284 parses every datagram as STUN first, and a queue and a task stand behind it (ice.py:1277,
-        # rtcdtlstransport.py:604). Media is taken off before that; STUN and DTLS go on to where they went.
+        # rtcdtlstransport.py:604). Media is taken before that; STUN and DTLS packets are passed on.
         pair = self._ice._connection._nominated[1]
         protocol: Any = pair.protocol
         self._others = protocol.datagram_received
         protocol.datagram_received = self._on_datagram
         self._socket: asyncio.DatagramTransport = protocol.transport
         self._address = pair.remote_addr
-        # rtcdtlstransport.py:466: made by the handshake, kept nowhere else.
+        # rtcdtlstransport.py:466: made by the handshake, and stored nowhere else.
         self._protect = self._dtls._tx_srtp.protect
         self._protect_rtcp = self._dtls._tx_srtp.protect_rtcp
         self._unprotect = self._dtls._rx_srtp.unprotect

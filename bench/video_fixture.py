@@ -1,4 +1,4 @@
-"""What a simulated user shows: ten seconds of somebody writing in an editor, as VP8 pictures made once."""
+"""The screen share of a simulated user: ten seconds of typing in an editor, encoded once as VP8 pictures."""
 
 from fractions import Fraction
 from functools import cache
@@ -29,7 +29,7 @@ def encode_share() -> tuple[bytes, ...]:
     codec.framerate = Fraction(FPS)
     codec.time_base = Fraction(1, FPS)
     codec.bit_rate = _BIT_RATE
-    codec.thread_count = 1  # more spin while they wait for one another, which takes longer on a busy machine
+    codec.thread_count = 1  # more threads spin while they wait, which takes longer on a busy machine
     # In real time and without key frames but the first, as browsers do; 56 is libwebrtc's coarsest quantizer.
     codec.options = {
         "deadline": "realtime",
@@ -50,7 +50,7 @@ def encode_share() -> tuple[bytes, ...]:
 
 
 def _draw(number: int) -> NDArray[np.uint8]:
-    """A page of glyph-like blocks: three glyphs are typed per picture, and it scrolls by three lines now and then."""
+    """Draw a page of glyph-like blocks: three glyphs are added per picture, and it scrolls by three lines at times."""
     page = np.full((HEIGHT, WIDTH), 250, np.uint8)
     page[:40] = 225
     page[:, :180] = 238
@@ -66,7 +66,7 @@ def _draw(number: int) -> NDArray[np.uint8]:
 
 @cache
 def _text(line: int) -> NDArray[np.bool_]:
-    """A line of glyphs 8 pixels wide and 14 high, a pixel apart; true where there is ink."""
+    """Draw a line of glyphs 8 pixels wide and 14 high, a pixel apart; true is ink."""
     dots = np.random.default_rng(line).random((7, _ACROSS, 4)) < 0.45
     glyphs = np.zeros((14, _ACROSS, _GLYPH), bool)
     glyphs[:, :, :8] = dots.repeat(2, axis=0).repeat(2, axis=2)

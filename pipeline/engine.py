@@ -1,4 +1,4 @@
-"""What a conversation says to its engine and hears from it, whichever engine that is."""
+"""The interface between a conversation and its engine, whichever engine it is."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Function(Protocol):
 
     @property
     def name(self) -> str:
-        """What the engine calls it by."""
+        """The function's name for the engine."""
         ...
 
     @property
@@ -30,7 +30,7 @@ class Function(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
-    """What every session with the engine is set up with; `media_resolution` is low, medium or high."""
+    """Settings of all sessions of one conversation; `media_resolution` is low, medium or high."""
 
     model: str
     voice: str | None
@@ -39,42 +39,42 @@ class EngineConfig:
     media_resolution: str
     tools: tuple[Function, ...] = ()
     fallback: str | None = None
-    """The model to use if `model` turns out not to be available."""
+    """The model to use if `model` is not available."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineReady:
-    """A session with `model` is open, new or resumed; it is to be shown the screen before anything else is said."""
+    """A session with `model` is open, new or resumed; the screen must be sent before any other input."""
 
     model: str
 
 
 @dataclass(frozen=True, slots=True)
 class EngineDisconnected:
-    """There is no session for a moment; the bridge makes one by itself, and keeps what the user says until then."""
+    """There is no session for a moment; the bridge reconnects and keeps the user's input until then."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineUnavailable:
-    """The bridge could not hide that a session broke or cannot be made, and goes on trying.
+    """An outage has become noticeable; the bridge goes on reconnecting.
 
-    `is_cut`: the turn that was open is over. If not, what the user said last is kept and will be asked.
+    `is_cut`: the open turn is lost. If not, the newest question is kept and sent again.
     """
 
     error: EngineError
-    is_cut: bool = False
+    is_turn_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class EngineDowngraded:
-    """The service refused what was asked for, and less of it is used from here on."""
+    """The service refused some settings, and the bridge uses fewer from now on."""
 
     error: EngineError
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyAudio:
-    """A piece of the reply's voice: 24 kHz mono, `pts` (s) counted from the start of the reply."""
+    """A piece of the reply's speech: 24 kHz mono, `pts` (s) counted from the start of the reply."""
 
     turn: int
     chunk: AudioChunk
@@ -82,7 +82,7 @@ class ReplyAudio:
 
 @dataclass(frozen=True, slots=True)
 class ReplyText:
-    """What the reply says next."""
+    """The next piece of the reply's text."""
 
     turn: int
     text: str
@@ -90,23 +90,23 @@ class ReplyText:
 
 @dataclass(frozen=True, slots=True)
 class UserText:
-    """What the user was understood to say next; `is_anew`: what was understood before was of an earlier try."""
+    """The next piece of the user's transcript; `is_anew`: it replaces the text of an earlier attempt."""
 
     turn: int
     text: str
-    is_anew: bool = False
+    is_restart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyGenerated:
-    """All of the reply's voice has been told."""
+    """All speech of the reply has arrived."""
 
     turn: int
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyEnded:
-    """The reply is over, and has cost `usage`."""
+    """The reply is complete; `usage` are its tokens."""
 
     turn: int
     usage: Usage
@@ -115,7 +115,7 @@ class ReplyEnded:
 
 @dataclass(frozen=True, slots=True)
 class ReplyCancelled:
-    """The engine has closed a reply that was interrupted, or counts on after the end of one: it has cost `usage`."""
+    """The engine has closed an interrupted reply, or counts more tokens after the end of one."""
 
     turn: int
     usage: Usage
@@ -123,7 +123,7 @@ class ReplyCancelled:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """The engine calls a function; answer it with `GeminiBridge.answer`."""
+    """A function call; answer it with `GeminiBridge.send_tool_response`."""
 
     turn: int
     id: str
@@ -133,10 +133,22 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallCancelled:
-    """The engine no longer wants these calls answered."""
+    """The engine has cancelled these calls."""
 
     ids: tuple[str, ...]
 
 
 ReplyEvent = ReplyAudio | ReplyText | UserText | ReplyGenerated | ReplyEnded | ReplyCancelled | ToolCall
 EngineEvent = EngineReady | EngineDisconnected | EngineUnavailable | EngineDowngraded | ReplyEvent | ToolCallCancelled
+
+
+class EngineListener(Protocol):
+    """Receives the events of an engine and numbers its proactive turns. No method waits or raises."""
+
+    def on_engine_event(self, event: EngineEvent) -> None:
+        """Handle an event; events come in order."""
+        ...
+
+    def next_turn(self) -> int:
+        """Return the number of a new turn, for speech that no question asked for."""
+        ...

@@ -1,18 +1,19 @@
-"""What can go wrong: fault codes, their classes, and the one exception tree that carries them."""
+"""Fault codes, their severities, and the exception classes that carry them."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How far a fault reaches."""
+    """The reach of a fault."""
 
-    REPORT = "report"  # told; the conversation goes on audibly
-    TURN = "turn"  # silence at once, told; the next turn is heard
-    FATAL = "fatal"  # silence, told, closed politely
+    REPORT = "report"  # reported; the conversation continues audibly
+    TURN = "turn"  # stops all media, then is reported; the next turn plays again
+    FATAL = "fatal"  # stops all media, is reported, and ends the session
 
 
 class FaultCode(StrEnum):
-    """The closed list of codes a client can meet."""
+    """The closed list of codes that clients can get."""
 
     INVALID_MESSAGE = "INVALID_MESSAGE"
     UNKNOWN_ACTION = "UNKNOWN_ACTION"
@@ -49,7 +50,7 @@ class FaultCode(StrEnum):
 
     @property
     def severity(self) -> Severity:
-        """The class of this fault."""
+        """The severity of this fault."""
         return _SEVERITY[self]
 
 
@@ -82,7 +83,7 @@ _SEVERITY = {
 
 
 class MediaError(Exception):
-    """A fault on its way to the session: a code, a sentence for the client, and where it arose (for the log)."""
+    """A fault with a code, a message for the client, and its origin (for the log)."""
 
     def __init__(self, code: FaultCode, message: str, *, where: str = "", details: dict[str, object] | None = None):
         super().__init__(message)
@@ -93,30 +94,39 @@ class MediaError(Exception):
 
     @property
     def severity(self) -> Severity:
-        """The class of this fault."""
+        """The severity of this fault."""
         return self.code.severity
 
 
 class AudioError(MediaError):
-    """Audio that cannot be decoded, resampled, judged or encoded."""
+    """Audio that cannot be decoded, resampled, analysed or encoded."""
 
     def __init__(self, message: str, *, where: str):
         super().__init__(FaultCode.AUDIO_PROCESSING_ERROR, message, where=where)
 
 
 class FrameError(MediaError):
-    """A picture that cannot be decoded, compared or made a JPEG of."""
+    """A picture that cannot be decoded, compared or encoded as a JPEG."""
 
     def __init__(self, message: str, *, where: str):
         super().__init__(FaultCode.FRAME_PROCESSING_ERROR, message, where=where)
 
 
 class EngineError(MediaError):
-    """The engine, or the way to it, failed; `code` is one of the ENGINE_ codes."""
+    """A failure of the engine or of the connection to it; `code` is one of the ENGINE_ codes."""
 
 
 class ProtocolError(MediaError):
-    """A client's message that is not one of those accepted: INVALID_MESSAGE or UNKNOWN_ACTION."""
+    """A client's message that is not accepted: INVALID_MESSAGE or UNKNOWN_ACTION."""
 
     def __init__(self, message: str, *, code: FaultCode = FaultCode.INVALID_MESSAGE):
         super().__init__(code, message, where="protocol")
+
+
+def leaf_exceptions(group: BaseExceptionGroup[BaseException]) -> Iterable[BaseException]:
+    """Yield the exceptions of nested groups."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from leaf_exceptions(error)
+        else:
+            yield error

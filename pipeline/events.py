@@ -1,15 +1,14 @@
-"""Everything a conversation tells its peers (`Event`) and everything a peer can ask of it (`Command`)."""
+"""All events from a conversation to its peers (`Event`) and all commands from a peer (`Command`)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pipeline.errors import FaultCode, MediaError
-from pipeline.media import AudioChunk
 
 
 class State(StrEnum):
-    """What the assistant is doing, in one word."""
+    """The assistant's activity, in one word."""
 
     CONNECTING = "connecting"
     IDLE = "idle"
@@ -20,14 +19,14 @@ class State(StrEnum):
 
 
 class Role(StrEnum):
-    """Who said it."""
+    """The speaker of a text."""
 
     USER = "user"
     ASSISTANT = "assistant"
 
 
 class EndReason(StrEnum):
-    """Why a conversation ended."""
+    """The reason for the end of a conversation."""
 
     CLIENT = "client"
     IDLE = "idle"
@@ -37,7 +36,7 @@ class EndReason(StrEnum):
 
 
 class SeenReason(StrEnum):
-    """Why a frame was sent to the engine."""
+    """The reason for sending a frame to the engine."""
 
     FIRST = "first"
     CHANGED = "changed"
@@ -45,7 +44,7 @@ class SeenReason(StrEnum):
 
 
 class StepState(StrEnum):
-    """How far a step of guidance is."""
+    """The progress of a step of guidance."""
 
     DONE = "done"
     CURRENT = "current"
@@ -72,7 +71,7 @@ class SpeechEnded:
 
 @dataclass(frozen=True, slots=True)
 class SessionStarted:
-    """A peer has joined: what it joined, and what answers there."""
+    """A peer has joined: the session, its engine and its limits."""
 
     id: str
     label: str
@@ -82,34 +81,26 @@ class SessionStarted:
     language: str
     limits: Mapping[str, int]
     warnings: tuple[str, ...] = ()
-    """What the client asked for and does not get, in words."""
+    """Requests of the client that were not granted, in words."""
 
 
 @dataclass(frozen=True, slots=True)
 class StateChanged:
-    """The assistant does something else now."""
+    """The assistant's activity has changed."""
 
     state: State
 
 
 @dataclass(frozen=True, slots=True)
 class TurnStarted:
-    """A reply to turn `turn` may be heard from here on."""
+    """The reply to turn `turn` begins to play."""
 
     turn: int
-
-
-@dataclass(frozen=True, slots=True)
-class AssistantSpeech:
-    """A piece of the assistant's voice for turn `turn`."""
-
-    turn: int
-    chunk: AudioChunk
 
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """All that `role` has said in `turn` so far; `final` when nothing more follows."""
+    """The text of `role` in `turn` so far; `final` if it is complete."""
 
     turn: int
     role: Role
@@ -119,9 +110,9 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """The reply was cut short: the user heard `heard_ms` of it, which was `heard_text`.
+    """The reply was interrupted after `heard_ms` of it were played; `heard_text` is the text of that part.
 
-    `latency_ms` has speech_start_to_silence where it was the user's voice that cut it.
+    `latency_ms` has speech_start_to_silence if the user's speech interrupted it.
     """
 
     turn: int
@@ -139,7 +130,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class TextResponse:
-    """What was said in `turn` (when interrupted: what was heard); `confidence` is 0 to 1, or None without evidence."""
+    """The text of `turn`, up to its interruption; `confidence` is 0 to 1, or None without evidence."""
 
     turn: int
     text: str
@@ -148,7 +139,7 @@ class TextResponse:
 
 @dataclass(frozen=True, slots=True)
 class TurnUsageReport:
-    """What a reply has cost that was interrupted; of others, `TurnEnded` says it."""
+    """Tokens of a reply that was interrupted; those of other replies are in `TurnEnded`."""
 
     turn: int
     usage: Usage
@@ -156,7 +147,7 @@ class TurnUsageReport:
 
 @dataclass(frozen=True, slots=True)
 class TurnEnded:
-    """The reply was heard to its end, `heard_ms` of it."""
+    """The reply was played to its end, `heard_ms` of it."""
 
     turn: int
     heard_ms: int
@@ -166,7 +157,7 @@ class TurnEnded:
 
 @dataclass(frozen=True, slots=True)
 class ScreenFrameSent:
-    """Frame number `frame` went up to the engine, `age_ms` after it arrived here."""
+    """Frame number `frame` was sent to the engine, `age_ms` after its arrival."""
 
     frame: int
     age_ms: int
@@ -184,7 +175,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Guidance:
-    """The task as steps, the current one marked."""
+    """The task as steps, with the current one marked."""
 
     title: str
     steps: tuple[Step, ...]
@@ -201,7 +192,7 @@ class Pointer:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something went wrong; `fatal` means the session ends with it."""
+    """An error; `fatal` means the session ends with it."""
 
     code: FaultCode
     message: str
@@ -218,7 +209,7 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class SessionEnded:
-    """Nothing follows."""
+    """The session has ended; no event follows."""
 
     reason: EndReason
 
@@ -227,7 +218,6 @@ Event = (
     SessionStarted
     | StateChanged
     | TurnStarted
-    | AssistantSpeech
     | Transcript
     | Interrupted
     | TextResponse
@@ -243,7 +233,7 @@ Event = (
 
 
 def fault_from(error: BaseException) -> Fault:
-    """Say an error to the client; a bug shows nothing of itself."""
+    """Turn an exception into a `Fault`; one that is not a `MediaError` shows no detail."""
     if isinstance(error, MediaError):
         return Fault(error.code, error.message, error.details, fatal=error.severity == "fatal")
     return Fault(FaultCode.INTERNAL_ERROR, "The server made a mistake and ended this session.", fatal=True)
@@ -258,12 +248,12 @@ class TextInput:
 
 @dataclass(frozen=True, slots=True)
 class Interrupt:
-    """Stop talking now."""
+    """Stop the reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class AudioEnd:
-    """The utterance is over, whatever the VAD thinks."""
+    """End the utterance now, whatever the VAD detects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +263,7 @@ class ScreenShareEnd:
 
 @dataclass(frozen=True, slots=True)
 class Playback:
-    """How much of a turn's reply the client has really played, in milliseconds."""
+    """The client has played `played_ms` milliseconds of this turn's reply."""
 
     turn: int
     played_ms: int
@@ -281,19 +271,19 @@ class Playback:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Are you there?"""
+    """Request a `Pong`."""
 
     t: int | float | str | None
 
 
 @dataclass(frozen=True, slots=True)
 class EndSession:
-    """Goodbye."""
+    """End the session."""
 
 
 @dataclass(frozen=True, slots=True)
 class NameTracks:
-    """Which video section (mid) shows what: "screen" or "camera"."""
+    """Maps video sections (mid) to "screen" or "camera"."""
 
     mids: Mapping[str, str]
 

@@ -1,4 +1,4 @@
-"""The only queue: bounded, drops the oldest, counts what it dropped."""
+"""A bounded queue that drops the oldest item and counts the drops."""
 
 import asyncio
 from collections import deque
@@ -18,7 +18,7 @@ class Mailbox(Generic[T]):
         self._arrival = asyncio.Event()
 
     def put(self, item: T) -> bool:
-        """Queue an item; True if the oldest had to make room. After `close` nothing is queued."""
+        """Queue an item; True if the oldest was dropped for it. After `close` nothing is queued."""
         if self._closed:
             return False
         is_full = len(self._items) >= self._capacity
@@ -30,7 +30,7 @@ class Mailbox(Generic[T]):
         return is_full
 
     def close(self) -> None:
-        """Let the reader finish what is queued and then end."""
+        """End the reader's loop after the queued items."""
         self._closed = True
         self._arrival.set()
 

@@ -1,4 +1,4 @@
-"""The values that flow through the pipeline: audio chunks and screen frames."""
+"""The values that flow through the pipeline: audio chunks and frames."""
 
 from dataclasses import dataclass
 
@@ -8,6 +8,12 @@ from numpy.typing import NDArray
 Plane = NDArray[np.uint8]
 
 SAMPLE_BYTES = 2
+
+INPUT_SAMPLE_RATE = 16_000
+"""Sample rate (Hz) of microphone audio for the VAD and the engine."""
+
+SPEECH_SAMPLE_RATE = 24_000
+"""Sample rate (Hz) of the assistant's speech, from the engine to playout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +35,7 @@ class ScreenFrame:
     """One decoded picture as planar YUV 4:2:0.
 
     `y` is (height, width) uint8; `u` and `v` are (ceil(height / 2), ceil(width / 2)) uint8. Rows may be strided.
-    `full_range` tells 0-255 (JPEG) from 16-235 (video) levels. `arrived` is the monotonic clock (s) at arrival.
+    `full_range` distinguishes 0-255 (JPEG) from 16-235 (video) levels. `arrived` is the monotonic clock (s) at arrival.
     """
 
     y: Plane
@@ -51,7 +57,7 @@ class ScreenFrame:
 
 @dataclass(frozen=True, slots=True)
 class EncodedFrame:
-    """A screen frame as the engine gets it: a full-range JPEG. `number` counts the frames sent in one conversation."""
+    """A screen frame for the engine: a full-range JPEG. `number` counts the frames of one conversation."""
 
     jpeg: bytes
     width: int
@@ -62,7 +68,7 @@ class EncodedFrame:
 
 @dataclass(frozen=True, slots=True)
 class SpeechFrame:
-    """20 ms of the assistant's voice, due now: 24 kHz mono PCM (960 bytes) and the same as one Opus packet."""
+    """20 ms of the assistant's speech, due now: 24 kHz mono PCM (960 bytes) and the same as one Opus packet."""
 
     turn: int
     pcm: bytes

@@ -1,35 +1,30 @@
-"""Any microphone rate to the one the pipeline hears: 16 kHz mono."""
+"""Resamples microphone audio of any rate to the pipeline's 16 kHz mono."""
 
 from collections.abc import Iterator
 from math import inf
 
-import numpy as np
 from av.audio.frame import AudioFrame
 from av.error import FFmpegError
 from av.filter import Graph
-from numpy.typing import NDArray
 
 from pipeline.errors import AudioError
-from pipeline.media import SAMPLE_BYTES, AudioChunk
-
-INPUT_SAMPLE_RATE = 16_000
-"""What the VAD and the engine take, in Hz."""
+from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES, AudioChunk
 
 MIN_RATE, MAX_RATE = 8_000, 48_000
 
 
 class Resampler:
-    """A stage from mono audio of any rate (8 to 48 kHz) to 16 kHz mono, its time counted from samples.
+    """Resamples mono audio of any rate (8 to 48 kHz) to 16 kHz mono, with time counted in samples.
 
-    The first chunk's pts is the base. A chunk more than one sample away from where it should be begins a new
-    stretch at its own pts, or where the last output ended if that is later: no moment is ever yielded twice.
+    The first chunk's pts is the base. A chunk more than one sample away from its expected time begins a new stretch at
+    its own pts, or where the last output ended if that is later: no moment is ever yielded twice.
     """
 
     def __init__(self) -> None:
         self.reset()
 
     def push(self, chunk: AudioChunk) -> Iterator[AudioChunk]:
-        """Yield what is ready of this chunk (about 1 ms stays in the filter), or raise `AudioError`."""
+        """Yield the samples that are ready (about 1 ms stays in the filter), or raise `AudioError`."""
         if not MIN_RATE <= chunk.rate <= MAX_RATE:
             raise AudioError(f"Audio at {chunk.rate} Hz; {MIN_RATE} to {MAX_RATE} Hz is accepted.", where="resample")
         if len(chunk.pcm) % SAMPLE_BYTES:
@@ -39,55 +34,44 @@ class Resampler:
         if not self._follows(chunk):
             yield from self._finish()
             self._begin(chunk)
-        self._taken += len(chunk.pcm) // SAMPLE_BYTES
+        self._input_samples += len(chunk.pcm) // SAMPLE_BYTES
         yield from self._stamped(chunk.pcm if self._filter is None else _convert(self._filter, chunk))
 
     def reset(self) -> None:
-        """Forget everything heard so far; the next chunk's pts is the base."""
+        """Forget all audio; the next chunk's pts is the base."""
         self._rate = 0
         self._filter: Graph | None = None
-        self._expected = 0.0  # pts of the stretch's first input sample
-        self._taken = 0  # input samples since
+        self._first_pts = 0.0  # pts of the stretch's first input sample
+        self._input_samples = 0  # since then
         self._base = -inf  # session time of the stretch's first output sample
-        self._given = 0  # output samples since
+        self._output_samples = 0  # since then
 
     def _follows(self, chunk: AudioChunk) -> bool:
         if chunk.rate != self._rate:
             return False
-        return abs((chunk.pts - self._expected) * chunk.rate - self._taken) <= 1.0
+        return abs((chunk.pts - self._first_pts) * chunk.rate - self._input_samples) <= 1.0
 
     def _begin(self, chunk: AudioChunk) -> None:
-        self._base = max(chunk.pts, self._base + self._given / INPUT_SAMPLE_RATE)
-        self._given = 0
-        self._expected, self._taken = chunk.pts, 0
+        self._base = max(chunk.pts, self._base + self._output_samples / INPUT_SAMPLE_RATE)
+        self._output_samples = 0
+        self._first_pts, self._input_samples = chunk.pts, 0
         self._rate = chunk.rate
         self._filter = None if chunk.rate == INPUT_SAMPLE_RATE else _make_filter(chunk.rate)
 
     def _finish(self) -> Iterator[AudioChunk]:
-        # The filter's tail belongs to the time before the jump, so it cannot stay for the stretch that follows.
+        # The filter's tail belongs to the time before the jump, so it is yielded before the next stretch.
         if self._filter is not None:
             yield from self._stamped(_convert(self._filter, None))
 
     def _stamped(self, pcm: bytes) -> Iterator[AudioChunk]:
         if pcm:
-            pts = self._base + self._given / INPUT_SAMPLE_RATE
-            self._given += len(pcm) // SAMPLE_BYTES
+            pts = self._base + self._output_samples / INPUT_SAMPLE_RATE
+            self._output_samples += len(pcm) // SAMPLE_BYTES
             yield AudioChunk(pcm, INPUT_SAMPLE_RATE, pts)
 
 
-def to_mono(pcm: bytes, channels: int) -> bytes:
-    """Average the channels of interleaved 16-bit PCM, or raise `AudioError` for half a sample."""
-    if channels < 1 or len(pcm) % (SAMPLE_BYTES * channels):
-        raise AudioError(f"The audio is not whole 16-bit samples of {channels} channels.", where="resample")
-    if channels == 1:
-        return pcm
-    samples = np.frombuffer(pcm, "<i2").reshape(-1, channels)
-    mixed: NDArray[np.int32] = samples.sum(axis=1, dtype=np.int32) // channels
-    return mixed.astype("<i2").tobytes()
-
-
 def _make_filter(rate: int) -> Graph:
-    # What av's AudioResampler makes, but for the thread that its graph would keep waiting for each microphone.
+    # The graph of av's AudioResampler, without the idle thread that it would keep for each microphone.
     graph = Graph()
     graph.threads = 1
     source = graph.add("abuffer", sample_rate=str(rate), sample_fmt="s16", channel_layout="mono", time_base=f"1/{rate}")

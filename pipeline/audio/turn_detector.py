@@ -1,14 +1,13 @@
-"""Where the user's utterances begin and end: probabilities to boundaries, with pre-roll and hangover."""
+"""Endpointing: finds the start and end of utterances from speech probabilities, with pre-roll and hangover."""
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import inf
 
-from pipeline.audio.resampler import INPUT_SAMPLE_RATE
 from pipeline.audio.vad import WINDOW_SECONDS, Window
+from pipeline.config import TurnSettings
 from pipeline.events import SpeechEnded, SpeechStarted
-from pipeline.media import AudioChunk
+from pipeline.media import INPUT_SAMPLE_RATE, AudioChunk
 
 TurnSignal = SpeechStarted | AudioChunk | SpeechEnded
 
@@ -16,28 +15,17 @@ TurnSignal = SpeechStarted | AudioChunk | SpeechEnded
 HYSTERESIS = 0.15
 MIN_END_THRESHOLD = 0.01
 
-DIP = 2 * WINDOW_SECONDS
+MAX_DIP = 2 * WINDOW_SECONDS
 """Longest pause inside the speech that starts an utterance: the closure of a plosive lasts 50 to 100 ms."""
 
-SHORTEST = 3 * WINDOW_SECONDS
-"""Least speech that counts as an utterance when the client says it has ended."""
+MIN_SPEECH = 3 * WINDOW_SECONDS
+"""Least speech that counts as an utterance when the client ends it."""
 
 _EPSILON = 1e-6  # Seconds are sums of floats; far under one sample.
 
 
-@dataclass(frozen=True, slots=True)
-class TurnSettings:
-    """Thresholds are probabilities, the rest seconds; `audible_threshold` guards against the assistant's echo."""
-
-    threshold: float = 0.5
-    audible_threshold: float = 0.7
-    start: float = 0.192
-    silence: float = 0.5
-    pre_roll: float = 0.4
-
-
 class TurnDetector:
-    """A stage from windows to exactly what goes up to the engine, in order.
+    """Takes windows, and yields exactly what is sent to the engine, in order.
 
     An utterance starts with `start` seconds at or above the threshold, dips of up to 64 ms apart. It ends `silence`
     seconds after falling below the end threshold without reaching the threshold again, as Silero's own iterator does.
@@ -57,7 +45,7 @@ class TurnDetector:
         return self._is_open
 
     def push(self, window: Window, *, audible: bool) -> Iterator[TurnSignal]:
-        """Yield the boundary and the audio this window completes; `audible` while the assistant can be heard."""
+        """Yield the boundary and audio this window completes; `audible` while the assistant can be heard."""
         self._end = window.end
         if self._is_open:
             yield _chunk([window])
@@ -69,7 +57,7 @@ class TurnDetector:
             yield _chunk([window for window, _ in self._recent])
 
     def close(self) -> Iterator[TurnSignal]:
-        """End the utterance now; one too short to have started is yielded whole if 96 ms of it were speech."""
+        """End the utterance now; one too short to have started is yielded whole if it has 96 ms of speech."""
         if self._is_open:
             end = self._end if self._silent_since is None else self._silent_since
             self.reset()
@@ -78,13 +66,13 @@ class TurnDetector:
         recent = [window for window, _ in self._recent]
         speech = [window for window, is_speech in self._recent if is_speech]
         self.reset()
-        if len(speech) * WINDOW_SECONDS >= SHORTEST:
+        if len(speech) * WINDOW_SECONDS >= MIN_SPEECH:
             yield SpeechStarted(speech[0].pts)
             yield _chunk(recent)
             yield SpeechEnded(speech[-1].end)
 
     def reset(self) -> None:
-        """Forget everything heard so far, an open utterance too."""
+        """Forget all audio and the open utterance."""
         self._is_open = False
         self._end = -inf  # of the last window
         self._recent.clear()
@@ -96,7 +84,7 @@ class TurnDetector:
     def _is_start(self, window: Window, audible: bool) -> bool:
         settings = self._settings
         is_speech = window.probability >= (settings.audible_threshold if audible else settings.threshold)
-        if window.pts - self._run_end > DIP + _EPSILON:
+        if window.pts - self._run_end > MAX_DIP + _EPSILON:
             self._run, self._run_start = 0.0, inf
         if is_speech:
             self._run += WINDOW_SECONDS
@@ -106,7 +94,7 @@ class TurnDetector:
         return is_speech and self._run >= settings.start - _EPSILON
 
     def _remember(self, window: Window, is_speech: bool) -> None:
-        # By time and not by count: what was said before the microphone paused is no pre-roll.
+        # By time and not by count: audio from before a pause of the microphone is not pre-roll.
         self._recent.append((window, is_speech))
         oldest = min(window.end - self._settings.pre_roll, self._run_start)
         while self._recent and self._recent[0][0].end <= oldest + _EPSILON:

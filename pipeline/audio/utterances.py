@@ -1,30 +1,28 @@
-"""One microphone: any PCM in, the utterances in it out."""
+"""Finds the utterances of one microphone in PCM of any rate."""
 
 from collections.abc import Iterator
 
 from pipeline.audio.resampler import Resampler
-from pipeline.audio.turn_detector import TurnDetector, TurnSettings
+from pipeline.audio.turn_detector import TurnDetector, TurnSignal
 from pipeline.audio.vad import SileroVad, VadModel
-from pipeline.events import SpeechEnded, SpeechStarted
+from pipeline.config import TurnSettings
 from pipeline.media import AudioChunk
-
-TurnSignal = SpeechStarted | AudioChunk | SpeechEnded
 
 
 class UtteranceDetector:
-    """Resampler, voice activity detection and turn detection in a row, with state of their own for each microphone."""
+    """Chains resampler, VAD and turn detector, with their own state for each microphone."""
 
     def __init__(self, vad: VadModel, settings: TurnSettings):
         self._resampler = Resampler()
         self._vad = SileroVad(vad)
         self._detector = TurnDetector(settings)
         self.pts = 0.0
-        """Session time (s) up to which this microphone has been judged."""
+        """Session time (s) up to which this microphone's audio has been processed."""
         self.windows = 0
-        """How many VAD windows that were."""
+        """Number of VAD windows processed."""
 
     def push(self, chunk: AudioChunk, *, audible: bool) -> Iterator[TurnSignal]:
-        """Yield the boundaries and the speech that this chunk completes; `audible`: the assistant is being heard."""
+        """Yield the boundaries and speech this chunk completes; `audible` while the assistant can be heard."""
         for resampled in self._resampler.push(chunk):
             for window in self._vad.push(resampled):
                 self.pts = window.end
@@ -36,7 +34,7 @@ class UtteranceDetector:
         return self._detector.close()
 
     def reset(self) -> None:
-        """Forget an open utterance and all that was heard."""
+        """Forget all audio and the open utterance."""
         self._resampler.reset()
         self._vad.reset()
         self._detector.reset()

@@ -1,4 +1,4 @@
-"""Silero VAD over ONNX: how likely each 32 ms window is speech."""
+"""Silero VAD over ONNX: the speech probability of each 32 ms window."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
 from onnxruntime.capi import onnxruntime_pybind11_state as onnx
 
-from pipeline.audio.resampler import INPUT_SAMPLE_RATE
 from pipeline.errors import AudioError
-from pipeline.media import SAMPLE_BYTES, AudioChunk
+from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES, AudioChunk
 
 # Silero v5 and v6 take exactly 512 samples at 16 kHz, preceded by the last 64 of the window before, and hand
 # a (2, 1, 128) state from window to window: silero_vad 6.2.3, utils_vad.py, class OnnxWrapper.
@@ -49,7 +48,7 @@ class ModelMissingError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """32 ms of 16 kHz audio (1024 bytes) from session time `pts` (s), and how likely it is speech (0 to 1)."""
+    """32 ms of 16 kHz audio (1024 bytes) from session time `pts` (s), and its speech probability (0 to 1)."""
 
     pcm: bytes
     pts: float
@@ -62,7 +61,7 @@ class Window:
 
 
 class VadModel:
-    """Silero's weights, read-only: one per process serves every conversation."""
+    """Silero's weights, read-only: one object per process serves all conversations."""
 
     def __init__(self, path: Path = MODEL):
         """Load the model of this package, or the one at `path`; raise `ModelMissingError` if it cannot be read."""
@@ -92,14 +91,15 @@ class VadModel:
 
 
 class SileroVad:
-    """A stage from 16 kHz audio to judged windows, for one stream.
+    """Splits 16 kHz audio of one stream into windows with their speech probability.
 
-    Samples short of a window wait for more. After a gap they are joined to what follows it, in its time.
+    Samples short of a window are kept for the next chunk. After a gap they are joined to the audio that follows, in its
+    time.
     """
 
     def __init__(self, model: VadModel):
         self._model = model
-        self._waiting: bytes
+        self._partial: bytes
         self._input: Floats = np.zeros((1, CONTEXT_SAMPLES + WINDOW_SAMPLES), np.float32)
         self._context = self._input[0, :CONTEXT_SAMPLES]
         self._samples = self._input[0, CONTEXT_SAMPLES:]
@@ -108,22 +108,22 @@ class SileroVad:
     def push(self, chunk: AudioChunk) -> Iterator[Window]:
         """Yield the windows this chunk completes, or raise `AudioError`."""
         if chunk.rate != INPUT_SAMPLE_RATE:
-            raise AudioError(f"Voice detection hears {INPUT_SAMPLE_RATE} Hz, not {chunk.rate}.", where="vad")
-        pcm = self._waiting + chunk.pcm
-        pts = chunk.pts - len(self._waiting) / (SAMPLE_BYTES * INPUT_SAMPLE_RATE)
+            raise AudioError(f"Voice detection takes {INPUT_SAMPLE_RATE} Hz, not {chunk.rate}.", where="vad")
+        pcm = self._partial + chunk.pcm
+        pts = chunk.pts - len(self._partial) / (SAMPLE_BYTES * INPUT_SAMPLE_RATE)
         whole = len(pcm) - len(pcm) % WINDOW_BYTES
-        self._waiting = pcm[whole:]
+        self._partial = pcm[whole:]
         for start in range(0, whole, WINDOW_BYTES):
             window = pcm[start : start + WINDOW_BYTES]
-            yield Window(window, pts + start / (SAMPLE_BYTES * INPUT_SAMPLE_RATE), self._judge(window))
+            yield Window(window, pts + start / (SAMPLE_BYTES * INPUT_SAMPLE_RATE), self._infer(window))
 
     def reset(self) -> None:
-        """Forget everything heard so far."""
-        self._waiting = b""
+        """Forget all audio."""
+        self._partial = b""
         self._input.fill(0.0)
         self._state: Floats = np.zeros(STATE_SHAPE, np.float32)
 
-    def _judge(self, window: bytes) -> float:
+    def _infer(self, window: bytes) -> float:
         self._context[:] = self._samples[-CONTEXT_SAMPLES:]
         np.multiply(np.frombuffer(window, "<i2"), np.float32(1 / 32768), out=self._samples)
         probability, self._state = self._model.infer(self._input, self._state)

@@ -1,4 +1,4 @@
-"""Audio as clients send it, in any accepted format and cut anywhere, to mono chunks; bounded in memory and time."""
+"""Decodes clients' audio, in any accepted format and cut anywhere, to mono chunks; bounded in memory and time."""
 
 from collections.abc import Iterator
 from enum import StrEnum
@@ -11,29 +11,38 @@ from av.codec.context import CodecContext
 from av.error import FFmpegError
 from av.packet import Packet
 
-from pipeline.audio.resampler import INPUT_SAMPLE_RATE
 from pipeline.codecs import ogg, webm
 from pipeline.codecs.libopus import Decoder
 from pipeline.codecs.mp3 import Mp3Reader
-from pipeline.codecs.wav import PCM, Layout, PcmReader, Samples, WavReader, check_sound, from_float, mix, unsupported
+from pipeline.codecs.wav import (
+    PCM,
+    Layout,
+    PcmReader,
+    Samples,
+    WavReader,
+    check_sound_format,
+    from_float,
+    mix,
+    unsupported_format,
+)
 from pipeline.errors import AudioError, FaultCode, ProtocolError
-from pipeline.media import SAMPLE_BYTES, AudioChunk
+from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES, AudioChunk
 
-CHUNK = 0.1
-"""Longest chunk (s) that is given out; what is longer comes in several."""
+MAX_CHUNK = 0.1
+"""Longest chunk (s) yielded; longer audio is split."""
 
 MAX_SECONDS = 1_200.0
-"""Most audio (s) of one message: more than 12 MiB of uncompressed speech hold."""
+"""Longest audio (s) of one message: more than 12 MiB of uncompressed speech hold."""
 
-PIECE = 4_096
-"""Bytes that are read at once: even crafted ones take a few milliseconds."""
+READ_BYTES = 4_096
+"""Bytes read at once: even crafted ones take a few milliseconds."""
 
 Sound = tuple[Samples, int]
 """Mono samples and their rate (Hz)."""
 
 
 class AudioFormat(StrEnum):
-    """What a client may call its audio; of the compressed ones the data itself says which it is."""
+    """Formats that a client may declare; compressed ones are detected from the data itself."""
 
     WAV = "wav"
     PCM = "pcm"
@@ -50,30 +59,30 @@ class _Reader(Protocol):
 
 
 class AudioDecoder:
-    """One client's audio, message by message; its time is counted from the samples it gives."""
+    """Decodes one client's audio, message by message; time is counted in samples."""
 
     def __init__(self) -> None:
         self._kind: tuple[object, ...] = ()
         self._reader: _Reader | None = None
         self._rate = 0
         self._origin = 0.0  # where this rate began
-        self._given = 0  # samples since
+        self._yielded_samples = 0  # samples since
 
     def push(
-        self, data: bytes, *, audio_format: AudioFormat, rate: int = 16_000, channels: int = 1
+        self, data: bytes, *, audio_format: AudioFormat, rate: int = INPUT_SAMPLE_RATE, channels: int = 1
     ) -> Iterator[AudioChunk | None]:
-        """Decode one message as it is iterated: chunks of at most 0.1 s, and None where others may have their turn.
+        """Decode one message as it is iterated: chunks of at most 0.1 s, and None where the caller may yield to others.
 
-        `rate` and `channels` are believed for PCM only. Raises `ProtocolError` (UNSUPPORTED_FORMAT, or
-        PAYLOAD_TOO_LARGE for more than 1200 s) or `AudioError`; what was given before stands.
+        `rate` and `channels` apply to PCM only. Raises `ProtocolError` (UNSUPPORTED_FORMAT, or PAYLOAD_TOO_LARGE for
+        more than 1200 s) or `AudioError`; chunks yielded before stay valid.
         """
         reader = self._reader_for(audio_format, rate, channels)
         reader.begin(data[:12])
         seconds = 0.0
         try:
-            for start in range(0, len(data), PIECE):
-                for samples, sound_rate in reader.push(data[start : start + PIECE]):
-                    check_sound(sound_rate, 1)
+            for start in range(0, len(data), READ_BYTES):
+                for samples, sound_rate in reader.push(data[start : start + READ_BYTES]):
+                    check_sound_format(sound_rate, 1)
                     for chunk in self._cut(samples, sound_rate):
                         seconds += chunk.duration
                         if seconds > MAX_SECONDS:
@@ -102,13 +111,13 @@ class AudioDecoder:
     def _cut(self, samples: Samples, rate: int) -> Iterator[AudioChunk]:
         if rate != self._rate:
             if self._rate:
-                self._origin += self._given / self._rate
-            self._rate, self._given = rate, 0
-        step = int(CHUNK * rate)
+                self._origin += self._yielded_samples / self._rate
+            self._rate, self._yielded_samples = rate, 0
+        step = int(MAX_CHUNK * rate)
         for start in range(0, len(samples), step):
             pcm = samples[start : start + step].astype("<i2", copy=False).tobytes()
-            yield AudioChunk(pcm, rate, self._origin + self._given / rate)
-            self._given += len(pcm) // SAMPLE_BYTES
+            yield AudioChunk(pcm, rate, self._origin + self._yielded_samples / rate)
+            self._yielded_samples += len(pcm) // SAMPLE_BYTES
 
 
 def _make_reader(audio_format: AudioFormat, rate: int, channels: int) -> _Reader:
@@ -120,7 +129,7 @@ def _make_reader(audio_format: AudioFormat, rate: int, channels: int) -> _Reader
         case AudioFormat.MP3:
             return _Mp3()
         case _:
-            return _Contained(takes_bare=audio_format is AudioFormat.OPUS)
+            return _ContainerReader(takes_bare=audio_format is AudioFormat.OPUS)
 
 
 class _Pcm:
@@ -129,7 +138,7 @@ class _Pcm:
         self._reader = PcmReader(Layout(PCM, rate, channels, SAMPLE_BYTES))
 
     def begin(self, start: bytes) -> None:
-        """A sample may be split between messages."""
+        """Do nothing: a sample may be split between messages."""
 
     def push(self, data: bytes) -> Iterator[Sound]:
         yield self._reader.push(data), self._rate
@@ -149,24 +158,24 @@ class _Mp3:
             try:
                 yield from _decode(self._codec, frame)
             except AudioError:
-                # The first frames after a cut lean on ones that are gone, and what looks like a frame may be none.
+                # The first frames after a cut depend on lost ones, and other data may look like a frame.
                 self._bad += 1
-                if self._bad > _MOST_BAD:
+                if self._bad > _MAX_BAD_FRAMES:
                     self._bad = 0
                     raise
             else:
                 self._bad = 0
 
 
-_MOST_BAD = 10
+_MAX_BAD_FRAMES = 10
 
 
-class _Contained:
-    """Ogg or WebM, whichever the data is, or bare Opus: then each message is one packet."""
+class _ContainerReader:
+    """Reads Ogg or WebM, as detected, or bare Opus with one packet per message."""
 
     def __init__(self, *, takes_bare: bool):
         self._takes_bare = takes_bare
-        self._start: bytes | None = b""  # while it is not known which
+        self._start: bytes | None = b""  # until the container is detected
         self._container: ogg.OggReader | webm.WebmReader | None = None
         self._codec: Decoder | AudioCodecContext | None = None
 
@@ -190,20 +199,20 @@ class _Contained:
             elif data.startswith(webm.MAGIC):
                 self._container = webm.WebmReader()
             elif self._takes_bare:
-                yield from self._hear(data)
+                yield from self._decode_packet(data)
                 return
             else:
-                raise unsupported("it is neither Ogg nor WebM")
+                raise unsupported_format("it is neither Ogg nor WebM")
         for item in self._container.push(data):
             if isinstance(item, ogg.Stream):
-                check_sound(INPUT_SAMPLE_RATE, item.channels)
+                check_sound_format(INPUT_SAMPLE_RATE, item.channels)
                 self._codec = (
                     Decoder(rate=INPUT_SAMPLE_RATE) if item.codec == "opus" else _open("vorbis", item.extradata)
                 )
             else:
-                yield from self._hear(item)
+                yield from self._decode_packet(item)
 
-    def _hear(self, packet: bytes) -> Iterator[Sound]:
+    def _decode_packet(self, packet: bytes) -> Iterator[Sound]:
         if isinstance(self._codec, AudioCodecContext):
             yield from _decode(self._codec, packet)
             return
@@ -218,7 +227,7 @@ def _open(codec: str, extradata: bytes | None = None) -> AudioCodecContext:
     try:
         context.open(strict=False)
     except (FFmpegError, ValueError) as error:
-        raise unsupported(f"its {codec} header is malformed") from error
+        raise unsupported_format(f"its {codec} header is malformed") from error
     return context
 
 
@@ -233,7 +242,7 @@ def _decode(codec: AudioCodecContext, packet: bytes) -> Iterator[Sound]:
 
 def _mono(frame: AudioFrame) -> Samples:
     channels = frame.layout.nb_channels
-    check_sound(frame.sample_rate, channels)
+    check_sound_format(frame.sample_rate, channels)
     values = frame.to_ndarray()
     by_sample = values.T if frame.format.is_planar else values.reshape(-1, channels)
     if values.dtype.kind == "f":

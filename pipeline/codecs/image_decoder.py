@@ -1,4 +1,4 @@
-"""Pictures as clients send them (PNG, JPEG, WebP) to screen frames, measured by their headers before decoding."""
+"""Decodes clients' pictures (PNG, JPEG, WebP) to screen frames, checking their size in the header first."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ MAX_SCANS = 100
 """Most scans of a progressive JPEG: encoders make about ten, and each passes over the whole picture."""
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-# The rest is of no use here, and compressed text could inflate to gigabytes (libavcodec/pngdec.c, decode_zbuf).
+# Other chunks are not needed, and compressed text could inflate to gigabytes (libavcodec/pngdec.c, decode_zbuf).
 _PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _SOS, _EOI = b"\xff\xda", b"\xff\xd9"
@@ -28,7 +28,7 @@ _SOS, _EOI = b"\xff\xda", b"\xff\xd9"
 def decode_image(data: bytes, arrived: float) -> ScreenFrame:
     """Decode one picture, full range, alpha ignored; takes milliseconds, so call it in a thread.
 
-    The data itself says which format it is. Raises `FrameError` for what is damaged, cut short, animated or has more
+    The format is detected from the data. Raises `FrameError` for data that is damaged, cut short, animated or has more
     than 16 million pixels, and `ProtocolError` for more than 8 MiB (PAYLOAD_TOO_LARGE) or another format.
     """
     if len(data) > MAX_BYTES:
@@ -58,7 +58,7 @@ def _damaged() -> FrameError:
 
 
 def _checked_png(data: bytes) -> bytes:
-    """Keep what makes the picture."""
+    """Return only the chunks that make the picture."""
     kept, at, name = [_PNG], len(_PNG), b""
     while name != b"IEND":
         name, end = data[at + 4 : at + 8], at + 12 + int.from_bytes(data[at : at + 4])
@@ -127,8 +127,8 @@ def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 def _decode(codec: str, data: bytes) -> VideoFrame:
     context = CodecContext.create(codec, "r")
     assert isinstance(context, VideoCodecContext)
-    context.thread_count = 1  # frame threads would hold the only picture back
-    # What the headers said is checked again by those who obey them; they count the padding of rows too.
+    context.thread_count = 1  # frame threads would delay the only picture
+    # The decoder checks the size again, and counts the padding of rows too.
     context.options = {"max_pixels": str(2 * MAX_PIXELS), "err_detect": "crccheck+bitstream+buffer+explode"}
     try:
         frames = [*context.decode(Packet(data)), *context.decode(None)]

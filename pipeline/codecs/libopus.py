@@ -1,4 +1,4 @@
-"""libopus by ctypes. PyAV's way to it decodes at 48 kHz only, and encodes behind a filter graph with two threads."""
+"""Binds libopus by ctypes: PyAV decodes at 48 kHz only, and encodes behind a filter graph with two threads."""
 
 import ctypes
 import ctypes.util
@@ -10,10 +10,10 @@ from pipeline.errors import AudioError
 from pipeline.media import SAMPLE_BYTES
 
 MAX_PACKET = 65_535
-"""Bytes of a packet that are looked at: a UDP datagram's. RFC 6716's largest, unpadded, has 61,296."""
+"""Longest packet (bytes) that is accepted: a UDP datagram's. RFC 6716's largest, unpadded, has 61,296."""
 
 MAX_SECONDS = 0.12
-"""The longest packet (RFC 6716 section 3.2.5), and the longest hole that is filled."""
+"""Longest packet in seconds (RFC 6716 section 3.2.5), and longest gap that is concealed."""
 
 _MAX_FRAME_BYTES = 1_275  # RFC 6716 section 3.2.1
 
@@ -23,7 +23,7 @@ _SET_BITRATE, _SET_VBR, _SET_COMPLEXITY, _SET_PACKET_LOSS, _SET_VBR_CONSTRAINT =
 
 
 def find(package: Path) -> str:
-    """Say where libopus is: beside PyAV in `package`, whose wheels carry it, else in the system. Raises ImportError."""
+    """Return the path of libopus: in PyAV's wheel (`package`), else in the system. Raises ImportError."""
     for folder in (package.parent / "av.libs", package / ".dylibs"):  # Linux and Windows; macOS
         for file in sorted(folder.glob("*opus*")):
             return str(file)
@@ -36,14 +36,14 @@ def find(package: Path) -> str:
     return name
 
 
-# PyDLL keeps the interpreter's lock: 50 us are not worth waiting for it again, up to 5 ms behind a busy thread, and no
-# two threads can be in one codec.
+# PyDLL keeps the interpreter's lock: for 50 us it is not worth a wait of up to 5 ms behind a busy thread, and no two
+# threads can use one codec.
 _lib = ctypes.PyDLL(find(Path(av.__file__).parent))
 _int, _state = ctypes.c_int, ctypes.c_void_p
 for _name, _arguments in {
     "opus_encoder_get_size": [_int],
     "opus_encoder_init": [_state, ctypes.c_int32, _int, _int],
-    # The value is variadic, so it has no place here: Apple's arm64 passes it otherwise.
+    # The value is variadic, so it is not declared here: Apple's arm64 passes it differently.
     "opus_encoder_ctl": [_state, _int],
     "opus_encode": [_state, ctypes.c_char_p, _int, _state, ctypes.c_int32],
     "opus_decoder_get_size": [_int],
@@ -55,10 +55,10 @@ _lib.opus_strerror.restype = ctypes.c_char_p
 
 
 class Encoder:
-    """Mono speech of `rate` (8, 12, 16, 24 or 48 kHz), by CELT at a variable bit rate (bit/s)."""
+    """Encodes mono speech of `rate` (8, 12, 16, 24 or 48 kHz), by CELT at a variable bit rate (bit/s)."""
 
     def __init__(self, *, rate: int, bitrate: int, complexity: int, packet_loss: int):
-        # Its state is plain memory, which goes when the object goes: nothing to close.
+        # Its state is plain memory, freed with the object: nothing to close.
         self._state = ctypes.create_string_buffer(_lib.opus_encoder_get_size(1))
         self._packet = ctypes.create_string_buffer(1 + _MAX_FRAME_BYTES)
         self._at = ctypes.addressof(self._packet)
@@ -82,7 +82,7 @@ class Encoder:
 
 
 class Decoder:
-    """Opus packets of any kind, mono or stereo, to mono audio of `rate` (8, 12, 16, 24 or 48 kHz)."""
+    """Decodes Opus packets, mono or stereo, to mono audio of `rate` (8, 12, 16, 24 or 48 kHz)."""
 
     def __init__(self, *, rate: int):
         self._most = int(rate * MAX_SECONDS)
@@ -97,16 +97,16 @@ class Decoder:
         return self._decode(packet, self._most, is_lost=False)
 
     def recover(self, packet: bytes, samples: int) -> bytes:
-        """Return PCM for about `samples` (at most 120 ms) that were lost right before `packet`, or raise `AudioError`.
+        """Return PCM for about `samples` (at most 120 ms) lost right before `packet`, or raise `AudioError`.
 
-        The end of it is what the packet repeats of its predecessor (in-band FEC), where it does. The rest is what was
-        heard before, fading. Then `decode` the packet itself.
+        The end of it comes from the packet's copy of its predecessor (in-band FEC), if it has one. The rest is
+        concealment, which fades. Then `decode` the packet itself.
         """
         samples = min(samples, self._most) // self._grain * self._grain
         return self._decode(packet, samples, is_lost=True) if samples > 0 else b""
 
     def _decode(self, packet: bytes, samples: int, *, is_lost: bool) -> bytes:
-        # To libopus no bytes are a lost packet, which it would make up.
+        # For libopus no bytes mean a lost packet, which it would conceal.
         if not 0 < len(packet) <= MAX_PACKET:
             raise AudioError(f"An Opus packet has 1 to {MAX_PACKET} bytes, not {len(packet)}.", where="opus")
         count = _lib.opus_decode(self._state, packet, len(packet), self._pcm, samples, is_lost)

@@ -1,11 +1,11 @@
-"""MPEG audio layer III cut anywhere (ISO 11172-3, 13818-3) to its frames."""
+"""Splits MPEG audio layer III, cut anywhere (ISO 11172-3, 13818-3), into its frames."""
 
 from collections.abc import Iterator
 
-from pipeline.codecs.wav import unsupported
+from pipeline.codecs.wav import unsupported_format
 
 MAX_GARBAGE = 65_536
-"""Bytes in a row that may be no frame, such as a tag at the end of a file."""
+"""Most bytes in a row without a frame, such as a tag at the end of a file."""
 
 _RATES = (44_100, 48_000, 32_000)
 _BITRATES_1 = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320)
@@ -14,7 +14,7 @@ _TAG = 10  # bytes of an ID3v2 header
 
 
 class Mp3Reader:
-    """One client's MP3: files may follow one another; tags are passed over."""
+    """Reads one client's MP3: files may follow one another; tags are skipped."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -23,7 +23,7 @@ class Mp3Reader:
         self._is_started = False
 
     def begin(self, start: bytes) -> None:
-        """Say that a message begins, and how: a new tag ends a frame that was cut short."""
+        """Begin a message with these bytes: a new tag ends a frame that was cut short."""
         if start.startswith(b"ID3"):
             self._buffer.clear()
             self._skip = 0
@@ -58,7 +58,7 @@ class Mp3Reader:
 
     def _resync(self) -> None:
         if not self._is_started:
-            raise unsupported("it is not MP3")
+            raise unsupported_format("it is not MP3")
         at = self._buffer.find(b"\xff", 1)
         tag = self._buffer.find(b"ID3", 1)
         found = [place for place in (at, tag) if place >= 0]
@@ -67,11 +67,11 @@ class Mp3Reader:
         del self._buffer[:passed]
         if self._garbage > MAX_GARBAGE:
             self._garbage = 0
-            raise unsupported("it is no longer MP3")
+            raise unsupported_format("it is no longer MP3")
 
 
 def frame_bytes(header: bytes | bytearray) -> int:
-    """How long the frame is that begins with these four bytes; 0 if they begin none of layer III."""
+    """Return the length of the frame with this 4-byte header; 0 if it is not a layer III header."""
     if header[0] != 0xFF or header[1] & 0xE6 != 0xE2:
         return 0
     version = (header[1] >> 3) & 3  # 3: MPEG-1, 2: MPEG-2, 0: MPEG-2.5

@@ -1,13 +1,13 @@
-"""Ogg pages cut anywhere (RFC 3533) to the packets of their first audio stream."""
+"""Splits Ogg pages, cut anywhere (RFC 3533), into the packets of their first audio stream."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pipeline.codecs.wav import unsupported
+from pipeline.codecs.wav import unsupported_format
 
 MAGIC = b"OggS"
 MAX_PACKET = 1 << 20
-"""Bytes of a packet that are kept; only a comment header with a picture is longer, and nobody reads it."""
+"""Longest packet (bytes) that is kept; only a comment header with a picture is longer, and it is not read."""
 
 _HEAD = 27
 _CONTINUED, _FIRST = 1, 2
@@ -16,7 +16,7 @@ _COMMENT = b"\x03vorbis" + bytes(8) + b"\x01"  # no vendor, no comments
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What the packets that follow are: `codec` is "opus" or "vorbis", `extradata` what its decoder needs."""
+    """The format of the packets that follow: `codec` is "opus" or "vorbis", `extradata` is for its decoder."""
 
     codec: str
     channels: int
@@ -24,7 +24,7 @@ class Stream:
 
 
 class OggReader:
-    """One client's Ogg: a new file may follow at any page."""
+    """Reads one client's Ogg: a new file may follow at any page."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -32,10 +32,10 @@ class OggReader:
         self._codec = ""
         self._headers: list[bytes] | None = None  # while they are being read
         self._partial = bytearray()
-        self._is_lost = False  # the packet's beginning was never seen
+        self._is_lost = False  # the start of the packet is missing
 
     def begin(self, start: bytes) -> None:
-        """Say that a message begins, and how: what is left of a page that was cut short is dropped."""
+        """Begin a message with these bytes: the rest of a page that was cut short is dropped."""
         if start.startswith(MAGIC):
             self._buffer.clear()
 
@@ -50,12 +50,12 @@ class OggReader:
                 yield from self._packets(flags, lacing, body)
 
     def _page(self) -> tuple[int, bytes, bytes, bytes] | None:
-        """Cut the next whole page off: its flags, serial number, lacing values and body."""
+        """Split off the next whole page: its flags, serial number, lacing values and body."""
         buffer = self._buffer
         at = buffer.find(MAGIC)
         if at < 0:
             if len(buffer) > _HEAD and self._serial is None:
-                raise unsupported("it is not Ogg")
+                raise unsupported_format("it is not Ogg")
             del buffer[: max(0, len(buffer) - 3)]
             return None
         del buffer[:at]
@@ -76,7 +76,7 @@ class OggReader:
             self._codec = "vorbis"
         else:
             if self._serial is None and not body.startswith((b"fishead", b"\x80theora")):
-                raise unsupported("the Ogg stream is neither Opus nor Vorbis")
+                raise unsupported_format("the Ogg stream is neither Opus nor Vorbis")
             return
         self._serial, self._headers, self._is_lost = serial, [], False
         self._partial.clear()
@@ -112,15 +112,15 @@ class OggReader:
 def opus_stream(head: bytes) -> Stream:
     """Read an identification header (RFC 7845 section 5.1)."""
     if len(head) < 19 or not head.startswith(b"OpusHead"):
-        raise unsupported("the Opus header is too short")
+        raise unsupported_format("the Opus header is too short")
     if head[9] not in (1, 2) or head[18] != 0:
-        raise unsupported(f"Opus with {head[9]} channels; 1 or 2 are accepted")
+        raise unsupported_format(f"Opus with {head[9]} channels; 1 or 2 are accepted")
     return Stream("opus", head[9], head)
 
 
 def vorbis_stream(identification: bytes, setup: bytes) -> Stream:
-    """Lace the headers as FFmpeg and Matroska have them (libavcodec/xiph.c): the comments are nobody's business."""
+    """Lace the headers as FFmpeg and Matroska have them (libavcodec/xiph.c), with empty comments."""
     if len(identification) != 30:
-        raise unsupported("the Vorbis header is malformed")
+        raise unsupported_format("the Vorbis header is malformed")
     laced = bytes((2, len(identification), len(_COMMENT)))
     return Stream("vorbis", identification[11], laced + identification + _COMMENT + setup)

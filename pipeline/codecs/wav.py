@@ -1,4 +1,4 @@
-"""WAV as clients send it: whole files one after the other, or one stream cut anywhere."""
+"""Reads WAV from clients: whole files one after the other, or one stream cut anywhere."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,22 +16,22 @@ from pipeline.errors import AudioError, FaultCode, ProtocolError
 Samples = NDArray[np.int16]
 
 MAX_HEADER = 65_536
-"""Bytes a `fmt ` chunk may have; the other chunks are skipped and never kept."""
+"""Most bytes of a `fmt ` chunk; other chunks are skipped and never kept."""
 
 PCM, FLOAT, ALAW, MULAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 """WAVE_FORMAT_ tags, of mmreg.h."""
 
 _ENDLESS = 0x7FFFF000
-"""Sizes from here on say that the writer did not know; so does 0."""
+"""Sizes from here on mean that the writer did not know the size; so does 0."""
 
 _RIFFS = (b"RIFF", b"RF64")
-# What may follow a file's data; anything else there is more of it.
+# Chunks that may follow a file's data; anything else there is more data.
 _TRAILERS = (*_RIFFS, b"LIST", b"JUNK", b"PAD ", b"fact", b"cue ", b"smpl", b"bext", b"PEAK", b"id3 ", b"ID3 ", b"iXML")
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How samples lie: `tag` is a WAVE_FORMAT_ tag, `width` the bytes of one sample."""
+    """The layout of samples: `tag` is a WAVE_FORMAT_ tag, `width` the bytes of one sample."""
 
     tag: int
     rate: int
@@ -44,30 +44,30 @@ class Layout:
         return self.width * self.channels
 
     def check(self) -> None:
-        """Raise `ProtocolError` UNSUPPORTED_FORMAT for what cannot be heard."""
-        check_sound(self.rate, self.channels)
+        """Raise `ProtocolError` UNSUPPORTED_FORMAT for a layout that cannot be decoded."""
+        check_sound_format(self.rate, self.channels)
         if self.width not in _WIDTHS.get(self.tag, ()):
-            raise unsupported(f"WAV of type {self.tag} with {8 * self.width} bits")
+            raise unsupported_format(f"WAV of type {self.tag} with {8 * self.width} bits")
 
 
 _WIDTHS = {PCM: (1, 2, 3, 4), FLOAT: (4, 8), ALAW: (1,), MULAW: (1,)}
 
 
-def unsupported(what: str) -> ProtocolError:
-    """Say that this kind of audio is not taken here."""
+def unsupported_format(what: str) -> ProtocolError:
+    """Make the error for a kind of audio that is not accepted."""
     return ProtocolError(f"The audio cannot be read: {what}.", code=FaultCode.UNSUPPORTED_FORMAT)
 
 
-def check_sound(rate: int, channels: int) -> None:
+def check_sound_format(rate: int, channels: int) -> None:
     """Raise `ProtocolError` UNSUPPORTED_FORMAT outside 8 to 48 kHz and 1 or 2 channels."""
     if not MIN_RATE <= rate <= MAX_RATE:
-        raise unsupported(f"{rate} Hz; {MIN_RATE} to {MAX_RATE} Hz are accepted")
+        raise unsupported_format(f"{rate} Hz; {MIN_RATE} to {MAX_RATE} Hz are accepted")
     if channels not in (1, 2):
-        raise unsupported(f"{channels} channels; 1 or 2 are accepted")
+        raise unsupported_format(f"{channels} channels; 1 or 2 are accepted")
 
 
 def mix(samples: NDArray[np.int16]) -> Samples:
-    """(n, channels) to (n,)."""
+    """Mix (n, channels) samples down to (n,)."""
     if samples.shape[1] == 1:
         return samples[:, 0]
     mixed: Samples = (samples.sum(axis=1, dtype=np.int32) // samples.shape[1]).astype(np.int16)
@@ -75,7 +75,7 @@ def mix(samples: NDArray[np.int16]) -> Samples:
 
 
 class PcmReader:
-    """Interleaved samples cut anywhere, also inside one; gives mono 16-bit samples."""
+    """Reads interleaved samples cut anywhere, even inside one, as mono 16-bit samples."""
 
     def __init__(self, layout: Layout):
         layout.check()
@@ -83,7 +83,7 @@ class PcmReader:
         self._rest = b""
 
     def push(self, data: bytes) -> Samples:
-        """Take the next bytes and give what they complete."""
+        """Take the next bytes and return the samples they complete."""
         data = self._rest + data
         whole = len(data) - len(data) % self.layout.frame_bytes
         self._rest = data[whole:]
@@ -91,10 +91,10 @@ class PcmReader:
 
 
 class WavReader:
-    """One client's WAV: `begin` before each message, then its bytes in pieces of any size.
+    """Reads one client's WAV: `begin` before each message, then its bytes in pieces of any size.
 
-    Data of a size that is not known lasts until a message begins with a new header, and so does what follows a file
-    and is no chunk: some clients send the header of their first piece and then bare samples.
+    Data of unknown size lasts until a message begins with a new header, and so does data after a file that is not a
+    chunk: some clients send the header with their first piece only and then bare samples.
     """
 
     def __init__(self) -> None:
@@ -107,7 +107,7 @@ class WavReader:
         self._was_heard = False
 
     def begin(self, start: bytes) -> None:
-        """Say that a message begins, and how: a header ends whatever was not complete."""
+        """Begin a message with these bytes: a header ends whatever was not complete."""
         if start[:4] in _RIFFS and start[8:12] in (b"WAVE", b""):
             self._buffer, self._skip, self._left = b"", 0, 0
 
@@ -133,10 +133,10 @@ class WavReader:
         return reader.push(taken), reader.layout.rate
 
     def _read_chunk(self) -> bool:
-        """Read one chunk's header, and what it announces; False if more bytes are needed."""
+        """Read one chunk's header, and its content if wanted; False if more bytes are needed."""
         name = self._buffer[:4]
         if not self._is_started and not _may_be(name, _RIFFS):
-            raise unsupported("it does not begin with a WAV header")
+            raise unsupported_format("it does not begin with a WAV header")
         if self._was_heard and not _may_be(name, _TRAILERS):
             self._left = _ENDLESS
             return True
@@ -149,8 +149,8 @@ class WavReader:
             return self._read_layout(size)
         elif name == b"data":
             if self._reader is None:
-                raise unsupported("the WAV has no `fmt ` chunk before its data")
-            # A file whose size was never filled in says 0. Chunks are padded to even sizes.
+                raise unsupported_format("the WAV has no `fmt ` chunk before its data")
+            # The size is 0 in a file where it was never filled in. Chunks are padded to even sizes.
             self._left, self._pad = (size, size % 2) if 0 < size < _ENDLESS else (_ENDLESS, 0)
             self._buffer = self._buffer[8:]
         else:
@@ -159,13 +159,13 @@ class WavReader:
 
     def _open(self) -> None:
         if self._buffer[8:12] != b"WAVE":
-            raise unsupported("it is RIFF, but not WAVE")
+            raise unsupported_format("it is RIFF, but not WAVE")
         self._buffer = self._buffer[12:]
         self._is_started, self._was_heard, self._reader = True, False, None
 
     def _read_layout(self, size: int) -> bool:
         if size > MAX_HEADER:
-            raise unsupported("the WAV header is too long")
+            raise unsupported_format("the WAV header is too long")
         end = 8 + size + size % 2
         if len(self._buffer) < end:
             return False
@@ -180,7 +180,7 @@ def _may_be(start: bytes, names: tuple[bytes, ...]) -> bool:
 
 def _layout(fmt: bytes) -> Layout:
     if len(fmt) < 16:
-        raise unsupported("the WAV header is too short")
+        raise unsupported_format("the WAV header is too short")
     tag, channels = int.from_bytes(fmt[:2], "little"), int.from_bytes(fmt[2:4], "little")
     rate, align = int.from_bytes(fmt[4:8], "little"), int.from_bytes(fmt[12:14], "little")
     if tag == EXTENSIBLE and len(fmt) >= 26:
@@ -208,7 +208,7 @@ def _to_s16(data: bytes, layout: Layout) -> Samples:
 
 
 def from_float(samples: NDArray[np.float32] | NDArray[np.float64]) -> Samples:
-    """Full scale 1.0 to 16 bits; what is no number is silence."""
+    """Convert full scale 1.0 to 16 bits; NaN becomes silence."""
     bounded = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0).clip(-1.0, 1.0)
     return (bounded * 32_767).astype(np.int16)
 
@@ -218,7 +218,7 @@ def _companded(data: bytes, codec: str) -> Samples:
         return np.zeros(0, np.int16)
     context = CodecContext.create(codec, "r")
     assert isinstance(context, AudioCodecContext)
-    context.sample_rate = MIN_RATE  # neither matters to it
+    context.sample_rate = MIN_RATE  # the decoder uses neither
     context.layout = "mono"
     try:
         frames = context.decode(Packet(data))

@@ -1,14 +1,14 @@
-"""WebM cut anywhere (RFC 8794, RFC 9559) to the packets of its first audio track."""
+"""Splits WebM, cut anywhere (RFC 8794, RFC 9559), into the packets of its first audio track."""
 
 from collections.abc import Iterator
 
 from pipeline.codecs.ogg import Stream, opus_stream
-from pipeline.codecs.wav import unsupported
+from pipeline.codecs.wav import unsupported_format
 from pipeline.errors import AudioError
 
 MAGIC = b"\x1a\x45\xdf\xa3"
 MAX_ELEMENT = 1 << 20
-"""Bytes of an element that has to be kept whole; all others pass through."""
+"""Longest element (bytes) that must be kept whole; others pass through."""
 
 _EBML, _SEGMENT, _CLUSTER, _GROUP = 0x1A45DFA3, 0x18538067, 0x1F43B675, 0xA0
 _TRACKS, _ENTRY, _BLOCK, _SIMPLE_BLOCK = 0x1654AE6B, 0xAE, 0xA1, 0xA3
@@ -19,10 +19,10 @@ _HEAD = 12  # bytes of the longest identifier and size
 
 
 class WebmReader:
-    """One client's WebM: a new file may follow where an element ends, or a message begins.
+    """Reads one client's WebM: a new file may follow where an element ends, or a message begins.
 
-    Children are read as if they lay beside their parents: identifiers are unique, so that neither unknown sizes nor
-    the ends of clusters matter.
+    Children are read as if they were siblings of their parents: identifiers are unique, so that neither unknown sizes
+    nor the ends of clusters matter.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class WebmReader:
         self._is_lost = False  # looking for the next cluster
 
     def begin(self, start: bytes) -> None:
-        """Say that a message begins, and how: a new file ends whatever was not complete."""
+        """Begin a message with these bytes: a new file ends whatever was not complete."""
         if start.startswith(MAGIC):
             self._buffer.clear()
             self._skip, self._track, self._is_lost = 0, None, False
@@ -40,7 +40,7 @@ class WebmReader:
     def push(self, data: bytes) -> Iterator[Stream | bytes]:
         """Take the next bytes; yields a `Stream` before its packets.
 
-        Raises `ProtocolError` UNSUPPORTED_FORMAT or `AudioError`; it goes on at the next cluster after the latter.
+        Raises `ProtocolError` UNSUPPORTED_FORMAT or `AudioError`; after the latter it continues at the next cluster.
         """
         self._buffer += data
         while self._buffer:
@@ -62,10 +62,10 @@ class WebmReader:
             del self._buffer[:at]
             self._is_lost = False
         else:
-            self._buffer.clear()  # one cut in the middle of its name is passed over, and the next one found
+            self._buffer.clear()  # one cut inside its identifier is skipped, and the next one found
 
     def _element(self) -> tuple[int, bytes] | None:
-        """Cut off the next element, with its content if that is to be read; None if more bytes are needed."""
+        """Split off the next element, with its content if that is to be read; None if more bytes are needed."""
         buffer = self._buffer
         head = _head(buffer, 0)
         if head is None:
@@ -103,7 +103,7 @@ class WebmReader:
             yield stream
         elif name in (_BLOCK, _SIMPLE_BLOCK):
             if self._track is None:
-                raise unsupported("the WebM stream has no `Tracks` before its audio")
+                raise unsupported_format("the WebM stream has no `Tracks` before its audio")
             yield from _frames(content, self._track)
 
 
@@ -112,7 +112,7 @@ def _malformed() -> AudioError:
 
 
 def _number(data: bytes | bytearray, at: int, *, is_name: bool = False) -> tuple[int, int, int] | None:
-    """Read a variable-size integer (RFC 8794 section 4): its value, its largest value, where it ends."""
+    """Read a variable-size integer (RFC 8794 section 4): its value, its largest value, its end."""
     if at >= len(data):
         return None
     length = 9 - data[at].bit_length()
@@ -124,7 +124,7 @@ def _number(data: bytes | bytearray, at: int, *, is_name: bool = False) -> tuple
 
 
 def _head(data: bytes | bytearray, at: int) -> tuple[int, int | None, int] | None:
-    """Read an element's name, its size (None: unknown) and where its content starts."""
+    """Read an element's identifier, its size (None: unknown) and the start of its content."""
     name = _number(data, at, is_name=True)
     size = None if name is None else _number(data, name[2])
     if name is None or size is None:
@@ -143,7 +143,7 @@ def _children(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _choose(tracks: bytes) -> tuple[int, Stream]:
-    """Find the first audio track that can be decoded."""
+    """Return the first audio track that can be decoded."""
     codecs = []
     for name, content in _children(tracks):
         if name != _ENTRY:
@@ -154,14 +154,14 @@ def _choose(tracks: bytes) -> tuple[int, Stream]:
         codec = entry.get(_CODEC, b"").rstrip(b"\0")
         number, private = int.from_bytes(entry.get(_NUMBER, b"")), entry.get(_PRIVATE, b"")
         if _ENCODINGS in entry:
-            raise unsupported("the WebM track is compressed or encrypted as a whole")
+            raise unsupported_format("the WebM track is compressed or encrypted as a whole")
         if codec == b"A_OPUS":
             return number, opus_stream(private)
         if codec == b"A_VORBIS":
             channels = int.from_bytes(dict(_children(entry.get(_AUDIO, b""))).get(_CHANNELS, b"\1"))
             return number, Stream("vorbis", channels, private)
         codecs.append(codec.decode("ascii", "replace")[:32])
-    raise unsupported(f"the WebM has no Opus or Vorbis track{': only ' if codecs else ''}{', '.join(codecs)}")
+    raise unsupported_format(f"the WebM has no Opus or Vorbis track{': only ' if codecs else ''}{', '.join(codecs)}")
 
 
 def _frames(block: bytes, track: int) -> Iterator[bytes]:
@@ -210,7 +210,7 @@ def _ebml_sizes(data: bytes) -> tuple[list[int], int]:
         number = _number(data, at)
         if number is None:
             raise _malformed()
-        # The first is a size; the others are what they differ by, biased to be positive.
+        # The first is a size; the others are differences, biased to be positive.
         sizes.append(sizes[-1] + number[0] - number[1] // 2 if sizes else number[0])
         at = number[2]
         if sizes[-1] < 0:

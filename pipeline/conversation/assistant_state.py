@@ -1,46 +1,46 @@
-"""Where a conversation stands, in one word: what its user does, what its assistant does, and whether that is there."""
+"""Derives the reported state of the assistant from the user's activity, the reply and the engine."""
 
 from pipeline.errors import EngineError
 from pipeline.events import State
 
 
 class AssistantState:
-    """Follows whether there is an engine, and what is still to be told of its absence."""
+    """Tracks whether the engine is available, and holds an outage error that is still to be reported."""
 
     def __init__(self) -> None:
         self.state = State.CONNECTING
-        """What peers were told last."""
+        """The state that peers were sent last."""
         self._is_ready = False
         self._was_ready = False
         self._is_outage = False
         self._untold: EngineError | None = None
 
-    def ready(self) -> None:
-        """A session with the engine is open: what was to be told of its absence is of no interest any more."""
+    def engine_ready(self) -> None:
+        """Note that a session is open; an unreported outage error is dropped."""
         self._is_ready = self._was_ready = True
         self._is_outage = False
         self._untold = None
 
     def engine_disconnected(self) -> None:
-        """There is no session for a moment."""
+        """Note that there is no session for a moment."""
         self._is_ready = False
 
     def engine_failed(self) -> None:
-        """There is none for longer than could be hidden."""
+        """Note that an outage has become noticeable."""
         self._is_ready = False
         self._is_outage = True
 
     def defer(self, error: EngineError) -> None:
-        """Keep what is to be told until the reply that has come whole was heard."""
+        """Hold an error until the current reply, which has arrived completely, was played."""
         self._untold = error
 
     def take_deferred(self) -> EngineError | None:
-        """What is to be told now, if anything still is."""
+        """Return and clear the held error, if any."""
         error, self._untold = self._untold, None
         return error
 
     def next_state(self, *, is_listening: bool, is_awaiting: bool, is_speaking: bool) -> State | None:
-        """The state, if it is another than before. A reply is awaited until it was heard, also while it is spoken."""
+        """Return the new state, or None if unchanged. A reply is awaited until it was played to its end."""
         state = self._state(is_listening, is_awaiting, is_speaking)
         if state is self.state:
             return None

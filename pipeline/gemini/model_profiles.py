@@ -1,4 +1,4 @@
-"""What each model takes in its setup, so that a setting one model refuses is never sent to it."""
+"""Capabilities of each model, so that no setup holds a setting that its model refuses."""
 
 import re
 from dataclasses import dataclass
@@ -13,28 +13,28 @@ LOCAL = "local"
 
 
 class FunctionCallingMode(Enum):
-    """How a model runs functions."""
+    """Modes of function calling."""
 
-    PLAIN = auto()  # blocking, or as the model likes: nothing is said about it
-    NON_BLOCKING = auto()  # it goes on talking, but takes no scheduling of answers
-    SCHEDULED = auto()  # it goes on talking, and SILENT answers stay unspoken
+    PLAIN = auto()  # blocking, or as the model prefers: the setup does not say
+    NON_BLOCKING = auto()  # the model continues to speak, but takes no scheduling of responses
+    SCHEDULED = auto()  # the model continues to speak, and says nothing about SILENT responses
 
 
 @dataclass(frozen=True, slots=True)
 class ModelProfile:
-    """What one family of models takes. The defaults are the least that works with any of them."""
+    """Capabilities of one family of models. The defaults are the least that works with all of them."""
 
     coverage: types.TurnCoverage | None = None
     takes_resolution: bool = False
     takes_voice: bool = False
     thinking: types.ThinkingLevel | None = None
-    calls: FunctionCallingMode = FunctionCallingMode.PLAIN
+    function_calling: FunctionCallingMode = FunctionCallingMode.PLAIN
     takes_content: bool = False
     """Whether client_content is allowed at any time, and interrupts."""
     takes_history: bool = False
-    """Whether client_content may begin a session with what was said before it."""
+    """Whether client_content may begin a session with its history."""
     timed_transcript: bool = False
-    """Whether the reply's text stands between its audio exactly where the words begin."""
+    """Whether the reply's text arrives between its audio exactly where the words begin."""
 
 
 _ALL_VIDEO = types.TurnCoverage.TURN_INCLUDES_AUDIO_ACTIVITY_AND_ALL_VIDEO
@@ -44,7 +44,7 @@ _PROFILES = {
         coverage=_ALL_VIDEO,
         takes_resolution=True,
         takes_voice=True,
-        calls=FunctionCallingMode.SCHEDULED,
+        function_calling=FunctionCallingMode.SCHEDULED,
         takes_content=True,
         takes_history=True,
         timed_transcript=True,
@@ -53,7 +53,7 @@ _PROFILES = {
         coverage=_ALL_VIDEO,
         takes_resolution=True,
         takes_voice=True,
-        calls=FunctionCallingMode.SCHEDULED,
+        function_calling=FunctionCallingMode.SCHEDULED,
         takes_content=True,
         takes_history=True,
     ),
@@ -61,12 +61,12 @@ _PROFILES = {
         coverage=_ALL_VIDEO,
         takes_resolution=True,
         takes_voice=True,
-        thinking=types.ThinkingLevel.LOW,  # required; more of it is more silence
-        calls=FunctionCallingMode.NON_BLOCKING,
+        thinking=types.ThinkingLevel.LOW,  # required; a higher level means longer silence
+        function_calling=FunctionCallingMode.NON_BLOCKING,
         takes_content=True,
         takes_history=True,
     ),
-    # The default coverage made this one hear nothing when the client marks the activity.
+    # With the default coverage this model got no input when the client marks the activity.
     "gemini-3.1-flash-live": ModelProfile(
         coverage=types.TurnCoverage.TURN_INCLUDES_ALL_INPUT,
         takes_resolution=True,
@@ -77,11 +77,11 @@ _PROFILES = {
         coverage=types.TurnCoverage.TURN_INCLUDES_ALL_INPUT,
         takes_resolution=True,
         takes_voice=True,
-        calls=FunctionCallingMode.SCHEDULED,
+        function_calling=FunctionCallingMode.SCHEDULED,
     ),
 }
 
-# Shut down, or live in another sense: they translate or transcribe and converse with nobody.
+# Shut down, or for translation and transcription only.
 _UNFIT = ("gemini-2.0-flash-live", "gemini-live-2.5-flash-preview", "gemini-1.", "translate", "transcribe")
 _LIVE_ID = re.compile(r"(?=.*(live|native-audio))[a-z0-9][a-z0-9._-]{0,99}")
 
@@ -95,13 +95,13 @@ _COMPRESSION = types.ContextWindowCompressionConfig(
 
 
 def profile_of(model: str) -> ModelProfile:
-    """The profile with the longest id that `model` begins with; a model nobody knows is sent the least."""
+    """Return the profile with the longest id that `model` begins with; an unknown model gets the least."""
     known = [prefix for prefix in _PROFILES if _name(model).startswith(prefix) and _is_known(model, prefix)]
     return _PROFILES[max(known, key=len)] if known else ModelProfile()
 
 
 def resolve_model(requested: str | None, default: str) -> tuple[str, bool]:
-    """The model to use, and whether it is another than was asked for: some are retired, or never did Live."""
+    """Return the model to use, and whether it replaces a retired or unfit one that was requested."""
     if not requested or _name(requested) == _name(default):
         return default, False
     name = _name(requested)
@@ -113,13 +113,13 @@ def resolve_model(requested: str | None, default: str) -> tuple[str, bool]:
 
 
 def reduced_profile(profile: ModelProfile) -> ModelProfile:
-    """What is left of a profile for a service that has refused all of it: what no session can do without."""
+    """Return the profile for a service that has refused all of it: only what no session can do without."""
     return ModelProfile(thinking=profile.thinking, timed_transcript=profile.timed_transcript)
 
 
 def check_declaration(function: Function) -> None:
     """Raise ValueError or AttributeError if `function` uses more of JSON Schema than functions may."""
-    # pydantic's ValidationError is a ValueError; on a list of types the SDK stumbles over itself.
+    # pydantic's ValidationError is a ValueError; on a list of types the SDK raises AttributeError.
     _declaration(function, None)
 
 
@@ -132,10 +132,10 @@ def setup_of(
     has_history: bool = False,
     is_minimal: bool = False,
 ) -> types.LiveConnectConfig:
-    """The setup of one session: what `config` asks for, as far as `profile` takes it.
+    """Build the setup of one session: the settings of `config`, as far as `profile` takes them.
 
-    `handle` resumes an older session; `recap` is added to the instructions; `has_history` announces that the first
-    content says what came before; `is_minimal` asks for nothing that a service might not know.
+    `handle` resumes an older session; `recap` is added to the instructions; `has_history` announces the history as the
+    first content; `is_minimal` leaves out everything that a service might not know.
     """
     return types.LiveConnectConfig(
         response_modalities=[types.Modality.AUDIO],
@@ -151,7 +151,7 @@ def setup_of(
             activity_handling=types.ActivityHandling.START_OF_ACTIVITY_INTERRUPTS,
             turn_coverage=profile.coverage,
         ),
-        # Even an empty one asks for handles.
+        # Even an empty config requests handles.
         session_resumption=None if is_minimal else types.SessionResumptionConfig(handle=handle),
         history_config=types.HistoryConfig(initial_history_in_client_content=True) if has_history else None,
         context_window_compression=None if is_minimal else _COMPRESSION,
@@ -168,7 +168,7 @@ def _is_known(model: str, prefix: str) -> bool:
 
 
 def _instructions(config: EngineConfig) -> str:
-    # Live models take no language code that binds them: words do.
+    # Live models follow no language code, but an instruction in words.
     if not config.language:
         return config.instructions
     return f"{config.instructions}\n\nAnswer in the language {config.language!r}, whatever language you hear.".strip()
@@ -189,7 +189,7 @@ def _resolution(name: str) -> types.MediaResolution:
 def _tools(functions: tuple[Function, ...], profile: ModelProfile) -> types.ToolListUnion | None:
     if not functions:
         return None
-    behavior = None if profile.calls is FunctionCallingMode.PLAIN else types.Behavior.NON_BLOCKING
+    behavior = None if profile.function_calling is FunctionCallingMode.PLAIN else types.Behavior.NON_BLOCKING
     return [types.Tool(function_declarations=[_declaration(function, behavior) for function in functions])]
 
 

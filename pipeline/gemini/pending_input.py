@@ -1,4 +1,4 @@
-"""What the user has said and no reply has begun to answer, so that no connection takes it along when it dies."""
+"""User input that no reply has begun to answer; it is sent again after a reconnect."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -6,122 +6,122 @@ from dataclasses import dataclass, field
 
 from pipeline.media import AudioChunk
 
-KEPT_SECONDS = 60.0
-"""How much speech is kept: 2 MB."""
+MAX_PENDING_SECONDS = 60.0
+"""Most speech that is kept: 2 MB."""
 
-KEPT_ACTS = 8
+MAX_PENDING_INPUTS = 8
 
 
 @dataclass(slots=True, eq=False)
 class PendingText:
-    """Something typed."""
+    """A typed question."""
 
     turn: int
     text: str
-    note: str | None = None  # what the engine is to know with it
-    losses: int = 0
+    note: str | None = None  # context note for this question
+    failed_attempts: int = 0
 
 
 @dataclass(slots=True, eq=False)
 class PendingUtterance:
-    """Something said, as far as it has been said."""
+    """An utterance, as far as it was spoken."""
 
     turn: int
     chunks: deque[AudioChunk] = field(default_factory=deque)
     is_open: bool = True
     note: str | None = None
-    losses: int = 0
-    missing: float = 0.0  # seconds of its beginning
+    failed_attempts: int = 0
+    dropped_seconds: float = 0.0  # from its beginning
 
 
 UserInput = PendingText | PendingUtterance
 
 
 class PendingInput:
-    """Questions and utterances in order, bounded: the oldest speech and the oldest acts give way."""
+    """Questions and utterances in order; beyond the limits the oldest speech and the oldest items are dropped."""
 
     def __init__(self) -> None:
-        self._acts: deque[UserInput] = deque()
+        self._inputs: deque[UserInput] = deque()
         self._seconds = 0.0
 
     def __iter__(self) -> Iterator[UserInput]:
-        return iter(tuple(self._acts))
+        return iter(tuple(self._inputs))
 
     @property
     def turns(self) -> set[int]:
-        """The turns of which something is kept."""
-        return {act.turn for act in self._acts}
+        """The turns that have pending input."""
+        return {item.turn for item in self._inputs}
 
     def start(self, turn: int, note: str | None = None) -> None:
-        """An utterance begins."""
+        """Begin an utterance."""
         self.end()
         self._add(PendingUtterance(turn, note=note))
 
     def push_audio(self, chunk: AudioChunk) -> None:
-        """Keep audio of the open utterance; outside of one it is nobody's."""
-        utterance = self._open()
+        """Keep audio of the open utterance; audio outside of one is dropped."""
+        utterance = self._open_utterance()
         if utterance is None:
             return
         utterance.chunks.append(chunk)
         self._seconds += chunk.duration
-        while self._seconds > KEPT_SECONDS:
-            oldest = next(act for act in self._acts if isinstance(act, PendingUtterance) and act.chunks)
+        while self._seconds > MAX_PENDING_SECONDS:
+            oldest = next(item for item in self._inputs if isinstance(item, PendingUtterance) and item.chunks)
             dropped = oldest.chunks.popleft()
             self._seconds -= dropped.duration
-            oldest.missing += dropped.duration
+            oldest.dropped_seconds += dropped.duration
 
     def end(self) -> None:
-        """The open utterance is complete."""
-        utterance = self._open()
+        """Complete the open utterance."""
+        utterance = self._open_utterance()
         if utterance is not None:
             utterance.is_open = False
 
     def cancel(self) -> None:
-        """The newest act, if it is an utterance, wants no answer after all."""
-        if self._acts and isinstance(self._acts[-1], PendingUtterance):
-            self._remove(self._acts[-1])
+        """Remove the newest item if it is an utterance, which is not to be answered."""
+        if self._inputs and isinstance(self._inputs[-1], PendingUtterance):
+            self._remove(self._inputs[-1])
 
     def submit_text(self, turn: int, text: str, note: str | None = None) -> None:
-        """Something is typed; an utterance that is open ends here."""
+        """Add a typed question; an open utterance ends here."""
         self.end()
         self._add(PendingText(turn, text, note))
 
-    def answered(self, turn: int) -> None:
-        """The reply to `turn` begins, and with it to all that was said before."""
-        for act in self:
-            if act.turn <= turn and not _is_open(act):
-                self._remove(act)
+    def on_answered(self, turn: int) -> None:
+        """Remove all input up to `turn`, as its reply begins."""
+        for item in self:
+            if item.turn <= turn and not _is_open(item):
+                self._remove(item)
 
     def discard_closed(self) -> None:
-        """Nobody wants an answer to what is complete."""
-        for act in self:
-            if not _is_open(act):
-                self._remove(act)
+        """Remove all complete items, as they are not to be answered."""
+        for item in self:
+            if not _is_open(item):
+                self._remove(item)
 
     def record_failed_attempt(self, most: int) -> int | None:
-        """A connection has died with what is kept; the newest turn of what died with `most` of them, now forgotten."""
+        """Count a lost connection; returns the newest turn dropped after `most` of them, or None."""
         given_up = None
-        for act in self:
-            act.losses += 1
-            if act.losses >= most and not _is_open(act):
-                self._remove(act)
-                given_up = act.turn
+        for item in self:
+            item.failed_attempts += 1
+            if item.failed_attempts >= most and not _is_open(item):
+                self._remove(item)
+                given_up = item.turn
         return given_up
 
-    def _add(self, act: UserInput) -> None:
-        self._acts.append(act)
-        if len(self._acts) > KEPT_ACTS:
-            self._remove(self._acts[0])
+    def _add(self, item: UserInput) -> None:
+        self._inputs.append(item)
+        if len(self._inputs) > MAX_PENDING_INPUTS:
+            self._remove(self._inputs[0])
 
-    def _remove(self, act: UserInput) -> None:
-        self._acts.remove(act)
-        if isinstance(act, PendingUtterance):
-            self._seconds -= sum(chunk.duration for chunk in act.chunks)
+    def _remove(self, item: UserInput) -> None:
+        self._inputs.remove(item)
+        if isinstance(item, PendingUtterance):
+            self._seconds -= sum(chunk.duration for chunk in item.chunks)
 
-    def _open(self) -> PendingUtterance | None:
-        last = self._acts[-1] if self._acts else None
+    def _open_utterance(self) -> PendingUtterance | None:
+        last = self._inputs[-1] if self._inputs else None
         return last if isinstance(last, PendingUtterance) and last.is_open else None
 
 
-def _is_open(act: UserInput) -> bool:
-    return isinstance(act, PendingUtterance) and act.is_open
+def _is_open(item: UserInput) -> bool:
+    return isinstance(item, PendingUtterance) and item.is_open

@@ -1,4 +1,4 @@
-"""Every way in which the engine's SDK fails, as one of our codes and a sentence for the user."""
+"""Translates every failure of the engine's SDK to a fault code and a message for the user."""
 
 from google.genai import errors
 from google.genai.types import TurnCompleteReason
@@ -8,16 +8,17 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from pipeline.errors import EngineError, FaultCode
 
 CONNECT_FAILURES = (errors.APIError, WebSocketException, OSError, TypeError, ValueError, AttributeError, RecursionError)
-"""What opening a session can raise. The SDK raises the last four on messages it does not expect (live.py, `_receive`:
-an unknown message compares None with an int, a JSON list has no `get`)."""
+"""Exceptions of opening a session. The SDK raises the last four on messages it does not expect (live.py, `_receive`:
+an unknown message compares None with an int, a JSON list has no `get`).
+"""
 
 RECEIVE_FAILURES = CONNECT_FAILURES
-"""What waiting for a message can raise."""
+"""Exceptions of waiting for a message."""
 
 SEND_FAILURES = (WebSocketException, OSError)
-"""What sending can raise; anything else is a mistake of ours."""
+"""Exceptions of sending; any other is a bug of ours."""
 
-_SENTENCES = {
+_MESSAGES = {
     FaultCode.ENGINE_AUTH_INVALID: "The assistant's service did not accept the API key. Check GEMINI_API_KEY.",
     FaultCode.ENGINE_MODEL_UNAVAILABLE: "The chosen model is not available. Choose another one.",
     FaultCode.ENGINE_CONFIG_REJECTED: "The assistant's service did not accept this session's settings.",
@@ -32,7 +33,7 @@ _SENTENCES = {
     FaultCode.ENGINE_DOWN: "The local engine is not available.",
     FaultCode.ENGINE_FAILED: "The assistant could not be reached again, so this session ends.",
 }
-_FINAL = {
+_WITHOUT_RETRY = {
     FaultCode.ENGINE_AUTH_INVALID,
     FaultCode.ENGINE_MODEL_UNAVAILABLE,
     FaultCode.ENGINE_CONFIG_REJECTED,
@@ -57,47 +58,47 @@ _HARMLESS_REASONS = {
 
 
 def make_engine_error(code: FaultCode, **details: object) -> EngineError:
-    """An engine's fault with its sentence."""
-    advice = "" if code in _FINAL else " Please ask again."
-    return EngineError(code, _SENTENCES[code] + advice, where="engine", details=details or None)
+    """Make an engine error with its message."""
+    retry_hint = "" if code in _WITHOUT_RETRY else " Please ask again."
+    return EngineError(code, _MESSAGES[code] + retry_hint, where="engine", details=details or None)
 
 
 def as_retried(error: EngineError) -> EngineError:
-    """The same fault for a user who need not ask again."""
+    """Copy an error for a question that will be sent again by itself."""
     details = {**error.details, "kept": True}
-    message = f"{_SENTENCES[error.code]} What you say is kept and asked as soon as it is back."
-    told = EngineError(error.code, message, where=error.where, details=details)
-    told.__cause__ = error.__cause__
-    return told
+    message = f"{_MESSAGES[error.code]} What you say is kept and asked as soon as it is back."
+    copy = EngineError(error.code, message, where=error.where, details=details)
+    copy.__cause__ = error.__cause__
+    return copy
 
 
-def reduced(message: str, error: EngineError) -> EngineError:
-    """What is told when `error` could be avoided by asking for less."""
-    told = EngineError(FaultCode.ENGINE_CONFIG_REDUCED, message, where=error.where, details=error.details)
-    told.__cause__ = error.__cause__
-    return told
+def downgraded_error(message: str, error: EngineError) -> EngineError:
+    """Make the error that reports a downgrade after `error`."""
+    copy = EngineError(FaultCode.ENGINE_CONFIG_REDUCED, message, where=error.where, details=error.details)
+    copy.__cause__ = error.__cause__
+    return copy
 
 
 def close_code(error: EngineError) -> int | None:
-    """The WebSocket close code behind a fault, if it was one."""
+    """Return the WebSocket close code behind an error, or None."""
     code = error.details.get("close_code")
     return code if isinstance(code, int) else None
 
 
 def engine_error(cause: BaseException, *, is_ready: bool, is_local: bool) -> EngineError:
-    """Name what an SDK call raised. `is_ready`: the session had been set up; `is_local`: the engine is our own."""
+    """Translate an SDK exception. `is_ready`: the session was set up; `is_local`: the engine is the embedded one."""
     if isinstance(cause, EngineError):
         return cause
-    error = _named(cause, is_ready=is_ready, is_local=is_local)
+    error = _classify(cause, is_ready=is_ready, is_local=is_local)
     error.__cause__ = cause
     return error
 
 
 def is_expiry(cause: BaseException | None) -> bool:
-    """Whether the session only reached the age at which servers end them."""
+    """Whether the session only reached the maximum age of the server."""
     match cause:
         case errors.APIError():
-            code, reason = _true_close(cause)
+            code, reason = _close_of_api_error(cause)
         case ConnectionClosed():
             code, reason = _close_of(cause)
         case _:
@@ -106,7 +107,7 @@ def is_expiry(cause: BaseException | None) -> bool:
 
 
 def blocked_error(reason: TurnCompleteReason | None) -> EngineError | None:
-    """Why a turn was ended without an answer, if it was."""
+    """Return the error of a turn that ended without an answer, or None."""
     if reason is None or reason in _HARMLESS_REASONS:
         return None
     if reason is TurnCompleteReason.MALFORMED_FUNCTION_CALL:
@@ -114,7 +115,7 @@ def blocked_error(reason: TurnCompleteReason | None) -> EngineError | None:
     return make_engine_error(FaultCode.ENGINE_CONTENT_BLOCKED)
 
 
-def _named(cause: BaseException, *, is_ready: bool, is_local: bool) -> EngineError:
+def _classify(cause: BaseException, *, is_ready: bool, is_local: bool) -> EngineError:
     match cause:
         case InvalidStatus():
             status = cause.response.status_code
@@ -122,7 +123,7 @@ def _named(cause: BaseException, *, is_ready: bool, is_local: bool) -> EngineErr
         case errors.ClientError() | errors.ServerError():
             return make_engine_error(_by_message(cause, is_ready=is_ready))
         case errors.APIError():
-            return _by_close(*_true_close(cause), is_ready=is_ready)
+            return _by_close(*_close_of_api_error(cause), is_ready=is_ready)
         case ConnectionClosed():
             return _by_close(*_close_of(cause), is_ready=is_ready)
         case ConnectionRefusedError() if is_local:
@@ -175,9 +176,9 @@ def _close_code(code: int, reason: str, *, is_ready: bool) -> FaultCode:
             return FaultCode.ENGINE_NETWORK
 
 
-def _true_close(error: errors.APIError) -> tuple[int, str]:
-    # The SDK says 1006 when we were the ones to close, say over a message beyond max_size (1009): the truth is in
-    # the exception it caught.
+def _close_of_api_error(error: errors.APIError) -> tuple[int, str]:
+    # The SDK reports 1006 when this side has closed, such as for a message beyond max_size (1009): the real code is
+    # in the exception it caught.
     if isinstance(error.__context__, ConnectionClosed):
         return _close_of(error.__context__)
     return error.code, str(error.details)
@@ -189,5 +190,5 @@ def _close_of(closed: ConnectionClosed) -> tuple[int, str]:
 
 
 def _is_about_a_message(error: ValueError) -> bool:
-    # live.py raises a bare ValueError for a reply that is not JSON; other ValueErrors of its are about the setup.
+    # live.py raises a bare ValueError for a reply that is not JSON; its other ValueErrors are about the setup.
     return isinstance(error, ValidationError | UnicodeDecodeError) or "parse response" in str(error)

@@ -1,31 +1,31 @@
-"""What goes up to the engine, in the order its protocol wants, and never more than it is worth keeping."""
+"""The bounded queue of messages to the engine, in the order that its protocol requires."""
 
 import asyncio
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.gemini.pending_input import KEPT_SECONDS
+from pipeline.gemini.pending_input import MAX_PENDING_SECONDS
 from pipeline.media import AudioChunk, EncodedFrame
 
 MESSAGE_SECONDS = 0.064
-"""Audio is gathered up to this: a message costs the same CPU whatever its length."""
+"""Audio is batched up to this length, as a message costs the same CPU whatever its size."""
 
-QUEUED_SECONDS = KEPT_SECONDS + 3.0
-"""Audio that may wait for a slow socket: all that is kept while there is none, and a client may be 2 s ahead."""
+MAX_QUEUED_SECONDS = MAX_PENDING_SECONDS + 3.0
+"""Most audio queued for a slow socket: all pending input of an outage, and a client may be 2 s ahead."""
 
-SCREEN_GONE = "[The screen is no longer shared.]"
-"""What the engine is told before the next question when a share has ended: the protocol has no message for it."""
+SCREEN_SHARE_ENDED = "[The screen is no longer shared.]"
+"""Note before the next question when a share has ended; the protocol has no message for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ActivityStart:
-    """The user begins to speak."""
+    """Start of the user's activity."""
 
 
 @dataclass(frozen=True, slots=True)
 class ActivityEnd:
-    """The user has finished."""
+    """End of the user's activity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +37,26 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class InterruptReply:
-    """Whatever is being answered: stop, and wait for more."""
+    """Stops the current reply without a new question."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContextNote:
-    """Something to know that wants no answer."""
+    """Context that expects no reply."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class InitialHistory:
-    """What was said before this session began: (whether by the user, text), oldest first."""
+    """Transcript before this session: (whether by the user, text), oldest first."""
 
-    said: tuple[tuple[bool, str], ...]
+    lines: tuple[tuple[bool, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ToolResponse:
-    """The result of a function call; `is_silent`: the model need say nothing about it."""
+    """The result of a function call; `is_silent`: the model need not speak about it."""
 
     id: str
     name: str
@@ -69,22 +69,22 @@ Item = Control | AudioChunk | EncodedFrame
 
 
 class SendQueue:
-    """A queue in which control is never dropped, audio gives way oldest first, and only the newest frame counts."""
+    """Queues control items without loss, drops the oldest audio when full, and keeps only the newest frame."""
 
     def __init__(self) -> None:
         self.dropped_seconds = 0.0
         self.is_open = False
-        """Whether the user is speaking, as far as has been queued."""
+        """Whether the user's activity is open after all queued items."""
         self._items: deque[Item] = deque()
         self._seconds = 0.0
-        self._gathered: list[AudioChunk] = []
-        self._arrival = asyncio.Event()
-        self._is_window_sent = False
+        self._batch: list[AudioChunk] = []
+        self._wakeup = asyncio.Event()
+        self._is_activity_sent = False
         self._is_audio_sent = False
-        self._held: EncodedFrame | None = None
+        self._held_frame: EncodedFrame | None = None
 
-    def control(self, item: Control) -> None:
-        """Queue what must arrive."""
+    def push_control(self, item: Control) -> None:
+        """Queue an item that is never dropped."""
         self._flush()
         match item:
             case ActivityStart():
@@ -94,15 +94,15 @@ class SendQueue:
         self._put(item)
 
     def push_audio(self, chunk: AudioChunk) -> None:
-        """Queue 16 kHz audio of the open window; outside of one nobody listens."""
+        """Queue 16 kHz audio of the open activity; audio outside of one is dropped."""
         if not self.is_open or not chunk.pcm:
             return
-        self._gathered.append(chunk)
-        if sum(part.duration for part in self._gathered) >= MESSAGE_SECONDS:
+        self._batch.append(chunk)
+        if sum(part.duration for part in self._batch) >= MESSAGE_SECONDS:
             self._flush()
 
     def push_frame(self, frame: EncodedFrame) -> None:
-        """Queue a frame, instead of those that no control item separates from it."""
+        """Queue a frame; it replaces frames that no control item separates from it."""
         self._flush()
         for index in reversed(range(len(self._items))):
             match self._items[index]:
@@ -118,40 +118,40 @@ class SendQueue:
     async def next(self) -> Item:
         """Wait for the next item to send."""
         while (item := self.pop()) is None:
-            self._arrival.clear()
-            await self._arrival.wait()
+            self._wakeup.clear()
+            await self._wakeup.wait()
         return item
 
     def pop(self) -> Item | None:
-        """The next item to send now, if any."""
-        if self._held is not None and (self._is_audio_sent or not self._is_window_sent):
-            frame, self._held = self._held, None
+        """Return the next item to send now, or None."""
+        if self._held_frame is not None and (self._is_audio_sent or not self._is_activity_sent):
+            frame, self._held_frame = self._held_frame, None
             return frame
         while self._items:
             item = self._items.popleft()
             match item:
-                case EncodedFrame() if self._is_window_sent and not self._is_audio_sent:
-                    self._held = item  # a window must open with audio, or the server closes
+                case EncodedFrame() if self._is_activity_sent and not self._is_audio_sent:
+                    self._held_frame = item  # an activity must begin with audio, or the server closes the session
                     continue
                 case AudioChunk():
                     self._seconds -= item.duration
                     self._is_audio_sent = True
                 case ActivityStart():
-                    self._is_window_sent, self._is_audio_sent = True, False
+                    self._is_activity_sent, self._is_audio_sent = True, False
                 case ActivityEnd():
-                    self._is_window_sent = False
+                    self._is_activity_sent = False
             return item
         return None
 
     def _flush(self) -> None:
-        if not self._gathered:
+        if not self._batch:
             return
-        first = self._gathered[0]
-        chunk = AudioChunk(b"".join(part.pcm for part in self._gathered), first.rate, first.pts)
-        self._gathered.clear()
+        first = self._batch[0]
+        chunk = AudioChunk(b"".join(part.pcm for part in self._batch), first.rate, first.pts)
+        self._batch.clear()
         self._seconds += chunk.duration
         self._put(chunk)
-        while self._seconds > QUEUED_SECONDS:
+        while self._seconds > MAX_QUEUED_SECONDS:
             self._drop_oldest_audio()
 
     def _drop_oldest_audio(self) -> None:
@@ -162,4 +162,4 @@ class SendQueue:
 
     def _put(self, item: Item) -> None:
         self._items.append(item)
-        self._arrival.set()
+        self._wakeup.set()

@@ -1,4 +1,4 @@
-"""Carries one session over the SDK's socket: a reader, a writer, and one timer."""
+"""Runs one session on the SDK's socket: a reader, a writer, and one timer."""
 
 import asyncio
 from typing import assert_never
@@ -25,43 +25,43 @@ from pipeline.media import AudioChunk, EncodedFrame
 
 
 class SocketPump:
-    """Moves what `live` wants said and what the socket says, until `live` is over or the socket breaks."""
+    """Sends the queue of `live` and passes it all messages, until `live` is over or the socket breaks."""
 
-    def __init__(self, session: AsyncSession, link: SessionSupervisor, live: LiveSession, *, is_local: bool):
+    def __init__(self, session: AsyncSession, supervisor: SessionSupervisor, live: LiveSession, *, is_local: bool):
         self._session = session
-        self._link = link
+        self._supervisor = supervisor
         self._live = live
         self._is_local = is_local
         self._loop = asyncio.get_running_loop()
-        self._over = asyncio.Event()
+        self._closed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
-        """Carry until the session is to be left; raises `EngineError` if it breaks."""
+        """Run until the session is over; raises `EngineError` if it breaks."""
         self.reschedule()
-        broke: EngineError | None = None
+        failure: EngineError | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 work = tasks.create_task(self._read()), tasks.create_task(self._write())
-                await self._over.wait()
+                await self._closed.wait()
                 for task in work:
                     task.cancel()
         except* EngineError as group:
-            broke = next(error for error in group.exceptions if isinstance(error, EngineError))
+            failure = next(error for error in group.exceptions if isinstance(error, EngineError))
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-        broke = broke or self._live.fault
-        if broke is not None:
-            raise broke
+        failure = failure or self._live.error
+        if failure is not None:
+            raise failure
 
     def reschedule(self) -> None:
-        """Look again at what `live` waits for, as something has happened to it."""
+        """Check `live` again: end if it is over, else set the timer to its deadline."""
         if self._live.is_over:
-            self._over.set()
+            self._closed.set()
             return
         deadline = self._live.deadline
-        # Deadlines mostly move away, with every message: a timer that rings too early costs less than setting it anew.
+        # Deadlines mostly move later, with every message: an early timer costs less than resetting it.
         if self._timer is not None and self._timer.when() <= deadline:
             return
         if self._timer is not None:
@@ -72,7 +72,7 @@ class SocketPump:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._link.expire()
+        self._supervisor.expire()
         self.reschedule()
 
     async def _read(self) -> None:
@@ -85,12 +85,12 @@ class SocketPump:
                     break
                 except RECEIVE_FAILURES as error:
                     raise engine_error(error, is_ready=True, is_local=self._is_local) from error
-                self._link.on_server_message(message)
+                self._supervisor.on_server_message(message)
                 self.reschedule()
 
     async def _write(self) -> None:
         while True:
-            item = await self._live.uplink.next()
+            item = await self._live.send_queue.next()
             try:
                 await self._send(item)
             except SEND_FAILURES as error:
@@ -114,20 +114,20 @@ class SocketPump:
                 await session.send_client_content(turn_complete=False)
             case ContextNote(text):
                 await session.send_client_content(turns=_content("user", text), turn_complete=False)
-            case InitialHistory(said):
-                past = [_content("user" if is_user else "model", text) for is_user, text in said]
-                await session.send_client_content(turns=[*past], turn_complete=True)
+            case InitialHistory(lines):
+                history = [_content("user" if is_user else "model", text) for is_user, text in lines]
+                await session.send_client_content(turns=[*history], turn_complete=True)
             case ToolResponse():
                 await session.send_tool_response(function_responses=self._response(item))
             case _:
                 assert_never(item)
 
-    def _response(self, answer: ToolResponse) -> types.FunctionResponse:
-        # Without a word about it, the model speaks of a result as soon as it has nothing else to say.
-        is_silent = answer.is_silent and self._live.profile.calls is FunctionCallingMode.SCHEDULED
+    def _response(self, response: ToolResponse) -> types.FunctionResponse:
+        # Without a scheduling, the model speaks about a result as soon as it is idle.
+        is_silent = response.is_silent and self._live.profile.function_calling is FunctionCallingMode.SCHEDULED
         scheduling = types.FunctionResponseScheduling.SILENT if is_silent else None
         return types.FunctionResponse(
-            id=answer.id, name=answer.name, response=dict(answer.result), scheduling=scheduling
+            id=response.id, name=response.name, response=dict(response.result), scheduling=scheduling
         )
 
 

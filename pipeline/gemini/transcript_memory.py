@@ -1,4 +1,4 @@
-"""What a conversation remembers of itself, for an engine that does not."""
+"""The recent transcript of a conversation, for sessions that cannot be resumed."""
 
 from collections import deque
 from collections.abc import Container
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from pipeline.events import Role
 
-MOST_CHARACTERS = 8_000
-"""Kept of what was said, newest first: some 2,000 tokens, which are billed again with every turn."""
+MAX_CHARACTERS = 8_000
+"""Most text kept, newest first: some 2,000 tokens, which are billed again with every turn."""
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptLine:
-    """What one of them said in one turn, as far as it was heard."""
+    """Text of one role in one turn, as far as it was played."""
 
     turn: int
     role: Role
@@ -27,8 +27,8 @@ class TranscriptMemory:
         self._characters = 0
 
     def add(self, turn: int, role: Role, text: str) -> None:
-        """Remember a line; said again for the same turn and role, it replaces the one before."""
-        text = text[-MOST_CHARACTERS:]
+        """Add a line; it replaces an earlier one of the same turn and role."""
+        text = text[-MAX_CHARACTERS:]
         known = self._find(turn, role)
         if known is not None:
             self._lines.remove(known)
@@ -37,16 +37,16 @@ class TranscriptMemory:
             return
         self._lines.append(TranscriptLine(turn, role, text))
         self._characters += len(text)
-        while self._characters > MOST_CHARACTERS:
+        while self._characters > MAX_CHARACTERS:
             self._characters -= len(self._lines.popleft().text)
 
     def extend(self, turn: int, role: Role, piece: str) -> None:
-        """Remember what was said next in a line."""
+        """Append text to a line."""
         known = self._find(turn, role)
         self.add(turn, role, piece if known is None else known.text + piece)
 
     def lines(self, *, after: int = 0, but: Container[int] = ()) -> tuple[TranscriptLine, ...]:
-        """What was said in turns after `after`, without those in `but`, oldest turn first."""
+        """Return the lines of turns after `after` that are not in `but`, oldest turn first."""
         chosen = [line for line in self._lines if line.turn > after and line.turn not in but]
         return tuple(sorted(chosen, key=lambda line: (line.turn, line.role is Role.ASSISTANT)))
 
@@ -55,6 +55,6 @@ class TranscriptMemory:
 
 
 def format_as_context(lines: tuple[TranscriptLine, ...], opening: str) -> str:
-    """The lines as one text in brackets, which is no question."""
+    """Format the lines as one text in brackets, which is not a question."""
     spoken = "\n".join(f"{line.role.value.capitalize()}: {line.text.strip()}" for line in lines)
     return f"[{opening}\n{spoken}]"

@@ -1,22 +1,22 @@
-"""The one 20 ms clock of the process: every conversation's playout is pulled by it."""
+"""The one 20 ms clock of the process, which drives the playout of all conversations."""
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
 
 MAX_CATCH_UP = 5
-"""Most ticks made up for after the loop has stalled; what is older is skipped."""
+"""Most ticks made up for after the loop has stalled; older ones are skipped."""
 
 
 class FrameClock:
-    """Calls its subscribers once per period on an absolute schedule; without subscribers it has no timer at all.
+    """Calls its subscribers once per period on an absolute schedule; without subscribers there is no timer.
 
-    One clock and not one per conversation, because a wake-up costs more than the work that it does.
-    Callbacks must not raise. One that does is reported to the loop's exception handler; the others are still called.
+    One clock serves all conversations, because a wake-up costs more than the work it triggers. Callbacks must not
+    raise. An exception goes to the loop's exception handler, and the other callbacks still run.
     """
 
     def __init__(self, period: float = 0.02, *, loop: asyncio.AbstractEventLoop | None = None):
-        """Tick every `period` seconds of `loop`, which is the running one unless given."""
+        """Tick every `period` seconds of `loop`, by default the running one."""
         self._period = period
         self._loop = loop
         self._subscribers: dict[Callable[[], None], None] = {}  # a set that keeps its order
@@ -33,7 +33,7 @@ class FrameClock:
             self._schedule(1)
 
     def unsubscribe(self, callback: Callable[[], None]) -> None:
-        """Do not call `callback` again, not even in the tick that is under way."""
+        """Stop calling `callback`, even in the current tick."""
         self._subscribers.pop(callback, None)
         if not self._subscribers and self._timer is not None:
             self._timer.cancel()
@@ -46,7 +46,7 @@ class FrameClock:
 
     def _tick(self) -> None:
         late = self._clock().time() - (self._epoch + self._ticks * self._period)
-        # Cut toward 0: the loop may call a timer early by its clock's resolution (asyncio/base_events.py, _run_once).
+        # Truncated to 0: the loop may call a timer early by its clock resolution (asyncio/base_events.py, _run_once).
         due = 1 + int(late / self._period)
         self._schedule(due)
         self._call(deque(list(self._subscribers) * min(due, MAX_CATCH_UP)))
@@ -58,7 +58,7 @@ class FrameClock:
                 if callback in self._subscribers:
                     callback()
         finally:
-            # Only after an exception, which goes on to the loop's exception handler while the rest take their turn.
+            # Only after an exception, which goes to the loop's exception handler before the remaining callbacks run.
             if waiting:
                 self._clock().call_soon(self._call, waiting)
 

@@ -1,4 +1,4 @@
-"""What the engine may do besides talking: functions it can call, each of which becomes events for the client."""
+"""The functions that the engine can call, each of which yields events for the client or data for the model."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ MAX_LABEL = 200
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """What a tool may know of the conversation: the number of the frame seen last, or None if no screen is shared."""
+    """The number of the newest frame, or None if no screen is shared."""
 
     frame: int | None
 
 
 Outcome = Guidance | Pointer | Mapping[str, object]
-"""What comes of a call: something to show the user, or something to tell the model."""
+"""The result of a call: an event for the user, or data for the model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function the engine can call: its declaration (JSON Schema `parameters`), and what a call of it means.
+    """A function that the engine can call: its declaration (JSON Schema `parameters`) and its code.
 
-    `run` gives an outcome at once, or is awaited for at most `seconds`; it raises `ToolError` when it cannot be done.
+    `run` returns an outcome or an awaitable of one, which gets at most `seconds`; it raises `ToolError` if it fails.
     """
 
     name: str
@@ -37,11 +37,11 @@ class Tool:
 
 
 class ToolError(Exception):
-    """A call that cannot be carried out; the message is meant for the model."""
+    """A call that cannot be executed; the message is meant for the model."""
 
 
 def point_at(args: Mapping[str, object], context: ToolContext) -> Pointer:
-    """Turn a box into a pointer on the frame seen last, clamped and ordered, or raise `ToolError`."""
+    """Turn a box into a pointer on the newest frame, clamped and ordered, or raise `ToolError`."""
     if context.frame is None:
         raise ToolError("No screen is shared, so there is nothing to point at.")
     return Pointer(context.frame, _box(args.get("box_2d")), _text(args.get("label", ""), "label"))
@@ -100,14 +100,14 @@ SHOW_STEPS = Tool(
 
 
 class Toolbox:
-    """The tools of one server, found by name: the two that show something, and `more`."""
+    """The tools of one server by name: the two built-in ones, and `more`."""
 
     def __init__(self, more: Sequence[Tool] = ()):
         self.tools = (POINT_AT, SHOW_STEPS, *more)
         self._by_name = {tool.name: tool for tool in self.tools}
 
     def get(self, name: str) -> Tool:
-        """The tool of that name, or raise `ToolError`."""
+        """Return the tool of that name, or raise `ToolError`."""
         tool = self._by_name.get(name)
         if tool is None:
             raise ToolError(f"There is no function {name!r}; there are: {', '.join(self._by_name)}.")

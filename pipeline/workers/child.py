@@ -1,4 +1,4 @@
-"""The other end of a `Worker`: runs one function after the other until its standard input closes.
+"""The child's side of a `Worker`: runs one function after the other until its standard input closes.
 
 Started as `python -m pipeline.workers.child` and not by multiprocessing, whose spawn imports the server's main module
 again, reads the BLAS thread limits too late, cannot be killed without private attributes, and keeps a third process.
@@ -15,21 +15,21 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 HEADER = struct.Struct("!Q")
-"""Stands before every message, both ways: its length in bytes."""
+"""Precedes every message in both directions: its length in bytes."""
 
 NICENESS = 5
-GRACE = 1.0  # s for a call that is nearly done when the server goes away
+EXIT_GRACE = 1.0  # s for a call that is nearly done when the parent exits
 
 
 def main() -> None:
     """Serve the parent over the standard streams."""
-    # A Ctrl-C, and a service manager's SIGTERM to the whole group, is for the parent: it drains, then closes our input.
+    # Ctrl-C and a service manager's SIGTERM to the group are for the parent: it drains, then closes this input.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    # On Linux this counts per thread, and threads inherit it: so before there are any.
+    # On Linux this applies per thread, and threads inherit it, so it precedes all threads.
     if hasattr(os, "nice"):
         os.nice(NICENESS)
-    # What a library prints must not get between the answers.
+    # Output of libraries must not mix with the answers.
     answers = os.dup(1)
     os.dup2(2, 1)
     if not serve(0, answers):
@@ -39,24 +39,24 @@ def main() -> None:
 def serve(requests: int, answers: int) -> bool:
     """Answer pickled (function, args) read from one file descriptor on another, in order, until end of file.
 
-    False if a call was still running then, and has been left to itself. An answer is a pickled (True, value) or
+    Returns False if a call was still running then and was abandoned. An answer is a pickled (True, value) or
     (False, traceback).
     """
-    # The call runs beside the reader, so that the parent's death is seen in the middle of one.
-    with _json_default(ThreadPoolExecutor(max_workers=1)) as executor:
+    # The call runs beside the reader, so that the parent's exit is noticed during a call.
+    with _shutting_down(ThreadPoolExecutor(max_workers=1)) as executor:
         last: Future[bytes] | None = None
         for request in _messages(requests):
             last = executor.submit(_answer, request)
             last.add_done_callback(lambda done: _reply(answers, done))
-        return last is None or last in wait([last], timeout=GRACE).done
+        return last is None or last in wait([last], timeout=EXIT_GRACE).done
 
 
-def ready() -> None:
-    """Do nothing: what a child without an initializer begins with."""
+def no_initializer() -> None:
+    """Do nothing, in place of an initializer."""
 
 
 @contextlib.contextmanager
-def _json_default(executor: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
+def _shutting_down(executor: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
     try:
         yield executor
     finally:
@@ -73,7 +73,7 @@ def _reply(answers: int, done: Future[bytes]) -> None:
         return
     error = done.exception()
     answer = done.result() if error is None else pickle.dumps((False, "".join(traceback.format_exception(error))))
-    with contextlib.suppress(BrokenPipeError):  # nobody is left to tell
+    with contextlib.suppress(BrokenPipeError):  # the parent has exited
         _write(answers, HEADER.pack(len(answer)) + answer)
 
 

@@ -1,26 +1,26 @@
-"""What simulated users send is what the server takes for speech, silence and a screen."""
+"""The server takes the fixtures of simulated users for speech, silence and a screen."""
 
 import av
 import numpy as np
 import pytest
 from av.video.codeccontext import VideoCodecContext
 
-from bench.audio_fixture import FRAME, Voice, load_voice, trimmed
+from bench.audio_fixture import FRAME, VoicePackets, load_voice, trimmed
 from bench.video_fixture import FPS, HEIGHT, SECONDS, WIDTH, encode_share
-from pipeline.audio.resampler import INPUT_SAMPLE_RATE
-from pipeline.audio.turn_detector import TurnDetector, TurnSettings
+from pipeline.audio.turn_detector import TurnDetector
 from pipeline.audio.vad import SileroVad, VadModel
 from pipeline.codecs.libopus import Decoder
+from pipeline.config import TurnSettings
 from pipeline.events import SpeechEnded, SpeechStarted
-from pipeline.media import AudioChunk
+from pipeline.media import INPUT_SAMPLE_RATE, AudioChunk
 
 
 @pytest.fixture(scope="module")
-def voice() -> Voice:
+def voice() -> VoicePackets:
     return load_voice()
 
 
-def test_the_utterance_is_one_utterance_and_the_room_is_none(voice: Voice) -> None:
+def test_the_utterance_is_one_utterance_and_the_room_is_none(voice: VoicePackets) -> None:
     decoder, vad = Decoder(rate=INPUT_SAMPLE_RATE), SileroVad(VadModel())
     turns = TurnDetector(TurnSettings())
     packets = [*voice.quiet[:50], *voice.speech, *voice.quiet[:100], *voice.quiet]

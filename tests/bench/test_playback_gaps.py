@@ -1,4 +1,4 @@
-"""What counts as heard of a reply."""
+"""The heard share of a reply."""
 
 from bench.playback_gaps import Arrival, Continuity, continuity
 

@@ -1,4 +1,4 @@
-"""What a process uses is read from outside, its children with it."""
+"""Usage of a process and its children, read from outside."""
 
 import os
 import subprocess

@@ -1,16 +1,16 @@
-"""The table says what was measured, and what went wrong."""
+"""The table shows measured values and failures."""
 
 import json
 from dataclasses import asdict
 
 import pytest
 
-from bench.load import Result, summed
+from bench.load import Result, summarize
 from bench.playback_gaps import Arrival
 from bench.reference_costs import CAPTION, FIGURES
 from bench.report import MARKS, Figures, replaced, table
 from bench.run import parse_result
-from bench.scenario import Trouble, Turn
+from bench.scenario import Turn, TurnFailure
 
 RUN: Figures = {
     "date": "2031-02-03 04:05 UTC",
@@ -96,11 +96,14 @@ def test_an_anchor_has_a_figure_to_stand_beside(name: str) -> None:
 
 
 def test_what_the_load_client_tells_is_read_as_it_was() -> None:
-    whole, cut = Turn(0.0, is_barge_in=False, spoken=1.0), Turn(4.0, is_barge_in=True, spoken=5.0, silent=4.25)
-    whole.first_loud, whole.over = 1.5, 4.0
+    whole, cut = (
+        Turn(0.0, is_barge_in=False, speech_end=1.0),
+        Turn(4.0, is_barge_in=True, speech_end=5.0, silent_at=4.25),
+    )
+    whole.first_loud, whole.ended_at = 1.5, 4.0
     whole.arrivals = [Arrival(slot, 1.5 + slot * 0.02, True) for slot in range(90)]
-    cut.trouble = Trouble.NO_REPLY
-    window = summed([whole, cut], alive=8, reply=2.0, lateness=[0.001, 0.002])
+    cut.failure = TurnFailure.NO_REPLY
+    window = summarize([whole, cut], alive=8, reply=2.0, lateness=[0.001, 0.002])
     assert (window.replies, window.cuts, window.troubles) == ([0.5], [0.25], {"no reply": 1})
     assert (window.frames_due, window.frames_heard, round(window.largest_gap, 3)) == (100, 90, 0.2)
     assert (window.late_p99, window.late_max) == (0.002, 0.002)

@@ -7,11 +7,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bench.rtp import (
-    LARGEST_PAYLOAD,
-    Rtp,
+    MAX_PAYLOAD,
+    ReceivedRtp,
     RtpError,
     Stream,
-    asks_for_keyframe,
+    has_picture_loss,
     is_rtcp,
     parse_rtp,
     vp8_payloads,
@@ -40,7 +40,7 @@ def test_a_packet_with_extension_sources_and_padding_is_read() -> None:
     packet.padding_size = 4
     plain = packet.serialize()
     extended = bytes([plain[0] | 0x10]) + plain[1:20] + b"\xbe\xde\x00\x01\x10\x30\x00\x00" + plain[20:]
-    assert parse_rtp(plain) == parse_rtp(extended) == Rtp(96, 9, 90, b"abc")
+    assert parse_rtp(plain) == parse_rtp(extended) == ReceivedRtp(96, 9, 90, b"abc")
 
 
 @given(st.binary(max_size=64))
@@ -78,16 +78,16 @@ def test_a_sender_report_counts_what_was_sent() -> None:
 def test_a_request_for_a_key_frame_is_found_behind_other_reports() -> None:
     receiver = bytes(RtcpRrPacket(ssrc=1))
     request = bytes(RtcpPsfbPacket(fmt=1, ssrc=1, media_ssrc=2))
-    assert asks_for_keyframe(receiver + request)
-    assert not asks_for_keyframe(receiver + bytes(RtcpPsfbPacket(fmt=15, ssrc=1, media_ssrc=2)))
+    assert has_picture_loss(receiver + request)
+    assert not has_picture_loss(receiver + bytes(RtcpPsfbPacket(fmt=15, ssrc=1, media_ssrc=2)))
 
 
 @given(st.binary(max_size=64))
 def test_any_bytes_are_searched_for_a_request(data: bytes) -> None:
-    assert asks_for_keyframe(data) in (False, True)
+    assert has_picture_loss(data) in (False, True)
 
 
-@pytest.mark.parametrize("size", [1, LARGEST_PAYLOAD, LARGEST_PAYLOAD + 1, 5 * LARGEST_PAYLOAD])
+@pytest.mark.parametrize("size", [1, MAX_PAYLOAD, MAX_PAYLOAD + 1, 5 * MAX_PAYLOAD])
 def test_a_picture_is_whole_after_the_way(size: int) -> None:
     picture = bytes(place % 251 for place in range(size))
     parsed = [VpxPayloadDescriptor.parse(payload) for payload in vp8_payloads(picture, 0x8005)]

@@ -1,4 +1,4 @@
-"""The whole bench once, briefly: real processes, one user."""
+"""One short run of the whole benchmark: real processes, one user."""
 
 import json
 import subprocess

@@ -1,12 +1,12 @@
-"""The one clock of the load client."""
+"""The clock of the load client."""
 
 import asyncio
 
-from bench.tick_scheduler import Beat
+from bench.tick_scheduler import TickScheduler
 
 
 async def test_everybody_is_ticked_as_often_and_in_turn() -> None:
-    beat = Beat(slots=2)
+    beat = TickScheduler(slots=2)
     order: list[str] = []
     done = asyncio.Event()
 
@@ -26,7 +26,7 @@ async def test_everybody_is_ticked_as_often_and_in_turn() -> None:
 
 async def test_ticks_that_were_missed_are_made_up_for() -> None:
     loop = asyncio.get_running_loop()
-    beat = Beat(slots=1)
+    beat = TickScheduler(slots=1)
     ticks: list[float] = []
     done = asyncio.Event()
 
@@ -46,7 +46,7 @@ async def test_ticks_that_were_missed_are_made_up_for() -> None:
 
 
 async def test_who_has_left_is_not_ticked() -> None:
-    beat = Beat(slots=3)
+    beat = TickScheduler(slots=3)
     ticks: list[int] = []
     done = asyncio.Event()
 

@@ -15,12 +15,12 @@ from mediaserver.jsonws.session import GRACE as SOCKET_GRACE
 from mediaserver.livekit.room.limits import Limits as RoomLimits
 from mediaserver.livekit.room.room import MAX_PARTICIPANTS
 from mediaserver.webrtc.peer import GRACE as WHIP_GRACE
-from pipeline.audio.turn_detector import TurnSettings
 from pipeline.audio.vad import WINDOW_SECONDS
 from pipeline.codecs.image_decoder import MAX_BYTES, MAX_PIXELS
-from pipeline.gemini.pending_input import KEPT_SECONDS
+from pipeline.config import TurnSettings
+from pipeline.gemini.pending_input import MAX_PENDING_SECONDS
 from pipeline.gemini.retry_policy import EngineTimeouts
-from pipeline.gemini.transcript_memory import MOST_CHARACTERS
+from pipeline.gemini.transcript_memory import MAX_CHARACTERS
 from pipeline.tools.toolbox import POINT_AT
 from tests.docs.documents import ROOT, prose
 
@@ -30,8 +30,8 @@ TURNS = TurnSettings()
 PROMISES = {
     "README.md": (
         f"and {TURNS.pre_roll:g} seconds from before",
-        f"newest {MOST_CHARACTERS:,} characters of the transcript",
-        f"(up to {KEPT_SECONDS:g} seconds)",
+        f"newest {MAX_CHARACTERS:,} characters of the transcript",
+        f"(up to {MAX_PENDING_SECONDS:g} seconds)",
         f"up to {'an hour' if ACCESS_SECONDS == 3600 else ACCESS_SECONDS} after a logout",
     ),
     "SECURITY.md": (f"up to {'an hour' if ACCESS_SECONDS == 3600 else ACCESS_SECONDS} after a logout",),
@@ -55,9 +55,9 @@ PROMISES = {
     ),
     "docs/tools.md": (f"({POINT_AT.seconds:g} unless you say so)",),
     "docs/troubleshooting.md": (
-        f"({ENGINE.mute:g} seconds, or {ENGINE.mute_at_work:g} while it thinks",
-        f"waits {ENGINE.quota[0]:g}, then {ENGINE.quota[1]:g} seconds",
-        f"again for {ENGINE.budget:g} seconds",
+        f"({ENGINE.response:g} seconds, or {ENGINE.slow_response:g} while it thinks",
+        f"waits {ENGINE.quota_backoff[0]:g}, then {ENGINE.quota_backoff[1]:g} seconds",
+        f"again for {ENGINE.max_outage:g} seconds",
     ),
     "docs/webrtc.md": (f"within {WHIP_GRACE:g} seconds",),
     "docs/websocket.md": (

@@ -1,4 +1,4 @@
-"""The only queue."""
+"""The bounded queue."""
 
 import asyncio
 

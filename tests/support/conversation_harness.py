@@ -1,4 +1,4 @@
-"""A conversation with its outside replaced: the clock that ticks, the client, and the engine behind its link."""
+"""A conversation with a manual clock, a fake client and a fake engine."""
 
 import asyncio
 import wave
@@ -10,21 +10,21 @@ from typing import cast
 import numpy as np
 
 from pipeline.audio.vad import VadModel
-from pipeline.conversation.config import ConversationConfig
+from pipeline.config import ConversationConfig
 from pipeline.conversation.conversation import Conversation
-from pipeline.engine import EngineEvent, EngineReady, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, ToolCall
+from pipeline.engine import EngineListener, EngineReady, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, ToolCall
 from pipeline.events import EndReason, Event, Role, StateChanged, Usage
 from pipeline.gemini.bridge import GeminiBridge
-from pipeline.media import AudioChunk, EncodedFrame, ScreenFrame, SpeechFrame
+from pipeline.media import INPUT_SAMPLE_RATE, SPEECH_SAMPLE_RATE, AudioChunk, EncodedFrame, ScreenFrame, SpeechFrame
 from pipeline.playout.frame_clock import FrameClock
 from pipeline.tools.toolbox import Tool, Toolbox
 
 DATA = Path(__file__).parents[1] / "data"
-SECOND_OF_TONE = (np.sin(np.arange(24_000) * 0.1) * 9000).astype("<i2").tobytes()
+SECOND_OF_TONE = (np.sin(np.arange(SPEECH_SAMPLE_RATE) * 0.1) * 9000).astype("<i2").tobytes()
 
 
 class ManualFrameClock(FrameClock):
-    """Ticks when told to."""
+    """A frame clock that ticks when the test calls `tick`."""
 
     def __init__(self) -> None:
         self.callbacks: dict[Callable[[], None], None] = {}
@@ -42,7 +42,7 @@ class ManualFrameClock(FrameClock):
 
 
 class FakePeer:
-    """A client that notes what it is told and played, in one order."""
+    """A client that records events and frames in one order."""
 
     def __init__(self) -> None:
         self.log: list[Event | SpeechFrame] = []
@@ -75,11 +75,11 @@ class FakePeer:
 
 
 class FakeEngine:
-    """Stands for the engine and the link to it: notes what goes up, says what the test wants said."""
+    """A fake bridge that records all input and emits the events of the test."""
 
-    def __init__(self, tell: Callable[[EngineEvent], None], next_turn: Callable[[], int]) -> None:
-        self.tell = tell
-        self.next_turn = next_turn
+    def __init__(self, listener: EngineListener) -> None:
+        self.tell = listener.on_engine_event
+        self.next_turn = listener.next_turn
         self.up: list[str] = []
         self.audio: list[AudioChunk] = []
         self.stills: list[EncodedFrame] = []
@@ -134,10 +134,10 @@ class FakeEngine:
         self.answers.append(result)
 
     def reply(self, turn: int, text: str = "I can see a page.", *, seconds: int = 1, ended: bool = True) -> None:
-        """Say a whole reply at once, as fast as engines do."""
+        """Emit a whole reply at once, as fast as engines do."""
         self.tell(ReplyText(turn, text))
         for _ in range(seconds):
-            self.tell(ReplyAudio(turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
+            self.tell(ReplyAudio(turn, AudioChunk(SECOND_OF_TONE, SPEECH_SAMPLE_RATE, 0.0)))
         self.tell(ReplyGenerated(turn))
         if ended:
             self.tell(ReplyEnded(turn, Usage({"total": 9}), None))
@@ -145,7 +145,7 @@ class FakeEngine:
 
 @dataclass
 class ConversationHarness:
-    """One running conversation and everybody in it."""
+    """One running conversation with its fakes."""
 
     conversation: Conversation
     engine: FakeEngine
@@ -155,13 +155,13 @@ class ConversationHarness:
     heard: float = 0.0
 
     def say(self, pcm: bytes) -> None:
-        """Let the client's microphone hear 16 kHz PCM, 20 ms at a time."""
+        """Push 16 kHz PCM as the client's microphone audio, 20 ms at a time."""
         for start in range(0, len(pcm), 640):
-            self.conversation.push_audio(self.peer, AudioChunk(pcm[start : start + 640], 16_000, self.heard))
+            self.conversation.push_audio(self.peer, AudioChunk(pcm[start : start + 640], INPUT_SAMPLE_RATE, self.heard))
             self.heard += len(pcm[start : start + 640]) / 32_000
 
     async def settle(self) -> None:
-        """Let everything that can happen without the outside happen."""
+        """Run all callbacks and tasks that are ready."""
         for _ in range(60):
             await asyncio.sleep(0)
 
@@ -172,7 +172,7 @@ class ConversationHarness:
                 await asyncio.sleep(0.001)
 
     async def leave(self) -> EndReason:
-        """End the conversation and see that nothing outlives it."""
+        """End the conversation and wait for its task."""
         self.conversation.end(EndReason.CLIENT)
         return await self.task
 
@@ -181,7 +181,7 @@ VAD: list[VadModel] = []
 
 
 def vad_model() -> VadModel:
-    """One model for all tests, as in a server."""
+    """Load one model for all tests, as a server does."""
     if not VAD:
         VAD.append(VadModel())
     return VAD[0]
@@ -190,23 +190,23 @@ def vad_model() -> VadModel:
 async def enter(
     *, vad: VadModel | None = None, idle: float = 600.0, longest: float = 3600.0, tools: Sequence[Tool] = ()
 ) -> ConversationHarness:
-    """A conversation that has begun, with one client attached."""
+    """Start a conversation with one client attached."""
     engines: list[FakeEngine] = []
 
-    def make_bridge(tell: Callable[[EngineEvent], None], next_turn: Callable[[], int]) -> GeminiBridge:
-        engines.append(FakeEngine(tell, next_turn))
+    def make_bridge(listener: EngineListener) -> GeminiBridge:
+        engines.append(FakeEngine(listener))
         return cast(GeminiBridge, engines[0])
 
     ticker, peer = ManualFrameClock(), FakePeer()
-    terms = ConversationConfig("id1", "label", "local", "local", None, "en", idle, longest, timed_transcript=True)
+    config = ConversationConfig("id1", "label", "local", "local", None, "en", idle, longest, timed_transcript=True)
     conversation = Conversation(
-        terms, vad=vad or vad_model(), ticker=ticker, toolbox=Toolbox(tools), make_bridge=make_bridge
+        config, vad=vad or vad_model(), frame_clock=ticker, toolbox=Toolbox(tools), make_bridge=make_bridge
     )
-    room = ConversationHarness(conversation, engines[0], ticker, peer)
+    harness = ConversationHarness(conversation, engines[0], ticker, peer)
     conversation.attach(peer)
-    room.task = asyncio.create_task(conversation.run())
-    await room.settle()
-    return room
+    harness.task = asyncio.create_task(conversation.run())
+    await harness.settle()
+    return harness
 
 
 def speech() -> bytes:
@@ -216,13 +216,13 @@ def speech() -> bytes:
 
 
 def picture(level: int = 128) -> ScreenFrame:
-    """A grey frame."""
+    """Make a grey frame."""
     half = np.full((36, 64), 128, np.uint8)
     return ScreenFrame(np.full((72, 128), level, np.uint8), half, half, full_range=True, arrived=0.0)
 
 
 def turns_of(peer: FakePeer) -> Iterator[int]:
-    """Every turn number the client was told, in order."""
+    """Yield every turn number the client was sent, in order."""
     for event in peer.events:
         turn = getattr(event, "turn", None)
         if isinstance(turn, int):

@@ -1,4 +1,4 @@
-"""A server that speaks Gemini Live's raw JSON on loopback and does exactly what a test says, and no more."""
+"""A server that speaks Gemini Live's raw JSON on loopback, fully controlled by the test."""
 
 import asyncio
 import base64
@@ -27,13 +27,13 @@ from websockets.http11 import Request, Response
 from pipeline.engine import EngineConfig, EngineDisconnected, EngineEvent, ReplyCancelled
 from pipeline.gemini.bridge import GeminiBridge, make_client
 from pipeline.gemini.retry_policy import EngineTimeouts
-from pipeline.media import AudioChunk, EncodedFrame
+from pipeline.media import INPUT_SAMPLE_RATE, SPEECH_SAMPLE_RATE, AudioChunk, EncodedFrame
 
 WAIT = 5.0
-"""Seconds until a test that waits for something that never comes fails."""
+"""Seconds until a test fails that waits in vain."""
 
-QUICK = EngineTimeouts(close=0.2, backoff=(0.0,), quota=(0.0, 0.0), failures=3, tries=2, planned=0.0)
-"""Tries again at once, and is as patient as ever with an engine that answers."""
+QUICK = EngineTimeouts(close=0.2, backoff=(0.0,), quota_backoff=(0.0, 0.0), max_failures=3, max_attempts=2, planned=0.0)
+"""Reconnects at once; the response timeouts are the default ones."""
 
 VOICE = b"\x01\x02" * 240
 """10 ms of a reply."""
@@ -42,21 +42,21 @@ CONFIG = EngineConfig("gemini-3.8-live", "Kore", "en", "Be brief.", "medium")
 
 
 class FakeSession:
-    """One client that has been accepted."""
+    """One accepted connection of a client."""
 
     def __init__(self, socket: ServerConnection):
         self._socket = socket
         self.over = asyncio.Event()
 
     async def heard(self) -> dict[str, Any]:
-        """The next message of the client, its outermost key stripped."""
+        """Return the next message of the client without its outermost key."""
         async with asyncio.timeout(WAIT):
             message = json.loads(await self._socket.recv())
         assert len(message) == 1
         return dict(next(iter(message.values())))
 
     async def heard_kinds(self, count: int) -> list[str]:
-        """What the next messages are about."""
+        """Return the kinds of the next messages."""
         return [next(iter(await self.heard())) for _ in range(count)]
 
     async def say(self, **message: object) -> None:
@@ -75,15 +75,15 @@ class FakeSession:
         await self._socket.close(code, reason)
 
     def abort(self) -> None:
-        """End as when a cable is cut: no close frame."""
+        """Abort the connection without a close frame."""
         self._socket.transport.abort()
 
     def freeze(self) -> None:
-        """Read nothing more, not even what closing says."""
+        """Stop reading, even the client's close frame."""
         self._transport.pause_reading()
 
     async def thaw(self) -> None:
-        """Read on to the end; raises `ConnectionClosedError` if that was no polite one."""
+        """Read on to the end; raises `ConnectionClosedError` unless it was a clean close."""
         self._transport.resume_reading()
         async with asyncio.timeout(WAIT):
             async for _ in self._socket:
@@ -96,7 +96,7 @@ class FakeSession:
 
 
 class FakeEngine:
-    """Accepts or refuses whoever comes; accepted sessions are handed to the test in order."""
+    """Accepts or refuses clients; accepted sessions are handed to the test in order."""
 
     def __init__(self) -> None:
         self.refusals: deque[int] = deque()
@@ -152,7 +152,7 @@ class FakeEngine:
 
 
 class Told:
-    """Everything a bridge told, and a way to wait for more of it."""
+    """Records the events of a bridge, and lets tests wait for more."""
 
     def __init__(self) -> None:
         self.events: list[EngineEvent] = []
@@ -161,7 +161,7 @@ class Told:
         self._news = asyncio.Event()
         self._turn = 100
 
-    def tell(self, event: EngineEvent) -> None:
+    def on_engine_event(self, event: EngineEvent) -> None:
         self.events.append(event)
         self._news.set()
         self.react(event)
@@ -171,7 +171,7 @@ class Told:
         return self._turn
 
     async def next(self) -> EngineEvent:
-        """The next thing that the user would notice."""
+        """Return the next event that a user would notice."""
         async with asyncio.timeout(WAIT):
             while True:
                 while self._taken >= len(self.events):
@@ -188,7 +188,7 @@ class Told:
 
 @asynccontextmanager
 async def fake_engine() -> AsyncIterator[FakeEngine]:
-    """Serve on loopback; at the end nothing may be left running."""
+    """Serve on loopback; at the end no task may be left."""
     engine = FakeEngine()
     async with serve(
         engine.serve, "127.0.0.1", 0, ssl=_server_context(), process_request=engine.refuse, close_timeout=0.2
@@ -202,13 +202,11 @@ async def fake_engine() -> AsyncIterator[FakeEngine]:
 
 @asynccontextmanager
 async def bridged(
-    engine: FakeEngine, *, config: EngineConfig = CONFIG, patience: EngineTimeouts = QUICK
+    engine: FakeEngine, *, config: EngineConfig = CONFIG, timeouts: EngineTimeouts = QUICK
 ) -> AsyncIterator[tuple[GeminiBridge, Told]]:
-    """A bridge that runs against the fake engine and is cancelled at the end."""
+    """Run a bridge against the fake engine, and cancel it at the end."""
     told = Told()
-    bridge = GeminiBridge(
-        engine.client(), config, tell=told.tell, next_turn=told.next_turn, patience=patience, jitter=lambda: 1.0
-    )
+    bridge = GeminiBridge(engine.client(), config, listener=told, timeouts=timeouts, jitter=lambda: 1.0)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(bridge.run())
         yield bridge, told
@@ -216,14 +214,14 @@ async def bridged(
 
 
 def voice(pcm: bytes = VOICE) -> dict[str, object]:
-    """A piece of a reply's voice, as a field of serverContent."""
-    part = {"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": base64.b64encode(pcm).decode()}}
+    """Make a piece of a reply's speech, as a field of serverContent."""
+    part = {"inlineData": {"mimeType": f"audio/pcm;rate={SPEECH_SAMPLE_RATE}", "data": base64.b64encode(pcm).decode()}}
     return {"modelTurn": {"parts": [part]}}
 
 
 def speech(seconds: float = 0.064, pts: float = 0.0) -> AudioChunk:
-    """The user's voice."""
-    return AudioChunk(b"\x05\x00" * round(16_000 * seconds), 16_000, pts)
+    """Make a piece of the user's speech."""
+    return AudioChunk(b"\x05\x00" * round(INPUT_SAMPLE_RATE * seconds), INPUT_SAMPLE_RATE, pts)
 
 
 def still(number: int) -> EncodedFrame:

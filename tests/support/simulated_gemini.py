@@ -1,4 +1,4 @@
-"""Gemini Live as the SDK shows it, without a network: sessions that end every few seconds, announced or not."""
+"""Gemini Live behind the SDK's interface, without a network: sessions end every few seconds, announced or not."""
 
 import asyncio
 import random
@@ -12,14 +12,15 @@ import numpy as np
 from google.genai import errors, types
 from websockets.exceptions import ConnectionClosedError
 
-RATE = 24_000
-CHUNK = (np.sin(np.arange(RATE // 5) * 0.1) * 9000).astype("<i2").tobytes()
+from pipeline.media import SPEECH_SAMPLE_RATE
+
+CHUNK = (np.sin(np.arange(SPEECH_SAMPLE_RATE // 5) * 0.1) * 9000).astype("<i2").tobytes()
 """200 ms of a reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """How sessions end, in seconds; `crashes` is the share that break unannounced, `refusals` of handles not taken."""
+    """The ends of sessions, in seconds; `crashes` is the share without goAway, `refusals` that of refused handles."""
 
     age: tuple[float, float] = (3.0, 9.0)
     warning: tuple[float, float] = (5.2, 12.0)
@@ -29,7 +30,7 @@ class Habits:
 
 @dataclass
 class Memory:
-    """What the model knows of the conversation, in order: ("audio" | "text" | "told" | "said", what)."""
+    """The model's memory of the conversation, in order: ("audio" | "text" | "told" | "said", text)."""
 
     lines: list[tuple[str, Any]] = field(default_factory=list)
 
@@ -144,7 +145,7 @@ class Session:
             word = f"{question}/{second} "
             self._say(types.LiveServerContent(output_transcription=types.Transcription(text=word)))
             for _ in range(5):
-                blob = types.Blob(data=CHUNK, mime_type=f"audio/pcm;rate={RATE}")
+                blob = types.Blob(data=CHUNK, mime_type=f"audio/pcm;rate={SPEECH_SAMPLE_RATE}")
                 part = types.Part(inline_data=blob)
                 self._say(types.LiveServerContent(model_turn=types.Content(parts=[part])))
             await asyncio.sleep(chance.uniform(0.1, 0.4))  # faster than it is spoken
@@ -192,7 +193,7 @@ class Session:
 
 
 class SimulatedGemini:
-    """Stands for `genai.Client`."""
+    """A fake `genai.Client`."""
 
     def __init__(self, chance: random.Random, habits: Habits):
         self.aio = SimpleNamespace(live=self)
@@ -211,7 +212,7 @@ class SimulatedGemini:
         self._kept: dict[str, list[tuple[str, Any]]] = {}
 
     def understands(self, heard: bytes) -> str:
-        """What was said in this audio; what nobody has said is noise."""
+        """Return the words of this audio; unknown audio is noise."""
         return self.words.get(heard, "[noise]")
 
     def keep(self, memory: Memory) -> str:

@@ -1,4 +1,4 @@
-"""Hours in seconds: a loop whose clock jumps."""
+"""Virtual time: an event loop whose clock jumps to the next timer."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ T = TypeVar("T")
 class FastLoop(asyncio.SelectorEventLoop):
     """A loop without waiting: when nothing is ready, its clock jumps to the next timer.
 
-    What would go to a thread is done at once.
+    Calls to threads run at once.
     """
 
     def __init__(self) -> None:
@@ -45,13 +45,13 @@ class FastLoop(asyncio.SelectorEventLoop):
 
 
 def run_fast(work: Coroutine[None, None, T]) -> T:
-    """Run to the end in virtual time, which is what `time.monotonic` says too."""
+    """Run to the end in virtual time; `time.monotonic` returns it too."""
     with asyncio.Runner(loop_factory=FastLoop) as runner, patch.object(time, "monotonic", runner.get_loop().time):
         return runner.run(work)
 
 
 def in_virtual_time(test: Callable[P, Coroutine[None, None, None]]) -> Callable[P, None]:
-    """A test that waits for nothing and leaves nothing behind; its own fixtures, if any, are no coroutines."""
+    """Run a test in virtual time and check that it leaves no task; its fixtures must not be coroutines."""
 
     @wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:

@@ -44,6 +44,7 @@ from mediaserver.localengine.protocol.messages import (
     TurnComplete,
     Usage,
 )
+from pipeline.media import INPUT_SAMPLE_RATE, SPEECH_SAMPLE_RATE
 
 NORMAL = 1000
 """Close code of an end that was meant (RFC 6455)."""
@@ -64,7 +65,6 @@ REASON_BYTES = 123
 RATES = range(8_000, 48_001)
 """Sample rates (Hz) that audio may declare."""
 
-_DEFAULT_RATE = 16_000
 _URL_SAFE = str.maketrans("-_", "+/")
 
 
@@ -108,7 +108,7 @@ def _body(message: ServerMessage) -> dict[str, object]:
         case SetupComplete(session_id):
             return {"setupComplete": {"sessionId": session_id}}
         case SpokenAudio(pcm):
-            blob = {"mimeType": "audio/pcm;rate=24000", "data": base64.b64encode(pcm).decode()}
+            blob = {"mimeType": f"audio/pcm;rate={SPEECH_SAMPLE_RATE}", "data": base64.b64encode(pcm).decode()}
             return {"serverContent": {"modelTurn": {"role": "model", "parts": [{"inlineData": blob}]}}}
         case InputTranscription(text):
             return {"serverContent": {"inputTranscription": {"text": text}}}
@@ -332,7 +332,7 @@ def _rate(parameters: list[str]) -> int:
             if not re.fullmatch("[0-9]{4,5}", value) or int(value) not in RATES:
                 raise WireError(INVALID, f"{INVALID_ARGUMENT} Unsupported sample rate.")
             return int(value)
-    return _DEFAULT_RATE
+    return INPUT_SAMPLE_RATE
 
 
 def _client_content(content: _Object) -> ClientContent:

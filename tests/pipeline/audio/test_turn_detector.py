@@ -1,4 +1,4 @@
-"""Turn detection: when an utterance starts and ends, and what of it goes up."""
+"""Turn detection: the start and end of an utterance, and the audio that is sent of it."""
 
 import wave
 from pathlib import Path
@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.audio.turn_detector import TurnDetector, TurnSettings, TurnSignal
+from pipeline.audio.turn_detector import TurnDetector, TurnSignal
 from pipeline.audio.vad import WINDOW_SECONDS, SileroVad, VadModel, Window
+from pipeline.config import TurnSettings
 from pipeline.events import SpeechEnded, SpeechStarted
 from pipeline.media import AudioChunk
 

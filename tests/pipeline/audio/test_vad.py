@@ -1,4 +1,4 @@
-"""Silero VAD: exact windows, carried state, and failure that is told."""
+"""Silero VAD: exact windows, carried state, and reported failures."""
 
 import sys
 import wave

@@ -90,7 +90,7 @@ def test_a_file_says_what_was_recorded(container: str, codec: str, rate: int, la
     chunks = hear([recorded(container, codec, rate, layout)], called)
     assert likeness(chunks) > 0.97
     assert sum(chunk.duration for chunk in chunks) == pytest.approx(len(speech()) / 16_000, abs=0.25)
-    assert all(0 < chunk.duration <= decode.CHUNK for chunk in chunks)
+    assert all(0 < chunk.duration <= decode.MAX_CHUNK for chunk in chunks)
     for before, after in pairwise(chunks):
         assert after.pts == pytest.approx(before.pts + before.duration)
 
@@ -300,7 +300,7 @@ def test_no_message_holds_more_than_twenty_minutes() -> None:
 def test_what_says_nothing_still_lets_others_have_their_turn() -> None:
     data = recorded("webm", "libopus", 48_000, "mono", 0.1) + b"\xec\x80" * 100_000  # empty Void elements
     pauses = [chunk for chunk in AudioDecoder().push(data, audio_format=AudioFormat.WEBM) if chunk is None]
-    assert len(pauses) >= len(data) // decode.PIECE
+    assert len(pauses) >= len(data) // decode.READ_BYTES
 
 
 # Lacing
@@ -340,7 +340,7 @@ def listen(messages: Sequence[bytes], called: str) -> None:
     for message in messages:
         with suppress(AudioError, ProtocolError):
             for chunk in decoder.push(message, audio_format=AudioFormat(called)):
-                assert chunk is None or (chunk.pcm and chunk.duration <= decode.CHUNK)
+                assert chunk is None or (chunk.pcm and chunk.duration <= decode.MAX_CHUNK)
 
 
 @settings(max_examples=150)

@@ -1,4 +1,4 @@
-"""Pictures from clients: what they show, and what is refused before it is decoded."""
+"""Pictures from clients: their content, and refusals before decoding."""
 
 import struct
 import zlib

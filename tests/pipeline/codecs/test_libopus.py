@@ -1,4 +1,4 @@
-"""libopus: what goes in comes out, what was lost is made up, and no packet can do harm."""
+"""libopus: lossless round trips, concealment of lost packets, and harmless handling of any packet."""
 
 import random
 import threading

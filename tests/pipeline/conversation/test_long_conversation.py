@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from pipeline.conversation.config import ConversationConfig
+from pipeline.config import ConversationConfig
 from pipeline.conversation.conversation import Conversation
-from pipeline.engine import EngineConfig
+from pipeline.engine import EngineConfig, EngineListener
 from pipeline.events import EndReason, Event, Fault, Interrupted, Role, TextInput, TextResponse, Transcript
 from pipeline.gemini import transcript_memory as recollection
 from pipeline.gemini.bridge import GeminiBridge
@@ -29,7 +29,7 @@ CONFIG = EngineConfig("gemini-3.8-live", "Kore", "en", "Be brief.", "medium")
 
 @dataclass
 class Listener(FakePeer):
-    """A client that notes when each frame of a reply came."""
+    """A client that records the arrival time of each frame."""
 
     played: dict[int, list[float]] = field(default_factory=dict)
 
@@ -44,7 +44,7 @@ class Listener(FakePeer):
 
 
 class Overheard(GeminiBridge):
-    """The bridge, and what the conversation gave it to carry: the truth about what the user said."""
+    """A bridge that records the user's input as the ground truth."""
 
     gemini: SimulatedGemini
     said: dict[int, str]
@@ -52,8 +52,8 @@ class Overheard(GeminiBridge):
     speaking: int | None
 
     @classmethod
-    def beside(cls, gemini: SimulatedGemini, tell: object, next_turn: object) -> "Overheard":
-        bridge = cls(gemini, CONFIG, tell=tell, next_turn=next_turn, jitter=gemini.chance.random)  # type: ignore[arg-type]
+    def beside(cls, gemini: SimulatedGemini, listener: EngineListener) -> "Overheard":
+        bridge = cls(gemini, CONFIG, listener=listener, jitter=gemini.chance.random)  # type: ignore[arg-type]
         bridge.gemini, bridge.said, bridge.spoken, bridge.speaking = gemini, {}, bytearray(), None
         return bridge
 
@@ -79,7 +79,7 @@ class Overheard(GeminiBridge):
 
 @dataclass
 class Talk:
-    """What became of a conversation."""
+    """The recorded outcome of a conversation."""
 
     gemini: SimulatedGemini
     bridge: Overheard
@@ -94,13 +94,15 @@ async def talk(seed: int, *, minutes: float, habits: Habits) -> Talk:
     gemini = SimulatedGemini(chance, habits)
     bridges: list[Overheard] = []
 
-    def make_bridge(tell: object, next_turn: object) -> GeminiBridge:
-        bridges.append(Overheard.beside(gemini, tell, next_turn))
+    def make_bridge(listener: EngineListener) -> GeminiBridge:
+        bridges.append(Overheard.beside(gemini, listener))
         return bridges[0]
 
     peer = Listener()
-    terms = ConversationConfig("id1", "label", "gemini", CONFIG.model, None, "en", 600.0, 2 * 3600.0)
-    conversation = Conversation(terms, vad=vad_model(), ticker=FrameClock(), toolbox=Toolbox(), make_bridge=make_bridge)
+    config = ConversationConfig("id1", "label", "gemini", CONFIG.model, None, "en", 600.0, 2 * 3600.0)
+    conversation = Conversation(
+        config, vad=vad_model(), frame_clock=FrameClock(), toolbox=Toolbox(), make_bridge=make_bridge
+    )
     conversation.attach(peer)
     running = asyncio.create_task(conversation.run())
     noise = np.random.default_rng(seed)
@@ -138,7 +140,7 @@ async def talk(seed: int, *, minutes: float, habits: Habits) -> Talk:
 
 
 def known(talk: Talk) -> Counter[str]:
-    """How often the engine knows each thing that the user said, in whatever way it came to know it."""
+    """Count how often the engine knows each input of the user, by any way."""
     counts = Counter[str]()
     for kind, what in talk.gemini.last.lines:
         if kind == "audio":
@@ -200,7 +202,7 @@ def test_sessions_that_break_and_handles_that_are_refused_lose_nothing_the_user_
     seed: int, minutes: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A fresh session is told the newest of what was said; for once, all of it, so that it can be counted.
-    monkeypatch.setattr(recollection, "MOST_CHARACTERS", 1_000_000)
+    monkeypatch.setattr(recollection, "MAX_CHARACTERS", 1_000_000)
     lived = run_fast(talk(seed, minutes=minutes, habits=Habits(crashes=0.25, refusals=0.2)))
     assert lived.gemini.crashes > 3
     assert lived.gemini.seeded > 0

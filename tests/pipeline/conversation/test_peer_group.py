@@ -1,4 +1,4 @@
-"""Who is told and played what."""
+"""Fan-out of events and speech to peers and observers."""
 
 from pipeline.conversation.peer_group import PeerGroup
 from pipeline.events import EndReason, Event, Pong, TurnUsageReport, Usage
@@ -9,45 +9,45 @@ FRAME = SpeechFrame(1, b"\0\0", b"opus")
 
 
 def test_everybody_is_told_and_played_while_they_are_there() -> None:
-    audience, stays, goes = PeerGroup(), FakePeer(), FakePeer()
-    audience.join(stays)
-    audience.join(goes)
-    audience.send_event(Pong(1))
-    audience.send_audio(FRAME)
-    audience.flush_audio()
-    assert audience.leave(goes)
-    audience.send_event(Pong(2))
-    audience.send_audio(FRAME)
-    audience.flush_audio()
+    group, stays, goes = PeerGroup(), FakePeer(), FakePeer()
+    group.join(stays)
+    group.join(goes)
+    group.send_event(Pong(1))
+    group.send_audio(FRAME)
+    group.flush_audio()
+    assert group.leave(goes)
+    group.send_event(Pong(2))
+    group.send_audio(FRAME)
+    group.flush_audio()
     assert goes.log == [Pong(1), FRAME]
     assert stays.log == [Pong(1), FRAME, Pong(2), FRAME]
     assert (goes.flushed, stays.flushed) == (1, 2)
-    assert len(audience) == 1
-    assert not audience.leave(goes)
+    assert len(group) == 1
+    assert not group.leave(goes)
 
 
 def test_a_witness_sees_what_peers_are_told_and_what_they_are_not() -> None:
-    audience, peer = PeerGroup(), FakePeer()
+    group, peer = PeerGroup(), FakePeer()
     seen: list[Event] = []
-    audience.join(peer)
-    audience.add_observer(seen.append)
-    audience.send_event(Pong(1))
-    audience.notify_observers(TurnUsageReport(1, Usage()))
+    group.join(peer)
+    group.add_observer(seen.append)
+    group.send_event(Pong(1))
+    group.notify_observers(TurnUsageReport(1, Usage()))
     assert seen == [Pong(1), TurnUsageReport(1, Usage())]
     assert peer.log == [Pong(1)]
 
 
 def test_who_is_dismissed_may_leave_at_once_and_is_told_nothing_more() -> None:
-    audience = PeerGroup()
+    group = PeerGroup()
 
     class Hasty(FakePeer):
         def disconnect(self, reason: EndReason) -> None:
             super().disconnect(reason)
-            assert not audience.leave(self)
+            assert not group.leave(self)
 
     peers = [Hasty(), Hasty()]
     for peer in peers:
-        audience.join(peer)
-    audience.disconnect(EndReason.LIMIT)
-    audience.send_event(Pong(1))
+        group.join(peer)
+    group.disconnect(EndReason.LIMIT)
+    group.send_event(Pong(1))
     assert [(peer.dismissed, peer.log) for peer in peers] == [(EndReason.LIMIT, [])] * 2

@@ -1,4 +1,4 @@
-"""The promise of error-driven silence: after a fault nothing is heard until a new turn, and it is told exactly once."""
+"""Error-driven silence: after a fault nothing is played until a new turn, and it is reported exactly once."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,46 +19,46 @@ pytestmark = pytest.mark.one_python
 Step = Callable[[ConversationHarness], Awaitable[None]]
 
 
-async def speak(room: ConversationHarness) -> None:
-    room.say(speech())
-    await room.settle()
+async def speak(harness: ConversationHarness) -> None:
+    harness.say(speech())
+    await harness.settle()
 
 
-async def finish_speaking(room: ConversationHarness) -> None:
-    await room.until(lambda: not len(room.conversation._floor._microphones))
-    await room.settle()
+async def finish_speaking(harness: ConversationHarness) -> None:
+    await harness.until(lambda: not len(harness.conversation._floor_control._microphones))
+    await harness.settle()
 
 
-async def ask(room: ConversationHarness) -> None:
-    before = room.conversation._dialogue.turn
-    room.conversation.submit(room.peer, TextInput("where is save?"))
+async def ask(harness: ConversationHarness) -> None:
+    before = harness.conversation._dialogue.turn
+    harness.conversation.submit(harness.peer, TextInput("where is save?"))
     # A picture that is being made for the question before goes first.
-    await room.until(lambda: room.conversation._dialogue.turn > before)
-    await room.settle()
+    await harness.until(lambda: harness.conversation._dialogue.turn > before)
+    await harness.settle()
 
 
-async def share(room: ConversationHarness) -> None:
-    room.conversation.push_frame(room.peer, picture())
-    await room.settle()
+async def share(harness: ConversationHarness) -> None:
+    harness.conversation.push_frame(harness.peer, picture())
+    await harness.settle()
 
 
-async def begin_reply(room: ConversationHarness) -> None:
-    room.engine.tell(ReplyText(room.conversation._dialogue.turn, "It is "))
-    room.engine.tell(ReplyAudio(room.conversation._dialogue.turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
+async def begin_reply(harness: ConversationHarness) -> None:
+    harness.engine.tell(ReplyText(harness.conversation._dialogue.turn, "It is "))
+    harness.engine.tell(ReplyAudio(harness.conversation._dialogue.turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
 
 
-async def end_reply(room: ConversationHarness) -> None:
-    room.engine.tell(ReplyGenerated(room.conversation._dialogue.turn))
-    room.engine.tell(ReplyEnded(room.conversation._dialogue.turn, Usage(), None))
+async def end_reply(harness: ConversationHarness) -> None:
+    harness.engine.tell(ReplyGenerated(harness.conversation._dialogue.turn))
+    harness.engine.tell(ReplyEnded(harness.conversation._dialogue.turn, Usage(), None))
 
 
-async def listen(room: ConversationHarness) -> None:
-    room.ticker.tick(7)
+async def listen(harness: ConversationHarness) -> None:
+    harness.ticker.tick(7)
 
 
-async def interrupt(room: ConversationHarness) -> None:
-    room.conversation.submit(room.peer, Interrupt())
-    await room.settle()
+async def interrupt(harness: ConversationHarness) -> None:
+    harness.conversation.submit(harness.peer, Interrupt())
+    await harness.settle()
 
 
 STEPS: list[Step] = [speak, finish_speaking, ask, share, begin_reply, end_reply, listen, interrupt]
@@ -88,10 +88,10 @@ def faults_in(log: list[Event | SpeechFrame]) -> list[Fault]:
 
 
 async def play(script: list[Step]) -> ConversationHarness:
-    room = await enter()
+    harness = await enter()
     for step in script:
-        await step(room)
-    return room
+        await step(harness)
+    return harness
 
 
 @settings(max_examples=80)
@@ -100,30 +100,30 @@ def test_a_turn_fault_at_any_step_is_silent_told_once_and_the_next_turn_is_heard
     script: list[Step], code: FaultCode, is_engine: bool
 ) -> None:
     async def scene() -> None:
-        room = await play(script)
-        since = len(room.peer.log)
+        harness = await play(script)
+        since = len(harness.peer.log)
         error = EngineError(code, "It broke.", where="test")
         if is_engine:
-            room.engine.tell(EngineUnavailable(error, is_cut=True))
+            harness.engine.tell(EngineUnavailable(error, is_turn_lost=True))
         else:
-            room.conversation.report_error(error)
+            harness.conversation.report_error(error)
         # What the engine still sends of the old turn, and what the user was still saying, must not be heard.
-        room.engine.tell(ReplyAudio(room.conversation._dialogue.turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
-        room.ticker.tick(60)
-        await room.settle()
-        after = room.peer.log[since:]
+        harness.engine.tell(ReplyAudio(harness.conversation._dialogue.turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
+        harness.ticker.tick(60)
+        await harness.settle()
+        after = harness.peer.log[since:]
         assert_silent(frames_before_the_next_turn(after))
         assert [fault.code for fault in faults_in(after)] == [code]
         assert not faults_in(after)[0].fatal
 
         if is_engine:
-            room.engine.tell(EngineReady("fake"))
-        await ask(room)
-        turn = room.conversation._dialogue.turn
-        room.engine.reply(turn)
-        room.ticker.tick(80)
-        assert any(isinstance(item, TurnEnded) and item.turn == turn for item in room.peer.log)
-        assert await room.leave() is EndReason.CLIENT
+            harness.engine.tell(EngineReady("fake"))
+        await ask(harness)
+        turn = harness.conversation._dialogue.turn
+        harness.engine.reply(turn)
+        harness.ticker.tick(80)
+        assert any(isinstance(item, TurnEnded) and item.turn == turn for item in harness.peer.log)
+        assert await harness.leave() is EndReason.CLIENT
 
     asyncio.run(scene())
 
@@ -132,15 +132,15 @@ def test_a_turn_fault_at_any_step_is_silent_told_once_and_the_next_turn_is_heard
 @given(scripts, st.sampled_from([*FATAL_CODES, None]))
 def test_a_fatal_fault_at_any_step_is_silent_told_once_and_closes(script: list[Step], code: FaultCode | None) -> None:
     async def scene() -> None:
-        room = await play(script)
-        since = len(room.peer.log)
+        harness = await play(script)
+        since = len(harness.peer.log)
         error = EngineError(code, "It broke.", where="test") if code else ZeroDivisionError("a bug")
-        assert room.engine.fails is not None
-        room.engine.fails.set_exception(error)
-        assert await room.task is EndReason.ERROR
-        room.engine.tell(ReplyAudio(room.conversation._dialogue.turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
-        room.ticker.tick(60)
-        after = room.peer.log[since:]
+        assert harness.engine.fails is not None
+        harness.engine.fails.set_exception(error)
+        assert await harness.task is EndReason.ERROR
+        harness.engine.tell(ReplyAudio(harness.conversation._dialogue.turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
+        harness.ticker.tick(60)
+        after = harness.peer.log[since:]
         assert_silent(frames_before_the_next_turn(after))
         assert [(fault.code, fault.fatal) for fault in faults_in(after)] == [(code or FaultCode.INTERNAL_ERROR, True)]
         assert after[-1] == SessionEnded(EndReason.ERROR)
@@ -152,33 +152,33 @@ def test_a_fatal_fault_at_any_step_is_silent_told_once_and_closes(script: list[S
 @given(st.sampled_from(REPORT_CODES))
 def test_a_report_goes_on_audibly(code: FaultCode) -> None:
     async def scene() -> None:
-        room = await play([ask, begin_reply, listen])
-        since = len(room.peer.log)
-        room.conversation.report_error(MediaError(code, "Something small.", where="test"))
-        room.ticker.tick(5)
-        after = room.peer.log[since:]
+        harness = await play([ask, begin_reply, listen])
+        since = len(harness.peer.log)
+        harness.conversation.report_error(MediaError(code, "Something small.", where="test"))
+        harness.ticker.tick(5)
+        after = harness.peer.log[since:]
         assert len([item for item in after if isinstance(item, SpeechFrame)]) == 5
         assert [fault.code for fault in faults_in(after)] == [code]
-        await room.leave()
+        await harness.leave()
 
     asyncio.run(scene())
 
 
 async def test_a_failing_vad_is_a_fault_and_not_no_speech(monkeypatch: pytest.MonkeyPatch) -> None:
-    room = await enter()
-    await ask(room)
-    room.engine.reply(room.conversation._dialogue.turn, seconds=2)
-    room.ticker.tick(5)
+    harness = await enter()
+    await ask(harness)
+    harness.engine.reply(harness.conversation._dialogue.turn, seconds=2)
+    harness.ticker.tick(5)
 
     def fails(*_: object) -> list[object]:
         raise AudioError("The voice detector failed.", where="vad")
 
-    since = len(room.peer.log)
+    since = len(harness.peer.log)
     with monkeypatch.context() as broken:
         broken.setattr(SileroVad, "push", fails)
-        room.say(bytes(640))
-        await room.settle()
-    room.ticker.tick(20)
-    assert_silent(frames_before_the_next_turn(room.peer.log[since:]))
-    assert [fault.code for fault in faults_in(room.peer.log[since:])] == [FaultCode.AUDIO_PROCESSING_ERROR]
-    await room.leave()
+        harness.say(bytes(640))
+        await harness.settle()
+    harness.ticker.tick(20)
+    assert_silent(frames_before_the_next_turn(harness.peer.log[since:]))
+    assert [fault.code for fault in faults_in(harness.peer.log[since:])] == [FaultCode.AUDIO_PROCESSING_ERROR]
+    await harness.leave()

@@ -35,7 +35,11 @@ def test_the_local_engine_is_like_the_newest_model_with_its_words_in_time() -> N
     local, newest = profile_of("local"), profile_of("gemini-3.8-live")
     assert local.timed_transcript
     assert not newest.timed_transcript
-    assert (local.coverage, local.calls, local.takes_content) == (newest.coverage, newest.calls, newest.takes_content)
+    assert (local.coverage, local.function_calling, local.takes_content) == (
+        newest.coverage,
+        newest.function_calling,
+        newest.takes_content,
+    )
 
 
 def test_a_model_nobody_knows_is_sent_the_least() -> None:
@@ -56,7 +60,7 @@ def test_thinking_is_not_mentioned_to_models_that_refuse_it(model: str) -> None:
 def test_thinking_is_configured_where_it_must_be() -> None:
     config = setup("gemini-3.8-live-extended-thinking")
     assert config.thinking_config == types.ThinkingConfig(thinking_level=types.ThinkingLevel.LOW)
-    assert profile_of("gemini-3.8-live-extended-thinking").calls is FunctionCallingMode.NON_BLOCKING
+    assert profile_of("gemini-3.8-live-extended-thinking").function_calling is FunctionCallingMode.NON_BLOCKING
     assert behaviors(config) == {types.Behavior.NON_BLOCKING}
 
 

@@ -1,4 +1,4 @@
-"""Whatever the user and the engine do, and in whatever order: somebody is always going to do something about it."""
+"""Liveness: after any sequence of user and engine events there is a deadline or an owed message."""
 
 import pytest
 from google.genai import types
@@ -49,7 +49,7 @@ ACTS = st.lists(
 
 
 class Scene:
-    """A link with its clock, its user and its engine, who do as they are told."""
+    """A supervisor with a clock, a user and an engine under the test's control."""
 
     def __init__(self, model: str) -> None:
         self.now = 0.0
@@ -58,13 +58,15 @@ class Scene:
         self.asked: set[int] = set()
         self.link = SessionSupervisor(
             CONFIG if model == CONFIG.model else type(CONFIG)(model, None, None, "", "low"),
-            tell=self.told.append,
-            next_turn=self.next_turn,
-            patience=EngineTimeouts(),
+            listener=self,
+            timeouts=EngineTimeouts(),
             jitter=lambda: 0.0,
             clock=lambda: self.now,
         )
         self.open()
+
+    def on_engine_event(self, event: EngineEvent) -> None:
+        self.told.append(event)
 
     def next_turn(self) -> int:
         self.turn += 1
@@ -126,8 +128,8 @@ class Scene:
     def settle(self) -> None:
         live = self.link.live
         while live is not None and live.is_over:
-            if live.fault is not None:
-                self.lose(live.fault)
+            if live.error is not None:
+                self.lose(live.error)
             else:
                 self.link.on_session_closed()
                 self.open()

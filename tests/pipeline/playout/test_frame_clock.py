@@ -1,4 +1,4 @@
-"""The ticker: one absolute schedule for all, and none for nobody."""
+"""The frame clock: one absolute schedule for all subscribers, and no timer without one."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""How much of a reply was heard."""
+"""The text of the played part of a reply."""
 
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,21 +1,17 @@
-import asyncio
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any
 
 import av
 import numpy as np
 import pytest
-import simplejpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.errors import FrameError
 from pipeline.events import SeenReason
 from pipeline.media import Plane, ScreenFrame
-from pipeline.screen.deduplicator import TURN_TOLERANCE, ChangeDetector, Deduplicator, encode_jpeg
+from pipeline.screen.deduplicator import TURN_TOLERANCE, ChangeDetector, Deduplicator
 
 Rgb = NDArray[np.uint8]
 
@@ -89,13 +85,6 @@ def coded(pictures: list[Rgb], *, bitrate: int, keyframe_every: int = 1000) -> I
             for decoded in decoder.decode(av.Packet(bytes(packet))):
                 y, u, v = planes(decoded)
                 yield ScreenFrame(y, u, v, full_range=False, arrived=number / 5)
-
-
-def rgb(jpeg: bytes) -> NDArray[np.uint8]:
-    return np.asarray(simplejpeg.decode_jpeg(jpeg), np.uint8)
-
-
-# Change detection
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -196,14 +185,14 @@ DARK, GREY, LIGHT = plain(40), plain(120), plain(200)
 
 def send(screen: Deduplicator, now: float) -> None:
     assert screen.latest is not None
-    screen.sent(screen.latest, now)
+    screen.mark_sent(screen.latest, now)
 
 
 def test_without_a_frame_nothing_is_due() -> None:
     screen = Deduplicator()
     assert screen.latest is None
     assert screen.reason_to_send(100.0) is None
-    assert screen.for_turn(100.0) is None
+    assert screen.reason_for_turn(100.0) is None
 
 
 def test_the_first_frame_of_a_share_goes_at_once() -> None:
@@ -218,7 +207,7 @@ def test_a_frame_like_the_last_sent_one_never_goes() -> None:
     send(screen, 0.0)
     screen.offer(plain(41))
     assert screen.reason_to_send(60.0) is None
-    assert screen.for_turn(60.0) is None
+    assert screen.reason_for_turn(60.0) is None
 
 
 def test_slow_drift_is_compared_with_what_was_sent_and_not_with_the_frame_before() -> None:
@@ -257,7 +246,7 @@ def test_a_question_does_not_wait_for_the_timer_and_takes_its_next_slot() -> Non
     send(screen, 0.0)
     screen.offer(LIGHT)
     assert screen.reason_to_send(0.4) is None
-    assert screen.for_turn(0.4) is SeenReason.TURN
+    assert screen.reason_for_turn(0.4) is SeenReason.TURN
     send(screen, 0.4)
     screen.offer(GREY)
     assert screen.reason_to_send(1.9) is None
@@ -268,7 +257,7 @@ def test_a_question_about_the_frame_that_was_sent_sends_nothing() -> None:
     screen = Deduplicator()
     screen.offer(DARK)
     send(screen, 0.0)
-    assert screen.for_turn(0.4) is None
+    assert screen.reason_for_turn(0.4) is None
 
 
 def test_a_second_question_within_a_second_does_with_the_frame_of_the_first() -> None:
@@ -278,14 +267,14 @@ def test_a_second_question_within_a_second_does_with_the_frame_of_the_first() ->
     screen.offer(LIGHT)
     send(screen, 0.4)
     screen.offer(GREY)
-    assert screen.for_turn(0.9) is None
-    assert screen.for_turn(1.0) is SeenReason.TURN
+    assert screen.reason_for_turn(0.9) is None
+    assert screen.reason_for_turn(1.0) is SeenReason.TURN
 
 
 def test_a_question_before_any_frame_went_up_sends_the_first() -> None:
     screen = Deduplicator()
     screen.offer(DARK)
-    assert screen.for_turn(0.0) is SeenReason.FIRST
+    assert screen.reason_for_turn(0.0) is SeenReason.FIRST
 
 
 @given(st.lists(st.tuples(st.floats(0.0, 0.7), st.booleans()), max_size=200))
@@ -295,7 +284,7 @@ def test_questions_and_timer_together_keep_to_one_frame_per_second(asked: list[t
     for number, (pause, is_question) in enumerate(asked):
         now += pause
         screen.offer((DARK, GREY, LIGHT)[number % 3])
-        if screen.for_turn(now) if is_question else screen.reason_to_send(now):
+        if screen.reason_for_turn(now) if is_question else screen.reason_to_send(now):
             send(screen, now)
             times.append(now)
     for first, start in enumerate(times):
@@ -319,7 +308,7 @@ def test_a_new_share_starts_afresh() -> None:
     screen.clear()
     assert screen.latest is None
     assert screen.reason_to_send(5.0) is None
-    assert screen.for_turn(5.0) is None
+    assert screen.reason_for_turn(5.0) is None
     screen.offer(DARK)
     assert screen.reason_to_send(5.0) is SeenReason.FIRST
 
@@ -328,7 +317,7 @@ def test_a_frame_that_arrives_while_another_is_encoded_is_compared_with_that_one
     screen = Deduplicator()
     screen.offer(DARK)
     screen.offer(LIGHT)
-    screen.sent(DARK, 0.0)
+    screen.mark_sent(DARK, 0.0)
     assert screen.reason_to_send(1.0) is SeenReason.CHANGED
 
 
@@ -340,104 +329,4 @@ def test_frames_are_counted_as_seen_sent_and_dropped() -> None:
     screen.offer(LIGHT)
     screen.clear()
     screen.clear()
-    assert (screen.seen_frames, screen.sent_frames, screen.dropped_frames) == (3, 1, 2)
-
-
-# JPEG
-
-
-@pytest.mark.parametrize("full_range", [False, True])
-def test_white_comes_out_white_and_black_black(full_range: bool) -> None:
-    black, white = (0, 255) if full_range else (BLACK, WHITE)
-    for size in ((1280, 720), (1920, 1080)):
-        picture, _, _ = encode_jpeg(plain(white, *size, full_range=full_range), max_side=1280)
-        assert rgb(picture).min() >= 250
-        picture, _, _ = encode_jpeg(plain(black, *size, full_range=full_range), max_side=1280)
-        assert rgb(picture).max() <= 5
-
-
-def test_colours_survive() -> None:
-    pixels = np.zeros((240, 320, 3), np.uint8)
-    colours = [(230, 30, 30), (30, 200, 40), (40, 60, 220), (128, 128, 128)]
-    for number, colour in enumerate(colours):
-        pixels[:, number * 80 : (number + 1) * 80] = colour
-    picture = av.VideoFrame.from_ndarray(pixels, "rgb24").reformat(format="yuv420p", dst_color_range="MPEG")
-    y, u, v = planes(picture)
-    jpeg, _, _ = encode_jpeg(ScreenFrame(y, u, v, full_range=False, arrived=0.0), max_side=160)
-    seen = rgb(jpeg)
-    for number, colour in enumerate(colours):
-        assert np.abs(seen[60, number * 40 + 20].astype(int) - colour).max() <= 8
-
-
-@pytest.mark.parametrize(
-    ("size", "max_side", "expected"),
-    [
-        ((1920, 1080), 1280, (1280, 720)),
-        ((1080, 1920), 1280, (720, 1280)),
-        ((1280, 720), 1280, (1280, 720)),
-        ((640, 360), 1280, (640, 360)),
-        ((3840, 2160), 1280, (1280, 720)),
-        ((1366, 768), 1280, (1280, 720)),
-        ((1281, 721), 1280, (1280, 720)),
-        ((641, 361), 1280, (640, 360)),
-        ((1, 1), 1280, (1, 1)),
-        ((2, 1), 1280, (2, 1)),
-        ((1, 6), 1280, (1, 6)),
-        ((4096, 1), 1280, (1280, 1)),
-        ((3, 3), 1280, (2, 2)),
-    ],
-)
-def test_the_long_side_is_bounded_and_nothing_is_enlarged(
-    size: tuple[int, int], max_side: int, expected: tuple[int, int]
-) -> None:
-    jpeg, width, height = encode_jpeg(plain(WHITE, *size), max_side=max_side)
-    assert (width, height) == expected
-    assert rgb(jpeg).shape == (height, width, 3)
-    assert rgb(jpeg).min() >= 250
-
-
-@given(width=st.integers(1, 70), height=st.integers(1, 70), max_side=st.integers(2, 80))
-def test_any_size_comes_out_even_and_white_to_its_edges(width: int, height: int, max_side: int) -> None:
-    jpeg, out_width, out_height = encode_jpeg(plain(WHITE, width, height), max_side=max_side)
-    assert max(out_width, out_height) <= max_side
-    assert out_width <= width
-    assert out_height <= height
-    for side in (out_width, out_height):
-        assert side == 1 or side % 2 == 0
-    assert rgb(jpeg).min() >= 250
-
-
-def test_strided_planes_become_the_same_jpeg() -> None:
-    y, u, v = (np.random.default_rng(3).integers(16, 235, size, np.uint8) for size in ((90, 160), (45, 80), (45, 80)))
-    wide_y, wide_u, wide_v = (np.pad(plane, ((0, 0), (0, 32)))[:, :-32] for plane in (y, u, v))
-    packed = encode_jpeg(ScreenFrame(y, u, v, full_range=False, arrived=0.0), max_side=1280)
-    assert encode_jpeg(ScreenFrame(wide_y, wide_u, wide_v, full_range=False, arrived=0.0), max_side=1280) == packed
-
-
-def test_planes_that_do_not_fit_together_are_a_frame_error() -> None:
-    y, chroma = np.zeros((48, 64), np.uint8), np.zeros((24, 32), np.uint8)
-    wrong: list[tuple[Any, Any, Any]] = [
-        (y, chroma, chroma[:-1]),
-        (y, y, y),
-        (y[:0], chroma[:0], chroma[:0]),
-        (y.astype(np.uint16), chroma, chroma),
-    ]
-    for first, second, third in wrong:
-        with pytest.raises(FrameError):
-            encode_jpeg(ScreenFrame(first, second, third, full_range=False, arrived=0.0), max_side=1280)
-
-
-def test_a_library_that_refuses_is_a_frame_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*args: object) -> bytes:
-        raise ValueError("no")
-
-    monkeypatch.setattr(simplejpeg, "encode_jpeg_yuv_planes", refuse)
-    with pytest.raises(FrameError):
-        encode_jpeg(plain(WHITE), max_side=1280)
-
-
-async def test_frames_are_encoded_in_threads_side_by_side() -> None:
-    frames = [plain(luma, 1920, 1080) for luma in (40, 120, 200, 235)]
-    made = await asyncio.gather(*(asyncio.to_thread(encode_jpeg, frame, max_side=640) for frame in frames))
-    for (jpeg, _, _), frame in zip(made, frames, strict=True):
-        assert jpeg == encode_jpeg(frame, max_side=640)[0]
+    assert (screen.offered_frames, screen.sent_frames, screen.dropped_frames) == (3, 1, 2)

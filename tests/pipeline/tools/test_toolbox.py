@@ -1,4 +1,4 @@
-"""What the engine may do besides talking."""
+"""The built-in tools."""
 
 from collections.abc import Mapping
 from typing import Any

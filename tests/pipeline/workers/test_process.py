@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import FaultCode, Severity
-from pipeline.workers.child import HEADER, ready, serve
+from pipeline.workers.child import HEADER, no_initializer, serve
 from pipeline.workers.process import Worker, WorkerError
 
 pytestmark = pytest.mark.one_python
@@ -98,7 +98,7 @@ async def test_a_result_that_cannot_be_sent_is_an_error(worker: Worker) -> None:
 
 async def test_a_crash_is_an_error_and_the_next_call_has_a_new_process(worker: Worker) -> None:
     pid = await worker.run(os.getpid, deadline=LONG)
-    with pytest.raises(WorkerError, match="died"):
+    with pytest.raises(WorkerError, match="exited unexpectedly"):
         await worker.run(os.abort, deadline=LONG)
     assert await worker.run(os.getpid, deadline=LONG) != pid
 
@@ -177,7 +177,7 @@ async def test_the_initializer_has_run_before_the_first_call(tmp_path: Path) -> 
 async def test_an_initializer_that_fails_is_an_error_and_is_tried_again_by_the_next_call(tmp_path: Path) -> None:
     later = tmp_path / "later"
     worker = Worker("test", code=FaultCode.FRAME_PROCESSING_ERROR, initializer=partial(os.chdir, later))
-    with pytest.raises(WorkerError, match="cannot start") as caught:
+    with pytest.raises(WorkerError, match="could not be initialized") as caught:
         await worker.run(os.getcwd, deadline=LONG)
     assert caught.value.code is FaultCode.FRAME_PROCESSING_ERROR
     assert "FileNotFoundError" in str(caught.value.__cause__)
@@ -321,7 +321,7 @@ def child() -> Iterator[Loop]:
 
 
 def test_the_childs_loop_answers_until_its_input_ends(child: Loop) -> None:
-    child.send(pickle.dumps((ready, ())))
+    child.send(pickle.dumps((no_initializer, ())))
     child.send(pickle.dumps((int, ("x",))))
     child.send(b"not a pickle")
     assert child.answer() == (True, None)
@@ -340,7 +340,7 @@ def test_the_childs_loop_ends_at_half_a_message(child: Loop) -> None:
 def test_the_childs_loop_waits_for_no_call_when_its_input_ends(
     child: Loop, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.workers.child.GRACE", 0.0)
+    monkeypatch.setattr("pipeline.workers.child.EXIT_GRACE", 0.0)
     child.send(pickle.dumps((Path.read_text, (gate.path,))))
     handle = os.open(gate.path, os.O_WRONLY)
     child.send(pickle.dumps((abs, (1,))))
