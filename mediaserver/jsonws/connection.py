@@ -13,7 +13,6 @@ from loguru import logger
 from mediaserver.auth.users import User
 from mediaserver.event_codec import render
 from mediaserver.jsonws.codec import (
-    MAX_MESSAGE,
     AudioInput,
     BadMessage,
     Envelope,
@@ -25,12 +24,11 @@ from mediaserver.jsonws.codec import (
 from mediaserver.jsonws.media_input import MediaFeedback
 from mediaserver.jsonws.send_queue import SendQueue
 from mediaserver.jsonws.session import Session
+from mediaserver.messages.fields import MAX_BAD_MESSAGES, MAX_MESSAGE_BYTES
 from pipeline.errors import AudioError, FaultCode, MediaError, ProtocolError, Severity
 from pipeline.events import EndReason, fault_from
 
-MAX_BAD_MESSAGES = 20
-
-_LONGEST_FRAME = MAX_MESSAGE + (4 << 20)  # so that one a little too long is answered, and not the end
+_LONGEST_FRAME = MAX_MESSAGE_BYTES + (4 << 20)  # so that one a little too long is answered, and not the end
 _PARSED_INLINE = 1 << 18  # bytes; a longer one takes milliseconds
 _KERNEL_BUFFER = 1 << 18  # bytes: what waits here cannot be taken back
 

@@ -139,7 +139,7 @@ class JsonSocket:
 
     async def _conversation(self, user: User, start: StartSession) -> Host:
         try:
-            return await self._lobby.get_or_create(user.id, start.wishes)
+            return await self._lobby.get_or_create(user.id, start.options)
         except Full as full:
             message = "You have too many live sessions; end one." if full.is_personal else "The server is full."
             error = MediaError(FaultCode.SESSION_LIMIT, message, where="jsonws")
