@@ -4,7 +4,6 @@ import json
 from typing import Any, assert_never
 
 from mediaserver.messages.commands import validate_command
-from mediaserver.messages.fields import MAX_TEXT as MAX_TEXT
 from mediaserver.messages.server import (
     ErrorMessage,
     GuidanceMessage,

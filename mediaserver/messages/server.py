@@ -22,7 +22,9 @@ Confidence = Annotated[float, Field(json_schema_extra={"minimum": 0, "maximum": 
 class ServerMessage(BaseModel):
     """A message that the server sends."""
 
-    model_config = ConfigDict(use_enum_values=True, serialize_by_alias=True)
+    model_config = ConfigDict(
+        use_enum_values=True, serialize_by_alias=True, json_schema_serialization_defaults_required=True
+    )
 
     action: str
     session_id: Text = Field(alias="sessionId", description="the client's own label of the session, else its id")

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mediaserver.jsonws import connection
 from mediaserver.jsonws import media_input as intake
 from mediaserver.jsonws import send_queue as outbox
 from mediaserver.jsonws.codec import SessionConfig, wav
 from mediaserver.jsonws.connection import Limits
+from mediaserver.messages.fields import MAX_BAD_MESSAGES
 from mediaserver.registry import Draining, Full
 from pipeline.codecs.image_decoder import decode_image
 from pipeline.errors import FaultCode
@@ -636,7 +636,7 @@ async def test_nothing_of_a_session_is_said_before_it_or_after_it(server: Server
 
 
 def test_what_waits_is_bounded_by_the_connection() -> None:
-    assert connection.MAX_BAD_MESSAGES == 20
+    assert MAX_BAD_MESSAGES == 20
     box = outbox.SendQueue(most=10)
     assert box.put("12345678")
     assert not box.put("123")
