@@ -1,4 +1,4 @@
-"""The one codec between events or commands and the JSON that clients see, on every transport."""
+"""Codec between events or commands and the JSON messages of every transport."""
 
 import json
 from typing import Any, assert_never
@@ -43,7 +43,7 @@ from pipeline.events import (
 
 
 def parse_command(text: str | bytes) -> Command:
-    """Read one client message, or raise `ProtocolError` and nothing else."""
+    """Parse one client message, or raise `ProtocolError` and nothing else."""
     try:
         message = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):
@@ -54,7 +54,7 @@ def parse_command(text: str | bytes) -> Command:
 
 
 def command_from(message: dict[str, Any]) -> Command:
-    """Read one decoded client message, or raise `ProtocolError` and nothing else."""
+    """Validate one decoded client message, or raise `ProtocolError` and nothing else."""
     return validate_command(message).command
 
 
@@ -127,5 +127,5 @@ def _message(event: Event, label: str) -> ServerUnion | None:
 
 
 def _refuse_constant(name: str) -> float:
-    # json reads NaN and Infinity, which are not JSON and could not be sent back.
+    # Python's json accepts NaN and Infinity, which are not JSON and could not be sent back.
     raise ValueError(name)

@@ -1,4 +1,4 @@
-"""Text frames of the JSON WebSocket to values, and the assistant's voice to text frames; no I/O."""
+"""Codec of the JSON WebSocket: text frames to messages, and speech to text frames; no I/O."""
 
 import json
 import re
@@ -29,7 +29,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class OutputFormat(StrEnum):
-    """How the assistant's voice is sent: each piece a WAV file, or bare 16-bit little-endian samples."""
+    """Encoding of the assistant's speech: a WAV file per message, or bare 16-bit little-endian samples."""
 
     WAV = "wav"
     PCM = "pcm"
@@ -37,23 +37,24 @@ class OutputFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """How this client wants the assistant's voice; `rate` in Hz. Not `wanted`: text only."""
+    """Output of the assistant's speech to this client; `rate` in Hz."""
 
-    is_wanted: bool = True
+    is_enabled: bool = True
+    """False for a client of text only."""
     format: OutputFormat = OutputFormat.WAV
     rate: int = 16_000
 
 
 @dataclass(frozen=True, slots=True)
 class SessionConfig(SessionOptions):
-    """What a client of this transport asks of a session."""
+    """Session options of a client of this transport."""
 
     transport: str = "websocket"
 
 
 @dataclass(frozen=True, slots=True)
 class StartSession:
-    """Begin a session, or come back to one. The token is not shown when this is printed."""
+    """Start a session, or rejoin a live one; `repr` hides the token."""
 
     user: str | None
     token: str | None = field(repr=False)
@@ -63,7 +64,7 @@ class StartSession:
 
 @dataclass(frozen=True, slots=True)
 class AudioInput:
-    """A piece of the user's voice; `rate` and `channels` are what the client says."""
+    """A piece of microphone audio; `rate` and `channels` as the client declares them."""
 
     data: bytes = field(repr=False)
     format: AudioFormat
@@ -73,7 +74,7 @@ class AudioInput:
 
 @dataclass(frozen=True, slots=True)
 class ScreenFrameInput:
-    """A picture of the user's screen."""
+    """A picture of the user's screen, still encoded."""
 
     data: bytes = field(repr=False)
 
@@ -83,14 +84,14 @@ Message = StartSession | AudioInput | ScreenFrameInput | Command
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A message, and the session it names, if it names one."""
+    """A message and its `sessionId`; None without one."""
 
     session: str | None
     message: Message
 
 
 class BadMessage(ProtocolError):
-    """A `ProtocolError` that knows which session the message named."""
+    """A bad message, with its `sessionId` where that could be read."""
 
     def __init__(self, error: ProtocolError, session: str | None):
         super().__init__(error.message, code=error.code)
@@ -98,7 +99,7 @@ class BadMessage(ProtocolError):
 
 
 def parse(data: bytes) -> Envelope:
-    """Read one text frame, or raise `BadMessage`, a `ProtocolError`, and nothing else."""
+    """Parse one text frame, or raise `BadMessage` and nothing else."""
     if len(data) > MAX_MESSAGE_BYTES:
         raise BadMessage(_too_large(f"A message may have {MAX_MESSAGE_BYTES} bytes."), None)
     try:
@@ -124,7 +125,7 @@ def _message(message: dict[str, Any]) -> Message:
         case StartSessionMessage() as start:
             return _start_session(start)
         case AudioInputMessage() as audio:
-            # The header of a WAV or a container is believed over these.
+            # The header of a WAV or a container wins over these.
             rate, channels = int(audio.sample_rate or 16_000), int(audio.channels or 1)
             return AudioInput(audio.data, audio.format or AudioFormat.WAV, rate, channels)
         case ScreenShareFrameMessage() as frame:
@@ -150,7 +151,7 @@ def _start_session(start: StartSessionMessage) -> StartSession:
         token=None if start.token is None else start.token.removeprefix("Bearer ").strip(),
         options=options,
         output=Output(
-            is_wanted=config.audio is not False,
+            is_enabled=config.audio is not False,
             format=OutputFormat(output.format or OutputFormat.WAV),
             rate=output.sample_rate or 16_000,
         ),
@@ -162,28 +163,28 @@ def _too_large(message: str) -> ProtocolError:
 
 
 def _refuse_constant(name: str) -> float:
-    # json reads NaN and Infinity, which are not JSON and could not be sent back.
+    # Python's json accepts NaN and Infinity, which are not JSON and could not be sent back.
     raise ValueError(name)
 
 
 def _finite(text: str) -> float:
     number = float(text)
-    if not isfinite(number):  # 1e999 is JSON, but would be sent back as Infinity
+    if not isfinite(number):  # 1e999 is JSON, but parses to infinity
         raise ValueError(text)
     return number
 
 
-# What is sent
+# Output
 
 
 def encode(body: dict[str, Any]) -> str:
-    """Say an object as one text frame; what cannot be UTF-8 is escaped."""
+    """Encode an object as one text frame; lone surrogates are escaped."""
     text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
     return json.dumps(body, separators=(",", ":")) if _SURROGATE.search(text) else text
 
 
 def render_audio(pcm: bytes, label: str, *, turn: int, seq: int, output: Output) -> str:
-    """Say a piece of the assistant's voice (16-bit mono PCM at `output.rate`) as one text frame."""
+    """Render speech (16-bit mono PCM at `output.rate`) as one text frame."""
     data = pcm if output.format is OutputFormat.PCM else wav(pcm, output.rate)
     message = AudioOutputMessage(
         sessionId=label,
@@ -198,7 +199,7 @@ def render_audio(pcm: bytes, label: str, *, turn: int, seq: int, output: Output)
 
 
 def wav(pcm: bytes, rate: int) -> bytes:
-    """Put a header before 16-bit mono PCM."""
+    """Make a WAV file of 16-bit mono PCM."""
     sizes = (36 + len(pcm)).to_bytes(4, "little"), len(pcm).to_bytes(4, "little")
     shape = b"\1\0\1\0" + rate.to_bytes(4, "little") + (2 * rate).to_bytes(4, "little") + b"\2\0\x10\0"
     return b"RIFF" + sizes[0] + b"WAVEfmt \x10\0\0\0" + shape + b"data" + sizes[1] + pcm

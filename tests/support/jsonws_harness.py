@@ -161,4 +161,4 @@ class Server:
                 await client.ws.close()
 
 
-QUICK = Limits(start=5.0, send=5.0, beat=1.0, silence=5.0, flush=0.5)
+QUICK = Limits(start=5.0, send=5.0, ping_interval=1.0, silence=5.0, flush=0.5)

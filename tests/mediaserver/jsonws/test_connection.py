@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mediaserver.jsonws import media_input as intake
-from mediaserver.jsonws import send_queue as outbox
+from mediaserver.jsonws import media_input, send_queue
 from mediaserver.jsonws.codec import SessionConfig, wav
 from mediaserver.jsonws.connection import Limits
 from mediaserver.messages.fields import MAX_BAD_MESSAGES
@@ -292,8 +291,8 @@ async def test_audio_sent_at_once_is_taken_no_more_than_two_seconds_ahead(
 
     client = await server.started()
     talk = server.rooms.talk
-    monkeypatch.setattr(intake, "monotonic", lambda: clock)
-    monkeypatch.setattr(intake, "sleep", sleep)
+    monkeypatch.setattr(media_input, "monotonic", lambda: clock)
+    monkeypatch.setattr(media_input, "sleep", sleep)
     await client.say(wav(tone(30.0), 16_000))
     await client.send("audio_end")
     await talk.until(lambda: AudioEnd() in talk.log)
@@ -351,7 +350,7 @@ async def test_a_client_that_sends_fast_is_read_slowly(server: Server) -> None:
     pouring = asyncio.create_task(pour())
     await talk.until(lambda: talk.seconds >= 1.9)
     session = next(iter(server.socket._attached.values()))
-    assert session._voice.waiting <= 2
+    assert session._audio_input.queued <= 2
     pouring.cancel()
     await asyncio.wait([pouring])
     client.ws._response.close()
@@ -385,7 +384,7 @@ class Gate:
             assert self.open.wait(10)
             return real(data, arrived)
 
-        monkeypatch.setattr(intake, "decode_image", wait)
+        monkeypatch.setattr(media_input, "decode_image", wait)
 
 
 async def test_of_pictures_that_come_while_one_is_decoded_the_newest_is_seen(
@@ -567,7 +566,7 @@ async def test_a_socket_on_which_nothing_is_started_is_closed(server: Server) ->
 
 
 async def test_a_client_that_gives_no_sign_of_life_is_left(server: Server) -> None:
-    server.socket._limits = Limits(beat=0.05, silence=0.2, flush=0.2)
+    server.socket._limits = Limits(ping_interval=0.05, silence=0.2, flush=0.2)
     client = await server.connect()
     client.ws._autoping = False
     await client.send("start_session")
@@ -579,7 +578,7 @@ async def test_a_client_that_gives_no_sign_of_life_is_left(server: Server) -> No
 
 
 async def test_a_client_that_lives_is_not_left(server: Server) -> None:
-    server.socket._limits = Limits(beat=0.05, silence=0.3, flush=0.2)
+    server.socket._limits = Limits(ping_interval=0.05, silence=0.3, flush=0.2)
     client = await server.started()
     reading = asyncio.create_task(client.closed())
     with pytest.raises(TimeoutError):
@@ -591,7 +590,7 @@ async def test_a_client_that_lives_is_not_left(server: Server) -> None:
 async def test_a_client_that_does_not_read_is_left_with_little_kept_for_it(server: Server) -> None:
     client = await server.started()
     talk = server.rooms.talk
-    waiting = next(iter(server.socket._attached.values())).peer._outbox
+    waiting = next(iter(server.socket._attached.values())).peer._send_queue
     most = 0
     client.ws._reader._protocol.pause_reading()
     for turn in range(1, 3_000):
@@ -602,7 +601,7 @@ async def test_a_client_that_does_not_read_is_left_with_little_kept_for_it(serve
         if not talk.peers:
             break
     assert not talk.peers
-    assert outbox.MOST * 0.9 < most <= outbox.MOST
+    assert send_queue.MAX_CHARACTERS * 0.9 < most <= send_queue.MAX_CHARACTERS
     client.ws._reader._protocol.resume_reading()
     assert await client.closed() == 1008
     assert client.seen[-1]["code"] == "SLOW_CONSUMER"
@@ -637,7 +636,7 @@ async def test_nothing_of_a_session_is_said_before_it_or_after_it(server: Server
 
 def test_what_waits_is_bounded_by_the_connection() -> None:
     assert MAX_BAD_MESSAGES == 20
-    box = outbox.SendQueue(most=10)
+    box = send_queue.SendQueue(max_characters=10)
     assert box.put("12345678")
     assert not box.put("123")
     assert box.size == 8
