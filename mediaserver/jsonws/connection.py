@@ -142,7 +142,7 @@ class Connection:
                 message = await self._ws.receive(timeout=timeout)
             except TimeoutError:
                 if timeout == self._limits.silence:
-                    self.close("nothing heard any more", WSCloseCode.GOING_AWAY)
+                    self.close("the client was silent for too long", WSCloseCode.GOING_AWAY)
                     return
                 continue
             match message.type:
