@@ -1,4 +1,4 @@
-"""What the JSON socket reads and writes, without a socket."""
+"""The codec of the JSON WebSocket, without a socket."""
 
 import json
 from base64 import b64encode
