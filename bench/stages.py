@@ -5,8 +5,10 @@ same calls cost two to six times as much, as between them the core sleeps and it
 """
 
 import itertools
+import json
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,11 +19,14 @@ from av.video.codeccontext import VideoCodecContext
 from bench.audio_fixture import load_voice
 from bench.process import machine
 from bench.video_fixture import encode_share
+from mediaserver.event_codec import render
+from mediaserver.jsonws.codec import Output, encode, parse, render_audio
 from mediaserver.rtc.inbound.video_frame import screen_frame
 from pipeline.audio.resampler import Resampler
 from pipeline.audio.turn_detector import TurnDetector
 from pipeline.audio.vad import WINDOW_BYTES, WINDOW_SECONDS, SileroVad, VadModel, Window
 from pipeline.codecs.libopus import Decoder
+from pipeline.events import Role, Transcript
 from pipeline.media import INPUT_SAMPLE_RATE, AudioChunk, ScreenFrame
 from pipeline.playout.opus_encoder import OpusEncoder
 from pipeline.playout.playout_buffer import FRAME_BYTES, SILENCE, Playout
@@ -34,6 +39,8 @@ ROUNDS = 5
 _TURN = 1
 _HIGH_RATE = 48_000
 _MAX_SIDE = 1280
+_SPOKEN_BYTES = 2 * INPUT_SAMPLE_RATE // 50
+_OUTPUTS_PER_SECOND = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,7 @@ def stages() -> list[Stage]:
         Stage("Opus encode, 20 ms of lasting silence", 50, 5_000, _cycle([SILENCE], OpusEncoder().encode)),
         Stage("change detection, 1280x720", 1, 100, _cycle(frames, _compare(frames[0]))),
         Stage("JPEG, 1280x720", 1, 20, _cycle(frames, lambda frame: encode_jpeg(frame, max_side=_MAX_SIDE))),
+        *_messages(low),
     ]
 
 
@@ -112,6 +120,33 @@ def _pictures() -> list[ScreenFrame]:
     codec = av.CodecContext.create("vp8", "r")
     assert isinstance(codec, VideoCodecContext)
     return [screen_frame(frame, 0.0) for picture in encode_share() for frame in codec.decode(av.Packet(picture))]
+
+
+def _messages(pcm: bytes) -> list[Stage]:
+    """The JSON WebSocket's own work; 100 ms of speech make one audio_output."""
+    typed = {"action": "text_input", "sessionId": "desk", "text": "Where is the save button?"}
+    spoken = {
+        "action": "audio_input",
+        "sessionId": "desk",
+        "data": b64encode(pcm[:_SPOKEN_BYTES]).decode(),
+        "format": "pcm",
+        "sample_rate": INPUT_SAMPLE_RATE,
+        "channels": 1,
+    }
+    transcript = Transcript(_TURN, Role.ASSISTANT, "The save button is at the top left of the window.", final=False)
+    output = Output()
+    piece = bytes(2 * output.rate // _OUTPUTS_PER_SECOND)
+    return [
+        Stage("parse text_input", 0.1, 2_000, _cycle([json.dumps(typed).encode()], parse)),
+        Stage("parse audio_input, 20 ms", 50, 2_000, _cycle([json.dumps(spoken).encode()], parse)),
+        Stage("render transcript", 5, 2_000, _cycle([transcript], lambda event: encode(render(event, "desk") or {}))),
+        Stage(
+            "render audio_output, 100 ms",
+            _OUTPUTS_PER_SECOND,
+            2_000,
+            _cycle([piece], lambda data: render_audio(data, "desk", turn=_TURN, seq=0, output=output)),
+        ),
+    ]
 
 
 def _clocked() -> Iterator[float]:

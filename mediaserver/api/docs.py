@@ -1,4 +1,4 @@
-"""The documentation: /openapi.json for programs, /docs for people, without any help from outside."""
+"""Serves the documentation: /openapi.json and /asyncapi.json for programs, /docs for people, also offline."""
 
 import json
 from collections.abc import Iterable
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from aiohttp import web
 
 from mediaserver import __version__
+from mediaserver.api.asyncapi import asyncapi_document
 from mediaserver.api.openapi import document
 from mediaserver.api.route import JSON, Route
 from mediaserver.api.web_folder import WEB
@@ -21,20 +22,26 @@ _PAGE = WEB / "static" / "docs.html"
 
 
 class Docs:
-    """GET /openapi.json, /docs and the files the page needs."""
+    """GET /openapi.json, /asyncapi.json, /docs and the files the page needs."""
 
     def __init__(self, routes: Iterable[Route]):
         self._document = json.dumps(document(routes, version=__version__), ensure_ascii=False)
+        self._asyncapi = json.dumps(asyncapi_document(version=__version__), ensure_ascii=False)
 
     def add_routes(self, app: web.Application) -> None:
         """Serve them."""
         app.router.add_get("/openapi.json", self.openapi)
+        app.router.add_get("/asyncapi.json", self.asyncapi)
         app.router.add_get("/docs", self.page)
         app.router.add_get("/docs/{file}", self.file)
 
     async def openapi(self, _: web.Request) -> web.Response:
         """The OpenAPI 3.1 document."""
         return web.Response(text=self._document, content_type=JSON, headers={"Cache-Control": "no-cache"})
+
+    async def asyncapi(self, _: web.Request) -> web.Response:
+        """The AsyncAPI 3.0 document."""
+        return web.Response(text=self._asyncapi, content_type=JSON, headers={"Cache-Control": "no-cache"})
 
     async def page(self, _: web.Request) -> web.StreamResponse:
         """Swagger UI."""

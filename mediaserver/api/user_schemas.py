@@ -11,11 +11,22 @@ from pydantic.json_schema import SkipJsonSchema
 from mediaserver.auth.accounts import Grant
 from mediaserver.auth.passwords import MAX_CHARACTERS, MIN_CHARACTERS
 from mediaserver.auth.users import User
+from mediaserver.session_limits import (
+    INSTRUCTIONS,
+    LANGUAGE,
+    MAX_SILENCE_MS,
+    MIN_SILENCE_MS,
+    MODEL,
+    VOICE,
+    Instructions,
+    Language,
+    Model,
+    Voice,
+)
 from mediaserver.store.records import Account, Preferences
 
 MAX_EMAIL = 254
 MAX_FULL_NAME = 128
-MAX_INSTRUCTIONS = 4000
 MAX_TOKEN = 4096
 
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
@@ -101,23 +112,18 @@ class ProfileChange(BaseModel):
 class UserSettings(BaseModel):
     """The defaults of a user's sessions; null leaves it to the server."""
 
-    voice: str | None = Field(None, pattern=r"^[A-Za-z0-9 ._-]{1,64}$", description="a voice's name, such as Kore")
-    language: str | None = Field(
-        None,
-        pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,4}$",
-        description="a BCP 47 tag, such as en or pt-BR",
-    )
-    model: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9._/:-]{1,128}$", description="a model's name, such as gemini-3.8-live"
-    )
-    instructions: str | None = Field(
-        None,
-        max_length=MAX_INSTRUCTIONS,
-        pattern=_NO_NUL,
-        description=f"at most {MAX_INSTRUCTIONS} characters that are added to the assistant's instructions",
+    voice: Voice | None = Field(None, description=VOICE.description)
+    language: Language | None = Field(None, description=LANGUAGE.description)
+    model: Model | None = Field(None, description=MODEL.description)
+    instructions: Annotated[Instructions, Field(pattern=_NO_NUL)] | None = Field(
+        None, description=f"{INSTRUCTIONS} that are added to the assistant's instructions"
     )
     silence_ms: int | None = Field(
-        None, strict=True, ge=96, le=5000, description="milliseconds of silence that end a turn, 96 to 5000"
+        None,
+        strict=True,
+        ge=MIN_SILENCE_MS,
+        le=MAX_SILENCE_MS,
+        description=f"milliseconds of silence that end a turn, {MIN_SILENCE_MS} to {MAX_SILENCE_MS}",
     )
 
     @classmethod

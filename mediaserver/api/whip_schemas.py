@@ -4,6 +4,7 @@ from aiohttp.typedefs import Handler
 from pydantic import BaseModel, Field
 
 from mediaserver.api.route import Route
+from mediaserver.session_limits import LABEL, LANGUAGE, MODEL, VOICE, Label, Language, Model, Voice
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
@@ -16,10 +17,10 @@ _TAG = {"ETag": "The ICE session, for `If-Match`."}
 class WhipQuery(BaseModel):
     """What a client asks of its session."""
 
-    session: str | None = Field(None, description="the client's own label: 1 to 128 printable characters")
-    model: str | None = Field(None, description="a model's name, such as gemini-3.8-live")
-    language: str | None = Field(None, description="a BCP 47 tag, such as en or pt-BR")
-    voice: str | None = Field(None, description="a voice's name, such as Kore")
+    session: Label | None = Field(None, description=f"the client's own label: {LABEL.description}")
+    model: Model | None = Field(None, description=MODEL.description)
+    language: Language | None = Field(None, description=LANGUAGE.description)
+    voice: Voice | None = Field(None, description=VOICE.description)
 
 
 def whip_routes(*, offer: Handler, trickle: Handler, leave: Handler, options: Handler) -> tuple[Route, ...]:

@@ -1,4 +1,4 @@
-"""What a client sends up: its voice in order and in real time, its screen newest first."""
+"""Media of one client on its way up: audio in order and in real time, of the pictures the newest."""
 
 import asyncio
 from asyncio import sleep
@@ -19,51 +19,53 @@ from pipeline.events import Command
 from pipeline.media import SAMPLE_BYTES, AudioChunk
 from pipeline.peer import ConversationPort, Peer
 
-MOST_WAITING = 100
-"""Commands that may wait behind audio before the client is not read any more."""
+MAX_QUEUED_COMMANDS = 100
+"""Commands that may be queued behind audio before reading from the client pauses."""
 
 
 @dataclass(frozen=True, slots=True)
 class MediaFeedback:
-    """Where media that was fine, or was not, is told; each message once."""
+    """Callbacks with the outcome of each media message: decoded, or refused."""
 
-    good: Callable[[], None]
-    bad: Callable[[MediaError], None]
+    on_good: Callable[[], None]
+    on_bad: Callable[[MediaError], None]
 
 
 class LatestFrameInput:
-    """Decodes one picture at a time, in a thread; of those that come meanwhile only the newest is kept."""
+    """Decodes one picture at a time in a thread, and keeps only the newest of those that wait."""
 
-    def __init__(self, host: ConversationPort, peer: Peer, verdict: MediaFeedback, workers: asyncio.Semaphore):
-        self._host = host
+    def __init__(
+        self, conversation: ConversationPort, peer: Peer, feedback: MediaFeedback, decoder_slots: asyncio.Semaphore
+    ):
+        self._conversation = conversation
         self._peer = peer
-        self._verdict = verdict
-        self._workers = workers
+        self._feedback = feedback
+        self._decoder_slots = decoder_slots
         self._newest: bytes | None = None
         self._offered = 0
-        self._settled = 0
-        self._news = asyncio.Event()
+        self._processed = 0
+        self._wakeup = asyncio.Event()
         self._progress = asyncio.Event()
 
     @property
     def offered(self) -> int:
-        """How many pictures came; a number for `seen`."""
+        """Number of pictures so far, for `wait_until_processed`."""
         return self._offered
 
     def offer(self, data: bytes) -> None:
-        """Take a picture."""
+        """Queue a picture in place of the one that waits."""
         self._newest = data
         self._offered += 1
-        self._news.set()
+        self._wakeup.set()
 
     def clear(self) -> None:
-        """Forget every picture that came so far."""
+        """Discard every picture so far."""
         self._newest = None
-        self._settle(self._offered)
+        self._mark_processed(self._offered)
 
-    async def seen(self, number: int) -> None:
-        """Wait until that many pictures, or newer ones in their place, have been given or found bad."""
-        while self._settled < number:
+    async def wait_until_processed(self, number: int) -> None:
+        """Wait until so many pictures have been pushed, replaced by newer ones, or refused."""
+        while self._processed < number:
             self._progress.clear()
             await self._progress.wait()
 
@@ -72,123 +74,125 @@ class LatestFrameInput:
         while True:
             data, self._newest = self._newest, None
             if data is None:
-                self._news.clear()
-                await self._news.wait()
+                self._wakeup.clear()
+                await self._wakeup.wait()
                 continue
             number, arrived = self._offered, monotonic()
             try:
-                async with self._workers:
+                async with self._decoder_slots:
                     frame = await asyncio.to_thread(decode_image, data, arrived)
             except MediaError as error:
-                self._verdict.bad(error)
+                self._feedback.on_bad(error)
             else:
-                self._verdict.good()
-                if self._settled < number:  # else the share ended meanwhile
-                    self._host.push_frame(self._peer, frame)
-            self._settle(max(number, self._settled))
+                self._feedback.on_good()
+                if self._processed < number:  # else the share has ended since
+                    self._conversation.push_frame(self._peer, frame)
+            self._mark_processed(max(number, self._processed))
 
-    def _settle(self, number: int) -> None:
-        self._settled = number
+    def _mark_processed(self, number: int) -> None:
+        self._processed = number
         self._progress.set()
 
 
 class PacedAudioInput:
-    """Feeds what must keep its order: audio, never far ahead of real time, and the commands that refer to it.
+    """Pushes audio at most a little ahead of real time, and the commands that must follow it in order.
 
-    When audio stops, silence follows it in real time, so that an utterance is closed without a word from the client.
+    When audio stops, silence follows in real time, so that an utterance ends without an audio_end.
     """
 
-    def __init__(self, host: ConversationPort, peer: Peer, verdict: MediaFeedback, screen: LatestFrameInput):
-        self._host = host
+    def __init__(
+        self, conversation: ConversationPort, peer: Peer, feedback: MediaFeedback, frame_input: LatestFrameInput
+    ):
+        self._conversation = conversation
         self._peer = peer
-        self._verdict = verdict
-        self._screen = screen
+        self._feedback = feedback
+        self._frame_input = frame_input
         self._decoder = AudioDecoder()
-        self._pace = ReadPacer()
-        self._continuity = GapFiller(grace=host.config.turns.silence)
-        self._taken = 0  # samples
-        self._waiting: deque[AudioInput | tuple[Command, int]] = deque()
-        self._audio = 0  # messages of it that are not wholly fed
-        self._news = asyncio.Event()
-        self._room = asyncio.Event()
+        self._pacer = ReadPacer()
+        self._gap_filler = GapFiller(grace=conversation.config.turns.silence)
+        self._pushed_samples = 0
+        self._queue: deque[AudioInput | tuple[Command, int]] = deque()
+        self._unfinished_audio = 0  # messages that are not completely pushed
+        self._wakeup = asyncio.Event()
+        self._space = asyncio.Event()
         self._is_closed = False
 
     @property
-    def waiting(self) -> int:
-        """Messages not wholly fed."""
-        return self._audio + len(self._waiting)
+    def queued(self) -> int:
+        """Messages that are not completely pushed."""
+        return self._unfinished_audio + len(self._queue)
 
     async def put_audio(self, audio: AudioInput) -> None:
-        """Wait until all audio before it has been fed, and take it."""
-        while self._audio and not self._is_closed:
-            await self._wait_for_room()
-        self._audio += 1
-        self._waiting.append(audio)
-        self._news.set()
+        """Queue a piece of audio once all audio before it has been pushed."""
+        while self._unfinished_audio and not self._is_closed:
+            await self._wait_for_space()
+        self._unfinished_audio += 1
+        self._queue.append(audio)
+        self._wakeup.set()
 
     async def put_command(self, command: Command) -> None:
-        """Take a command that is to be obeyed after the audio and the pictures that came before it."""
-        while len(self._waiting) >= MOST_WAITING and not self._is_closed:
-            await self._wait_for_room()
-        self._waiting.append((command, self._screen.offered))
-        self._news.set()
+        """Queue a command behind the audio and the pictures that came before it."""
+        while len(self._queue) >= MAX_QUEUED_COMMANDS and not self._is_closed:
+            await self._wait_for_space()
+        self._queue.append((command, self._frame_input.offered))
+        self._wakeup.set()
 
     async def run(self) -> None:
-        """Feed until cancelled."""
+        """Push until cancelled."""
         while True:
-            if not self._waiting:
-                await self._wait_for_silence()
+            if not self._queue:
+                await self._wait_or_fill_silence()
                 continue
-            match self._waiting.popleft():
+            match self._queue.popleft():
                 case AudioInput() as audio:
                     await self._feed(audio)
-                    self._audio -= 1
-                case command, pictures:
-                    await self._screen.seen(pictures)
-                    self._host.submit(self._peer, command)
-            self._room.set()
+                    self._unfinished_audio -= 1
+                case command, frames_before:
+                    await self._frame_input.wait_until_processed(frames_before)
+                    self._conversation.submit(self._peer, command)
+            self._space.set()
 
     def close(self) -> None:
-        """Let those go on who wait to put something: nothing more is fed."""
+        """Discard the queue and release the callers that wait to fill it."""
         self._is_closed = True
-        self._waiting.clear()
-        self._room.set()
+        self._queue.clear()
+        self._space.set()
 
-    async def _wait_for_room(self) -> None:
-        self._room.clear()
-        await self._room.wait()
+    async def _wait_for_space(self) -> None:
+        self._space.clear()
+        await self._space.wait()
 
-    async def _wait_for_silence(self) -> None:
-        due = self._continuity.due
-        self._news.clear()
+    async def _wait_or_fill_silence(self) -> None:
+        due = self._gap_filler.due
+        self._wakeup.clear()
         try:
             async with asyncio.timeout(None if due is None else max(0.0, due - monotonic())):
-                await self._news.wait()
+                await self._wakeup.wait()
         except TimeoutError:
-            for chunk in self._continuity.fill_silence(monotonic()):
-                self._host.push_audio(self._peer, chunk)
+            for chunk in self._gap_filler.fill_silence(monotonic()):
+                self._conversation.push_audio(self._peer, chunk)
 
     async def _feed(self, audio: AudioInput) -> None:
         try:
             for chunk in self._decoder.push(
                 audio.data, audio_format=audio.format, rate=audio.rate, channels=audio.channels
             ):
-                # Others have their turn even if nothing has to be waited for.
-                await sleep(self._pace.wait(monotonic()))
+                # A sleep of zero still lets other tasks run.
+                await sleep(self._pacer.wait(monotonic()))
                 if chunk is not None:
                     self._push_audio(chunk)
         except AudioError as error:
-            self._host.report_error(error)
-            self._verdict.bad(error)
+            self._conversation.report_error(error)
+            self._feedback.on_bad(error)
         except MediaError as error:
-            self._verdict.bad(error)
+            self._feedback.on_bad(error)
         else:
-            self._verdict.good()
+            self._feedback.on_good()
 
     def _push_audio(self, chunk: AudioChunk) -> None:
-        self._pace.record(chunk.duration, monotonic())
+        self._pacer.record(chunk.duration, monotonic())
         samples = np.frombuffer(chunk.pcm, np.int16)
-        # No audio for a while is counted from when the last of it would have been played: a chunk may last 10 s.
-        for fed in self._continuity.push(samples, chunk.rate, self._taken, self._pace.until):
-            self._host.push_audio(self._peer, fed)
-        self._taken += len(chunk.pcm) // SAMPLE_BYTES
+        # A gap counts from the end of what would have been played: a chunk may last 10 s.
+        for piece in self._gap_filler.push(samples, chunk.rate, self._pushed_samples, self._pacer.played_until):
+            self._conversation.push_audio(self._peer, piece)
+        self._pushed_samples += len(chunk.pcm) // SAMPLE_BYTES

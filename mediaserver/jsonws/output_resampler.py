@@ -1,4 +1,4 @@
-"""The assistant's voice at the rate a client asked for."""
+"""Resamples the assistant's speech to the client's sample rate."""
 
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
@@ -9,14 +9,14 @@ from pipeline.media import SAMPLE_BYTES, SPEECH_SAMPLE_RATE
 
 
 class OutputResampler:
-    """24 kHz mono speech to another rate, as one stream for each reply."""
+    """Resamples 24 kHz mono speech, as one stream for each reply."""
 
     def __init__(self, rate: int):
         self._rate = rate
         self.reset()
 
     def push(self, pcm: bytes) -> bytes:
-        """Take 16-bit PCM and give what is ready of it, or raise `AudioError`."""
+        """Push 16-bit PCM and return the output that is ready; raises `AudioError`."""
         if self._filter is None:
             return pcm
         frame = AudioFrame("s16", "mono", len(pcm) // SAMPLE_BYTES)
@@ -25,13 +25,13 @@ class OutputResampler:
         return self._convert(self._filter, frame)
 
     def close(self) -> bytes:
-        """Give the end of the reply, about 1 ms; the next one begins anew."""
+        """Flush the end of the reply, about 1 ms, and start a new stream; raises `AudioError`."""
         resampler = self._filter
         self.reset()
         return b"" if resampler is None else self._convert(resampler, None)
 
     def reset(self) -> None:
-        """Begin a new reply."""
+        """Start a new stream."""
         self._filter = None if self._rate == SPEECH_SAMPLE_RATE else AudioResampler("s16", "mono", self._rate)
 
     def _convert(self, resampler: AudioResampler, frame: AudioFrame | None) -> bytes:

@@ -1,21 +1,21 @@
-"""Slows a sender down to real time, a little ahead of it."""
+"""Paces reading: a client's audio may be a little ahead of real time."""
 
-AHEAD = 2.0
-"""How far (s) a client's audio may be ahead of real time."""
+MAX_AHEAD = 2.0
+"""Seconds that a client's audio may be ahead of real time."""
 
 
 class ReadPacer:
-    """Counts audio against the clock, as if it were played from when it came; all times in seconds."""
+    """Tracks the time at which the audio read so far would have been played, in seconds."""
 
-    def __init__(self, ahead: float = AHEAD):
-        self._ahead = ahead
-        self.until = float("-inf")
-        """When what was taken would have been played."""
+    def __init__(self, max_ahead: float = MAX_AHEAD):
+        self._max_ahead = max_ahead
+        self.played_until = float("-inf")
+        """Time at which all audio so far would have been played."""
 
     def wait(self, now: float) -> float:
-        """How long to wait before more is taken."""
-        return max(0.0, self.until - now - self._ahead)
+        """Seconds to wait before more audio may be read."""
+        return max(0.0, self.played_until - now - self._max_ahead)
 
     def record(self, duration: float, now: float) -> None:
-        """Count audio."""
-        self.until = max(self.until, now) + duration
+        """Add audio that was read."""
+        self.played_until = max(self.played_until, now) + duration

@@ -1,4 +1,4 @@
-"""The route `/ws/livekit`: who may open a socket, and which session it gets."""
+"""The route `/ws/livekit`: authenticates sockets and opens their sessions."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,64 +20,64 @@ from pipeline.errors import FaultCode, MediaError, ProtocolError
 from pipeline.peer import ConversationPort
 
 PATH = "/ws/livekit"
-WORKERS = 2
-"""Pictures decoded at once, on the whole server."""
+MAX_DECODERS = 2
+"""Pictures decoded at the same time on the whole server."""
 
-_CLOSE_DEADLINE = 10.0
+_CLOSE_TIMEOUT = 10.0
 
 
 class JsonSocket:
-    """GET /ws/livekit."""
+    """Serves GET /ws/livekit."""
 
     def __init__(
         self,
-        lobby: SessionFactoryPort,
+        session_factory: SessionFactoryPort,
         verifier: Verifier,
         limiter: RateLimiter,
         *,
         origin_is_allowed: Callable[[web.Request], bool],
         limits: Limits | None = None,
     ):
-        self._lobby = lobby
+        self._session_factory = session_factory
         self._verifier = verifier
         self._limiter = limiter
         self._origin_is_allowed = origin_is_allowed
         self._limits = limits or Limits()
-        self._workers = asyncio.Semaphore(WORKERS)
+        self._decoder_slots = asyncio.Semaphore(MAX_DECODERS)
         self._connections: dict[Connection, asyncio.Event] = {}
         self._attached: dict[str, Session] = {}
 
     def add_routes(self, app: web.Application) -> None:
-        """Serve it."""
+        """Register the route."""
         app.router.add_get(PATH, self.connect)
 
     def __len__(self) -> int:
-        """How many sockets are open."""
+        """Number of open sockets."""
         return len(self._connections)
 
     async def close(self) -> None:
-        """Close every socket with 1001; those with a session have been told by its end."""
-        gone = list(self._connections.values())
+        """Close every socket with 1001 and wait for them; sessions have ended before."""
+        closed = list(self._connections.values())
         for connection in self._connections:
             connection.close("shutdown", WSCloseCode.GOING_AWAY)
-        if gone:
-            await asyncio.wait([asyncio.ensure_future(event.wait()) for event in gone], timeout=_CLOSE_DEADLINE)
+        if closed:
+            await asyncio.wait([asyncio.ensure_future(event.wait()) for event in closed], timeout=_CLOSE_TIMEOUT)
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
-        """One socket, for as long as it lasts; 401, 403 or 429 instead of the handshake."""
+        """Serve one socket until it closes; raises `HttpError` 401, 403 or 429 before the handshake."""
         if not self._origin_is_allowed(request):
             raise HttpError(403, "FORBIDDEN", "Pages of this origin may not connect; see CORS_ORIGINS.")
-        user = self._user(request)
-        connection = Connection(user, self._enter, self._limits)
-        gone = self._connections[connection] = asyncio.Event()
+        user = self._authenticate(request)
+        connection = Connection(user, self._open_session, self._limits)
+        closed = self._connections[connection] = asyncio.Event()
         try:
             return await connection.run(request)
         finally:
             del self._connections[connection]
-            gone.set()
+            closed.set()
 
-    def _user(self, request: web.Request) -> User | None:
-        """Who connects, counted; None if only start_session will say, which is counted by address."""
+    def _authenticate(self, request: web.Request) -> User | None:
+        """Verify the handshake's token and count the request; without a token None, counted by address."""
         address = request.remote or "unknown"
         token = request.query.get("token")
         if token is None and "Authorization" not in request.headers:
@@ -91,27 +91,33 @@ class JsonSocket:
         self._limiter.admit(user.id)
         return user
 
-    async def _enter(
-        self, connection: Connection, start: StartSession, outbox: SendQueue, verdict: MediaFeedback
+    async def _open_session(
+        self, connection: Connection, start: StartSession, send_queue: SendQueue, feedback: MediaFeedback
     ) -> Session:
-        user = self._starter(connection, start)
-        host = await self._conversation(user, start)
-        if host.config.id in self._attached:
+        user = self._authenticate_start(connection, start)
+        conversation = await self._conversation(user, start)
+        if conversation.config.id in self._attached:
             raise SessionRefused(
                 ProtocolError("That session is live on another socket.", code=FaultCode.SESSION_EXISTS)
             )
 
-        def on_over(session: Session) -> None:
+        def on_closed(session: Session) -> None:
             self._attached.pop(session.id, None)
-            connection.on_session_over(session)
+            connection.on_session_closed(session)
 
         session = Session(
-            host, outbox, start.output, verdict, self._workers, on_slow=connection.on_slow, on_over=on_over
+            conversation,
+            send_queue,
+            start.output,
+            feedback,
+            self._decoder_slots,
+            on_slow_consumer=connection.on_slow_consumer,
+            on_closed=on_closed,
         )
         self._attached[session.id] = session
         return session
 
-    def _starter(self, connection: Connection, start: StartSession) -> User:
+    def _authenticate_start(self, connection: Connection, start: StartSession) -> User:
         user = connection.user
         if user is None:
             try:
@@ -124,12 +130,12 @@ class JsonSocket:
                 )
                 raise SessionRefused(MediaError(FaultCode.UNAUTHORIZED, message, where="jsonws")) from None
         if connection.user is None or connection.sessions:
-            self._count(user)  # the first session of a socket was counted with it
+            self._check_rate_limit(user)  # the handshake counted the first session
         if start.user is not None and not user.is_guest and start.user not in (user.id, user.username):
             raise SessionRefused(MediaError(FaultCode.FORBIDDEN, "`userId` is not the token's user.", where="jsonws"))
         return user
 
-    def _count(self, user: User) -> None:
+    def _check_rate_limit(self, user: User) -> None:
         try:
             self._limiter.admit(user.id)
         except HttpError as error:
@@ -141,7 +147,7 @@ class JsonSocket:
 
     async def _conversation(self, user: User, start: StartSession) -> ConversationPort:
         try:
-            return await self._lobby.get_or_create(user.id, start.wishes)
+            return await self._session_factory.get_or_create(user.id, start.options)
         except Full as full:
             message = "You have too many live sessions; end one." if full.is_personal else "The server is full."
             error = MediaError(FaultCode.SESSION_LIMIT, message, where="jsonws")

@@ -1,47 +1,47 @@
-"""What waits to be sent on one socket: bounded, and its speech can be taken back."""
+"""Bounded send queue of one socket, whose speech can be dropped."""
 
 import asyncio
 from collections import deque
 
-MOST = 1 << 20
-"""Characters that may wait: some 20 s of speech."""
+MAX_CHARACTERS = 1 << 20
+"""Characters that may be queued: about 20 s of speech."""
 
 
 class SendQueue:
-    """Texts in order between those who speak and the one who writes."""
+    """FIFO of text messages with many producers and one writer."""
 
-    def __init__(self, *, most: int = MOST):
-        self._most = most
+    def __init__(self, *, max_characters: int = MAX_CHARACTERS):
+        self._max_characters = max_characters
         self._items: deque[tuple[str, bool]] = deque()
         self._size = 0
-        self._news = asyncio.Event()
+        self._wakeup = asyncio.Event()
 
     @property
     def size(self) -> int:
-        """Characters waiting."""
+        """Characters in the queue."""
         return self._size
 
     def put(self, text: str, *, is_speech: bool = False) -> bool:
-        """Queue a text; False, and it is not queued, if too much is waiting: the client does not read."""
-        if self._size + len(text) > self._most:
+        """Queue a text; False, without queueing it, when the queue is full: the client does not read."""
+        if self._size + len(text) > self._max_characters:
             return False
         self._items.append((text, is_speech))
         self._size += len(text)
-        self._news.set()
+        self._wakeup.set()
         return True
 
     def drop_speech(self) -> None:
-        """Take back the speech that is not sent yet."""
+        """Remove the speech that is not sent yet."""
         self._items = deque(item for item in self._items if not item[1])
         self._size = sum(len(text) for text, _ in self._items)
 
     def clear(self) -> None:
-        """Take everything back."""
+        """Remove everything."""
         self._items.clear()
         self._size = 0
 
     def pop(self) -> str | None:
-        """The next text, or None."""
+        """Remove and return the next text; None when the queue is empty."""
         if not self._items:
             return None
         text, _ = self._items.popleft()
@@ -49,8 +49,8 @@ class SendQueue:
         return text
 
     async def get(self) -> str:
-        """Wait for the next text."""
+        """Wait for the next text and remove it."""
         while (text := self.pop()) is None:
-            self._news.clear()
-            await self._news.wait()
+            self._wakeup.clear()
+            await self._wakeup.wait()
         return text

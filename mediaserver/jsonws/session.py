@@ -1,4 +1,4 @@
-"""One client's part in one conversation, from start_session until either is over."""
+"""The session of one client: attaches it to a conversation, from start_session to the end of either."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,94 +11,94 @@ from pipeline.events import AudioEnd, Command, EndReason, EndSession, ScreenShar
 from pipeline.peer import ConversationPort
 
 GRACE = 5.0
-"""How long (s) a conversation waits for its client to come back."""
+"""Seconds that a conversation waits for its client to reconnect."""
 
-_END_DEADLINE = 5.0
+_END_TIMEOUT = 5.0
 
 
-class _Over(Exception):
+class _SessionClosed(Exception):
     """Leaves the session's task group."""
 
 
 class Session:
-    """Attached from the beginning; `run` feeds the conversation and detaches at the end."""
+    """Feeds the client's media and commands to its conversation; attached until `close`."""
 
     def __init__(
         self,
-        host: ConversationPort,
-        outbox: SendQueue,
+        conversation: ConversationPort,
+        send_queue: SendQueue,
         output: Output,
-        verdict: MediaFeedback,
-        workers: asyncio.Semaphore,
+        feedback: MediaFeedback,
+        decoder_slots: asyncio.Semaphore,
         *,
-        on_slow: Callable[[], None],
-        on_over: Callable[["Session"], None],
+        on_slow_consumer: Callable[[], None],
+        on_closed: Callable[["Session"], None],
     ):
-        self.id = host.config.id
+        self.id = conversation.config.id
         self.end_reason: EndReason | None = None
-        """Why the conversation ended; None while it goes on."""
-        self._host = host
-        self._on_over = on_over
-        self.peer = JsonPeer(outbox, output, on_dismissed=self._on_dismissed, on_slow=on_slow)
-        self._screen = LatestFrameInput(host, self.peer, verdict, workers)
-        self._voice = PacedAudioInput(host, self.peer, verdict, self._screen)
-        self._leaving = asyncio.Event()
-        self._gone = asyncio.Event()
-        host.attach(self.peer)
+        """The conversation's end reason; None while it is live."""
+        self._conversation = conversation
+        self._on_closed = on_closed
+        self.peer = JsonPeer(send_queue, output, on_disconnect=self._on_disconnect, on_slow_consumer=on_slow_consumer)
+        self._frame_input = LatestFrameInput(conversation, self.peer, feedback, decoder_slots)
+        self._audio_input = PacedAudioInput(conversation, self.peer, feedback, self._frame_input)
+        self._closing = asyncio.Event()
+        self._detached = asyncio.Event()
+        conversation.attach(self.peer)
 
-    def is_named(self, name: str | None) -> bool:
-        """Whether a message that names this session, or none, is meant for it."""
+    def is_addressed_by(self, name: str | None) -> bool:
+        """Whether a message with this `sessionId`, or without one, belongs to the session."""
         return name in (None, self.peer.label, self.id)
 
     async def on_message(self, message: AudioInput | ScreenFrameInput | Command) -> None:
-        """Hand a message on; waits while the client is too far ahead of real time."""
+        """Pass a message on; waits while the client is too far ahead of real time."""
         match message:
             case AudioInput():
-                await self._voice.put_audio(message)
+                await self._audio_input.put_audio(message)
             case ScreenFrameInput(data):
-                self._screen.offer(data)
+                self._frame_input.offer(data)
             case AudioEnd() | TextInput():
-                await self._voice.put_command(message)
+                await self._audio_input.put_command(message)
             case ScreenShareEnd():
-                self._screen.clear()
-                self._host.submit(self.peer, message)
+                self._frame_input.clear()
+                self._conversation.submit(self.peer, message)
             case EndSession():
-                self._host.submit(self.peer, message)
-                await self._end()
+                self._conversation.submit(self.peer, message)
+                await self._wait_until_detached()
             case _:
-                self._host.submit(self.peer, message)
+                self._conversation.submit(self.peer, message)
 
     async def run(self) -> None:
-        """Live until the conversation ends or the client has left."""
+        """Run until the conversation ends or the client has left, then detach."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._screen.run())
-                tasks.create_task(self._voice.run())
-                await self._leaving.wait()
-                raise _Over
-        except* _Over:
+                tasks.create_task(self._frame_input.run())
+                tasks.create_task(self._audio_input.run())
+                await self._closing.wait()
+                raise _SessionClosed
+        except* _SessionClosed:
             pass
         finally:
-            self.leave()
+            self.close()
 
-    def leave(self) -> None:
-        """Take no further part; the conversation goes on for a while without."""
-        self._leaving.set()
-        if not self._gone.is_set():
-            self._gone.set()
-            self._voice.close()
+    def close(self) -> None:
+        """Detach from the conversation, which waits `GRACE` for the client to reconnect."""
+        self._closing.set()
+        if not self._detached.is_set():
+            self._detached.set()
+            self._audio_input.close()
             self.peer.close()
-            self._host.detach(self.peer, grace=GRACE)
-            self._on_over(self)
+            self._conversation.detach(self.peer, grace=GRACE)
+            self._on_closed(self)
 
-    async def _end(self) -> None:
-        # What the client sends next may begin another session, under the same label.
+    async def _wait_until_detached(self) -> None:
+        # The next message may start another session of the same label, so this one must have left first.
         try:
-            async with asyncio.timeout(_END_DEADLINE):
-                await self._gone.wait()
+            async with asyncio.timeout(_END_TIMEOUT):
+                await self._detached.wait()
         except TimeoutError:
             return
 
-    def _on_dismissed(self, reason: EndReason) -> None:
+    def _on_disconnect(self, reason: EndReason) -> None:
         self.end_reason = reason
-        self._leaving.set()
+        self._closing.set()

@@ -6,14 +6,12 @@ import pytest
 
 from mediaserver.auth.accounts import REFRESH_DAYS
 from mediaserver.auth.tokens import ACCESS_SECONDS
-from mediaserver.event_codec import MAX_TEXT
-from mediaserver.jsonws.codec import MAX_MESSAGE
-from mediaserver.jsonws.connection import MAX_BAD_MESSAGES
 from mediaserver.jsonws.connection import Limits as SocketLimits
-from mediaserver.jsonws.pacer import AHEAD
+from mediaserver.jsonws.pacer import MAX_AHEAD
 from mediaserver.jsonws.session import GRACE as SOCKET_GRACE
 from mediaserver.livekit.room.limits import Limits as RoomLimits
 from mediaserver.livekit.room.room import MAX_PARTICIPANTS
+from mediaserver.messages.fields import MAX_BAD_MESSAGES, MAX_MESSAGE_BYTES, MAX_TEXT
 from mediaserver.webrtc.peer import GRACE as WHIP_GRACE
 from pipeline.audio.vad import WINDOW_SECONDS
 from pipeline.codecs.image_decoder import MAX_BYTES, MAX_PIXELS
@@ -62,9 +60,9 @@ PROMISES = {
     "docs/webrtc.md": (f"within {WHIP_GRACE:g} seconds",),
     "docs/websocket.md": (
         f"within {SocketLimits().start:g} seconds",
-        f"at most {AHEAD:g} seconds ahead of real time",
+        f"at most {MAX_AHEAD:g} seconds ahead of real time",
         f"within {SOCKET_GRACE:g} seconds",
-        f"at most {MAX_MESSAGE >> 20} MiB",
+        f"at most {MAX_MESSAGE_BYTES >> 20} MiB",
         f"at most {MAX_BYTES >> 20} MiB and {MAX_PIXELS // 1_000_000} megapixels",
     ),
 }

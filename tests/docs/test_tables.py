@@ -11,9 +11,10 @@ import pytest
 
 from bench.reference_costs import CAPTION
 from bench.report import _EXPLAINED, _ROWS
-from mediaserver.event_codec import COMMANDS, parse_command, render
+from mediaserver.event_codec import parse_command, render
 from mediaserver.jsonws.codec import parse
 from mediaserver.localengine.responder.scripted import _CONDITIONS, _STEPS
+from mediaserver.messages.commands import COMMANDS
 from mediaserver.metrics import Metrics
 from mediaserver.settings import Settings
 from pipeline.errors import FaultCode, ProtocolError

@@ -2,12 +2,16 @@
 
 import contextlib
 import json
+from typing import Annotated
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import Field, TypeAdapter
 
-from mediaserver.event_codec import MAX_TEXT, parse_command, render
+from mediaserver.event_codec import parse_command, render
+from mediaserver.messages.fields import MAX_TEXT
+from mediaserver.messages.server import ServerUnion
 from pipeline.errors import FaultCode, ProtocolError
 from pipeline.events import (
     AudioEnd,
@@ -47,6 +51,7 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
 )
+SERVER_MESSAGES: TypeAdapter[ServerUnion] = TypeAdapter(Annotated[ServerUnion, Field(discriminator="action")])
 ACTIONS = st.sampled_from(["text_input", "interrupt", "playback", "ping", "tracks", "audio_end", "fly"])
 
 
@@ -76,6 +81,9 @@ def test_every_client_action_is_read(message: str, command: Command) -> None:
         ("{}", "no `action`"),
         ('{"action": "ping", "t": NaN}', "not JSON"),
         ('{"action": "ping", "t": {}}', "ping takes"),
+        ('{"action": "ping", "t": true}', "ping takes"),
+        ('{"action": "playback", "turn": true, "played_ms": 1}', "playback takes"),
+        ('{"action": "playback", "turn": 1, "played_ms": 1%s}' % ("0" * 400), "playback takes"),
         ('{"action": "ping", "t": 1e999}', "ping takes"),
         ('{"action": "ping", "t": "\\ud800"}', "ping takes"),
         ('{"action": "text_input"}', "text_input takes"),
@@ -168,6 +176,13 @@ def test_every_event_is_said_as_promised(event: Event, action: str, some: dict[s
     assert message["sessionId"] == "s"
     assert some.items() <= message.items()
     json.dumps(message, allow_nan=False)
+    SERVER_MESSAGES.validate_json(json.dumps(message), strict=True)
+
+
+def test_text_that_is_no_utf_8_is_passed_on() -> None:
+    message = render(Guidance("\ud800", (Step(1, "\ud800", StepState.CURRENT),)), "s")
+    assert message is not None
+    assert message["title"] == message["steps"][0]["text"] == "\ud800"
 
 
 @pytest.mark.parametrize("event", [TurnStarted(1), TurnUsageReport(1, Usage())])

@@ -1,4 +1,4 @@
-"""A server with the JSON socket on it, its outside replaced, and clients that speak to it."""
+"""A server with the JSON WebSocket on fake conversations, and clients for it."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ from mediaserver.jsonws.routes import JsonSocket
 from mediaserver.session_factory import SessionOptions
 from pipeline.config import ConversationConfig, TurnSettings
 from pipeline.peer import Peer
-from tests.support import fake_conversation as outside
+from tests.support import fake_conversation
 
 Message = dict[str, Any]
 
@@ -35,8 +35,8 @@ def terms(session: str, label: str, *, silence: float = 0.3) -> ConversationConf
     )
 
 
-class FakeConversation(outside.FakeConversation):
-    """A conversation of which one hears how much was said."""
+class FakeConversation(fake_conversation.FakeConversation):
+    """A conversation that counts the audio it was given."""
 
     @property
     def peer(self) -> Peer:
@@ -52,28 +52,28 @@ class FakeConversation(outside.FakeConversation):
 
 
 class FakeSessionFactory:
-    """A lobby that finds a live conversation by its label, until told to refuse."""
+    """Finds a live conversation by its label, or raises `refusal` where one is set."""
 
     def __init__(self) -> None:
-        self.talks: dict[tuple[str, str], FakeConversation] = {}
-        self.wishes: list[SessionOptions] = []
+        self.conversations: dict[tuple[str, str], FakeConversation] = {}
+        self.options: list[SessionOptions] = []
         self.refusal: Exception | None = None
 
     async def get_or_create(self, owner: str, options: SessionOptions) -> FakeConversation:
         if self.refusal is not None:
             raise self.refusal
-        self.wishes.append(options)
-        session = f"id-{len(self.talks)}"
+        self.options.append(options)
+        session = f"id-{len(self.conversations)}"
         label = options.label or session
-        return self.talks.setdefault((owner, label), FakeConversation(terms(session, label)))
+        return self.conversations.setdefault((owner, label), FakeConversation(terms(session, label)))
 
     @property
-    def talk(self) -> FakeConversation:
-        return next(iter(self.talks.values()))
+    def conversation(self) -> FakeConversation:
+        return next(iter(self.conversations.values()))
 
 
-class Names:
-    """A token is a user's id; the name is the same in capitals."""
+class FakeVerifier:
+    """Verifies tokens that are a user's id; the name is the same in capitals."""
 
     def verify(self, token: str) -> User:
         if token in ("forged", ""):
@@ -116,7 +116,7 @@ class Client:
         return str((await self.until("error"))["code"])
 
     async def closed(self) -> int | None:
-        """Read to the end, and tell the close code."""
+        """Read to the end, and return the close code."""
         async with asyncio.timeout(20):
             while (message := await self.ws.receive()).type is WSMsgType.TEXT:
                 self.seen.append(json.loads(message.data))
@@ -127,18 +127,18 @@ class Client:
 
 
 def pcm_of(messages: list[Message]) -> bytes:
-    """What bare samples or WAV files with a header of 44 bytes say, put together."""
+    """Join the samples of messages of bare PCM, or of WAV files with a header of 44 bytes."""
     return b"".join(b64decode(m["data"])[44 if m["format"] == "wav" else 0 :] for m in messages)
 
 
 @dataclass
 class Server:
-    """The socket, its outside, and the way to it."""
+    """The JSON WebSocket, its fake surroundings, and its clients."""
 
     client: "TestClient[web.Request, web.Application]"
     socket: JsonSocket
-    rooms: FakeSessionFactory
-    limiter: outside.Counter
+    session_factory: FakeSessionFactory
+    limiter: fake_conversation.Counter
     opened: list[Client] = field(default_factory=list)
 
     async def connect(self, user: str = "ann", query: str = "", **headers: str) -> Client:
@@ -160,4 +160,4 @@ class Server:
                 await client.ws.close()
 
 
-QUICK = Limits(start=5.0, send=5.0, beat=1.0, silence=5.0, flush=0.5)
+QUICK = Limits(start=5.0, send=5.0, ping_interval=1.0, silence=5.0, flush=0.5)

@@ -4,11 +4,12 @@ import json
 from dataclasses import dataclass, replace
 
 from mediaserver.livekit.protocol.rpc import RpcFailure
+from mediaserver.session_limits import MAX_SILENCE_MS, MIN_SILENCE_MS
 from pipeline.config import TurnSettings
 
 ACCEPTED = (
     'set_config takes {"audio": true or false, "vad": {"threshold": a number between 0 and 1, '
-    '"silence_ms": 96 to 5000}}; each may be left out'
+    f'"silence_ms": {MIN_SILENCE_MS} to {MAX_SILENCE_MS}}}}}; each may be left out'
 )
 _FROM_THE_START = ("model", "language", "voice", "instructions")
 
@@ -57,7 +58,7 @@ def parse_runtime_config(payload: str) -> RuntimeConfig:
         raise RpcFailure(ACCEPTED)
     match message.get("audio"), vad.get("threshold"), vad.get("silence_ms"):
         case (None | bool()) as audio, (None | int() | float()) as threshold, (None | int()) as silence_ms if (
-            _is_within(threshold, 0, 1) and _is_within(silence_ms, 95, 5001)
+            _is_within(threshold, 0, 1) and _is_within(silence_ms, MIN_SILENCE_MS - 1, MAX_SILENCE_MS + 1)
         ):
             return RuntimeConfig(audio, threshold, silence_ms)
         case _:

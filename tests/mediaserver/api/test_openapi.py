@@ -131,7 +131,7 @@ def test_every_operation_has_a_name_of_its_own_and_every_reference_is_met() -> N
 
 def test_every_served_path_of_the_interface_is_documented() -> None:
     app, made = published()
-    beside = ("/static", "/docs", "/openapi.json", "/favicon.ico")
+    beside = ("/static", "/docs", "/openapi.json", "/asyncapi.json", "/favicon.ico")
     served = {
         (told.resource.canonical, told.method.lower())
         for told in app.router.routes()

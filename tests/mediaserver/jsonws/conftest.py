@@ -9,16 +9,16 @@ from aiohttp.test_utils import TestClient, TestServer
 from mediaserver.api.middleware import error_middleware
 from mediaserver.jsonws.routes import JsonSocket
 from tests.support.fake_conversation import Counter
-from tests.support.jsonws_harness import QUICK, FakeSessionFactory, Names, Server
+from tests.support.jsonws_harness import QUICK, FakeSessionFactory, FakeVerifier, Server
 from tests.support.leak_check import nothing_left
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
-    rooms, limiter = FakeSessionFactory(), Counter()
+    session_factory, limiter = FakeSessionFactory(), Counter()
     socket = JsonSocket(
-        rooms,
-        Names(),
+        session_factory,
+        FakeVerifier(),
         limiter,
         origin_is_allowed=lambda request: request.headers.get("Origin") != "https://evil.example",
         limits=QUICK,
@@ -26,7 +26,7 @@ async def server() -> AsyncIterator[Server]:
     app = web.Application(middlewares=[error_middleware])
     socket.add_routes(app)
     async with TestClient(TestServer(app)) as client:
-        server = Server(client, socket, rooms, limiter)
+        server = Server(client, socket, session_factory, limiter)
         yield server
         await server.close()
     assert len(socket) == 0

@@ -1,4 +1,4 @@
-"""What the JSON socket reads and writes, without a socket."""
+"""The codec of the JSON WebSocket, without a socket."""
 
 import json
 from base64 import b64encode
@@ -81,8 +81,8 @@ def test_start_session_with_everything_in_it() -> None:
             "audio": False,
         },
     )
-    wishes = SessionConfig("desk", "gemini-1.5-flash", "pt-BR", "Kore", "Be brief.", 0.6, 700)
-    assert start == Envelope("desk", StartSession("ann", "secret", wishes, Output(False, OutputFormat.PCM, 48_000)))
+    options = SessionConfig("desk", "gemini-1.5-flash", "pt-BR", "Kore", "Be brief.", 0.6, 700)
+    assert start == Envelope("desk", StartSession("ann", "secret", options, Output(False, OutputFormat.PCM, 48_000)))
     assert "secret" not in repr(start)
 
 

@@ -12,11 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mediaserver.jsonws import connection
-from mediaserver.jsonws import media_input as intake
-from mediaserver.jsonws import send_queue as outbox
+from mediaserver.jsonws import media_input, send_queue
 from mediaserver.jsonws.codec import SessionConfig, wav
 from mediaserver.jsonws.connection import Limits
+from mediaserver.messages.fields import MAX_BAD_MESSAGES
 from mediaserver.registry import Draining, Full
 from pipeline.codecs.image_decoder import decode_image
 from pipeline.errors import FaultCode
@@ -59,9 +58,9 @@ async def test_a_session_is_started_as_documented(server: Server) -> None:
         userId="ann", sessionId="session456", config={"model": "gemini-1.5-flash", "language": "en"}
     )
     assert started["sessionId"] == "session456"
-    assert started["id"] == server.rooms.talk.config.id
+    assert started["id"] == server.session_factory.conversation.config.id
     assert (await client.next())["state"] == "idle"
-    assert server.rooms.wishes == [
+    assert server.session_factory.options == [
         SessionConfig(label="session456", model="gemini-1.5-flash", language="en", transport="websocket")
     ]
 
@@ -70,7 +69,7 @@ async def test_a_session_is_started_as_documented(server: Server) -> None:
 async def test_a_token_may_come_in_three_ways(server: Server, way: str) -> None:
     client = await server.connect("ann" if way == "header" else "", "?token=ann" if way == "query" else "")
     await client.start(**({"token": "ann"} if way == "message" else {}))
-    assert [owner for owner, _ in server.rooms.talks] == ["ann"]
+    assert [owner for owner, _ in server.session_factory.conversations] == ["ann"]
 
 
 @pytest.mark.parametrize("query", ["?token=forged", "?token="])
@@ -143,8 +142,10 @@ async def test_sessions_after_the_first_of_a_socket_are_limited_too(server: Serv
 @pytest.mark.parametrize(
     ("refusal", "close_code"), [(Full(is_personal=True), 1013), (Full(is_personal=False), 1013), (Draining(), 1012)]
 )
-async def test_a_full_server_says_so_and_closes(server: Server, refusal: Exception, close_code: int) -> None:
-    server.rooms.refusal = refusal
+async def test_a_full_server_reports_session_limit_and_closes(
+    server: Server, refusal: Exception, close_code: int
+) -> None:
+    server.session_factory.refusal = refusal
     client = await server.connect()
     await client.send("start_session", sessionId="desk")
     told = await client.until("error")
@@ -174,20 +175,20 @@ async def test_a_label_that_is_live_on_another_socket_is_taken(server: Server) -
 async def test_a_dropped_session_is_rejoined_by_its_label(server: Server) -> None:
     first = await server.started("one")
     await first.ws.close()
-    talk = server.rooms.talk
-    await talk.until(lambda: not talk.peers)
+    conversation = server.session_factory.conversation
+    await conversation.until(lambda: not conversation.peers)
     second = await server.started("one")
     await second.send("text_input", sessionId="one", text="still there?")
-    await talk.until(lambda: TextInput("still there?") in talk.log)
-    assert talk.graces == [5.0]
-    assert len(server.rooms.talks) == 1
+    await conversation.until(lambda: TextInput("still there?") in conversation.log)
+    assert conversation.graces == [5.0]
+    assert len(server.session_factory.conversations) == 1
 
 
 async def test_two_users_may_use_the_same_label(server: Server) -> None:
     await server.started("one")
     other = await server.connect("bob")
     await other.start(sessionId="one")
-    assert len(server.rooms.talks) == 2
+    assert len(server.session_factory.conversations) == 2
 
 
 async def test_a_session_ended_by_its_client_leaves_the_socket_open_for_the_next(server: Server) -> None:
@@ -201,7 +202,7 @@ async def test_a_session_ended_by_its_client_leaves_the_socket_open_for_the_next
 
 async def test_messages_name_their_session_by_label_or_id_or_not_at_all(server: Server) -> None:
     client = await server.started("one")
-    for name in ({"sessionId": "one"}, {"sessionId": server.rooms.talk.config.id}, {}):
+    for name in ({"sessionId": "one"}, {"sessionId": server.session_factory.conversation.config.id}, {}):
         await client.send("ping", t=2, **name)
         assert (await client.next())["action"] in ("state", "pong")
 
@@ -226,7 +227,7 @@ async def test_a_bad_message_loses_nothing_and_ends_nothing(server: Server) -> N
     await client.send("tracks", mids={})
     codes = [await client.code() for _ in range(4)]
     assert codes == ["INVALID_MESSAGE", "UNKNOWN_ACTION", "INVALID_MESSAGE", "UNKNOWN_ACTION"]
-    await server.rooms.talk.until(lambda: server.rooms.talk.seconds >= 0.1)
+    await server.session_factory.conversation.until(lambda: server.session_factory.conversation.seconds >= 0.1)
     await client.send("ping")
     assert await client.until("pong")
 
@@ -265,16 +266,16 @@ async def test_a_message_of_twelve_mebibytes_is_read(server: Server) -> None:
 
 async def test_audio_is_heard_in_order_before_the_command_that_follows_it(server: Server) -> None:
     client = await server.started()
-    talk = server.rooms.talk
+    conversation = server.session_factory.conversation
     pcm = tone(0.5)
     for start in range(0, len(pcm), 3_333):
         await client.say(pcm[start : start + 3_333], "pcm", sample_rate=16_000, channels=1)
     await client.send("audio_end")
-    await talk.until(lambda: AudioEnd() in talk.log)
-    assert talk.pcm == pcm
-    assert talk.log.index(AudioEnd()) == len(talk.log) - 1
-    assert [round(chunk.pts * 16_000) for chunk in talk.heard] == list(
-        np.cumsum([0] + [len(chunk.pcm) // 2 for chunk in talk.heard])[:-1]
+    await conversation.until(lambda: AudioEnd() in conversation.log)
+    assert conversation.pcm == pcm
+    assert conversation.log.index(AudioEnd()) == len(conversation.log) - 1
+    assert [round(chunk.pts * 16_000) for chunk in conversation.heard] == list(
+        np.cumsum([0] + [len(chunk.pcm) // 2 for chunk in conversation.heard])[:-1]
     )
 
 
@@ -291,18 +292,18 @@ async def test_audio_sent_at_once_is_taken_no_more_than_two_seconds_ahead(
         await asyncio.sleep(0)
 
     client = await server.started()
-    talk = server.rooms.talk
-    monkeypatch.setattr(intake, "monotonic", lambda: clock)
-    monkeypatch.setattr(intake, "sleep", sleep)
+    conversation = server.session_factory.conversation
+    monkeypatch.setattr(media_input, "monotonic", lambda: clock)
+    monkeypatch.setattr(media_input, "sleep", sleep)
     await client.say(wav(tone(30.0), 16_000))
     await client.send("audio_end")
-    await talk.until(lambda: AudioEnd() in talk.log)
-    assert talk.seconds == pytest.approx(30.0)
+    await conversation.until(lambda: AudioEnd() in conversation.log)
+    assert conversation.seconds == pytest.approx(30.0)
     assert sum(waits) == pytest.approx(28.0, abs=0.2)
-    assert max(chunk.duration for chunk in talk.heard) <= 0.1
+    assert max(chunk.duration for chunk in conversation.heard) <= 0.1
 
 
-async def test_what_cannot_wait_overtakes_audio(server: Server) -> None:
+async def test_urgent_commands_overtake_audio(server: Server) -> None:
     client = await server.started()
     await client.say(wav(tone(60.0), 16_000))
     await client.send("text_input", text="after it")
@@ -310,17 +311,17 @@ async def test_what_cannot_wait_overtakes_audio(server: Server) -> None:
     assert (await client.until("pong"))["t"] == 7
     await client.send("end_session")
     await client.until("session_ended")
-    assert TextInput("after it") not in server.rooms.talk.log
-    assert server.rooms.talk.seconds < 5
+    assert TextInput("after it") not in server.session_factory.conversation.log
+    assert server.session_factory.conversation.seconds < 5
 
 
 async def test_silence_follows_when_audio_stops(server: Server) -> None:
     client = await server.started()
-    talk = server.rooms.talk
+    conversation = server.session_factory.conversation
     await client.say(tone(0.2), "pcm")
-    await talk.until(lambda: talk.seconds > 0.2 + talk.config.turns.silence)
-    assert talk.pcm[: len(tone(0.2))] == tone(0.2)
-    assert set(talk.pcm[len(tone(0.2)) :]) == {0}
+    await conversation.until(lambda: conversation.seconds > 0.2 + conversation.config.turns.silence)
+    assert conversation.pcm[: len(tone(0.2))] == tone(0.2)
+    assert set(conversation.pcm[len(tone(0.2)) :]) == {0}
 
 
 async def test_bad_audio_is_told_and_good_audio_after_it_heard(server: Server) -> None:
@@ -330,18 +331,20 @@ async def test_bad_audio_is_told_and_good_audio_after_it_heard(server: Server) -
     await client.say(tone(0.1), "flac")
     assert [await client.code() for _ in range(3)] == ["UNSUPPORTED_FORMAT"] * 3
     await client.say(wav(tone(0.1), 16_000))
-    await server.rooms.talk.until(lambda: server.rooms.talk.pcm == tone(0.1))
+    await server.session_factory.conversation.until(lambda: server.session_factory.conversation.pcm == tone(0.1))
 
 
 async def test_audio_that_breaks_while_it_is_decoded_is_a_fault_of_the_turn(server: Server) -> None:
     client = await server.started()
     await client.say(b"\xff\xff\xff\xff", "opus")
-    await server.rooms.talk.until(lambda: "AUDIO_PROCESSING_ERROR" in server.rooms.talk.log)
+    await server.session_factory.conversation.until(
+        lambda: "AUDIO_PROCESSING_ERROR" in server.session_factory.conversation.log
+    )
 
 
 async def test_a_client_that_sends_fast_is_read_slowly(server: Server) -> None:
     client = await server.started()
-    talk = server.rooms.talk
+    conversation = server.session_factory.conversation
     second = wav(tone(1.0), 16_000)
 
     async def pour() -> None:
@@ -349,13 +352,13 @@ async def test_a_client_that_sends_fast_is_read_slowly(server: Server) -> None:
             await client.say(second)
 
     pouring = asyncio.create_task(pour())
-    await talk.until(lambda: talk.seconds >= 1.9)
+    await conversation.until(lambda: conversation.seconds >= 1.9)
     session = next(iter(server.socket._attached.values()))
-    assert session._voice.waiting <= 2
+    assert session._audio_input.queued <= 2
     pouring.cancel()
     await asyncio.wait([pouring])
     client.ws._response.close()
-    await talk.until(lambda: not talk.peers)  # the next ping finds nobody there
+    await conversation.until(lambda: not conversation.peers)  # the next ping finds nobody there
 
 
 # The screen
@@ -363,13 +366,13 @@ async def test_a_client_that_sends_fast_is_read_slowly(server: Server) -> None:
 
 async def test_a_question_is_asked_after_the_picture_sent_before_it(server: Server) -> None:
     client = await server.started()
-    talk = server.rooms.talk
+    conversation = server.session_factory.conversation
     for kind in ("png", "jpeg", "webp"):
         await client.show(picture(kind=f".{kind}"), kind, timestamp="2024-01-01T12:00:00Z")
         await client.send("text_input", text=kind)
-        await talk.until(lambda kind=kind: TextInput(kind) in talk.log)  # type: ignore[misc]
-    assert talk.log == ["frame", TextInput("png"), "frame", TextInput("jpeg"), "frame", TextInput("webp")]
-    assert (talk.frames[0].width, talk.frames[0].height) == (64, 64)
+        await conversation.until(lambda kind=kind: TextInput(kind) in conversation.log)  # type: ignore[misc]
+    assert conversation.log == ["frame", TextInput("png"), "frame", TextInput("jpeg"), "frame", TextInput("webp")]
+    assert (conversation.frames[0].width, conversation.frames[0].height) == (64, 64)
 
 
 class Gate:
@@ -385,14 +388,14 @@ class Gate:
             assert self.open.wait(10)
             return real(data, arrived)
 
-        monkeypatch.setattr(intake, "decode_image", wait)
+        monkeypatch.setattr(media_input, "decode_image", wait)
 
 
 async def test_of_pictures_that_come_while_one_is_decoded_the_newest_is_seen(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = await server.started()
-    talk = server.rooms.talk
+    conversation = server.session_factory.conversation
     gate = Gate(monkeypatch)
     await client.show(picture(0))
     await gate.entered.wait()
@@ -402,27 +405,27 @@ async def test_of_pictures_that_come_while_one_is_decoded_the_newest_is_seen(
     await client.until("pong")
     gate.open.set()
     await client.send("text_input", text="now")
-    await talk.until(lambda: TextInput("now") in talk.log)
-    assert [int(frame.y[0, 0]) for frame in talk.frames] == [0, 255]
+    await conversation.until(lambda: TextInput("now") in conversation.log)
+    assert [int(frame.y[0, 0]) for frame in conversation.frames] == [0, 255]
 
 
 async def test_a_picture_decoded_after_the_share_ended_is_not_seen(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = await server.started()
-    talk = server.rooms.talk
+    conversation = server.session_factory.conversation
     gate = Gate(monkeypatch)
     await client.show(picture())
     await gate.entered.wait()
     await client.send("screen_share_end")
-    await talk.until(lambda: ScreenShareEnd() in talk.log)
+    await conversation.until(lambda: ScreenShareEnd() in conversation.log)
     gate.open.set()
     await client.send("text_input", text="now")
-    await talk.until(lambda: TextInput("now") in talk.log)
-    assert talk.frames == []
+    await conversation.until(lambda: TextInput("now") in conversation.log)
+    assert conversation.frames == []
 
 
-async def test_a_bad_picture_is_told(server: Server) -> None:
+async def test_a_bad_picture_is_reported(server: Server) -> None:
     client = await server.started()
     await client.show(picture()[:-30])
     assert await client.code() == "FRAME_PROCESSING_ERROR"
@@ -446,11 +449,11 @@ def ended(turn: int) -> TurnEnded:
 
 @pytest.mark.parametrize("audio_format", ["wav", "pcm"])
 @pytest.mark.parametrize("rate", [16_000, 24_000, 48_000])
-async def test_the_voice_comes_as_asked(server: Server, audio_format: str, rate: int) -> None:
+async def test_speech_has_the_requested_format_and_rate(server: Server, audio_format: str, rate: int) -> None:
     client = await server.started(config={"output": {"format": audio_format, "sample_rate": rate}})
-    talk = server.rooms.talk
-    speak(talk.peer, 3, 12)
-    talk.tell(ended(3))
+    conversation = server.session_factory.conversation
+    speak(conversation.peer, 3, 12)
+    conversation.tell(ended(3))
     await client.until("turn_complete")
     voice = client.voice()
     assert [message["seq"] for message in voice] == [0, 1, 2]
@@ -463,9 +466,9 @@ async def test_the_voice_comes_as_asked(server: Server, audio_format: str, rate:
             assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (rate, 1, 2)
 
 
-async def test_sixteen_kilohertz_wav_is_what_nobody_asked_for(server: Server) -> None:
+async def test_speech_is_16_khz_wav_by_default(server: Server) -> None:
     client = await server.started()
-    speak(server.rooms.talk.peer, 1, 5)
+    speak(server.session_factory.conversation.peer, 1, 5)
     assert {"format": "wav", "sample_rate": 16_000, "seq": 0, "sessionId": "desk"}.items() <= (
         await client.until("audio_output")
     ).items()
@@ -473,28 +476,28 @@ async def test_sixteen_kilohertz_wav_is_what_nobody_asked_for(server: Server) ->
 
 async def test_speech_that_runs_dry_is_not_kept_waiting(server: Server) -> None:
     client = await server.started()
-    speak(server.rooms.talk.peer, 1, 2)
+    speak(server.session_factory.conversation.peer, 1, 2)
     assert (await client.until("audio_output"))["seq"] == 0
 
 
 async def test_text_only_means_no_voice(server: Server) -> None:
     client = await server.started(config={"audio": False})
-    talk = server.rooms.talk
-    speak(talk.peer, 1, 20)
-    talk.tell(ended(1))
+    conversation = server.session_factory.conversation
+    speak(conversation.peer, 1, 20)
+    conversation.tell(ended(1))
     await client.until("turn_complete")
     assert client.voice() == []
 
 
 async def test_after_an_interruption_nothing_stale_is_heard(server: Server) -> None:
     client = await server.started()
-    talk = server.rooms.talk
-    speak(talk.peer, 1, 33)  # nothing of it can have been sent yet: nobody else has had a turn
-    talk.peer.flush_audio()
-    speak(talk.peer, 1, 2)
-    talk.tell(Interrupted(1, 660, "I can"))
-    talk.tell(TextResponse(1, "I can", None))
-    speak(talk.peer, 2, 5)
+    conversation = server.session_factory.conversation
+    speak(conversation.peer, 1, 33)  # nothing of it can have been sent yet: nobody else has had a turn
+    conversation.peer.flush_audio()
+    speak(conversation.peer, 1, 2)
+    conversation.tell(Interrupted(1, 660, "I can"))
+    conversation.tell(TextResponse(1, "I can", None))
+    speak(conversation.peer, 2, 5)
     await client.until("audio_output")
     assert [m["action"] for m in client.seen[-3:]] == ["interrupted", "text_response", "audio_output"]
     assert [(m["turn"], m["seq"]) for m in client.voice()] == [(2, 0)]
@@ -502,10 +505,10 @@ async def test_after_an_interruption_nothing_stale_is_heard(server: Server) -> N
 
 async def test_the_end_of_a_reply_that_was_heard_out_is_sent(server: Server) -> None:
     client = await server.started(config={"output": {"format": "pcm", "sample_rate": 24_000}})
-    talk = server.rooms.talk
-    speak(talk.peer, 1, 33)
-    talk.peer.flush_audio()  # as is said at the end of every reply
-    talk.tell(TextResponse(1, "I can see it.", None))
+    conversation = server.session_factory.conversation
+    speak(conversation.peer, 1, 33)
+    conversation.peer.flush_audio()  # as is said at the end of every reply
+    conversation.tell(TextResponse(1, "I can see it.", None))
     await client.until("text_response")
     assert pcm_of(client.voice()) == TONE * 33
 
@@ -513,9 +516,9 @@ async def test_the_end_of_a_reply_that_was_heard_out_is_sent(server: Server) -> 
 @pytest.mark.parametrize(("code", "is_heard"), [(FaultCode.ENGINE_STALLED, False), (FaultCode.RATE_LIMITED, True)])
 async def test_a_fault_of_the_turn_is_silent_at_once(server: Server, code: FaultCode, is_heard: bool) -> None:
     client = await server.started()
-    talk = server.rooms.talk
-    speak(talk.peer, 1, 33)
-    talk.tell(Fault(code, "It broke."))
+    conversation = server.session_factory.conversation
+    speak(conversation.peer, 1, 33)
+    conversation.tell(Fault(code, "It broke."))
     await client.until("error")
     assert bool(client.voice()) is is_heard
 
@@ -523,7 +526,9 @@ async def test_a_fault_of_the_turn_is_silent_at_once(server: Server, code: Fault
 async def test_playback_reports_go_up(server: Server) -> None:
     client = await server.started()
     await client.send("playback", turn=3, played_ms=1240)
-    await server.rooms.talk.until(lambda: Playback(3, 1240) in server.rooms.talk.log)
+    await server.session_factory.conversation.until(
+        lambda: Playback(3, 1240) in server.session_factory.conversation.log
+    )
 
 
 # How it ends
@@ -537,15 +542,15 @@ async def test_a_session_that_ends_by_itself_closes_its_socket(
     server: Server, reason: EndReason, close_code: int
 ) -> None:
     client = await server.started()
-    server.rooms.talk.end(reason)
+    server.session_factory.conversation.end(reason)
     assert await client.closed() == close_code
     assert client.seen[-1]["reason"] == reason.value
-    assert server.rooms.talk.graces == []
+    assert server.session_factory.conversation.graces == []
 
 
 async def test_audio_that_was_on_its_way_when_the_session_ended_is_no_offence(server: Server) -> None:
     client = await server.started()
-    server.rooms.talk.end(EndReason.CLIENT)
+    server.session_factory.conversation.end(EndReason.CLIENT)
     for _ in range(30):
         await client.say(tone(0.02), "pcm", sessionId="desk")
     await client.start(sessionId="next")
@@ -566,20 +571,20 @@ async def test_a_socket_on_which_nothing_is_started_is_closed(server: Server) ->
     assert await client.closed() == 1008
 
 
-async def test_a_client_that_gives_no_sign_of_life_is_left(server: Server) -> None:
-    server.socket._limits = Limits(beat=0.05, silence=0.2, flush=0.2)
+async def test_a_silent_client_is_disconnected(server: Server) -> None:
+    server.socket._limits = Limits(ping_interval=0.05, silence=0.2, flush=0.2)
     client = await server.connect()
     client.ws._autoping = False
     await client.send("start_session")
-    talk = server.rooms
+    conversation = server.session_factory
     async with asyncio.timeout(10):
-        while not talk.talks:
+        while not conversation.conversations:
             await asyncio.sleep(0.01)
-    await talk.talk.until(lambda: bool(talk.talk.graces))
+    await conversation.conversation.until(lambda: bool(conversation.conversation.graces))
 
 
-async def test_a_client_that_lives_is_not_left(server: Server) -> None:
-    server.socket._limits = Limits(beat=0.05, silence=0.3, flush=0.2)
+async def test_a_client_that_answers_pings_stays_connected(server: Server) -> None:
+    server.socket._limits = Limits(ping_interval=0.05, silence=0.3, flush=0.2)
     client = await server.started()
     reading = asyncio.create_task(client.closed())
     with pytest.raises(TimeoutError):
@@ -588,44 +593,44 @@ async def test_a_client_that_lives_is_not_left(server: Server) -> None:
     await asyncio.wait([reading])
 
 
-async def test_a_client_that_does_not_read_is_left_with_little_kept_for_it(server: Server) -> None:
+async def test_a_slow_consumer_is_disconnected_with_a_bounded_queue(server: Server) -> None:
     client = await server.started()
-    talk = server.rooms.talk
-    waiting = next(iter(server.socket._attached.values())).peer._outbox
+    conversation = server.session_factory.conversation
+    waiting = next(iter(server.socket._attached.values())).peer._send_queue
     most = 0
     client.ws._reader._protocol.pause_reading()
     for turn in range(1, 3_000):
-        for peer in talk.peers:
+        for peer in conversation.peers:
             speak(peer, turn, 50)
         most = max(most, waiting.size)
         await asyncio.sleep(0)
-        if not talk.peers:
+        if not conversation.peers:
             break
-    assert not talk.peers
-    assert outbox.MOST * 0.9 < most <= outbox.MOST
+    assert not conversation.peers
+    assert send_queue.MAX_CHARACTERS * 0.9 < most <= send_queue.MAX_CHARACTERS
     client.ws._reader._protocol.resume_reading()
     assert await client.closed() == 1008
     assert client.seen[-1]["code"] == "SLOW_CONSUMER"
 
 
-async def test_a_client_that_never_reads_again_is_left_too(server: Server) -> None:
+async def test_a_client_that_never_reads_again_is_disconnected(server: Server) -> None:
     server.socket._limits = Limits(send=0.2, flush=0.2)
     client = await server.started()
-    talk = server.rooms.talk
+    conversation = server.session_factory.conversation
     client.ws._reader._protocol.pause_reading()
     for turn in range(1, 200):  # more than the kernel keeps
-        talk.tell(TextResponse(turn, "x" * 30_000, None))
+        conversation.tell(TextResponse(turn, "x" * 30_000, None))
         await asyncio.sleep(0)
-    await talk.until(lambda: not talk.peers)
+    await conversation.until(lambda: not conversation.peers)
     async with asyncio.timeout(10):
         while len(server.socket):
             await asyncio.sleep(0.01)
 
 
-async def test_nothing_of_a_session_is_said_before_it_or_after_it(server: Server) -> None:
+async def test_no_event_of_a_session_is_sent_before_or_after_it(server: Server) -> None:
     client = await server.started()
-    talk = server.rooms.talk
-    peer = talk.peer
+    conversation = server.session_factory.conversation
+    peer = conversation.peer
     await client.send("end_session")
     await client.until("session_ended")
     peer.send_event(StateChanged(State.IDLE))
@@ -635,9 +640,9 @@ async def test_nothing_of_a_session_is_said_before_it_or_after_it(server: Server
     assert client.seen[-2]["action"] == "session_ended"
 
 
-def test_what_waits_is_bounded_by_the_connection() -> None:
-    assert connection.MAX_BAD_MESSAGES == 20
-    box = outbox.SendQueue(most=10)
+def test_the_send_queue_is_bounded() -> None:
+    assert MAX_BAD_MESSAGES == 20
+    box = send_queue.SendQueue(max_characters=10)
     assert box.put("12345678")
     assert not box.put("123")
     assert box.size == 8
@@ -647,4 +652,4 @@ async def test_a_data_url_is_taken_as_browsers_write_it(server: Server) -> None:
     client = await server.started()
     url = "data:image/png;base64," + b64encode(picture()).decode()
     await client.send("screen_share_frame", data=url, format="png")
-    await server.rooms.talk.until(lambda: bool(server.rooms.talk.frames))
+    await server.session_factory.conversation.until(lambda: bool(server.session_factory.conversation.frames))

@@ -31,7 +31,7 @@ from pipeline.gemini.bridge import make_client
 from pipeline.gemini.model_profiles import LOCAL
 from pipeline.playout.frame_clock import FrameClock
 from tests.support.fake_conversation import Counter
-from tests.support.jsonws_harness import QUICK, Client, FakeSessionFactory, Names, Server, pcm_of
+from tests.support.jsonws_harness import QUICK, Client, FakeSessionFactory, FakeVerifier, Server, pcm_of
 
 SPEECH = Path(__file__).parents[2] / "data" / "go-forward-ten-meters.wav"
 
@@ -50,25 +50,25 @@ rules:
 
 
 @dataclass
-class House(Server):
+class Setup(Server):
     """A server on the true conversation."""
 
     registry: Registry = field(default_factory=lambda: Registry(max_sessions=50, max_per_user=50))
 
 
 @pytest.fixture
-async def house(vad: VadModel) -> AsyncIterator[House]:
+async def setup(vad: VadModel) -> AsyncIterator[Setup]:
     async with LocalEngine(parse_script(SCRIPT), vad=vad) as engine:
         client = make_client(api_key="local", base_url=engine.base_url, ssl_context=engine.client_ssl)
         registry = Registry(max_sessions=50, max_per_user=50)
         link = EngineClient("local", client, LOCAL, None, "medium")
         lobby = SessionFactory(registry, link, Rules(600, 3600, 1280, TurnSettings()), vad, FrameClock())
         limiter = Counter()
-        socket = JsonSocket(lobby, Names(), limiter, origin_is_allowed=lambda _: True, limits=QUICK)
+        socket = JsonSocket(lobby, FakeVerifier(), limiter, origin_is_allowed=lambda _: True, limits=QUICK)
         app = web.Application(middlewares=[error_middleware])
         socket.add_routes(app)
         async with TestClient(TestServer(app)) as http:
-            server = House(http, socket, FakeSessionFactory(), limiter, registry=registry)
+            server = Setup(http, socket, FakeSessionFactory(), limiter, registry=registry)
             yield server
             await registry.drain(5)
             await socket.close()
@@ -82,8 +82,8 @@ def loudest(pcm: bytes, rate: int) -> float:
     return float(np.argmax(np.abs(np.fft.rfft(samples))) * rate / len(samples))
 
 
-async def test_a_file_sent_at_once_is_one_utterance_and_is_answered_aloud(house: House) -> None:
-    client = await house.started()
+async def test_a_file_sent_at_once_is_one_utterance_and_is_answered_aloud(setup: Setup) -> None:
+    client = await setup.started()
     await client.say(SPEECH.read_bytes(), "wav")
     complete = await client.until("turn_complete")
     said = {(m["role"], m["text"]) for m in client.seen if m["action"] == "transcript" and m["final"]}
@@ -98,8 +98,8 @@ async def test_a_file_sent_at_once_is_one_utterance_and_is_answered_aloud(house:
     assert complete["heard_ms"] == 600
 
 
-async def test_audio_end_closes_the_utterance_at_once(house: House) -> None:
-    client = await house.started()
+async def test_audio_end_closes_the_utterance_at_once(setup: Setup) -> None:
+    client = await setup.started()
     with wave.open(str(SPEECH)) as file:
         pcm = file.readframes(20_000)
     for start in range(0, len(pcm), 3_200):
@@ -108,8 +108,8 @@ async def test_audio_end_closes_the_utterance_at_once(house: House) -> None:
     assert (await client.until("turn_complete"))["turn"] == 1
 
 
-async def test_a_question_about_the_picture_before_it_is_asked_with_it(house: House) -> None:
-    client = await house.started(config={"output": {"format": "pcm", "sample_rate": 24_000}})
+async def test_a_question_about_the_picture_before_it_is_asked_with_it(setup: Setup) -> None:
+    client = await setup.started(config={"output": {"format": "pcm", "sample_rate": 24_000}})
     await client.until("state", state="idle")
     _, png = cv2.imencode(".png", np.full((90, 160, 3), 255, np.uint8))
     await client.show(png.tobytes(), "png", timestamp="2024-01-01T12:00:00Z")
@@ -121,8 +121,8 @@ async def test_a_question_about_the_picture_before_it_is_asked_with_it(house: Ho
     assert {(m["format"], m["sample_rate"]) for m in client.voice()} == {("pcm", 24_000)}
 
 
-async def test_an_interruption_falls_silent_and_says_what_was_heard(house: House) -> None:
-    client = await house.started()
+async def test_an_interruption_falls_silent_and_says_what_was_heard(setup: Setup) -> None:
+    client = await setup.started()
     await client.send("text_input", text="something long")
     for _ in range(4):
         await client.until("audio_output")
@@ -136,32 +136,32 @@ async def test_an_interruption_falls_silent_and_says_what_was_heard(house: House
     assert {m["turn"] for m in later} == {2}
 
 
-async def test_a_dropped_conversation_is_rejoined_and_goes_on(house: House) -> None:
-    first = await house.started()
+async def test_a_dropped_conversation_is_rejoined_and_goes_on(setup: Setup) -> None:
+    first = await setup.started()
     session = first.seen[-1]["id"]
     await first.send("text_input", text="hello")
     await first.until("turn_complete")
     await first.ws.close()
-    while len(house.socket):
+    while len(setup.socket):
         await asyncio.sleep(0.01)
-    second = await house.started()
+    second = await setup.started()
     assert second.seen[-1]["id"] == session
     await second.send("text_input", text="again")
     assert (await second.until("turn_complete"))["turn"] == 2
 
 
-async def test_a_session_may_be_ended_and_begun_again_under_its_label(house: House) -> None:
-    client = await house.started()
+async def test_a_session_may_be_ended_and_begun_again_under_its_label(setup: Setup) -> None:
+    client = await setup.started()
     first = client.seen[-1]["id"]
     await client.send("end_session", sessionId="desk")
     await client.send("start_session", sessionId="desk")
     assert (await client.until("session_started"))["id"] != first
 
 
-async def test_the_servers_end_is_said(house: House) -> None:
-    client = await house.started()
+async def test_the_servers_end_is_said(setup: Setup) -> None:
+    client = await setup.started()
     await client.until("state", state="idle")
-    drained = asyncio.create_task(house.registry.drain(5))
+    drained = asyncio.create_task(setup.registry.drain(5))
     assert await client.closed() == 1001
     assert client.seen[-1]["reason"] == "shutdown"
     await drained
@@ -210,7 +210,7 @@ def fuzzed(dice: random.Random, files: list[bytes]) -> bytes:
     return message[: dice.randrange(len(message))] if dice.random() < 0.05 else message
 
 
-async def bombard(house: House, messages: int, seed: int) -> tuple[set[str], set[int | None]]:
+async def bombard(setup: Setup, messages: int, seed: int) -> tuple[set[str], set[int | None]]:
     """Send them over as many sockets as it takes; tells the codes that came back, and how sockets were closed."""
     dice = random.Random(seed)
     pictures = [cv2.imencode(kind, np.full((40, 60, 3), 90, np.uint8))[1] for kind in (".png", ".jpg", ".webp")]
@@ -218,7 +218,7 @@ async def bombard(house: House, messages: int, seed: int) -> tuple[set[str], set
     codes: set[str] = set()
     closes: set[int | None] = set()
     while messages > 0:
-        client = await house.started("desk", config={"vad": {"silence_ms": 200}})
+        client = await setup.started("desk", config={"vad": {"silence_ms": 200}})
         reading = asyncio.create_task(client.closed())
         for _ in range(dice.randrange(50, 300)):
             if reading.done() or messages <= 0:
@@ -238,9 +238,9 @@ async def bombard(house: House, messages: int, seed: int) -> tuple[set[str], set
         await client.ws.close()
         await reading
         closes.add(client.ws.close_code)
-        house.opened.remove(client)
+        setup.opened.remove(client)
         codes |= {m["code"] for m in client.seen if m["action"] == "error"}
-        while len(house.socket):
+        while len(setup.socket):
             await asyncio.sleep(0.005)
     return codes, closes
 
@@ -267,11 +267,11 @@ EXPECTED = {
 @pytest.mark.parametrize(
     "messages", [600, pytest.param(10_000, marks=[pytest.mark.acceptance, pytest.mark.timeout(900)])]
 )
-async def test_whatever_is_sent_the_server_stands(house: House, messages: int) -> None:
-    await bombard(house, 200, seed=1)
+async def test_whatever_is_sent_the_server_stands(setup: Setup, messages: int) -> None:
+    await bombard(setup, 200, seed=1)
     gc.collect()
     tasks, objects = len(asyncio.all_tasks()), len(gc.get_objects())
-    codes, closes = await bombard(house, messages, seed=2)
+    codes, closes = await bombard(setup, messages, seed=2)
     assert codes <= EXPECTED
     assert {code for code in EXPECTED if FaultCode(code).severity == "report"} <= codes
     assert closes <= {1000, 1006, 1008}
@@ -279,14 +279,14 @@ async def test_whatever_is_sent_the_server_stands(house: House, messages: int) -
     assert len(asyncio.all_tasks()) <= tasks + 2
     # Interned strings, codec tables and the like settle; a leak would keep something of every message.
     assert len(gc.get_objects()) - objects < messages
-    client = await house.started("desk")
+    client = await setup.started("desk")
     await client.send("text_input", text="still here?")
     assert await client.until("text_response")
 
 
-async def test_one_client_after_another_leaves_nothing_behind(house: House) -> None:
-    client = await house.started("desk")
+async def test_one_client_after_another_leaves_nothing_behind(setup: Setup) -> None:
+    client = await setup.started("desk")
     await client.send("end_session")
     await client.until("session_ended")
     await client.ws.close()
-    assert not house.socket._attached
+    assert not setup.socket._attached
