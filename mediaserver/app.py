@@ -21,9 +21,9 @@ from mediaserver.api.livekit_token import LiveKitTokens
 from mediaserver.api.metrics import MetricsPage, measure
 from mediaserver.api.middleware import error_middleware
 from mediaserver.api.page import Page
-from mediaserver.api.rate_limit import Limiter
+from mediaserver.api.rate_limit import RateLimiter
 from mediaserver.api.route import add_routes
-from mediaserver.api.sessions import History as HistoryRoutes
+from mediaserver.api.sessions import HistoryRoutes as HistoryRoutes
 from mediaserver.api.sessions import Sessions
 from mediaserver.api.users import Users
 from mediaserver.api.whip_schemas import whip_routes
@@ -43,7 +43,7 @@ from mediaserver.metrics import LoopLag, Metrics
 from mediaserver.plugins import load_toolbox
 from mediaserver.registry import Registry
 from mediaserver.rtc.config import Config, IceServer
-from mediaserver.session_factory import EngineClient, Observe, ServerDefaults, SessionFactory
+from mediaserver.session_factory import EngineClient, ObserverFactory, ServerDefaults, SessionFactory
 from mediaserver.settings import Settings, SettingsError, livekit_keys, secret_from
 from mediaserver.store.sql_store import open_store
 from mediaserver.webrtc.routes import Whip
@@ -64,16 +64,16 @@ TURN_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Engine:
+class RunningEngine:
     """The engine in use."""
 
-    link: EngineClient
-    is_well: Check
-    can_be_asked: tuple[str, ...] = ()
+    client: EngineClient
+    is_healthy: Check
+    example_questions: tuple[str, ...] = ()
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[web.Application]:
+async def running_application(settings: Settings) -> AsyncIterator[web.Application]:
     """A server that is ready to listen: its engine runs, its models are loaded; what it started ends with it.
 
     Raises `SettingsError`, `StoreError` or `MediaError` when it cannot be made.
@@ -88,13 +88,13 @@ async def running(settings: Settings) -> AsyncIterator[web.Application]:
         engine = _gemini(settings) if settings.uses_gemini else await _local(settings, vad, parts)
         lobby = SessionFactory(
             registry,
-            engine.link,
+            engine.client,
             _server_defaults(settings),
             vad,
             FrameClock(),
             toolbox=toolbox,
-            defaults=history.defaults,
-            observers=(*history.observers, _counting(metrics)),
+            load_defaults=history.defaults,
+            observer_factories=(*history.observer_factories, _counting(metrics)),
         )
         yield _application(settings, parts, lobby, registry, engine, history, metrics, vad)
 
@@ -104,7 +104,7 @@ def _application(
     parts: AsyncExitStack,
     lobby: SessionFactory,
     registry: Registry,
-    engine: Engine,
+    engine: RunningEngine,
     history: HistoryService,
     metrics: Metrics,
     vad: VadModel,
@@ -113,8 +113,8 @@ def _application(
     passwords = Passwords()
     parts.callback(passwords.close)
     accounts = Accounts(history.store, tokens, passwords)
-    api_limiter = Limiter(settings.limit(settings.rate_limit_api))
-    offer_limiter = Limiter(settings.limit(settings.rate_limit_offer))
+    api_limiter = RateLimiter(settings.limit(settings.rate_limit_api))
+    offer_limiter = RateLimiter(settings.limit(settings.rate_limit_offer))
     whip = Whip(
         lobby,
         tokens,
@@ -141,25 +141,25 @@ def _application(
 
     app = web.Application(middlewares=[measure(metrics), error_middleware], client_max_size=MAX_BODY)
     page = Page(
-        engine=engine.link.name,
-        model=engine.link.default_model,
-        can_be_asked=engine.can_be_asked,
+        engine=engine.client.name,
+        model=engine.client.default_model,
+        can_be_asked=engine.example_questions,
         is_registration_open=_is_registration_open(settings),
         history_days=settings.history_days,
     )
-    checks = {"database": history.is_well, "engine": engine.is_well, "vad": lambda: _is_healthy(vad)}
+    checks = {"database": history.is_healthy, "engine": engine.is_healthy, "vad": lambda: _is_healthy(vad)}
     token = settings.metrics_token.get_secret_value() if settings.metrics_token else None
     is_open = not settings.is_production and token is None
     users = Users(
         accounts,
         tokens,
-        login_limiter=Limiter(settings.limit(settings.rate_limit_login)),
+        login_limiter=RateLimiter(settings.limit(settings.rate_limit_login)),
         api_limiter=api_limiter,
         is_registration_open=_is_registration_open(settings),
-        on_leaving=history.end_sessions_of,
+        before_delete=history.end_sessions_of,
     )
     routes = [
-        *Health(engine.link.name, checks).routes(),
+        *Health(engine.client.name, checks).routes(),
         *MetricsPage(metrics, token=token, is_open=is_open).routes(),
         *_guests(settings, accounts).routes(),
         *users.routes(),
@@ -180,11 +180,11 @@ def _application(
 
 
 def _livekit(
-    settings: Settings, lobby: SessionFactory, limiter: Limiter, tokens: Tokens, key: str, secret: str
+    settings: Settings, lobby: SessionFactory, limiter: RateLimiter, tokens: Tokens, key: str, secret: str
 ) -> LiveKit:
     config = Config(_ice_servers(settings), lull=settings.vad_silence_ms / 1000)
     chronicles = TranscriptLogs()
-    lobby.add_observer(lambda _owner, _transport, conversation: chronicles.observe(conversation))
+    lobby.add_observer_factory(lambda _owner, _transport, conversation: chronicles.observe(conversation))
     return LiveKit(
         lobby,
         limiter,
@@ -207,7 +207,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def _gemini(settings: Settings) -> Engine:
+def _gemini(settings: Settings) -> RunningEngine:
     trusted = ssl.create_default_context(cafile=settings.gemini_ca_file) if settings.gemini_ca_file else None
     client = make_client(api_key=settings.key, base_url=settings.gemini_base_url, ssl_context=trusted)
     link = EngineClient(
@@ -217,10 +217,10 @@ def _gemini(settings: Settings) -> Engine:
     async def is_well() -> bool:
         return True  # the key is proven by the first session; a probe here would be billed
 
-    return Engine(link, is_well)
+    return RunningEngine(link, is_well)
 
 
-async def _local(settings: Settings, vad: VadModel, parts: AsyncExitStack) -> Engine:
+async def _local(settings: Settings, vad: VadModel, parts: AsyncExitStack) -> RunningEngine:
     brain = await _responder(settings, parts)
     local = await parts.enter_async_context(LocalEngine(brain, vad=vad))
     client = make_client(api_key="local", base_url=local.base_url, ssl_context=local.client_ssl)
@@ -229,7 +229,7 @@ async def _local(settings: Settings, vad: VadModel, parts: AsyncExitStack) -> En
     async def is_well() -> bool:
         return local.is_serving()
 
-    return Engine(link, is_well, CAN_BE_ASKED if settings.local_engine_script is None else ())
+    return RunningEngine(link, is_well, CAN_BE_ASKED if settings.local_engine_script is None else ())
 
 
 async def _responder(settings: Settings, parts: AsyncExitStack) -> Responder:
@@ -274,7 +274,7 @@ def _is_registration_open(settings: Settings) -> bool:
     return settings.registration == "open" or (settings.registration is None and not settings.is_production)
 
 
-def _counting(metrics: Metrics) -> Observe:
+def _counting(metrics: Metrics) -> ObserverFactory:
     def observe(_: str, transport: str, conversation: Conversation) -> Observer:
         gauge = metrics.open_session(transport)
 
@@ -292,7 +292,7 @@ def _guests(settings: Settings, accounts: Accounts) -> Guests:
     allowed = settings.allow_guests
     return Guests(
         accounts,
-        Limiter(settings.limit(settings.rate_limit_api)),
+        RateLimiter(settings.limit(settings.rate_limit_api)),
         are_allowed=not settings.is_production if allowed is None else allowed,
         loopback_only=allowed is None and settings.uses_gemini,
     )

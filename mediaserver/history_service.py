@@ -8,7 +8,7 @@ from typing import Self
 from loguru import logger
 
 from mediaserver.registry import Registry
-from mediaserver.session_factory import Observe, SessionOptions
+from mediaserver.session_factory import ObserverFactory, SessionOptions
 from mediaserver.store.interface import Store, StoreError
 from mediaserver.store.recorder import Recorder
 from mediaserver.store.retention import Retention
@@ -39,7 +39,7 @@ class HistoryService:
         self._tasks = AsyncExitStack()
 
     @property
-    def observers(self) -> tuple[Observe, ...]:
+    def observer_factories(self) -> tuple[ObserverFactory, ...]:
         """What writes a session down, if anything may be kept."""
         return (self._record,) if self._days else ()
 
@@ -60,10 +60,10 @@ class HistoryService:
 
     async def end_sessions_of(self, user: str) -> None:
         """End a user's live sessions and write down their end, before the user is forgotten."""
-        await self._registry.end_all_of(user)
+        await self._registry.end_sessions_of(user)
         await self.writer.flush()
 
-    async def is_well(self) -> bool:
+    async def is_healthy(self) -> bool:
         """Whether the store answers."""
         try:
             await self.store.check()
@@ -88,8 +88,8 @@ class HistoryService:
 
     def _on_failure(self, error: StoreError) -> None:
         logger.error("history cannot be kept", reason=str(error))
-        told = MediaError(
+        fault = MediaError(
             FaultCode.HISTORY_UNAVAILABLE, "What is said now may be missing from your history.", where="history"
         )
         for conversation in self._registry.conversations():
-            conversation.report_error(told)
+            conversation.report_error(fault)

@@ -146,7 +146,7 @@ class SessionGauge:
         self._metrics = metrics
         self._transport = transport
         self._was_reconnecting = False
-        self._is_over = False
+        self._is_ended = False
         self._totals: Mapping[str, int] = {}
 
     def observe(self, event: Event) -> None:
@@ -167,8 +167,8 @@ class SessionGauge:
                 metrics.frame_sent()
             case Fault(code):
                 metrics.faulted(code)
-            case SessionEnded(reason) if not self._is_over:
-                self._is_over = True
+            case SessionEnded(reason) if not self._is_ended:
+                self._is_ended = True
                 metrics.session_ended(self._transport, reason.value)
             case _:
                 pass  # the rest is told to clients and not counted

@@ -25,7 +25,7 @@ class Draining(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class OwnedConversation:
     """A live conversation and whose it is."""
 
     owner: str
@@ -38,7 +38,7 @@ class Registry:
     def __init__(self, *, max_sessions: int, max_per_user: int):
         self._max_sessions = max_sessions
         self._max_per_user = max_per_user
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, OwnedConversation] = {}
         self._tasks: set[asyncio.Task[EndReason]] = set()
         self._is_draining = False
 
@@ -58,12 +58,12 @@ class Registry:
         """Run a conversation until it ends; raises `Full` or `Draining`."""
         self.check_capacity(owner)
         session = conversation.terms.id
-        self._entries[session] = Entry(owner, conversation)
+        self._entries[session] = OwnedConversation(owner, conversation)
         task = asyncio.create_task(conversation.run(), name=f"session {session}")
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._forget(session, done))
 
-    def get(self, session: str) -> Entry | None:
+    def get(self, session: str) -> OwnedConversation | None:
         """The live conversation with this id."""
         return self._entries.get(session)
 
@@ -79,7 +79,7 @@ class Registry:
         """The live conversations, all or one owner's."""
         return [entry.conversation for entry in self._entries.values() if owner in (None, entry.owner)]
 
-    async def end_all_of(self, owner: str) -> None:
+    async def end_sessions_of(self, owner: str) -> None:
         """End a user's conversations, and wait until they have ended."""
         leaving = {conversation.terms.id for conversation in self.conversations(owner)}
         for conversation in self.conversations(owner):

@@ -69,10 +69,10 @@ class ServerDefaults:
     turns: TurnSettings
 
 
-Defaults = Callable[[str], Awaitable[SessionOptions]]
+LoadDefaults = Callable[[str], Awaitable[SessionOptions]]
 """What a user has set for all their sessions, by their id; never raises."""
 
-Observe = Callable[[str, str, Conversation], Observer]
+ObserverFactory = Callable[[str, str, Conversation], Observer]
 """Makes a witness for a conversation that begins, from its owner's id and its transport."""
 
 
@@ -88,104 +88,104 @@ class SessionFactory:
         self,
         registry: Registry,
         engine: EngineClient,
-        house: ServerDefaults,
+        server_defaults: ServerDefaults,
         vad: VadModel,
-        ticker: FrameClock,
+        frame_clock: FrameClock,
         *,
         toolbox: Toolbox | None = None,
-        defaults: Defaults = no_defaults,
-        observers: Sequence[Observe] = (),
+        load_defaults: LoadDefaults = no_defaults,
+        observer_factories: Sequence[ObserverFactory] = (),
     ):
         self._registry = registry
         self._engine = engine
-        self._house = house
+        self._server_defaults = server_defaults
         self._vad = vad
-        self._ticker = ticker
-        self._defaults = defaults
-        self._observers = tuple(observers)
+        self._frame_clock = frame_clock
+        self._load_defaults = load_defaults
+        self._observer_factories = tuple(observer_factories)
         self._toolbox = toolbox or Toolbox()
 
-    def add_observer(self, observe: Observe) -> None:
+    def add_observer_factory(self, observe: ObserverFactory) -> None:
         """Make a witness of each conversation from now on, too."""
-        self._observers = (*self._observers, observe)
+        self._observer_factories = (*self._observer_factories, observe)
 
-    async def get_or_create(self, owner: str, wishes: SessionOptions) -> Conversation:
+    async def get_or_create(self, owner: str, options: SessionOptions) -> Conversation:
         """The owner's live conversation of that label, else a new one; raises `registry.Full` or `Draining`."""
-        found = self._find(owner, wishes)
+        found = self._find(owner, options)
         if found is not None:
             return found
         self._registry.check_capacity(owner)
-        defaults = await self._defaults(owner)
-        found = self._find(owner, wishes)  # somebody may have started it meanwhile
+        defaults = await self._load_defaults(owner)
+        found = self._find(owner, options)  # somebody may have started it meanwhile
         if found is not None:
             return found
-        conversation = self._conversation(_filled(wishes, defaults))
+        conversation = self._conversation(_with_defaults(options, defaults))
         self._registry.start(owner, conversation)
-        for observe in self._observers:
-            conversation.add_observer(observe(owner, wishes.transport, conversation))
+        for observe in self._observer_factories:
+            conversation.add_observer(observe(owner, options.transport, conversation))
         return conversation
 
-    def _find(self, owner: str, wishes: SessionOptions) -> Conversation | None:
-        return None if wishes.label is None else self._registry.find(owner, wishes.label)
+    def _find(self, owner: str, options: SessionOptions) -> Conversation | None:
+        return None if options.label is None else self._registry.find(owner, options.label)
 
-    def _conversation(self, wishes: SessionOptions) -> Conversation:
-        engine, house = self._engine, self._house
-        model, is_other = resolve_model(wishes.model, engine.default_model)
+    def _conversation(self, options: SessionOptions) -> Conversation:
+        engine, server = self._engine, self._server_defaults
+        model, is_other = resolve_model(options.model, engine.default_model)
         session = uuid.uuid4().hex
-        language = wishes.language or "en"
+        language = options.language or "en"
         config = EngineConfig(
             model=model,
-            voice=wishes.voice or engine.voice,
+            voice=options.voice or engine.voice,
             language=language,
-            instructions="\n".join(filter(None, (INSTRUCTIONS, engine.extra_instructions, wishes.instructions))),
+            instructions="\n".join(filter(None, (INSTRUCTIONS, engine.extra_instructions, options.instructions))),
             media_resolution=engine.media_resolution,
             tools=self._toolbox.tools,
             fallback=None if engine.is_local else engine.default_model,
         )
         terms = ConversationConfig(
             id=session,
-            label=wishes.label or session,
+            label=options.label or session,
             engine=engine.name,
             model=model,
-            requested_model=wishes.model,
+            requested_model=options.model,
             language=language,
-            idle_seconds=house.idle_seconds,
-            max_seconds=house.max_seconds,
-            frame_max_side=house.frame_max_side,
+            idle_seconds=server.idle_seconds,
+            max_seconds=server.max_seconds,
+            frame_max_side=server.frame_max_side,
             timed_transcript=profile_of(model).timed_transcript,
-            warnings=(_other_model(wishes.model, model, engine),) if is_other else (),
-            turns=_turns(house.turns, wishes),
+            warnings=(_model_warning(options.model, model, engine),) if is_other else (),
+            turns=_turn_settings(server.turns, options),
         )
         return Conversation(
             terms,
             vad=self._vad,
-            ticker=self._ticker,
+            ticker=self._frame_clock,
             toolbox=self._toolbox,
             make_bridge=lambda tell, next_turn: GeminiBridge(engine.client, config, tell=tell, next_turn=next_turn),
         )
 
 
-def _other_model(wished: str | None, model: str, engine: EngineClient) -> str:
+def _model_warning(requested: str | None, model: str, engine: EngineClient) -> str:
     if engine.is_local:
-        return f"This server has no key for Gemini, so its local engine answers instead of {wished}."
-    return f"{wished} is retired or does no live conversation, so {model} answers."
+        return f"This server has no key for Gemini, so its local engine answers instead of {requested}."
+    return f"{requested} is retired or does no live conversation, so {model} answers."
 
 
-def _filled(wishes: SessionOptions, defaults: SessionOptions) -> SessionOptions:
+def _with_defaults(options: SessionOptions, defaults: SessionOptions) -> SessionOptions:
     """What the client asked for, and for what it did not, what the user has set."""
-    unsaid = {
+    missing = {
         field.name: getattr(defaults, field.name)
-        for field in fields(wishes)
-        if getattr(wishes, field.name) is None and getattr(defaults, field.name) is not None
+        for field in fields(options)
+        if getattr(options, field.name) is None and getattr(defaults, field.name) is not None
     }
-    return replace(wishes, **unsaid)
+    return replace(options, **missing)
 
 
-def _turns(house: TurnSettings, wishes: SessionOptions) -> TurnSettings:
-    threshold = house.threshold if wishes.threshold is None else wishes.threshold
+def _turn_settings(default: TurnSettings, options: SessionOptions) -> TurnSettings:
+    threshold = default.threshold if options.threshold is None else options.threshold
     return replace(
-        house,
+        default,
         threshold=threshold,
-        audible_threshold=max(house.audible_threshold, threshold),
-        silence=house.silence if wishes.silence_ms is None else wishes.silence_ms / 1000,
+        audible_threshold=max(default.audible_threshold, threshold),
+        silence=default.silence if options.silence_ms is None else options.silence_ms / 1000,
     )

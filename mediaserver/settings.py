@@ -149,7 +149,7 @@ def load(env_file: str | None = ".env") -> Settings:
         settings = Settings(_env_file=env_file)  # type: ignore[call-arg] # pydantic-settings' own argument
     except ValidationError as error:
         fields = {str(fault["loc"][0]) for fault in error.errors() if fault["loc"]}
-        faults = [_line(name) for name in Settings.model_fields if name in fields]
+        faults = [_describe(name) for name in Settings.model_fields if name in fields]
         raise SettingsError(faults or ["The settings do not parse."]) from None
     faults = list(_missing(settings))
     if faults:
@@ -161,7 +161,7 @@ def secret_from(settings: Settings) -> str:
     """The key that signs tokens: given, or made once and kept in DATA_DIR (never in production)."""
     if settings.secret_key is not None:
         return settings.secret_key.get_secret_value()
-    return _kept_secret(settings.data_dir / "secret_key")
+    return _stored_secret(settings.data_dir / "secret_key")
 
 
 def livekit_keys(settings: Settings) -> tuple[str, str] | None:
@@ -170,10 +170,10 @@ def livekit_keys(settings: Settings) -> tuple[str, str] | None:
         return settings.livekit_api_key or "devkey", settings.livekit_api_secret.get_secret_value()
     if settings.is_production:
         return None
-    return settings.livekit_api_key or "devkey", _kept_secret(settings.data_dir / "livekit_secret")
+    return settings.livekit_api_key or "devkey", _stored_secret(settings.data_dir / "livekit_secret")
 
 
-def _kept_secret(path: Path) -> str:
+def _stored_secret(path: Path) -> str:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -194,17 +194,17 @@ def _missing(settings: Settings) -> list[str]:
     if settings.is_production:
         secret = settings.secret_key
         if secret is None or len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
-            faults.append(_line("secret_key"))
+            faults.append(_describe("secret_key"))
         if settings.engine == "auto" and settings.gemini_api_key is None:
-            faults.append(_line("gemini_api_key"))
+            faults.append(_describe("gemini_api_key"))
     if settings.engine == "gemini" and settings.gemini_api_key is None:
-        faults.append(_line("gemini_api_key"))
+        faults.append(_describe("gemini_api_key"))
     if (settings.tls_cert is None) != (settings.tls_key is None):
-        faults.append(_line("tls_cert" if settings.tls_cert is None else "tls_key"))
+        faults.append(_describe("tls_cert" if settings.tls_cert is None else "tls_key"))
     if settings.is_production and (settings.livekit_api_key is None) != (settings.livekit_api_secret is None):
-        faults.append(_line("livekit_api_key" if settings.livekit_api_key is None else "livekit_api_secret"))
+        faults.append(_describe("livekit_api_key" if settings.livekit_api_key is None else "livekit_api_secret"))
     if settings.turn_urls and settings.turn_secret is None:
-        faults.append(_line("turn_secret"))
+        faults.append(_describe("turn_secret"))
     for name in ("tls_cert", "tls_key", "gemini_ca_file", "local_engine_script"):
         path = getattr(settings, name)
         if path is not None and not path.is_file():
@@ -212,5 +212,5 @@ def _missing(settings: Settings) -> list[str]:
     return faults
 
 
-def _line(name: str) -> str:
+def _describe(name: str) -> str:
     return f"{name.upper()}: accepts {Settings.model_fields[name].description}"

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from mediaserver.api.rate_limit import Limiter, address
+from mediaserver.api.rate_limit import RateLimiter, address
 from mediaserver.auth.users import AuthError, User, Verifier
 from mediaserver.http_errors import HttpError, bearer
 
@@ -15,7 +15,7 @@ def user_of(request: web.Request, verifier: Verifier) -> User:
         raise HttpError(401, "UNAUTHORIZED", str(error)) from None
 
 
-def authenticate(request: web.Request, verifier: Verifier, limiter: Limiter) -> User:
+def authenticate(request: web.Request, verifier: Verifier, limiter: RateLimiter) -> User:
     """`user_of`, and counted: by user, or by address where there is none; `HttpError` 429 past the limit."""
     try:
         user = user_of(request, verifier)

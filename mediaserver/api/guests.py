@@ -5,7 +5,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from mediaserver.api.rate_limit import Limiter, address
+from mediaserver.api.rate_limit import RateLimiter, address
 from mediaserver.api.route import Route, add_routes, json_response
 from mediaserver.api.user_schemas import LoginResponse
 from mediaserver.api.users import store_errors_as_http
@@ -24,7 +24,7 @@ class GuestIssuer(Protocol):
 class Guests:
     """POST /api/v1/guests."""
 
-    def __init__(self, accounts: GuestIssuer, limiter: Limiter, *, are_allowed: bool, loopback_only: bool):
+    def __init__(self, accounts: GuestIssuer, limiter: RateLimiter, *, are_allowed: bool, loopback_only: bool):
         self._accounts = accounts
         self._limiter = limiter
         self._are_allowed = are_allowed

@@ -76,17 +76,17 @@ class Health:
         checks = {}
         for name, check in self._checks.items():
             began = time.perf_counter()
-            is_well = await check()
-            checks[name] = CheckResponse(ok=is_well, ms=round((time.perf_counter() - began) * 1000, 2))
-        is_well = all(check.ok for check in checks.values())
+            is_healthy = await check()
+            checks[name] = CheckResponse(ok=is_healthy, ms=round((time.perf_counter() - began) * 1000, 2))
+        is_healthy = all(check.ok for check in checks.values())
         answer = HealthResponse(
-            status="ok" if is_well else "failing",
+            status="ok" if is_healthy else "failing",
             version=__version__,
             uptime_seconds=round(time.monotonic() - self._started, 1),
             engine=self._engine,
             checks=checks,
         )
-        return json_response(answer, 200 if is_well else 503)
+        return json_response(answer, 200 if is_healthy else 503)
 
     async def live(self, _: web.Request) -> web.Response:
         """200 while the process answers at all."""

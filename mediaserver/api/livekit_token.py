@@ -9,7 +9,7 @@ from aiohttp import web
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
 
 from mediaserver.api.authentication import authenticate
-from mediaserver.api.rate_limit import Limiter
+from mediaserver.api.rate_limit import RateLimiter
 from mediaserver.api.route import Route, add_routes, json_response, read_body, read_query
 from mediaserver.auth.users import User, Verifier
 from mediaserver.http_errors import HttpError
@@ -27,7 +27,7 @@ USER_CLAIM = "user"
 _PATH = "/api/v1/livekit/token"
 
 
-def _not_the_assistants(value: str | None) -> str | None:
+def _reject_assistant(value: str | None) -> str | None:
     if value == ASSISTANT:
         raise ValueError(f"is not {ASSISTANT}, which is taken in every room")
     return value
@@ -43,7 +43,7 @@ Label = Annotated[
     Field(description="1 to 128 printable characters"),
 ]
 Identity = Annotated[
-    Label, AfterValidator(_not_the_assistants), Field(description=f"1 to 128 printable characters, not {ASSISTANT}")
+    Label, AfterValidator(_reject_assistant), Field(description=f"1 to 128 printable characters, not {ASSISTANT}")
 ]
 Text = Annotated[
     Annotated[str, StringConstraints(max_length=2048)] | None,
@@ -89,7 +89,7 @@ class LiveKitResponse(BaseModel):
 class LiveKitTokens:
     """POST and GET /api/v1/livekit/token; without key and secret LiveKit is off."""
 
-    def __init__(self, verifier: Verifier, limiter: Limiter, *, api_key: str | None, api_secret: str | None):
+    def __init__(self, verifier: Verifier, limiter: RateLimiter, *, api_key: str | None, api_secret: str | None):
         self._verifier = verifier
         self._limiter = limiter
         self._api_key = api_key
@@ -136,20 +136,20 @@ class LiveKitTokens:
         query = read_query(request, LiveKitQuery)
         return self._respond(request, user, LiveKitBody(**query.model_dump()))
 
-    def _respond(self, request: web.Request, user: User, wanted: LiveKitBody) -> web.Response:
+    def _respond(self, request: web.Request, user: User, requested: LiveKitBody) -> web.Response:
         if self._api_key is None or self._api_secret is None:
             raise HttpError(
                 404, "NOT_FOUND", "LiveKit is off on this server; LIVEKIT_API_KEY and LIVEKIT_API_SECRET turn it on."
             )
-        room = wanted.room_name or wanted.room or uuid.uuid4().hex
-        identity = wanted.participant_identity or wanted.identity or (user.id if user.is_guest else user.username)
+        room = requested.room_name or requested.room or uuid.uuid4().hex
+        identity = requested.participant_identity or requested.identity or (user.id if user.is_guest else user.username)
         now = int(time.time())
         claims = {
             "iss": self._api_key,
             "sub": identity,
-            "name": wanted.participant_name or wanted.name or user.username,
-            "metadata": wanted.participant_metadata or "",
-            "attributes": wanted.participant_attributes or {},
+            "name": requested.participant_name or requested.name or user.username,
+            "metadata": requested.participant_metadata or "",
+            "attributes": requested.participant_attributes or {},
             "nbf": now,
             "exp": now + TOKEN_SECONDS,
             "kind": "standard",
@@ -165,7 +165,7 @@ class LiveKitTokens:
         }
         token = jwt.encode(claims, self._api_secret, "HS256")
         if len(token) > MAX_TOKEN:
-            raise _too_long()
+            raise _token_too_long()
         url = _socket_url(request)
         return json_response(
             LiveKitResponse(
@@ -186,7 +186,7 @@ def _socket_url(request: web.Request) -> str:
     return f"{'wss' if is_secure else 'ws'}://{request.host}"
 
 
-def _too_long() -> HttpError:
+def _token_too_long() -> HttpError:
     names = ("participant_metadata", "participant_attributes")
     message = f"Accepts no more than makes a token of {MAX_TOKEN} characters."
     fields = [{"field": name, "message": message} for name in names]

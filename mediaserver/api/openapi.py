@@ -13,7 +13,7 @@ from mediaserver.api.route import JSON, Content, Route
 Json = dict[str, Any]
 
 _SCHEMA = "#/components/schemas/{model}"
-_ABOUT = (
+_DESCRIPTION = (
     "A voice assistant that sees the screen you share. Get a token by logging in or, where guests are allowed, from "
     "`POST /api/v1/guests`, and send it as `Authorization: Bearer <access token>`. Talk over WebRTC (`/whip`), over "
     "LiveKit, or over the JSON WebSocket at `/ws/livekit`. Every answer carries `X-Request-ID`."
@@ -62,7 +62,7 @@ def document(routes: Iterable[Route], *, version: str) -> Json:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Mediaserver", "version": version, "description": _ABOUT},
+        "info": {"title": "Mediaserver", "version": version, "description": _DESCRIPTION},
         "paths": paths,
         "tags": [{"name": tag} for tag in dict.fromkeys(tag for route in listed for tag in route.tags)],
         "components": {
@@ -176,13 +176,13 @@ def _path_parameters(route: Route) -> list[Json]:
 
 def _without_null(field: Json) -> Json:
     """A query's parameter is left out rather than null."""
-    told = {name: value for name, value in field.items() if name not in ("title", "description", "default")}
+    schema = {name: value for name, value in field.items() if name not in ("title", "description", "default")}
     if field.get("default") is not None:
-        told["default"] = field["default"]
-    match told:
+        schema["default"] = field["default"]
+    match schema:
         case {"anyOf": [*options]}:
             kept = [option for option in options if option != {"type": "null"}]
-            told = {**told, "anyOf": kept} if len(kept) > 1 else {**told, **kept[0]}
+            schema = {**schema, "anyOf": kept} if len(kept) > 1 else {**schema, **kept[0]}
             if len(kept) == 1:
-                del told["anyOf"]
-    return told
+                del schema["anyOf"]
+    return schema

@@ -10,7 +10,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from mediaserver.http_errors import HttpError
 
 
-class Limiter:
+class RateLimiter:
     """One rate, counted for each name apart."""
 
     def __init__(self, rate: RateLimitItem):

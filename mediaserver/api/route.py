@@ -15,7 +15,7 @@ JSON = "application/json"
 MAX_BODY = 64 * 1024
 
 _READ_DEADLINE = 10.0
-_OF_A_BODY = (400, 408, 413, 415, 422)
+_BODY_ERRORS = (400, 408, 413, 415, 422)
 
 # Of the sentences pydantic makes, only these say nothing of the value that was sent.
 _SAFE_SENTENCES = frozenset(
@@ -73,14 +73,14 @@ class Route:
     @property
     def possible_errors(self) -> tuple[int, ...]:
         """Every error status: those declared, and those that follow from the token, the body and the query."""
-        told = set(self.errors)
+        statuses = set(self.errors)
         if self.needs_token:
-            told.add(401)
+            statuses.add(401)
         if isinstance(self.body, type):
-            told.update(_OF_A_BODY)
+            statuses.update(_BODY_ERRORS)
         if self.query is not None:
-            told.add(422)
-        return tuple(sorted(told))
+            statuses.add(422)
+        return tuple(sorted(statuses))
 
 
 def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
@@ -119,8 +119,10 @@ def read_query(request: web.Request, model: type[M]) -> M:
 
 def json_response(model: BaseModel, status: int = 200, *, headers: Mapping[str, str] | None = None) -> web.Response:
     """The model as JSON; not to be cached, as every answer here is somebody's own."""
-    told = {"Cache-Control": "no-store", **(headers or {})}
-    return web.Response(text=model.model_dump_json(by_alias=True), status=status, content_type=JSON, headers=told)
+    all_headers = {"Cache-Control": "no-store", **(headers or {})}
+    return web.Response(
+        text=model.model_dump_json(by_alias=True), status=status, content_type=JSON, headers=all_headers
+    )
 
 
 async def _read(request: web.Request) -> bytes:
@@ -137,12 +139,12 @@ async def _read(request: web.Request) -> bytes:
 
 
 def _invalid(error: ValidationError, model: type[BaseModel]) -> HttpError:
-    told: dict[str, str] = {}
+    messages: dict[str, str] = {}
     for fault in error.errors(include_url=False, include_context=False, include_input=False):
         name = str(fault["loc"][0]) if fault["loc"] else "body"
-        told.setdefault(name, _accepted(name, fault["type"], fault["msg"], model))
-    fields = [{"field": name, "message": message} for name, message in told.items()]
-    message = " ".join(f"`{name}`: {message}" for name, message in told.items())
+        messages.setdefault(name, _accepted(name, fault["type"], fault["msg"], model))
+    fields = [{"field": name, "message": message} for name, message in messages.items()]
+    message = " ".join(f"`{name}`: {message}" for name, message in messages.items())
     return HttpError(422, "INVALID_FIELDS", message, details={"fields": fields})
 
 

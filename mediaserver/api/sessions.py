@@ -7,7 +7,7 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from mediaserver.api.authentication import authenticate
-from mediaserver.api.rate_limit import Limiter
+from mediaserver.api.rate_limit import RateLimiter
 from mediaserver.api.route import Route, add_routes, json_response, read_query
 from mediaserver.auth.users import Verifier
 from mediaserver.http_errors import HttpError
@@ -82,7 +82,7 @@ class HistoryResponse(BaseModel):
 class Sessions:
     """GET /api/v1/sessions/{id}/frame."""
 
-    def __init__(self, registry: Registry, verifier: Verifier, limiter: Limiter):
+    def __init__(self, registry: Registry, verifier: Verifier, limiter: RateLimiter):
         self._registry = registry
         self._verifier = verifier
         self._limiter = limiter
@@ -116,16 +116,16 @@ class Sessions:
             raise HttpError(404, "SESSION_NOT_FOUND", "You have no live session of that name.")
         if conversation.latest_screenshot is None:
             raise HttpError(404, "NOT_FOUND", "No screen is shared in that session.")
-        still = conversation.latest_screenshot
-        headers = {"X-Frame": str(still.number), "Cache-Control": "no-store"}
-        return web.Response(body=still.jpeg, content_type="image/jpeg", headers=headers)
+        screenshot = conversation.latest_screenshot
+        headers = {"X-Frame": str(screenshot.number), "Cache-Control": "no-store"}
+        return web.Response(body=screenshot.jpeg, content_type="image/jpeg", headers=headers)
 
 
-async def _nothing() -> None:
+async def _no_flush() -> None:
     return None
 
 
-class History:
+class HistoryRoutes:
     """GET /api/v1/sessions, GET and DELETE of one, GET of its history.
 
     `flush` is awaited before the store is asked: it writes what has happened so far.
@@ -136,9 +136,9 @@ class History:
         registry: Registry,
         store: Store,
         verifier: Verifier,
-        limiter: Limiter,
+        limiter: RateLimiter,
         *,
-        flush: Callable[[], Awaitable[None]] = _nothing,
+        flush: Callable[[], Awaitable[None]] = _no_flush,
     ):
         self._registry = registry
         self._store = store
@@ -211,7 +211,7 @@ class History:
                 422, "INVALID_FIELDS", "`cursor` is not one this server gave.", details={"fields": fields}
             ) from None
         except StoreError:
-            raise _unavailable() from None
+            raise _history_unavailable() from None
         return json_response(
             SessionsResponse(sessions=[_session(record) for record in page.sessions], next_cursor=page.next_cursor)
         )
@@ -235,9 +235,9 @@ class History:
             session = conversation.terms.id if conversation is not None else record.id if record else None
             was_kept = session is not None and await self._store.forget_session(user.id, session)
         except StoreError:
-            raise _unavailable() from None
+            raise _history_unavailable() from None
         if conversation is None and not was_kept:
-            raise _unknown()
+            raise _session_not_found()
         return web.Response(status=204)
 
     async def history(self, request: web.Request) -> web.Response:
@@ -247,7 +247,7 @@ class History:
             entries = await self._store.history(record.id)
             usage = await self._store.usage(record.id)
         except StoreError:
-            raise _unavailable() from None
+            raise _history_unavailable() from None
         return json_response(
             HistoryResponse(
                 session=_session(record),
@@ -273,9 +273,9 @@ class History:
             await self._flush()
             record = await self._store.session(user.id, request.match_info["id"])
         except StoreError:
-            raise _unavailable() from None
+            raise _history_unavailable() from None
         if record is None:
-            raise _unknown()
+            raise _session_not_found()
         return record
 
 
@@ -294,11 +294,11 @@ def _session(record: SessionRecord) -> SessionResponse:
     )
 
 
-def _unknown() -> HttpError:
+def _session_not_found() -> HttpError:
     return HttpError(404, "SESSION_NOT_FOUND", "You have no session of that name.")
 
 
-def _unavailable() -> HttpError:
+def _history_unavailable() -> HttpError:
     return HttpError(
         503, "HISTORY_UNAVAILABLE", "What is kept cannot be reached now; live sessions go on.", retry_after=RETRY_STORE
     )

@@ -7,7 +7,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from mediaserver.api.authentication import authenticate
-from mediaserver.api.rate_limit import Limiter, address
+from mediaserver.api.rate_limit import RateLimiter, address
 from mediaserver.api.route import Route, add_routes, json_response, read_body
 from mediaserver.api.user_schemas import (
     ChangedProfile,
@@ -34,7 +34,7 @@ _ME = "/api/v1/users/me"
 _SETTINGS = "/api/v1/users/me/settings"
 
 
-async def _nothing(_: str) -> None:
+async def _do_nothing(_: str) -> None:
     return None
 
 
@@ -46,17 +46,17 @@ class Users:
         accounts: Accounts,
         verifier: Verifier,
         *,
-        login_limiter: Limiter,
-        api_limiter: Limiter,
+        login_limiter: RateLimiter,
+        api_limiter: RateLimiter,
         is_registration_open: bool,
-        on_leaving: Callable[[str], Awaitable[None]] = _nothing,
+        before_delete: Callable[[str], Awaitable[None]] = _do_nothing,
     ):
         self._accounts = accounts
         self._verifier = verifier
         self._login_limiter = login_limiter
         self._api_limiter = api_limiter
         self._is_registration_open = is_registration_open
-        self._on_leaving = on_leaving
+        self._before_delete = before_delete
 
     def add_routes(self, app: web.Application) -> None:
         """Serve them."""
@@ -220,7 +220,7 @@ class Users:
             if body.password is None:
                 account = await self._accounts.change(user, body.apply)
                 return json_response(ChangedProfile(**Profile.of(user, account).model_dump(), tokens=None))
-            password = NewPassword(_current(body), body.password.get_secret_value())
+            password = NewPassword(_current_password(body), body.password.get_secret_value())
             try:
                 grant = await self._accounts.change_with_password(user, body.apply, password, address=address(request))
             except CredentialsError:
@@ -234,7 +234,7 @@ class Users:
         user = self._user(request)
         with store_errors_as_http():
             await self._accounts.account(user)
-            await self._on_leaving(user.id)
+            await self._before_delete(user.id)
             await self._accounts.delete(user)
         return web.Response(status=204)
 
@@ -279,7 +279,7 @@ def store_errors_as_http() -> Iterator[None]:
         raise HttpError(503, "STORE_UNAVAILABLE", message, retry_after=_RETRY_STORE) from None
 
 
-def _current(body: ProfileChange) -> str:
+def _current_password(body: ProfileChange) -> str:
     if body.current_password is None:
         message = "Required to change the password: the password until now."
         raise HttpError(

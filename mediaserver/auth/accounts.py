@@ -61,7 +61,7 @@ class Accounts:
         self._lockout = Lockout() if lockout is None else lockout
         # Held from reading what a token or a password proves to writing what follows from it: or a family that is
         # revoked between the two would live on in its newest token.
-        self._proof = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def register(
         self, *, username: str, email: str, full_name: str | None, password: str, guest_token: str | None = None
@@ -74,7 +74,7 @@ class Accounts:
         password_hash = await self._passwords.hash(password)
         account = new_account(username, email, full_name, password_hash, self._clock())
         await self._store.add_account(account)
-        async with self._proof:
+        async with self._lock:
             await self._adopt(guest_token, account)
         return account
 
@@ -83,7 +83,7 @@ class Accounts:
         with self._lockout.attempt(name, address):
             account = await self._verify_password(await self._store.account_named(name), password)
         rehashed = await self._passwords.hash(password) if self._is_outdated(account) else None
-        async with self._proof:
+        async with self._lock:
             account = await self._reload_if_unchanged(account, password)
             if rehashed is not None:
                 account = replace(account, password_hash=rehashed)
@@ -97,7 +97,7 @@ class Accounts:
 
     async def refresh(self, token: str) -> Grant:
         """The successor of a refresh token; one that was used before ends its family. Raises `AuthError`."""
-        async with self._proof:
+        async with self._lock:
             now = self._clock()
             spent = await self._store.spend_token(_digest(token), now)
             if spent is not None and spent.spent_at is not None:
@@ -115,7 +115,7 @@ class Accounts:
 
     async def logout(self, token: str) -> None:
         """Revoke the family of a refresh token; nothing happens if it is unknown."""
-        async with self._proof:
+        async with self._lock:
             spent = await self._store.spend_token(_digest(token), self._clock())
             if spent is not None:
                 await self._store.revoke_family(spent.family)
@@ -131,7 +131,7 @@ class Accounts:
 
     async def change(self, user: User, edit: Callable[[Account], Account]) -> Account:
         """Change a profile; raises `TakenError`, and `AuthError` without an account."""
-        async with self._proof:
+        async with self._lock:
             account = edit(await self._require_account(user))
             await self._store.change_account(account)
             return account
@@ -147,7 +147,7 @@ class Accounts:
         with self._lockout.attempt(account.username, address):
             await self._verify_password(account, password.current)
         password_hash = await self._passwords.hash(password.new)
-        async with self._proof:
+        async with self._lock:
             account = replace(
                 edit(await self._reload_if_unchanged(account, password.current)), password_hash=password_hash
             )
@@ -157,7 +157,7 @@ class Accounts:
 
     async def delete(self, user: User) -> None:
         """Delete a user with all that is stored of them; their tokens are refused from now on."""
-        async with self._proof:
+        async with self._lock:
             await self._store.forget_user(user.id)
             self._tokens.revoke(user.id)
 
@@ -168,7 +168,7 @@ class Accounts:
 
     async def set_preferences(self, user: User, preferences: Preferences) -> None:
         """Replace them; raises `AuthError` when the account was deleted."""
-        async with self._proof:
+        async with self._lock:
             await self.account(user)
             await self._store.set_preferences(user.id, preferences)
 

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-FREE_FOR_A_NAME = 5
-FREE_FOR_A_NETWORK = 20  # a household or an office shares one
+MAX_FAILURES_PER_NAME = 5
+MAX_FAILURES_PER_NETWORK = 20  # a household or an office shares one
 FIRST_DELAY = 1.0
-LONGEST_DELAY = 900.0
-FORGOTTEN_AFTER = 24 * 3600.0
-CAPACITY = 20_000
+MAX_DELAY = 900.0
+RESET_AFTER = 24 * 3600.0
+MAX_KEYS = 20_000
 
 
 class CredentialsError(Exception):
@@ -31,7 +31,7 @@ class LockedOut(Exception):
 
 
 @dataclass(slots=True)
-class _Row:
+class _Failures:
     failures: int
     until: float
     last: float
@@ -40,10 +40,10 @@ class _Row:
 class Lockout:
     """Counts wrong passwords by name and by network, and refuses more attempts for a while that doubles each time."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, *, capacity: int = CAPACITY):
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, capacity: int = MAX_KEYS):
         # Apart, so that a flood of names from one address cannot push out what is known of addresses.
-        self._names = _Table(clock, FREE_FOR_A_NAME, capacity)
-        self._networks = _Table(clock, FREE_FOR_A_NETWORK, capacity)
+        self._names = _FailureTable(clock, MAX_FAILURES_PER_NAME, capacity)
+        self._networks = _FailureTable(clock, MAX_FAILURES_PER_NETWORK, capacity)
 
     def __len__(self) -> int:
         """How many names and networks are remembered."""
@@ -52,13 +52,13 @@ class Lockout:
     @contextmanager
     def attempt(self, name: str, address: str) -> Iterator[None]:
         """Around one attempt: raises `LockedOut` at once; `CredentialsError` in the body counts as a failure."""
-        name, place = _key(name), network(address)
-        wait = max(self._names.wait(name), self._networks.wait(place))
+        name, client = _key(name), network_of(address)
+        wait = max(self._names.wait(name), self._networks.wait(client))
         if wait > 0:
             raise LockedOut(math.ceil(wait))
         # Counted before it is known to fail, or a hundred attempts at once would all be let in.
         self._names.fail(name)
-        self._networks.fail(place)
+        self._networks.fail(client)
         is_wrong = False
         try:
             yield
@@ -68,19 +68,19 @@ class Lockout:
         finally:
             if not is_wrong:
                 self._names.undo_failure(name)
-                self._networks.undo_failure(place)
+                self._networks.undo_failure(client)
         # Not the network: or who guesses would log in with an account of their own between the guesses.
         self._names.clear(name)
 
 
-class _Table:
+class _FailureTable:
     """Failures by key; of more than `capacity` keys those are forgotten that were quiet for longest."""
 
-    def __init__(self, clock: Callable[[], float], free: int, capacity: int):
+    def __init__(self, clock: Callable[[], float], max_failures: int, capacity: int):
         self._clock = clock
-        self._free = free
+        self._max_failures = max_failures
         self._capacity = capacity
-        self._rows: OrderedDict[str, _Row] = OrderedDict()
+        self._rows: OrderedDict[str, _Failures] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -92,14 +92,14 @@ class _Table:
 
     def fail(self, key: str) -> None:
         now = self._clock()
-        row = self._rows.setdefault(key, _Row(0, now, now))
-        if now - row.last > FORGOTTEN_AFTER:
+        row = self._rows.setdefault(key, _Failures(0, now, now))
+        if now - row.last > RESET_AFTER:
             row.failures = 0
         row.failures += 1
         row.last = now
-        if row.failures >= self._free:
+        if row.failures >= self._max_failures:
             # The exponent is bounded: 2.0**1100 overflows.
-            row.until = now + min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(row.failures - self._free, 30))
+            row.until = now + min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(row.failures - self._max_failures, 30))
         self._rows.move_to_end(key)
         if len(self._rows) > self._capacity:
             self._rows.popitem(last=False)
@@ -118,7 +118,7 @@ class _Table:
         self._rows.pop(key, None)
 
 
-def network(address: str) -> str:
+def network_of(address: str) -> str:
     """What one client is likely to own: an IPv4 address, or the /64 of an IPv6 address."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])

@@ -23,7 +23,7 @@ _MEMORY_KIB = 46 * 1024
 _PASSES = 1
 _LANES = 1
 
-_AT_ONCE = 1
+_MAX_THREADS = 1
 _MAX_WAITING = 32
 
 
@@ -35,13 +35,13 @@ class Passwords:
     """Hashes and verifies in `at_once` threads; more than `max_waiting` requests are refused with `BusyError`."""
 
     def __init__(
-        self, hasher: PasswordHasher | None = None, *, at_once: int = _AT_ONCE, max_waiting: int = _MAX_WAITING
+        self, hasher: PasswordHasher | None = None, *, max_threads: int = _MAX_THREADS, max_waiting: int = _MAX_WAITING
     ):
         self._hasher = hasher or PasswordHasher(time_cost=_PASSES, memory_cost=_MEMORY_KIB, parallelism=_LANES)
         # Threads of its own bound the work by themselves: a cancelled request would free a place, but not its thread.
-        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="argon2")
-        self._places = threading.Semaphore(at_once + max_waiting)
-        self._nobody = _dummy_hash(self._hasher)
+        self._threads = ThreadPoolExecutor(max_threads, thread_name_prefix="argon2")
+        self._slots = threading.Semaphore(max_threads + max_waiting)
+        self._dummy = _dummy_hash(self._hasher)
 
     async def hash(self, password: str) -> str:
         """What to keep of a password."""
@@ -49,7 +49,7 @@ class Passwords:
 
     async def matches(self, password: str, password_hash: str | None) -> bool:
         """Whether the password made this hash; without a hash False, for the same work."""
-        return await self._run(lambda: self._verify(password_hash or self._nobody, password)) and bool(password_hash)
+        return await self._run(lambda: self._verify(password_hash or self._dummy, password)) and bool(password_hash)
 
     def is_outdated(self, password_hash: str) -> bool:
         """Whether the hash was made with other parameters than are in use now."""
@@ -60,11 +60,11 @@ class Passwords:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        if not self._places.acquire(blocking=False):
+        if not self._slots.acquire(blocking=False):
             raise BusyError
         future = self._threads.submit(work)
         # Given back when its thread is done, not when its request is: those differ when a request is cancelled.
-        future.add_done_callback(lambda _: self._places.release())
+        future.add_done_callback(lambda _: self._slots.release())
         return await asyncio.wrap_future(future)
 
     def _verify(self, password_hash: str, password: str) -> bool:

@@ -10,7 +10,7 @@ from aiohttp import web
 from loguru import logger
 
 from mediaserver import __version__, logs
-from mediaserver.app import running, tls_context
+from mediaserver.app import running_application, tls_context
 from mediaserver.auth.passwords import Passwords
 from mediaserver.cli import engine as engine_cli
 from mediaserver.cli import users as users_cli
@@ -49,15 +49,15 @@ def manage_accounts(words: Sequence[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     logs.configure(level="WARNING", folder=None)
-    return asyncio.run(_keep_accounts(settings, words))
+    return asyncio.run(_run_users_command(settings, words))
 
 
-async def _keep_accounts(settings: Settings, words: Sequence[str]) -> int:
+async def _run_users_command(settings: Settings, arguments: Sequence[str]) -> int:
     passwords = Passwords()
     try:
         store = await open_store(settings.database_url, data_dir=settings.data_dir)
         try:
-            return await users_cli.run(words, store, passwords)
+            return await users_cli.run(arguments, store, passwords)
         finally:
             await store.close()
     except StoreError as error:
@@ -84,7 +84,7 @@ def serve() -> int:
 
 async def _serve(settings: Settings) -> int:
     try:
-        async with running(settings) as app:
+        async with running_application(settings) as app:
             # Media goes over UDP and needs no HTTP access log; the middleware logs what matters.
             runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, max_line_size=MAX_REQUEST_LINE)
             await runner.setup()
@@ -108,7 +108,7 @@ async def _listen(settings: Settings, runner: web.AppRunner) -> int:
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     freeze_gc()
-    _greet(settings, runner)
+    _print_banner(settings, runner)
     await stop.wait()
     sys.stdout.write("Stopping: sessions are told and closed.\n")
     return 0
@@ -121,7 +121,7 @@ def freeze_gc() -> None:
     gc.freeze()
 
 
-def _greet(settings: Settings, runner: web.AppRunner) -> None:
+def _print_banner(settings: Settings, runner: web.AppRunner) -> None:
     port = runner.addresses[0][1]
     scheme = "https" if settings.tls_cert else "http"
     lines = [f"Mediaserver {__version__}: {scheme}://localhost:{port}"]

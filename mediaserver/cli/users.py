@@ -19,7 +19,7 @@ from mediaserver.store.records import Account
 _TOKENS_LAST = "Access tokens already given out work for up to an hour."
 
 
-class Refused(Exception):
+class CommandError(Exception):
     """What was asked cannot be done; the message is for the operator."""
 
 
@@ -29,8 +29,8 @@ class _NewPassword(BaseModel):
 
 def parser() -> argparse.ArgumentParser:
     """The words after `user`."""
-    words = argparse.ArgumentParser("run.py user", description="Accounts of this server.")
-    commands = words.add_subparsers(dest="command", required=True, metavar="add | password | list | delete")
+    root = argparse.ArgumentParser("run.py user", description="Accounts of this server.")
+    commands = root.add_subparsers(dest="command", required=True, metavar="add | password | list | delete")
     add = commands.add_parser("add", help="make an account; the password is asked for, or read from a pipe")
     add.add_argument("name", metavar="NAME")
     add.add_argument("email", metavar="EMAIL")
@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("list", help="show all accounts, oldest first")
     delete = commands.add_parser("delete", help="delete an account with everything that is stored of its user")
     delete.add_argument("name", metavar="NAME", help="a username or an email")
-    return words
+    return root
 
 
 def ask_password() -> str:
@@ -49,7 +49,7 @@ def ask_password() -> str:
         return sys.stdin.readline().rstrip("\r\n")
     password = getpass.getpass("Password: ")
     if getpass.getpass("Once more: ") != password:
-        raise Refused("The two passwords differ; nothing was changed.")
+        raise CommandError("The two passwords differ; nothing was changed.")
     return password
 
 
@@ -65,37 +65,37 @@ async def run(
     """Do what the words after `user` say: 0 when it is done, 1 when it cannot be, 2 when it is not understood."""
     out, err = out or sys.stdout, err or sys.stderr
     try:
-        words = parser().parse_args(arguments)
+        options = parser().parse_args(arguments)
     except SystemExit as stop:
         return int(stop.code or 0)
     try:
-        match words.command:
+        match options.command:
             case "add":
-                told = await _add(store, passwords, words, ask)
+                output = await _add(store, passwords, options, ask)
             case "password":
-                told = await _set_password(store, passwords, words.name, ask)
+                output = await _set_password(store, passwords, options.name, ask)
             case "list":
-                told = _table(await store.accounts())
+                output = _table(await store.accounts())
             case _:
-                told = await _delete(store, words.name)
-    except Refused as refused:
+                output = await _delete(store, options.name)
+    except CommandError as refused:
         err.write(f"{refused}\n")
         return 1
     except StoreError as error:
         err.write(f"The database does not answer: {error}\n")
         return 1
-    out.write(told)
+    out.write(output)
     return 0
 
 
-async def _add(store: Store, passwords: Passwords, words: argparse.Namespace, ask: Callable[[], str]) -> str:
-    given = {"username": words.name, "email": words.email, "full_name": words.full_name}
+async def _add(store: Store, passwords: Passwords, options: argparse.Namespace, ask: Callable[[], str]) -> str:
+    given = {"username": options.name, "email": options.email, "full_name": options.full_name}
     try:
         # First with a password that is good, so that nobody types one for a name that is not.
         Registration.model_validate({**given, "password": "x" * 8})
         body = Registration.model_validate({**given, "password": ask()})
     except ValidationError as error:
-        raise Refused(_faults(error, Registration)) from None
+        raise CommandError(_faults(error, Registration)) from None
     for field, name in (("username", body.username), ("email", body.email)):
         if await store.account_named(name) is not None:
             raise _taken(field)
@@ -113,7 +113,7 @@ async def _set_password(store: Store, passwords: Passwords, name: str, ask: Call
     try:
         body = _NewPassword.model_validate({"password": ask()})
     except ValidationError as error:
-        raise Refused(_faults(error, Registration)) from None
+        raise CommandError(_faults(error, Registration)) from None
     password_hash = await passwords.hash(body.password.get_secret_value())
     await store.change_account(replace(account, password_hash=password_hash))
     await store.revoke_user(account.id)
@@ -129,7 +129,7 @@ async def _delete(store: Store, name: str) -> str:
 async def _named(store: Store, name: str) -> Account:
     account = await store.account_named(name)
     if account is None:
-        raise Refused(f"There is no account named {name}.")
+        raise CommandError(f"There is no account named {name}.")
     return account
 
 
@@ -145,8 +145,8 @@ def _table(accounts: Sequence[Account]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _taken(field: str) -> Refused:
-    return Refused(f"An account with this {field} exists.")
+def _taken(field: str) -> CommandError:
+    return CommandError(f"An account with this {field} exists.")
 
 
 def _faults(error: ValidationError, model: type[BaseModel]) -> str:

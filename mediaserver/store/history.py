@@ -13,7 +13,7 @@ from mediaserver.store.interface import Fact
 from mediaserver.store.records import Entry, SessionPage, SessionRecord, TurnUsage
 from mediaserver.store.schema import accounts, entries, forgotten, preferences, refresh_tokens, sessions, turn_usage
 
-PORTION = 200
+DELETE_BATCH = 200
 """How many old sessions are deleted at a time, so that those alive never wait long to be written."""
 
 
@@ -98,19 +98,21 @@ class SqlHistory:
 
     async def forget_before(self, moment: datetime) -> int:
         """Delete sessions that ended before `moment`, and tokens that had expired by then; how many sessions."""
-        old = select(sessions.c.id).where(sessions.c.ended_at < moment).order_by(sessions.c.ended_at).limit(PORTION)
+        old = (
+            select(sessions.c.id).where(sessions.c.ended_at < moment).order_by(sessions.c.ended_at).limit(DELETE_BATCH)
+        )
         count = 0
         while True:
             async with self._database.writing() as connection:
                 ids = list((await connection.execute(old)).scalars())
                 await connection.execute(delete(sessions).where(sessions.c.id.in_(ids)))
             count += len(ids)
-            if len(ids) < PORTION:
+            if len(ids) < DELETE_BATCH:
                 break
-        await self._forget_traces(moment)
+        await self._delete_leftovers(moment)
         return count
 
-    async def _forget_traces(self, moment: datetime) -> None:
+    async def _delete_leftovers(self, moment: datetime) -> None:
         # A guest without token, session or account cannot come back for its preferences.
         owner = preferences.c.owner
         is_anybody = exists().where(accounts.c.id == owner) | exists().where(refresh_tokens.c.owner == owner)

@@ -51,7 +51,7 @@ class Recorder:
     def begin(self, session: str, *, label: str, engine: str, model: str, language: str) -> None:
         """Write down that the conversation has begun; once."""
         if self._record is None:
-            self._keep_record(
+            self._write_record(
                 SessionRecord(session, self._owner, label, self._transport, engine, model, language, self._clock())
             )
 
@@ -66,21 +66,21 @@ class Recorder:
         match event:
             case Transcript(turn, role, text):
                 entry = self._entry(record, turn, role)
-                self._keep(replace(entry, text=text))
+                self._write_entry(replace(entry, text=text))
             case Interrupted(turn, heard_ms, heard_text):
                 # A noise can take a turn and give it back, with nothing said by anyone.
                 if heard_text or heard_ms or turn in self._turns:
                     entry = self._entry(record, turn, Role.ASSISTANT)
-                    self._keep(replace(entry, text=heard_text, interrupted=True, heard_ms=heard_ms))
+                    self._write_entry(replace(entry, text=heard_text, interrupted=True, heard_ms=heard_ms))
             case TurnEnded(turn, heard_ms, _, usage):
                 if heard_ms or (turn, Role.ASSISTANT) in self._entries:
-                    self._keep(replace(self._entry(record, turn, Role.ASSISTANT), heard_ms=heard_ms))
-                self._spend(record, turn, usage)
+                    self._write_entry(replace(self._entry(record, turn, Role.ASSISTANT), heard_ms=heard_ms))
+                self._write_usage(record, turn, usage)
             case TurnUsageReport(turn, usage):
-                self._spend(record, turn, usage)
+                self._write_usage(record, turn, usage)
             case Fault(code, message, fatal=True):
                 entry = self._entry(record, max(self._turns, default=0), SYSTEM)
-                self._keep(replace(entry, text=f"{code.value}: {message}"))
+                self._write_entry(replace(entry, text=f"{code.value}: {message}"))
             case SessionEnded(reason):
                 self._end(reason)
             case (
@@ -102,24 +102,24 @@ class Recorder:
     def _entry(self, record: SessionRecord, turn: int, role: str) -> Entry:
         return self._entries.get((turn, role)) or Entry(record.id, self._clock(), str(role), "", turn)
 
-    def _keep(self, entry: Entry) -> None:
+    def _write_entry(self, entry: Entry) -> None:
         self._entries[entry.turn, entry.role] = entry
         if self._record is not None and entry.role != SYSTEM and entry.turn not in self._turns:
             self._turns.add(entry.turn)
-            self._keep_record(replace(self._record, turns=len(self._turns)))
+            self._write_record(replace(self._record, turns=len(self._turns)))
         self._writer.record(entry)
 
-    def _keep_record(self, record: SessionRecord) -> None:
+    def _write_record(self, record: SessionRecord) -> None:
         self._record = record
         self._writer.record(record)
 
-    def _spend(self, record: SessionRecord, turn: int, usage: Usage) -> None:
+    def _write_usage(self, record: SessionRecord, turn: int, usage: Usage) -> None:
         if usage.tokens:
             self._writer.record(TurnUsage(record.id, turn, self._clock(), dict(usage.tokens)))
 
     def _end(self, reason: EndReason) -> None:
         for entry in list(self._entries.values()):
             if entry.role == Role.ASSISTANT and entry.heard_ms is None:
-                self._keep(replace(entry, interrupted=True))
+                self._write_entry(replace(entry, interrupted=True))
         if self._record is not None:
-            self._keep_record(replace(self._record, ended_at=self._clock(), end_reason=reason.value))
+            self._write_record(replace(self._record, ended_at=self._clock(), end_reason=reason.value))

@@ -26,7 +26,7 @@ class Retention:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ):
         self._store = store
-        self._kept = timedelta(days=days)
+        self._max_age = timedelta(days=days)
         self._clock = clock
         self._on_failure = on_failure
         self._sleep = sleep
@@ -51,7 +51,7 @@ class Retention:
     async def _run(self) -> None:
         while True:
             try:
-                await self._store.forget_before(self._clock() - self._kept)
+                await self._store.forget_before(self._clock() - self._max_age)
             except StoreError as error:
                 self._on_failure(error)
             await self._sleep(PERIOD)

@@ -10,8 +10,8 @@ from aiohttp.test_utils import TestClient
 from limits import parse
 
 from mediaserver.api.middleware import error_middleware
-from mediaserver.api.rate_limit import Limiter
-from mediaserver.api.sessions import History, Sessions
+from mediaserver.api.rate_limit import RateLimiter
+from mediaserver.api.sessions import HistoryRoutes, Sessions
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
 from mediaserver.registry import Registry
@@ -81,8 +81,8 @@ async def registry() -> AsyncIterator[Registry]:
 @pytest.fixture
 async def client(aiohttp_client: MakeClient, store: MemoryStore, registry: Registry) -> Client:
     app = web.Application(middlewares=[error_middleware])
-    limiter = Limiter(parse("1000/minute"))
-    History(registry, cast(Store, store), TOKENS, limiter).add_routes(app)
+    limiter = RateLimiter(parse("1000/minute"))
+    HistoryRoutes(registry, cast(Store, store), TOKENS, limiter).add_routes(app)
     Sessions(registry, TOKENS, limiter).add_routes(app)
     return await aiohttp_client(app)
 
