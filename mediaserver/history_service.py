@@ -1,4 +1,4 @@
-"""What the server remembers of its users: their sessions as they happen, and what they have set for all of them."""
+"""Connects sessions to the store: records their history and loads their users' defaults."""
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -19,14 +19,14 @@ from pipeline.errors import FaultCode, MediaError
 
 
 def now() -> datetime:
-    """This moment, in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 class HistoryService:
-    """Keeps what is said for `days` (0: nothing is kept), as an async context manager that owns the tasks that do.
+    """Records sessions and deletes their history after `days`; an async context manager that owns both tasks.
 
-    While the store is down, sessions go on and are told once that their history is not kept.
+    0 days record nothing. While the store is down, sessions go on, and each receives one fault for the outage.
     """
 
     def __init__(self, store: Store, registry: Registry, *, days: int, clock: Callable[[], datetime] = now):
@@ -40,11 +40,11 @@ class HistoryService:
 
     @property
     def observer_factories(self) -> tuple[ObserverFactory, ...]:
-        """What writes a session down, if anything may be kept."""
+        """Factories of the observers that record a session; none with 0 days."""
         return (self._record,) if self._days else ()
 
     async def defaults(self, user: str) -> SessionOptions:
-        """What a user has set for all their sessions; nothing, if the store cannot be asked."""
+        """Load a user's session defaults; empty options if the store fails."""
         try:
             set_by_user = await self.store.preferences(user)
         except StoreError as error:
@@ -59,7 +59,7 @@ class HistoryService:
         )
 
     async def end_sessions_of(self, user: str) -> None:
-        """End a user's live sessions and write down their end, before the user is forgotten."""
+        """End a user's live sessions and record their end, before the user is deleted."""
         await self._registry.end_sessions_of(user)
         await self.writer.flush()
 

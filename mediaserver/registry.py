@@ -1,4 +1,4 @@
-"""The set of conversations: start, find, limit, drain."""
+"""The registry of live conversations: start, find, limit, drain."""
 
 import asyncio
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ CANCEL_DEADLINE = 5.0
 
 
 class Full(Exception):
-    """No further conversation can be started; `is_personal` when it is the user's own limit that is reached."""
+    """A session limit is reached; `is_personal` if it is the limit of this user."""
 
     def __init__(self, *, is_personal: bool):
         super().__init__("session limit")
@@ -21,12 +21,12 @@ class Full(Exception):
 
 
 class Draining(Exception):
-    """The server is shutting down and takes no new conversation."""
+    """The server is shutting down and starts no new conversation."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnedConversation:
-    """A live conversation and whose it is."""
+    """A live conversation and the id of its owner."""
 
     owner: str
     conversation: Conversation
@@ -64,11 +64,11 @@ class Registry:
         task.add_done_callback(lambda done: self._forget(session, done))
 
     def get(self, session: str) -> OwnedConversation | None:
-        """The live conversation with this id."""
+        """Return the live conversation with this id."""
         return self._entries.get(session)
 
     def find(self, owner: str, name: str) -> Conversation | None:
-        """A user's own live conversation, by its id or by the label the client gave it."""
+        """Find a user's own live conversation by its id or by the client's label."""
         for entry in self._entries.values():
             terms = entry.conversation.terms
             if entry.owner == owner and name in (terms.label, terms.id) and not entry.conversation.is_ending:
@@ -76,11 +76,11 @@ class Registry:
         return None
 
     def conversations(self, owner: str | None = None) -> list[Conversation]:
-        """The live conversations, all or one owner's."""
+        """List the live conversations, of all users or of one."""
         return [entry.conversation for entry in self._entries.values() if owner in (None, entry.owner)]
 
     async def end_sessions_of(self, owner: str) -> None:
-        """End a user's conversations, and wait until they have ended."""
+        """End a user's conversations and wait for their end, at most `CANCEL_DEADLINE`."""
         leaving = {conversation.terms.id for conversation in self.conversations(owner)}
         for conversation in self.conversations(owner):
             conversation.end(EndReason.CLIENT)
@@ -89,7 +89,7 @@ class Registry:
             await asyncio.wait(tasks, timeout=CANCEL_DEADLINE)
 
     async def drain(self, grace: float) -> None:
-        """Take nothing new, end every conversation politely, and cancel what has not ended after `grace` seconds."""
+        """Refuse new conversations, end the live ones, and cancel the rest after `grace` seconds."""
         self._is_draining = True
         for entry in list(self._entries.values()):
             entry.conversation.end(EndReason.SHUTDOWN)

@@ -1,4 +1,4 @@
-"""Lets users in: finds the conversation they name, or starts one on the server's engine."""
+"""Finds the conversation a client names, or starts one on the server's engine."""
 
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -29,7 +29,7 @@ INSTRUCTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class EngineClient:
-    """The engine every conversation talks to."""
+    """The engine of this server, with its default model and voice."""
 
     name: str
     client: genai.Client
@@ -46,7 +46,7 @@ class EngineClient:
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """What a client asks of a session, or a user of all theirs; None leaves it to the next who may say."""
+    """Options of one session, or a user's defaults; None means the next default applies."""
 
     label: str | None = None
     model: str | None = None
@@ -54,14 +54,14 @@ class SessionOptions:
     voice: str | None = None
     instructions: str | None = None
     threshold: float | None = None
-    """The VAD's, a probability."""
+    """The speech probability (0 to 1) above which the VAD reports speech."""
     silence_ms: int | None = None
     transport: str = "webrtc"
 
 
 @dataclass(frozen=True, slots=True)
 class ServerDefaults:
-    """What holds for every session of this server."""
+    """Settings of every session on this server; times in seconds, `frame_max_side` in pixels."""
 
     idle_seconds: float
     max_seconds: float
@@ -70,19 +70,19 @@ class ServerDefaults:
 
 
 LoadDefaults = Callable[[str], Awaitable[SessionOptions]]
-"""What a user has set for all their sessions, by their id; never raises."""
+"""Loads a user's session defaults by the user's id; never raises."""
 
 ObserverFactory = Callable[[str, str, Conversation], Observer]
-"""Makes a witness for a conversation that begins, from its owner's id and its transport."""
+"""Makes an observer of a new conversation, given its owner's id, its transport and itself."""
 
 
 async def no_defaults(_: str) -> SessionOptions:
-    """Nobody has set anything."""
+    """Return no defaults, for a server without a store."""
     return SessionOptions()
 
 
 class SessionFactory:
-    """The way into a conversation, for every transport."""
+    """Creates or finds a conversation for every transport."""
 
     def __init__(
         self,
@@ -106,17 +106,17 @@ class SessionFactory:
         self._toolbox = toolbox or Toolbox()
 
     def add_observer_factory(self, observe: ObserverFactory) -> None:
-        """Make a witness of each conversation from now on, too."""
+        """Call `observe` for each conversation that starts from now on."""
         self._observer_factories = (*self._observer_factories, observe)
 
     async def get_or_create(self, owner: str, options: SessionOptions) -> Conversation:
-        """The owner's live conversation of that label, else a new one; raises `registry.Full` or `Draining`."""
+        """Return the owner's live conversation of that label, or start one; raises `registry.Full` or `Draining`."""
         found = self._find(owner, options)
         if found is not None:
             return found
         self._registry.check_capacity(owner)
         defaults = await self._load_defaults(owner)
-        found = self._find(owner, options)  # somebody may have started it meanwhile
+        found = self._find(owner, options)  # another request may have started it meanwhile
         if found is not None:
             return found
         conversation = self._conversation(_with_defaults(options, defaults))
@@ -172,7 +172,7 @@ def _model_warning(requested: str | None, model: str, engine: EngineClient) -> s
 
 
 def _with_defaults(options: SessionOptions, defaults: SessionOptions) -> SessionOptions:
-    """What the client asked for, and for what it did not, what the user has set."""
+    """Fill the options that are None from the user's defaults."""
     missing = {
         field.name: getattr(defaults, field.name)
         for field in fields(options)

@@ -1,4 +1,4 @@
-"""Every setting, from the environment or a `.env` file; a value that does not parse is told by name."""
+"""Reads every setting from the environment or a `.env` file, and names each one that does not parse."""
 
 import os
 import secrets
@@ -27,7 +27,7 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
 
 
 class SettingsError(Exception):
-    """The environment does not make a server; `faults` has a line for each setting that is wrong."""
+    """The settings are not valid; `faults` has one line for each wrong setting."""
 
     def __init__(self, faults: list[str]):
         super().__init__("\n".join(faults))
@@ -35,7 +35,7 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """What the environment says; each description is what the setting accepts."""
+    """The parsed settings; each description names the values a setting accepts."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
@@ -125,26 +125,26 @@ class Settings(BaseSettings):
 
     @property
     def is_production(self) -> bool:
-        """Whether this server faces strangers."""
+        """Whether the server runs in production."""
         return self.environment == "production"
 
     @property
     def uses_gemini(self) -> bool:
-        """Whether Gemini answers, and not the local engine."""
+        """Whether sessions use Gemini and not the local engine."""
         return self.engine == "gemini" or (self.engine == "auto" and self.gemini_api_key is not None)
 
     @property
     def key(self) -> str:
-        """The Gemini API key."""
+        """The Gemini API key; empty if unset."""
         return self.gemini_api_key.get_secret_value() if self.gemini_api_key else ""
 
     def limit(self, rate: str) -> RateLimitItem:
-        """A rate such as "30/minute" as the limiter takes it."""
+        """Parse a rate such as "30/minute" for a rate limiter."""
         return parse(rate)
 
 
 def load(env_file: str | None = ".env") -> Settings:
-    """Read the settings, or raise `SettingsError` that names every fault at once and echoes no value."""
+    """Read the settings; raises `SettingsError` that names every fault and contains no value."""
     try:
         settings = Settings(_env_file=env_file)  # type: ignore[call-arg] # pydantic-settings' own argument
     except ValidationError as error:
@@ -158,14 +158,14 @@ def load(env_file: str | None = ".env") -> Settings:
 
 
 def secret_from(settings: Settings) -> str:
-    """The key that signs tokens: given, or made once and kept in DATA_DIR (never in production)."""
+    """Return SECRET_KEY, or outside production a key generated once and stored in DATA_DIR."""
     if settings.secret_key is not None:
         return settings.secret_key.get_secret_value()
     return _stored_secret(settings.data_dir / "secret_key")
 
 
 def livekit_keys(settings: Settings) -> tuple[str, str] | None:
-    """LiveKit's API key and secret: given, or made for development; None where LiveKit is off."""
+    """Return LiveKit's API key and secret, generated in development; None where LiveKit is off."""
     if settings.livekit_api_secret is not None:
         return settings.livekit_api_key or "devkey", settings.livekit_api_secret.get_secret_value()
     if settings.is_production:
@@ -182,7 +182,7 @@ def _stored_secret(path: Path) -> str:
 
 
 def warnings(settings: Settings) -> Mapping[str, str]:
-    """What works but should not stay so, by setting."""
+    """List settings that work but are unsafe in production, with the reason."""
     secret = settings.secret_key
     if secret is not None and len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
         return {"SECRET_KEY": f"is short; production wants {MIN_SECRET_BYTES} bytes or more"}

@@ -1,4 +1,4 @@
-"""Who sends a request."""
+"""Authenticates requests by their bearer token and limits their rate."""
 
 from aiohttp import web
 
@@ -8,7 +8,7 @@ from mediaserver.http_errors import HttpError, bearer
 
 
 def user_of(request: web.Request, verifier: Verifier) -> User:
-    """The user whose token the request bears, or `HttpError` 401."""
+    """Verify the bearer token and return its user; raises `HttpError` 401."""
     try:
         return verifier.verify(bearer(request))
     except AuthError as error:
@@ -16,7 +16,10 @@ def user_of(request: web.Request, verifier: Verifier) -> User:
 
 
 def authenticate(request: web.Request, verifier: Verifier, limiter: RateLimiter) -> User:
-    """`user_of`, and counted: by user, or by address where there is none; `HttpError` 429 past the limit."""
+    """Verify the token and count the request, by user or without one by address.
+
+    Raises `HttpError` 401, and 429 above the limit.
+    """
     try:
         user = user_of(request, verifier)
     except HttpError:

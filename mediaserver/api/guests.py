@@ -1,4 +1,4 @@
-"""Guests: tokens for somebody without an account, where that is allowed."""
+"""Issues tokens to guests: users without an account, where the settings allow them."""
 
 import ipaddress
 from typing import Protocol
@@ -14,15 +14,15 @@ from mediaserver.http_errors import HttpError
 
 
 class GuestIssuer(Protocol):
-    """Who lets guests in: `Accounts`."""
+    """Issues guest tokens; implemented by `Accounts`."""
 
     async def guest(self) -> Grant:
-        """Tokens for somebody new; raises `StoreError`."""
+        """Create a guest and issue its tokens; raises `StoreError`."""
         ...
 
 
 class Guests:
-    """POST /api/v1/guests."""
+    """Handles POST /api/v1/guests."""
 
     def __init__(self, accounts: GuestIssuer, limiter: RateLimiter, *, are_allowed: bool, loopback_only: bool):
         self._accounts = accounts
@@ -31,7 +31,7 @@ class Guests:
         self._loopback_only = loopback_only
 
     def routes(self) -> tuple[Route, ...]:
-        """The one operation, as it is served and documented."""
+        """List the routes."""
         return (
             Route(
                 method="POST",
@@ -49,7 +49,7 @@ class Guests:
         add_routes(app, self.routes())
 
     async def create(self, request: web.Request) -> web.Response:
-        """201 like a login; 403 where guests are not allowed."""
+        """Respond 201 as a login does; 403 where guests are not allowed."""
         self._limiter.admit(address(request))
         if not self._are_allowed:
             raise HttpError(403, "FORBIDDEN", "This server takes no guests; log in.")

@@ -1,4 +1,4 @@
-"""Tokens for LiveKit's clients, as LiveKit's own servers make them."""
+"""Issues access tokens for LiveKit's clients, with the claims of LiveKit's own servers."""
 
 import time
 import uuid
@@ -16,13 +16,13 @@ from mediaserver.http_errors import HttpError
 
 TOKEN_SECONDS = 3600
 MAX_TOKEN = 6_000
-"""Characters: browsers send the token in a query, beside an offer, and a request line has 8190 bytes."""
+"""Characters: browsers send the token with an offer in a query, and a request line has 8190 bytes."""
 
 ASSISTANT = "assistant"
-"""The identity of the assistant in every room, which nobody else may have."""
+"""The identity reserved for the assistant in every room."""
 
 USER_CLAIM = "user"
-"""The claim that says whose token it is: `sub` is only what the client wants to be called in the room."""
+"""The claim with the user's id; `sub` is only the identity in the room, which the client chooses."""
 
 _PATH = "/api/v1/livekit/token"
 
@@ -55,7 +55,7 @@ Attributes = Annotated[dict[Attribute, Attribute], Field(max_length=32)]
 
 
 class LiveKitQuery(BaseModel):
-    """What LiveKit's token endpoints take, or `room`, `identity` and `name` in short; all may be left out."""
+    """Parameters of LiveKit's token endpoints, or `room`, `identity` and `name` in short; all are optional."""
 
     room_name: Label = None
     participant_identity: Identity = None
@@ -67,7 +67,7 @@ class LiveKitQuery(BaseModel):
 
 
 class LiveKitBody(LiveKitQuery):
-    """The same in JSON, with attributes."""
+    """The same parameters in JSON, with attributes."""
 
     participant_attributes: Attributes | None = Field(
         None, description="at most 32 strings by name, each of at most 512 characters"
@@ -75,7 +75,7 @@ class LiveKitBody(LiveKitQuery):
 
 
 class LiveKitResponse(BaseModel):
-    """Where to connect, with what; `url` and `token` are the same as `server_url` and `participant_token`."""
+    """Address and token to connect with; `url` and `token` repeat `server_url` and `participant_token`."""
 
     server_url: str
     participant_token: str
@@ -87,7 +87,7 @@ class LiveKitResponse(BaseModel):
 
 
 class LiveKitTokens:
-    """POST and GET /api/v1/livekit/token; without key and secret LiveKit is off."""
+    """Handles POST and GET /api/v1/livekit/token; 404 without an API key and secret."""
 
     def __init__(self, verifier: Verifier, limiter: RateLimiter, *, api_key: str | None, api_secret: str | None):
         self._verifier = verifier
@@ -96,7 +96,7 @@ class LiveKitTokens:
         self._api_secret = api_secret
 
     def routes(self) -> tuple[Route, ...]:
-        """What is served."""
+        """List the routes."""
         posted = Route(
             method="POST",
             path=_PATH,
@@ -126,12 +126,12 @@ class LiveKitTokens:
         add_routes(app, self.routes())
 
     async def post(self, request: web.Request) -> web.Response:
-        """A token for what the body asks."""
+        """Issue the token that the body requests."""
         user = authenticate(request, self._verifier, self._limiter)
         return self._respond(request, user, await read_body(request, LiveKitBody))
 
     async def get(self, request: web.Request) -> web.Response:
-        """A token for what the query asks."""
+        """Issue the token that the query requests."""
         user = authenticate(request, self._verifier, self._limiter)
         query = read_query(request, LiveKitQuery)
         return self._respond(request, user, LiveKitBody(**query.model_dump()))
@@ -181,7 +181,7 @@ class LiveKitTokens:
 
 
 def _socket_url(request: web.Request) -> str:
-    """This server as the client has reached it; a proxy that ends TLS says so."""
+    """Build this server's WebSocket URL from the request; a proxy sets X-Forwarded-Proto if it terminates TLS."""
     is_secure = request.secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
     return f"{'wss' if is_secure else 'ws'}://{request.host}"
 

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the routes' own models."""
+"""Generates the OpenAPI 3.1 document from the routes and their models."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -40,7 +40,7 @@ _ERROR_HEADERS: Mapping[int, Mapping[str, str]] = {
 
 
 class ErrorBody(BaseModel):
-    """What went wrong."""
+    """The error: a code for programs and a message for people."""
 
     code: str = Field(description="one word for programs, such as NOT_FOUND")
     message: str = Field(description="a sentence for people")
@@ -48,13 +48,13 @@ class ErrorBody(BaseModel):
 
 
 class ErrorResponse(BaseModel):
-    """Every answer other than success."""
+    """The body of every error response."""
 
     error: ErrorBody
 
 
 def document(routes: Iterable[Route], *, version: str) -> Json:
-    """The OpenAPI document of these routes, ready to be rendered as JSON."""
+    """Generate the OpenAPI document of these routes as a JSON object."""
     listed = tuple(routes)
     schemas = _Schemas(listed)
     paths: dict[str, Json] = {}
@@ -73,7 +73,7 @@ def document(routes: Iterable[Route], *, version: str) -> Json:
 
 
 class _Schemas:
-    """The JSON Schema of every model: shared ones once, under their names."""
+    """Collects the JSON Schema of every model; shared ones once, under their names."""
 
     def __init__(self, routes: Iterable[Route]):
         # The order decides how models of the same name are told apart; a set's would change from start to start.
@@ -94,7 +94,7 @@ class _Schemas:
         self.components |= definitions["$defs"]
 
     def content(self, content: Content, mode: JsonSchemaMode) -> Json:
-        """What a body or an answer holds, by media type."""
+        """Describe the content of a body or a response by media type."""
         if content is None:
             return {}
         if isinstance(content, type):
@@ -175,7 +175,7 @@ def _path_parameters(route: Route) -> list[Json]:
 
 
 def _without_null(field: Json) -> Json:
-    """A query's parameter is left out rather than null."""
+    """Remove null from a query parameter's schema: the parameter is left out instead."""
     schema = {name: value for name, value in field.items() if name not in ("title", "description", "default")}
     if field.get("default") is not None:
         schema["default"] = field["default"]

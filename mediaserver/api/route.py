@@ -1,4 +1,4 @@
-"""One HTTP operation as a value: it is registered, read, answered and documented from the same models."""
+"""An HTTP operation as a value: its models validate, render and document it."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ MAX_BODY = 64 * 1024
 _READ_DEADLINE = 10.0
 _BODY_ERRORS = (400, 408, 413, 415, 422)
 
-# Of the sentences pydantic makes, only these say nothing of the value that was sent.
+# Only these of pydantic's messages never quote the value that was sent.
 _SAFE_SENTENCES = frozenset(
     {
         "missing",
@@ -53,7 +53,10 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """What one method on one path takes and answers; `errors` are the statuses that `possible_errors` cannot tell."""
+    """One method on one path, with its request and responses.
+
+    `errors` lists the error statuses that do not follow from the token, the body or the query.
+    """
 
     method: str
     path: str
@@ -66,9 +69,9 @@ class Route:
     needs_token: bool = False
     errors: tuple[int, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
-    """The path's parameters, with what they name."""
+    """Path parameters by name, each with its description."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Headers of a successful answer, with what they tell."""
+    """Headers of a successful response, each with its description."""
 
     @property
     def possible_errors(self) -> tuple[int, ...]:
@@ -84,7 +87,7 @@ class Route:
 
 
 def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
-    """Serve them; whatever answers GET answers HEAD too."""
+    """Register the routes; a GET route serves HEAD too."""
     for route in routes:
         if route.method == "GET":
             app.router.add_get(route.path, route.handler)
@@ -93,7 +96,7 @@ def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
 
 
 async def read_body(request: web.Request, model: type[M]) -> M:
-    """Read a JSON object of at most 64 kB, ignoring unknown fields; else `HttpError` 400, 408, 413, 415 or 422."""
+    """Read a JSON object of at most 64 kB, ignoring unknown fields; raises `HttpError` 400, 408, 413, 415 or 422."""
     if request.content_type != JSON:
         raise HttpError(415, "UNSUPPORTED_MEDIA_TYPE", f"The body must be {JSON}.")
     body = await _read(request)
@@ -109,7 +112,7 @@ async def read_body(request: web.Request, model: type[M]) -> M:
 
 
 def read_query(request: web.Request, model: type[M]) -> M:
-    """Read the query, or raise `HttpError` 422; unknown fields are ignored, and of repeated ones the first counts."""
+    """Read the query, ignoring unknown fields and repetitions; raises `HttpError` 422."""
     given = {name: request.query[name] for name in request.query}
     try:
         return model.model_validate_strings(given)
@@ -118,7 +121,7 @@ def read_query(request: web.Request, model: type[M]) -> M:
 
 
 def json_response(model: BaseModel, status: int = 200, *, headers: Mapping[str, str] | None = None) -> web.Response:
-    """The model as JSON; not to be cached, as every answer here is somebody's own."""
+    """Render a model as a JSON response that no cache stores, since it belongs to one user."""
     all_headers = {"Cache-Control": "no-store", **(headers or {})}
     return web.Response(
         text=model.model_dump_json(by_alias=True), status=status, content_type=JSON, headers=all_headers
@@ -149,7 +152,7 @@ def _invalid(error: ValidationError, model: type[BaseModel]) -> HttpError:
 
 
 def _accepted(name: str, kind: str, sentence: str, model: type[BaseModel]) -> str:
-    """What the field takes: in the model's own words if it has any, else in pydantic's if they are safe."""
+    """Describe the values a field accepts: by the model's description, else by pydantic's message if it is safe."""
     for field_name, info in model.model_fields.items():
         if name in (field_name, info.alias, info.validation_alias) and info.description:
             needed = "Required: " if kind == "missing" else "Accepts "

@@ -1,4 +1,4 @@
-"""What `/whip` takes and answers, for whoever serves it."""
+"""Schemas and routes of the WHIP endpoint."""
 
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, Field
@@ -14,7 +14,7 @@ _TAG = {"ETag": "The ICE session, for `If-Match`."}
 
 
 class WhipQuery(BaseModel):
-    """What a client asks of its session."""
+    """Session options in the query of a WHIP offer."""
 
     session: str | None = Field(None, description="the client's own label: 1 to 128 printable characters")
     model: str | None = Field(None, description="a model's name, such as gemini-3.8-live")
@@ -23,7 +23,7 @@ class WhipQuery(BaseModel):
 
 
 def whip_routes(*, offer: Handler, trickle: Handler, leave: Handler, options: Handler) -> tuple[Route, ...]:
-    """WHIP (RFC 9725) as routes, served by these handlers."""
+    """List the routes of WHIP (RFC 9725) with their handlers."""
     return (
         Route(
             method="POST",

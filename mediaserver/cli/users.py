@@ -1,4 +1,4 @@
-"""What operators do with accounts on the terminal: add, password, list, delete."""
+"""Account management on the terminal: add, password, list, delete."""
 
 import argparse
 import getpass
@@ -20,7 +20,7 @@ _TOKENS_LAST = "Access tokens already given out work for up to an hour."
 
 
 class CommandError(Exception):
-    """What was asked cannot be done; the message is for the operator."""
+    """The command cannot be carried out; the message is for the operator."""
 
 
 class _NewPassword(BaseModel):
@@ -28,7 +28,7 @@ class _NewPassword(BaseModel):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The words after `user`."""
+    """Make the parser of the arguments after `user`."""
     root = argparse.ArgumentParser("run.py user", description="Accounts of this server.")
     commands = root.add_subparsers(dest="command", required=True, metavar="add | password | list | delete")
     add = commands.add_parser("add", help="make an account; the password is asked for, or read from a pipe")
@@ -44,7 +44,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def ask_password() -> str:
-    """A password from the terminal, typed twice and not shown, or the first line of what is piped in."""
+    """Read a password from the terminal, twice and hidden, or the first line of a pipe."""
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\r\n")
     password = getpass.getpass("Password: ")
@@ -62,7 +62,7 @@ async def run(
     out: TextIO | None = None,
     err: TextIO | None = None,
 ) -> int:
-    """Do what the words after `user` say: 0 when it is done, 1 when it cannot be, 2 when it is not understood."""
+    """Run one command; returns 0 when done, 1 when it failed, 2 for wrong arguments."""
     out, err = out or sys.stdout, err or sys.stderr
     try:
         options = parser().parse_args(arguments)
@@ -91,7 +91,7 @@ async def run(
 async def _add(store: Store, passwords: Passwords, options: argparse.Namespace, ask: Callable[[], str]) -> str:
     given = {"username": options.name, "email": options.email, "full_name": options.full_name}
     try:
-        # First with a password that is good, so that nobody types one for a name that is not.
+        # First with a valid password, so that the operator types none for an invalid name.
         Registration.model_validate({**given, "password": "x" * 8})
         body = Registration.model_validate({**given, "password": ask()})
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Listens to one conversation and writes down what history keeps of it."""
+"""Records the history of one conversation from its events."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,10 +33,10 @@ SYSTEM = "system"
 
 
 class Recorder:
-    """A witness of one conversation: give it every event in the order it is told.
+    """Observes one conversation and writes an entry per turn and role.
 
-    There is one entry per turn and role. It is written as soon as something is said and again whenever more is known,
-    so that a crash in the middle of a long reply does not lose its beginning.
+    An entry is written with its first text and again with every update, so that a crash during a long reply does not
+    lose its beginning.
     """
 
     def __init__(self, writer: HistoryWriter, *, owner: str, transport: str, clock: Callable[[], datetime]):
@@ -49,14 +49,14 @@ class Recorder:
         self._entries: dict[tuple[int, str], Entry] = {}
 
     def begin(self, session: str, *, label: str, engine: str, model: str, language: str) -> None:
-        """Write down that the conversation has begun; once."""
+        """Write the session record; later calls have no effect."""
         if self._record is None:
             self._write_record(
                 SessionRecord(session, self._owner, label, self._transport, engine, model, language, self._clock())
             )
 
     def __call__(self, event: Event) -> None:
-        """Write down what history keeps of an event; nothing before the conversation has begun."""
+        """Record an event; events before the session record are ignored."""
         if isinstance(event, SessionStarted):
             self.begin(event.id, label=event.label, engine=event.engine, model=event.model, language=event.language)
         elif self._record is not None:
@@ -68,7 +68,7 @@ class Recorder:
                 entry = self._entry(record, turn, role)
                 self._write_entry(replace(entry, text=text))
             case Interrupted(turn, heard_ms, heard_text):
-                # A noise can take a turn and give it back, with nothing said by anyone.
+                # A noise can start and end a turn without any text.
                 if heard_text or heard_ms or turn in self._turns:
                     entry = self._entry(record, turn, Role.ASSISTANT)
                     self._write_entry(replace(entry, text=heard_text, interrupted=True, heard_ms=heard_ms))

@@ -1,4 +1,4 @@
-"""Writes history beside the media path: facts are handed over at once and reach the store in batches."""
+"""Writes history to the store in batches, off the media path."""
 
 import asyncio
 from collections import OrderedDict
@@ -9,28 +9,28 @@ from mediaserver.store.interface import Fact, RefusedError, Store, StoreError
 from mediaserver.store.records import Entry, SessionRecord, TurnUsage
 
 BATCH_WAIT = 0.5
-"""Seconds a fact waits for others, at most; with the time of a write it is what a crash can lose."""
+"""Seconds a fact waits for its batch; a crash loses that and the time of a write at most."""
 BATCH_SIZE = 200
-"""Facts that are written at once and need not wait for more."""
+"""Facts in one batch; as many are written without further wait."""
 RETRY_DELAY = 1.0
 """Seconds between two attempts while the store is down."""
 MAX_QUEUED_SIZE = 16 << 20
-"""Characters (and FACT_SIZE for each fact) that may wait while the store is down."""
+"""Characters (with FACT_OVERHEAD for each fact) that are queued while the store is down."""
 FACT_OVERHEAD = 500
 
 Key = tuple[str, ...] | tuple[str, int] | tuple[str, int, str]
 
 
 class HistoryWriter:
-    """Takes facts from every session, as an async context manager that owns the one task that writes them.
+    """Queues facts of every session and writes them, as an async context manager that owns its task.
 
-    What waits is bounded: the oldest is dropped and counted, session records last, for without its record a session's
-    facts would mean nothing. A fact that replaces a waiting one takes its place. `on_failure` is told once per outage.
+    The queue is bounded: the oldest fact is dropped and counted, session records last, because the other facts need
+    them. A fact replaces a queued one with the same key. `on_failure` is called once per outage.
     """
 
     def __init__(self, store: Store, *, on_failure: Callable[[StoreError], None]):
         self.dropped = 0
-        """How many facts were lost: to the bound, to the store's refusal, or because it was down at the end."""
+        """Facts lost: dropped from the full queue, refused by the store, or unwritten at the end."""
         self._store = store
         self._on_failure = on_failure
         self._records: OrderedDict[Key, Fact] = OrderedDict()
@@ -50,11 +50,11 @@ class HistoryWriter:
 
     @property
     def waiting(self) -> int:
-        """How many facts are not written yet."""
+        """Number of facts not yet written."""
         return len(self._records) + len(self._facts)
 
     def record(self, fact: Fact) -> None:
-        """Hand a fact over; never waits, never fails."""
+        """Queue a fact; never waits, never raises."""
         queue, key = self._queue_for(fact), _key(fact)
         if (replaced := queue.get(key)) is not None:
             self._size -= _size(replaced)
@@ -67,14 +67,14 @@ class HistoryWriter:
             self._batch_ready.set()
 
     async def flush(self) -> None:
-        """Write all that was recorded before this call; raises `StoreError` when it cannot be written now."""
+        """Write all facts queued before this call; raises `StoreError`."""
         async with self._lock:
             facts = [*self._records.values(), *self._facts.values()]
             for start in range(0, len(facts), BATCH_SIZE):
                 await self._write(facts[start : start + BATCH_SIZE])
 
     async def close(self) -> None:
-        """Write what waits, if the store takes it, and end; may be called again."""
+        """Write the queued facts and stop the task; idempotent."""
         task, self._task = self._task, None
         if task is None:
             return
@@ -84,7 +84,7 @@ class HistoryWriter:
         await task
         try:
             await self.flush()
-        except StoreError:  # has been told; there is no later in which to try again
+        except StoreError:  # already reported; there is no later attempt
             self.dropped += self.waiting
 
     async def __aenter__(self) -> Self:
@@ -117,7 +117,7 @@ class HistoryWriter:
         self._remove_written(batch)
 
     async def _write_singly(self, batch: Sequence[Fact], error: RefusedError) -> None:
-        # One fact that the store will never take must not hold up all others.
+        # A refused fact must not block the others.
         self._on_failure(error)
         for fact in batch:
             try:
@@ -135,7 +135,7 @@ class HistoryWriter:
             self._on_failure(error)
 
     def _remove_written(self, batch: Sequence[Fact]) -> None:
-        # Only now: a write that was cancelled or failed half way is made again, which the store allows.
+        # Only after the write: a cancelled or failed write is repeated, which the store allows.
         for fact in batch:
             queue, key = self._queue_for(fact), _key(fact)
             if queue.get(key) is fact:
