@@ -14,7 +14,7 @@ from mediaserver.registry import Registry
 from mediaserver.store.interface import Store, StoreError
 from mediaserver.store.records import Entry
 from mediaserver.store.writer import HistoryWriter
-from tests.mediaserver.api.test_history import ADA, NOON, TOKENS, conversation, record, token_of
+from tests.support.session_records import ADA, NOON, TOKENS, conversation, record, token_of
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]
