@@ -1,4 +1,4 @@
-"""What the server remembers of its users: their sessions as they happen, and what they have set for all of them."""
+"""Connects sessions to the store: records their history and loads their users' defaults."""
 
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -8,7 +8,7 @@ from typing import Self
 from loguru import logger
 
 from mediaserver.registry import Registry
-from mediaserver.session_factory import Observe, SessionOptions
+from mediaserver.session_factory import ObserverFactory, SessionOptions
 from mediaserver.store.interface import Store, StoreError
 from mediaserver.store.recorder import Recorder
 from mediaserver.store.retention import Retention
@@ -19,14 +19,14 @@ from pipeline.peer import Observer
 
 
 def now() -> datetime:
-    """This moment, in UTC."""
+    """Return the current time in UTC."""
     return datetime.now(UTC)
 
 
 class HistoryService:
-    """Keeps what is said for `days` (0: nothing is kept), as an async context manager that owns the tasks that do.
+    """Records sessions and deletes their history after `days`; an async context manager that owns both tasks.
 
-    While the store is down, sessions go on and are told once that their history is not kept.
+    0 days record nothing. While the store is down, sessions go on, and each receives one fault for the outage.
     """
 
     def __init__(self, store: Store, registry: Registry, *, days: int, clock: Callable[[], datetime] = now):
@@ -39,12 +39,12 @@ class HistoryService:
         self._tasks = AsyncExitStack()
 
     @property
-    def observers(self) -> tuple[Observe, ...]:
-        """What writes a session down, if anything may be kept."""
+    def observer_factories(self) -> tuple[ObserverFactory, ...]:
+        """Factories of the observers that record a session; none with 0 days."""
         return (self._record,) if self._days else ()
 
     async def defaults(self, user: str) -> SessionOptions:
-        """What a user has set for all their sessions; nothing, if the store cannot be asked."""
+        """Load a user's session defaults; empty options if the store fails."""
         try:
             set_by_user = await self.store.preferences(user)
         except StoreError as error:
@@ -59,11 +59,11 @@ class HistoryService:
         )
 
     async def end_sessions_of(self, user: str) -> None:
-        """End a user's live sessions and write down their end, before the user is forgotten."""
-        await self._registry.end_all_of(user)
+        """End a user's live sessions and record their end, before the user is deleted."""
+        await self._registry.end_sessions_of(user)
         await self.writer.flush()
 
-    async def is_well(self) -> bool:
+    async def is_healthy(self) -> bool:
         """Whether the store answers."""
         try:
             await self.store.check()
@@ -90,8 +90,8 @@ class HistoryService:
 
     def _on_failure(self, error: StoreError) -> None:
         logger.error("history cannot be kept", reason=str(error))
-        told = MediaError(
+        fault = MediaError(
             FaultCode.HISTORY_UNAVAILABLE, "What is said now may be missing from your history.", where="history"
         )
         for conversation in self._registry.conversations():
-            conversation.report_error(told)
+            conversation.report_error(fault)

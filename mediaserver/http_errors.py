@@ -1,15 +1,15 @@
-"""What HTTP handlers on every floor share: the error shape and the bearer token."""
+"""The error response and the bearer token, shared by all HTTP handlers."""
 
 from collections.abc import Mapping
 
 from aiohttp import web
 
 ERROR_CODE = web.ResponseKey("error_code", str)
-"""Where an error's response says its code to the middlewares."""
+"""The key under which a response carries its error code to the middlewares."""
 
 
 class HttpError(Exception):
-    """An answer other than success: status, code and a sentence for the client; `retry_after` in seconds."""
+    """An error response: status, code and a message for the client; `retry_after` in seconds."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class HttpError(Exception):
             self.headers["WWW-Authenticate"] = "Bearer"
 
     def response(self) -> web.Response:
-        """The error as JSON."""
+        """Render the error as a JSON response."""
         body = {"error": {"code": self.code, "message": self.message, "details": self.details}}
         response = web.json_response(body, status=self.status, headers=self.headers)
         response[ERROR_CODE] = self.code
@@ -41,7 +41,7 @@ class HttpError(Exception):
 
 
 def bearer(request: web.Request) -> str:
-    """The token of the Authorization header, or `HttpError` 401."""
+    """Read the token of the Authorization header; raises `HttpError` 401."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token.strip():
         raise HttpError(401, "UNAUTHORIZED", "Send `Authorization: Bearer <access token>`.")

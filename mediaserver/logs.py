@@ -1,4 +1,4 @@
-"""Logs: readable in development, JSON lines with rotation in production; ids on every line, no user content."""
+"""Configures logs: text in development, rotated JSON lines in production; never any user content."""
 
 import json
 import logging
@@ -18,7 +18,7 @@ _READABLE = (
 
 
 def configure(*, level: str, folder: Path | None, debug: bool = False) -> None:
-    """Send logs to the terminal, and with a `folder` as JSON lines to its app.log and error.log."""
+    """Log to the terminal and, given a `folder`, as JSON lines to its app.log and error.log."""
     logger.remove()
     logger.configure(patcher=_add_tail)
     # diagnose prints the values of variables into tracebacks: tokens and speech among them. Never on.
@@ -41,7 +41,7 @@ def configure(*, level: str, folder: Path | None, debug: bool = False) -> None:
 
 
 class _Intercept(logging.Handler):
-    """Sends what libraries log through `logging` to loguru."""
+    """Forwards records of the standard `logging` module to loguru."""
 
     def emit(self, record: logging.LogRecord) -> None:
         frame: FrameType | None = logging.currentframe()

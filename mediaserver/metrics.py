@@ -1,4 +1,4 @@
-"""What is counted and timed, for Prometheus; every name begins with `mediaserver_`."""
+"""Prometheus metrics of the server; every name begins with `mediaserver_`."""
 
 import asyncio
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ _SILENCE_SECONDS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.75, 1.0, 2.0)
 _LAG_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 _HTTP_SECONDS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
-# A method is the client's word: only known ones become a label, or anybody could make labels without end.
+# Clients choose the method: only known ones become a label, or the number of labels would have no bound.
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Metrics:
-    """Every counter, gauge and histogram of one server, in a registry of its own."""
+    """Holds every counter, gauge and histogram of one server, in its own registry."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -58,24 +58,24 @@ class Metrics:
         self._rate_limited = self._counter("rate_limited", "Requests and sockets refused for coming too often.")
 
     def open_session(self, transport: str) -> "SessionGauge":
-        """Count a session that starts now; it is live until its gauge has witnessed `SessionEnded`."""
+        """Count a session that starts now; it is live until its gauge observes `SessionEnded`."""
         self._sessions.labels(transport).inc()
         self._live.labels(transport).inc()
         return SessionGauge(self, transport)
 
     def session_ended(self, transport: str, reason: str) -> None:
-        """Count a session that is over."""
+        """Count a session that has ended."""
         self._live.labels(transport).dec()
         self._ended.labels(transport, reason).inc()
 
     def turn_completed(self, latency: float | None) -> None:
-        """Count a reply that was heard to its end; `latency` is its time to first audio (s), if it answered speech."""
+        """Count a reply that played to its end; `latency` is its time to first audio (s), if it answered speech."""
         self._turns.labels("complete").inc()
         if latency is not None:
             self._reply.observe(latency)
 
     def turn_interrupted(self, silenced: float | None) -> None:
-        """Count a reply that was cut; `silenced` (s) from the user's first sound to silence, if a voice cut it."""
+        """Count an interrupted reply; `silenced` is the time (s) from speech start to silence, if by speech."""
         self._turns.labels("interrupted").inc()
         if silenced is not None:
             self._silence.observe(silenced)
@@ -93,43 +93,43 @@ class Metrics:
         self._dropped.inc(frames)
 
     def windows_judged(self, windows: int) -> None:
-        """Count windows the VAD has judged."""
+        """Count windows that passed the VAD."""
         self._windows.inc(windows)
 
     def mailbox_dropped(self, items: int) -> None:
-        """Count what gave way in a full mailbox."""
+        """Count items that a full mailbox dropped."""
         self._mailbox.inc(items)
 
     def faulted(self, code: FaultCode) -> None:
-        """Count a fault, and apart if it was the engine's."""
+        """Count a fault, and an engine fault a second time under its own metric."""
         self._faults.labels(code.value).inc()
         if code.value.startswith("ENGINE_"):
             self._engine_errors.labels(code.value).inc()
 
     def engine_reconnected(self) -> None:
-        """Count an engine link that was made anew."""
+        """Count an engine connection that was opened again after a loss."""
         self._reconnects.inc()
 
     def loop_lagged(self, seconds: float) -> None:
-        """Take one sample of the event loop's lag."""
+        """Record one sample of the event loop's lag."""
         self._lag.observe(seconds)
 
     def request_answered(self, *, method: str, route: str, status: int, seconds: float) -> None:
-        """Count an HTTP answer; `route` is the template, never the path that was asked for."""
+        """Count an HTTP response; `route` is the template, never the requested path."""
         known = method if method in _METHODS else "other"
         self._requests.labels(known, route, status).inc()
         self._took.labels(known, route).observe(seconds)
 
     def auth_failed(self) -> None:
-        """Count somebody who could not say who they are."""
+        """Count a request that failed authentication."""
         self._auth_failures.inc()
 
     def rate_limited(self) -> None:
-        """Count somebody who came too often."""
+        """Count a request above its rate limit."""
         self._rate_limited.inc()
 
     def text(self) -> bytes:
-        """Everything, as `CONTENT_TYPE` says it."""
+        """Render all metrics in the format of `CONTENT_TYPE`."""
         return generate_latest(self.registry)
 
     def _counter(self, name: str, about: str, *labels: str) -> Counter:
@@ -146,7 +146,7 @@ class SessionGauge:
         self._metrics = metrics
         self._transport = transport
         self._was_reconnecting = False
-        self._is_over = False
+        self._is_ended = False
         self._totals: Mapping[str, int] = {}
 
     def observe(self, event: Event) -> None:
@@ -167,14 +167,14 @@ class SessionGauge:
                 metrics.frame_sent()
             case Fault(code):
                 metrics.faulted(code)
-            case SessionEnded(reason) if not self._is_over:
-                self._is_over = True
+            case SessionEnded(reason) if not self._is_ended:
+                self._is_ended = True
                 metrics.session_ended(self._transport, reason.value)
             case _:
-                pass  # the rest is told to clients and not counted
+                pass  # the rest is not counted
 
     def totals(self, *, frames_seen: int, frames_dropped: int, windows: int, mailbox_dropped: int) -> None:
-        """Count what came to these running totals of the session since the last call."""
+        """Count the increase of the session's running totals since the last call."""
         now = {"seen": frames_seen, "dropped": frames_dropped, "windows": windows, "mailbox": mailbox_dropped}
         new = {name: total - self._totals.get(name, 0) for name, total in now.items()}
         self._totals = now
@@ -185,7 +185,7 @@ class SessionGauge:
 
 
 class LoopLag:
-    """Samples how late the event loop wakes up, for as long as it is entered."""
+    """Samples the event loop's lag every `interval` seconds, as an async context manager."""
 
     def __init__(self, metrics: Metrics, *, interval: float = 0.5):
         self._metrics = metrics

@@ -1,4 +1,4 @@
-"""Tools of whoever runs the server, found by the names that the settings give."""
+"""Loads the operator's own tools by the names in the settings."""
 
 import importlib
 from collections.abc import Iterable
@@ -7,12 +7,15 @@ from mediaserver.settings import SettingsError
 from pipeline.gemini.model_profiles import check_declaration
 from pipeline.tools.toolbox import Tool, Toolbox
 
-# What importing a module that somebody else wrote is likely to raise; anything else is shown with its traceback.
+# The likely errors of importing a module from elsewhere; any other is shown with its traceback.
 _FAILURES = (ImportError, AttributeError, SyntaxError, ValueError, LookupError, NameError, TypeError, OSError)
 
 
 def load_toolbox(names: Iterable[str]) -> Toolbox:
-    """The server's own tools and those named `module:attribute`; raises `SettingsError` with a line for each fault."""
+    """Load the server's own tools and those named `module:attribute`.
+
+    Raises `SettingsError` with one line for each fault.
+    """
     tools: list[Tool] = []
     faults: list[str] = []
     taken = {tool.name for tool in Toolbox().tools}

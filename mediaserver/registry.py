@@ -1,4 +1,4 @@
-"""The set of conversations: start, find, limit, drain."""
+"""The registry of live conversations: start, find, limit, drain."""
 
 import asyncio
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ CANCEL_DEADLINE = 5.0
 
 
 class Full(Exception):
-    """No further conversation can be started; `is_personal` when it is the user's own limit that is reached."""
+    """A session limit is reached; `is_personal` if it is the limit of this user."""
 
     def __init__(self, *, is_personal: bool):
         super().__init__("session limit")
@@ -21,12 +21,12 @@ class Full(Exception):
 
 
 class Draining(Exception):
-    """The server is shutting down and takes no new conversation."""
+    """The server is shutting down and starts no new conversation."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A live conversation and whose it is."""
+class OwnedConversation:
+    """A live conversation and the id of its owner."""
 
     owner: str
     conversation: Conversation
@@ -38,7 +38,7 @@ class Registry:
     def __init__(self, *, max_sessions: int, max_per_user: int):
         self._max_sessions = max_sessions
         self._max_per_user = max_per_user
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, OwnedConversation] = {}
         self._tasks: set[asyncio.Task[EndReason]] = set()
         self._is_draining = False
 
@@ -58,17 +58,17 @@ class Registry:
         """Run a conversation until it ends; raises `Full` or `Draining`."""
         self.check_capacity(owner)
         session = conversation.config.id
-        self._entries[session] = Entry(owner, conversation)
+        self._entries[session] = OwnedConversation(owner, conversation)
         task = asyncio.create_task(conversation.run(), name=f"session {session}")
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._forget(session, done))
 
-    def get(self, session: str) -> Entry | None:
-        """The live conversation with this id."""
+    def get(self, session: str) -> OwnedConversation | None:
+        """Return the live conversation with this id."""
         return self._entries.get(session)
 
     def find(self, owner: str, name: str) -> Conversation | None:
-        """A user's own live conversation, by its id or by the label the client gave it."""
+        """Find a user's own live conversation by its id or by the client's label."""
         for entry in self._entries.values():
             config = entry.conversation.config
             if entry.owner == owner and name in (config.label, config.id) and not entry.conversation.is_ending:
@@ -76,11 +76,11 @@ class Registry:
         return None
 
     def conversations(self, owner: str | None = None) -> list[Conversation]:
-        """The live conversations, all or one owner's."""
+        """List the live conversations, of all users or of one."""
         return [entry.conversation for entry in self._entries.values() if owner in (None, entry.owner)]
 
-    async def end_all_of(self, owner: str) -> None:
-        """End a user's conversations, and wait until they have ended."""
+    async def end_sessions_of(self, owner: str) -> None:
+        """End a user's conversations and wait for their end, at most `CANCEL_DEADLINE`."""
         leaving = {conversation.config.id for conversation in self.conversations(owner)}
         for conversation in self.conversations(owner):
             conversation.end(EndReason.CLIENT)
@@ -89,7 +89,7 @@ class Registry:
             await asyncio.wait(tasks, timeout=CANCEL_DEADLINE)
 
     async def drain(self, grace: float) -> None:
-        """Take nothing new, end every conversation politely, and cancel what has not ended after `grace` seconds."""
+        """Refuse new conversations, end the live ones, and cancel the rest after `grace` seconds."""
         self._is_draining = True
         for entry in list(self._entries.values()):
             entry.conversation.end(EndReason.SHUTDOWN)

@@ -1,4 +1,4 @@
-"""Lets users in: finds the conversation they name, or starts one on the server's engine."""
+"""Finds the conversation a client names, or starts one on the server's engine."""
 
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -29,7 +29,7 @@ INSTRUCTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class EngineClient:
-    """The engine every conversation talks to."""
+    """The engine of this server, with its default model and voice."""
 
     name: str
     client: genai.Client
@@ -46,7 +46,7 @@ class EngineClient:
 
 @dataclass(frozen=True, slots=True)
 class SessionOptions:
-    """What a client asks of a session, or a user of all theirs; None leaves it to the next who may say."""
+    """Options of one session, or a user's defaults; None means the next default applies."""
 
     label: str | None = None
     model: str | None = None
@@ -54,14 +54,14 @@ class SessionOptions:
     voice: str | None = None
     instructions: str | None = None
     threshold: float | None = None
-    """The VAD's, a probability."""
+    """The speech probability (0 to 1) above which the VAD reports speech."""
     silence_ms: int | None = None
     transport: str = "webrtc"
 
 
 @dataclass(frozen=True, slots=True)
 class ServerDefaults:
-    """What holds for every session of this server."""
+    """Settings of every session on this server; times in seconds, `frame_max_side` in pixels."""
 
     idle_seconds: float
     max_seconds: float
@@ -69,15 +69,15 @@ class ServerDefaults:
     turns: TurnSettings
 
 
-Defaults = Callable[[str], Awaitable[SessionOptions]]
-"""What a user has set for all their sessions, by their id; never raises."""
+LoadDefaults = Callable[[str], Awaitable[SessionOptions]]
+"""Loads a user's session defaults by the user's id; never raises."""
 
-Observe = Callable[[str, str, Conversation], Observer]
-"""Makes a witness for a conversation that begins, from its owner's id and its transport."""
+ObserverFactory = Callable[[str, str, Conversation], Observer]
+"""Makes an observer of a new conversation, given its owner's id, its transport and itself."""
 
 
 async def no_defaults(_: str) -> SessionOptions:
-    """Nobody has set anything."""
+    """Return no defaults, for a server without a store."""
     return SessionOptions()
 
 
@@ -90,46 +90,46 @@ class SessionFactoryPort(Protocol):
 
 
 class SessionFactory:
-    """The way into a conversation, for every transport."""
+    """Creates or finds a conversation for every transport."""
 
     def __init__(
         self,
         registry: Registry,
         engine: EngineClient,
-        house: ServerDefaults,
+        server_defaults: ServerDefaults,
         vad: VadModel,
-        ticker: FrameClock,
+        frame_clock: FrameClock,
         *,
         toolbox: Toolbox | None = None,
-        defaults: Defaults = no_defaults,
-        observers: Sequence[Observe] = (),
+        load_defaults: LoadDefaults = no_defaults,
+        observer_factories: Sequence[ObserverFactory] = (),
     ):
         self._registry = registry
         self._engine = engine
-        self._house = house
+        self._server_defaults = server_defaults
         self._vad = vad
-        self._ticker = ticker
-        self._defaults = defaults
-        self._observers = tuple(observers)
+        self._frame_clock = frame_clock
+        self._load_defaults = load_defaults
+        self._observer_factories = tuple(observer_factories)
         self._toolbox = toolbox or Toolbox()
 
-    def add_observer(self, observe: Observe) -> None:
-        """Make a witness of each conversation from now on, too."""
-        self._observers = (*self._observers, observe)
+    def add_observer_factory(self, observe: ObserverFactory) -> None:
+        """Call `observe` for each conversation that starts from now on."""
+        self._observer_factories = (*self._observer_factories, observe)
 
     async def get_or_create(self, owner: str, options: SessionOptions) -> Conversation:
-        """The owner's live conversation of that label, else a new one; raises `registry.Full` or `Draining`."""
+        """Return the owner's live conversation of that label, or start one; raises `registry.Full` or `Draining`."""
         found = self._find(owner, options)
         if found is not None:
             return found
         self._registry.check_capacity(owner)
-        defaults = await self._defaults(owner)
-        found = self._find(owner, options)  # somebody may have started it meanwhile
+        defaults = await self._load_defaults(owner)
+        found = self._find(owner, options)  # another request may have started it meanwhile
         if found is not None:
             return found
-        conversation = self._conversation(_filled(options, defaults))
+        conversation = self._conversation(_with_defaults(options, defaults))
         self._registry.start(owner, conversation)
-        for observe in self._observers:
+        for observe in self._observer_factories:
             conversation.add_observer(observe(owner, options.transport, conversation))
         return conversation
 
@@ -137,7 +137,7 @@ class SessionFactory:
         return None if options.label is None else self._registry.find(owner, options.label)
 
     def _conversation(self, options: SessionOptions) -> Conversation:
-        engine, house = self._engine, self._house
+        engine, server = self._engine, self._server_defaults
         model, is_other = resolve_model(options.model, engine.default_model)
         session = uuid.uuid4().hex
         language = options.language or "en"
@@ -157,43 +157,43 @@ class SessionFactory:
             model=model,
             requested_model=options.model,
             language=language,
-            idle_seconds=house.idle_seconds,
-            max_seconds=house.max_seconds,
-            frame_max_side=house.frame_max_side,
+            idle_seconds=server.idle_seconds,
+            max_seconds=server.max_seconds,
+            frame_max_side=server.frame_max_side,
             timed_transcript=profile_of(model).timed_transcript,
-            warnings=(_other_model(options.model, model, engine),) if is_other else (),
-            turns=_turns(house.turns, options),
+            warnings=(_model_warning(options.model, model, engine),) if is_other else (),
+            turns=_turn_settings(server.turns, options),
         )
         return Conversation(
             config,
             vad=self._vad,
-            frame_clock=self._ticker,
+            frame_clock=self._frame_clock,
             toolbox=self._toolbox,
             make_bridge=lambda listener: GeminiBridge(engine.client, engine_config, listener=listener),
         )
 
 
-def _other_model(wished: str | None, model: str, engine: EngineClient) -> str:
+def _model_warning(requested: str | None, model: str, engine: EngineClient) -> str:
     if engine.is_local:
-        return f"This server has no key for Gemini, so its local engine answers instead of {wished}."
-    return f"{wished} is retired or does no live conversation, so {model} answers."
+        return f"This server has no key for Gemini, so its local engine answers instead of {requested}."
+    return f"{requested} is retired or does no live conversation, so {model} answers."
 
 
-def _filled(options: SessionOptions, defaults: SessionOptions) -> SessionOptions:
-    """What the client asked for, and for what it did not, what the user has set."""
-    unsaid = {
+def _with_defaults(options: SessionOptions, defaults: SessionOptions) -> SessionOptions:
+    """Fill the options that are None from the user's defaults."""
+    missing = {
         field.name: getattr(defaults, field.name)
         for field in fields(options)
         if getattr(options, field.name) is None and getattr(defaults, field.name) is not None
     }
-    return replace(options, **unsaid)
+    return replace(options, **missing)
 
 
-def _turns(house: TurnSettings, options: SessionOptions) -> TurnSettings:
-    threshold = house.threshold if options.threshold is None else options.threshold
+def _turn_settings(default: TurnSettings, options: SessionOptions) -> TurnSettings:
+    threshold = default.threshold if options.threshold is None else options.threshold
     return replace(
-        house,
+        default,
         threshold=threshold,
-        audible_threshold=max(house.audible_threshold, threshold),
-        silence=house.silence if options.silence_ms is None else options.silence_ms / 1000,
+        audible_threshold=max(default.audible_threshold, threshold),
+        silence=default.silence if options.silence_ms is None else options.silence_ms / 1000,
     )

@@ -1,4 +1,4 @@
-"""Every setting, from the environment or a `.env` file; a value that does not parse is told by name."""
+"""Reads every setting from the environment or a `.env` file, and names each one that does not parse."""
 
 import os
 import secrets
@@ -31,7 +31,7 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
 
 
 class SettingsError(Exception):
-    """The environment does not make a server; `faults` has a line for each setting that is wrong."""
+    """The settings are not valid; `faults` has one line for each wrong setting."""
 
     def __init__(self, faults: list[str]):
         super().__init__("\n".join(faults))
@@ -39,7 +39,7 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """What the environment says; each description is what the setting accepts."""
+    """The parsed settings; each description names the values a setting accepts."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True)
 
@@ -129,31 +129,31 @@ class Settings(BaseSettings):
 
     @property
     def is_production(self) -> bool:
-        """Whether this server faces strangers."""
+        """Whether the server runs in production."""
         return self.environment == "production"
 
     @property
     def uses_gemini(self) -> bool:
-        """Whether Gemini answers, and not the local engine."""
+        """Whether sessions use Gemini and not the local engine."""
         return self.engine == "gemini" or (self.engine == "auto" and self.gemini_api_key is not None)
 
     @property
     def key(self) -> str:
-        """The Gemini API key."""
+        """The Gemini API key; empty if unset."""
         return self.gemini_api_key.get_secret_value() if self.gemini_api_key else ""
 
     def limit(self, rate: str) -> RateLimitItem:
-        """A rate such as "30/minute" as the limiter takes it."""
+        """Parse a rate such as "30/minute" for a rate limiter."""
         return parse(rate)
 
 
 def load(env_file: str | None = ".env") -> Settings:
-    """Read the settings, or raise `SettingsError` that names every fault at once and echoes no value."""
+    """Read the settings; raises `SettingsError` that names every fault and contains no value."""
     try:
         settings = Settings(_env_file=env_file)  # type: ignore[call-arg] # pydantic-settings' own argument
     except ValidationError as error:
         fields = {str(fault["loc"][0]) for fault in error.errors() if fault["loc"]}
-        faults = [_line(name) for name in Settings.model_fields if name in fields]
+        faults = [_describe(name) for name in Settings.model_fields if name in fields]
         raise SettingsError(faults or ["The settings do not parse."]) from None
     faults = list(_missing(settings))
     if faults:
@@ -162,22 +162,22 @@ def load(env_file: str | None = ".env") -> Settings:
 
 
 def secret_from(settings: Settings) -> str:
-    """The key that signs tokens: given, or made once and kept in DATA_DIR (never in production)."""
+    """Return SECRET_KEY, or outside production a key generated once and stored in DATA_DIR."""
     if settings.secret_key is not None:
         return settings.secret_key.get_secret_value()
-    return _kept_secret(settings.data_dir / "secret_key")
+    return _stored_secret(settings.data_dir / "secret_key")
 
 
 def livekit_keys(settings: Settings) -> tuple[str, str] | None:
-    """LiveKit's API key and secret: given, or made for development; None where LiveKit is off."""
+    """Return LiveKit's API key and secret, generated in development; None where LiveKit is off."""
     if settings.livekit_api_secret is not None:
         return settings.livekit_api_key or "devkey", settings.livekit_api_secret.get_secret_value()
     if settings.is_production:
         return None
-    return settings.livekit_api_key or "devkey", _kept_secret(settings.data_dir / "livekit_secret")
+    return settings.livekit_api_key or "devkey", _stored_secret(settings.data_dir / "livekit_secret")
 
 
-def _kept_secret(path: Path) -> str:
+def _stored_secret(path: Path) -> str:
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -186,19 +186,19 @@ def _kept_secret(path: Path) -> str:
 
 
 def warnings(settings: Settings, env_file: str | None = ".env") -> Mapping[str, str]:
-    """What works but should not stay so, by setting; and names in `env_file` that are no setting."""
-    told: dict[str, str] = {}
+    """List settings that work but are unsafe in production, and names in `env_file` that are no setting."""
+    found: dict[str, str] = {}
     secret = settings.secret_key
     if secret is not None and len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
-        told["SECRET_KEY"] = f"is short; production wants {MIN_SECRET_BYTES} bytes or more"
+        found["SECRET_KEY"] = f"is short; production wants {MIN_SECRET_BYTES} bytes or more"
     lines = dotenv_values(env_file, interpolate=False) if env_file is not None and Path(env_file).is_file() else {}
     known = [name.upper() for name in Settings.model_fields]
     for name in lines:
         if name.upper() not in (*known, *_UNUSED):
             nearest = get_close_matches(name.upper(), known, n=1)
-            told[name] = f"in {env_file} is no setting" + "".join(f"; {match} is" for match in nearest)
+            found[name] = f"in {env_file} is no setting" + "".join(f"; {match} is" for match in nearest)
     given = {name.upper() for name, value in (*lines.items(), *os.environ.items()) if value}
-    return told | {name: warning for name, warning in _UNUSED.items() if name in given}
+    return found | {name: warning for name, warning in _UNUSED.items() if name in given}
 
 
 def _missing(settings: Settings) -> list[str]:
@@ -206,17 +206,17 @@ def _missing(settings: Settings) -> list[str]:
     if settings.is_production:
         secret = settings.secret_key
         if secret is None or len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
-            faults.append(_line("secret_key"))
+            faults.append(_describe("secret_key"))
         if settings.engine == "auto" and settings.gemini_api_key is None:
-            faults.append(_line("gemini_api_key"))
+            faults.append(_describe("gemini_api_key"))
     if settings.engine == "gemini" and settings.gemini_api_key is None:
-        faults.append(_line("gemini_api_key"))
+        faults.append(_describe("gemini_api_key"))
     if (settings.tls_cert is None) != (settings.tls_key is None):
-        faults.append(_line("tls_cert" if settings.tls_cert is None else "tls_key"))
+        faults.append(_describe("tls_cert" if settings.tls_cert is None else "tls_key"))
     if settings.is_production and (settings.livekit_api_key is None) != (settings.livekit_api_secret is None):
-        faults.append(_line("livekit_api_key" if settings.livekit_api_key is None else "livekit_api_secret"))
+        faults.append(_describe("livekit_api_key" if settings.livekit_api_key is None else "livekit_api_secret"))
     if settings.turn_urls and settings.turn_secret is None:
-        faults.append(_line("turn_secret"))
+        faults.append(_describe("turn_secret"))
     for name in ("tls_cert", "tls_key", "gemini_ca_file", "local_engine_script"):
         path = getattr(settings, name)
         if path is not None and not path.is_file():
@@ -224,5 +224,5 @@ def _missing(settings: Settings) -> list[str]:
     return faults
 
 
-def _line(name: str) -> str:
+def _describe(name: str) -> str:
     return f"{name.upper()}: accepts {Settings.model_fields[name].description}"

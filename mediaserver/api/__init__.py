@@ -1,1 +1,1 @@
-"""The HTTP interface beside the media: the page, users, sessions, health, metrics, documentation."""
+"""The HTTP API besides media: the page, users, sessions, health, metrics, documentation."""

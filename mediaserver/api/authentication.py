@@ -1,22 +1,25 @@
-"""Who sends a request."""
+"""Authenticates requests by their bearer token and limits their rate."""
 
 from aiohttp import web
 
-from mediaserver.api.rate_limit import Limiter, address
+from mediaserver.api.rate_limit import RateLimiter, address
 from mediaserver.auth.users import AuthError, User, Verifier
 from mediaserver.http_errors import HttpError, bearer
 
 
 def user_of(request: web.Request, verifier: Verifier) -> User:
-    """The user whose token the request bears, or `HttpError` 401."""
+    """Verify the bearer token and return its user; raises `HttpError` 401."""
     try:
         return verifier.verify(bearer(request))
     except AuthError as error:
         raise HttpError(401, "UNAUTHORIZED", str(error)) from None
 
 
-def authenticate(request: web.Request, verifier: Verifier, limiter: Limiter) -> User:
-    """`user_of`, and counted: by user, or by address where there is none; `HttpError` 429 past the limit."""
+def authenticate(request: web.Request, verifier: Verifier, limiter: RateLimiter) -> User:
+    """Verify the token and count the request, by user or without one by address.
+
+    Raises `HttpError` 401, and 429 above the limit.
+    """
     try:
         user = user_of(request, verifier)
     except HttpError:

@@ -1,4 +1,4 @@
-"""Which other sites' pages may use this server, by the Fetch standard's CORS."""
+"""CORS (Fetch standard): allows pages of other origins to use this server."""
 
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -12,12 +12,11 @@ _EXPOSED = ("X-Request-ID", "Retry-After", "X-Frame", "Location", "ETag", "Link"
 
 
 def allow_origins(app: web.Application, origins: Sequence[str], *, open_to_all: Sequence[str] = ()) -> None:
-    """Let pages of `origins` ("*": any) use what `app` serves so far, and any page what `open_to_all` begins.
+    """Allow pages of `origins` ("*": any) on all routes of `app`, and any page on the paths of `open_to_all`.
 
-    `open_to_all` are beginnings of paths; "/" is that path alone.
-
-    Without credentials: nothing here hangs on cookies. Call it after the last route was added. Resources with an
-    OPTIONS handler of their own, such as /whip, keep it, and get the headers of a preflight beside theirs.
+    `open_to_all` lists path prefixes; "/" is that path alone. Call this after the last route was added. Credentials
+    are not allowed: nothing here uses cookies. A resource with its own OPTIONS handler, such as /whip, keeps it, and
+    gets the preflight headers in addition.
     """
     cors = aiohttp_cors.setup(app)
     own: dict[web.AbstractResource, Sequence[str]] = {}
@@ -52,7 +51,7 @@ def allow_origins(app: web.Application, origins: Sequence[str], *, open_to_all: 
 
 
 def origin_is_allowed(request: web.Request, origins: Sequence[str]) -> bool:
-    """Whether a socket may be opened: by the same origin, one of `origins` ("*": any), or what is no browser."""
+    """Whether a socket may open: from the same origin, from `origins` ("*": any), or without an Origin header."""
     origin = request.headers.get(hdrs.ORIGIN)
     if origin is None or "*" in origins or origin in origins:
         return True

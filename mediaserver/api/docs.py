@@ -1,4 +1,4 @@
-"""Serves the documentation: /openapi.json and /asyncapi.json for programs, /docs for people, also offline."""
+"""Serves the documentation: /openapi.json and /asyncapi.json, and Swagger UI at /docs without external files."""
 
 import json
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ _PAGE = WEB / "static" / "docs.html"
 
 
 class Docs:
-    """GET /openapi.json, /asyncapi.json, /docs and the files the page needs."""
+    """Handles GET /openapi.json, /asyncapi.json, /docs and the files of that page."""
 
     def __init__(self, routes: Iterable[Route]):
         self._document = json.dumps(document(routes, version=__version__), ensure_ascii=False)
@@ -36,19 +36,19 @@ class Docs:
         app.router.add_get("/docs/{file}", self.file)
 
     async def openapi(self, _: web.Request) -> web.Response:
-        """The OpenAPI 3.1 document."""
+        """Return the OpenAPI 3.1 document."""
         return web.Response(text=self._document, content_type=JSON, headers={"Cache-Control": "no-cache"})
 
     async def asyncapi(self, _: web.Request) -> web.Response:
-        """The AsyncAPI 3.0 document."""
+        """Return the AsyncAPI 3.0 document."""
         return web.Response(text=self._asyncapi, content_type=JSON, headers={"Cache-Control": "no-cache"})
 
     async def page(self, _: web.Request) -> web.StreamResponse:
-        """Swagger UI."""
+        """Return Swagger UI."""
         return web.FileResponse(_PAGE, headers={"Cache-Control": "no-cache"})
 
     async def file(self, request: web.Request) -> web.StreamResponse:
-        """One of the page's files."""
+        """Return a file of the page; 404 for any other name."""
         path = _FILES.get(request.match_info["file"])
         if path is None:
             raise web.HTTPNotFound

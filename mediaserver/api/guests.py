@@ -1,11 +1,11 @@
-"""Guests: tokens for somebody without an account, where that is allowed."""
+"""Issues tokens to guests: users without an account, where the settings allow them."""
 
 import ipaddress
 from typing import Protocol
 
 from aiohttp import web
 
-from mediaserver.api.rate_limit import Limiter, address
+from mediaserver.api.rate_limit import RateLimiter, address
 from mediaserver.api.route import Route, add_routes, json_response
 from mediaserver.api.user_schemas import LoginResponse
 from mediaserver.api.users import store_errors_as_http
@@ -14,24 +14,24 @@ from mediaserver.http_errors import HttpError
 
 
 class GuestIssuer(Protocol):
-    """Who lets guests in: `Accounts`."""
+    """Issues guest tokens; implemented by `Accounts`."""
 
     async def guest(self) -> Grant:
-        """Tokens for somebody new; raises `StoreError`."""
+        """Create a guest and issue its tokens; raises `StoreError`."""
         ...
 
 
 class Guests:
-    """POST /api/v1/guests."""
+    """Handles POST /api/v1/guests."""
 
-    def __init__(self, accounts: GuestIssuer, limiter: Limiter, *, are_allowed: bool, loopback_only: bool):
+    def __init__(self, accounts: GuestIssuer, limiter: RateLimiter, *, are_allowed: bool, loopback_only: bool):
         self._accounts = accounts
         self._limiter = limiter
         self._are_allowed = are_allowed
         self._loopback_only = loopback_only
 
     def routes(self) -> tuple[Route, ...]:
-        """The one operation, as it is served and documented."""
+        """List the routes."""
         return (
             Route(
                 method="POST",
@@ -49,7 +49,7 @@ class Guests:
         add_routes(app, self.routes())
 
     async def create(self, request: web.Request) -> web.Response:
-        """201 like a login; 403 where guests are not allowed."""
+        """Respond 201 as a login does; 403 where guests are not allowed."""
         self._limiter.admit(address(request))
         if not self._are_allowed:
             raise HttpError(403, "FORBIDDEN", "This server takes no guests; log in.")

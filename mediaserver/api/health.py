@@ -1,4 +1,4 @@
-"""Is the server well, and which engine answers."""
+"""Health checks of the server, part by part."""
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,14 +14,14 @@ Check = Callable[[], Awaitable[bool]]
 
 
 class CheckResponse(BaseModel):
-    """How one part is, and how long it took to say so."""
+    """Result of one health check, with its duration in ms."""
 
     ok: bool
     ms: float
 
 
 class HealthResponse(BaseModel):
-    """How the server is."""
+    """Health of the server and of each part."""
 
     status: Literal["ok", "failing"]
     version: str
@@ -37,7 +37,7 @@ class LivenessResponse(BaseModel):
 
 
 class Health:
-    """GET /health, /api/v1/health and /health/live."""
+    """Handles GET /health, /api/v1/health and /health/live."""
 
     def __init__(self, engine: str, checks: Mapping[str, Check]):
         self._engine = engine
@@ -45,7 +45,7 @@ class Health:
         self._started = time.monotonic()
 
     def routes(self) -> tuple[Route, ...]:
-        """What is served."""
+        """List the routes."""
         shown = [
             Route(
                 method="GET",
@@ -72,22 +72,22 @@ class Health:
         add_routes(app, self.routes())
 
     async def show(self, _: web.Request) -> web.Response:
-        """200 when every check passes, else 503; each check with its timing."""
+        """Respond 200 when every check passes, else 503; each check with its duration."""
         checks = {}
         for name, check in self._checks.items():
             began = time.perf_counter()
-            is_well = await check()
-            checks[name] = CheckResponse(ok=is_well, ms=round((time.perf_counter() - began) * 1000, 2))
-        is_well = all(check.ok for check in checks.values())
-        answer = HealthResponse(
-            status="ok" if is_well else "failing",
+            is_healthy = await check()
+            checks[name] = CheckResponse(ok=is_healthy, ms=round((time.perf_counter() - began) * 1000, 2))
+        is_healthy = all(check.ok for check in checks.values())
+        response = HealthResponse(
+            status="ok" if is_healthy else "failing",
             version=__version__,
             uptime_seconds=round(time.monotonic() - self._started, 1),
             engine=self._engine,
             checks=checks,
         )
-        return json_response(answer, 200 if is_well else 503)
+        return json_response(response, 200 if is_healthy else 503)
 
     async def live(self, _: web.Request) -> web.Response:
-        """200 while the process answers at all."""
+        """Respond 200 while the process runs."""
         return json_response(LivenessResponse())

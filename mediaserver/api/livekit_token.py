@@ -1,4 +1,4 @@
-"""Tokens for LiveKit's clients, as LiveKit's own servers make them."""
+"""Issues access tokens for LiveKit's clients, with the claims of LiveKit's own servers."""
 
 import time
 import uuid
@@ -9,25 +9,25 @@ from aiohttp import web
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
 
 from mediaserver.api.authentication import authenticate
-from mediaserver.api.rate_limit import Limiter
+from mediaserver.api.rate_limit import RateLimiter
 from mediaserver.api.route import Route, add_routes, json_response, read_body, read_query
 from mediaserver.auth.users import User, Verifier
 from mediaserver.http_errors import HttpError
 
 TOKEN_SECONDS = 3600
 MAX_TOKEN = 6_000
-"""Characters: browsers send the token in a query, beside an offer, and a request line has 8190 bytes."""
+"""Characters: browsers send the token with an offer in a query, and a request line has 8190 bytes."""
 
 ASSISTANT = "assistant"
-"""The identity of the assistant in every room, which nobody else may have."""
+"""The identity reserved for the assistant in every room."""
 
 USER_CLAIM = "user"
-"""The claim that says whose token it is: `sub` is only what the client wants to be called in the room."""
+"""The claim with the user's id; `sub` is only the identity in the room, which the client chooses."""
 
 _PATH = "/api/v1/livekit/token"
 
 
-def _not_the_assistants(value: str | None) -> str | None:
+def _reject_assistant(value: str | None) -> str | None:
     if value == ASSISTANT:
         raise ValueError(f"is not {ASSISTANT}, which is taken in every room")
     return value
@@ -43,7 +43,7 @@ Label = Annotated[
     Field(description="1 to 128 printable characters"),
 ]
 Identity = Annotated[
-    Label, AfterValidator(_not_the_assistants), Field(description=f"1 to 128 printable characters, not {ASSISTANT}")
+    Label, AfterValidator(_reject_assistant), Field(description=f"1 to 128 printable characters, not {ASSISTANT}")
 ]
 Text = Annotated[
     Annotated[str, StringConstraints(max_length=2048)] | None,
@@ -55,7 +55,7 @@ Attributes = Annotated[dict[Attribute, Attribute], Field(max_length=32)]
 
 
 class LiveKitQuery(BaseModel):
-    """What LiveKit's token endpoints take, or `room`, `identity` and `name` in short; all may be left out."""
+    """Parameters of LiveKit's token endpoints, or `room`, `identity` and `name` in short; all are optional."""
 
     room_name: Label = None
     participant_identity: Identity = None
@@ -67,7 +67,7 @@ class LiveKitQuery(BaseModel):
 
 
 class LiveKitBody(LiveKitQuery):
-    """The same in JSON, with attributes."""
+    """The same parameters in JSON, with attributes."""
 
     participant_attributes: Attributes | None = Field(
         None, description="at most 32 strings by name, each of at most 512 characters"
@@ -75,7 +75,7 @@ class LiveKitBody(LiveKitQuery):
 
 
 class LiveKitResponse(BaseModel):
-    """Where to connect, with what; `url` and `token` are the same as `server_url` and `participant_token`."""
+    """Address and token to connect with; `url` and `token` repeat `server_url` and `participant_token`."""
 
     server_url: str
     participant_token: str
@@ -87,16 +87,16 @@ class LiveKitResponse(BaseModel):
 
 
 class LiveKitTokens:
-    """POST and GET /api/v1/livekit/token; without key and secret LiveKit is off."""
+    """Handles POST and GET /api/v1/livekit/token; 404 without an API key and secret."""
 
-    def __init__(self, verifier: Verifier, limiter: Limiter, *, api_key: str | None, api_secret: str | None):
+    def __init__(self, verifier: Verifier, limiter: RateLimiter, *, api_key: str | None, api_secret: str | None):
         self._verifier = verifier
         self._limiter = limiter
         self._api_key = api_key
         self._api_secret = api_secret
 
     def routes(self) -> tuple[Route, ...]:
-        """What is served."""
+        """List the routes."""
         posted = Route(
             method="POST",
             path=_PATH,
@@ -126,30 +126,30 @@ class LiveKitTokens:
         add_routes(app, self.routes())
 
     async def post(self, request: web.Request) -> web.Response:
-        """A token for what the body asks."""
+        """Issue the token that the body requests."""
         user = authenticate(request, self._verifier, self._limiter)
         return self._respond(request, user, await read_body(request, LiveKitBody))
 
     async def get(self, request: web.Request) -> web.Response:
-        """A token for what the query asks."""
+        """Issue the token that the query requests."""
         user = authenticate(request, self._verifier, self._limiter)
         query = read_query(request, LiveKitQuery)
         return self._respond(request, user, LiveKitBody(**query.model_dump()))
 
-    def _respond(self, request: web.Request, user: User, wanted: LiveKitBody) -> web.Response:
+    def _respond(self, request: web.Request, user: User, requested: LiveKitBody) -> web.Response:
         if self._api_key is None or self._api_secret is None:
             raise HttpError(
                 404, "NOT_FOUND", "LiveKit is off on this server; LIVEKIT_API_KEY and LIVEKIT_API_SECRET turn it on."
             )
-        room = wanted.room_name or wanted.room or uuid.uuid4().hex
-        identity = wanted.participant_identity or wanted.identity or (user.id if user.is_guest else user.username)
+        room = requested.room_name or requested.room or uuid.uuid4().hex
+        identity = requested.participant_identity or requested.identity or (user.id if user.is_guest else user.username)
         now = int(time.time())
         claims = {
             "iss": self._api_key,
             "sub": identity,
-            "name": wanted.participant_name or wanted.name or user.username,
-            "metadata": wanted.participant_metadata or "",
-            "attributes": wanted.participant_attributes or {},
+            "name": requested.participant_name or requested.name or user.username,
+            "metadata": requested.participant_metadata or "",
+            "attributes": requested.participant_attributes or {},
             "nbf": now,
             "exp": now + TOKEN_SECONDS,
             "kind": "standard",
@@ -165,7 +165,7 @@ class LiveKitTokens:
         }
         token = jwt.encode(claims, self._api_secret, "HS256")
         if len(token) > MAX_TOKEN:
-            raise _too_long()
+            raise _token_too_long()
         url = _socket_url(request)
         return json_response(
             LiveKitResponse(
@@ -181,12 +181,12 @@ class LiveKitTokens:
 
 
 def _socket_url(request: web.Request) -> str:
-    """This server as the client has reached it; a proxy that ends TLS says so."""
+    """Build this server's WebSocket URL from the request; a proxy sets X-Forwarded-Proto if it terminates TLS."""
     is_secure = request.secure or request.headers.get("X-Forwarded-Proto", "").lower() == "https"
     return f"{'wss' if is_secure else 'ws'}://{request.host}"
 
 
-def _too_long() -> HttpError:
+def _token_too_long() -> HttpError:
     names = ("participant_metadata", "participant_attributes")
     message = f"Accepts no more than makes a token of {MAX_TOKEN} characters."
     fields = [{"field": name, "message": message} for name in names]

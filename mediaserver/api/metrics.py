@@ -1,4 +1,4 @@
-"""Metrics over HTTP: Prometheus text, and the middleware that counts HTTP itself."""
+"""Serves metrics as Prometheus text; a middleware measures every HTTP request."""
 
 import hmac
 import time
@@ -14,7 +14,7 @@ _NO_ROUTE = "unmatched"
 
 
 class MetricsPage:
-    """GET /api/v1/metrics: for everybody where it `is_open`, else for whoever bears the token, else for nobody."""
+    """Handles GET /api/v1/metrics: open to all if `is_open`, else with `token` as the bearer token, else off."""
 
     def __init__(self, metrics: Metrics, *, token: str | None, is_open: bool):
         self._metrics = metrics
@@ -22,7 +22,7 @@ class MetricsPage:
         self._is_open = is_open
 
     def routes(self) -> tuple[Route, ...]:
-        """What is served."""
+        """List the routes."""
         return (
             Route(
                 method="GET",
@@ -40,7 +40,7 @@ class MetricsPage:
         add_routes(app, self.routes())
 
     async def show(self, request: web.Request) -> web.Response:
-        """The metrics; 404 where there is no token to ask for."""
+        """Return the metrics; 404 where they are off."""
         if not self._is_open:
             self._check(request)
         headers = {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"}
@@ -49,13 +49,13 @@ class MetricsPage:
     def _check(self, request: web.Request) -> None:
         if self._token is None:
             raise HttpError(404, "NOT_FOUND", "Metrics are off; METRICS_TOKEN turns them on.")
-        # Compared in constant time: how long it takes says nothing about how much of it was right.
+        # Compared in constant time, so that the duration leaks nothing about the token.
         if not hmac.compare_digest(bearer(request).encode(errors="surrogateescape"), self._token.encode()):
             raise HttpError(401, "UNAUTHORIZED", "This is not the METRICS_TOKEN.")
 
 
 def measure(metrics: Metrics) -> Middleware:
-    """A middleware that counts every answer; it stands before `guard`, which makes answers of all errors."""
+    """Make a middleware that counts every response; it goes before `error_middleware`, so that it counts errors too."""
 
     @web.middleware
     async def measured(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -80,6 +80,6 @@ def measure(metrics: Metrics) -> Middleware:
 
 
 def _template(request: web.Request) -> str:
-    """The path as it was registered: what clients put in its place would be labels without end."""
+    """Return the registered path: requested paths would make labels without bound."""
     resource = request.match_info.route.resource
     return _NO_ROUTE if resource is None else resource.canonical

@@ -1,4 +1,4 @@
-"""What every request passes: an id, the error shape, security headers, and where HTTP catches everything."""
+"""The error middleware: request ids, error responses, security headers and the last exception handler."""
 
 import re
 import time
@@ -27,7 +27,7 @@ _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 @web.middleware
 async def error_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every request, whatever its handler does; log it without its query or body."""
+    """Respond to every request, even if its handler fails; log it without query or body."""
     offered = request.headers.get("X-Request-ID", "")
     request_id = offered if _ACCEPTABLE_ID.fullmatch(offered) else uuid.uuid4().hex
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made from the routes' own models."""
+"""Generates the OpenAPI 3.1 document from the routes and their models."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from mediaserver.api.route import JSON, Content, Route
 Json = dict[str, Any]
 
 _SCHEMA = "#/components/schemas/{model}"
-_ABOUT = (
+_DESCRIPTION = (
     "A voice assistant that sees the screen you share. Get a token by logging in or, where guests are allowed, from "
     "`POST /api/v1/guests`, and send it as `Authorization: Bearer <access token>`. Talk over WebRTC (`/whip`), over "
     "LiveKit, or over the JSON WebSocket at `/ws/livekit`. Every answer carries `X-Request-ID`."
@@ -40,7 +40,7 @@ _ERROR_HEADERS: Mapping[int, Mapping[str, str]] = {
 
 
 class ErrorBody(BaseModel):
-    """What went wrong."""
+    """The error: a code for programs and a message for people."""
 
     code: str = Field(description="one word for programs, such as NOT_FOUND")
     message: str = Field(description="a sentence for people")
@@ -48,13 +48,13 @@ class ErrorBody(BaseModel):
 
 
 class ErrorResponse(BaseModel):
-    """Every answer other than success."""
+    """The body of every error response."""
 
     error: ErrorBody
 
 
 def document(routes: Iterable[Route], *, version: str) -> Json:
-    """The OpenAPI document of these routes, ready to be rendered as JSON."""
+    """Generate the OpenAPI document of these routes as a JSON object."""
     listed = tuple(routes)
     schemas = _Schemas(listed)
     paths: dict[str, Json] = {}
@@ -62,7 +62,7 @@ def document(routes: Iterable[Route], *, version: str) -> Json:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Mediaserver", "version": version, "description": _ABOUT},
+        "info": {"title": "Mediaserver", "version": version, "description": _DESCRIPTION},
         "paths": paths,
         "tags": [{"name": tag} for tag in dict.fromkeys(tag for route in listed for tag in route.tags)],
         "components": {
@@ -73,7 +73,7 @@ def document(routes: Iterable[Route], *, version: str) -> Json:
 
 
 class _Schemas:
-    """The JSON Schema of every model: shared ones once, under their names."""
+    """Collects the JSON Schema of every model; shared ones once, under their names."""
 
     def __init__(self, routes: Iterable[Route]):
         # The order decides how models of the same name are told apart; a set's would change from start to start.
@@ -94,7 +94,7 @@ class _Schemas:
         self.components |= definitions["$defs"]
 
     def content(self, content: Content, mode: JsonSchemaMode) -> Json:
-        """What a body or an answer holds, by media type."""
+        """Describe the content of a body or a response by media type."""
         if content is None:
             return {}
         if isinstance(content, type):
@@ -175,14 +175,14 @@ def _path_parameters(route: Route) -> list[Json]:
 
 
 def _without_null(field: Json) -> Json:
-    """A query's parameter is left out rather than null."""
-    told = {name: value for name, value in field.items() if name not in ("title", "description", "default")}
+    """Remove null from a query parameter's schema: the parameter is left out instead."""
+    schema = {name: value for name, value in field.items() if name not in ("title", "description", "default")}
     if field.get("default") is not None:
-        told["default"] = field["default"]
-    match told:
+        schema["default"] = field["default"]
+    match schema:
         case {"anyOf": [*options]}:
             kept = [option for option in options if option != {"type": "null"}]
-            told = {**told, "anyOf": kept} if len(kept) > 1 else {**told, **kept[0]}
+            schema = {**schema, "anyOf": kept} if len(kept) > 1 else {**schema, **kept[0]}
             if len(kept) == 1:
-                del told["anyOf"]
-    return told
+                del schema["anyOf"]
+    return schema

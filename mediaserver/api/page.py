@@ -1,4 +1,4 @@
-"""The page at /, its files, and what it asks about the engine."""
+"""Serves the web page at /, its files, and a description of the engine."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from mediaserver.api.web_folder import WEB
 
 
 class EngineResponse(BaseModel):
-    """What answers here."""
+    """The engine of this server and its default model."""
 
     engine: str = Field(description="gemini or local")
     model: str
@@ -21,7 +21,7 @@ class EngineResponse(BaseModel):
 
 
 class Page:
-    """GET / and /static, and GET /api/v1/engine."""
+    """Handles GET /, /static and /api/v1/engine."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Page:
         }
 
     def routes(self) -> tuple[Route, ...]:
-        """What is served beside files."""
+        """List the routes, without files."""
         page = Route(
             method="GET",
             path="/",
@@ -68,15 +68,15 @@ class Page:
         app.router.add_static("/static", WEB / "static", append_version=True)
 
     async def show(self, request: web.Request) -> web.Response:
-        """The page."""
+        """Return the page."""
         response = aiohttp_jinja2.render_template("index.html", request, self._context)
         response.headers["Cache-Control"] = "no-cache"
         return response
 
     async def icon(self, _: web.Request) -> web.StreamResponse:
-        """The icon, for browsers that look in the old place."""
+        """Return the icon at /favicon.ico, for browsers that ignore the page's link."""
         return web.FileResponse(WEB / "static" / "icon.svg")
 
     async def engine(self, _: web.Request) -> web.Response:
-        """Which engine answers and, for the local one, what it can be asked."""
+        """Describe the engine, with example questions for the local one."""
         return json_response(self._engine)

@@ -1,4 +1,4 @@
-"""How often one address or user may ask."""
+"""Rate limits for requests, by address or by user."""
 
 import time
 
@@ -10,15 +10,15 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from mediaserver.http_errors import HttpError
 
 
-class Limiter:
-    """One rate, counted for each name apart."""
+class RateLimiter:
+    """Limits requests to one rate, counted separately for each name."""
 
     def __init__(self, rate: RateLimitItem):
         self._rate = rate
         self._strategy = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     def admit(self, name: str) -> None:
-        """Count one request of `name`, or raise `HttpError` 429 that says when to come back."""
+        """Count one request of `name`; raises `HttpError` 429 with Retry-After above the rate."""
         if self._strategy.hit(self._rate, name):
             return
         reset = self._strategy.get_window_stats(self._rate, name).reset_time
@@ -32,5 +32,5 @@ class Limiter:
 
 
 def address(request: web.Request) -> str:
-    """Who is asking, as far as the connection tells."""
+    """Return the client's IP address, or "unknown"."""
     return request.remote or "unknown"

@@ -1,4 +1,4 @@
-"""One HTTP operation as a value: it is registered, read, answered and documented from the same models."""
+"""An HTTP operation as a value: its models validate, render and document it."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -15,9 +15,9 @@ JSON = "application/json"
 MAX_BODY = 64 * 1024
 
 _READ_DEADLINE = 10.0
-_OF_A_BODY = (400, 408, 413, 415, 422)
+_BODY_ERRORS = (400, 408, 413, 415, 422)
 
-# Of the sentences pydantic makes, only these say nothing of the value that was sent.
+# Only these of pydantic's messages never quote the value that was sent.
 _SAFE_SENTENCES = frozenset(
     {
         "missing",
@@ -53,7 +53,10 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """What one method on one path takes and answers; `errors` are the statuses that `possible_errors` cannot tell."""
+    """One method on one path, with its request and responses.
+
+    `errors` lists the error statuses that do not follow from the token, the body or the query.
+    """
 
     method: str
     path: str
@@ -66,25 +69,25 @@ class Route:
     needs_token: bool = False
     errors: tuple[int, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
-    """The path's parameters, with what they name."""
+    """Path parameters by name, each with its description."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    """Headers of a successful answer, with what they tell."""
+    """Headers of a successful response, each with its description."""
 
     @property
     def possible_errors(self) -> tuple[int, ...]:
         """Every error status: those declared, and those that follow from the token, the body and the query."""
-        told = set(self.errors)
+        statuses = set(self.errors)
         if self.needs_token:
-            told.add(401)
+            statuses.add(401)
         if isinstance(self.body, type):
-            told.update(_OF_A_BODY)
+            statuses.update(_BODY_ERRORS)
         if self.query is not None:
-            told.add(422)
-        return tuple(sorted(told))
+            statuses.add(422)
+        return tuple(sorted(statuses))
 
 
 def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
-    """Serve them; whatever answers GET answers HEAD too."""
+    """Register the routes; a GET route serves HEAD too."""
     for route in routes:
         if route.method == "GET":
             app.router.add_get(route.path, route.handler)
@@ -93,7 +96,7 @@ def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
 
 
 async def read_body(request: web.Request, model: type[M]) -> M:
-    """Read a JSON object of at most 64 kB, ignoring unknown fields; else `HttpError` 400, 408, 413, 415 or 422."""
+    """Read a JSON object of at most 64 kB, ignoring unknown fields; raises `HttpError` 400, 408, 413, 415 or 422."""
     if request.content_type != JSON:
         raise HttpError(415, "UNSUPPORTED_MEDIA_TYPE", f"The body must be {JSON}.")
     body = await _read(request)
@@ -109,7 +112,7 @@ async def read_body(request: web.Request, model: type[M]) -> M:
 
 
 def read_query(request: web.Request, model: type[M]) -> M:
-    """Read the query, or raise `HttpError` 422; unknown fields are ignored, and of repeated ones the first counts."""
+    """Read the query, ignoring unknown fields and repetitions; raises `HttpError` 422."""
     given = {name: request.query[name] for name in request.query}
     try:
         return model.model_validate_strings(given)
@@ -118,9 +121,11 @@ def read_query(request: web.Request, model: type[M]) -> M:
 
 
 def json_response(model: BaseModel, status: int = 200, *, headers: Mapping[str, str] | None = None) -> web.Response:
-    """The model as JSON; not to be cached, as every answer here is somebody's own."""
-    told = {"Cache-Control": "no-store", **(headers or {})}
-    return web.Response(text=model.model_dump_json(by_alias=True), status=status, content_type=JSON, headers=told)
+    """Render a model as a JSON response that no cache stores, since it belongs to one user."""
+    all_headers = {"Cache-Control": "no-store", **(headers or {})}
+    return web.Response(
+        text=model.model_dump_json(by_alias=True), status=status, content_type=JSON, headers=all_headers
+    )
 
 
 async def _read(request: web.Request) -> bytes:
@@ -137,17 +142,17 @@ async def _read(request: web.Request) -> bytes:
 
 
 def _invalid(error: ValidationError, model: type[BaseModel]) -> HttpError:
-    told: dict[str, str] = {}
+    messages: dict[str, str] = {}
     for fault in error.errors(include_url=False, include_context=False, include_input=False):
         name = str(fault["loc"][0]) if fault["loc"] else "body"
-        told.setdefault(name, _accepted(name, fault["type"], fault["msg"], model))
-    fields = [{"field": name, "message": message} for name, message in told.items()]
-    message = " ".join(f"`{name}`: {message}" for name, message in told.items())
+        messages.setdefault(name, _accepted(name, fault["type"], fault["msg"], model))
+    fields = [{"field": name, "message": message} for name, message in messages.items()]
+    message = " ".join(f"`{name}`: {message}" for name, message in messages.items())
     return HttpError(422, "INVALID_FIELDS", message, details={"fields": fields})
 
 
 def _accepted(name: str, kind: str, sentence: str, model: type[BaseModel]) -> str:
-    """What the field takes: in the model's own words if it has any, else in pydantic's if they are safe."""
+    """Describe the values a field accepts: by the model's description, else by pydantic's message if it is safe."""
     for field_name, info in model.model_fields.items():
         if name in (field_name, info.alias, info.validation_alias) and info.description:
             needed = "Required: " if kind == "missing" else "Accepts "

@@ -1,4 +1,4 @@
-"""A user's own sessions: the live one's picture, and what is kept of those that were."""
+"""A user's own sessions: the latest frame of a live one, and the stored history of all."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -7,7 +7,7 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from mediaserver.api.authentication import authenticate
-from mediaserver.api.rate_limit import Limiter
+from mediaserver.api.rate_limit import RateLimiter
 from mediaserver.api.route import Route, add_routes, json_response, read_query
 from mediaserver.auth.users import Verifier
 from mediaserver.http_errors import HttpError
@@ -24,7 +24,7 @@ _NAMES = {"id": "the server's id of a session of yours, or your own label"}
 
 
 class SessionsQuery(BaseModel):
-    """Which part of the list."""
+    """Selects one page of the list."""
 
     limit: int = Field(20, ge=1, le=100, description="a number from 1 to 100")
     cursor: str | None = Field(None, description="the `next_cursor` of the page before")
@@ -53,7 +53,7 @@ class SessionsResponse(BaseModel):
 
 
 class EntryResponse(BaseModel):
-    """What was said in one turn; `heard_ms` for the assistant only."""
+    """The text of one role in one turn; `heard_ms` for the assistant only."""
 
     at: datetime
     role: str = Field(description="user, assistant or system")
@@ -64,7 +64,7 @@ class EntryResponse(BaseModel):
 
 
 class UsageResponse(BaseModel):
-    """What one turn cost, in tokens by kind."""
+    """Token usage of one turn, by kind of token."""
 
     turn: int
     at: datetime
@@ -72,7 +72,7 @@ class UsageResponse(BaseModel):
 
 
 class HistoryResponse(BaseModel):
-    """A session with what was said in it and what its turns cost, in order."""
+    """A session with its transcript and the token usage of its turns, in order."""
 
     session: SessionResponse
     entries: list[EntryResponse]
@@ -80,15 +80,15 @@ class HistoryResponse(BaseModel):
 
 
 class Sessions:
-    """GET /api/v1/sessions/{id}/frame."""
+    """Handles GET /api/v1/sessions/{id}/frame."""
 
-    def __init__(self, registry: Registry, verifier: Verifier, limiter: Limiter):
+    def __init__(self, registry: Registry, verifier: Verifier, limiter: RateLimiter):
         self._registry = registry
         self._verifier = verifier
         self._limiter = limiter
 
     def routes(self) -> tuple[Route, ...]:
-        """What is served."""
+        """List the routes."""
         return (
             Route(
                 method="GET",
@@ -109,26 +109,26 @@ class Sessions:
         add_routes(app, self.routes())
 
     async def frame(self, request: web.Request) -> web.Response:
-        """The newest frame the engine was sent, as JPEG, numbered in `X-Frame`; 404 while no screen is shared."""
+        """Return the latest frame sent to the engine, as JPEG; 404 while no screen is shared."""
         user = authenticate(request, self._verifier, self._limiter)
         conversation = self._registry.find(user.id, request.match_info["id"])
         if conversation is None:
             raise HttpError(404, "SESSION_NOT_FOUND", "You have no live session of that name.")
         if conversation.latest_screenshot is None:
             raise HttpError(404, "NOT_FOUND", "No screen is shared in that session.")
-        still = conversation.latest_screenshot
-        headers = {"X-Frame": str(still.number), "Cache-Control": "no-store"}
-        return web.Response(body=still.jpeg, content_type="image/jpeg", headers=headers)
+        screenshot = conversation.latest_screenshot
+        headers = {"X-Frame": str(screenshot.number), "Cache-Control": "no-store"}
+        return web.Response(body=screenshot.jpeg, content_type="image/jpeg", headers=headers)
 
 
-async def _nothing() -> None:
+async def _no_flush() -> None:
     return None
 
 
-class History:
-    """GET /api/v1/sessions, GET and DELETE of one, GET of its history.
+class HistoryRoutes:
+    """Handles GET /api/v1/sessions, GET and DELETE of one session, GET of its history.
 
-    `flush` is awaited before the store is asked: it writes what has happened so far.
+    `flush` writes pending history; it is awaited before each read of the store.
     """
 
     def __init__(
@@ -136,9 +136,9 @@ class History:
         registry: Registry,
         store: Store,
         verifier: Verifier,
-        limiter: Limiter,
+        limiter: RateLimiter,
         *,
-        flush: Callable[[], Awaitable[None]] = _nothing,
+        flush: Callable[[], Awaitable[None]] = _no_flush,
     ):
         self._registry = registry
         self._store = store
@@ -147,7 +147,7 @@ class History:
         self._flush = flush
 
     def routes(self) -> tuple[Route, ...]:
-        """What is served."""
+        """List the routes."""
         listed = Route(
             method="GET",
             path="/api/v1/sessions",
@@ -199,7 +199,7 @@ class History:
         add_routes(app, self.routes())
 
     async def list(self, request: web.Request) -> web.Response:
-        """A page of the caller's sessions."""
+        """Return one page of the user's sessions."""
         user = authenticate(request, self._verifier, self._limiter)
         query = read_query(request, SessionsQuery)
         try:
@@ -211,43 +211,43 @@ class History:
                 422, "INVALID_FIELDS", "`cursor` is not one this server gave.", details={"fields": fields}
             ) from None
         except StoreError:
-            raise _unavailable() from None
+            raise _history_unavailable() from None
         return json_response(
             SessionsResponse(sessions=[_session(record) for record in page.sessions], next_cursor=page.next_cursor)
         )
 
     async def show(self, request: web.Request) -> web.Response:
-        """One of the caller's sessions."""
+        """Return one of the user's sessions."""
         return json_response(_session(await self._record(request)))
 
     async def delete(self, request: web.Request) -> web.Response:
-        """204 once it has been told to end and nothing of it is kept."""
+        """End a live session and delete its history; respond 204."""
         user = authenticate(request, self._verifier, self._limiter)
         name = request.match_info["id"]
         conversation = self._registry.find(user.id, name)
         if conversation is not None:
             conversation.end(EndReason.CLIENT)
         try:
-            # Once its record is written, the store can know it as deleted, and ignore what is yet to come of it.
+            # Its record must be written first: then the store marks it as deleted and ignores later facts of it.
             await self._flush()
-            # A label may have been used before: what is deleted is the live session, not an older one.
+            # A label may have been used before: the live session is deleted, not an older one.
             record = None if conversation is not None else await self._store.session(user.id, name)
             session = conversation.config.id if conversation is not None else record.id if record else None
             was_kept = session is not None and await self._store.forget_session(user.id, session)
         except StoreError:
-            raise _unavailable() from None
+            raise _history_unavailable() from None
         if conversation is None and not was_kept:
-            raise _unknown()
+            raise _session_not_found()
         return web.Response(status=204)
 
     async def history(self, request: web.Request) -> web.Response:
-        """What was said, in order, and what it cost."""
+        """Return the transcript and the token usage, in order."""
         record = await self._record(request)
         try:
             entries = await self._store.history(record.id)
             usage = await self._store.usage(record.id)
         except StoreError:
-            raise _unavailable() from None
+            raise _history_unavailable() from None
         return json_response(
             HistoryResponse(
                 session=_session(record),
@@ -267,15 +267,15 @@ class History:
         )
 
     async def _record(self, request: web.Request) -> SessionRecord:
-        """The caller's own session of that name; another's is as unknown as one that never was."""
+        """Find the user's own session of that name; raises `HttpError` 404, also for another user's session."""
         user = authenticate(request, self._verifier, self._limiter)
         try:
             await self._flush()
             record = await self._store.session(user.id, request.match_info["id"])
         except StoreError:
-            raise _unavailable() from None
+            raise _history_unavailable() from None
         if record is None:
-            raise _unknown()
+            raise _session_not_found()
         return record
 
 
@@ -294,11 +294,11 @@ def _session(record: SessionRecord) -> SessionResponse:
     )
 
 
-def _unknown() -> HttpError:
+def _session_not_found() -> HttpError:
     return HttpError(404, "SESSION_NOT_FOUND", "You have no session of that name.")
 
 
-def _unavailable() -> HttpError:
+def _history_unavailable() -> HttpError:
     return HttpError(
         503, "HISTORY_UNAVAILABLE", "What is kept cannot be reached now; live sessions go on.", retry_after=RETRY_STORE
     )

@@ -1,4 +1,4 @@
-"""What the routes of users and guests take and answer."""
+"""Request and response bodies of the user and guest routes."""
 
 from dataclasses import asdict, replace
 from datetime import datetime
@@ -30,7 +30,7 @@ MAX_FULL_NAME = 128
 MAX_TOKEN = 4096
 
 _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
-# PostgreSQL's text takes everything but this.
+# PostgreSQL's text type refuses only NUL.
 _NO_NUL = r"^[^\x00]*$"
 
 
@@ -58,7 +58,7 @@ GUEST_TOKEN = "the access token of a guest whose sessions this account takes ove
 
 
 class Registration(BaseModel):
-    """Somebody who wants an account."""
+    """A request for a new account."""
 
     username: Username = Field(description=USERNAME)
     email: Email = Field(description=EMAIL)
@@ -68,7 +68,7 @@ class Registration(BaseModel):
 
 
 class Credentials(BaseModel):
-    """Somebody who says they have an account."""
+    """A username or email with its password."""
 
     username: str = Field(
         min_length=1, max_length=MAX_EMAIL, pattern=_PRINTABLE, description="the username or email of an account"
@@ -78,13 +78,13 @@ class Credentials(BaseModel):
 
 
 class RefreshBody(BaseModel):
-    """A refresh token, given back."""
+    """A refresh token to exchange or revoke."""
 
     refresh_token: Token = Field(description="the newest refresh token of a login")
 
 
 class ProfileChange(BaseModel):
-    """What of a profile is to change; what is left out stays."""
+    """Changes of a profile; a field that is left out stays as it is."""
 
     username: Username | SkipJsonSchema[None] = Field(default_factory=_absent, description=USERNAME)
     email: Email | SkipJsonSchema[None] = Field(default_factory=_absent, description=EMAIL)
@@ -104,13 +104,13 @@ class ProfileChange(BaseModel):
         return value
 
     def apply(self, account: Account) -> Account:
-        """The account as it is to be, but for the password."""
+        """Return the changed account, with its old password."""
         given = {name: getattr(self, name) for name in ("username", "email", "full_name")}
         return replace(account, **{name: given[name] for name in given if name in self.model_fields_set})
 
 
 class UserSettings(BaseModel):
-    """The defaults of a user's sessions; null leaves it to the server."""
+    """Defaults of a user's sessions; null means the server's default."""
 
     voice: Voice | None = Field(None, description=VOICE.description)
     language: Language | None = Field(None, description=LANGUAGE.description)
@@ -128,11 +128,11 @@ class UserSettings(BaseModel):
 
     @classmethod
     def of(cls, preferences: Preferences) -> "UserSettings":
-        """As they are stored."""
+        """Convert from the stored preferences."""
         return cls.model_construct(**asdict(preferences))
 
     def preferences(self) -> Preferences:
-        """As they are to be stored."""
+        """Convert to the preferences to store."""
         return Preferences(**self.model_dump())
 
 
@@ -147,7 +147,7 @@ class Registered(BaseModel):
 
     @classmethod
     def of(cls, account: Account) -> "Registered":
-        """What an account shows of itself."""
+        """Convert from an account."""
         return cls(
             id=account.id,
             username=account.username,
@@ -169,7 +169,7 @@ class Profile(BaseModel):
 
     @classmethod
     def of(cls, user: User, account: Account | None) -> "Profile":
-        """What a user sees of themselves."""
+        """Convert from a user and their account, None for a guest."""
         if account is None:
             return cls(
                 id=user.id, username=user.username, email=None, full_name=None, created_at=None, guest=user.is_guest
@@ -178,7 +178,7 @@ class Profile(BaseModel):
 
 
 class LoginResponse(BaseModel):
-    """What lets a user in."""
+    """Access and refresh tokens of a user, with their profile."""
 
     access_token: str
     refresh_token: str
@@ -188,7 +188,7 @@ class LoginResponse(BaseModel):
 
     @classmethod
     def of(cls, grant: Grant) -> "LoginResponse":
-        """The tokens, told to whom they belong."""
+        """Convert from a grant."""
         return cls(
             access_token=grant.access_token,
             refresh_token=grant.refresh_token,
@@ -199,6 +199,6 @@ class LoginResponse(BaseModel):
 
 
 class ChangedProfile(Profile):
-    """A profile after a change, with new tokens when its password changed: the old refresh tokens are void."""
+    """A profile after a change; with new tokens if the password changed, which revokes the old refresh tokens."""
 
     tokens: LoginResponse | None

@@ -1,4 +1,4 @@
-"""Accounts over HTTP: register, log in and out, and what a user keeps of themselves."""
+"""Accounts over HTTP: registration, login, logout, profile and settings."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from mediaserver.api.authentication import authenticate
-from mediaserver.api.rate_limit import Limiter, address
+from mediaserver.api.rate_limit import RateLimiter, address
 from mediaserver.api.route import Route, add_routes, json_response, read_body
 from mediaserver.api.user_schemas import (
     ChangedProfile,
@@ -34,36 +34,36 @@ _ME = "/api/v1/users/me"
 _SETTINGS = "/api/v1/users/me/settings"
 
 
-async def _nothing(_: str) -> None:
+async def _do_nothing(_: str) -> None:
     return None
 
 
 class Users:
-    """`/api/v1/users/...`; `on_leaving` is awaited with the id of a user before they are deleted."""
+    """Handles `/api/v1/users/...`; `before_delete` is awaited with a user's id before the user is deleted."""
 
     def __init__(
         self,
         accounts: Accounts,
         verifier: Verifier,
         *,
-        login_limiter: Limiter,
-        api_limiter: Limiter,
+        login_limiter: RateLimiter,
+        api_limiter: RateLimiter,
         is_registration_open: bool,
-        on_leaving: Callable[[str], Awaitable[None]] = _nothing,
+        before_delete: Callable[[str], Awaitable[None]] = _do_nothing,
     ):
         self._accounts = accounts
         self._verifier = verifier
         self._login_limiter = login_limiter
         self._api_limiter = api_limiter
         self._is_registration_open = is_registration_open
-        self._on_leaving = on_leaving
+        self._before_delete = before_delete
 
     def add_routes(self, app: web.Application) -> None:
         """Serve them."""
         add_routes(app, self.routes())
 
     def routes(self) -> tuple[Route, ...]:
-        """Every operation, as it is served and documented."""
+        """List the routes."""
         return (
             Route(
                 method="POST",
@@ -160,7 +160,7 @@ class Users:
         )
 
     async def register(self, request: web.Request) -> web.Response:
-        """201 with the account; 409 on a taken name or email; 403 where nobody may register."""
+        """Create an account, 201; 409 for a taken name or email; 403 where registration is closed."""
         self._login_limiter.admit(address(request))
         if not self._is_registration_open:
             raise HttpError(403, "FORBIDDEN", "This server takes no registrations; ask its operator for an account.")
@@ -176,7 +176,7 @@ class Users:
         return json_response(Registered.of(account), 201)
 
     async def login(self, request: web.Request) -> web.Response:
-        """200 with tokens; one and the same 401 for a wrong name and a wrong password."""
+        """Issue tokens, 200; the same 401 for a wrong name and a wrong password."""
         self._login_limiter.admit(address(request))
         body = await read_body(request, Credentials)
         with store_errors_as_http():
@@ -189,7 +189,7 @@ class Users:
         return json_response(LoginResponse.of(grant))
 
     async def refresh(self, request: web.Request) -> web.Response:
-        """200 with new tokens; 401 for a token that is unknown, expired or was used before."""
+        """Exchange a refresh token for new tokens, 200; 401 if it is unknown, expired or used."""
         self._login_limiter.admit(address(request))
         body = await read_body(request, RefreshBody)
         with store_errors_as_http():
@@ -197,7 +197,7 @@ class Users:
         return json_response(LoginResponse.of(grant))
 
     async def logout(self, request: web.Request) -> web.Response:
-        """204, whether the token was good or not."""
+        """Revoke a refresh token; 204 for any token, valid or not."""
         self._api_limiter.admit(address(request))
         body = await read_body(request, RefreshBody)
         with store_errors_as_http():
@@ -205,13 +205,13 @@ class Users:
         return web.Response(status=204)
 
     async def show(self, request: web.Request) -> web.Response:
-        """200 with the profile."""
+        """Return the user's profile."""
         user = self._user(request)
         with store_errors_as_http():
             return json_response(Profile.of(user, await self._accounts.account(user)))
 
     async def change(self, request: web.Request) -> web.Response:
-        """200 with the profile as it is now; 403 for guests and for a wrong current password."""
+        """Change the profile and return it; 403 for guests and for a wrong current password."""
         user = self._user(request)
         body = await read_body(request, ProfileChange)
         if user.is_guest:
@@ -220,7 +220,7 @@ class Users:
             if body.password is None:
                 account = await self._accounts.change(user, body.apply)
                 return json_response(ChangedProfile(**Profile.of(user, account).model_dump(), tokens=None))
-            password = NewPassword(_current(body), body.password.get_secret_value())
+            password = NewPassword(_current_password(body), body.password.get_secret_value())
             try:
                 grant = await self._accounts.change_with_password(user, body.apply, password, address=address(request))
             except CredentialsError:
@@ -230,22 +230,22 @@ class Users:
         return json_response(ChangedProfile(**tokens.user.model_dump(), tokens=tokens))
 
     async def delete(self, request: web.Request) -> web.Response:
-        """204 once nothing of the user is stored any more."""
+        """Delete the user with all stored data; respond 204."""
         user = self._user(request)
         with store_errors_as_http():
             await self._accounts.account(user)
-            await self._on_leaving(user.id)
+            await self._before_delete(user.id)
             await self._accounts.delete(user)
         return web.Response(status=204)
 
     async def show_settings(self, request: web.Request) -> web.Response:
-        """200 with what was set; null is left to the server."""
+        """Return the session defaults; null means the server's default."""
         user = self._user(request)
         with store_errors_as_http():
             return json_response(UserSettings.of(await self._accounts.preferences(user)))
 
     async def replace_settings(self, request: web.Request) -> web.Response:
-        """200 with what is set now; a field that is left out is null."""
+        """Replace the session defaults and return them; a field that is left out is null."""
         user = self._user(request)
         body = await read_body(request, UserSettings)
         with store_errors_as_http():
@@ -258,7 +258,7 @@ class Users:
 
 @contextmanager
 def store_errors_as_http() -> Iterator[None]:
-    """Tell the client what accounts and the store raise, as `HttpError`."""
+    """Translate errors of accounts and the store to `HttpError`."""
     try:
         yield
     except CredentialsError:
@@ -279,7 +279,7 @@ def store_errors_as_http() -> Iterator[None]:
         raise HttpError(503, "STORE_UNAVAILABLE", message, retry_after=_RETRY_STORE) from None
 
 
-def _current(body: ProfileChange) -> str:
+def _current_password(body: ProfileChange) -> str:
     if body.current_password is None:
         message = "Required to change the password: the password until now."
         raise HttpError(
@@ -292,7 +292,7 @@ def _current(body: ProfileChange) -> str:
 
 
 def _guest_token(request: web.Request, field: SecretStr | None) -> str | None:
-    """The token a guest sends to be adopted: in the body, else as bearer."""
+    """Read the guest token to adopt: from the body, else the bearer token; None without either."""
     if field is not None:
         return field.get_secret_value()
     if "Authorization" not in request.headers:

@@ -1,4 +1,4 @@
-"""What `/whip` takes and answers, for whoever serves it."""
+"""Schemas and routes of the WHIP endpoint."""
 
 from aiohttp.typedefs import Handler
 from pydantic import BaseModel, Field
@@ -15,7 +15,7 @@ _TAG = {"ETag": "The ICE session, for `If-Match`."}
 
 
 class WhipQuery(BaseModel):
-    """What a client asks of its session."""
+    """Session options in the query of a WHIP offer."""
 
     session: Label | None = Field(None, description=f"the client's own label: {LABEL.description}")
     model: Model | None = Field(None, description=MODEL.description)
@@ -24,7 +24,7 @@ class WhipQuery(BaseModel):
 
 
 def whip_routes(*, offer: Handler, trickle: Handler, leave: Handler, options: Handler) -> tuple[Route, ...]:
-    """WHIP (RFC 9725) as routes, served by these handlers."""
+    """List the routes of WHIP (RFC 9725) with their handlers."""
     return (
         Route(
             method="POST",

@@ -1,1 +1,1 @@
-"""Who is asking: tokens and the users they stand for."""
+"""Authentication: accounts, passwords and tokens."""

@@ -1,4 +1,4 @@
-"""Accounts and guests: who they are, and the families of refresh tokens that keep them logged in."""
+"""Accounts, guests and their refresh tokens, which form one family per login."""
 
 import asyncio
 import hashlib
@@ -20,7 +20,7 @@ REFRESH_DAYS = 30
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What lets a user in: an access token for `expires_in` seconds, and a refresh token that works once."""
+    """The tokens of a login: an access token for `expires_in` seconds, and a refresh token that works once."""
 
     access_token: str
     refresh_token: str
@@ -31,18 +31,18 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class NewPassword:
-    """A password to be, and the proof that its owner asks."""
+    """A new password, with the current one as proof."""
 
     current: str
     new: str
 
 
 class Accounts:
-    """Every change of who may log in; `StoreError`, `BusyError` and `LockedOut` pass through.
+    """Manages accounts, logins and tokens; `StoreError`, `BusyError` and `LockedOut` pass through.
 
-    Access tokens are stateless: they outlive logout and a change of password by up to an hour. Those of a deleted
-    user are refused at once by this process; after a restart within that hour they verify again, and stand for a user
-    of whom nothing is stored. Refresh tokens live in the store alone.
+    Access tokens are stateless: they outlive logout and a change of password by up to an hour. This process refuses
+    those of a deleted user at once. After a restart within that hour they verify again, for a user without stored
+    data. Refresh tokens exist in the store only.
     """
 
     def __init__(
@@ -59,31 +59,31 @@ class Accounts:
         self._passwords = passwords
         self._clock = clock
         self._lockout = Lockout() if lockout is None else lockout
-        # Held from reading what a token or a password proves to writing what follows from it: or a family that is
-        # revoked between the two would live on in its newest token.
-        self._proof = asyncio.Lock()
+        # Held from the check of a token or password to the write that follows: otherwise a family that is revoked
+        # between the two would survive in its newest token.
+        self._lock = asyncio.Lock()
 
     async def register(
         self, *, username: str, email: str, full_name: str | None, password: str, guest_token: str | None = None
     ) -> Account:
-        """Make an account, which takes over what the guest did; raises `TakenError`."""
+        """Create an account, which adopts the guest's sessions; raises `TakenError`."""
         for field, name in (("username", username), ("email", email)):
-            # Told before the work of hashing; `add_account` decides between two at once.
+            # Checked before the costly hash; `add_account` decides between two concurrent requests.
             if await self._store.account_named(name) is not None:
                 raise TakenError(field)
         password_hash = await self._passwords.hash(password)
         account = new_account(username, email, full_name, password_hash, self._clock())
         await self._store.add_account(account)
-        async with self._proof:
+        async with self._lock:
             await self._adopt(guest_token, account)
         return account
 
     async def login(self, name: str, password: str, *, address: str, guest_token: str | None = None) -> Grant:
-        """Let in who knows the password of this username or email; raises `CredentialsError`."""
+        """Log in by username or email and password; raises `CredentialsError`."""
         with self._lockout.attempt(name, address):
             account = await self._verify_password(await self._store.account_named(name), password)
         rehashed = await self._passwords.hash(password) if self._is_outdated(account) else None
-        async with self._proof:
+        async with self._lock:
             account = await self._reload_if_unchanged(account, password)
             if rehashed is not None:
                 account = replace(account, password_hash=rehashed)
@@ -92,16 +92,16 @@ class Accounts:
             return await self._grant(_user(account), account, uuid.uuid4().hex)
 
     async def guest(self) -> Grant:
-        """Let in somebody new without an account."""
+        """Create a guest and issue its tokens."""
         return await self._grant(new_guest(), None, uuid.uuid4().hex)
 
     async def refresh(self, token: str) -> Grant:
-        """The successor of a refresh token; one that was used before ends its family. Raises `AuthError`."""
-        async with self._proof:
+        """Exchange a refresh token for new tokens; a used one revokes its family. Raises `AuthError`."""
+        async with self._lock:
             now = self._clock()
             spent = await self._store.spend_token(_digest(token), now)
             if spent is not None and spent.spent_at is not None:
-                # Two hold it, and one of them stole it (RFC 9700 section 4.14.2).
+                # Two clients hold it, and one of them stole it (RFC 9700 section 4.14.2).
                 await self._store.revoke_family(spent.family)
                 raise AuthError("The refresh token was used before; log in.")
             if spent is None or spent.expires_at <= now:
@@ -114,14 +114,14 @@ class Accounts:
             return await self._grant(_user(account), account, spent.family)
 
     async def logout(self, token: str) -> None:
-        """Revoke the family of a refresh token; nothing happens if it is unknown."""
-        async with self._proof:
+        """Revoke the family of a refresh token; an unknown token has no effect."""
+        async with self._lock:
             spent = await self._store.spend_token(_digest(token), self._clock())
             if spent is not None:
                 await self._store.revoke_family(spent.family)
 
     async def account(self, user: User) -> Account | None:
-        """A user's account, None for a guest; raises `AuthError` when it was deleted."""
+        """Return a user's account, None for a guest; raises `AuthError` if it was deleted."""
         if user.is_guest:
             return None
         account = await self._store.account(user.id)
@@ -131,7 +131,7 @@ class Accounts:
 
     async def change(self, user: User, edit: Callable[[Account], Account]) -> Account:
         """Change a profile; raises `TakenError`, and `AuthError` without an account."""
-        async with self._proof:
+        async with self._lock:
             account = edit(await self._require_account(user))
             await self._store.change_account(account)
             return account
@@ -139,7 +139,7 @@ class Accounts:
     async def change_with_password(
         self, user: User, edit: Callable[[Account], Account], password: NewPassword, *, address: str
     ) -> Grant:
-        """Change profile and password in one step and log out everywhere; the grant is for who asked.
+        """Change profile and password in one step and revoke all logins; returns a new one for this client.
 
         Raises `CredentialsError`, `TakenError`, and `AuthError` without an account.
         """
@@ -147,7 +147,7 @@ class Accounts:
         with self._lockout.attempt(account.username, address):
             await self._verify_password(account, password.current)
         password_hash = await self._passwords.hash(password.new)
-        async with self._proof:
+        async with self._lock:
             account = replace(
                 edit(await self._reload_if_unchanged(account, password.current)), password_hash=password_hash
             )
@@ -156,19 +156,19 @@ class Accounts:
             return await self._grant(_user(account), account, uuid.uuid4().hex)
 
     async def delete(self, user: User) -> None:
-        """Delete a user with all that is stored of them; their tokens are refused from now on."""
-        async with self._proof:
+        """Delete a user with all stored data and refuse their tokens from now on."""
+        async with self._lock:
             await self._store.forget_user(user.id)
             self._tokens.revoke(user.id)
 
     async def preferences(self, user: User) -> Preferences:
-        """The defaults of a user's sessions; raises `AuthError` when the account was deleted."""
+        """Return a user's session defaults; raises `AuthError` if the account was deleted."""
         await self.account(user)
         return await self._store.preferences(user.id)
 
     async def set_preferences(self, user: User, preferences: Preferences) -> None:
-        """Replace them; raises `AuthError` when the account was deleted."""
-        async with self._proof:
+        """Replace a user's session defaults; raises `AuthError` if the account was deleted."""
+        async with self._lock:
             await self.account(user)
             await self._store.set_preferences(user.id, preferences)
 
@@ -188,14 +188,14 @@ class Accounts:
         return account
 
     async def _reload_if_unchanged(self, proven: Account, password: str) -> Account:
-        """The account as it is now, if the password is still its own."""
+        """Reload the account, and verify the password again if its hash has changed."""
         account = await self._store.account(proven.id)
         if account is None or account.password_hash != proven.password_hash:
             return await self._verify_password(account, password)
         return account
 
     async def _adopt(self, guest_token: str | None, account: Account) -> None:
-        """Give a guest's sessions and preferences to an account; a token that is no guest's gives nothing."""
+        """Move a guest's sessions and preferences to an account; any other token has no effect."""
         if guest_token is None:
             return
         try:
@@ -227,7 +227,7 @@ class Accounts:
 
 
 def new_account(username: str, email: str, full_name: str | None, password_hash: str, now: datetime) -> Account:
-    """An account that was never stored."""
+    """Make a new account with a random id; it is not stored yet."""
     return Account(uuid.uuid4().hex, username, email, full_name, password_hash, now)
 
 
@@ -236,5 +236,5 @@ def _user(account: Account) -> User:
 
 
 def _digest(token: str) -> str:
-    # Random 256 bits need no slow hash; what is stored lets nobody in.
+    # 256 random bits need no slow hash; a stored digest cannot be used to log in.
     return hashlib.sha256(token.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Back-off after wrong passwords, for each name and each network; it does not know which names exist."""
+"""Exponential backoff after wrong passwords, per name and per client network."""
 
 import hashlib
 import ipaddress
@@ -10,20 +10,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-FREE_FOR_A_NAME = 5
-FREE_FOR_A_NETWORK = 20  # a household or an office shares one
+MAX_FAILURES_PER_NAME = 5
+MAX_FAILURES_PER_NETWORK = 20  # a household or an office shares one
 FIRST_DELAY = 1.0
-LONGEST_DELAY = 900.0
-FORGOTTEN_AFTER = 24 * 3600.0
-CAPACITY = 20_000
+MAX_DELAY = 900.0
+RESET_AFTER = 24 * 3600.0
+MAX_KEYS = 20_000
 
 
 class CredentialsError(Exception):
-    """The name, the password or both are wrong."""
+    """The name or the password is wrong."""
 
 
 class LockedOut(Exception):
-    """Too many wrong passwords; `retry_after` is in whole seconds."""
+    """Too many wrong passwords; `retry_after` in whole seconds."""
 
     def __init__(self, retry_after: int):
         super().__init__(f"locked for {retry_after} s")
@@ -31,34 +31,37 @@ class LockedOut(Exception):
 
 
 @dataclass(slots=True)
-class _Row:
+class _Failures:
     failures: int
     until: float
     last: float
 
 
 class Lockout:
-    """Counts wrong passwords by name and by network, and refuses more attempts for a while that doubles each time."""
+    """Counts wrong passwords by name and by network; beyond a limit the delay doubles with each.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic, *, capacity: int = CAPACITY):
-        # Apart, so that a flood of names from one address cannot push out what is known of addresses.
-        self._names = _Table(clock, FREE_FOR_A_NAME, capacity)
-        self._networks = _Table(clock, FREE_FOR_A_NETWORK, capacity)
+    Names are counted whether or not an account has them.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, *, capacity: int = MAX_KEYS):
+        # Two tables, so that a flood of names from one address cannot evict the counts of addresses.
+        self._names = _FailureTable(clock, MAX_FAILURES_PER_NAME, capacity)
+        self._networks = _FailureTable(clock, MAX_FAILURES_PER_NETWORK, capacity)
 
     def __len__(self) -> int:
-        """How many names and networks are remembered."""
+        """Return the number of counted names and networks."""
         return len(self._names) + len(self._networks)
 
     @contextmanager
     def attempt(self, name: str, address: str) -> Iterator[None]:
-        """Around one attempt: raises `LockedOut` at once; `CredentialsError` in the body counts as a failure."""
-        name, place = _key(name), network(address)
-        wait = max(self._names.wait(name), self._networks.wait(place))
+        """Guard one attempt: raises `LockedOut` at its start; `CredentialsError` in the body counts as a failure."""
+        name, client = _key(name), network_of(address)
+        wait = max(self._names.wait(name), self._networks.wait(client))
         if wait > 0:
             raise LockedOut(math.ceil(wait))
-        # Counted before it is known to fail, or a hundred attempts at once would all be let in.
+        # Counted before the outcome is known, or a hundred concurrent attempts would all pass.
         self._names.fail(name)
-        self._networks.fail(place)
+        self._networks.fail(client)
         is_wrong = False
         try:
             yield
@@ -68,44 +71,44 @@ class Lockout:
         finally:
             if not is_wrong:
                 self._names.undo_failure(name)
-                self._networks.undo_failure(place)
-        # Not the network: or who guesses would log in with an account of their own between the guesses.
+                self._networks.undo_failure(client)
+        # Not the network: an attacker could reset it by logging in to an account of their own.
         self._names.clear(name)
 
 
-class _Table:
-    """Failures by key; of more than `capacity` keys those are forgotten that were quiet for longest."""
+class _FailureTable:
+    """Counts failures by key; above `capacity` keys it evicts the least recently used."""
 
-    def __init__(self, clock: Callable[[], float], free: int, capacity: int):
+    def __init__(self, clock: Callable[[], float], max_failures: int, capacity: int):
         self._clock = clock
-        self._free = free
+        self._max_failures = max_failures
         self._capacity = capacity
-        self._rows: OrderedDict[str, _Row] = OrderedDict()
+        self._rows: OrderedDict[str, _Failures] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def wait(self, key: str) -> float:
-        """Seconds until the next attempt is let in; 0 or less is now."""
+        """Return the seconds until the next attempt is allowed; 0 or less means now."""
         row = self._rows.get(key)
         return 0.0 if row is None else row.until - self._clock()
 
     def fail(self, key: str) -> None:
         now = self._clock()
-        row = self._rows.setdefault(key, _Row(0, now, now))
-        if now - row.last > FORGOTTEN_AFTER:
+        row = self._rows.setdefault(key, _Failures(0, now, now))
+        if now - row.last > RESET_AFTER:
             row.failures = 0
         row.failures += 1
         row.last = now
-        if row.failures >= self._free:
+        if row.failures >= self._max_failures:
             # The exponent is bounded: 2.0**1100 overflows.
-            row.until = now + min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(row.failures - self._free, 30))
+            row.until = now + min(MAX_DELAY, FIRST_DELAY * 2.0 ** min(row.failures - self._max_failures, 30))
         self._rows.move_to_end(key)
         if len(self._rows) > self._capacity:
             self._rows.popitem(last=False)
 
     def undo_failure(self, key: str) -> None:
-        """Take one failure back."""
+        """Remove one failure."""
         row = self._rows.get(key)
         if row is None:
             return
@@ -118,8 +121,8 @@ class _Table:
         self._rows.pop(key, None)
 
 
-def network(address: str) -> str:
-    """What one client is likely to own: an IPv4 address, or the /64 of an IPv6 address."""
+def network_of(address: str) -> str:
+    """Return the network one client is likely to own: an IPv4 address, or an IPv6 /64."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -132,7 +135,7 @@ def network(address: str) -> str:
 
 
 def _key(name: str) -> str:
-    """One for all spellings of a name, of one size whatever was sent, and not a list of who logs in."""
-    # Unicode 15, section 3.13, D146, as the store compares names: or each spelling would have guesses of its own.
+    """Digest a name: equal for all its spellings, of fixed size, and not readable."""
+    # Unicode 15, section 3.13, D146, as the store compares names; otherwise each spelling would have its own count.
     once = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", name).casefold())
     return hashlib.sha256(unicodedata.normalize("NFKC", once.casefold()).encode()).hexdigest()

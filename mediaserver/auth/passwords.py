@@ -1,4 +1,4 @@
-"""Passwords: argon2id, in threads of its own, few at once."""
+"""Hashes and verifies passwords with argon2id in a small thread pool."""
 
 import asyncio
 import base64
@@ -23,48 +23,48 @@ _MEMORY_KIB = 46 * 1024
 _PASSES = 1
 _LANES = 1
 
-_AT_ONCE = 1
+_MAX_THREADS = 1
 _MAX_WAITING = 32
 
 
 class BusyError(Exception):
-    """Too many passwords wait to be checked; nothing is known of this one."""
+    """Too many passwords wait to be hashed; this one was not checked."""
 
 
 class Passwords:
     """Hashes and verifies in `at_once` threads; more than `max_waiting` requests are refused with `BusyError`."""
 
     def __init__(
-        self, hasher: PasswordHasher | None = None, *, at_once: int = _AT_ONCE, max_waiting: int = _MAX_WAITING
+        self, hasher: PasswordHasher | None = None, *, max_threads: int = _MAX_THREADS, max_waiting: int = _MAX_WAITING
     ):
         self._hasher = hasher or PasswordHasher(time_cost=_PASSES, memory_cost=_MEMORY_KIB, parallelism=_LANES)
-        # Threads of its own bound the work by themselves: a cancelled request would free a place, but not its thread.
-        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="argon2")
-        self._places = threading.Semaphore(at_once + max_waiting)
-        self._nobody = _dummy_hash(self._hasher)
+        # Its own pool bounds the work: a cancelled request frees its slot only when its thread is done.
+        self._threads = ThreadPoolExecutor(max_threads, thread_name_prefix="argon2")
+        self._slots = threading.Semaphore(max_threads + max_waiting)
+        self._dummy = _dummy_hash(self._hasher)
 
     async def hash(self, password: str) -> str:
-        """What to keep of a password."""
+        """Hash a password for the store; raises `BusyError`."""
         return await self._run(lambda: self._hasher.hash(_canonical(password)))
 
     async def matches(self, password: str, password_hash: str | None) -> bool:
-        """Whether the password made this hash; without a hash False, for the same work."""
-        return await self._run(lambda: self._verify(password_hash or self._nobody, password)) and bool(password_hash)
+        """Whether the password matches the hash; False without a hash, after the same work. Raises `BusyError`."""
+        return await self._run(lambda: self._verify(password_hash or self._dummy, password)) and bool(password_hash)
 
     def is_outdated(self, password_hash: str) -> bool:
-        """Whether the hash was made with other parameters than are in use now."""
+        """Whether the hash was made with other than the current parameters."""
         return self._hasher.check_needs_rehash(password_hash)
 
     def close(self) -> None:
-        """Let the threads go; what waits for one is cancelled."""
+        """Stop the threads; waiting requests are cancelled."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Callable[[], T]) -> T:
-        if not self._places.acquire(blocking=False):
+        if not self._slots.acquire(blocking=False):
             raise BusyError
         future = self._threads.submit(work)
-        # Given back when its thread is done, not when its request is: those differ when a request is cancelled.
-        future.add_done_callback(lambda _: self._places.release())
+        # Released when the thread is done, which is later than the request if that is cancelled.
+        future.add_done_callback(lambda _: self._slots.release())
         return await asyncio.wrap_future(future)
 
     def _verify(self, password_hash: str, password: str) -> bool:
@@ -80,7 +80,7 @@ def _canonical(password: str) -> str:
 
 
 def _dummy_hash(hasher: PasswordHasher) -> str:
-    """A hash that no password has, as costly to verify as any made now."""
+    """Make a hash that matches no password and costs as much to verify as any other."""
     salt, digest = (_base64(os.urandom(size)) for size in (hasher.salt_len, hasher.hash_len))
     return f"$argon2id$v=19$m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}${salt}${digest}"
 

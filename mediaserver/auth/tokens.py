@@ -1,4 +1,4 @@
-"""Access tokens: JWT HS256, pinned, with issuer and audience (RFC 7519, RFC 8725)."""
+"""Access tokens: JWT with HS256 only, issuer and audience (RFC 7519, RFC 8725)."""
 
 import time
 import uuid
@@ -23,7 +23,7 @@ class Tokens:
         self._refused: dict[str, float] = {}
 
     def issue(self, user: User) -> str:
-        """A token that stands for `user` for an hour."""
+        """Issue an access token for `user` that is valid for an hour."""
         now = int(time.time())
         claims = {
             "sub": user.id,
@@ -38,7 +38,7 @@ class Tokens:
         return jwt.encode(claims, self._secret, ALGORITHM)
 
     def verify(self, token: str) -> User:
-        """The user a token stands for, or `AuthError`."""
+        """Verify a token and return its user; raises `AuthError`."""
         if len(token) > MAX_TOKEN:
             raise AuthError("The token is not valid.")
         try:
@@ -62,7 +62,7 @@ class Tokens:
                 raise AuthError("The token is not valid.")
 
     def revoke(self, user_id: str) -> None:
-        """Verify no more tokens of a user who was deleted; remembered in memory, until the last of them has expired."""
+        """Refuse the tokens of a deleted user; held in memory until the last of them has expired."""
         now = time.time()
         for known, until in list(self._refused.items()):
             if until < now:
@@ -70,10 +70,10 @@ class Tokens:
         self._refused[user_id] = now + ACCESS_SECONDS + LEEWAY_SECONDS
 
     def is_refused(self, user_id: str) -> bool:
-        """Whether a user was deleted lately, so that tokens of theirs may still be about."""
+        """Whether the tokens of this user are refused because the user was deleted."""
         return user_id in self._refused
 
 
 def new_guest() -> User:
-    """Somebody without an account."""
+    """Make a guest: a user without an account, with a random id."""
     return User(f"guest-{uuid.uuid4().hex}", "guest", is_guest=True)

@@ -1,4 +1,4 @@
-"""Who a token stands for."""
+"""The authenticated user, and the interface that verifies tokens."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -6,7 +6,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Someone who may start sessions; a guest has no account."""
+    """An authenticated user; a guest has no account."""
 
     id: str
     username: str
@@ -14,12 +14,12 @@ class User:
 
 
 class AuthError(Exception):
-    """A token that is missing, forged, expired or not for this server; the message is meant for the client."""
+    """The token is missing, forged, expired or for another server; the message is for the client."""
 
 
 class Verifier(Protocol):
-    """The seam every transport authenticates through."""
+    """Verifies access tokens for every transport."""
 
     def verify(self, token: str) -> User:
-        """The user a token stands for, or `AuthError`."""
+        """Verify a token and return its user; raises `AuthError`."""
         ...

@@ -1,4 +1,4 @@
-"""What operators do with accounts on the terminal: add, password, list, delete."""
+"""Account management on the terminal: add, password, list, delete."""
 
 import argparse
 import getpass
@@ -19,8 +19,8 @@ from mediaserver.store.records import Account
 _TOKENS_LAST = "Access tokens already given out work for up to an hour."
 
 
-class Refused(Exception):
-    """What was asked cannot be done; the message is for the operator."""
+class CommandError(Exception):
+    """The command cannot be carried out; the message is for the operator."""
 
 
 class _NewPassword(BaseModel):
@@ -28,17 +28,17 @@ class _NewPassword(BaseModel):
 
 
 def ask_password() -> str:
-    """A password from the terminal, typed twice and not shown, or the first line of what is piped in."""
+    """Read a password from the terminal, twice and hidden, or the first line of a pipe."""
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\r\n")
     password = getpass.getpass("Password: ")
     if getpass.getpass("Once more: ") != password:
-        raise Refused("The two passwords differ; nothing was changed.")
+        raise CommandError("The two passwords differ; nothing was changed.")
     return password
 
 
 async def run(
-    words: argparse.Namespace,
+    options: argparse.Namespace,
     store: Store,
     passwords: Passwords,
     *,
@@ -46,36 +46,36 @@ async def run(
     out: TextIO | None = None,
     err: TextIO | None = None,
 ) -> int:
-    """Do what the words after `user` say: 0 when it is done, 1 when it cannot be."""
+    """Run one command; returns 0 when done, 1 when it failed."""
     out, err = out or sys.stdout, err or sys.stderr
     try:
-        match words.action:
+        match options.action:
             case "add":
-                told = await _add(store, passwords, words, ask)
+                output = await _add(store, passwords, options, ask)
             case "password":
-                told = await _set_password(store, passwords, words.name, ask)
+                output = await _set_password(store, passwords, options.name, ask)
             case "list":
-                told = _table(await store.accounts())
+                output = _table(await store.accounts())
             case _:
-                told = await _delete(store, words.name)
-    except Refused as refused:
+                output = await _delete(store, options.name)
+    except CommandError as refused:
         err.write(f"{refused}\n")
         return 1
     except StoreError as error:
         err.write(f"The database does not answer: {error}\n")
         return 1
-    out.write(told)
+    out.write(output)
     return 0
 
 
-async def _add(store: Store, passwords: Passwords, words: argparse.Namespace, ask: Callable[[], str]) -> str:
-    given = {"username": words.name, "email": words.email, "full_name": words.full_name}
+async def _add(store: Store, passwords: Passwords, options: argparse.Namespace, ask: Callable[[], str]) -> str:
+    given = {"username": options.name, "email": options.email, "full_name": options.full_name}
     try:
-        # First with a password that is good, so that nobody types one for a name that is not.
+        # First with a valid password, so that the operator types none for an invalid name.
         Registration.model_validate({**given, "password": "x" * 8})
         body = Registration.model_validate({**given, "password": ask()})
     except ValidationError as error:
-        raise Refused(_faults(error, Registration)) from None
+        raise CommandError(_faults(error, Registration)) from None
     for field, name in (("username", body.username), ("email", body.email)):
         if await store.account_named(name) is not None:
             raise _taken(field)
@@ -93,7 +93,7 @@ async def _set_password(store: Store, passwords: Passwords, name: str, ask: Call
     try:
         body = _NewPassword.model_validate({"password": ask()})
     except ValidationError as error:
-        raise Refused(_faults(error, Registration)) from None
+        raise CommandError(_faults(error, Registration)) from None
     password_hash = await passwords.hash(body.password.get_secret_value())
     await store.change_account(replace(account, password_hash=password_hash))
     await store.revoke_user(account.id)
@@ -109,7 +109,7 @@ async def _delete(store: Store, name: str) -> str:
 async def _named(store: Store, name: str) -> Account:
     account = await store.account_named(name)
     if account is None:
-        raise Refused(f"There is no account named {name}.")
+        raise CommandError(f"There is no account named {name}.")
     return account
 
 
@@ -125,8 +125,8 @@ def _table(accounts: Sequence[Account]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _taken(field: str) -> Refused:
-    return Refused(f"An account with this {field} exists.")
+def _taken(field: str) -> CommandError:
+    return CommandError(f"An account with this {field} exists.")
 
 
 def _faults(error: ValidationError, model: type[BaseModel]) -> str:

@@ -1,1 +1,1 @@
-"""What is kept: accounts, tokens, preferences, sessions and their history."""
+"""Persistent storage: accounts, tokens, preferences, sessions and their history."""

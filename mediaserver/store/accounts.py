@@ -14,23 +14,23 @@ from mediaserver.store.schema import accounts, forgotten, preferences, refresh_t
 
 
 class SqlAccounts:
-    """The part of `Store` that knows who there is."""
+    """The part of `Store` for accounts and preferences."""
 
     def __init__(self, database: Database):
         self._database = database
 
     async def add_account(self, account: Account) -> None:
-        """Keep a new account; raises `TakenError`."""
+        """Insert a new account; raises `TakenError`."""
         await self._put(account, is_new=True)
 
     async def account(self, user: str) -> Account | None:
-        """The account with this id."""
+        """Return the account with this id."""
         async with self._database.reading() as connection:
             row = (await connection.execute(select(accounts).where(accounts.c.id == user))).mappings().first()
         return None if row is None else _account(row)
 
     async def account_named(self, name: str) -> Account | None:
-        """The account with this username or email, without regard to case."""
+        """Find the account with this username or email; case is ignored."""
         key = _key(name)
         is_named = or_(accounts.c.username_folded == key, accounts.c.email_folded == key)
         async with self._database.reading() as connection:
@@ -38,14 +38,14 @@ class SqlAccounts:
         return None if row is None else _account(row)
 
     async def accounts(self) -> tuple[Account, ...]:
-        """All accounts, oldest first."""
+        """List all accounts, oldest first."""
         query = select(accounts).order_by(accounts.c.created_at, accounts.c.id)
         async with self._database.reading() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return tuple(_account(row) for row in rows)
 
     async def change_account(self, account: Account) -> None:
-        """Replace the account of the same id, if there still is one; raises `TakenError`."""
+        """Update the account of the same id, if it still exists; raises `TakenError`."""
         await self._put(account, is_new=False)
 
     async def forget_user(self, user: str) -> None:
@@ -62,7 +62,7 @@ class SqlAccounts:
             await connection.execute(delete(accounts).where(accounts.c.id == user))
 
     async def preferences(self, user: str) -> Preferences:
-        """What a user has set; all None at first."""
+        """Return a user's preferences; all None at first."""
         columns = [column for column in preferences.columns if column is not preferences.c.owner]
         async with self._database.reading() as connection:
             query = select(*columns).where(preferences.c.owner == user)
@@ -70,7 +70,7 @@ class SqlAccounts:
         return Preferences() if row is None else Preferences(**row)
 
     async def set_preferences(self, user: str, preferred: Preferences) -> None:
-        """Replace what a user has set."""
+        """Replace a user's preferences."""
         async with self._database.writing() as connection:
             await connection.execute(self._database.upsert(preferences), {"owner": user, **asdict(preferred)})
 
@@ -82,7 +82,7 @@ class SqlAccounts:
                 await _check_free(connection, account)
                 await connection.execute(statement.values(row))
         except RefusedError:
-            # Where transactions run side by side, someone else may have taken the name since it was looked up.
+            # With concurrent transactions another request may have taken the name since the check.
             async with self._database.reading() as connection:
                 await _check_free(connection, account)
             raise
@@ -90,7 +90,7 @@ class SqlAccounts:
 
 async def _check_free(connection: AsyncConnection, account: Account) -> None:
     username, email = _key(account.username), _key(account.email)
-    # Both names log in, so nobody's username may be somebody else's email.
+    # Both names log in, so a username may not equal another account's email.
     names = (username, email)
     is_alike = or_(accounts.c.username_folded.in_(names), accounts.c.email_folded.in_(names))
     query = select(accounts.c.username_folded, accounts.c.email_folded).where(is_alike, accounts.c.id != account.id)

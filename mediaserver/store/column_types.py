@@ -1,4 +1,4 @@
-"""The types of columns: what every database takes, and gives back as it was."""
+"""Column types whose values survive the round trip through every database."""
 
 import unicodedata
 from datetime import UTC, datetime
@@ -8,13 +8,13 @@ from sqlalchemy.types import TypeDecorator
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A timezone-aware datetime, kept and given back as UTC whether or not the database knows time zones."""
+    """A timezone-aware datetime, stored and returned as UTC in every database."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Towards the database."""
+        """Convert to UTC; raises `ValueError` for a naive time."""
         if value is None:
             return None
         if value.tzinfo is None:
@@ -22,31 +22,31 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Back from the database."""
+        """Convert a stored time to an aware one."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class SafeText(TypeDecorator[str]):
-    """Text from anywhere, without the two things a database refuses: lone surrogates and NUL."""
+    """Text without lone surrogates and NUL, which databases refuse."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
-        """Towards the database; what it refuses becomes U+FFFD."""
+        """Replace refused characters by U+FFFD."""
         return None if value is None else storable(value)
 
 
 def storable(text: str) -> str:
-    """Text as every database takes it."""
+    """Replace the characters that some database refuses by U+FFFD."""
     # JSON can carry a lone surrogate ("\\ud800"), which UTF-8 cannot; PostgreSQL cannot keep NUL.
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
 
 
 def folded(name: str) -> str:
-    """What two names that differ only in case, or in how Unicode spells them, have in common."""
+    """Fold a name, so that two that differ only in case or Unicode form become equal."""
     # Unicode 15, section 3.13, D146: compatibility caseless match.
     once = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", name).casefold())
     return unicodedata.normalize("NFKC", once.casefold())

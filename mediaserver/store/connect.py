@@ -1,4 +1,4 @@
-"""Which database DATABASE_URL means and how it is opened: all that only SQLite or only PostgreSQL understands."""
+"""Opens the database of DATABASE_URL, with all code specific to SQLite or PostgreSQL."""
 
 import asyncio
 import os
@@ -24,17 +24,17 @@ from mediaserver.store.interface import DatabaseUrlError
 
 FILE = "mediaserver.db"
 BUSY_SECONDS = 5.0
-"""How long SQLite waits for another process, such as a backup, to let go of the file."""
+"""Seconds that SQLite waits for a lock of another process, such as a backup."""
 BUSY_POLL = 0.02
 READERS = 4
-"""Connections that read a SQLite file, each with a thread of its own."""
+"""Connections that read a SQLite file, each with its own thread."""
 POSTGRESQL_DRIVERS = ("asyncpg", "psycopg")
 ACCEPTED = "sqlite:////absolute/path, sqlite:///relative/path or postgresql://user:password@host/database"
 
 
 @dataclass(frozen=True, slots=True)
 class DatabaseConnections:
-    """The ways into one database. With SQLite only one connection writes, so writers queue here in fair order."""
+    """Connection pools of one database. With SQLite one connection writes, so writers queue in order."""
 
     readers: AsyncEngine
     writers: AsyncEngine
@@ -46,17 +46,17 @@ class DatabaseConnections:
 
 
 def open_engines(database_url: str | None, *, data_dir: Path) -> DatabaseConnections:
-    """The engines for a URL, or for a file in `data_dir` without one; raises `DatabaseUrlError` or `OSError`."""
+    """Create the pools for a URL, or without one for a file in `data_dir`; raises `DatabaseUrlError` or `OSError`."""
     url = _url(database_url) if database_url else URL.create("sqlite+aiosqlite", database=str(data_dir / FILE))
     if url.get_backend_name() == "sqlite":
         return _sqlite(url)
-    # A connection that broke while it lay idle is noticed and replaced before it is used.
+    # An idle connection that broke is detected and replaced before use.
     engine = create_async_engine(url, pool_pre_ping=True, hide_parameters=True)
     return DatabaseConnections(engine, engine)
 
 
 def upsert(engine: AsyncEngine, table: Table, *, keep: Collection[str] = ()) -> Executable:
-    """Insert rows, or replace all but the key and the columns to `keep` where the key exists."""
+    """Build an upsert that replaces all columns but the key and those in `keep`."""
     insert = sqlite.insert if engine.dialect.name == "sqlite" else postgresql.insert
     statement = insert(table)
     fixed = {column.name for column in table.primary_key} | set(keep)
@@ -72,7 +72,7 @@ def _url(text: str) -> URL:
     match url.drivername:
         case "sqlite" | "sqlite+aiosqlite":
             if not url.database or ":memory:" in url.database or url.database.startswith("file:"):
-                # A connection that is given up, as after a cancelled query, would take all that is stored with it.
+                # A discarded connection, as after a cancelled query, would lose all stored data.
                 raise DatabaseUrlError(f"DATABASE_URL must name a file for SQLite; it accepts {ACCEPTED}.")
             return url.set(drivername="sqlite+aiosqlite")
         case "postgresql" | "postgres":
@@ -169,6 +169,7 @@ def _run(connection: DBAPIConnection, *statements: str) -> None:
 
 
 def _make_private(path: Path) -> None:
-    # Names, password hashes and conversations: for the server's own user only. SQLite gives its other files the same.
+    # It holds password hashes and conversations: only the server's user may read it. SQLite copies the mode to its
+    # other files.
     path.parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))

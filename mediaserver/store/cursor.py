@@ -1,4 +1,4 @@
-"""Where a page of sessions ended, as text that means nothing to a client."""
+"""Encodes the end of a page of sessions as an opaque cursor."""
 
 import base64
 import binascii
@@ -10,13 +10,13 @@ MAX_CURSOR = 500
 
 
 def render(started_at: datetime, session: str) -> str:
-    """The cursor after this session."""
+    """Encode the cursor that follows this session."""
     text = f"{started_at.astimezone(UTC).isoformat()}|{session}"
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def parse(cursor: str) -> tuple[datetime, str]:
-    """When the last session of the page before began, and its id; raises `CursorError`."""
+    """Decode the start time and id of the last session before; raises `CursorError`."""
     try:
         if len(cursor) > MAX_CURSOR:
             raise ValueError

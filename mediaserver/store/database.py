@@ -1,4 +1,4 @@
-"""Reading and writing transactions with a deadline, and what their failures mean."""
+"""Transactions with a deadline, and the translation of database errors."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Iterator
@@ -13,11 +13,11 @@ from mediaserver.store.connect import DatabaseConnections, upsert
 from mediaserver.store.interface import RefusedError, StoreError
 
 DEADLINE = 10.0
-"""Seconds a transaction may take, waiting for its turn included."""
+"""Seconds a transaction may take, including the wait for a connection."""
 
 
 class Database:
-    """One database; all of its errors leave here as `StoreError`, without the values that were to be stored."""
+    """One database; all its errors are raised as `StoreError`, without the values in question."""
 
     def __init__(self, engines: DatabaseConnections):
         self._engines = engines
@@ -25,7 +25,7 @@ class Database:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for queries."""
+        """Open a connection for queries; raises `StoreError`."""
         self._check_open()
         with failures_translated():
             async with asyncio.timeout(DEADLINE), self._engines.readers.connect() as connection:
@@ -33,14 +33,14 @@ class Database:
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
-        """A connection in a transaction, which is kept unless the block raises."""
+        """Open a transaction that commits unless the block raises; raises `StoreError`."""
         self._check_open()
         with failures_translated():
             async with asyncio.timeout(DEADLINE), self._engines.writers.begin() as connection:
                 yield connection
 
     def upsert(self, table: Table, *, keep: Collection[str] = ()) -> Executable:
-        """Insert rows, or replace all but the key and the columns to `keep` where the key exists."""
+        """Build an upsert that replaces all columns but the key and those in `keep`."""
         return upsert(self._engines.writers, table, keep=keep)
 
     async def close(self) -> None:
@@ -55,11 +55,11 @@ class Database:
 
 @contextmanager
 def failures_translated() -> Iterator[None]:
-    """Let a failure of the database out as `StoreError` or `RefusedError`."""
+    """Translate errors of the database to `StoreError` or `RefusedError`."""
     try:
         yield
     except (IntegrityError, DataError, OverflowError) as error:
-        # What the driver says of these may quote the value, so nothing of it is passed on.
+        # The driver's message may quote the value, so it is dropped.
         raise RefusedError(f"The database does not take this value ({type(error).__name__}).") from None
     except DBAPIError as error:
         raise StoreError(f"The database failed: {_first_line(error.orig)}") from error

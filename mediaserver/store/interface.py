@@ -1,4 +1,4 @@
-"""The one seam to what is kept, and the errors it raises."""
+"""The store's interface and the errors it raises."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -12,19 +12,19 @@ class StoreError(Exception):
 
 
 class RefusedError(StoreError):
-    """The database works, but will never take this value; trying again is no use."""
+    """The database works but refuses this value; a retry cannot succeed."""
 
 
 class DatabaseUrlError(StoreError):
-    """DATABASE_URL names no database that can be opened; the message says what would do."""
+    """DATABASE_URL cannot be opened; the message lists the accepted forms."""
 
 
 class NewerDatabaseError(StoreError):
-    """The database was written by a newer version of the server; the message says what to do."""
+    """A newer version of the server wrote the database; the message gives the remedies."""
 
 
 class TakenError(Exception):
-    """An account with this `field` ("username" or "email") exists."""
+    """Another account has this `field` ("username" or "email")."""
 
     def __init__(self, field: str):
         super().__init__(field)
@@ -32,38 +32,42 @@ class TakenError(Exception):
 
 
 class CursorError(Exception):
-    """A cursor that this store did not give."""
+    """The cursor is not one of this store."""
 
 
 Fact = SessionRecord | Entry | TurnUsage
-"""What the history writer writes. Each replaces what was written before under the same key: a session record that of
-the same id (but never its owner), an entry that of the same session, turn and role, a usage that of the same session
-and turn. So a batch may be written twice."""
+"""A row of history. It replaces the row with the same key, so a batch may be written twice.
+
+The key of a session record is its id (its owner is never replaced), of an entry its session, turn and role, of a usage
+its session and turn."""
 
 
 class Store(Protocol):
-    """Every method raises `StoreError` when the database fails; what it says it has written survives a crash."""
+    """Stores accounts, tokens and history; a write that returned survives a crash.
+
+    Every method raises `StoreError` when the database fails.
+    """
 
     # Accounts.
 
     async def add_account(self, account: Account) -> None:
-        """Keep a new account; raises `TakenError`, also if the username is someone's email or the email a username."""
+        """Insert a new account; raises `TakenError`, also if its username is another's email or the reverse."""
         ...
 
     async def account(self, user: str) -> Account | None:
-        """The account with this id."""
+        """Return the account with this id."""
         ...
 
     async def account_named(self, name: str) -> Account | None:
-        """The account with this username or email, without regard to case."""
+        """Find the account with this username or email; case is ignored."""
         ...
 
     async def accounts(self) -> tuple[Account, ...]:
-        """All accounts, oldest first."""
+        """List all accounts, oldest first."""
         ...
 
     async def change_account(self, account: Account) -> None:
-        """Replace the account of the same id; raises `TakenError`."""
+        """Update the account of the same id; raises `TakenError`."""
         ...
 
     async def forget_user(self, user: str) -> None:
@@ -71,21 +75,21 @@ class Store(Protocol):
         ...
 
     async def preferences(self, user: str) -> Preferences:
-        """What a user has set; all None at first."""
+        """Return a user's preferences; all None at first."""
         ...
 
     async def set_preferences(self, user: str, preferences: Preferences) -> None:
-        """Replace what a user has set."""
+        """Replace a user's preferences."""
         ...
 
     # Refresh tokens.
 
     async def add_token(self, token: RefreshToken) -> None:
-        """Keep a refresh token."""
+        """Insert a refresh token."""
         ...
 
     async def spend_token(self, token: str, now: datetime) -> RefreshToken | None:
-        """Mark a token as spent, in one step; the token as it was before, or None if there is none (any more)."""
+        """Mark a token as spent atomically; returns the token as it was before, or None."""
         ...
 
     async def revoke_family(self, family: str) -> None:
@@ -101,44 +105,47 @@ class Store(Protocol):
     async def write(self, facts: Sequence[Fact]) -> None:
         """Write a batch in one transaction, session records first, the last fact of a key winning.
 
-        Facts of an unknown or deleted session or of a deleted user are ignored. Raises `RefusedError` when a fact is at
-        fault and not the database.
+        Facts of an unknown or deleted session or of a deleted user are ignored. Raises `RefusedError` when the database
+        refuses a fact.
         """
         ...
 
     async def sessions(self, owner: str, *, limit: int, cursor: str | None) -> SessionPage:
-        """A user's sessions, newest first; raises `CursorError`."""
+        """Return a page of a user's sessions, newest first; raises `CursorError`."""
         ...
 
     async def session(self, owner: str, name: str) -> SessionRecord | None:
-        """A user's own session, by id, else the newest of this label."""
+        """Find a user's own session by id, else the newest with this label."""
         ...
 
     async def history(self, session: str) -> tuple[Entry, ...]:
-        """What was said, by turn: first the user, then the assistant, then the system."""
+        """Return the transcript by turn: user, then assistant, then system."""
         ...
 
     async def usage(self, session: str) -> tuple[TurnUsage, ...]:
-        """What each turn cost, in order."""
+        """Return the token usage of each turn, in order."""
         ...
 
     async def forget_session(self, owner: str, session: str) -> bool:
-        """Delete a user's own session with its history; False if there is none."""
+        """Delete a user's own session with its history; returns False if there is none."""
         ...
 
     async def adopt(self, guest: str, user: str) -> int:
-        """Give the sessions of a guest (never those of an account) to a user; how many there were."""
+        """Move the sessions of a guest (never of an account) to a user; returns their number."""
         ...
 
     async def forget_before(self, moment: datetime) -> int:
-        """Delete sessions that ended before `moment`, and tokens that had expired by then; how many sessions.
+        """Delete sessions that ended and tokens that expired before `moment`; returns the number of sessions.
 
         A spent token is kept until it expires: without it, its reuse would go unnoticed.
         """
         ...
 
     async def end_open_sessions(self, now: datetime) -> int:
-        """Close what a crash left open, with reason "error"; how many. The reply it broke off counts as interrupted."""
+        """End sessions that a crash left open, with reason "error"; returns their number.
+
+        A reply that was cut off is marked as interrupted.
+        """
         ...
 
     async def check(self) -> None:

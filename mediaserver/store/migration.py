@@ -1,4 +1,4 @@
-"""Brings a database to today's tables, or says why it cannot."""
+"""Migrates a database to the current schema."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ SCRIPTS = Path(__file__).with_name("migrations")
 
 
 def migrate(connection: Connection, *, versions: Path = SCRIPTS / "versions") -> None:
-    """Run the revisions this database lacks, within the caller's transaction; raises `NewerDatabaseError`."""
+    """Run the missing revisions within the caller's transaction; raises `NewerDatabaseError`."""
     config = Config()
     config.set_main_option("path_separator", "newline")
     config.set_main_option("script_location", _escape_percent(SCRIPTS))

@@ -1,4 +1,4 @@
-"""Listens to one conversation and writes down what history keeps of it."""
+"""Records the history of one conversation from its events."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -32,10 +32,10 @@ SYSTEM = "system"
 
 
 class Recorder:
-    """A witness of one conversation: give it every event in the order it is told.
+    """Observes one conversation and writes an entry per turn and role.
 
-    There is one entry per turn and role. It is written as soon as something is said and again whenever more is known,
-    so that a crash in the middle of a long reply does not lose its beginning.
+    An entry is written with its first text and again with every update, so that a crash during a long reply does not
+    lose its beginning.
     """
 
     def __init__(self, writer: HistoryWriter, *, owner: str, transport: str, clock: Callable[[], datetime]):
@@ -48,14 +48,14 @@ class Recorder:
         self._entries: dict[tuple[int, str], Entry] = {}
 
     def begin(self, session: str, *, label: str, engine: str, model: str, language: str) -> None:
-        """Write down that the conversation has begun; once."""
+        """Write the session record; later calls have no effect."""
         if self._record is None:
-            self._keep_record(
+            self._write_record(
                 SessionRecord(session, self._owner, label, self._transport, engine, model, language, self._clock())
             )
 
     def __call__(self, event: Event) -> None:
-        """Write down what history keeps of an event; nothing before the conversation has begun."""
+        """Record an event; events before the session record are ignored."""
         if isinstance(event, SessionStarted):
             self.begin(event.id, label=event.label, engine=event.engine, model=event.model, language=event.language)
         elif self._record is not None:
@@ -65,21 +65,21 @@ class Recorder:
         match event:
             case Transcript(turn, role, text):
                 entry = self._entry(record, turn, role)
-                self._keep(replace(entry, text=text))
+                self._write_entry(replace(entry, text=text))
             case Interrupted(turn, heard_ms, heard_text):
-                # A noise can take a turn and give it back, with nothing said by anyone.
+                # A noise can start and end a turn without any text.
                 if heard_text or heard_ms or turn in self._turns:
                     entry = self._entry(record, turn, Role.ASSISTANT)
-                    self._keep(replace(entry, text=heard_text, interrupted=True, heard_ms=heard_ms))
+                    self._write_entry(replace(entry, text=heard_text, interrupted=True, heard_ms=heard_ms))
             case TurnEnded(turn, heard_ms, _, usage):
                 if heard_ms or (turn, Role.ASSISTANT) in self._entries:
-                    self._keep(replace(self._entry(record, turn, Role.ASSISTANT), heard_ms=heard_ms))
-                self._spend(record, turn, usage)
+                    self._write_entry(replace(self._entry(record, turn, Role.ASSISTANT), heard_ms=heard_ms))
+                self._write_usage(record, turn, usage)
             case TurnUsageReport(turn, usage):
-                self._spend(record, turn, usage)
+                self._write_usage(record, turn, usage)
             case Fault(code, message, fatal=True):
                 entry = self._entry(record, max(self._turns, default=0), SYSTEM)
-                self._keep(replace(entry, text=f"{code.value}: {message}"))
+                self._write_entry(replace(entry, text=f"{code.value}: {message}"))
             case SessionEnded(reason):
                 self._end(reason)
             case (
@@ -100,24 +100,24 @@ class Recorder:
     def _entry(self, record: SessionRecord, turn: int, role: str) -> Entry:
         return self._entries.get((turn, role)) or Entry(record.id, self._clock(), str(role), "", turn)
 
-    def _keep(self, entry: Entry) -> None:
+    def _write_entry(self, entry: Entry) -> None:
         self._entries[entry.turn, entry.role] = entry
         if self._record is not None and entry.role != SYSTEM and entry.turn not in self._turns:
             self._turns.add(entry.turn)
-            self._keep_record(replace(self._record, turns=len(self._turns)))
+            self._write_record(replace(self._record, turns=len(self._turns)))
         self._writer.record(entry)
 
-    def _keep_record(self, record: SessionRecord) -> None:
+    def _write_record(self, record: SessionRecord) -> None:
         self._record = record
         self._writer.record(record)
 
-    def _spend(self, record: SessionRecord, turn: int, usage: Usage) -> None:
+    def _write_usage(self, record: SessionRecord, turn: int, usage: Usage) -> None:
         if usage.tokens:
             self._writer.record(TurnUsage(record.id, turn, self._clock(), dict(usage.tokens)))
 
     def _end(self, reason: EndReason) -> None:
         for entry in list(self._entries.values()):
             if entry.role == Role.ASSISTANT and entry.heard_ms is None:
-                self._keep(replace(entry, interrupted=True))
+                self._write_entry(replace(entry, interrupted=True))
         if self._record is not None:
-            self._keep_record(replace(self._record, ended_at=self._clock(), end_reason=reason.value))
+            self._write_record(replace(self._record, ended_at=self._clock(), end_reason=reason.value))

@@ -1,4 +1,4 @@
-"""The values that are stored; times are timezone-aware UTC."""
+"""The stored values; times are timezone-aware UTC."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Someone who can log in. `username` and `email` are unique without regard to case."""
+    """An account. `username` and `email` are unique without regard to case."""
 
     id: str
     username: str
@@ -19,7 +19,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Preferences:
-    """The defaults of a user's sessions; None leaves it to the server."""
+    """Defaults of a user's sessions; None means the server's default."""
 
     voice: str | None = None
     language: str | None = None
@@ -30,7 +30,7 @@ class Preferences:
 
 @dataclass(frozen=True, slots=True)
 class RefreshToken:
-    """One link of a family of refresh tokens. `id` is the token's hash: the token itself is never stored."""
+    """A refresh token of a family. `id` is its hash: the token itself is never stored."""
 
     id: str
     family: str
@@ -44,7 +44,7 @@ class RefreshToken:
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """One conversation, live or over."""
+    """One conversation, live or ended."""
 
     id: str
     owner: str
@@ -61,7 +61,7 @@ class SessionRecord:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What was said by user, assistant or system in one turn; `heard_ms` for the assistant only."""
+    """The text of user, assistant or system in one turn; `heard_ms` for the assistant only."""
 
     session: str
     at: datetime
@@ -74,7 +74,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class TurnUsage:
-    """The tokens one turn cost, by kind."""
+    """Token usage of one turn, by kind of token."""
 
     session: str
     turn: int
@@ -84,7 +84,7 @@ class TurnUsage:
 
 @dataclass(frozen=True, slots=True)
 class SessionPage:
-    """Some of a user's sessions, newest first; `next_cursor` is opaque, and None on the last page."""
+    """A page of a user's sessions, newest first; `next_cursor` is None on the last page."""
 
     sessions: tuple[SessionRecord, ...]
     next_cursor: str | None

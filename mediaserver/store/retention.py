@@ -1,4 +1,4 @@
-"""Forgets what is older than it may be kept, once at the start and then every hour."""
+"""Deletes history after its retention time, at the start and then every hour."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,9 +11,9 @@ PERIOD = 3600.0
 
 
 class Retention:
-    """Keeps HISTORY_DAYS, as an async context manager that owns the one task that does; 0 days keep nothing.
+    """Deletes history older than `days`, as an async context manager that owns its task; 0 deletes all.
 
-    A failure is told to `on_failure`; the next hour tries again.
+    A failure is passed to `on_failure`; the next hour tries again.
     """
 
     def __init__(
@@ -26,14 +26,14 @@ class Retention:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ):
         self._store = store
-        self._kept = timedelta(days=days)
+        self._max_age = timedelta(days=days)
         self._clock = clock
         self._on_failure = on_failure
         self._sleep = sleep
         self._task: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
-        """End; may be called again."""
+        """Stop the task; idempotent."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -51,7 +51,7 @@ class Retention:
     async def _run(self) -> None:
         while True:
             try:
-                await self._store.forget_before(self._clock() - self._kept)
+                await self._store.forget_before(self._clock() - self._max_age)
             except StoreError as error:
                 self._on_failure(error)
             await self._sleep(PERIOD)

@@ -1,4 +1,4 @@
-"""The tables, named as the records' fields are."""
+"""The tables; columns have the names of the records' fields."""
 
 from sqlalchemy import JSON, Boolean, Column, ForeignKey, Index, Integer, MetaData, Table
 

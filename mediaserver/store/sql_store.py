@@ -1,4 +1,4 @@
-"""The store over SQLAlchemy Core: SQLite in a file, or PostgreSQL."""
+"""The store on SQLAlchemy Core: a SQLite file, or PostgreSQL."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from mediaserver.store.tokens import SqlTokens
 
 
 class SqlStore(SqlAccounts, SqlTokens, SqlHistory):
-    """`Store` in one database, which `open_store` has brought up to date."""
+    """Implements `Store` in one database, opened by `open_store`."""
 
     async def check(self) -> None:
         """Raise `StoreError` unless the database answers."""
@@ -23,14 +23,14 @@ class SqlStore(SqlAccounts, SqlTokens, SqlHistory):
             await connection.execute(select(literal(1)))
 
     async def close(self) -> None:
-        """Release the database; may be called again."""
+        """Close every connection; idempotent."""
         await self._database.close()
 
 
 async def open_store(database_url: str | None, *, data_dir: Path) -> SqlStore:
-    """The store at a URL, else in a file in `data_dir`; raises `StoreError`, `DatabaseUrlError`, `NewerDatabaseError`.
+    """Open the store at a URL, else in a file in `data_dir`, and migrate it in one transaction.
 
-    An empty database is set up, one of an older version is migrated, both in one transaction.
+    Raises `StoreError`, `DatabaseUrlError` or `NewerDatabaseError`.
     """
     with failures_translated():
         engines = open_engines(database_url, data_dir=data_dir)
@@ -45,7 +45,7 @@ async def open_store(database_url: str | None, *, data_dir: Path) -> SqlStore:
 async def _migrate(engines: DatabaseConnections) -> None:
     try:
         with failures_translated():
-            # No deadline: to rewrite a large table may take its time, and to be stopped half way would be worse.
+            # No deadline: rewriting a large table takes long, and stopping half way would be worse.
             async with engines.writers.begin() as connection:
                 await connection.run_sync(migrate)
     except CommandError as error:

@@ -11,18 +11,18 @@ from mediaserver.store.schema import refresh_tokens
 
 
 class SqlTokens:
-    """The part of `Store` that knows who stays logged in."""
+    """The part of `Store` for refresh tokens."""
 
     def __init__(self, database: Database):
         self._database = database
 
     async def add_token(self, token: RefreshToken) -> None:
-        """Keep a refresh token."""
+        """Insert a refresh token."""
         async with self._database.writing() as connection:
             await connection.execute(insert(refresh_tokens), asdict(token))
 
     async def spend_token(self, token: str, now: datetime) -> RefreshToken | None:
-        """Mark a token as spent, in one step; the token as it was before, or None if there is none (any more)."""
+        """Mark a token as spent atomically; returns the token as it was before, or None."""
         is_token = refresh_tokens.c.id == token
         spend = update(refresh_tokens).where(is_token, refresh_tokens.c.spent_at.is_(None)).values(spent_at=now)
         async with self._database.writing() as connection:

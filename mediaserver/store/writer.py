@@ -1,4 +1,4 @@
-"""Writes history beside the media path: facts are handed over at once and reach the store in batches."""
+"""Writes history to the store in batches, off the media path."""
 
 import asyncio
 from collections import OrderedDict
@@ -8,38 +8,38 @@ from typing import Self
 from mediaserver.store.interface import Fact, RefusedError, Store, StoreError
 from mediaserver.store.records import Entry, SessionRecord, TurnUsage
 
-INTERVAL = 0.5
-"""Seconds a fact waits for others, at most; with the time of a write it is what a crash can lose."""
-BATCH = 200
-"""Facts that are written at once and need not wait for more."""
-RETRY = 1.0
+BATCH_WAIT = 0.5
+"""Seconds a fact waits for its batch; a crash loses that and the time of a write at most."""
+BATCH_SIZE = 200
+"""Facts in one batch; as many are written without further wait."""
+RETRY_DELAY = 1.0
 """Seconds between two attempts while the store is down."""
-CAPACITY = 16 << 20
-"""Characters (and FACT_SIZE for each fact) that may wait while the store is down."""
-FACT_SIZE = 500
+MAX_QUEUED_SIZE = 16 << 20
+"""Characters (with FACT_OVERHEAD for each fact) that are queued while the store is down."""
+FACT_OVERHEAD = 500
 
 Key = tuple[str, ...] | tuple[str, int] | tuple[str, int, str]
 
 
 class HistoryWriter:
-    """Takes facts from every session, as an async context manager that owns the one task that writes them.
+    """Queues facts of every session and writes them, as an async context manager that owns its task.
 
-    What waits is bounded: the oldest is dropped and counted, session records last, for without its record a session's
-    facts would mean nothing. A fact that replaces a waiting one takes its place. `on_failure` is told once per outage.
+    The queue is bounded: the oldest fact is dropped and counted, session records last, because the other facts need
+    them. A fact replaces a queued one with the same key. `on_failure` is called once per outage.
     """
 
     def __init__(self, store: Store, *, on_failure: Callable[[StoreError], None]):
         self.dropped = 0
-        """How many facts were lost: to the bound, to the store's refusal, or because it was down at the end."""
+        """Facts lost: dropped from the full queue, refused by the store, or unwritten at the end."""
         self._store = store
         self._on_failure = on_failure
         self._records: OrderedDict[Key, Fact] = OrderedDict()
         self._facts: OrderedDict[Key, Fact] = OrderedDict()
         self._size = 0
         self._is_failing = False
-        self._writing = asyncio.Lock()
-        self._news = asyncio.Event()
-        self._hurry = asyncio.Event()
+        self._lock = asyncio.Lock()
+        self._wakeup = asyncio.Event()
+        self._batch_ready = asyncio.Event()
         self._closing = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -50,41 +50,41 @@ class HistoryWriter:
 
     @property
     def waiting(self) -> int:
-        """How many facts are not written yet."""
+        """Number of facts not yet written."""
         return len(self._records) + len(self._facts)
 
     def record(self, fact: Fact) -> None:
-        """Hand a fact over; never waits, never fails."""
-        shelf, key = self._queue_for(fact), _key(fact)
-        if (replaced := shelf.get(key)) is not None:
+        """Queue a fact; never waits, never raises."""
+        queue, key = self._queue_for(fact), _key(fact)
+        if (replaced := queue.get(key)) is not None:
             self._size -= _size(replaced)
-        shelf[key] = fact
+        queue[key] = fact
         self._size += _size(fact)
-        while self._size > CAPACITY:
+        while self._size > MAX_QUEUED_SIZE:
             self._drop_oldest()
-        self._news.set()
-        if self.waiting >= BATCH:
-            self._hurry.set()
+        self._wakeup.set()
+        if self.waiting >= BATCH_SIZE:
+            self._batch_ready.set()
 
     async def flush(self) -> None:
-        """Write all that was recorded before this call; raises `StoreError` when it cannot be written now."""
-        async with self._writing:
+        """Write all facts queued before this call; raises `StoreError`."""
+        async with self._lock:
             facts = [*self._records.values(), *self._facts.values()]
-            for start in range(0, len(facts), BATCH):
-                await self._write(facts[start : start + BATCH])
+            for start in range(0, len(facts), BATCH_SIZE):
+                await self._write(facts[start : start + BATCH_SIZE])
 
     async def close(self) -> None:
-        """Write what waits, if the store takes it, and end; may be called again."""
+        """Write the queued facts and stop the task; idempotent."""
         task, self._task = self._task, None
         if task is None:
             return
         self._closing.set()
-        self._news.set()
-        self._hurry.set()
+        self._wakeup.set()
+        self._batch_ready.set()
         await task
         try:
             await self.flush()
-        except StoreError:  # has been told; there is no later in which to try again
+        except StoreError:  # already reported; there is no later attempt
             self.dropped += self.waiting
 
     async def __aenter__(self) -> Self:
@@ -96,14 +96,14 @@ class HistoryWriter:
 
     async def _run(self) -> None:
         while not self._closing.is_set():
-            await self._news.wait()
-            await _wait_at_most(self._hurry, INTERVAL)
+            await self._wakeup.wait()
+            await _wait_with_timeout(self._batch_ready, BATCH_WAIT)
             if self._closing.is_set():
                 return  # `close` writes the rest
             try:
                 await self.flush()
             except StoreError:
-                await _wait_at_most(self._closing, RETRY)
+                await _wait_with_timeout(self._closing, RETRY_DELAY)
 
     async def _write(self, batch: Sequence[Fact]) -> None:
         try:
@@ -114,10 +114,10 @@ class HistoryWriter:
             self._fail(error)
             raise
         self._is_failing = False
-        self._settle(batch)
+        self._remove_written(batch)
 
     async def _write_singly(self, batch: Sequence[Fact], error: RefusedError) -> None:
-        # One fact that the store will never take must not hold up all others.
+        # A refused fact must not block the others.
         self._on_failure(error)
         for fact in batch:
             try:
@@ -127,24 +127,24 @@ class HistoryWriter:
             except StoreError as failure:
                 self._fail(failure)
                 raise
-            self._settle([fact])
+            self._remove_written([fact])
 
     def _fail(self, error: StoreError) -> None:
         if not self._is_failing:
             self._is_failing = True
             self._on_failure(error)
 
-    def _settle(self, batch: Sequence[Fact]) -> None:
-        # Only now: a write that was cancelled or failed half way is made again, which the store allows.
+    def _remove_written(self, batch: Sequence[Fact]) -> None:
+        # Only after the write: a cancelled or failed write is repeated, which the store allows.
         for fact in batch:
-            shelf, key = self._queue_for(fact), _key(fact)
-            if shelf.get(key) is fact:
-                del shelf[key]
+            queue, key = self._queue_for(fact), _key(fact)
+            if queue.get(key) is fact:
+                del queue[key]
                 self._size -= _size(fact)
         if not self.waiting:
-            self._news.clear()
-        if self.waiting < BATCH:
-            self._hurry.clear()
+            self._wakeup.clear()
+        if self.waiting < BATCH_SIZE:
+            self._batch_ready.clear()
 
     def _drop_oldest(self) -> None:
         _, fact = (self._facts or self._records).popitem(last=False)
@@ -166,10 +166,10 @@ def _key(fact: Fact) -> Key:
 
 
 def _size(fact: Fact) -> int:
-    return FACT_SIZE + (len(fact.text) if isinstance(fact, Entry) else 0)
+    return FACT_OVERHEAD + (len(fact.text) if isinstance(fact, Entry) else 0)
 
 
-async def _wait_at_most(event: asyncio.Event, seconds: float) -> None:
+async def _wait_with_timeout(event: asyncio.Event, seconds: float) -> None:
     try:
         async with asyncio.timeout(seconds):
             await event.wait()

@@ -83,6 +83,7 @@ def test_a_hundred_sockets_hold_a_conversation(tmp_path: Path) -> None:
 
         async def crowd() -> tuple[list[Talk], int, str]:
             talks = asyncio.gather(*(converse(server.address, number) for number in range(SOCKETS)))
+            # Time itself: memory is measured while all of them talk, three seconds after the last has come.
             await asyncio.sleep(SOCKETS * 0.05 + 3)
             busy = rss()
             told = await talks

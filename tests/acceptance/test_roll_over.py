@@ -26,7 +26,7 @@ async def ask_and_hear(client: RtcClient) -> float:
     client.send(action="text_input", text="count")
     said = await client.until("text_response")
     complete = await client.until("turn_complete")
-    await asyncio.sleep(0.5)  # what is on its way arrives
+    await client.until_heard(SECONDS - 0.1)
     assert complete["heard_ms"] == SECONDS * 1000
     assert len(said["text"].split()) > SECONDS
     assert SECONDS - 0.1 <= client.heard <= SECONDS + 0.1
@@ -49,6 +49,7 @@ async def talk(server: str, engine: LocalEngine) -> tuple[int, int, float]:
         until = time.monotonic() + MINUTES * 60
         while time.monotonic() < until:
             gaps.append(await ask_and_hear(client))
+            # The user's pause: questions must meet the end of a connection at every moment of its life.
             await asyncio.sleep(chance.uniform(0.0, 1.5))
     counting.cancel()
     return len(gaps), len(connections), max(gaps)

@@ -100,7 +100,7 @@ def test_a_long_talk_in_the_browser_is_answered_and_interrupted_to_the_end(open_
         complaints: list[str] = []
         page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
         page.get_by_test_id("start").click()
-        page.wait_for_timeout(190_000)
+        page.wait_for_timeout(190_000)  # time itself: the length of the talk
         transcript = page.get_by_test_id("transcript").inner_text()
         page.get_by_test_id("text").fill("what time is it")
         page.get_by_test_id("send").click()

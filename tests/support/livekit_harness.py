@@ -5,7 +5,7 @@ import base64
 import gzip
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -429,3 +429,8 @@ async def serving(
                 await ws.close()
     assert not len(livekit.rooms)
     assert all(link.is_closed for link in links)
+
+
+def events(packets: Iterable[DataPacket]) -> list[dict[str, Any]]:
+    """The JSON events among data packets."""
+    return [json.loads(packet.user.payload) for packet in packets if packet.user.topic == "events"]

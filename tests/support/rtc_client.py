@@ -51,6 +51,12 @@ class RtcClient:
                 assert event["action"] != "error", event
         return event
 
+    async def until_heard(self, seconds: float) -> None:
+        """Wait for as much voice: it travels apart from the events, and may come after them."""
+        async with asyncio.timeout(WAIT):
+            while self.heard < seconds:
+                await asyncio.sleep(0.01)
+
     async def listen(self, track: MediaStreamTrack) -> None:
         while True:
             try:

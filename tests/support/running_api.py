@@ -16,9 +16,9 @@ from mediaserver.api.metrics import MetricsPage, measure
 from mediaserver.api.middleware import error_middleware
 from mediaserver.api.openapi import Json, document
 from mediaserver.api.page import Page
-from mediaserver.api.rate_limit import Limiter
+from mediaserver.api.rate_limit import RateLimiter
 from mediaserver.api.route import add_routes
-from mediaserver.api.sessions import History, Sessions
+from mediaserver.api.sessions import HistoryRoutes, Sessions
 from mediaserver.api.users import Users
 from mediaserver.api.whip_schemas import whip_routes
 from mediaserver.auth.accounts import Accounts
@@ -69,7 +69,7 @@ def published(store: Store | None = None) -> tuple[web.Application, Json]:
     passwords = Passwords(HASHER)
     accounts = Accounts(store, TOKENS, passwords)
     metrics, registry = Metrics(), Registry(max_sessions=9, max_per_user=9)
-    limiter = Limiter(parse("1000000/minute"))
+    limiter = RateLimiter(parse("1000000/minute"))
     page = Page(engine="local", model="local-1", can_be_asked=("hello",))
     whip = Whip(FullLobby(), TOKENS, limiter)
     users = Users(accounts, TOKENS, login_limiter=limiter, api_limiter=limiter, is_registration_open=True)
@@ -77,7 +77,7 @@ def published(store: Store | None = None) -> tuple[web.Application, Json]:
         *Health("local", {"engine": _is_well}).routes(),
         *MetricsPage(metrics, token=None, is_open=True).routes(),
         *Guests(accounts, limiter, are_allowed=True, loopback_only=False).routes(),
-        *History(registry, store, TOKENS, limiter).routes(),
+        *HistoryRoutes(registry, store, TOKENS, limiter).routes(),
         *Sessions(registry, TOKENS, limiter).routes(),
         *LiveKitTokens(TOKENS, limiter, api_key="devkey", api_secret="s" * 32).routes(),
         *whip_routes(offer=whip.offer, trickle=whip.trickle, leave=whip.leave, options=whip.options),

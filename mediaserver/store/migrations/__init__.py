@@ -1,1 +1,1 @@
-"""How a database comes to have today's tables, one revision after another; Alembic runs them."""
+"""The schema's revisions, which Alembic runs in order."""

@@ -1,4 +1,4 @@
-"""What Alembic runs: the revisions, on the connection and in the transaction that `migration.py` has opened."""
+"""Alembic's entry point: runs the revisions on the connection and transaction of `migration.py`."""
 
 from alembic import context
 

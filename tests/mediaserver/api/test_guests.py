@@ -10,7 +10,7 @@ from limits import parse
 
 from mediaserver.api.guests import Guests
 from mediaserver.api.middleware import error_middleware
-from mediaserver.api.rate_limit import Limiter
+from mediaserver.api.rate_limit import RateLimiter
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
@@ -33,7 +33,7 @@ def app_with(
     accounts: Accounts, *, are_allowed: bool = True, loopback_only: bool = False, rate: str = "100/minute"
 ) -> web.Application:
     app = web.Application(middlewares=[error_middleware])
-    Guests(accounts, Limiter(parse(rate)), are_allowed=are_allowed, loopback_only=loopback_only).add_routes(app)
+    Guests(accounts, RateLimiter(parse(rate)), are_allowed=are_allowed, loopback_only=loopback_only).add_routes(app)
     return app
 
 

@@ -1,7 +1,6 @@
 """A user's own sessions and what was said in them."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pytest
@@ -10,60 +9,19 @@ from aiohttp.test_utils import TestClient
 from limits import parse
 
 from mediaserver.api.middleware import error_middleware
-from mediaserver.api.rate_limit import Limiter
-from mediaserver.api.sessions import History, Sessions
-from mediaserver.auth.tokens import Tokens
-from mediaserver.auth.users import User
+from mediaserver.api.rate_limit import RateLimiter
+from mediaserver.api.sessions import HistoryRoutes, Sessions
 from mediaserver.registry import Registry
 from mediaserver.store.interface import Store
-from mediaserver.store.records import Entry, SessionRecord, TurnUsage
-from pipeline.config import ConversationConfig
-from pipeline.conversation.conversation import Conversation
-from pipeline.engine import EngineListener
+from mediaserver.store.records import Entry, TurnUsage
 from pipeline.events import EndReason
-from pipeline.gemini.bridge import GeminiBridge
 from pipeline.media import EncodedFrame
-from pipeline.tools.toolbox import Toolbox
-from tests.support.conversation_harness import FakeEngine, FakePeer, ManualFrameClock, vad_model
+from tests.support.conversation_harness import FakePeer
 from tests.support.memory_store import MemoryStore
+from tests.support.session_records import ADA, BOB, NOON, TOKENS, conversation, record, token_of
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]
-
-TOKENS = Tokens("a secret of thirty-two bytes or more")
-NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
-ADA, BOB = User("u-ada", "ada", is_guest=False), User("u-bob", "bob", is_guest=False)
-
-
-def token_of(user: User) -> dict[str, str]:
-    return {"Authorization": f"Bearer {TOKENS.issue(user)}"}
-
-
-def record(name: str, owner: User = ADA, *, minutes: int = 0, label: str = "") -> SessionRecord:
-    began = NOON + timedelta(minutes=minutes)
-    return SessionRecord(
-        name,
-        owner.id,
-        label or name,
-        "webrtc",
-        "local",
-        "local-1",
-        "en",
-        began,
-        began + timedelta(minutes=1),
-        2,
-        "idle",
-    )
-
-
-def conversation(name: str, label: str) -> Conversation:
-    def make_bridge(listener: EngineListener) -> GeminiBridge:
-        return cast(GeminiBridge, FakeEngine(listener))
-
-    config = ConversationConfig(name, label, "local", "local", None, "en", 600.0, 3600.0)
-    return Conversation(
-        config, vad=vad_model(), frame_clock=ManualFrameClock(), toolbox=Toolbox(), make_bridge=make_bridge
-    )
 
 
 @pytest.fixture
@@ -83,8 +41,8 @@ async def registry() -> AsyncIterator[Registry]:
 @pytest.fixture
 async def client(aiohttp_client: MakeClient, store: MemoryStore, registry: Registry) -> Client:
     app = web.Application(middlewares=[error_middleware])
-    limiter = Limiter(parse("1000/minute"))
-    History(registry, cast(Store, store), TOKENS, limiter).add_routes(app)
+    limiter = RateLimiter(parse("1000/minute"))
+    HistoryRoutes(registry, cast(Store, store), TOKENS, limiter).add_routes(app)
     Sessions(registry, TOKENS, limiter).add_routes(app)
     return await aiohttp_client(app)
 

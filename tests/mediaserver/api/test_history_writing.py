@@ -8,13 +8,13 @@ from aiohttp.test_utils import TestClient
 from limits import parse
 
 from mediaserver.api.middleware import error_middleware
-from mediaserver.api.rate_limit import Limiter
-from mediaserver.api.sessions import History
+from mediaserver.api.rate_limit import RateLimiter
+from mediaserver.api.sessions import HistoryRoutes
 from mediaserver.registry import Registry
 from mediaserver.store.interface import Store, StoreError
 from mediaserver.store.records import Entry
 from mediaserver.store.writer import HistoryWriter
-from tests.mediaserver.api.test_history import ADA, NOON, TOKENS, conversation, record, token_of
+from tests.support.session_records import ADA, NOON, TOKENS, conversation, record, token_of
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]
@@ -36,7 +36,7 @@ def writer(store: Store) -> HistoryWriter:
 @pytest.fixture
 async def client(aiohttp_client: MakeClient, store: Store, registry: Registry, writer: HistoryWriter) -> Client:
     app = web.Application(middlewares=[error_middleware])
-    History(registry, store, TOKENS, Limiter(parse("1000/minute")), flush=writer.flush).add_routes(app)
+    HistoryRoutes(registry, store, TOKENS, RateLimiter(parse("1000/minute")), flush=writer.flush).add_routes(app)
     return await aiohttp_client(app)
 
 

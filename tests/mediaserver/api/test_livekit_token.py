@@ -11,7 +11,7 @@ from livekit.api import TokenVerifier
 
 from mediaserver.api.livekit_token import TOKEN_SECONDS, USER_CLAIM, LiveKitTokens
 from mediaserver.api.middleware import error_middleware
-from mediaserver.api.rate_limit import Limiter
+from mediaserver.api.rate_limit import RateLimiter
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
 
@@ -30,7 +30,7 @@ def token_of(user: User) -> dict[str, str]:
 
 def app_with(*, api_key: str | None = KEY, api_secret: str | None = SECRET) -> web.Application:
     app = web.Application(middlewares=[error_middleware])
-    LiveKitTokens(TOKENS, Limiter(parse("100/minute")), api_key=api_key, api_secret=api_secret).add_routes(app)
+    LiveKitTokens(TOKENS, RateLimiter(parse("100/minute")), api_key=api_key, api_secret=api_secret).add_routes(app)
     return app
 
 

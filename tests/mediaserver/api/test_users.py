@@ -14,7 +14,7 @@ from limits import parse
 from loguru import logger
 
 from mediaserver.api.middleware import error_middleware
-from mediaserver.api.rate_limit import Limiter
+from mediaserver.api.rate_limit import RateLimiter
 from mediaserver.api.users import Users
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.lockout import Lockout
@@ -59,10 +59,10 @@ class House:
         Users(
             self.accounts,
             self.tokens,
-            login_limiter=Limiter(parse(login)),
-            api_limiter=Limiter(parse(api)),
+            login_limiter=RateLimiter(parse(login)),
+            api_limiter=RateLimiter(parse(api)),
             is_registration_open=is_open,
-            on_leaving=leave,
+            before_delete=leave,
         ).add_routes(app)
         return app
 

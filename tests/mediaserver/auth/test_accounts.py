@@ -429,7 +429,7 @@ async def test_only_a_guests_own_token_gives_anything_away(house: House) -> None
 
 async def test_a_server_too_busy_to_check_counts_no_failure(house: House) -> None:
     await house.ada()
-    full = Passwords(house.hasher, at_once=1, max_waiting=-1)
+    full = Passwords(house.hasher, max_threads=1, max_waiting=-1)
     accounts = Accounts(house.store, house.tokens, full, house.clock)
     for _ in range(10):
         with pytest.raises(BusyError):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mediaserver.auth.lockout import FREE_FOR_A_NETWORK, CredentialsError, LockedOut, Lockout, network
+from mediaserver.auth.lockout import MAX_FAILURES_PER_NETWORK, CredentialsError, LockedOut, Lockout, network_of
 
 
 class Clock:
@@ -76,9 +76,9 @@ def test_an_attempt_that_is_refused_does_not_count() -> None:
 
 def test_an_address_that_guesses_at_many_names_is_refused_whatever_its_own_account_does() -> None:
     door = Door()
-    for number in range(FREE_FOR_A_NETWORK):
+    for number in range(MAX_FAILURES_PER_NETWORK):
         door.wrong(f"user{number}")
-        if number < FREE_FOR_A_NETWORK - 1:
+        if number < MAX_FAILURES_PER_NETWORK - 1:
             door.right("mallory")
     assert door.refused("another") == 1
     door.right("another", "192.0.2.2")
@@ -140,4 +140,4 @@ def test_a_thousand_failures_still_have_a_number_of_seconds() -> None:
     ],
 )
 def test_an_ipv6_client_owns_its_whole_network(address: str, place: str) -> None:
-    assert network(address) == place
+    assert network_of(address) == place

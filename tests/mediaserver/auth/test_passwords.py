@@ -97,7 +97,7 @@ async def test_the_parameters_in_use_are_what_owasp_asks_for_or_more() -> None:
 
 async def test_a_flood_waits_in_line_and_the_rest_is_refused_at_once() -> None:
     hasher = SlowHasher()
-    passwords = Passwords(hasher, at_once=2, max_waiting=3)
+    passwords = Passwords(hasher, max_threads=2, max_waiting=3)
     flood = [asyncio.create_task(passwords.hash("correct horse")) for _ in range(9)]
     for _ in range(2):
         await asyncio.to_thread(hasher.begun.acquire)
@@ -113,7 +113,7 @@ async def test_a_flood_waits_in_line_and_the_rest_is_refused_at_once() -> None:
 
 async def test_requests_that_are_cancelled_do_not_let_more_work_in() -> None:
     hasher = SlowHasher()
-    passwords = Passwords(hasher, at_once=1, max_waiting=0)
+    passwords = Passwords(hasher, max_threads=1, max_waiting=0)
     first = asyncio.create_task(passwords.hash("correct horse"))
     await asyncio.to_thread(hasher.begun.acquire)
     first.cancel()

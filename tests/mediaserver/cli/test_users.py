@@ -165,5 +165,5 @@ def test_a_typed_password_is_typed_twice_alike(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr("getpass.getpass", typing(PASSWORD, PASSWORD))
     assert users_cli.ask_password() == PASSWORD
     monkeypatch.setattr("getpass.getpass", typing(PASSWORD, "correct hrose"))
-    with pytest.raises(users_cli.Refused, match="differ"):
+    with pytest.raises(users_cli.CommandError, match="differ"):
         users_cli.ask_password()

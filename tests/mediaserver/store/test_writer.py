@@ -66,14 +66,14 @@ def writer_to(database: FakeDatabase, failures: list[StoreError] | None = None) 
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is written because of the time, only because enough waits or somebody asks."""
-    monkeypatch.setattr(writing, "INTERVAL", 3600.0)
+    monkeypatch.setattr(writing, "BATCH_WAIT", 3600.0)
 
 
 @pytest.fixture
 def haste(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiting takes no time."""
-    monkeypatch.setattr(writing, "INTERVAL", 0.001)
-    monkeypatch.setattr(writing, "RETRY", 0.001)
+    monkeypatch.setattr(writing, "BATCH_WAIT", 0.001)
+    monkeypatch.setattr(writing, "RETRY_DELAY", 0.001)
 
 
 async def test_facts_reach_a_real_store(store: SqlStore) -> None:
@@ -99,17 +99,17 @@ async def test_a_fact_is_written_without_being_asked_for() -> None:
 
 
 def test_a_fact_waits_half_a_second_at_most() -> None:
-    assert writing.INTERVAL == 0.5
+    assert writing.BATCH_WAIT == 0.5
 
 
 @pytest.mark.usefixtures("patience")
 async def test_enough_facts_are_written_at_once() -> None:
     database = FakeDatabase()
     async with writer_to(database) as writer:
-        for turn in range(writing.BATCH):
+        for turn in range(writing.BATCH_SIZE):
             writer.record(entry(turn))
         await database.attempted(1)
-        assert len(database.batches[0]) == writing.BATCH
+        assert len(database.batches[0]) == writing.BATCH_SIZE
 
 
 @pytest.mark.usefixtures("patience")
@@ -125,7 +125,7 @@ async def test_recording_never_waits_for_the_database() -> None:
         assert writer.waiting == 2000
         database.open.set()
     assert database.facts == [entry(turn) for turn in range(2000)]
-    assert max(len(batch) for batch in database.batches) == writing.BATCH
+    assert max(len(batch) for batch in database.batches) == writing.BATCH_SIZE
 
 
 @pytest.mark.usefixtures("patience")
@@ -234,7 +234,7 @@ async def test_asking_for_a_flush_tells_that_the_database_is_down() -> None:
 async def test_memory_is_bounded_the_oldest_goes_first_and_session_records_last(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(writing, "CAPACITY", 10 * (writing.FACT_SIZE + 100))
+    monkeypatch.setattr(writing, "MAX_QUEUED_SIZE", 10 * (writing.FACT_OVERHEAD + 100))
     database = FakeDatabase()
     database.is_down = True
     async with writer_to(database) as writer:
@@ -251,13 +251,13 @@ async def test_memory_is_bounded_the_oldest_goes_first_and_session_records_last(
             writer.record(session(str(number)))
         assert writer.waiting == 12
         await writer.flush()
-        writer.record(entry(1, "x" * writing.CAPACITY))
+        writer.record(entry(1, "x" * writing.MAX_QUEUED_SIZE))
         assert writer.waiting == 0
 
 
 @pytest.mark.usefixtures("patience")
 async def test_long_texts_that_replace_one_another_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "CAPACITY", 5000)
+    monkeypatch.setattr(writing, "MAX_QUEUED_SIZE", 5000)
     database = FakeDatabase()
     async with writer_to(database) as writer:
         writer.record(entry(1))

@@ -223,10 +223,10 @@ async def test_the_voices_time_follows_the_clock_across_silence() -> None:
                 here.peer.send_audio(frame)
                 await asyncio.sleep(0.02)
             await until(lambda begun=begun: len(ear.stamps) >= begun + 15)  # type: ignore[misc]
-            await asyncio.sleep(0.5)  # the clock that stamps must follow is the machine's own
+            await asyncio.sleep(0.2)  # the clock that stamps must follow is the machine's own
         steps = np.diff(ear.stamps)
         assert steps.min() == 960
-        assert 0.2 * 48_000 < steps.max() < (began[1] - began[0]) * 48_000
+        assert 0.1 * 48_000 < steps.max() < (began[1] - began[0]) * 48_000
 
 
 async def test_a_client_that_only_sends_is_sent_nothing() -> None:
