@@ -39,8 +39,8 @@ def main() -> int:
             _write(args.out, json.dumps(run))
     text = table(runs, command=_command(sys.argv[1:]))
     sys.stdout.write(f"\n{text}")
-    if args.readme is not None:
-        args.readme.write_text(replaced(args.readme.read_text(), text))
+    if args.into is not None:
+        args.into.write_text(replaced(args.into.read_text(), text))
     return 3 if any(run["failed_sessions"] for run in runs) else 0
 
 
@@ -53,7 +53,9 @@ def _command(arguments: Sequence[str]) -> str:
 def _destinations() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--out", type=Path, help="append the JSON lines to this file instead of printing them")
-    parser.add_argument("--readme", type=_marked, help="put the table between the `bench` marks of this file too")
+    parser.add_argument(
+        "--into", metavar="FILE", type=_marked, help="put the table between the `bench` marks of this file too"
+    )
     return parser
 
 

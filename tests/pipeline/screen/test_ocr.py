@@ -135,7 +135,7 @@ async def test_missing_packages_are_named_with_the_command_that_brings_them(monk
     reader = Ocr()
     assert not is_available()
     for ask in (reader.warm(), reader.read(page({}))):
-        with pytest.raises(FrameError, match=r"pip install -e '\.\[local\]'"):
+        with pytest.raises(FrameError, match=r"pip install 'mediaserver\[local\]'"):
             await ask
 
 
@@ -153,7 +153,7 @@ async def test_the_server_process_stays_free_of_the_reading_packages() -> None:
 
 
 async def ocr_imports() -> set[str]:
-    code = "import sys, pipeline.ocr; print(*{name.split('.')[0] for name in sys.modules})"
+    code = "import sys, pipeline.screen.ocr; print(*{name.split('.')[0] for name in sys.modules})"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", code),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
