@@ -149,7 +149,7 @@ class ConversationHarness:
 
     conversation: Conversation
     engine: FakeEngine
-    ticker: ManualFrameClock
+    frame_clock: ManualFrameClock
     peer: FakePeer
     task: asyncio.Task[EndReason] = field(init=False)
     heard: float = 0.0
@@ -197,12 +197,12 @@ async def enter(
         engines.append(FakeEngine(listener))
         return cast(GeminiBridge, engines[0])
 
-    ticker, peer = ManualFrameClock(), FakePeer()
+    frame_clock, peer = ManualFrameClock(), FakePeer()
     config = ConversationConfig("id1", "label", "local", "local", None, "en", idle, longest, timed_transcript=True)
     conversation = Conversation(
-        config, vad=vad or vad_model(), frame_clock=ticker, toolbox=Toolbox(tools), make_bridge=make_bridge
+        config, vad=vad or vad_model(), frame_clock=frame_clock, toolbox=Toolbox(tools), make_bridge=make_bridge
     )
-    harness = ConversationHarness(conversation, engines[0], ticker, peer)
+    harness = ConversationHarness(conversation, engines[0], frame_clock, peer)
     conversation.attach(peer)
     harness.task = asyncio.create_task(conversation.run())
     await harness.settle()

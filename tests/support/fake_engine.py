@@ -224,7 +224,7 @@ def speech(seconds: float = 0.064, pts: float = 0.0) -> AudioChunk:
     return AudioChunk(b"\x05\x00" * round(INPUT_SAMPLE_RATE * seconds), INPUT_SAMPLE_RATE, pts)
 
 
-def still(number: int) -> EncodedFrame:
+def encoded_frame(number: int) -> EncodedFrame:
     return EncodedFrame(b"\xff\xd8" + bytes([number]), 16, 16, number, 0.0)
 
 

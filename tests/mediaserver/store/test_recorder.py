@@ -249,10 +249,10 @@ async def test_a_real_conversation_is_kept_as_it_was_heard(store: SqlStore) -> N
         match question:
             case "where is save?":
                 live.engine.reply(1, "It is at the top.")
-                live.ticker.tick(60)
+                live.frame_clock.tick(60)
             case "and print?":
                 live.engine.reply(2, "It is in the menu.", seconds=3)
-                live.ticker.tick(50)
+                live.frame_clock.tick(50)
             case _:
                 live.engine.tell(
                     EngineUnavailable(

@@ -72,7 +72,7 @@ async def test_nothing_outlives_a_conversation() -> None:
     harness.engine.reply(1)
     await harness.leave()
     assert asyncio.all_tasks() == before
-    assert not harness.ticker.callbacks
+    assert not harness.frame_clock.callbacks
 
 
 async def test_spoken_words_go_up_as_one_utterance_and_open_a_turn() -> None:
@@ -91,7 +91,7 @@ async def test_a_reply_is_played_told_and_ended() -> None:
     assert harness.engine.up == ["ask 1 where is save?"]
     harness.engine.reply(1, "It is at the top.")
     assert harness.peer.states[-1] == "speaking"
-    harness.ticker.tick(60)
+    harness.frame_clock.tick(60)
     events = harness.peer.events
     assert Transcript(1, Role.USER, "where is save?", final=True) in events
     assert TurnStarted(1) in events
@@ -103,7 +103,7 @@ async def test_a_reply_is_played_told_and_ended() -> None:
     assert (ended.turn, ended.heard_ms, ended.usage) == (1, 1000, Usage({"total": 9}))
     assert ended.latency_ms["speech_end_to_first_audio"] >= 0
     assert harness.peer.states[-1] == "idle"
-    assert not harness.ticker.callbacks, "silence costs nothing"
+    assert not harness.frame_clock.callbacks, "silence costs nothing"
     await harness.leave()
 
 
@@ -111,7 +111,7 @@ async def test_a_turn_ends_only_when_the_engine_says_so_too() -> None:
     harness = await enter()
     await ask(harness)
     harness.engine.reply(1, ended=False)
-    harness.ticker.tick(60)
+    harness.frame_clock.tick(60)
     assert not any(isinstance(event, TurnEnded) for event in harness.peer.events)
     harness.engine.tell(ReplyEnded(1, Usage(), None))
     assert any(isinstance(event, TurnEnded) for event in harness.peer.events)
@@ -131,7 +131,7 @@ async def test_speaking_over_an_answer_silences_it_at_once() -> None:
     harness = await enter()
     await ask(harness)
     harness.engine.reply(1, "I can see a page.", seconds=4)
-    harness.ticker.tick(25)
+    harness.frame_clock.tick(25)
     harness.say(speech())
     await harness.until(lambda: any(isinstance(event, Interrupted) for event in harness.peer.events))
     interrupted = next(event for event in harness.peer.events if isinstance(event, Interrupted))
@@ -139,7 +139,7 @@ async def test_speaking_over_an_answer_silences_it_at_once() -> None:
     assert interrupted.latency_ms["speech_start_to_silence"] >= 192
     assert harness.peer.flushed >= 1
     played = len(harness.peer.frames)
-    harness.ticker.tick(10)
+    harness.frame_clock.tick(10)
     assert len(harness.peer.frames) == played
     assert "start 2" in harness.engine.up
     await harness.leave()
@@ -151,7 +151,7 @@ async def test_the_transcript_of_a_cut_reply_is_what_was_heard() -> None:
     for word in ("I ", "can ", "see "):
         harness.engine.tell(ReplyText(1, word))
         harness.engine.tell(ReplyAudio(1, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
-    harness.ticker.tick(60)  # 1.2 of 3 seconds
+    harness.frame_clock.tick(60)  # 1.2 of 3 seconds
     harness.conversation.submit(harness.peer, Interrupt())
     await harness.settle()
     assert Interrupted(1, 1200, "I can") in harness.peer.events
@@ -176,10 +176,10 @@ async def test_what_the_client_has_played_is_reckoned_on_from_its_last_report() 
     harness = await enter()
     await ask(harness)
     harness.engine.reply(1, seconds=4)
-    harness.ticker.tick(50)
+    harness.frame_clock.tick(50)
     harness.conversation.submit(harness.peer, Playback(1, 700))
     await harness.settle()
-    harness.ticker.tick(100)
+    harness.frame_clock.tick(100)
     harness.conversation.submit(harness.peer, Interrupt())
     await harness.settle()
     assert next(event for event in harness.peer.events if isinstance(event, Interrupted)).heard_ms == 2700
@@ -190,10 +190,10 @@ async def test_a_reply_played_to_its_end_was_heard_whole_however_late_the_client
     harness = await enter()
     await ask(harness)
     harness.engine.reply(1, seconds=1)
-    harness.ticker.tick(30)
+    harness.frame_clock.tick(30)
     harness.conversation.submit(harness.peer, Playback(1, 300))
     await harness.settle()
-    harness.ticker.tick(60)
+    harness.frame_clock.tick(60)
     assert next(event for event in harness.peer.events if isinstance(event, TurnEnded)).heard_ms == 1000
     await harness.leave()
 
@@ -202,7 +202,7 @@ async def test_a_remark_that_waits_is_no_longer_than_a_reply_may_be() -> None:
     harness = await enter()
     await ask(harness)
     harness.engine.reply(1, seconds=2)
-    harness.ticker.tick(10)
+    harness.frame_clock.tick(10)
     harness.engine.reply(2, "endless", seconds=121)
     assert [event.code for event in harness.peer.events if isinstance(event, Fault)] == [
         FaultCode.AUDIO_PROCESSING_ERROR
@@ -217,7 +217,7 @@ async def test_what_the_client_says_it_played_is_believed_but_not_more_than_it_g
     harness = await enter()
     await ask(harness)
     harness.engine.reply(1, seconds=2)
-    harness.ticker.tick(50)
+    harness.frame_clock.tick(50)
     harness.conversation.submit(harness.peer, Playback(1, played_ms))
     harness.conversation.submit(harness.peer, Interrupt())
     await harness.settle()
@@ -232,7 +232,7 @@ async def test_audio_of_an_interrupted_turn_is_never_played() -> None:
     harness.conversation.submit(harness.peer, Interrupt())
     await harness.settle()
     harness.engine.reply(1)
-    harness.ticker.tick(20)
+    harness.frame_clock.tick(20)
     assert not harness.peer.frames
     await harness.leave()
 
@@ -241,11 +241,11 @@ async def test_audio_of_a_turn_that_was_heard_to_its_end_is_never_played() -> No
     harness = await enter()
     await ask(harness)
     harness.engine.reply(1)
-    harness.ticker.tick(80)
+    harness.frame_clock.tick(80)
     assert isinstance(harness.peer.events[-2], TurnEnded)
     played = len(harness.peer.frames)
     harness.engine.reply(1)
-    harness.ticker.tick(20)
+    harness.frame_clock.tick(20)
     assert len(harness.peer.frames) == played
     await harness.leave()
 
@@ -257,7 +257,7 @@ async def test_a_question_asked_while_an_answer_is_awaited_replaces_it() -> None
     assert Interrupted(1, 0, "") in harness.peer.events
     harness.engine.reply(1, "late answer to one")
     harness.engine.reply(2, "answer to two")
-    harness.ticker.tick(60)
+    harness.frame_clock.tick(60)
     assert {frame.turn for frame in harness.peer.frames} == {2}
     assert list(turns_of(harness.peer)) == sorted(turns_of(harness.peer))
     await harness.leave()
@@ -269,7 +269,7 @@ async def test_a_remark_nobody_asked_for_waits_until_the_reply_before_it_was_hea
     harness.engine.reply(1, "answer")
     remark = harness.engine.next_turn()
     harness.engine.reply(remark, "and by the way")
-    harness.ticker.tick(200)
+    harness.frame_clock.tick(200)
     assert [frame.turn for frame in harness.peer.frames] == [1] * 52 + [2] * 52
     texts = [event.text for event in harness.peer.events if isinstance(event, TextResponse)]
     assert texts == ["answer", "and by the way"]
@@ -308,7 +308,7 @@ async def test_the_end_of_the_session_tells_what_was_heard_of_the_reply_it_cut()
     harness = await enter()
     await ask(harness)
     harness.engine.reply(1, seconds=3)
-    harness.ticker.tick(50)
+    harness.frame_clock.tick(50)
     await harness.leave()
     assert any(isinstance(event, Interrupted) and event.heard_ms == 1000 for event in harness.peer.events)
 
@@ -504,7 +504,7 @@ async def test_the_last_words_may_be_finished_before_time_is_up() -> None:
     harness.engine.reply(1)
     await asyncio.sleep(65.0)
     assert not harness.task.done()
-    harness.ticker.tick(60)
+    harness.frame_clock.tick(60)
     assert await harness.task is EndReason.LIMIT
     assert any(isinstance(event, TurnEnded) for event in harness.peer.events)
 
@@ -513,12 +513,12 @@ async def test_a_lost_engine_silences_tells_once_and_recovers() -> None:
     harness = await enter()
     await ask(harness)
     harness.engine.reply(1, seconds=3)
-    harness.ticker.tick(10)
+    harness.frame_clock.tick(10)
     harness.engine.tell(
         EngineUnavailable(EngineError(FaultCode.ENGINE_NETWORK, "The engine is gone.", where="test"), is_turn_lost=True)
     )
     played = len(harness.peer.frames)
-    harness.ticker.tick(20)
+    harness.frame_clock.tick(20)
     assert len(harness.peer.frames) == played
     faults = [event for event in harness.peer.events if isinstance(event, Fault)]
     assert [(fault.code, fault.fatal) for fault in faults] == [(FaultCode.ENGINE_NETWORK, False)]
@@ -526,7 +526,7 @@ async def test_a_lost_engine_silences_tells_once_and_recovers() -> None:
     harness.engine.tell(EngineReady("fake"))
     await ask(harness, "again")
     harness.engine.reply(2)
-    harness.ticker.tick(60)
+    harness.frame_clock.tick(60)
     assert any(isinstance(event, TurnEnded) and event.turn == 2 for event in harness.peer.events)
     await harness.leave()
 
@@ -535,12 +535,12 @@ async def test_a_reply_that_has_come_whole_is_heard_whole_before_an_outage_is_to
     harness = await enter()
     await ask(harness)
     harness.engine.reply(1, seconds=3)
-    harness.ticker.tick(10)
+    harness.frame_clock.tick(10)
     harness.engine.tell(EngineDisconnected())
     harness.engine.tell(EngineUnavailable(EngineError(FaultCode.ENGINE_NETWORK, "The engine is gone.", where="test")))
-    harness.ticker.tick(20)
+    harness.frame_clock.tick(20)
     assert not [event for event in harness.peer.events if isinstance(event, Fault)]
-    harness.ticker.tick(200)
+    harness.frame_clock.tick(200)
     assert len(harness.peer.frames) == 152
     kinds = [type(event) for event in harness.peer.events if isinstance(event, TurnEnded | Fault)]
     assert kinds == [TurnEnded, Fault]
@@ -551,10 +551,10 @@ async def test_an_outage_that_is_over_before_the_reply_is_never_told() -> None:
     harness = await enter()
     await ask(harness)
     harness.engine.reply(1, seconds=3)
-    harness.ticker.tick(10)
+    harness.frame_clock.tick(10)
     harness.engine.tell(EngineUnavailable(EngineError(FaultCode.ENGINE_NETWORK, "The engine is gone.", where="test")))
     harness.engine.tell(EngineReady("fake"))
-    harness.ticker.tick(200)
+    harness.frame_clock.tick(200)
     assert not [event for event in harness.peer.events if isinstance(event, Fault)]
     await harness.leave()
 
@@ -565,10 +565,10 @@ async def test_the_end_of_a_reply_is_not_clipped_when_the_engine_closes_it_betwe
         harness = await enter()
         await ask(harness)
         harness.engine.reply(1, ended=closes_early)
-        harness.ticker.tick(50)
+        harness.frame_clock.tick(50)
         if not closes_early:
             harness.engine.tell(ReplyEnded(1, Usage(), None))
-        harness.ticker.tick(10)
+        harness.frame_clock.tick(10)
         played.append(len(harness.peer.frames))
         await harness.leave()
     assert played[0] == played[1]
@@ -580,7 +580,7 @@ async def test_a_remark_that_begins_before_the_answer_waits_for_it() -> None:
     remark = harness.engine.next_turn()
     harness.engine.tell(ReplyAudio(remark, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
     harness.engine.reply(1)
-    harness.ticker.tick(60)
+    harness.frame_clock.tick(60)
     assert {frame.turn for frame in harness.peer.frames[:52]} == {1}
     assert any(isinstance(event, TurnEnded) and event.turn == 1 for event in harness.peer.events)
     await harness.leave()
@@ -615,7 +615,7 @@ async def test_a_turn_tells_the_newest_count_of_what_it_has_cost() -> None:
     await ask(harness)
     harness.engine.reply(1)
     harness.engine.tell(ReplyCancelled(1, Usage({"total": 12})))
-    harness.ticker.tick(80)
+    harness.frame_clock.tick(80)
     assert next(event for event in harness.peer.events if isinstance(event, TurnEnded)).usage == Usage({"total": 12})
     await harness.leave()
 
@@ -651,7 +651,7 @@ async def test_a_fault_on_the_ticker_reaches_the_conversation(monkeypatch: pytes
         raise RuntimeError("encoder")
 
     monkeypatch.setattr("pipeline.playout.opus_encoder.OpusEncoder.encode", broken)
-    harness.ticker.tick()
+    harness.frame_clock.tick()
     assert await harness.task is EndReason.ERROR
 
 
@@ -667,7 +667,7 @@ async def test_a_cut_is_a_ramp_of_at_most_5_ms_and_then_nothing() -> None:
     harness = await enter()
     await ask(harness)
     harness.engine.reply(1, seconds=2)
-    harness.ticker.tick(3)
+    harness.frame_clock.tick(3)
     harness.conversation.submit(harness.peer, Interrupt())
     await harness.settle()
     assert len(harness.peer.frames) <= 5
@@ -679,7 +679,7 @@ async def test_state_is_told_only_when_it_changes() -> None:
     harness = await enter()
     await ask(harness)
     harness.engine.reply(1)
-    harness.ticker.tick(60)
+    harness.frame_clock.tick(60)
     states = [event for event in harness.peer.events if isinstance(event, StateChanged)]
     assert [state.state for state in states[1:]] == [State.IDLE, State.THINKING, State.SPEAKING, State.IDLE]
     await harness.leave()

@@ -35,7 +35,7 @@ async def slow_picture(harness: ConversationHarness, monkeypatch: pytest.MonkeyP
         await harness.settle()
 
 
-def hear(conversation: Conversation, peer: FakePeer, pcm: bytes, since: float = 0.0) -> None:
+def push_speech(conversation: Conversation, peer: FakePeer, pcm: bytes, since: float = 0.0) -> None:
     for start in range(0, len(pcm), 640):
         conversation.push_audio(peer, AudioChunk(pcm[start : start + 640], 16_000, since + start / 32_000))
 
@@ -45,11 +45,11 @@ async def test_only_one_has_the_floor_at_a_time() -> None:
     other = FakePeer()
     harness.conversation.attach(other)
     words = speech()[: 2 * 32_000]
-    hear(harness.conversation, harness.peer, words)
+    push_speech(harness.conversation, harness.peer, words)
     await harness.until(lambda: "start 1" in harness.engine.up)
-    hear(harness.conversation, other, words)
+    push_speech(harness.conversation, other, words)
     await harness.settle()
-    hear(harness.conversation, harness.peer, SILENCE, since=2.0)
+    push_speech(harness.conversation, harness.peer, SILENCE, since=2.0)
     await harness.until(lambda: "end" in harness.engine.up)
     assert [act for act in harness.engine.up if act != "audio"] == ["start 1", "end"]
     assert harness.conversation.speaker(1) is harness.peer
@@ -59,7 +59,7 @@ async def test_only_one_has_the_floor_at_a_time() -> None:
 async def test_it_is_known_for_a_while_whose_voice_began_a_turn() -> None:
     harness = await enter()
     for turn in range(1, MAX_KNOWN_SPEAKERS + 2):
-        hear(harness.conversation, harness.peer, speech())
+        push_speech(harness.conversation, harness.peer, speech())
         await harness.until(lambda turn=turn: harness.engine.up.count("end") == turn)  # type: ignore[misc]
     known = [turn for turn in range(MAX_KNOWN_SPEAKERS + 3) if harness.conversation.speaker(turn) is harness.peer]
     assert known == list(range(2, MAX_KNOWN_SPEAKERS + 2))
@@ -73,7 +73,7 @@ async def test_a_fatal_fault_of_a_microphone_ends_the_conversation(monkeypatch: 
         raise MediaError(FaultCode.INTERNAL_ERROR, "The detector is gone.", where="vad")
 
     monkeypatch.setattr(SileroVad, "push", fails)
-    hear(harness.conversation, harness.peer, bytes(640))
+    push_speech(harness.conversation, harness.peer, bytes(640))
     assert await harness.task is EndReason.ERROR
     assert [(event.code, event.fatal) for event in harness.peer.events if isinstance(event, Fault)] == [
         (FaultCode.INTERNAL_ERROR, True)
@@ -103,7 +103,7 @@ async def test_who_leaves_while_their_first_words_wait_behind_a_question_never_h
 async def test_what_is_typed_while_somebody_speaks_ends_what_they_say_and_is_asked_after_it() -> None:
     harness = await enter()
     words = speech()[: 2 * 32_000]
-    hear(harness.conversation, harness.peer, words)
+    push_speech(harness.conversation, harness.peer, words)
     await harness.until(lambda: "start 1" in harness.engine.up)
     writer = FakePeer()
     harness.conversation.attach(writer)
@@ -111,7 +111,7 @@ async def test_what_is_typed_while_somebody_speaks_ends_what_they_say_and_is_ask
     await harness.until(lambda: any(act.startswith("ask") for act in harness.engine.up))
     assert [act for act in harness.engine.up if act != "audio"] == ["start 1", "end", "ask 2 and this"]
     harness.engine.reply(2)
-    harness.ticker.tick(80)
+    harness.frame_clock.tick(80)
     assert {frame.turn for frame in harness.peer.frames} == {2}
     await harness.leave()
 
@@ -121,7 +121,7 @@ async def test_a_fault_while_the_picture_of_an_utterance_is_made_drops_that_utte
 ) -> None:
     harness = await enter()
     async with slow_picture(harness, monkeypatch):
-        hear(harness.conversation, harness.peer, speech())
+        push_speech(harness.conversation, harness.peer, speech())
         await harness.until(lambda: "start 1" in harness.engine.up)
         harness.conversation.end_audio(harness.peer)
         await harness.settle()
@@ -146,7 +146,7 @@ async def test_a_question_typed_over_a_reply_survives_the_loss_of_that_reply(mon
         harness.engine.tell(EngineReady("fake"))
     assert harness.engine.up[-1] == "ask 2 two"
     harness.engine.reply(2)
-    harness.ticker.tick(80)
+    harness.frame_clock.tick(80)
     assert {frame.turn for frame in harness.peer.frames} == {2}
     assert [event.turn for event in harness.peer.events if isinstance(event, Interrupted)] == [1]
     assert [event.code for event in harness.peer.events if isinstance(event, Fault)] == [FaultCode.ENGINE_NETWORK]

@@ -53,7 +53,7 @@ async def end_reply(harness: ConversationHarness) -> None:
 
 
 async def listen(harness: ConversationHarness) -> None:
-    harness.ticker.tick(7)
+    harness.frame_clock.tick(7)
 
 
 async def interrupt(harness: ConversationHarness) -> None:
@@ -109,7 +109,7 @@ def test_a_turn_fault_at_any_step_is_silent_told_once_and_the_next_turn_is_heard
             harness.conversation.report_error(error)
         # What the engine still sends of the old turn, and what the user was still saying, must not be heard.
         harness.engine.tell(ReplyAudio(harness.conversation._dialogue.turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
-        harness.ticker.tick(60)
+        harness.frame_clock.tick(60)
         await harness.settle()
         after = harness.peer.log[since:]
         assert_silent(frames_before_the_next_turn(after))
@@ -121,7 +121,7 @@ def test_a_turn_fault_at_any_step_is_silent_told_once_and_the_next_turn_is_heard
         await ask(harness)
         turn = harness.conversation._dialogue.turn
         harness.engine.reply(turn)
-        harness.ticker.tick(80)
+        harness.frame_clock.tick(80)
         assert any(isinstance(item, TurnEnded) and item.turn == turn for item in harness.peer.log)
         assert await harness.leave() is EndReason.CLIENT
 
@@ -139,7 +139,7 @@ def test_a_fatal_fault_at_any_step_is_silent_told_once_and_closes(script: list[S
         harness.engine.fails.set_exception(error)
         assert await harness.task is EndReason.ERROR
         harness.engine.tell(ReplyAudio(harness.conversation._dialogue.turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
-        harness.ticker.tick(60)
+        harness.frame_clock.tick(60)
         after = harness.peer.log[since:]
         assert_silent(frames_before_the_next_turn(after))
         assert [(fault.code, fault.fatal) for fault in faults_in(after)] == [(code or FaultCode.INTERNAL_ERROR, True)]
@@ -155,7 +155,7 @@ def test_a_report_goes_on_audibly(code: FaultCode) -> None:
         harness = await play([ask, begin_reply, listen])
         since = len(harness.peer.log)
         harness.conversation.report_error(MediaError(code, "Something small.", where="test"))
-        harness.ticker.tick(5)
+        harness.frame_clock.tick(5)
         after = harness.peer.log[since:]
         assert len([item for item in after if isinstance(item, SpeechFrame)]) == 5
         assert [fault.code for fault in faults_in(after)] == [code]
@@ -168,7 +168,7 @@ async def test_a_failing_vad_is_a_fault_and_not_no_speech(monkeypatch: pytest.Mo
     harness = await enter()
     await ask(harness)
     harness.engine.reply(harness.conversation._dialogue.turn, seconds=2)
-    harness.ticker.tick(5)
+    harness.frame_clock.tick(5)
 
     def fails(*_: object) -> list[object]:
         raise AudioError("The voice detector failed.", where="vad")
@@ -178,7 +178,7 @@ async def test_a_failing_vad_is_a_fault_and_not_no_speech(monkeypatch: pytest.Mo
         broken.setattr(SileroVad, "push", fails)
         harness.say(bytes(640))
         await harness.settle()
-    harness.ticker.tick(20)
+    harness.frame_clock.tick(20)
     assert_silent(frames_before_the_next_turn(harness.peer.log[since:]))
     assert [fault.code for fault in faults_in(harness.peer.log[since:])] == [FaultCode.AUDIO_PROCESSING_ERROR]
     await harness.leave()

@@ -33,9 +33,9 @@ from tests.support.fake_engine import (
     FakeSession,
     Told,
     bridged,
+    encoded_frame,
     fake_engine,
     speech,
-    still,
     voice,
 )
 
@@ -102,11 +102,11 @@ async def test_an_utterance_goes_up_as_start_audio_frames_end() -> None:
     async with fake_engine() as engine, bridged(engine) as (bridge, told):
         session = await engine.session()
         await told.next()
-        bridge.push_frame(still(1))
+        bridge.push_frame(encoded_frame(1))
         bridge.start_utterance(1)
-        bridge.push_frame(still(2))
+        bridge.push_frame(encoded_frame(2))
         bridge.push_audio(speech())
-        bridge.push_frame(still(3))
+        bridge.push_frame(encoded_frame(3))
         bridge.end_utterance()
         assert await session.heard_kinds(5) == ["video", "activityStart", "audio", "video", "activityEnd"]
 
@@ -547,10 +547,10 @@ async def test_what_is_said_while_there_is_no_session_goes_to_the_next_in_order_
                 assert not bridge.is_ready
                 bridge.push_audio(speech(0.04))
                 bridge.end_utterance()
-                bridge.push_frame(still(1))
+                bridge.push_frame(encoded_frame(1))
                 bridge.submit_text(2, "typed")
             if isinstance(event, EngineReady):
-                bridge.push_frame(still(2))
+                bridge.push_frame(encoded_frame(2))
 
         told.react = go_on
         bridge.start_utterance(1)

@@ -3,7 +3,7 @@ import asyncio
 from pipeline.gemini.pending_input import MAX_PENDING_SECONDS
 from pipeline.gemini.send_queue import MAX_QUEUED_SECONDS, ActivityEnd, ActivityStart, Item, SendQueue, Text
 from pipeline.media import AudioChunk, EncodedFrame
-from tests.support.fake_engine import speech, still
+from tests.support.fake_engine import encoded_frame, speech
 
 
 def drain(uplink: SendQueue) -> list[Item]:
@@ -56,9 +56,9 @@ def test_a_window_opens_with_audio_whatever_was_shown_first() -> None:
     uplink = settled()
     uplink.push_control(ActivityStart())
     assert kinds(drain(uplink)) == ["ActivityStart"]
-    uplink.push_frame(still(1))
+    uplink.push_frame(encoded_frame(1))
     assert drain(uplink) == []
-    uplink.push_frame(still(2))
+    uplink.push_frame(encoded_frame(2))
     uplink.push_audio(speech())
     uplink.push_control(ActivityEnd())
     assert kinds(drain(uplink)) == ["AudioChunk", "frame 2", "ActivityEnd"]
@@ -67,23 +67,23 @@ def test_a_window_opens_with_audio_whatever_was_shown_first() -> None:
 def test_a_window_without_audio_gets_its_frame_after_the_end() -> None:
     uplink = settled()
     uplink.push_control(ActivityStart())
-    uplink.push_frame(still(1))
+    uplink.push_frame(encoded_frame(1))
     uplink.push_control(ActivityEnd())
     assert kinds(drain(uplink)) == ["ActivityStart", "ActivityEnd", "frame 1"]
 
 
 def test_only_the_newest_frame_waits_but_an_utterance_keeps_its_own() -> None:
     uplink = settled()
-    uplink.push_frame(still(1))
-    uplink.push_frame(still(2))
+    uplink.push_frame(encoded_frame(1))
+    uplink.push_frame(encoded_frame(2))
     uplink.push_control(ActivityStart())
     uplink.push_audio(speech())
-    uplink.push_frame(still(3))
+    uplink.push_frame(encoded_frame(3))
     uplink.push_audio(speech())
-    uplink.push_frame(still(4))
+    uplink.push_frame(encoded_frame(4))
     uplink.push_control(ActivityEnd())
-    uplink.push_frame(still(5))
-    uplink.push_frame(still(6))
+    uplink.push_frame(encoded_frame(5))
+    uplink.push_frame(encoded_frame(6))
     expected = ["frame 2", "ActivityStart", "AudioChunk", "AudioChunk", "frame 4", "ActivityEnd", "frame 6"]
     assert kinds(drain(uplink)) == expected
 
@@ -91,7 +91,7 @@ def test_only_the_newest_frame_waits_but_an_utterance_keeps_its_own() -> None:
 def test_a_stuck_socket_loses_the_oldest_audio_and_no_control() -> None:
     uplink = settled()
     uplink.push_control(ActivityStart())
-    uplink.push_frame(still(1))
+    uplink.push_frame(encoded_frame(1))
     most = int(MAX_QUEUED_SECONDS)
     for number in range(most + 7):
         uplink.push_audio(speech(1.0, pts=float(number)))

@@ -11,7 +11,7 @@ from pipeline.gemini.live_session import NEVER
 from pipeline.gemini.retry_policy import EngineTimeouts
 from pipeline.gemini.sdk_errors import make_engine_error
 from pipeline.gemini.session_supervisor import Phase, SessionSupervisor
-from tests.support.fake_engine import CONFIG, speech, still
+from tests.support.fake_engine import CONFIG, encoded_frame, speech
 
 pytestmark = pytest.mark.one_python
 
@@ -56,7 +56,7 @@ class Scene:
         self.turn = 0
         self.told: list[EngineEvent] = []
         self.asked: set[int] = set()
-        self.link = SessionSupervisor(
+        self.supervisor = SessionSupervisor(
             CONFIG if model == CONFIG.model else type(CONFIG)(model, None, None, "", "low"),
             listener=self,
             timeouts=EngineTimeouts(),
@@ -73,67 +73,67 @@ class Scene:
         return self.turn
 
     def open(self) -> None:
-        self.link.next_plan()
-        self.link.on_session_opened()
+        self.supervisor.next_plan()
+        self.supervisor.on_session_opened()
 
     def act(self, act: object) -> None:
-        link = self.link
+        supervisor = self.supervisor
         match act:
             case "ask":
-                link.submit_text(self.next_turn(), "what?")
+                supervisor.submit_text(self.next_turn(), "what?")
             case "start":
-                link.start_utterance(self.next_turn())
+                supervisor.start_utterance(self.next_turn())
             case "hear":
-                link.push_audio(speech())
+                supervisor.push_audio(speech())
             case "answer":
                 for call in [event for event in self.told if isinstance(event, ToolCall)][-1:]:
-                    link.send_tool_response(call, {}, is_silent=False)
+                    supervisor.send_tool_response(call, {}, is_silent=False)
             case "end" | "cancel":
-                {"end": link.end_utterance, "cancel": link.cancel_utterance}[act]()
+                {"end": supervisor.end_utterance, "cancel": supervisor.cancel_utterance}[act]()
             case "stop":
-                link.interrupt_reply()
+                supervisor.interrupt_reply()
             case "show":
-                link.push_frame(still(1))
+                supervisor.push_frame(encoded_frame(1))
             case "hide":
-                link.stop_screen_share()
+                supervisor.stop_screen_share()
             case "mention":
-                link.add_context_note("[Ada is speaking.]")
+                supervisor.add_context_note("[Ada is speaking.]")
             case "lost":
                 self.lose(make_engine_error(FaultCode.ENGINE_NETWORK, close_code=1006))
             case "left":
-                link.on_session_closed()
+                supervisor.on_session_closed()
                 self.open()
             case float():
                 self.pass_time(act)
             case _:
-                link.on_server_message(types.LiveServerMessage.model_validate(act))
+                supervisor.on_server_message(types.LiveServerMessage.model_validate(act))
         self.settle()
 
     def lose(self, error: EngineError) -> None:
-        self.link.on_session_lost(error)
-        if self.link.failure is None:
+        self.supervisor.on_session_lost(error)
+        if self.supervisor.failure is None:
             self.open()
 
     def pass_time(self, seconds: float) -> None:
         end = self.now + seconds
-        while self.link.live is not None and self.link.live.deadline <= end:
-            deadline = self.link.live.deadline
+        while self.supervisor.live is not None and self.supervisor.live.deadline <= end:
+            deadline = self.supervisor.live.deadline
             self.now = max(self.now, deadline)
-            self.link.expire()
+            self.supervisor.expire()
             self.settle()
-            if self.link.live is not None:
-                assert self.link.live.deadline > deadline, "a deadline that passes must do something"
+            if self.supervisor.live is not None:
+                assert self.supervisor.live.deadline > deadline, "a deadline that passes must do something"
         self.now = end
 
     def settle(self) -> None:
-        live = self.link.live
+        live = self.supervisor.live
         while live is not None and live.is_over:
             if live.error is not None:
                 self.lose(live.error)
             else:
-                self.link.on_session_closed()
+                self.supervisor.on_session_closed()
                 self.open()
-            live = self.link.live
+            live = self.supervisor.live
 
 
 @pytest.mark.parametrize("model", ["gemini-3.1-flash-live-preview", CONFIG.model, "gemini-3.8-live-extended-thinking"])
@@ -143,11 +143,11 @@ def test_what_the_engine_owes_has_a_deadline_and_comes_to_an_end(model: str, act
     scene = Scene(model)
     for act in acts:
         scene.act(act)
-        if scene.link.failure is not None:
+        if scene.supervisor.failure is not None:
             return
-        if scene.link.phase in (Phase.RESPONDING, Phase.DRAINING):
-            assert scene.link.live is not None
-            assert scene.link.live.deadline < NEVER
+        if scene.supervisor.phase in (Phase.RESPONDING, Phase.DRAINING):
+            assert scene.supervisor.live is not None
+            assert scene.supervisor.live.deadline < NEVER
     scene.act("end")
     scene.pass_time(600.0)
-    assert scene.link.failure is not None or scene.link.phase is Phase.READY
+    assert scene.supervisor.failure is not None or scene.supervisor.phase is Phase.READY

@@ -35,7 +35,7 @@ from pipeline.gemini.send_queue import (
 from pipeline.gemini.session_plan import LARGE_CONTEXT, SessionPlan
 from pipeline.gemini.session_supervisor import Phase, SessionSupervisor
 from pipeline.media import AudioChunk, EncodedFrame
-from tests.support.fake_engine import CONFIG, speech, still
+from tests.support.fake_engine import CONFIG, encoded_frame, speech
 
 SAYS = types.LiveServerMessage.model_validate
 VOICE = {"modelTurn": {"parts": [{"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": "AAAAAAAA"}}]}}
@@ -55,7 +55,7 @@ class Scene:
     told: list[EngineEvent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.link = SessionSupervisor(
+        self.supervisor = SessionSupervisor(
             replace(CONFIG, model=self.model, fallback=self.fallback),
             listener=self,
             timeouts=self.timeouts,
@@ -70,25 +70,25 @@ class Scene:
         return 100
 
     def open(self) -> SessionPlan:
-        attempt = self.link.next_plan()
-        self.link.on_session_opened()
+        attempt = self.supervisor.next_plan()
+        self.supervisor.on_session_opened()
         return attempt
 
     def says(self, **message: Any) -> None:
-        self.link.on_server_message(SAYS(message))
+        self.supervisor.on_server_message(SAYS(message))
 
     def hears(self, **content: Any) -> None:
         self.says(serverContent=content)
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
-        self.link.expire()
+        self.supervisor.expire()
 
     def sent(self) -> list[str]:
         """Return the kinds of the messages to send now."""
-        assert self.link.live is not None
+        assert self.supervisor.live is not None
         kinds = []
-        while (item := self.link.live.send_queue.pop()) is not None:
+        while (item := self.supervisor.live.send_queue.pop()) is not None:
             match item:
                 case Text(text) | ContextNote(text):
                     kinds.append(f"{type(item).__name__} {text}")
@@ -114,29 +114,29 @@ def broke(code: int, reason: str = "") -> EngineError:
     return make_engine_error(kind, close_code=code)
 
 
-def speak(link: SessionSupervisor, turn: int) -> None:
-    link.start_utterance(turn)
-    link.push_audio(speech(0.2))
-    link.end_utterance()
+def speak(supervisor: SessionSupervisor, turn: int) -> None:
+    supervisor.start_utterance(turn)
+    supervisor.push_audio(speech(0.2))
+    supervisor.end_utterance()
 
 
 def test_the_phases_follow_what_happens() -> None:
     scene = Scene()
-    link = scene.link
-    phases = [link.phase]
+    supervisor = scene.supervisor
+    phases = [supervisor.phase]
     scene.open()
-    phases.append(link.phase)
-    link.start_utterance(1)
-    phases.append(link.phase)
-    link.end_utterance()
-    phases.append(link.phase)
+    phases.append(supervisor.phase)
+    supervisor.start_utterance(1)
+    phases.append(supervisor.phase)
+    supervisor.end_utterance()
+    phases.append(supervisor.phase)
     scene.hears(**VOICE)
     scene.says(goAway={"timeLeft": "50s"})
-    phases.append(link.phase)
-    link.on_session_lost(broke(1006))
-    phases.append(link.phase)
-    link.on_session_lost(make_engine_error(FaultCode.ENGINE_AUTH_INVALID))
-    phases.append(link.phase)
+    phases.append(supervisor.phase)
+    supervisor.on_session_lost(broke(1006))
+    phases.append(supervisor.phase)
+    supervisor.on_session_lost(make_engine_error(FaultCode.ENGINE_AUTH_INVALID))
+    phases.append(supervisor.phase)
     assert phases == [
         Phase.CONNECTING,
         Phase.READY,
@@ -152,16 +152,16 @@ def test_everything_said_while_there_is_no_session_goes_up_in_order_after_the_sc
     class Sharing(Scene):
         def on_engine_event(self, event: EngineEvent) -> None:
             if isinstance(event, EngineReady):
-                self.link.push_frame(still(1))
+                self.supervisor.push_frame(encoded_frame(1))
 
     scene = Sharing()
-    speak(scene.link, 1)
-    scene.link.submit_text(2, "typed")
-    scene.link.start_utterance(3)
-    scene.link.push_audio(speech(0.1))
-    scene.link.next_plan()
-    scene.link.on_session_opened()
-    scene.link.push_audio(speech(0.064))
+    speak(scene.supervisor, 1)
+    scene.supervisor.submit_text(2, "typed")
+    scene.supervisor.start_utterance(3)
+    scene.supervisor.push_audio(speech(0.1))
+    scene.supervisor.next_plan()
+    scene.supervisor.on_session_opened()
+    scene.supervisor.push_audio(speech(0.064))
     assert scene.sent() == [
         "frame 1",
         "ActivityStart",
@@ -178,9 +178,9 @@ def test_everything_said_while_there_is_no_session_goes_up_in_order_after_the_sc
 def test_a_reply_that_has_begun_takes_the_question_off_what_is_kept() -> None:
     scene = Scene()
     scene.open()
-    scene.link.submit_text(1, "hello")
+    scene.supervisor.submit_text(1, "hello")
     scene.hears(**VOICE)
-    scene.link.on_session_lost(broke(1006))
+    scene.supervisor.on_session_lost(broke(1006))
     assert scene.kinds() == ["EngineReady", "ReplyAudio", "EngineDisconnected", "EngineUnavailable"]
     scene.open()
     assert scene.sent() == []
@@ -189,8 +189,8 @@ def test_a_reply_that_has_begun_takes_the_question_off_what_is_kept() -> None:
 def test_a_question_without_an_answer_yet_is_asked_again_and_nobody_is_troubled() -> None:
     scene = Scene()
     scene.open()
-    scene.link.submit_text(1, "hello")
-    scene.link.on_session_lost(broke(1006))
+    scene.supervisor.submit_text(1, "hello")
+    scene.supervisor.on_session_lost(broke(1006))
     scene.open()
     assert scene.kinds() == ["EngineReady", "EngineDisconnected", "EngineReady"]
     assert scene.sent() == ["Text hello"]
@@ -199,9 +199,9 @@ def test_a_question_without_an_answer_yet_is_asked_again_and_nobody_is_troubled(
 def test_what_the_user_was_understood_to_say_is_told_anew_by_the_next_session() -> None:
     scene = Scene()
     scene.open()
-    speak(scene.link, 1)
+    speak(scene.supervisor, 1)
     scene.hears(inputTranscription={"text": "where is"})
-    scene.link.on_session_lost(broke(1006))
+    scene.supervisor.on_session_lost(broke(1006))
     scene.open()
     scene.hears(inputTranscription={"text": "where"})
     scene.hears(inputTranscription={"text": " is save"})
@@ -216,9 +216,9 @@ def test_what_the_user_was_understood_to_say_is_told_anew_by_the_next_session() 
 def test_a_reply_that_has_arrived_whole_is_complete_though_its_session_dies() -> None:
     scene = Scene()
     scene.open()
-    scene.link.submit_text(1, "hello")
+    scene.supervisor.submit_text(1, "hello")
     scene.hears(**VOICE, generationComplete=True)
-    scene.link.on_session_lost(broke(1006))
+    scene.supervisor.on_session_lost(broke(1006))
     assert [type(event) for event in scene.told] == [
         EngineReady,
         ReplyAudio,
@@ -233,14 +233,14 @@ def test_the_time_to_go_is_the_first_moment_at_which_nothing_is_lost(stage: str)
     scene = Scene()
     scene.open()
     if stage in ("asked", "answering", "all sent"):
-        scene.link.submit_text(1, "hello")
+        scene.supervisor.submit_text(1, "hello")
     if stage == "answering":
         scene.hears(**VOICE)
     if stage == "all sent":
         scene.hears(**VOICE, generationComplete=True)
     if stage == "spoken":
-        scene.link.start_utterance(1)
-    live = scene.link.live
+        scene.supervisor.start_utterance(1)
+    live = scene.supervisor.live
     assert live is not None
     scene.says(goAway={"timeLeft": "50s"})
     at_once = live.is_over
@@ -265,9 +265,9 @@ def test_the_time_to_go_is_the_first_moment_at_which_nothing_is_lost(stage: str)
 def test_a_session_waits_a_moment_for_the_handle_of_its_last_turn_before_it_is_left() -> None:
     scene = Scene()
     scene.open()
-    live = scene.link.live
+    live = scene.supervisor.live
     assert live is not None
-    scene.link.submit_text(1, "hello")
+    scene.supervisor.submit_text(1, "hello")
     scene.says(goAway={"timeLeft": "50s"})
     scene.hears(**VOICE, turnComplete=True)
     assert not live.is_over
@@ -278,9 +278,9 @@ def test_a_session_waits_a_moment_for_the_handle_of_its_last_turn_before_it_is_l
 def test_a_session_whose_engine_gives_no_handle_is_left_all_the_same() -> None:
     scene = Scene()
     scene.open()
-    live = scene.link.live
+    live = scene.supervisor.live
     assert live is not None
-    scene.link.submit_text(1, "hello")
+    scene.supervisor.submit_text(1, "hello")
     scene.says(goAway={"timeLeft": "50s"})
     scene.hears(**VOICE, turnComplete=True)
     scene.wait(scene.timeouts.handle)
@@ -291,7 +291,7 @@ def test_an_old_session_is_left_when_idle_if_it_can_be_resumed() -> None:
     for has_handle in (False, True):
         scene = Scene()
         scene.open()
-        live = scene.link.live
+        live = scene.supervisor.live
         assert live is not None
         if has_handle:
             scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
@@ -306,7 +306,7 @@ def test_the_handle_is_the_newest_that_can_be_resumed() -> None:
     assert not scene.open().is_resumed
     scene.says(sessionResumptionUpdate={"newHandle": "h1", "resumable": True})
     scene.says(sessionResumptionUpdate={"resumable": False})
-    scene.link.on_session_closed()
+    scene.supervisor.on_session_closed()
     attempt = scene.open()
     assert attempt.is_resumed
     assert attempt.setup.session_resumption == types.SessionResumptionConfig(handle="h1")
@@ -315,17 +315,17 @@ def test_the_handle_is_the_newest_that_can_be_resumed() -> None:
 def test_a_resumed_session_is_told_what_was_said_since_its_handle_with_the_next_question() -> None:
     scene = Scene()
     scene.open()
-    scene.link.submit_text(1, "one")
+    scene.supervisor.submit_text(1, "one")
     scene.hears(**VOICE, turnComplete=True)
     scene.says(sessionResumptionUpdate={"newHandle": "h1", "resumable": True})
-    scene.link.submit_text(2, "two")
-    scene.link.add_transcript(1, Role.USER, "one")
-    scene.link.add_transcript(2, Role.USER, "two")
+    scene.supervisor.submit_text(2, "two")
+    scene.supervisor.add_transcript(1, Role.USER, "one")
+    scene.supervisor.add_transcript(2, Role.USER, "two")
     scene.hears(**VOICE, outputTranscription={"text": "because"})
-    scene.link.on_session_lost(broke(1006))
+    scene.supervisor.on_session_lost(broke(1006))
     scene.open()
     assert scene.sent() == []
-    scene.link.submit_text(3, "three")
+    scene.supervisor.submit_text(3, "three")
     note, question = scene.sent()
     assert note.startswith("ContextNote [")
     assert note.endswith("\nUser: two\nAssistant: because]")
@@ -336,26 +336,26 @@ def test_a_resumed_session_learns_that_the_screen_it_remembers_is_gone() -> None
     scene = Scene()
     scene.open()
     scene.says(sessionResumptionUpdate={"newHandle": "h1", "resumable": True})
-    scene.link.push_frame(still(1))
-    scene.link.on_session_closed()
-    scene.link.stop_screen_share()
+    scene.supervisor.push_frame(encoded_frame(1))
+    scene.supervisor.on_session_closed()
+    scene.supervisor.stop_screen_share()
     scene.open()
-    scene.link.submit_text(1, "what do you see")
+    scene.supervisor.submit_text(1, "what do you see")
     assert scene.sent() == [f"ContextNote {SCREEN_SHARE_ENDED}", "Text what do you see"]
 
 
 def test_a_handle_that_may_be_older_than_what_the_session_was_told_is_not_taken() -> None:
     scene = Scene()
-    scene.link.add_transcript(1, Role.USER, "one")
+    scene.supervisor.add_transcript(1, Role.USER, "one")
     assert scene.open().history == InitialHistory(((True, "one"),))
     assert scene.sent() == ["InitialHistory"]
     scene.says(sessionResumptionUpdate={"newHandle": "too old", "resumable": True})
-    scene.link.on_session_closed()
+    scene.supervisor.on_session_closed()
     assert scene.open().history == InitialHistory(((True, "one"),))
-    scene.link.submit_text(2, "two")
+    scene.supervisor.submit_text(2, "two")
     scene.hears(**VOICE, turnComplete=True)
     scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
-    scene.link.on_session_closed()
+    scene.supervisor.on_session_closed()
     assert scene.open().is_resumed
 
 
@@ -364,13 +364,13 @@ def test_a_handle_that_is_refused_is_replaced_by_what_was_said(code: int) -> Non
     scene = Scene()
     scene.open()
     scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
-    scene.link.add_transcript(1, Role.USER, "one")
-    scene.link.on_session_closed()
+    scene.supervisor.add_transcript(1, Role.USER, "one")
+    scene.supervisor.on_session_closed()
     scene.open()
     scene.now += 1.0
     scene.kinds()
-    scene.link.on_session_lost(broke(code))
-    assert scene.link.delay == 0.0
+    scene.supervisor.on_session_lost(broke(code))
+    assert scene.supervisor.delay == 0.0
     attempt = scene.open()
     assert (attempt.is_resumed, attempt.history) == (False, InitialHistory(((True, "one"),)))
     assert scene.kinds() == ["EngineDisconnected", "EngineReady"]
@@ -380,11 +380,11 @@ def test_trouble_at_a_resumption_is_given_a_second_chance() -> None:
     scene = Scene()
     scene.open()
     scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
-    scene.link.on_session_closed()
+    scene.supervisor.on_session_closed()
     tries = []
     for _ in range(3):
-        tries.append(scene.link.next_plan().is_resumed)
-        scene.link.on_session_lost(broke(1011))
+        tries.append(scene.supervisor.next_plan().is_resumed)
+        scene.supervisor.on_session_lost(broke(1011))
     assert tries == [True, True, False]
 
 
@@ -393,21 +393,21 @@ def test_a_network_that_is_down_costs_no_handle() -> None:
     scene.open()
     scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
     for _ in range(3):
-        scene.link.on_session_lost(make_engine_error(FaultCode.ENGINE_NETWORK))
-        assert scene.link.next_plan().is_resumed
+        scene.supervisor.on_session_lost(make_engine_error(FaultCode.ENGINE_NETWORK))
+        assert scene.supervisor.next_plan().is_resumed
 
 
 def test_a_seed_that_is_refused_is_not_tried_again() -> None:
     scene = Scene()
-    scene.link.add_transcript(1, Role.USER, "one")
+    scene.supervisor.add_transcript(1, Role.USER, "one")
     scene.open()
-    scene.link.on_session_lost(broke(1011))
+    scene.supervisor.on_session_lost(broke(1011))
     assert scene.open().history is None
 
 
 def test_a_model_that_takes_no_history_is_told_it_in_its_instructions() -> None:
     scene = Scene(model="gemini-2.5-flash-native-audio-preview-12-2025")
-    scene.link.add_transcript(1, Role.USER, "one")
+    scene.supervisor.add_transcript(1, Role.USER, "one")
     attempt = scene.open()
     assert attempt.history is None
     assert "User: one" in str(attempt.setup.system_instruction)
@@ -418,25 +418,25 @@ def test_a_session_with_a_large_context_is_told_to_have_grown_too_long_and_begin
         scene = Scene()
         scene.open()
         scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
-        scene.link.submit_text(1, "hello")
+        scene.supervisor.submit_text(1, "hello")
         scene.hears(**VOICE)
         scene.says(usageMetadata={"promptTokenCount": tokens})
         scene.now += 60.0
-        scene.link.on_session_lost(broke(1007))
+        scene.supervisor.on_session_lost(broke(1007))
         lost = scene.told[-1]
         assert isinstance(lost, EngineUnavailable)
         assert (lost.error.code, lost.is_turn_lost) == (code, True)
-        assert scene.link.next_plan().is_resumed is (code is FaultCode.ENGINE_PROTOCOL)
+        assert scene.supervisor.next_plan().is_resumed is (code is FaultCode.ENGINE_PROTOCOL)
 
 
 def test_an_outage_is_told_once_and_says_that_the_question_is_kept() -> None:
     scene = Scene()
     scene.open()
-    scene.link.submit_text(1, "hello")
-    scene.link.on_session_lost(broke(1006))
+    scene.supervisor.submit_text(1, "hello")
+    scene.supervisor.on_session_lost(broke(1006))
     for _ in range(3):
-        scene.link.next_plan()
-        scene.link.on_session_lost(make_engine_error(FaultCode.ENGINE_NETWORK))
+        scene.supervisor.next_plan()
+        scene.supervisor.on_session_lost(make_engine_error(FaultCode.ENGINE_NETWORK))
     losses = [event for event in scene.told if isinstance(event, EngineUnavailable)]
     assert [loss.is_turn_lost for loss in losses] == [False]
     assert "kept" in losses[0].error.message
@@ -448,14 +448,14 @@ def test_an_engine_that_stalls_is_asked_again_once() -> None:
         live = None
         scene.open()
         if not is_cut:
-            scene.link.submit_text(1, "hello")
-        live = scene.link.live
+            scene.supervisor.submit_text(1, "hello")
+        live = scene.supervisor.live
         assert live is not None
         scene.kinds()
         scene.wait(scene.timeouts.response)
         assert live.is_over
         assert live.error is not None
-        scene.link.on_session_lost(live.error)
+        scene.supervisor.on_session_lost(live.error)
         lost = scene.told[-1]
         assert isinstance(lost, EngineUnavailable)
         assert (lost.error.code, lost.is_turn_lost) == (FaultCode.ENGINE_STALLED, is_cut)
@@ -464,36 +464,36 @@ def test_an_engine_that_stalls_is_asked_again_once() -> None:
 def test_a_reply_that_is_never_closed_ends_some_time_after_it_was_heard() -> None:
     scene = Scene()
     scene.open()
-    scene.link.submit_text(1, "hello")
+    scene.supervisor.submit_text(1, "hello")
     for _ in range(5):
         scene.hears(**LONG)
     scene.hears(generationComplete=True)
-    live = scene.link.live
+    live = scene.supervisor.live
     assert live is not None
     scene.wait(5.0 + scene.timeouts.response - 0.1)
     assert not live.is_over
     scene.wait(0.2)
     assert live.is_over
     assert live.error is None
-    scene.link.on_session_closed()
+    scene.supervisor.on_session_closed()
     assert [type(event) for event in scene.told[-2:]] == [ReplyEnded, EngineDisconnected]
 
 
 def test_an_engine_owes_nothing_after_it_has_said_all_or_while_the_user_speaks() -> None:
     scene = Scene()
     scene.open()
-    scene.link.submit_text(1, "hello")
+    scene.supervisor.submit_text(1, "hello")
     scene.hears(**VOICE, generationComplete=True, turnComplete=True)
-    live = scene.link.live
+    live = scene.supervisor.live
     assert live is not None
     scene.wait(10 * scene.timeouts.response)
     assert not live.is_over
-    scene.link.start_utterance(2)
+    scene.supervisor.start_utterance(2)
     scene.wait(10 * scene.timeouts.response)
     assert not live.is_over
     scene.hears(inputTranscription={"text": "well"})
     assert scene.told[-1] == UserText(2, "well", is_restart=True)
-    scene.link.end_utterance()
+    scene.supervisor.end_utterance()
     scene.wait(scene.timeouts.response)
     assert live.is_over
 
@@ -502,23 +502,23 @@ def test_a_remark_that_stops_half_way_is_cut_and_said_to_be() -> None:
     scene = Scene()
     scene.open()
     scene.hears(**VOICE)
-    live = scene.link.live
+    live = scene.supervisor.live
     assert live is not None
     scene.wait(scene.timeouts.response)
     assert live.error is not None
-    scene.link.on_session_lost(live.error)
+    scene.supervisor.on_session_lost(live.error)
     assert scene.told[-1] == EngineUnavailable(live.error, is_turn_lost=True)
 
 
 def test_nothing_begins_in_a_session_that_is_over() -> None:
     scene = Scene()
     scene.open()
-    scene.link.submit_text(1, "hello")
+    scene.supervisor.submit_text(1, "hello")
     scene.says(goAway={"timeLeft": "0s"})
     scene.wait(0.0)
     scene.hears(**VOICE)
     assert scene.kinds() == ["EngineReady"]
-    scene.link.on_session_closed()
+    scene.supervisor.on_session_closed()
     scene.open()
     assert scene.sent() == ["Text hello"]
 
@@ -526,16 +526,16 @@ def test_nothing_begins_in_a_session_that_is_over() -> None:
 def test_a_call_that_dies_with_its_session_is_not_hushed_up() -> None:
     scene = Scene()
     scene.open()
-    scene.link.submit_text(1, "hello")
+    scene.supervisor.submit_text(1, "hello")
     scene.hears(**VOICE)
     scene.says(toolCall={"functionCalls": [{"id": "c1", "name": "weather"}]})
     scene.hears(turnComplete=True)
     scene.says(goAway={"timeLeft": "1s"})
     scene.wait(2.0)
-    live = scene.link.live
+    live = scene.supervisor.live
     assert live is not None
     assert not live.is_over  # what it finds out is worth waiting for
-    scene.link.on_session_lost(broke(1006))
+    scene.supervisor.on_session_lost(broke(1006))
     lost = scene.told[-1]
     assert isinstance(lost, EngineUnavailable)
     assert lost.is_turn_lost
@@ -544,12 +544,12 @@ def test_a_call_that_dies_with_its_session_is_not_hushed_up() -> None:
 def test_what_is_being_said_does_not_end_with_a_question_before_it() -> None:
     scene = Scene()
     scene.open()
-    scene.link.submit_text(1, "hello")
-    scene.link.on_session_lost(broke(1006))
+    scene.supervisor.submit_text(1, "hello")
+    scene.supervisor.on_session_lost(broke(1006))
     scene.open()
-    scene.link.start_utterance(2)
+    scene.supervisor.start_utterance(2)
     scene.kinds()
-    scene.link.on_session_lost(broke(1006))
+    scene.supervisor.on_session_lost(broke(1006))
     assert scene.kinds() == ["EngineDisconnected"]
     scene.open()
     assert scene.sent() == ["ActivityStart"]
@@ -557,8 +557,8 @@ def test_what_is_being_said_does_not_end_with_a_question_before_it() -> None:
 
 def test_questions_in_a_row_are_asked_as_one() -> None:
     scene = Scene()
-    scene.link.submit_text(1, "one")
-    scene.link.submit_text(2, "two")
+    scene.supervisor.submit_text(1, "one")
+    scene.supervisor.submit_text(2, "two")
     scene.open()
     assert scene.sent() == ["Text one\ntwo"]
     scene.hears(**VOICE)
@@ -570,12 +570,12 @@ def test_a_model_that_takes_no_notes_begins_afresh_with_what_was_said_since_its_
     scene = Scene(model="gemini-3.1-flash-live-preview")
     scene.open()
     scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
-    scene.link.on_session_closed()
+    scene.supervisor.on_session_closed()
     assert scene.open().is_resumed
-    scene.link.submit_text(1, "one")
-    scene.link.add_transcript(1, Role.USER, "one")
+    scene.supervisor.submit_text(1, "one")
+    scene.supervisor.add_transcript(1, Role.USER, "one")
     scene.hears(**VOICE)
-    scene.link.on_session_lost(broke(1006))
+    scene.supervisor.on_session_lost(broke(1006))
     attempt = scene.open()
     assert (attempt.is_resumed, attempt.history) == (False, InitialHistory(((True, "one"),)))
 
@@ -584,70 +584,70 @@ def test_a_limit_at_a_resumption_is_told_and_costs_no_handle() -> None:
     scene = Scene()
     scene.open()
     scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
-    scene.link.on_session_closed()
+    scene.supervisor.on_session_closed()
     for _ in range(2):
-        assert scene.link.next_plan().is_resumed
-        scene.link.on_session_lost(make_engine_error(FaultCode.ENGINE_QUOTA, close_code=1011))
+        assert scene.supervisor.next_plan().is_resumed
+        scene.supervisor.on_session_lost(make_engine_error(FaultCode.ENGINE_QUOTA, close_code=1011))
     assert [type(event) for event in scene.told].count(EngineUnavailable) == 1
 
 
 def test_a_limit_is_told_and_waited_for() -> None:
     scene = Scene()
     scene.open()
-    scene.link.on_session_lost(make_engine_error(FaultCode.ENGINE_QUOTA))
+    scene.supervisor.on_session_lost(make_engine_error(FaultCode.ENGINE_QUOTA))
     assert scene.kinds() == ["EngineReady", "EngineDisconnected", "EngineUnavailable"]
-    assert scene.link.delay == 30.0
-    scene.link.on_session_lost(make_engine_error(FaultCode.ENGINE_QUOTA))
-    assert scene.link.delay == 60.0
-    scene.link.on_session_lost(make_engine_error(FaultCode.ENGINE_QUOTA))
-    assert scene.link.failure is not None
-    assert scene.link.failure.code is FaultCode.ENGINE_FAILED
-    assert scene.link.failure.details["cause"] == "ENGINE_QUOTA"
+    assert scene.supervisor.delay == 30.0
+    scene.supervisor.on_session_lost(make_engine_error(FaultCode.ENGINE_QUOTA))
+    assert scene.supervisor.delay == 60.0
+    scene.supervisor.on_session_lost(make_engine_error(FaultCode.ENGINE_QUOTA))
+    assert scene.supervisor.failure is not None
+    assert scene.supervisor.failure.code is FaultCode.ENGINE_FAILED
+    assert scene.supervisor.failure.details["cause"] == "ENGINE_QUOTA"
 
 
 def test_settings_that_are_refused_are_left_out_before_anything_is_given_up() -> None:
     scene = Scene()
-    scene.link.next_plan()
-    scene.link.on_session_lost(make_engine_error(FaultCode.ENGINE_CONFIG_REJECTED, close_code=1007))
+    scene.supervisor.next_plan()
+    scene.supervisor.on_session_lost(make_engine_error(FaultCode.ENGINE_CONFIG_REJECTED, close_code=1007))
     assert [type(event) for event in scene.told] == [EngineDowngraded]
-    assert scene.link.next_plan().setup.context_window_compression is None
-    scene.link.on_session_lost(make_engine_error(FaultCode.ENGINE_CONFIG_REJECTED, close_code=1007))
-    assert scene.link.failure is not None
-    assert scene.link.failure.code is FaultCode.ENGINE_CONFIG_REJECTED
+    assert scene.supervisor.next_plan().setup.context_window_compression is None
+    scene.supervisor.on_session_lost(make_engine_error(FaultCode.ENGINE_CONFIG_REJECTED, close_code=1007))
+    assert scene.supervisor.failure is not None
+    assert scene.supervisor.failure.code is FaultCode.ENGINE_CONFIG_REJECTED
 
 
 def test_a_handle_may_be_what_the_settings_are_refused_for() -> None:
     scene = Scene()
     scene.open()
     scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
-    scene.link.on_session_closed()
-    scene.link.next_plan()
+    scene.supervisor.on_session_closed()
+    scene.supervisor.next_plan()
     scene.kinds()
-    scene.link.on_session_lost(make_engine_error(FaultCode.ENGINE_CONFIG_REJECTED, close_code=1007))
+    scene.supervisor.on_session_lost(make_engine_error(FaultCode.ENGINE_CONFIG_REJECTED, close_code=1007))
     assert scene.kinds() == []
-    attempt = scene.link.next_plan()
+    attempt = scene.supervisor.next_plan()
     assert not attempt.is_resumed
     assert attempt.setup.context_window_compression is not None
 
 
 def test_a_model_that_is_not_there_is_replaced_once() -> None:
     scene = Scene(model="gemini-9-live", fallback="gemini-3.8-live")
-    scene.link.next_plan()
-    scene.link.on_session_lost(make_engine_error(FaultCode.ENGINE_MODEL_UNAVAILABLE))
+    scene.supervisor.next_plan()
+    scene.supervisor.on_session_lost(make_engine_error(FaultCode.ENGINE_MODEL_UNAVAILABLE))
     assert scene.open().model == "gemini-3.8-live"
     assert scene.told[-1] == EngineReady("gemini-3.8-live")
-    scene.link.on_session_lost(make_engine_error(FaultCode.ENGINE_MODEL_UNAVAILABLE))
-    assert scene.link.failure is not None
+    scene.supervisor.on_session_lost(make_engine_error(FaultCode.ENGINE_MODEL_UNAVAILABLE))
+    assert scene.supervisor.failure is not None
 
 
 def test_what_nobody_wants_an_answer_to_any_more_is_not_asked_again() -> None:
     scene = Scene()
     scene.open()
-    scene.link.submit_text(1, "hello")
-    scene.link.interrupt_reply()
-    scene.link.start_utterance(2)
-    scene.link.cancel_utterance()
-    scene.link.on_session_lost(broke(1006))
+    scene.supervisor.submit_text(1, "hello")
+    scene.supervisor.interrupt_reply()
+    scene.supervisor.start_utterance(2)
+    scene.supervisor.cancel_utterance()
+    scene.supervisor.on_session_lost(broke(1006))
     scene.open()
     assert scene.sent() == []
 
@@ -655,12 +655,12 @@ def test_what_nobody_wants_an_answer_to_any_more_is_not_asked_again() -> None:
 def test_a_question_that_was_talked_over_is_known_once_the_engine_has_closed_it() -> None:
     scene = Scene()
     scene.open()
-    scene.link.submit_text(1, "hello")
-    scene.link.start_utterance(2)
+    scene.supervisor.submit_text(1, "hello")
+    scene.supervisor.start_utterance(2)
     scene.hears(interrupted=True)
     scene.hears(turnComplete=True)
     assert isinstance(scene.told[-1], ReplyCancelled)
-    scene.link.on_session_lost(broke(1006))
+    scene.supervisor.on_session_lost(broke(1006))
     scene.open()
     assert scene.sent() == ["ActivityStart"]
 
@@ -668,32 +668,32 @@ def test_a_question_that_was_talked_over_is_known_once_the_engine_has_closed_it(
 def test_an_utterance_goes_up_whole_and_its_answer_can_be_stopped() -> None:
     scene = Scene()
     scene.open()
-    speak(scene.link, 1)
+    speak(scene.supervisor, 1)
     assert scene.sent() == [ActivityStart.__name__, "audio 0.20", ActivityEnd.__name__]
-    scene.link.interrupt_reply()
+    scene.supervisor.interrupt_reply()
     assert scene.sent() == [InterruptReply.__name__]
 
 
 def test_what_the_user_is_saying_survives_a_loss_whatever_function_was_running_before() -> None:
     scene = Scene()
     scene.open()
-    scene.link.submit_text(1, "hello")
+    scene.supervisor.submit_text(1, "hello")
     scene.says(toolCall={"functionCalls": [{"id": "c1", "name": "weather"}]})
-    scene.link.start_utterance(2)
-    scene.link.push_audio(speech(0.2))
+    scene.supervisor.start_utterance(2)
+    scene.supervisor.push_audio(speech(0.2))
     scene.kinds()
-    scene.link.on_session_lost(broke(1006))
+    scene.supervisor.on_session_lost(broke(1006))
     assert scene.kinds() == ["EngineDisconnected"]
 
 
 def test_a_session_is_not_kept_for_the_call_of_a_reply_that_was_stopped() -> None:
     scene = Scene()
     scene.open()
-    scene.link.submit_text(1, "hello")
+    scene.supervisor.submit_text(1, "hello")
     scene.says(toolCall={"functionCalls": [{"id": "c1", "name": "weather"}]})
-    scene.link.interrupt_reply()
+    scene.supervisor.interrupt_reply()
     scene.says(goAway={"timeLeft": "50s"})
-    live = scene.link.live
+    live = scene.supervisor.live
     assert live is not None
     assert live.is_over
     assert live.error is None
@@ -702,40 +702,40 @@ def test_a_session_is_not_kept_for_the_call_of_a_reply_that_was_stopped() -> Non
 def test_a_reply_that_is_cut_by_a_model_that_is_gone_is_said_to_be() -> None:
     scene = Scene(fallback="gemini-2.5-flash-native-audio-preview-12-2025")
     scene.open()
-    scene.link.submit_text(1, "hello")
+    scene.supervisor.submit_text(1, "hello")
     scene.hears(**VOICE)
     scene.kinds()
-    scene.link.on_session_lost(make_engine_error(FaultCode.ENGINE_MODEL_UNAVAILABLE, close_code=1008))
+    scene.supervisor.on_session_lost(make_engine_error(FaultCode.ENGINE_MODEL_UNAVAILABLE, close_code=1008))
     lost = [event for event in scene.told if isinstance(event, EngineUnavailable)]
     assert [(loss.is_turn_lost, loss.error.severity) for loss in lost] == [(True, Severity.TURN)]
     assert scene.kinds() == ["EngineDisconnected", "EngineUnavailable", "EngineDowngraded"]
-    assert scene.link.failure is None
+    assert scene.supervisor.failure is None
 
 
 def test_a_model_that_was_there_a_moment_ago_is_asked_for_without_the_handle_before_it_is_given_up() -> None:
     scene = Scene()
     scene.open()
     scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
-    scene.link.on_session_closed()
-    assert scene.link.next_plan().is_resumed
+    scene.supervisor.on_session_closed()
+    assert scene.supervisor.next_plan().is_resumed
     gone = make_engine_error(FaultCode.ENGINE_MODEL_UNAVAILABLE, close_code=1008)
-    scene.link.on_session_lost(gone)
-    assert scene.link.failure is None
-    assert not scene.link.next_plan().is_resumed
-    scene.link.on_session_lost(gone)
-    assert scene.link.failure is gone
+    scene.supervisor.on_session_lost(gone)
+    assert scene.supervisor.failure is None
+    assert not scene.supervisor.next_plan().is_resumed
+    scene.supervisor.on_session_lost(gone)
+    assert scene.supervisor.failure is gone
 
 
 @pytest.mark.parametrize("model", ["gemini-3.8-live", "gemini-3.8-live-extended-thinking"])
 def test_an_engine_may_be_mute_while_what_it_has_sent_is_being_heard(model: str) -> None:
     scene = Scene(model=model)
     scene.open()
-    scene.link.submit_text(1, "hello")
+    scene.supervisor.submit_text(1, "hello")
     for _ in range(60):
         scene.hears(**LONG)
     scene.hears(generationComplete=True)
     scene.wait(59.0)
-    live = scene.link.live
+    live = scene.supervisor.live
     assert live is not None
     assert not live.is_over
     scene.hears(turnComplete=True)
@@ -745,9 +745,9 @@ def test_an_engine_may_be_mute_while_what_it_has_sent_is_being_heard(model: str)
 def test_a_question_that_waits_while_sessions_are_left_in_peace_is_never_given_up() -> None:
     scene = Scene()
     scene.open()
-    scene.link.submit_text(1, "hello")
+    scene.supervisor.submit_text(1, "hello")
     for _ in range(4):
-        scene.link.on_session_closed()
+        scene.supervisor.on_session_closed()
         scene.open()
         assert scene.sent() == ["Text hello"]
     assert not [event for event in scene.told if isinstance(event, EngineUnavailable)]
@@ -760,30 +760,32 @@ def test_a_session_that_has_reached_its_age_is_replaced_without_a_wait(reason: s
     scene = Scene()
     scene.open()
     scene.now += 5.0
-    scene.link.on_session_lost(engine_error(errors.APIError(1011, {"message": reason}), is_ready=True, is_local=False))
-    assert scene.link.delay == delay
+    scene.supervisor.on_session_lost(
+        engine_error(errors.APIError(1011, {"message": reason}), is_ready=True, is_local=False)
+    )
+    assert scene.supervisor.delay == delay
 
 
 def test_trouble_at_a_resumption_is_forgiven_by_a_session_that_lasts() -> None:
     scene = Scene()
     scene.open()
     scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
-    scene.link.on_session_closed()
+    scene.supervisor.on_session_closed()
     for lasts in (0.1, 5.0, 0.1):
         assert scene.open().is_resumed
         scene.now += lasts
-        scene.link.on_session_lost(broke(1011))
-    assert scene.link.next_plan().is_resumed
+        scene.supervisor.on_session_lost(broke(1011))
+    assert scene.supervisor.next_plan().is_resumed
 
 
 def test_after_a_session_that_lasts_the_next_is_told_again_what_was_said() -> None:
     scene = Scene()
-    scene.link.add_transcript(1, Role.USER, "one")
+    scene.supervisor.add_transcript(1, Role.USER, "one")
     scene.open()
-    scene.link.on_session_lost(broke(1011))
+    scene.supervisor.on_session_lost(broke(1011))
     assert scene.open().history is None
     scene.now += 5.0
-    scene.link.on_session_lost(broke(1006))
+    scene.supervisor.on_session_lost(broke(1006))
     assert scene.open().history == InitialHistory(((True, "one"),))
 
 
@@ -798,10 +800,10 @@ def test_after_a_session_that_lasts_the_next_is_told_again_what_was_said() -> No
 def test_an_engine_that_works_may_be_mute_for_longer(model: str, calls: bool, patience: float) -> None:
     scene = Scene(model=model, timeouts=EngineTimeouts(tool_call=100.0))
     scene.open()
-    scene.link.submit_text(1, "hello")
+    scene.supervisor.submit_text(1, "hello")
     if calls:
         scene.says(toolCall={"functionCalls": [{"id": "c1", "name": "weather"}]})
-    live = scene.link.live
+    live = scene.supervisor.live
     assert live is not None
     scene.wait(patience - 0.1)
     assert not live.is_over
@@ -815,8 +817,8 @@ def test_a_fresh_session_that_breaks_has_not_grown_too_long() -> None:
     scene.open()
     scene.says(usageMetadata={"promptTokenCount": LARGE_CONTEXT})
     scene.now += 60.0
-    scene.link.on_session_lost(broke(1007))
+    scene.supervisor.on_session_lost(broke(1007))
     scene.open()
     scene.kinds()
-    scene.link.on_session_lost(broke(1006))
+    scene.supervisor.on_session_lost(broke(1006))
     assert scene.kinds() == ["EngineDisconnected"]

@@ -77,36 +77,36 @@ def loop() -> FakeLoop:
 
 
 def test_every_subscriber_is_called_once_per_period(loop: FakeLoop) -> None:
-    ticker, one, other = FrameClock(loop=loop), Listener(loop), Listener(loop)
-    ticker.subscribe(one)
-    ticker.subscribe(other)
+    frame_clock, one, other = FrameClock(loop=loop), Listener(loop), Listener(loop)
+    frame_clock.subscribe(one)
+    frame_clock.subscribe(other)
     loop.sleep(0.061)
     assert one.calls == other.calls == pytest.approx([100.02, 100.04, 100.06])
 
 
 def test_there_is_no_timer_while_nobody_listens(loop: FakeLoop) -> None:
-    ticker, listener = FrameClock(loop=loop), Listener(loop)
+    frame_clock, listener = FrameClock(loop=loop), Listener(loop)
     assert loop.timers == []
-    ticker.subscribe(listener)
+    frame_clock.subscribe(listener)
     assert len(loop.timers) == 1
-    ticker.unsubscribe(listener)
+    frame_clock.unsubscribe(listener)
     assert loop.timers == []
 
 
 def test_it_starts_anew_after_a_sleep(loop: FakeLoop) -> None:
-    ticker, listener = FrameClock(loop=loop), Listener(loop)
-    ticker.subscribe(listener)
+    frame_clock, listener = FrameClock(loop=loop), Listener(loop)
+    frame_clock.subscribe(listener)
     loop.sleep(0.03)
-    ticker.unsubscribe(listener)
+    frame_clock.unsubscribe(listener)
     loop.sleep(5.005)
-    ticker.subscribe(listener)
+    frame_clock.subscribe(listener)
     loop.sleep(0.025)
     assert listener.calls == pytest.approx([100.02, 105.055])
 
 
 def test_late_timers_do_not_shift_the_schedule(loop: FakeLoop) -> None:
-    ticker, listener = FrameClock(loop=loop), Listener(loop)
-    ticker.subscribe(listener)
+    frame_clock, listener = FrameClock(loop=loop), Listener(loop)
+    frame_clock.subscribe(listener)
     for _ in range(1_000):
         loop.now = loop.timers[0].when() + 0.007
         loop.fire(loop.timers[0])
@@ -115,16 +115,16 @@ def test_late_timers_do_not_shift_the_schedule(loop: FakeLoop) -> None:
 
 
 def test_a_timer_that_fires_early_counts_as_one_tick(loop: FakeLoop) -> None:
-    ticker, listener = FrameClock(loop=loop), Listener(loop)
-    ticker.subscribe(listener)
+    frame_clock, listener = FrameClock(loop=loop), Listener(loop)
+    frame_clock.subscribe(listener)
     loop.now = loop.timers[0].when() - 1e-6
     loop.fire(loop.timers[0])
     assert len(listener.calls) == 1
 
 
 def test_missed_ticks_are_made_up_for(loop: FakeLoop) -> None:
-    ticker, listener = FrameClock(loop=loop), Listener(loop)
-    ticker.subscribe(listener)
+    frame_clock, listener = FrameClock(loop=loop), Listener(loop)
+    frame_clock.subscribe(listener)
     loop.stall(0.065)
     assert len(listener.calls) == 3
     loop.sleep(0.02)
@@ -132,8 +132,8 @@ def test_missed_ticks_are_made_up_for(loop: FakeLoop) -> None:
 
 
 def test_after_a_long_stall_five_ticks_are_made_up_for_and_the_rest_skipped(loop: FakeLoop) -> None:
-    ticker, listener = FrameClock(loop=loop), Listener(loop)
-    ticker.subscribe(listener)
+    frame_clock, listener = FrameClock(loop=loop), Listener(loop)
+    frame_clock.subscribe(listener)
     loop.stall(3.005)
     assert len(listener.calls) == 5
     loop.sleep(0.02)
@@ -141,52 +141,52 @@ def test_after_a_long_stall_five_ticks_are_made_up_for_and_the_rest_skipped(loop
 
 
 def test_one_that_leaves_during_a_tick_is_not_called_in_it(loop: FakeLoop) -> None:
-    ticker, listener = FrameClock(loop=loop), Listener(loop)
-    ticker.subscribe(lambda: ticker.unsubscribe(listener))
-    ticker.subscribe(listener)
+    frame_clock, listener = FrameClock(loop=loop), Listener(loop)
+    frame_clock.subscribe(lambda: frame_clock.unsubscribe(listener))
+    frame_clock.subscribe(listener)
     loop.sleep(0.05)
     assert listener.calls == []
 
 
 def test_one_that_leaves_by_itself_is_called_once_even_after_a_stall(loop: FakeLoop) -> None:
-    ticker, calls = FrameClock(loop=loop), []
+    frame_clock, calls = FrameClock(loop=loop), []
 
     def once() -> None:
         calls.append(loop.now)
-        ticker.unsubscribe(once)
+        frame_clock.unsubscribe(once)
 
-    ticker.subscribe(once)
+    frame_clock.subscribe(once)
     loop.stall(0.1)
     assert len(calls) == 1
     assert loop.timers == []
 
 
 def test_one_that_joins_during_a_tick_is_called_from_the_next_on(loop: FakeLoop) -> None:
-    ticker, listener = FrameClock(loop=loop), Listener(loop)
-    ticker.subscribe(lambda: ticker.subscribe(listener))
+    frame_clock, listener = FrameClock(loop=loop), Listener(loop)
+    frame_clock.subscribe(lambda: frame_clock.subscribe(listener))
     loop.sleep(0.045)
     assert listener.calls == pytest.approx([100.04])
 
 
 def test_subscribing_twice_is_subscribing_once(loop: FakeLoop) -> None:
-    ticker, listener = FrameClock(loop=loop), Listener(loop)
-    ticker.subscribe(listener)
-    ticker.subscribe(listener)
+    frame_clock, listener = FrameClock(loop=loop), Listener(loop)
+    frame_clock.subscribe(listener)
+    frame_clock.subscribe(listener)
     loop.sleep(0.025)
     assert len(listener.calls) == 1
 
 
 def test_unsubscribing_a_stranger_changes_nothing(loop: FakeLoop) -> None:
-    ticker, listener = FrameClock(loop=loop), Listener(loop)
-    ticker.unsubscribe(listener)
-    ticker.subscribe(listener)
-    ticker.unsubscribe(print)
+    frame_clock, listener = FrameClock(loop=loop), Listener(loop)
+    frame_clock.unsubscribe(listener)
+    frame_clock.subscribe(listener)
+    frame_clock.unsubscribe(print)
     loop.sleep(0.025)
     assert len(listener.calls) == 1
 
 
 def test_callbacks_that_raise_are_reported_and_stop_nobody(loop: FakeLoop) -> None:
-    ticker, before, between, after = FrameClock(loop=loop), Listener(loop), Listener(loop), Listener(loop)
+    frame_clock, before, between, after = FrameClock(loop=loop), Listener(loop), Listener(loop), Listener(loop)
 
     def broken() -> None:
         raise RuntimeError("broken")
@@ -195,7 +195,7 @@ def test_callbacks_that_raise_are_reported_and_stop_nobody(loop: FakeLoop) -> No
         raise LookupError("worse")
 
     for callback in (before, broken, between, worse, after):
-        ticker.subscribe(callback)
+        frame_clock.subscribe(callback)
     loop.sleep(0.045)
     assert len(before.calls) == len(between.calls) == len(after.calls) == 2
     assert [type(error) for error in loop.reported] == [RuntimeError, LookupError] * 2
@@ -203,8 +203,8 @@ def test_callbacks_that_raise_are_reported_and_stop_nobody(loop: FakeLoop) -> No
 
 async def test_without_a_loop_of_its_own_it_ticks_on_the_running_one() -> None:
     ticked = asyncio.Event()
-    ticker = FrameClock(0.001)
-    ticker.subscribe(ticked.set)
+    frame_clock = FrameClock(0.001)
+    frame_clock.subscribe(ticked.set)
     async with asyncio.timeout(10):
         await ticked.wait()
-    ticker.unsubscribe(ticked.set)
+    frame_clock.unsubscribe(ticked.set)
