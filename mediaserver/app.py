@@ -34,6 +34,7 @@ from mediaserver.history_service import HistoryService
 from mediaserver.jsonws.routes import JsonSocket
 from mediaserver.livekit.agent.transcript_log import TranscriptLogs
 from mediaserver.livekit.media.media_link import MediaLink
+from mediaserver.livekit.protocol.access_token import TokenIssuer
 from mediaserver.livekit.service.server import LiveKit
 from mediaserver.localengine.responder.interface import Responder
 from mediaserver.localengine.responder.local import CAN_BE_ASKED, LocalResponder
@@ -130,7 +131,9 @@ def _application(
     )
     livekit_key, livekit_secret = livekit_keys(settings) or (None, None)
     livekit: LiveKit | None = None
+    issuer: TokenIssuer | None = None
     if livekit_key is not None and livekit_secret is not None:
+        issuer = TokenIssuer(livekit_key, livekit_secret)
         livekit = _livekit(settings, lobby, offer_limiter, tokens, livekit_key, livekit_secret)
 
     async def drain(_: web.Application) -> None:
@@ -165,7 +168,7 @@ def _application(
         *users.routes(),
         *HistoryRoutes(registry, history.store, tokens, api_limiter, flush=history.writer.flush).routes(),
         *Sessions(registry, tokens, api_limiter).routes(),
-        *LiveKitTokens(tokens, api_limiter, api_key=livekit_key, api_secret=livekit_secret).routes(),
+        *LiveKitTokens(tokens, api_limiter, issuer).routes(),
         *whip_routes(offer=whip.offer, trickle=whip.trickle, leave=whip.leave, options=whip.options),
     ]
     page.add_routes(app)

@@ -89,6 +89,7 @@ _VIDEO = {
     "roomList": "room_list",
     "roomAdmin": "room_admin",
 }
+_GRANTED_BY_DEFAULT = ("can_publish", "can_subscribe", "can_publish_data")
 
 
 class ApiKeys:
@@ -136,25 +137,44 @@ class ApiKeys:
         return self.sign(replace(grant, expires_at=now + left), now)
 
     def sign(self, grant: AccessTokenClaims, now: float) -> str:
-        """A token that says what `grant` does."""
-        values = asdict(grant)
-        video: dict[str, object] = {claim: values[field] for claim, field in _VIDEO.items()}
-        video["room"] = grant.room
-        video["canPublishSources"] = list(grant.can_publish_sources)
-        claims: dict[str, object] = {
-            "iss": grant.key,
-            "sub": grant.identity,
-            "nbf": int(now),
-            "exp": int(grant.expires_at),
-            "name": grant.name,
-            "metadata": grant.metadata,
-            "attributes": dict(grant.attributes),
-            "kind": grant.kind,
-            "video": video,
-        }
-        if not grant.is_external:
-            claims[USER_CLAIM] = grant.owner
-        return jwt.encode(claims, self._secrets[grant.key], ALGORITHM)
+        """Sign a token with these claims, valid from `now` (s since the epoch)."""
+        return jwt.encode(_payload(grant, now), self._secrets[grant.key], ALGORITHM)
+
+
+class TokenIssuer:
+    """Issues tokens that let this server's own users join a room, signed with one API key."""
+
+    def __init__(self, key: str, secret: str, clock: Callable[[], float] = time.time):
+        self._key = key
+        self._keys = ApiKeys({key: secret})
+        self._clock = clock
+
+    def issue(
+        self,
+        *,
+        owner: str,
+        room: str,
+        identity: str,
+        name: str,
+        metadata: str,
+        attributes: Mapping[str, str],
+        lifetime: float,
+    ) -> str:
+        """Sign a join token for a user, good for `lifetime` seconds."""
+        now = self._clock()
+        claims = AccessTokenClaims(
+            identity=identity,
+            owner=owner,
+            key=self._key,
+            expires_at=int(now) + lifetime,
+            name=name,
+            metadata=metadata,
+            attributes=attributes,
+            room=room,
+            room_join=True,
+            can_update_own_metadata=True,
+        )
+        return self._keys.sign(claims, now)
 
 
 def check_join(grant: AccessTokenClaims, room: str | None = None) -> None:
@@ -189,6 +209,31 @@ def check_list(grant: AccessTokenClaims) -> None:
     """Raise `GrantError` 403 unless a grant lets its holder list rooms."""
     if not grant.room_list:
         raise GrantError(403, "permissions denied: needs a roomList grant")
+
+
+def _payload(grant: AccessTokenClaims, now: float) -> dict[str, object]:
+    values = asdict(grant)
+    # Absent rights read as false, except those that LiveKit grants by default: these are always written.
+    granted: dict[str, object] = {
+        claim: values[field] for claim, field in _VIDEO.items() if values[field] or field in _GRANTED_BY_DEFAULT
+    }
+    video = granted | {"room": grant.room}
+    if grant.can_publish_sources:
+        video["canPublishSources"] = list(grant.can_publish_sources)
+    payload: dict[str, object] = {
+        "iss": grant.key,
+        "sub": grant.identity,
+        "nbf": int(now),
+        "exp": int(grant.expires_at),
+        "name": grant.name,
+        "metadata": grant.metadata,
+        "attributes": dict(grant.attributes),
+        "kind": grant.kind,
+        "video": video,
+    }
+    if not grant.is_external:
+        payload[USER_CLAIM] = grant.owner
+    return payload
 
 
 def _issuer(token: str) -> str:
