@@ -5,7 +5,7 @@ import base64
 import gzip
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -412,6 +412,11 @@ class Server:
 def joined(client: Client) -> Any:
     """What a client was told first."""
     return client.seen[0].join
+
+
+def events(packets: Iterable[DataPacket]) -> list[dict[str, Any]]:
+    """The JSON events among these packets."""
+    return [json.loads(packet.user.payload) for packet in packets if packet.user.topic == "events"]
 
 
 @asynccontextmanager

@@ -36,14 +36,9 @@ from pipeline.events import (
     Usage,
 )
 from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame
-from tests.support.livekit_harness import Client, Server, joined, offer, receiving, sending
+from tests.support.livekit_harness import Client, Server, events, joined, offer, receiving, sending
 
 DATA = Path(__file__).parents[3] / "data"
-
-
-def events(packets: Iterable[DataPacket]) -> list[dict[str, Any]]:
-    """What was said in JSON."""
-    return [json.loads(packet.user.payload) for packet in packets if packet.user.topic == "events"]
 
 
 def streams(packets: Iterable[DataPacket], topic: str) -> list[tuple[str, Received]]:

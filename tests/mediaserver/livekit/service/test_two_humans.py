@@ -13,8 +13,7 @@ from livekit.protocol.rtc import (
 
 from mediaserver.livekit.media.types import LOSSY
 from pipeline.events import EndReason, State, StateChanged
-from tests.mediaserver.livekit.service.test_room_data import events
-from tests.support.livekit_harness import Server, joined, offer, receiving, sending
+from tests.support.livekit_harness import Server, events, joined, offer, receiving, sending
 
 
 async def test_what_one_publishes_the_other_is_sent_once_it_offers_a_section(server: Server) -> None:
