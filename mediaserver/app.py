@@ -186,13 +186,13 @@ def _livekit(
     settings: Settings, lobby: SessionFactory, limiter: Limiter, tokens: Tokens, key: str, secret: str
 ) -> LiveKit:
     config = Config(_ice_servers(settings), lull=settings.vad_silence_ms / 1000)
-    chronicles = TranscriptLogs()
-    lobby.add_observer(lambda _owner, _transport, conversation: chronicles.observe(conversation))
+    transcript_logs = TranscriptLogs()
+    lobby.add_observer(lambda _owner, _transport, conversation: transcript_logs.observe(conversation))
     return LiveKit(
         lobby,
         limiter,
         keys={key: secret},
-        chronicles=chronicles,
+        transcript_logs=transcript_logs,
         is_gone=tokens.is_refused,
         are_rooms_shared=settings.livekit_rooms == "shared"
         or (settings.livekit_rooms is None and not settings.is_production),

@@ -424,8 +424,8 @@ async def serving(
     limits: Limits = QUICK, *, make_link: MakeLink | None = None, are_rooms_shared: bool = True
 ) -> AsyncIterator[Server]:
     """A server; everything ends with it. Its media are replaced unless it is told how to make them."""
-    chronicles, gone = TranscriptLogs(), set[str]()
-    lobby, limiter, links = FakeSessionFactory(chronicles.observe), outside.Counter(), list[FakeLink]()
+    transcript_logs, gone = TranscriptLogs(), set[str]()
+    lobby, limiter, links = FakeSessionFactory(transcript_logs.observe), outside.Counter(), list[FakeLink]()
 
     def make_fake(events: LinkEvents, is_dual: bool) -> Link:
         links.append(FakeLink(events, is_dual))
@@ -435,7 +435,7 @@ async def serving(
         lobby,
         limiter,
         keys={"devkey": SECRET},
-        chronicles=chronicles,
+        transcript_logs=transcript_logs,
         is_gone=gone.__contains__,
         are_rooms_shared=are_rooms_shared,
         make_link=make_link or make_fake,
