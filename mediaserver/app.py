@@ -193,7 +193,7 @@ def _livekit(
         limiter,
         keys={key: secret},
         transcript_logs=transcript_logs,
-        is_gone=tokens.is_refused,
+        is_user_deleted=tokens.is_refused,
         are_rooms_shared=settings.livekit_rooms == "shared"
         or (settings.livekit_rooms is None and not settings.is_production),
         make_link=lambda events, is_dual: MediaLink(events, is_dual=is_dual, config=config),

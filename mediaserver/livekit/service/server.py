@@ -20,8 +20,8 @@ from mediaserver.rtc.config import IceServer
 class LiveKit:
     """Serves rooms with an assistant to clients whose tokens are signed with one of `keys` (secrets by API key).
 
-    A room that is not shared admits only its first user and participants with that user's tokens. `is_gone` says
-    whether the user of an id is deleted, whose tokens are then refused.
+    A room that is not shared admits only its first user and participants with that user's tokens. The tokens of a user
+    for whose id `is_user_deleted` is true are refused.
     """
 
     def __init__(
@@ -33,12 +33,12 @@ class LiveKit:
         make_link: MakeLink,
         transcript_logs: TranscriptLogs | None = None,
         are_rooms_shared: bool = True,
-        is_gone: Callable[[str], bool] = lambda _: False,
+        is_user_deleted: Callable[[str], bool] = lambda _: False,
         ice_servers: Callable[[], Sequence[IceServer]] = tuple,
         limits: Limits | None = None,
     ):
         limits, transcript_logs = limits or Limits(), transcript_logs or TranscriptLogs()
-        api_keys = ApiKeys(keys, is_gone=is_gone)
+        api_keys = ApiKeys(keys, is_user_deleted=is_user_deleted)
         self.rooms = RoomRegistry(
             lambda name: RoomRuntime(
                 name,

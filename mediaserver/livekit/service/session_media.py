@@ -94,7 +94,7 @@ class SessionMedia:
         self._selection.report_error(mid, error)
 
     def _update_voice(self) -> None:
-        is_paused = not self._is_voice_enabled or not self._room.hears_assistant(self._participant)
+        is_paused = not self._is_voice_enabled or not self._room.is_subscribed_to_assistant(self._participant)
         self._link.pause(self._room.assistant.track.sid, is_paused=is_paused)
 
     def _schedule_subscribed(self, track: Track) -> None:
