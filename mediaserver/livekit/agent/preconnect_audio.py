@@ -1,4 +1,4 @@
-"""One client's voice as the assistant hears it: what was recorded before the connection comes first."""
+"""The microphone audio of one client, with its pre-connect recording ahead of the live audio."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator

@@ -72,7 +72,7 @@ class DataRoute:
 
 
 def make_sid(prefix: str) -> str:
-    """Generate a unique id; its prefix tells the kind of object."""
+    """Generate a unique id; its prefix names the kind of object."""
     return prefix + secrets.token_hex(6)
 
 
