@@ -31,6 +31,7 @@ from mediaserver.ice import ice_servers
 from mediaserver.jsonws.routes import JsonSocket
 from mediaserver.livekit.agent.transcript_log import TranscriptLogs
 from mediaserver.livekit.media.media_link import MediaLink
+from mediaserver.livekit.protocol.access_token import TokenIssuer
 from mediaserver.livekit.service.server import LiveKit
 from mediaserver.metrics import LoopLag, Metrics
 from mediaserver.plugins import load_toolbox
@@ -208,8 +209,8 @@ def _livekit(settings: Settings, services: _Services, access: _Access) -> LiveKi
         services.session_factory,
         access.offer_limiter,
         keys={key: secret},
-        chronicles=logs,
-        is_gone=access.tokens.is_refused,
+        transcript_logs=logs,
+        is_user_deleted=access.tokens.is_refused,
         are_rooms_shared=settings.livekit_rooms == "shared"
         or (settings.livekit_rooms is None and not settings.is_production),
         make_link=lambda events, is_dual: MediaLink(events, is_dual=is_dual, config=config),
@@ -302,10 +303,10 @@ def _is_registration_open(settings: Settings) -> bool:
 
 def _session_routes(services: _Services, access: _Access, whip: Whip) -> tuple[Route, ...]:
     registry, history, tokens, limiter = services.registry, services.history, access.tokens, access.api_limiter
-    key, secret = access.livekit_key or (None, None)
+    issuer = None if access.livekit_key is None else TokenIssuer(*access.livekit_key)
     return (
         *HistoryRoutes(registry, history.store, tokens, limiter, flush=history.writer.flush).routes(),
         *Sessions(registry, tokens, limiter).routes(),
-        *LiveKitTokens(tokens, limiter, api_key=key, api_secret=secret).routes(),
+        *LiveKitTokens(tokens, limiter, issuer).routes(),
         *whip_routes(offer=whip.offer, trickle=whip.trickle, leave=whip.leave, options=whip.options),
     )

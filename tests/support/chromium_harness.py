@@ -119,7 +119,7 @@ class Tab:
         return await self._send(f"hum({name!r}, {frequency})")
 
     async def decoded(self, mid: str) -> dict[str, float]:
-        """What Chromium has decoded of a section: frames, their width, energy, packets."""
+        """Return Chromium's receive statistics of a section: frames, width, energy, packets."""
         found: dict[str, dict[str, float]] = await self.run("decoded()")
         return found.get(mid, {"frames": 0, "width": 0, "energy": 0.0, "packets": 0})
 

@@ -2,8 +2,12 @@
 
 import asyncio
 import gc
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
+import aioice.ice
+import pytest
 
 
 @asynccontextmanager
@@ -21,3 +25,12 @@ async def nothing_left(within: float = 3.0) -> AsyncIterator[None]:
     await asyncio.sleep(0)
     assert not left
     assert not untaken
+
+
+@pytest.fixture(autouse=True)
+async def no_rtc_leak() -> AsyncIterator[None]:
+    """Fail if a test leaves a task, decoder thread, socket or exception behind (for each folder that imports it)."""
+    vars(aioice.ice._mdns).clear()  # holds a lock for the process, which belongs to the loop of an earlier test
+    async with nothing_left():
+        yield
+    assert not [thread for thread in threading.enumerate() if "decoder" in thread.name]

@@ -1,4 +1,4 @@
-"""A server with LiveKit's rooms on it, its outside replaced: conversations, media, and clients that signal."""
+"""A server with LiveKit's rooms, fake conversations and fake media links, and clients for its signalling."""
 
 import asyncio
 import base64
@@ -72,22 +72,22 @@ def token(identity: str = "ada", room: str = "r", *, owner: str | None = "u-ada"
 
 
 def offer(*sections: Section) -> str:
-    """What stands for SDP here."""
+    """Render the list of sections that stands for SDP here."""
     return json.dumps(sections)
 
 
 def receiving(*mids: str, kind: str = "audio") -> list[Section]:
-    """Sections for what a client is to be sent."""
+    """Build recvonly sections, for tracks to the client."""
     return [{"mid": mid, "kind": kind, "receives": True} for mid in mids]
 
 
 def sending(mid: str, cid: str, kind: str = "audio", *, sends: bool = True, refused: bool = False) -> Section:
-    """A section that carries a track of the client."""
+    """Build a sendonly section, for a track of the client."""
     return {"mid": mid, "kind": kind, "cid": cid, "sends": sends, "is_refused": refused}
 
 
 class FakeLink:
-    """Stands for the media: notes what it is asked for, and answers offers that are lists of sections."""
+    """Fakes the media: records all calls, and answers offers that are lists of sections."""
 
     def __init__(self, events: LinkEvents, is_dual: bool) -> None:
         self.events = events
@@ -188,7 +188,7 @@ class FakeLink:
         self.events.on_state(state)
 
     def packets(self) -> list[DataPacket]:
-        """What was sent since it was last asked."""
+        """Return the packets sent since the last call."""
         sent, self.sent = self.sent, []
         return [DataPacket.FromString(data) for _, data in sent]
 
@@ -205,7 +205,7 @@ class FakeLink:
 
 
 class FakeConversation(outside.FakeConversation):
-    """A conversation with the wishes it was begun with."""
+    """A fake conversation with its options and observers."""
 
     def __init__(self, session: str, wishes: SessionOptions) -> None:
         super().__init__(ConversationConfig(session, wishes.label or session, "local", "local", None, "en", 600, 3600))
@@ -217,7 +217,7 @@ class FakeConversation(outside.FakeConversation):
 
 
 class FakeSessionFactory:
-    """Finds a live conversation by owner and label, until told to refuse."""
+    """Finds a live conversation by owner and label, or raises `refusal` if it is set."""
 
     def __init__(self, observe: Observe) -> None:
         self.observe = observe
@@ -258,7 +258,7 @@ class Client:
         return response
 
     async def until(self, kind: str, is_it: Callable[[Any], bool] = lambda _: True) -> Any:
-        """The next message of that kind that is the one meant."""
+        """Read to the next message of that kind that matches."""
         while True:
             response = await self.next()
             if response.WhichOneof("message") == kind and is_it(getattr(response, kind)):
@@ -272,14 +272,14 @@ class Client:
         return await self.until(kind)
 
     async def about(self, identity: str, is_it: Callable[[ParticipantInfo], bool] = lambda _: True) -> ParticipantInfo:
-        """The next update about somebody that is the one meant."""
+        """Read to the next matching update of a participant."""
         while True:
             for info in (await self.until("update")).participants:
                 if info.identity == identity and is_it(info):
                     return ParticipantInfo.FromString(info.SerializeToString())
 
     async def closed(self) -> int | None:
-        """Read to the end, and tell the close code."""
+        """Read to the end, and return the close code."""
         async with asyncio.timeout(10):
             while (message := await self.ws.receive()).type in (WSMsgType.BINARY, WSMsgType.TEXT):
                 if message.type is WSMsgType.BINARY:
@@ -287,7 +287,7 @@ class Client:
         return self.ws.close_code
 
     async def publish(self, cid: str = "mic", mid: str = "3", *, video: bool = False, **said: Any) -> str:
-        """Publish a track, with media; its sid."""
+        """Publish a track with media, and return its sid."""
         fields: dict[str, Any] = {"type": TrackType.AUDIO, "source": TrackSource.MICROPHONE}
         if video:
             fields = {"type": TrackType.VIDEO, "source": TrackSource.SCREEN_SHARE}
@@ -320,7 +320,7 @@ def join_request(**said: Any) -> str:
 
 @dataclass
 class Server:
-    """The rooms, their outside, and the way to them."""
+    """The LiveKit server, its fakes, and a client for it."""
 
     http: "TestClient[web.Request, web.Application]"
     livekit: LiveKit
@@ -328,7 +328,7 @@ class Server:
     limiter: outside.Counter
     links: list[FakeLink]
     gone: set[str]
-    """Users who are no more."""
+    """The deleted users."""
     opened: list[ClientWebSocketResponse] = field(default_factory=list)
 
     @property
@@ -391,17 +391,22 @@ class Server:
 
 
 def joined(client: Client) -> Any:
-    """What a client was told first."""
+    """Return a client's join response."""
     return client.seen[0].join
+
+
+def events(packets: Iterable[DataPacket]) -> list[dict[str, Any]]:
+    """The JSON events among these packets."""
+    return [json.loads(packet.user.payload) for packet in packets if packet.user.topic == "events"]
 
 
 @asynccontextmanager
 async def serving(
     limits: Limits = QUICK, *, make_link: MakeLink | None = None, are_rooms_shared: bool = True
 ) -> AsyncIterator[Server]:
-    """A server; everything ends with it. Its media are replaced unless it is told how to make them."""
-    chronicles, gone = TranscriptLogs(), set[str]()
-    lobby, limiter, links = FakeSessionFactory(chronicles.observe), outside.Counter(), list[FakeLink]()
+    """Serve until the end of the context, with fake media unless `make_link` is given."""
+    transcript_logs, gone = TranscriptLogs(), set[str]()
+    lobby, limiter, links = FakeSessionFactory(transcript_logs.observe), outside.Counter(), list[FakeLink]()
 
     def make_fake(events: LinkEvents, is_dual: bool) -> Link:
         links.append(FakeLink(events, is_dual))
@@ -411,8 +416,8 @@ async def serving(
         lobby,
         limiter,
         keys={"devkey": SECRET},
-        chronicles=chronicles,
-        is_gone=gone.__contains__,
+        transcript_logs=transcript_logs,
+        is_user_deleted=gone.__contains__,
         are_rooms_shared=are_rooms_shared,
         make_link=make_link or make_fake,
         ice_servers=lambda: (IceServer(("turn:turn.example",), "user", "word"),),
@@ -429,8 +434,3 @@ async def serving(
                 await ws.close()
     assert not len(livekit.rooms)
     assert all(link.is_closed for link in links)
-
-
-def events(packets: Iterable[DataPacket]) -> list[dict[str, Any]]:
-    """The JSON events among data packets."""
-    return [json.loads(packet.user.payload) for packet in packets if packet.user.topic == "events"]

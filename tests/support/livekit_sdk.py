@@ -50,7 +50,7 @@ class Said:
 
 @dataclass
 class Notes:
-    """What has happened so far; `at` are seconds of `monotonic()`."""
+    """The events and levels so far; times are seconds of `monotonic()`."""
 
     told: list[dict[str, Any]] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
@@ -59,15 +59,15 @@ class Notes:
     levels: list[tuple[float, float]] = field(default_factory=list)
     happened: list[str] = field(default_factory=list)
     others: dict[str, list[float]] = field(default_factory=dict)
-    """When somebody else was loud."""
+    """The times at which each other participant was loud."""
     widths: dict[str, int] = field(default_factory=dict)
-    """Of the video that somebody shows."""
+    """The width of each participant's video."""
 
     def actions(self) -> list[str]:
         return [event["action"] for event in self.told]
 
     def final(self, who: str) -> list[str]:
-        """What somebody has said and meant."""
+        """Return the final transcripts of a participant."""
         return [said.text for said in self.said if said.who == who and said.is_over and said.is_final]
 
     def so_far(self, who: str) -> str:
@@ -118,11 +118,11 @@ class Caller:
         return found
 
     def times(self, what: str) -> int:
-        """How often something was told or has happened."""
+        """Count the events and room callbacks of that name."""
         return self.notes.actions().count(what) + self.notes.happened.count(what)
 
     async def more_than(self, times: int, what: str, within: float = 30.0) -> None:
-        """Wait until something was told, or has happened, more often than that."""
+        """Wait until the events and callbacks of that name are more than `times`."""
         await self.until(lambda _: self.times(what) > times, within)
 
     async def sound(self, since: float, frames: int = 1) -> float:
@@ -135,11 +135,11 @@ class Caller:
         await self.until(lambda notes: notes.levels[-1][0] > until, until - monotonic() + 30)
 
     def longest_silence(self, since: float) -> float:
-        """Between sounds of the assistant, up to the last one (s)."""
+        """Return the longest silence (s) between the assistant's sounds, up to the last one."""
         return max(later - earlier for earlier, later in pairwise([since, *self.notes.loud_since(since)]))
 
     async def lost(self) -> int:
-        """Datagrams of the assistant's voice that have not come."""
+        """Count the lost datagrams of the assistant's voice."""
         stats = await self.room.get_rtc_stats()
         found = [*stats.publisher_stats, *stats.subscriber_stats]
         return sum(each.inbound_rtp.received.packets_lost for each in found if each.HasField("inbound_rtp"))
@@ -180,7 +180,7 @@ class Caller:
         return await self.me.perform_rpc(destination_identity="assistant", method=method, payload=payload)
 
     async def answered(self, turn: int, within: float = 40.0) -> str:
-        """Wait until an answer is over; its text."""
+        """Wait for the end of an answer, and return its text."""
 
         def text(notes: Notes) -> str | None:
             over = [event for event in notes.told if event.get("turn") == turn]

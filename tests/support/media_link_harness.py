@@ -1,4 +1,4 @@
-"""What the tests of links share: events that are remembered, and aiortc as a LiveKit client."""
+"""A recording listener and an aiortc client for tests of media links."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -30,7 +30,7 @@ VOICE = Outgoing("TR_voice", "PA_assistant|TR_voice", "audio")
 
 
 class Events:
-    """Remembers what a link told."""
+    """Records the events of a link."""
 
     def __init__(self) -> None:
         self.chunks: dict[str, list[AudioChunk]] = {}
@@ -63,7 +63,7 @@ class Events:
 
 
 class Sink:
-    """Takes what a client is sent in one section."""
+    """Records the media that a client receives in one section."""
 
     def __init__(self, receiver: RTCRtpReceiver):
         self.heard: list[NDArray[np.int16]] = []

@@ -25,6 +25,7 @@ from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
+from mediaserver.livekit.protocol.access_token import TokenIssuer
 from mediaserver.metrics import Metrics
 from mediaserver.registry import Full, Registry
 from mediaserver.session_factory import SessionOptions
@@ -79,7 +80,7 @@ def published(store: Store | None = None) -> tuple[web.Application, Json]:
         *Guests(accounts, limiter, are_allowed=True, loopback_only=False).routes(),
         *HistoryRoutes(registry, store, TOKENS, limiter).routes(),
         *Sessions(registry, TOKENS, limiter).routes(),
-        *LiveKitTokens(TOKENS, limiter, api_key="devkey", api_secret="s" * 32).routes(),
+        *LiveKitTokens(TOKENS, limiter, TokenIssuer("devkey", "s" * 32)).routes(),
         *whip_routes(offer=whip.offer, trickle=whip.trickle, leave=whip.leave, options=whip.options),
         *users.routes(),
     ]

@@ -1,4 +1,4 @@
-"""One client in a room as a peer of its conversation: events out as data, data in as questions and commands."""
+"""A participant as a peer of the conversation: events become data packets, and data packets become commands."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame
 from pipeline.peer import ConversationPort
 
 EVENTS = "events"
-"""The topic of what clients of other transports get and send as JSON."""
+"""The topic of the JSON events and actions, which all transports share."""
 
 CHAT = "lk.chat"
 OLD_CHAT = "lk-chat-topic"
@@ -43,11 +43,11 @@ RECORDING = "lk.agent.pre-connect-audio-buffer"
 MAX_BAD_MESSAGES = 20
 MAX_COMMAND = 65_536
 MAX_RECORDING = 12.0
-"""Seconds of audio from before the connection that are heard."""
+"""Seconds of pre-connect audio that are used; the rest is dropped."""
 
 _LARGEST_PACKET = 15_000
 
-# The states of livekit-agents. Its front ends take the user's turn to be `listening`, and `idle` for nobody there.
+# The states of livekit-agents. Its front ends show `listening` in the user's turn, and `idle` without a user.
 _STATES = {
     State.CONNECTING: "initializing",
     State.IDLE: "listening",
@@ -59,15 +59,15 @@ _STATES = {
 
 
 class ParticipantChannel(Protocol):
-    """The client's session, as its peer sees it."""
+    """Carries the assistant's speech, data and state to one participant."""
 
     @property
     def voice(self) -> TrackRef:
-        """Who it is, and the track of its microphone."""
+        """The participant and the track of its microphone."""
         ...
 
     def send(self, packet: DataPacket) -> None:
-        """Send a packet, in the assistant's name unless it says another's."""
+        """Send a packet as the assistant, unless it names another sender."""
         ...
 
     def send_audio(self, frame: SpeechFrame) -> None:
@@ -75,92 +75,92 @@ class ParticipantChannel(Protocol):
         ...
 
     def flush_audio(self) -> None:
-        """Send nothing more of what was played."""
+        """Discard speech that is not sent yet."""
         ...
 
     def set_agent_state(self, state: str) -> None:
-        """Show what the assistant does."""
+        """Set the assistant's state attribute."""
         ...
 
     def name_tracks(self, names: Mapping[str, str]) -> None:
-        """Take what the client says of its videos."""
+        """Apply the client's names for its videos, by section or by track."""
         ...
 
-    def want_voice(self, is_wanted: bool) -> None:
-        """Send the assistant's voice, or not."""
+    def enable_voice(self, is_enabled: bool) -> None:
+        """Send the assistant's voice, or pause it."""
         ...
 
     def spawn(self, work: Coroutine[object, object, None]) -> None:
-        """Do something that takes time."""
+        """Run a coroutine as a task of the room."""
         ...
 
-    def on_dismissed(self, reason: EndReason) -> None:
-        """The conversation is over."""
+    def on_conversation_ended(self, reason: EndReason) -> None:
+        """Disconnect the client after the end of the conversation."""
         ...
 
     def on_abuse(self) -> None:
-        """The client sends nothing but nonsense."""
+        """Disconnect a client that sends only malformed messages."""
         ...
 
 
 class ParticipantPeer:
-    """Attached as soon as it is made, until `leave`."""
+    """Connects one participant to a conversation, from its construction until `leave`."""
 
     def __init__(
         self,
-        client: ParticipantChannel,
-        host: ConversationPort,
-        chronicle: TranscriptLog,
+        channel: ParticipantChannel,
+        conversation: ConversationPort,
+        transcript_log: TranscriptLog,
         assistant: TrackRef,
         *,
         name: str,
     ):
-        self._client = client
-        self._host = host
-        self._chronicle = chronicle
+        self._channel = channel
+        self._conversation = conversation
+        self._transcript_log = transcript_log
         self._label = ""
-        self._transcripts = Transcripts(host.config.id, host.config.language, assistant)
+        self._transcripts = Transcripts(conversation.config.id, conversation.config.language, assistant)
         self._assembler = Assembler([CHAT, EVENTS, RECORDING, REQUEST_TOPIC])
         self._rpc = RpcServer(
             {"interrupt": self._interrupt, "set_config": self._set_config, "get_history": self._get_history}
         )
-        self._live = PreConnectAudio()
-        self._turns = host.config.turns
-        self._is_silent = True
+        self._microphone = PreConnectAudio()
+        self._turns = conversation.config.turns
+        self._is_muted = True
         self._bad_messages = 0
-        self._has_farewell = False
+        self._session_ended_sent = False
         self._has_left = False
-        host.attach(self, name=name)
+        conversation.attach(self, name=name)
 
     @property
     def voice(self) -> TrackRef:
-        """Whose voice it is."""
-        return self._client.voice
+        """The participant and the track of its microphone."""
+        return self._channel.voice
 
     def leave(self, *, grace: float) -> None:
-        """Take no further part; the conversation waits `grace` seconds for somebody."""
+        """Detach from the conversation, which waits `grace` seconds for another peer."""
         if not self._has_left:
             self._has_left = True
-            self._host.detach(self, grace=grace)
+            self._conversation.detach(self, grace=grace)
 
-    # Down: what the conversation says.
+    # From the conversation to the client.
 
     def send_event(self, event: Event) -> None:
-        """Send an event in every form that clients know."""
+        """Send an event as JSON, and as transcription or agent state where LiveKit has a form for it."""
         if self._has_left:
             return
         match event:
             case SessionStarted():
                 self._label = event.label
             case StateChanged(state):
-                self._client.set_agent_state(_STATES[state])
+                self._channel.set_agent_state(_STATES[state])
             case Transcript(turn):
-                speaker = self._host.speaker(turn)
+                speaker = self._conversation.speaker(turn)
                 self._send(
                     self._transcripts.push(event, speaker.voice if isinstance(speaker, ParticipantPeer) else None)
                 )
             case SessionEnded():
-                self._has_farewell = True
+                self._session_ended_sent = True
                 self._send(self._transcripts.close())
         body = render(event, self._label)
         if body is not None:
@@ -168,54 +168,54 @@ class ParticipantPeer:
 
     def send_audio(self, frame: SpeechFrame) -> None:
         """Send 20 ms of speech."""
-        self._client.send_audio(frame)
+        self._channel.send_audio(frame)
 
     def flush_audio(self) -> None:
-        """Send nothing more of what was played."""
-        self._client.flush_audio()
+        """Discard speech that is not sent yet."""
+        self._channel.flush_audio()
 
     def disconnect(self, reason: EndReason) -> None:
-        """Say goodbye, and let the client go."""
-        if not self._has_farewell:
+        """Send `session_ended` unless it was sent, and disconnect the client."""
+        if not self._session_ended_sent:
             self.send_event(SessionEnded(reason))
         self._has_left = True
-        self._client.on_dismissed(reason)
+        self._channel.on_conversation_ended(reason)
 
-    # Up: what the client says.
+    # From the client to the conversation.
 
     def expect_recording(self) -> None:
-        """Audio from before the connection is on its way."""
-        self._live.expect_recording(monotonic())
+        """Hold live audio back until the pre-connect recording arrives."""
+        self._microphone.expect_recording(monotonic())
 
     def push_audio(self, chunk: AudioChunk) -> None:
-        """Take live audio."""
-        self._is_silent = False
-        self._push_audio(self._live.push(chunk, monotonic()))
+        """Pass on live microphone audio."""
+        self._is_muted = False
+        self._push_audio(self._microphone.push(chunk, monotonic()))
 
     def end_audio(self) -> None:
-        """The microphone is muted or gone."""
-        self._is_silent = True
-        self._host.end_audio(self)
+        """End the microphone audio, as it was muted or unpublished."""
+        self._is_muted = True
+        self._conversation.end_audio(self)
 
     def check_timeouts(self, now: float) -> None:
-        """Wait no longer than is due at `now` (monotonic s) for a recording."""
-        if self._live.is_overdue(now):
+        """Stop to wait for a recording that is overdue at `now` (monotonic s)."""
+        if self._microphone.is_overdue(now):
             self._release()
 
     def push_frame(self, frame: ScreenFrame) -> None:
-        """Take a picture of the screen."""
-        self._host.push_frame(self, frame)
+        """Pass on a frame of the screen share."""
+        self._conversation.push_frame(self, frame)
 
     def stop_screen_share(self) -> None:
-        """The screen is not shared any more, or pauses."""
-        self._host.stop_screen_share(self)
+        """End or pause the screen share."""
+        self._conversation.stop_screen_share(self)
 
     def report_error(self, error: MediaError) -> None:
-        """Report a fault of the media."""
-        self._host.report_error(error)
+        """Report a media error to the conversation."""
+        self._conversation.report_error(error)
 
     def on_data_packet(self, packet: DataPacket) -> None:
-        """Take a packet that is meant for the assistant; what is malformed is told, and nothing else happens."""
+        """Handle a packet for the assistant; the client gets an error for a malformed one."""
         if self._has_left:
             return
         try:
@@ -226,16 +226,16 @@ class ParticipantPeer:
             self._bad_messages = 0
 
     def reject_message(self, error: MediaError) -> None:
-        """Tell the client of a bad message; too many in a row are the end."""
+        """Send the client an error for a bad message; disconnect it after too many in a row."""
         self.send_event(fault_from(error))
         self._bad_messages += 1
         if self._bad_messages >= MAX_BAD_MESSAGES:
-            self._client.on_abuse()
+            self._channel.on_abuse()
 
     def _handle_packet(self, packet: DataPacket) -> None:
         match packet.WhichOneof("value"):
             case "user" if packet.user.topic == EVENTS:
-                self._command(packet.user.payload)
+                self._handle_command(packet.user.payload)
             case "user" if packet.user.topic == OLD_CHAT:
                 self._handle_legacy_chat(packet.user.payload)
             case "chat_message" if not packet.chat_message.deleted:
@@ -252,23 +252,23 @@ class ParticipantPeer:
             case "lk.chat" if stream.is_text:
                 self._submit_text(stream.text)
             case "events":
-                self._command(stream.content)
+                self._handle_command(stream.content)
             case "lk.rpc_request":
                 self._send(self._rpc.answer_stream(stream, stream.sender))
             case "lk.agent.pre-connect-audio-buffer":
-                self._client.spawn(self._push_recording(stream))
+                self._channel.spawn(self._push_recording(stream))
 
-    def _command(self, payload: bytes) -> None:
+    def _handle_command(self, payload: bytes) -> None:
         if len(payload) > MAX_COMMAND:
             raise ProtocolError(f"A message is at most {MAX_COMMAND} bytes long.", code=FaultCode.PAYLOAD_TOO_LARGE)
         command = parse_command(payload)
         if isinstance(command, NameTracks):
-            self._client.name_tracks(command.mids)
+            self._channel.name_tracks(command.mids)
         else:
-            self._host.submit(self, command)
+            self._conversation.submit(self, command)
 
     def _submit_text(self, text: str) -> None:
-        self._host.submit(self, command_from({"action": "text_input", "text": text}))
+        self._conversation.submit(self, command_from({"action": "text_input", "text": text}))
 
     def _handle_legacy_chat(self, payload: bytes) -> None:
         try:
@@ -285,43 +285,43 @@ class ParticipantPeer:
                 raise ProtocolError(f"A message on {OLD_CHAT} is JSON with `message`.")
 
     async def _push_recording(self, stream: Received) -> None:
-        if not self._live.is_waiting:
-            return  # it comes too late: what was said after it has been heard
+        if not self._microphone.is_waiting:
+            return  # too late: live audio after it was already passed on
         seconds = 0.0
         try:
             for chunk in _decoded(stream):
                 if chunk is not None:
                     seconds += chunk.duration
-                    self._push_audio(self._live.prepend_recording([chunk]))
+                    self._push_audio(self._microphone.prepend_recording([chunk]))
                 if seconds > MAX_RECORDING:
                     break
-                await asyncio.sleep(0)  # so that it is heard as it comes, and others have their turn
+                await asyncio.sleep(0)  # decoding takes long: let other tasks run
         except MediaError as error:
             self.send_event(fault_from(error))
         self._release()
 
     def _release(self) -> None:
-        self._push_audio(self._live.release())
-        if self._is_silent:
-            self._host.end_audio(self)  # which could close nothing while this waited
+        self._push_audio(self._microphone.release())
+        if self._is_muted:
+            self._conversation.end_audio(self)  # again: the first call came before this audio
 
     def _push_audio(self, chunks: Iterable[AudioChunk]) -> None:
         for chunk in chunks:
-            self._host.push_audio(self, chunk)
+            self._conversation.push_audio(self, chunk)
 
-    # Calls.
+    # RPC methods.
 
     def _interrupt(self, _: str) -> str:
-        self._host.submit(self, Interrupt())
+        self._conversation.submit(self, Interrupt())
         return "{}"
 
     def _set_config(self, payload: str) -> str:
-        tuning = parse_runtime_config(payload)
-        if tuning.audio is not None:
-            self._client.want_voice(tuning.audio)
-        if tuning.is_of_microphone:
-            self._turns = tuning.applied(self._turns)
-            self._host.update_turn_settings(self, self._turns)
+        config = parse_runtime_config(payload)
+        if config.audio is not None:
+            self._channel.enable_voice(config.audio)
+        if config.changes_turns:
+            self._turns = config.applied(self._turns)
+            self._conversation.update_turn_settings(self, self._turns)
         vad = {"threshold": self._turns.threshold, "silence_ms": round(self._turns.silence * 1000)}
         return json.dumps({"vad": vad})
 
@@ -329,11 +329,11 @@ class ParticipantPeer:
         head = f'{{"sessionId": {json.dumps(self._label)}, "entries": ['
         entries: list[str] = []
         left = MAX_PAYLOAD - len(f"{head}]}}".encode())
-        for entry in reversed(self._chronicle.newest(_limit(payload))):
+        for entry in reversed(self._transcript_log.newest(_limit(payload))):
             text = json.dumps(entry, ensure_ascii=False)
             left -= len(f"{text}, ".encode())
             if left < 0:
-                break  # a response holds only so much: the oldest give way
+                break  # the response is full: leave out the older entries
             entries.append(text)
         return f"{head}{', '.join(reversed(entries))}]}}"
 
@@ -341,12 +341,12 @@ class ParticipantPeer:
 
     def _send(self, packets: Iterable[DataPacket]) -> None:
         for packet in packets:
-            self._client.send(packet)
+            self._channel.send(packet)
 
     def _send_event(self, text: str) -> None:
         data = text.encode()
         if len(data) <= _LARGEST_PACKET:
-            self._client.send(user_packet(data, EVENTS))
+            self._channel.send(user_packet(data, EVENTS))
         else:
             self._send(text_stream(EVENTS, text, {}))
 
@@ -366,12 +366,12 @@ def _limit(payload: str) -> int:
 
 
 def _decoded(stream: Received) -> Iterator[AudioChunk | None]:
-    """What was recorded: compressed audio says itself how it is packed, everything else is bare samples."""
-    is_packed = any(name in stream.mime_type for name in ("opus", "webm", "ogg"))
+    """Decode a pre-connect recording: Opus in a container, or raw 16-bit PCM as its attributes describe."""
+    is_opus = any(name in stream.mime_type for name in ("opus", "webm", "ogg"))
     rate, channels = (stream.attributes.get(name, "") for name in ("sampleRate", "channels"))
     return AudioDecoder().push(
         stream.content,
-        audio_format=AudioFormat.OPUS if is_packed else AudioFormat.PCM,
+        audio_format=AudioFormat.OPUS if is_opus else AudioFormat.PCM,
         rate=int(rate) if rate.isascii() and rate.isdecimal() and len(rate) < 7 else 48_000,
         channels=2 if channels == "2" else 1,
     )

@@ -1,4 +1,4 @@
-"""One client's voice as the assistant hears it: what was recorded before the connection comes first."""
+"""The microphone audio of one client, with its pre-connect recording ahead of the live audio."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -6,35 +6,35 @@ from dataclasses import replace
 
 from pipeline.media import AudioChunk
 
-PATIENCE = 3.0
-"""How long (s) live audio waits for the recording that came before it."""
+MAX_WAIT = 3.0
+"""Seconds for which live audio waits for the recording that precedes it."""
 
 
 class PreConnectAudio:
-    """Stamps what a client's microphones give, one after another, as one stream without holes."""
+    """Joins a client's recording and live audio into one gapless stream of timestamps."""
 
     def __init__(self) -> None:
-        self._end = 0.0
+        self._next_pts = 0.0
         self._held: deque[AudioChunk] | None = None
         self._held_until = 0.0
 
     @property
     def is_waiting(self) -> bool:
-        """Whether live audio waits for a recording."""
+        """Whether live audio is held back for a recording."""
         return self._held is not None
 
     def is_overdue(self, now: float) -> bool:
-        """Whether live audio has waited long enough at `now` (s)."""
+        """Whether the recording is overdue at `now` (s)."""
         return self._held is not None and now >= self._held_until
 
     def expect_recording(self, now: float) -> None:
-        """What was recorded before the connection is on its way: live audio waits for it."""
+        """Hold live audio back from `now` (s) on, until the recording arrives or is overdue."""
         if self._held is None:
             self._held = deque()
-            self._held_until = now + PATIENCE
+            self._held_until = now + MAX_WAIT
 
     def push(self, chunk: AudioChunk, now: float) -> Iterator[AudioChunk]:
-        """Take live audio at `now` (s)."""
+        """Stamp live audio that arrives at `now` (s), or hold it back."""
         if self._held is not None:
             if not self.is_overdue(now):
                 self._held.append(chunk)
@@ -43,17 +43,17 @@ class PreConnectAudio:
         yield self._stamped(chunk)
 
     def prepend_recording(self, recording: Iterable[AudioChunk]) -> Iterator[AudioChunk]:
-        """Take some of the recording; `release` when all of it has come."""
+        """Stamp a part of the recording; `release` must follow the last one."""
         for chunk in recording:
             yield self._stamped(chunk)
 
     def release(self) -> Iterator[AudioChunk]:
-        """Wait for no recording any more."""
+        """End the wait, and stamp the audio that was held back."""
         held, self._held = self._held or (), None
         for chunk in held:
             yield self._stamped(chunk)
 
     def _stamped(self, chunk: AudioChunk) -> AudioChunk:
-        stamped = replace(chunk, pts=self._end)
-        self._end += chunk.duration
+        stamped = replace(chunk, pts=self._next_pts)
+        self._next_pts += chunk.duration
         return stamped

@@ -1,4 +1,4 @@
-"""What a client may change while a conversation goes on: RPC `set_config`."""
+"""The settings that a client may change during a conversation, by RPC `set_config`."""
 
 import json
 from dataclasses import dataclass, replace
@@ -11,25 +11,25 @@ ACCEPTED = (
     'set_config takes {"audio": true or false, "vad": {"threshold": a number between 0 and 1, '
     f'"silence_ms": {MIN_SILENCE_MS} to {MAX_SILENCE_MS}}}}}; each may be left out'
 )
-_FROM_THE_START = ("model", "language", "voice", "instructions")
+_FIXED = ("model", "language", "voice", "instructions")
 
 
 @dataclass(frozen=True, slots=True)
 class RuntimeConfig:
-    """Changes to one client's part; None leaves it as it is."""
+    """Changes of one client's settings; None leaves a setting unchanged."""
 
     audio: bool | None = None
-    """Whether it is sent the assistant's voice."""
+    """Whether the client receives the assistant's voice."""
     threshold: float | None = None
     silence_ms: int | None = None
 
     @property
-    def is_of_microphone(self) -> bool:
-        """Whether anything changes in how its voice is judged."""
+    def changes_turns(self) -> bool:
+        """Whether a setting of the voice activity or turn detection changes."""
         return self.threshold is not None or self.silence_ms is not None
 
     def applied(self, turns: TurnSettings) -> TurnSettings:
-        """The settings with these changes."""
+        """Return turn settings with these changes."""
         threshold = turns.threshold if self.threshold is None else self.threshold
         return replace(
             turns,
@@ -40,14 +40,14 @@ class RuntimeConfig:
 
 
 def parse_runtime_config(payload: str) -> RuntimeConfig:
-    """Read the payload of `set_config`, or raise `RpcFailure` and nothing else; what is unknown is ignored."""
+    """Parse the payload of `set_config`, ignoring unknown fields. Raises only `RpcFailure`."""
     try:
         message = json.loads(payload or "{}")
     except (ValueError, RecursionError):
         raise RpcFailure(f"{ACCEPTED}; the payload is not JSON") from None
     if not isinstance(message, dict):
         raise RpcFailure(ACCEPTED)
-    for name in _FROM_THE_START:
+    for name in _FIXED:
         if name in message:
             raise RpcFailure(
                 f"`{name}` is chosen when a conversation starts (model, language and voice by attributes of the token "

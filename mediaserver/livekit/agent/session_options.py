@@ -1,4 +1,4 @@
-"""What a participant asks of the conversation it begins, by its attributes."""
+"""The session options that a participant sets by its attributes."""
 
 from mediaserver.livekit.protocol.access_token import AccessTokenClaims
 from mediaserver.livekit.protocol.join_request import Join
@@ -9,16 +9,18 @@ _RULES = {"model": MODEL, "language": LANGUAGE, "voice": VOICE}
 
 
 def session_options(room: str, grant: AccessTokenClaims, join: Join) -> SessionOptions:
-    """`model`, `language` and `voice` of the token's attributes, or of the join's if it may change them.
+    """Read `model`, `language` and `voice` from the token's attributes, or the join's if it may change them.
 
-    An attribute can mean anything to an application: what cannot be a wish is none.
+    Applications use attributes for other purposes too, so values of another form are ignored.
     """
-    said = dict(join.attributes) | dict(grant.attributes) if grant.can_update_own_metadata else dict(grant.attributes)
-    wishes = {name: said[name] for name, rule in _RULES.items() if rule.matches(said.get(name, ""))}
+    attributes = dict(grant.attributes)
+    if grant.can_update_own_metadata:
+        attributes = dict(join.attributes) | attributes
+    options = {name: attributes[name] for name, rule in _RULES.items() if rule.matches(attributes.get(name, ""))}
     return SessionOptions(
         label=room,
-        model=wishes.get("model"),
-        language=normalize_language(wishes["language"]) if "language" in wishes else None,
-        voice=wishes.get("voice"),
+        model=options.get("model"),
+        language=normalize_language(options["language"]) if "language" in options else None,
+        voice=options.get("voice"),
         transport="livekit",
     )

@@ -1,4 +1,4 @@
-"""What was said in a conversation lately, for a client that asks."""
+"""The latest transcript entries of each conversation, for RPC `get_history`."""
 
 from collections import deque
 from collections.abc import Callable
@@ -13,14 +13,14 @@ MAX_ENTRIES = 200
 
 
 class TranscriptLog:
-    """A witness that remembers the newest entries, one for each turn and role, shaped as history's are."""
+    """Observes a conversation and keeps the newest entries, one per turn and role, in the form of the history API."""
 
     def __init__(self, clock: Callable[[], datetime]):
         self._clock = clock
         self._entries: deque[dict[str, Any]] = deque(maxlen=MAX_ENTRIES)
 
     def __call__(self, event: Event) -> None:
-        """Remember an event if it says what was said."""
+        """Record an event that carries or corrects a transcript."""
         match event:
             case Transcript(turn, role, text):
                 self._entry(turn, role)["text"] = text
@@ -29,9 +29,9 @@ class TranscriptLog:
             case TurnEnded(turn, heard_ms) if (found := self._find(turn, Role.ASSISTANT)) is not None:
                 found["heard_ms"] = heard_ms
 
-    def newest(self, most: int) -> list[dict[str, Any]]:
-        """The newest entries, oldest of them first."""
-        return list(self._entries)[-most:] if most > 0 else []
+    def newest(self, limit: int) -> list[dict[str, Any]]:
+        """Return the newest entries in chronological order."""
+        return list(self._entries)[-limit:] if limit > 0 else []
 
     def _find(self, turn: int, role: Role) -> dict[str, Any] | None:
         return next((each for each in self._entries if (each["turn"], each["role"]) == (turn, role.value)), None)
@@ -52,21 +52,21 @@ class TranscriptLog:
 
 
 class TranscriptLogs:
-    """A chronicle of each conversation that `observe` has been told of as it began; each lives as long as that does."""
+    """Keeps one transcript log per conversation, for as long as the conversation exists."""
 
     def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)):
         self._clock = clock
-        self._all: WeakKeyDictionary[ConversationPort, TranscriptLog] = WeakKeyDictionary()
+        self._logs: WeakKeyDictionary[ConversationPort, TranscriptLog] = WeakKeyDictionary()
 
-    def observe(self, host: ConversationPort) -> TranscriptLog:
-        """The witness of a conversation that begins."""
-        chronicle = self._all[host] = TranscriptLog(self._clock)
-        return chronicle
+    def observe(self, conversation: ConversationPort) -> TranscriptLog:
+        """Create the log of a new conversation, for the caller to add as an observer."""
+        log = self._logs[conversation] = TranscriptLog(self._clock)
+        return log
 
-    def of(self, host: ConversationPort) -> TranscriptLog:
-        """What was said in a conversation: if it was not observed, from now on."""
-        found = self._all.get(host)
+    def of(self, conversation: ConversationPort) -> TranscriptLog:
+        """Return the log of a conversation; one without a log is observed from now on."""
+        found = self._logs.get(conversation)
         if found is None:
-            found = self.observe(host)
-            host.add_observer(found)
+            found = self.observe(conversation)
+            conversation.add_observer(found)
         return found

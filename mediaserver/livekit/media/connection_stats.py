@@ -1,4 +1,4 @@
-"""How well a link works lately."""
+"""Statistics of a link: loss and round trip."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -9,11 +9,11 @@ from mediaserver.livekit.media.types import Reception
 from mediaserver.rtc.aiortc_patches.media import feedback, received
 
 SPAN = 5
-"""Of so many looks, the last ones count."""
+"""The window of the loss, in samples."""
 
 
 class StatsSampler:
-    """Looks at the media sections about once a second."""
+    """Samples the RTP counters of the media sections, about once a second."""
 
     def __init__(self) -> None:
         self._counts: deque[tuple[int, int]] = deque(maxlen=SPAN + 1)
@@ -21,23 +21,23 @@ class StatsSampler:
         self._round_trip: float | None = None
 
     def sample(self, sections: Iterable[RTCRtpTransceiver]) -> None:
-        """Count what came, and read what the far end reported."""
-        expected = got = 0
+        """Count the packets received, and read the client's receiver reports."""
+        expected = arrived = 0
         self._loss_down = 0.0
         for section in sections:
             counts = received(section.receiver)
-            expected, got = expected + counts[0], got + counts[1]
+            expected, arrived = expected + counts[0], arrived + counts[1]
             loss, round_trip = feedback(section.sender)
             self._loss_down = max(self._loss_down, loss or 0.0)
             self._round_trip = round_trip if round_trip is not None else self._round_trip
         if self._counts and expected < self._counts[-1][0]:
             self._counts.clear()  # a section has ended
-        self._counts.append((expected, got))
+        self._counts.append((expected, arrived))
 
     @property
     def reception(self) -> Reception:
-        """What was seen lately."""
+        """The loss and round trip over the window."""
         expected = self._counts[-1][0] - self._counts[0][0] if self._counts else 0
-        got = self._counts[-1][1] - self._counts[0][1] if self._counts else 0
-        loss_up = max(0.0, 1 - got / expected) if expected else 0.0
+        arrived = self._counts[-1][1] - self._counts[0][1] if self._counts else 0
+        loss_up = max(0.0, 1 - arrived / expected) if expected else 0.0
         return Reception(loss=max(loss_up, self._loss_down), round_trip=self._round_trip)

@@ -1,4 +1,4 @@
-"""The data channels that carry packets, found by their labels."""
+"""The reliable and the lossy data channel of a client."""
 
 from collections import deque
 from collections.abc import Callable
@@ -8,43 +8,43 @@ from aiortc import RTCDataChannel, RTCPeerConnection
 from mediaserver.livekit.media.renegotiation import MAX_MESSAGE
 from mediaserver.livekit.media.types import LOSSY, RELIABLE
 
-MAX_OF_OTHERS = 4_000_000
-"""Bytes that may wait for a client before what others send it is refused: as much as a stream may have."""
+MAX_BUFFERED_RELAY = 4_000_000
+"""Bytes buffered for a client up to which relayed data is accepted: the size of the largest stream."""
 
-MAX_WAITING = 5_000_000
-"""Bytes that may wait for a client; more, and it does not take what it is sent."""
+MAX_BUFFERED = 5_000_000
+"""Bytes buffered for a client up to which the server's own data is accepted."""
 
-MAX_LATE = 100_000
-"""Bytes that may wait on the lossy channel before what is sent is dropped: late is as bad as lost there."""
+MAX_BUFFERED_LOSSY = 100_000
+"""Bytes buffered on the lossy channel, from which packets are dropped rather than delayed."""
 
 
 class DataChannels:
-    """Made before the channels are: `adopt` the client's, or `open` some of ours."""
+    """Sends and receives on both channels, which the client opens (`bind`) or the server (`open`)."""
 
     def __init__(self, *, on_data: Callable[[str, bytes], None]):
         self._on_data = on_data
         self._channels: dict[str, RTCDataChannel] = {}
-        self._waiting: deque[bytes] = deque()
-        self._waiting_bytes = 0
+        self._queue: deque[bytes] = deque()
+        self._queued_bytes = 0
 
     def open(self, connection: RTCPeerConnection) -> None:
-        """Make both channels of a connection that has a media section already."""
+        """Create both channels on a connection that has a media section already."""
         self.bind(connection.createDataChannel(RELIABLE))
         self.bind(connection.createDataChannel(LOSSY, ordered=False, maxRetransmits=0))
 
     def subscribe(self, channel: RTCDataChannel) -> None:
-        """Take what comes on a channel, if it is one of ours; nothing is sent on it."""
+        """Receive on a channel with a known label, without sending on it."""
         label = channel.label
 
-        def take(message: str | bytes) -> None:
+        def on_message(message: str | bytes) -> None:
             if isinstance(message, bytes) and len(message) <= MAX_MESSAGE:
                 self._on_data(label, message)
 
         if label in (RELIABLE, LOSSY):
-            channel.on("message", take)
+            channel.on("message", on_message)
 
     def bind(self, channel: RTCDataChannel) -> None:
-        """Use a channel both ways, if it is one of ours; the newest of a label wins."""
+        """Send and receive on a channel with a known label; the newest of a label is used."""
         if channel.label not in (RELIABLE, LOSSY):
             return
         self.subscribe(channel)
@@ -53,27 +53,27 @@ class DataChannels:
         self._flush()
 
     def send(self, label: str, data: bytes, *, is_of_others: bool = False) -> bool:
-        """Send on the channel of that label; False if the client does not take it."""
-        most = MAX_OF_OTHERS if is_of_others else MAX_WAITING
+        """Send on the channel of that label, or queue until it is open; False if the buffer is full."""
+        limit = MAX_BUFFERED_RELAY if is_of_others else MAX_BUFFERED
         channel = self._channels.get(label)
         is_open = channel is not None and channel.readyState == "open"
         if label != RELIABLE:
-            if channel is not None and is_open and channel.bufferedAmount <= MAX_LATE:
+            if channel is not None and is_open and channel.bufferedAmount <= MAX_BUFFERED_LOSSY:
                 return _send(channel, data)
             return True
-        if channel is not None and is_open and not self._waiting:
-            return channel.bufferedAmount + len(data) <= most and _send(channel, data)
-        if self._waiting_bytes + len(data) > most:
+        if channel is not None and is_open and not self._queue:
+            return channel.bufferedAmount + len(data) <= limit and _send(channel, data)
+        if self._queued_bytes + len(data) > limit:
             return False
-        self._waiting.append(data)
-        self._waiting_bytes += len(data)
+        self._queue.append(data)
+        self._queued_bytes += len(data)
         return True
 
     def _flush(self) -> None:
         channel = self._channels.get(RELIABLE)
-        while channel is not None and channel.readyState == "open" and self._waiting:
-            data = self._waiting.popleft()
-            self._waiting_bytes -= len(data)
+        while channel is not None and channel.readyState == "open" and self._queue:
+            data = self._queue.popleft()
+            self._queued_bytes -= len(data)
             _send(channel, data)
 
 
@@ -81,5 +81,5 @@ def _send(channel: RTCDataChannel, data: bytes) -> bool:
     try:
         channel.send(data)
     except ValueError:
-        return False  # larger than the client said it takes
+        return False  # larger than the client's max-message-size
     return True

@@ -1,4 +1,4 @@
-"""Another client's microphone or video as a track: sent on encoded as it came, at the cost of a copy."""
+"""A track that forwards another client's encoded audio or video without transcoding."""
 
 import asyncio
 import time
@@ -18,18 +18,18 @@ RATES = {"audio": 48_000, "video": 90_000}
 """The RTP clocks (Hz) of Opus, and of VP8 and H.264."""
 
 CAPACITY = {"audio": 10, "video": 60}
-"""Packets of audio (200 ms) or frames of video that wait to be sent; a client that takes fewer loses some."""
+"""The queue length: packets of audio (200 ms) or frames of video. A slow receiver loses the rest."""
 
 MAX_BYTES = 4_000_000
 
 KEYFRAME_PERIOD = 0.4
-"""How often (s) the source is asked for a key frame while frames come that are no use without one."""
+"""Seconds between key frame requests while frames cannot be decoded without one."""
 
 _JUMP = 10.0
 
 
 class RelativeTime:
-    """RTP time that begins at 0 and only grows, of a source whose own wraps, or starts anew somewhere else."""
+    """Converts RTP timestamps, which wrap and jump, into a time that begins at 0 and only grows."""
 
     def __init__(self, rate: int, clock: Callable[[], float]):
         self._rate = rate
@@ -37,8 +37,8 @@ class RelativeTime:
         self._last: tuple[int, float] | None = None
         self._now = 0
 
-    def take(self, stamp: int) -> int | None:
-        """The time of what is stamped so; None if it is older than what was taken before."""
+    def convert(self, stamp: int) -> int | None:
+        """Convert an RTP timestamp; None if it is not newer than the last one."""
         now = self._clock()
         if self._last is not None:
             step = (stamp - self._last[0] + 0x80000000) % 0x100000000 - 0x80000000
@@ -52,26 +52,26 @@ class RelativeTime:
 
 
 class ForwardedTrack(MediaStreamTrack):
-    """Give it what another client sends; it waits for nobody, and drops what is not taken in time.
+    """Queues pushed packets for aiortc's sender, and drops them when the queue is full.
 
-    Video begins, and goes on after something was dropped, with a key frame, for which `ask` is called.
+    Video starts with a key frame, and again after a drop; `request_keyframe` is called to get it.
     """
 
     def __init__(
         self,
         kind: str,
         *,
-        ask: Callable[[], None],
+        request_keyframe: Callable[[], None],
         source_codec: Callable[[], str] = lambda: "",
         clock: Callable[[], float] = time.monotonic,
     ):
         super().__init__()
         self.kind = kind
         self.source_codec = source_codec
-        """What the source sends, such as VP8, or nothing if that is not known."""
+        """Returns the codec of the source, such as VP8, or "" if unknown."""
         self.codec: str | None = None
-        """What its section is sent with, such as VP8, once that is negotiated."""
-        self._ask_source = ask
+        """The codec of the outgoing section, such as VP8, once negotiated."""
+        self._request_from_source = request_keyframe
         self._clock = clock
         self._time = RelativeTime(RATES[kind], clock)
         self._time_base = Fraction(1, RATES[kind])
@@ -79,16 +79,16 @@ class ForwardedTrack(MediaStreamTrack):
         self._bytes = 0
         self._arrival = asyncio.Event()
         self._requests = Throttle(KEYFRAME_PERIOD)
-        self._is_taken = False  # by a sender, which starts when the connection stands
+        self._is_sending = False  # aiortc's sender starts once connected
         self._is_paused = False
         self._needs_keyframe = kind == "video"
 
     def push(self, codec: str, data: bytes, stamp: int) -> None:
-        """Send this next, if it can be sent; `stamp` is its RTP time."""
+        """Queue a packet if it can be sent; `stamp` is its RTP timestamp."""
         if self.readyState != "live":
             return
-        pts = self._time.take(stamp)
-        if pts is None or not self._is_taken or self._is_paused or codec != self.codec:
+        pts = self._time.convert(stamp)
+        if pts is None or not self._is_sending or self._is_paused or codec != self.codec:
             self._interrupt()
             return
         if self._needs_keyframe:
@@ -105,7 +105,7 @@ class ForwardedTrack(MediaStreamTrack):
         self._arrival.set()
 
     def pause(self, is_paused: bool) -> None:
-        """Send nothing, or go on."""
+        """Pause the track, or resume it."""
         self._is_paused = is_paused
         self._frames.clear()
         self._bytes = 0
@@ -114,14 +114,14 @@ class ForwardedTrack(MediaStreamTrack):
             self.request_keyframe()
 
     def request_keyframe(self) -> None:
-        """Have the source send a key frame, if this is video."""
+        """Request a key frame from the source of a video, at most once per `KEYFRAME_PERIOD`."""
         if self.kind == "video" and self._requests.allow(self._clock()):
-            self._ask_source()
+            self._request_from_source()
 
     async def recv(self) -> "Packet[Any]":
-        """Wait for the next packet. Raises MediaStreamError once stopped, and nothing before: that ends the sender."""
-        if not self._is_taken:
-            self._is_taken = True
+        """Wait for the next packet. Raises MediaStreamError once stopped; any error would end the sender."""
+        if not self._is_sending:
+            self._is_sending = True
             self.request_keyframe()
         while self.readyState == "live":
             if self._frames:
@@ -143,7 +143,7 @@ class ForwardedTrack(MediaStreamTrack):
         self._needs_keyframe = self.kind == "video"
 
     def _drop(self) -> None:
-        """Make room: by the oldest packet of audio, by everything of video, as its frames refer to one another."""
+        """Drop the oldest audio packet, or the whole video queue, as video frames depend on one another."""
         if self.kind == "audio":
             self._bytes -= len(self._frames.popleft()[0])
             return

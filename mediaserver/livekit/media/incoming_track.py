@@ -1,4 +1,4 @@
-"""One section in which a client sends: heard or watched, forwarded to others, both, or neither."""
+"""An incoming track of a client, which is decoded on demand and forwarded to others."""
 
 from aiortc import RTCRtpTransceiver
 
@@ -14,7 +14,7 @@ from pipeline.media import AudioChunk, ScreenFrame
 
 
 class IncomingTrack:
-    """Made when the section is negotiated, before media comes; `source` is to be run by whoever makes it."""
+    """Reads one media section from its negotiation on. The creator must run `source`."""
 
     def __init__(
         self, mid: str, section: RTCRtpTransceiver, *, lull: float, estimate: BandwidthEstimator, events: LinkEvents
@@ -45,27 +45,27 @@ class IncomingTrack:
 
     @property
     def codec(self) -> str:
-        """What the client was told to send, such as VP8."""
+        """The negotiated codec, such as VP8."""
         return codec_name(self.section).upper()
 
     def listen(self, is_wanted: bool) -> None:
-        """Decode what comes, and tell of it, or do not."""
+        """Decode and report the media, or stop."""
         self._is_wanted = is_wanted
         self.apply()
 
     def follow(self, track: ForwardedTrack) -> None:
-        """Give a track all that comes."""
+        """Forward the encoded media to a track."""
         self._followers.append(track)
         self.apply()
 
     def unfollow(self, track: ForwardedTrack) -> None:
-        """Give it no more."""
+        """Stop forwarding to a track."""
         if track in self._followers:
             self._followers.remove(track)
             self.apply()
 
     def apply(self) -> None:
-        """Take what is wanted; to be said again after each negotiation, in which aiortc enables all receivers."""
+        """Enable only what is needed. Call it after each negotiation, as aiortc enables all receivers."""
         match self.source:
             case InboundAudioTrack():
                 assert self._tap is not None

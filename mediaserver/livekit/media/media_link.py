@@ -1,4 +1,4 @@
-"""Everything that goes over one LiveKit client's peer connection, or both of them in dual mode."""
+"""The media link of one LiveKit client, over one peer connection, or two in dual mode."""
 
 import asyncio
 import time
@@ -30,45 +30,45 @@ from mediaserver.rtc.sdp.offer import OfferError
 from mediaserver.rtc.voice_track import VoiceTrack
 
 MAX_NEGOTIATIONS = 20
-"""Offers and answers that may wait for the one that is being taken."""
+"""Offers and answers that may wait behind the current negotiation."""
 
 T = TypeVar("T")
 
 
-class _Over(Exception):
-    """Leaves the link's task group, which ends all that runs in it."""
+class _LinkClosed(Exception):
+    """Ends the link's task group."""
 
 
 class MediaLink:
-    """The link that `mediaserver.livekit` asks for, over aiortc. Made in a running loop; lives until it is closed."""
+    """Implements `Link` over aiortc. Starts in the running loop at construction, and runs until it is closed."""
 
     def __init__(self, events: LinkEvents, *, is_dual: bool, config: Config):
         self._events = events
         self._limits = config.limits
         self._state: LinkState | None = None
-        self._outbound = OutgoingTracks()
+        self._outgoing = OutgoingTracks()
         self._channels = DataChannels(on_data=events.on_data)
-        self._uplink = PublisherConnection(
+        self._publisher = PublisherConnection(
             config,
             events,
             on_state=partial(self._on_state, not is_dual),
             on_channel=self._channels.subscribe if is_dual else self._channels.bind,
         )
-        self._downlink = SubscriberConnection(config, on_state=partial(self._on_state, True)) if is_dual else None
+        self._subscriber = SubscriberConnection(config, on_state=partial(self._on_state, True)) if is_dual else None
         self._voice = VoiceTrack()
         self._voice_name = ""
         self._is_voice_paused = False
         self._sources: dict[ForwardedTrack, MediaLink] = {}
-        self._gauge = StatsSampler()
+        self._stats = StatsSampler()
         self._jobs: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue()
-        self._promises: set[asyncio.Future[object]] = set()
-        self._over = asyncio.Event()
-        self._life = asyncio.create_task(self._live(), name="rtc-link")
-        self._life.add_done_callback(_report)
+        self._pending: set[asyncio.Future[object]] = set()
+        self._closed = asyncio.Event()
+        self._task = asyncio.create_task(self._run(), name="rtc-link")
+        self._task.add_done_callback(_report)
 
     @property
     def state(self) -> LinkState | None:
-        """The state told last; None while it is connecting."""
+        """The state reported last; None while connecting."""
         return self._state
 
     # Negotiation.
@@ -78,32 +78,34 @@ class MediaLink:
         return await self._in_turn(partial(self._answer, sdp))
 
     async def offer(self) -> LocalOffer:
-        """Offer the client every outgoing track, in dual mode. Raises `OfferError` once the link is over."""
+        """Offer the client every outgoing track, in dual mode. Raises `OfferError` once the link is closed."""
         return await self._in_turn(self._offer)
 
     async def take_answer(self, sdp: str) -> None:
-        """Take the answer to the newest of our offers. Raises `OfferError`."""
+        """Apply the answer to the newest of our offers. Raises `OfferError`."""
         await self._in_turn(partial(self._take_answer, sdp))
 
     def add_candidate(self, text: str, target: Target) -> None:
-        """Take a trickled candidate, before the first offer too. Raises `ProtocolError`."""
-        if self._over.is_set() or not text.strip():
+        """Add a trickled ICE candidate, even before the first offer. Raises `ProtocolError`."""
+        if self._closed.is_set() or not text.strip():
             return
-        is_down = self._downlink is not None and target is Target.SUBSCRIBER
-        (self._downlink if is_down and self._downlink is not None else self._uplink).connection.add_candidate(text)
+        if self._subscriber is not None and target is Target.SUBSCRIBER:
+            self._subscriber.connection.add_candidate(text)
+        else:
+            self._publisher.connection.add_candidate(text)
 
-    # Up: what the client sends.
+    # Media from the client.
 
     def listen(self, mid: str, *, is_wanted: bool) -> None:
-        """Decode a section's media and tell of it, or drop it; it may not be there yet."""
-        self._uplink.listen(mid, is_wanted=is_wanted)
+        """Decode a section's media and report it, or drop it; the section may not exist yet."""
+        self._publisher.listen(mid, is_wanted=is_wanted)
 
-    # Down: what the client is sent.
+    # Media to the client.
 
     def speak(self, outgoing: Outgoing) -> None:
         """Send the assistant's voice as this track, from the next negotiation on."""
         self._voice_name = outgoing.track
-        self._outbound.add(outgoing, self._voice)
+        self._outgoing.add(outgoing, self._voice)
 
     def send_audio(self, opus: bytes) -> None:
         """Send 20 ms of the assistant's voice."""
@@ -111,23 +113,23 @@ class MediaLink:
             self._voice.push(opus)
 
     def flush_audio(self) -> None:
-        """Send nothing more of what was played."""
+        """Discard speech that is not sent yet."""
         self._voice.flush()
 
     def forward(self, outgoing: Outgoing, source: object, mid: str) -> None:
-        """Send what another `PeerLink` is sent in a section. Raises ValueError for a name that is taken."""
+        """Forward a section of another `MediaLink`. Raises ValueError for a track name in use."""
         assert isinstance(source, MediaLink)
-        track = source._uplink.follow(mid, outgoing.kind)
+        track = source._publisher.follow(mid, outgoing.kind)
         try:
-            self._outbound.add(outgoing, track)
+            self._outgoing.add(outgoing, track)
         except ValueError:
-            source._uplink.unfollow(track)
+            source._publisher.unfollow(track)
             raise
         self._sources[track] = source
 
     def pause(self, track: str, *, is_paused: bool) -> None:
-        """Send nothing of a track for a while, or go on."""
-        found = self._outbound.find(track)
+        """Pause a track, or resume it."""
+        found = self._outgoing.find(track)
         if isinstance(found, ForwardedTrack):
             found.pause(is_paused)
         elif track == self._voice_name:
@@ -135,148 +137,148 @@ class MediaLink:
             self._voice.flush()
 
     def withdraw(self, track: str) -> None:
-        """Send a track no more, and free its section at the next negotiation."""
-        found = self._outbound.find(track)
-        self._outbound.withdraw(track)
+        """Stop a track, and free its section at the next negotiation."""
+        found = self._outgoing.find(track)
+        self._outgoing.withdraw(track)
         if isinstance(found, ForwardedTrack):
-            self._sources.pop(found)._uplink.unfollow(found)
+            self._sources.pop(found)._publisher.unfollow(found)
 
     def missing_sections(self) -> MissingSections:
-        """How many sections the newest offer should have had more."""
-        return MissingSections() if self._downlink is not None else self._uplink.missing_sections(self._outbound)
+        """Count the media sections that the newest offer lacked."""
+        return MissingSections() if self._subscriber is not None else self._publisher.missing_sections(self._outgoing)
 
     # Data.
 
     def send(self, label: str, data: bytes, *, is_of_others: bool = False) -> bool:
-        """Send a message, or keep it until there is a channel; False if the client does not take what it is sent."""
-        return self._over.is_set() or self._channels.send(label, data, is_of_others=is_of_others)
+        """Send a message, or queue it until the channel is open; False if the queue is full."""
+        return self._closed.is_set() or self._channels.send(label, data, is_of_others=is_of_others)
 
     # Life.
 
     def reception(self) -> Reception:
-        """How well it works lately."""
-        return self._gauge.reception
+        """Return the recent loss and round trip."""
+        return self._stats.reception
 
     async def close(self) -> None:
-        """End, and wait until nothing is left; may be called any number of times."""
+        """Close the link and wait for its tasks; may be called any number of times."""
         self._end(LinkState.CLOSED)
-        await asyncio.wait([self._life])
+        await asyncio.wait([self._task])
 
-    async def _live(self) -> None:
+    async def _run(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:
-                self._uplink.open(group)
-                if self._downlink is not None:
-                    self._downlink.connection.open(group)
+                self._publisher.open(group)
+                if self._subscriber is not None:
+                    self._subscriber.connection.open(group)
                 group.create_task(self._negotiate())
-                await self._until_over()
-                assert self._uplink.intakes is not None
-                await self._uplink.intakes.end()
-                raise _Over
-        except* _Over:
+                await self._until_closed()
+                assert self._publisher.readers is not None
+                await self._publisher.readers.end()
+                raise _LinkClosed
+        except* _LinkClosed:
             pass
         finally:
             self._end(LinkState.FAILED)
-            for promise in self._promises:
-                if not promise.done():
-                    promise.set_exception(OfferError("The connection is closed."))
+            for future in self._pending:
+                if not future.done():
+                    future.set_exception(OfferError("The connection is closed."))
             for track, source in self._sources.items():
-                source._uplink.unfollow(track)
-            self._outbound.stop()
+                source._publisher.unfollow(track)
+            self._outgoing.stop()
             self._voice.stop()
             for link in self._links:
                 await link.connection.close()
 
     @property
     def _links(self) -> list[PublisherConnection | SubscriberConnection]:
-        return [self._uplink] if self._downlink is None else [self._uplink, self._downlink]
+        return [self._publisher] if self._subscriber is None else [self._publisher, self._subscriber]
 
-    async def _until_over(self) -> None:
-        assert self._uplink.intakes is not None
-        while not self._over.is_set():
+    async def _until_closed(self) -> None:
+        assert self._publisher.readers is not None
+        while not self._closed.is_set():
             try:
                 async with asyncio.timeout(self._limits.tick):
-                    await self._over.wait()
+                    await self._closed.wait()
             except TimeoutError:
                 now = time.monotonic()
                 for link in self._links:
-                    if (trouble := link.connection.failure_reason(now)) is not None:
-                        logger.info("link lost", why=trouble)
+                    if (reason := link.connection.failure_reason(now)) is not None:
+                        logger.info("link lost", why=reason)
                         self._end(LinkState.FAILED)
-                self._gauge.sample(section for link in self._links for section in link.connection.raw.getTransceivers())
-                await self._uplink.intakes.check_health()
+                self._stats.sample(section for link in self._links for section in link.connection.raw.getTransceivers())
+                await self._publisher.readers.check_health()
 
     def _end(self, state: LinkState) -> None:
-        if not self._over.is_set():
-            self._over.set()
-            self._uplink.close()
-            self._tell(state)
+        if not self._closed.is_set():
+            self._closed.set()
+            self._publisher.close()
+            self._report_state(state)
 
-    def _tell(self, state: LinkState) -> None:
+    def _report_state(self, state: LinkState) -> None:
         self._state = state
         self._events.on_state(state)
 
     def _on_state(self, is_primary: bool, state: str) -> None:
         match state:
-            case "connected" if is_primary and self._state is None and not self._over.is_set():
-                self._tell(LinkState.CONNECTED)
+            case "connected" if is_primary and self._state is None and not self._closed.is_set():
+                self._report_state(LinkState.CONNECTED)
             case "failed":
                 self._end(LinkState.FAILED)
             case "closed":
-                self._end(LinkState.CLOSED)  # the client has hung up
+                self._end(LinkState.CLOSED)  # by the client
 
     # One negotiation after another.
 
     async def _in_turn(self, job: Callable[[], Awaitable[T]]) -> T:
-        if self._over.is_set():
+        if self._closed.is_set():
             raise OfferError("The connection is closed.")
-        if len(self._promises) >= MAX_NEGOTIATIONS:
+        if len(self._pending) >= MAX_NEGOTIATIONS:
             raise OfferError("Too many offers wait to be answered.")
-        promise: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         async def run() -> None:
             try:
                 result = await job()
             except OfferError as error:
-                if not promise.done():
-                    promise.set_exception(error)
+                if not future.done():
+                    future.set_exception(error)
             else:
-                if not promise.done():
-                    promise.set_result(result)
+                if not future.done():
+                    future.set_result(result)
 
-        self._promises.add(promise)  # type: ignore[arg-type]
+        self._pending.add(future)  # type: ignore[arg-type]
         self._jobs.put_nowait(run)
         try:
-            return await promise
+            return await future
         finally:
-            self._promises.discard(promise)
+            self._pending.discard(future)
 
     async def _negotiate(self) -> None:
-        # In a task of the link: whoever has asked may be cancelled, and a half-made negotiation would be the end.
+        # In a task of the link, not of the caller, whose cancellation would leave a negotiation half done.
         while True:
             job = await self._jobs.get()
             await job()
 
     async def _answer(self, sdp: str) -> Answer:
-        offered = self._uplink.parse(sdp)
+        offered = self._publisher.parse(sdp)
         try:
-            return await self._uplink.answer(offered, None if self._downlink is not None else self._outbound)
+            return await self._publisher.answer(offered, None if self._subscriber is not None else self._outgoing)
         except REFUSALS as error:
             raise self._fail(error) from error
 
     async def _offer(self) -> LocalOffer:
-        if self._downlink is None:
+        if self._subscriber is None:
             raise OfferError("With a single connection, only the client offers.")
         try:
-            return await self._downlink.offer(self._outbound, self._channels)
+            return await self._subscriber.offer(self._outgoing, self._channels)
         except REFUSALS as error:
             raise self._fail(error) from error
 
     async def _take_answer(self, sdp: str) -> None:
-        if self._downlink is None:
+        if self._subscriber is None:
             raise OfferError("Nothing was offered that could be answered.")
         try:
-            await self._downlink.take_answer(sdp, self._outbound)
+            await self._subscriber.take_answer(sdp, self._outgoing)
         except REFUSALS as error:
             raise self._fail(error) from error
 
@@ -285,7 +287,7 @@ class MediaLink:
         return OfferError(f"This cannot be negotiated: {error}")
 
 
-def _report(life: "asyncio.Task[None]") -> None:
-    # Only a bug ends a link with an exception; it has been closed by then.
-    if not life.cancelled() and (error := life.exception()) is not None:
+def _report(task: "asyncio.Task[None]") -> None:
+    # Only a bug ends a link with an exception; the link is closed by then.
+    if not task.cancelled() and (error := task.exception()) is not None:
         logger.opt(exception=error).error("link failed")

@@ -1,4 +1,4 @@
-"""What a client is sent: every track, and the section of its connection that each goes out in."""
+"""The outgoing tracks of a client, and the media sections that carry them."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -13,7 +13,7 @@ from mediaserver.rtc.aiortc_patches.transceivers import codec_name, renew_sender
 from mediaserver.rtc.voice_track import VoiceTrack
 
 CODECS = {"audio": ("opus",), "video": ("vp8", "h264")}
-"""In the order in which they are wanted: all of a room can show VP8, so all should send it."""
+"""Codecs by preference: every client can decode VP8, so each should send it."""
 
 _IDLE = (None, "inactive")
 
@@ -26,26 +26,26 @@ class _Sent:
 
 
 class OutgoingTracks:
-    """Tracks that are to be sent, placed into sections as far as there are any."""
+    """Assigns outgoing tracks to free media sections."""
 
     def __init__(self) -> None:
         self._tracks: dict[str, _Sent] = {}
         self._leaving: list[RTCRtpTransceiver] = []
-        self._left: set[RTCRtpTransceiver] = set()  # in the negotiation that goes on, which frees them
+        self._left: set[RTCRtpTransceiver] = set()  # freed by the current negotiation
 
     def add(self, outgoing: Outgoing, track: VoiceTrack | ForwardedTrack) -> None:
-        """Send a track from the next negotiation on. Raises ValueError if there is one of that name."""
+        """Send a track from the next negotiation on. Raises ValueError for a name in use."""
         if outgoing.track in self._tracks:
             raise ValueError(f"The track {outgoing.track} is sent already.")
         self._tracks[outgoing.track] = _Sent(outgoing, track)
 
     def find(self, track: str) -> VoiceTrack | ForwardedTrack | None:
-        """The track of that name."""
+        """Return the track of that name."""
         sent = self._tracks.get(track)
         return None if sent is None else sent.track
 
     def withdraw(self, track: str) -> None:
-        """Send nothing of a track any more, and leave its section at the next negotiation."""
+        """Stop a track, and free its section at the next negotiation."""
         sent = self._tracks.pop(track, None)
         if sent is not None:
             sent.track.stop()
@@ -53,7 +53,7 @@ class OutgoingTracks:
                 self._leaving.append(sent.section)
 
     async def release(self, lost: Iterable[RTCRtpTransceiver] = ()) -> None:
-        """Before a negotiation: leave the sections of what is withdrawn, and those that the client takes away."""
+        """Free the sections of withdrawn tracks, and those that the client has dropped, before a negotiation."""
         gone = set(lost)
         for sent in self._tracks.values():
             if sent.section in gone:
@@ -65,7 +65,7 @@ class OutgoingTracks:
             await renew_sender(section)
 
     def place(self, sections: Iterable[RTCRtpTransceiver]) -> None:
-        """Put what has no section into these, as far as they are free."""
+        """Assign tracks without a section to the free ones among these."""
         taken = {sent.section for sent in self._tracks.values()} | self._left
         free = [section for section in sections if section not in taken and section.currentDirection in _IDLE]
         for sent in self._waiting:
@@ -75,24 +75,24 @@ class OutgoingTracks:
                 self._send(sent, section)
 
     def reassign(self, connection: RTCPeerConnection) -> None:
-        """Put what has no section into sections of its own, which are offered next."""
+        """Assign tracks without a section to new transceivers, which the next offer contains."""
         for sent in self._waiting:
             self._send(sent, connection.addTransceiver(sent.outgoing.kind, "sendonly"))
 
     def settle(self) -> None:
-        """After the codecs of all sections are known: agree on what to send."""
+        """Choose the codecs to send, once those of all sections are negotiated."""
         for sent in self._tracks.values():
             if sent.section is not None and isinstance(sent.track, ForwardedTrack):
                 restrict_codecs(sent.section, (sent.track.source_codec().lower(), *CODECS[sent.outgoing.kind]))
                 sent.track.codec = codec_name(sent.section).upper()
 
     def is_sent_in(self, section: RTCRtpTransceiver) -> bool:
-        """Whether a section sends anything."""
+        """Whether a section carries an outgoing track."""
         return any(sent.section is section for sent in self._tracks.values())
 
     @property
     def mids(self) -> dict[str, str]:
-        """Which track goes out in which section, by mid."""
+        """The outgoing tracks by mid."""
         return {
             sent.section.mid: sent.outgoing.track
             for sent in self._tracks.values()
@@ -100,7 +100,7 @@ class OutgoingTracks:
         }
 
     def missing_sections(self, sections: Iterable[RTCRtpTransceiver]) -> MissingSections:
-        """How many sections there should be more than these."""
+        """Count the sections that are missing beside these."""
         taken = {sent.section for sent in self._tracks.values()} | set(self._leaving)
         free = Counter(section.kind for section in sections if section not in taken)
         waiting = Counter(sent.outgoing.kind for sent in self._waiting)
@@ -124,5 +124,5 @@ class OutgoingTracks:
 
 
 def prefer(section: RTCRtpTransceiver) -> None:
-    """Answer with the codecs that are understood, those that all of a room understand first."""
+    """Restrict a section to the supported codecs, in order of preference."""
     restrict_codecs(section, CODECS[section.kind])

@@ -1,4 +1,4 @@
-"""A peer connection that a client offers, again and again: what it sends, and in single mode what it is sent."""
+"""The publisher peer connection, which the client offers: its tracks, and in single mode all others too."""
 
 import asyncio
 import time
@@ -20,11 +20,11 @@ from mediaserver.rtc.sdp.offer import OfferError, parse_sdp
 from mediaserver.rtc.throttle import Throttle
 
 MAX_SECTIONS_EVER = 256
-"""Sections of one connection, those that were replaced by others included."""
+"""Media sections that one connection may have in its life, replaced ones included."""
 
 
 class PublisherConnection:
-    """Answers offers one after another; the caller sees to that, and that it is open by then."""
+    """Answers a client's offers. The caller opens it first, and awaits each answer before the next offer."""
 
     def __init__(
         self,
@@ -35,31 +35,31 @@ class PublisherConnection:
         on_channel: Callable[[RTCDataChannel], None],
     ):
         self.connection = Connection(config, on_state=on_state, on_channel=on_channel)
-        self.intakes: TrackReaders | None = None
+        self.readers: TrackReaders | None = None
         self._config = config
         self._group: asyncio.TaskGroup | None = None
         self._events = events
         self._places: list[tuple[str, str]] = []  # mid and kind, by m-line
-        self._seen: set[str] = set()  # all mids there ever were
-        self._inlets: dict[str, IncomingTrack] = {}
+        self._used_mids: set[str] = set()  # of all offers so far
+        self._incoming: dict[str, IncomingTrack] = {}
         self._wanted: set[str] = set()
         self._followers: dict[str, list[ForwardedTrack]] = {}
-        self._requests: dict[str, Throttle] = {}  # for key frames, whoever needs one
-        self._usable: list[RTCRtpTransceiver] = []  # what the newest offer has for tracks of ours
+        self._requests: dict[str, Throttle] = {}  # for key frame requests, by mid
+        self._usable: list[RTCRtpTransceiver] = []  # sections of the newest offer for outgoing tracks
         self._has_data = False
 
     def open(self, group: asyncio.TaskGroup) -> None:
-        """Run in a task group from now on."""
+        """Run in this task group."""
         self._group = group
-        self.intakes = TrackReaders(group, on_ended=lambda _: None)
+        self.readers = TrackReaders(group, on_ended=lambda _: None)
         self.connection.open(group)
 
     def close(self) -> None:
-        """Start nothing any more in that task group; others may still ask for what is forwarded to them."""
+        """Start no more tasks in the group, even if others still request key frames."""
         self._group = None
 
     def parse(self, sdp: str) -> RenegotiationOffer:
-        """Read an offer that this connection can take. Raises `OfferError`."""
+        """Parse an offer, and check it against the one before. Raises `OfferError`."""
         offered = parse_renegotiable(sdp)
         places = [(section.mid, section.kind) for section in offered.sections]
         if len(places) < len(self._places):
@@ -69,86 +69,86 @@ class PublisherConnection:
             place == before for place, before in zip(places, self._places, strict=False) if place[0] not in fresh
         )
         if (
-            fresh & self._seen
+            fresh & self._used_mids
             or not stays
             or any(before[1] == "application" != place[1] for place, before in zip(places, self._places, strict=False))
         ):
             raise OfferError(
                 "A section must stay where it is in the offer before, or make room for one with a new mid."
             )
-        if len(self._seen) + len(fresh) > MAX_SECTIONS_EVER:
+        if len(self._used_mids) + len(fresh) > MAX_SECTIONS_EVER:
             raise OfferError(f"The connection has had {MAX_SECTIONS_EVER} sections; make a new one.")
         return offered
 
-    async def answer(self, offered: RenegotiationOffer, outbound: OutgoingTracks | None) -> Answer:
-        """Answer what was parsed; tracks of `outbound` go into sections that are free. Raises one of `REFUSALS`."""
-        await self._clear(offered, outbound)
+    async def answer(self, offered: RenegotiationOffer, outgoing: OutgoingTracks | None) -> Answer:
+        """Answer what was parsed; tracks of `outgoing` go into sections that are free. Raises one of `REFUSALS`."""
+        await self._clear(offered, outgoing)
         await self.connection.apply_remote(offered.offer.sdp, "offer")
         for candidate in offered.offer.candidates:
             self.connection.add_candidate(candidate)
-        self._bound_data()
-        self._assign_directions(offered, outbound)
+        self._limit_data()
+        self._assign_directions(offered, outgoing)
         sdp = await self.connection.answer()
-        for inlet in self._inlets.values():
-            inlet.apply()
-        return Answer(offered.finish(sdp), offered.sections, {} if outbound is None else outbound.mids)
+        for incoming in self._incoming.values():
+            incoming.apply()
+        return Answer(offered.finish(sdp), offered.sections, {} if outgoing is None else outgoing.mids)
 
     def listen(self, mid: str, *, is_wanted: bool) -> None:
-        """Decode a section, or do not, whether or not there is one yet."""
+        """Decode a section, or stop; the section may not exist yet."""
         if is_wanted:
             self._wanted.add(mid)
         else:
             self._wanted.discard(mid)
-        if mid in self._inlets:
-            self._inlets[mid].listen(is_wanted)
+        if mid in self._incoming:
+            self._incoming[mid].listen(is_wanted)
 
     def follow(self, mid: str, kind: str) -> ForwardedTrack:
-        """A track of what comes in a section, whether or not there is one yet."""
+        """Return a new track that forwards a section, which may not exist yet."""
         requests = self._requests.setdefault(mid, Throttle(KEYFRAME_PERIOD))
 
-        def ask() -> None:
-            inlet = self._inlets.get(mid)
-            if self._group is None or inlet is None or not isinstance(inlet.source, InboundVideoTrack):
+        def request_keyframe() -> None:
+            incoming = self._incoming.get(mid)
+            if self._group is None or incoming is None or not isinstance(incoming.source, InboundVideoTrack):
                 return
             if requests.allow(time.monotonic()):
-                self._group.create_task(inlet.source.request_keyframe())
+                self._group.create_task(incoming.source.request_keyframe())
 
         def source_codec() -> str:
-            return self._inlets[mid].codec if mid in self._inlets else ""
+            return self._incoming[mid].codec if mid in self._incoming else ""
 
-        track = ForwardedTrack(kind, ask=ask, source_codec=source_codec)
+        track = ForwardedTrack(kind, request_keyframe=request_keyframe, source_codec=source_codec)
         self._followers.setdefault(mid, []).append(track)
-        if mid in self._inlets:
-            self._inlets[mid].follow(track)
+        if mid in self._incoming:
+            self._incoming[mid].follow(track)
         return track
 
     def unfollow(self, track: ForwardedTrack) -> None:
-        """Give a track nothing more."""
+        """Stop forwarding to a track."""
         for tracks in self._followers.values():
             if track in tracks:
                 tracks.remove(track)
-        for inlet in self._inlets.values():
-            inlet.unfollow(track)
+        for incoming in self._incoming.values():
+            incoming.unfollow(track)
 
-    def missing_sections(self, outbound: OutgoingTracks) -> MissingSections:
-        """How many sections the newest offer should have had more."""
-        return outbound.missing_sections(self._usable)
+    def missing_sections(self, outgoing: OutgoingTracks) -> MissingSections:
+        """Count the media sections that the newest offer lacked."""
+        return outgoing.missing_sections(self._usable)
 
-    # Before a negotiation, and in it.
+    # Steps of a negotiation.
 
-    async def _clear(self, offered: RenegotiationOffer, outbound: OutgoingTracks | None) -> None:
-        """End what the client no longer sends or takes."""
+    async def _clear(self, offered: RenegotiationOffer, outgoing: OutgoingTracks | None) -> None:
+        """End the tracks whose sections the client no longer sends or receives."""
         sections = {section.mid: section for section in offered.sections if not section.is_refused}
-        for mid, inlet in [*self._inlets.items()]:
+        for mid, incoming in [*self._incoming.items()]:
             if mid not in sections or not sections[mid].sends:
-                del self._inlets[mid]
+                del self._incoming[mid]
                 self._followers.pop(mid, None)
-                if self.intakes is not None:
-                    await self.intakes.end(inlet.source)
-                await renew_receiver(inlet.section)
-        if outbound is not None:
+                if self.readers is not None:
+                    await self.readers.end(incoming.source)
+                await renew_receiver(incoming.section)
+        if outgoing is not None:
             known = [transceiver for transceiver in self.connection.raw.getTransceivers() if transceiver.mid]
-            await outbound.release(
+            await outgoing.release(
                 transceiver
                 for transceiver in known
                 if transceiver.mid not in sections or not sections[transceiver.mid].receives
@@ -157,10 +157,10 @@ class PublisherConnection:
             if section.mid != before:
                 recycle_section(self.connection.section(before))
         self._places = [(section.mid, section.kind) for section in offered.sections]
-        self._seen.update(section.mid for section in offered.sections)
+        self._used_mids.update(section.mid for section in offered.sections)
 
-    def _assign_directions(self, offered: RenegotiationOffer, outbound: OutgoingTracks | None) -> None:
-        """Say for each section what it is to be answered with."""
+    def _assign_directions(self, offered: RenegotiationOffer, outgoing: OutgoingTracks | None) -> None:
+        """Set the codecs, direction and track of each section before the answer."""
         sections: dict[str, RTCRtpTransceiver] = {
             section.mid: self.connection.section(section.mid)
             for section in offered.sections
@@ -174,34 +174,34 @@ class PublisherConnection:
             prefer(transceiver)
             if section.kind == "video":
                 allow_layers(transceiver, extensions[section.mid])
-            if section.sends and not section.is_refused and section.mid not in self._inlets:
+            if section.sends and not section.is_refused and section.mid not in self._incoming:
                 self._open(section.mid, transceiver)
-        if outbound is not None:
+        if outgoing is not None:
             self._usable = [
                 sections[section.mid]
                 for section in offered.sections
                 if section.mid in sections and section.receives and not section.sends and not section.is_refused
             ]
-            outbound.place(self._usable)
-            outbound.settle()
+            outgoing.place(self._usable)
+            outgoing.settle()
         for mid, transceiver in sections.items():
-            sends = outbound is not None and outbound.is_sent_in(transceiver)
-            hears = mid in self._inlets
+            sends = outgoing is not None and outgoing.is_sent_in(transceiver)
+            receives = mid in self._incoming
             transceiver.direction = (
-                ("sendrecv" if hears else "sendonly") if sends else "recvonly" if hears else "inactive"
+                ("sendrecv" if receives else "sendonly") if sends else "recvonly" if receives else "inactive"
             )
 
     def _open(self, mid: str, transceiver: RTCRtpTransceiver) -> None:
-        inlet = self._inlets[mid] = IncomingTrack(
+        incoming = self._incoming[mid] = IncomingTrack(
             mid, transceiver, lull=self._config.lull, estimate=self.connection.estimate, events=self._events
         )
-        inlet.listen(mid in self._wanted)
+        incoming.listen(mid in self._wanted)
         for track in self._followers.get(mid, ()):
-            inlet.follow(track)
-        assert self.intakes is not None
-        self.intakes.start(inlet.source)
+            incoming.follow(track)
+        assert self.readers is not None
+        self.readers.start(incoming.source)
 
-    def _bound_data(self) -> None:
+    def _limit_data(self) -> None:
         if self.connection.raw.sctp is not None and not self._has_data:
             self._has_data = True
             Reassembly(self.connection.raw.sctp)

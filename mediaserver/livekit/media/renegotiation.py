@@ -1,4 +1,4 @@
-"""Offers that come again and again: what aiortc cannot answer is taken out of them before, and answered after it."""
+"""Renegotiation: removes from an offer what aiortc cannot answer, and completes aiortc's answer."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,12 +8,12 @@ from mediaserver.livekit.media.types import OfferedSection
 from mediaserver.rtc.sdp.offer import AGAIN, Offer, OfferError, is_answerable, parse_offer, parse_sdp, sdp_lines
 
 MAX_MESSAGE = 65_536
-"""Bytes of a data channel message, said in the answer; clients keep to 64,000."""
+"""Bytes of a data channel message, announced in the answer; clients send at most 64,000."""
 
 _MEDIA = re.compile(r"m=([a-z]+) ([0-9]{1,5}) ([A-Za-z/]+) (.+)")
 _TRANSPORT = ("a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:")
-_STAND_IN = {"audio": "opus/48000/2", "video": "VP8/90000"}
-_STAND_IN_TYPE = 96
+_PLACEHOLDER_CODECS = {"audio": "opus/48000/2", "video": "VP8/90000"}
+_PLACEHOLDER_TYPE = 96
 _MEDIA_LINES = ("m=", "a=rtpmap:", "a=fmtp:", "a=rtcp-fb:", "a=ssrc", "a=msid:", "a=extmap:")
 _VP8 = re.compile(r"^a=rtpmap:([0-9]+) VP8/", re.MULTILINE)
 # libwebrtc (media/base/media_constants.h): kbit/s. It begins with 300 otherwise, and takes half a minute to reach what
@@ -26,10 +26,10 @@ _Lines = list[str]
 
 @dataclass(frozen=True, slots=True)
 class RenegotiationOffer:
-    """An offer that can be answered, perhaps not in every section.
+    """An offer prepared for aiortc, with some sections refused.
 
-    `offer`: what aiortc is given; refused sections are inactive in it. `layers`: the simulcast layer to take of a
-    section, by mid. `refused`: the refused sections as they were offered, by mid.
+    `offer`: for aiortc, with inactive placeholders for refused sections. `layers`: the simulcast layer to receive, by
+    mid. `refused`: the lines of the refused sections as offered, by mid.
     """
 
     offer: Offer
@@ -38,7 +38,7 @@ class RenegotiationOffer:
     refused: Mapping[str, tuple[str, ...]]
 
     def finish(self, answer: str) -> str:
-        """Make of aiortc's answer to `offer` the answer to what was offered."""
+        """Turn aiortc's answer to `offer` into the answer to the client's offer."""
         head, groups = _split(answer.splitlines())
         finished = [self._finish(section, group) for section, group in zip(self.sections, groups, strict=True)]
         mids = [section.mid for section, group in zip(self.sections, finished, strict=True) if not _is_zero(group)]
@@ -53,19 +53,19 @@ class RenegotiationOffer:
         if section.kind == "video" and section.sends:
             group = [*group, *(f"a=fmtp:{name} {_START}" for name in _VP8.findall("\n".join(group)))]
         if section.mid in self.layers:
-            # RFC 8853: without it, the client would send the first layer only, which is mostly the smallest.
+            # RFC 8853: without this line, the client sends only the first layer, which is mostly the smallest.
             layer = self.layers[section.mid]
             group = [*group, f"a=rid:{layer} recv", f"a=simulcast:recv {layer}"]
         return group
 
 
 def limit_message_size(line: str) -> str:
-    """Say in a line of ours how large messages may be."""
+    """Set our limit in an `a=max-message-size` line; return other lines unchanged."""
     return f"a=max-message-size:{MAX_MESSAGE}" if line.startswith("a=max-message-size:") else line
 
 
 def parse_renegotiable(text: str) -> RenegotiationOffer:
-    """Read an offer, or raise `OfferError` and nothing else."""
+    """Parse an offer. Raises only `OfferError`."""
     head, groups = _split(sdp_lines(text, AGAIN))
     sections: list[OfferedSection] = []
     layers: dict[str, str] = {}
@@ -109,7 +109,7 @@ def _section(head: _Lines, group: _Lines) -> OfferedSection:
     direction = next(
         (line.strip() for line in group if line.strip() in ("a=sendonly", "a=recvonly", "a=inactive")), "a=sendrecv"
     )
-    is_refused = kind in _STAND_IN and (_is_zero(group) or not _is_understood(kind, head, group))
+    is_refused = kind in _PLACEHOLDER_CODECS and (_is_zero(group) or not _has_supported_codec(kind, head, group))
     msid = (_value(group, "a=msid:") or "").split()
     return OfferedSection(
         mid=mid,
@@ -130,16 +130,16 @@ def _is_zero(group: _Lines) -> bool:
     return group[0].split(" ")[1] == "0" and "a=bundle-only" not in group
 
 
-def _is_understood(kind: str, head: _Lines, group: _Lines) -> bool:
-    # aiortc's parser is slow; what browsers offer is recognized without.
-    wanted = _STAND_IN[kind].lower()
+def _has_supported_codec(kind: str, head: _Lines, group: _Lines) -> bool:
+    # aiortc's parser is slow: the offers of browsers are recognized without it.
+    wanted = _PLACEHOLDER_CODECS[kind].lower()
     if any(line.startswith("a=rtpmap:") and line.lower().rstrip().endswith(f" {wanted}") for line in group):
         return True
     return is_answerable(parse_sdp("\r\n".join([*head, *group]) + "\r\n").media[0])
 
 
 def _top_layer(group: _Lines) -> str | None:
-    """The layer to ask for: the largest by the names that LiveKit gives, and rather one that is not paused (`~`)."""
+    """Return the largest simulcast layer by LiveKit's names, preferably one that is not paused (`~`)."""
     found = re.fullmatch(r"(?:.* )?send ([A-Za-z0-9_;,~-]{1,200})(?: .*)?", _value(group, "a=simulcast:") or "")
     names = [layer.split(",")[0] for layer in found[1].split(";")] if found else []
     known = {line[6:].split(" ")[0] for line in group if line.startswith("a=rid:")}
@@ -149,20 +149,20 @@ def _top_layer(group: _Lines) -> str | None:
 
 
 def _placeholder_section(section: OfferedSection, transport: _Lines) -> _Lines:
-    """A section that aiortc can answer, though nothing will ever flow in it."""
+    """Render an inactive section that aiortc can answer, in place of a refused one."""
     return [
-        f"m={section.kind} 9 UDP/TLS/RTP/SAVPF {_STAND_IN_TYPE}",
+        f"m={section.kind} 9 UDP/TLS/RTP/SAVPF {_PLACEHOLDER_TYPE}",
         "c=IN IP4 0.0.0.0",
         f"a=mid:{section.mid}",
         "a=inactive",
         "a=rtcp-mux",
-        f"a=rtpmap:{_STAND_IN_TYPE} {_STAND_IN[section.kind]}",
+        f"a=rtpmap:{_PLACEHOLDER_TYPE} {_PLACEHOLDER_CODECS[section.kind]}",
         *transport,
     ]
 
 
 def _bundle_all(head: _Lines, sections: list[OfferedSection], groups: list[_Lines]) -> _Lines:
-    """Let the one BUNDLE group have the refused sections too, of which port 0 has left it."""
+    """Add the refused sections, which port 0 has removed, to the one BUNDLE group."""
     there = {section.mid for section, group in zip(sections, groups, strict=True) if not _is_zero(group)}
     everyone = " ".join(section.mid for section in sections)
     bundles = [line for line in head if line.startswith("a=group:BUNDLE")]
@@ -181,7 +181,7 @@ def _refusal(offered: tuple[str, ...], answered: _Lines) -> Iterator[str]:
         yield "a=inactive"
         yield from (line for line in answered if line.startswith("a=mid:"))
         return
-    # Not with port 0: the client could use the section for another one with a new mid then.
+    # Not with port 0: the client could then reuse the section under a new mid.
     first = types.split(" ")[0]
     yield f"m={kind} 9 {profile} {first}"
     yield from (line for line in answered if not line.startswith(_MEDIA_LINES))

@@ -1,4 +1,4 @@
-"""A peer connection that we offer, again and again: what a client in dual mode is sent."""
+"""The subscriber peer connection, which we offer to a client in dual mode."""
 
 from collections.abc import Callable
 
@@ -15,20 +15,20 @@ from mediaserver.rtc.sdp.offer import AGAIN, OfferError, parse_offer
 
 
 class SubscriberConnection:
-    """Offers and takes answers one after another; the caller sees to that."""
+    """Offers the outgoing tracks. The caller awaits each call before the next."""
 
     def __init__(self, config: Config, *, on_state: Callable[[str], None]):
         self.connection = Connection(config, on_state=on_state, on_channel=_ignore)
-        self._is_made = False
+        self._has_channels = False
 
-    async def offer(self, outbound: OutgoingTracks, channels: DataChannels) -> LocalOffer:
-        """Offer all tracks of `outbound`; the first time the data channels too. Raises one of `REFUSALS`."""
+    async def offer(self, outgoing: OutgoingTracks, channels: DataChannels) -> LocalOffer:
+        """Offer all outgoing tracks, and the data channels with the first offer. Raises one of `REFUSALS`."""
         raw = self.connection.raw
-        await outbound.release()
-        outbound.place(raw.getTransceivers())
-        outbound.reassign(raw)
-        if not self._is_made:
-            self._is_made = True
+        await outgoing.release()
+        outgoing.place(raw.getTransceivers())
+        outgoing.reassign(raw)
+        if not self._has_channels:
+            self._has_channels = True
             if not raw.getTransceivers():
                 raw.addTransceiver("audio", "inactive")
             # After a transceiver: were the SCTP transport first, aiortc would close the one it has with the bundle
@@ -37,12 +37,12 @@ class SubscriberConnection:
             assert raw.sctp is not None
             Reassembly(raw.sctp)
         for transceiver in raw.getTransceivers():
-            transceiver.direction = "sendonly" if outbound.is_sent_in(transceiver) else "inactive"
+            transceiver.direction = "sendonly" if outgoing.is_sent_in(transceiver) else "inactive"
         sdp = await self.connection.offer()
-        return LocalOffer("".join(f"{limit_message_size(line)}\r\n" for line in sdp.splitlines()), outbound.mids)
+        return LocalOffer("".join(f"{limit_message_size(line)}\r\n" for line in sdp.splitlines()), outgoing.mids)
 
-    async def take_answer(self, sdp: str, outbound: OutgoingTracks) -> None:
-        """Take the answer to the newest offer. Raises `OfferError`, or one of `REFUSALS` with which all is over."""
+    async def take_answer(self, sdp: str, outgoing: OutgoingTracks) -> None:
+        """Apply the answer to the newest offer. Raises `OfferError`, or one of `REFUSALS`, which are fatal."""
         answer = parse_offer(sdp, AGAIN)
         offered = self.connection.raw.localDescription
         if self.connection.raw.signalingState != "have-local-offer" or offered is None:
@@ -55,8 +55,8 @@ class SubscriberConnection:
             self.connection.add_candidate(candidate)
         for transceiver in self.connection.raw.getTransceivers():
             prefer(transceiver)
-        outbound.settle()
+        outgoing.settle()
 
 
 def _ignore(channel: RTCDataChannel) -> None:
-    """Channels are ours to make here."""
+    """Ignore the client's data channels: the server creates them here."""

@@ -1,4 +1,4 @@
-"""What a renegotiable peer connection and whoever signals for it tell one another, as plain values."""
+"""The value types and the listener of a media link."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,18 +10,18 @@ from pipeline.media import AudioChunk, ScreenFrame
 
 RELIABLE = "_reliable"
 LOSSY = "_lossy"
-"""The labels of the data channels that carry packets; ids vary between clients."""
+"""The labels of the data channels; their ids vary between clients."""
 
 
 class Target(StrEnum):
-    """Which of a client's connections is meant; with a single one it is always the publisher."""
+    """One of a client's peer connections; in single mode always the publisher."""
 
     PUBLISHER = "publisher"
     SUBSCRIBER = "subscriber"
 
 
 class LinkState(StrEnum):
-    """What has become of a link; each is told once, and nothing follows FAILED and CLOSED."""
+    """The state of a link; each is reported once, and none follows FAILED and CLOSED."""
 
     CONNECTED = "connected"
     FAILED = "failed"
@@ -38,12 +38,12 @@ class OfferedSection:
     receives: bool
     cid: str | None = None
     is_refused: bool = False
-    """Whether it is answered with port 0 or inactive because no codec is shared."""
+    """Whether the answer refuses it (port 0 or inactive) for lack of a common codec."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A track that a client is sent: `track` and `stream` become `a=msid:<stream> <track>` of its section."""
+    """An outgoing track; its section has `a=msid:<stream> <track>`."""
 
     track: str
     stream: str
@@ -53,9 +53,9 @@ class Outgoing:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What answers an offer, with all our candidates in it.
+    """An answer with all our candidates.
 
-    `sections`: all of the offer, in its order. `sent`: which track (`Outgoing.track`) goes out in which mid, complete.
+    `sections`: those of the offer, in order. `sent`: all outgoing tracks (`Outgoing.track`) by mid.
     """
 
     sdp: str
@@ -73,7 +73,7 @@ class LocalOffer:
 
 @dataclass(frozen=True, slots=True)
 class MissingSections:
-    """How many sections an offer must have more of before every outgoing track has one."""
+    """The number of sections that outgoing tracks lack in the newest offer."""
 
     audios: int = 0
     videos: int = 0
@@ -81,35 +81,35 @@ class MissingSections:
 
 @dataclass(frozen=True, slots=True)
 class Reception:
-    """How well a link works lately: the share of packets lost either way (0 to 1), and the round trip (s) if known."""
+    """Recent quality: the higher packet loss of both directions (0 to 1), and the round trip (s) if known."""
 
     loss: float = 0.0
     round_trip: float | None = None
 
 
 class LinkEvents(Protocol):
-    """What a link tells, always on the event loop. Nothing here waits, and nothing here raises."""
+    """Listener of a link, called on the event loop. Its methods do not block and do not raise."""
 
     def on_audio(self, mid: str, chunk: AudioChunk) -> None:
-        """Gapless mono microphone audio of a section, silence for lulls included, as `rtc.microphone` gives it."""
+        """Receive gapless mono audio of a section, with silence in place of missing packets."""
         ...
 
     def on_frame(self, mid: str, frame: ScreenFrame) -> None:
-        """A picture of a video section that is watched."""
+        """Receive a decoded frame of a video section."""
         ...
 
     def on_pause(self, mid: str) -> None:
-        """A section's sender has said BYE: nothing comes until it goes on."""
+        """Handle an RTCP BYE of a section: its media pauses."""
         ...
 
     def on_data(self, label: str, data: bytes) -> None:
-        """A message on the data channel of that label."""
+        """Receive a message from the data channel of that label."""
         ...
 
     def on_state(self, state: LinkState) -> None:
-        """The link has changed."""
+        """Handle a change of the link's state."""
         ...
 
     def on_fault(self, mid: str, error: MediaError) -> None:
-        """Media of a section cannot be decoded; at most once in 10 s for each section."""
+        """Handle a decoder error of a section, reported at most once in 10 s for each."""
         ...

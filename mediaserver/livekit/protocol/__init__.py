@@ -1,1 +1,1 @@
-"""LiveKit's messages and tokens as pure code: no socket, no clock, no task."""
+"""LiveKit's messages and tokens: parsing and rendering, without sockets or tasks."""

@@ -1,4 +1,4 @@
-"""LiveKit's access tokens: who may do what in which room, and whose conversation it is."""
+"""LiveKit's access tokens: verification, signing and permission checks."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -9,29 +9,29 @@ import jwt
 
 ALGORITHM = "HS256"
 LEEWAY = 60
-"""Seconds by which the clocks of whoever signs may differ."""
+"""Seconds by which the clock of another signing server may differ."""
 
 MIN_REFRESHED = 600
-"""Seconds that a refreshed token is good for at least."""
+"""The minimum lifetime (s) of a refreshed token."""
 
 MAX_TOKEN = 16_000
 MAX_NAME = 256
-"""Characters of an identity, a name and a room's name."""
+"""The maximum length of an identity, a name and a room name, in characters."""
 
 USER_CLAIM = "user"
-"""The claim in this server's own tokens that says whose conversations they open; `sub` is only a name in the room."""
+"""The claim with the user's id in tokens of this server; `sub` is only the identity in the room."""
 
-STRANGER = "livekit:"
-"""Begins the owner of what a participant starts whose token another server has signed; their identity follows."""
+EXTERNAL_PREFIX = "livekit:"
+"""The prefix of the owner of conversations started with another server's token; the identity follows it."""
 
 ASSISTANT = "assistant"
-"""The identity of the assistant, which nobody else may have."""
+"""The reserved identity of the assistant."""
 
 SOURCES = ("camera", "microphone", "screen_share", "screen_share_audio")
 
 
 class GrantError(Exception):
-    """A token that does not do: the HTTP status, and a sentence for the client that says what was wrong."""
+    """The token was refused: the HTTP status, and a message for the client."""
 
     def __init__(self, status: int, message: str):
         super().__init__(message)
@@ -41,12 +41,12 @@ class GrantError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class AccessTokenClaims:
-    """What a valid token allows. `owner`: whose conversation it is that this participant starts."""
+    """The claims of a valid token. `owner`: the user of conversations that it starts."""
 
     identity: str
     owner: str
     key: str
-    """The API key it was signed with."""
+    """The API key that signed the token."""
     expires_at: float
     """Seconds since the epoch."""
     name: str = ""
@@ -59,7 +59,7 @@ class AccessTokenClaims:
     can_subscribe: bool = True
     can_publish_data: bool = True
     can_publish_sources: tuple[str, ...] = ()
-    """Names of `SOURCES`; empty for all."""
+    """Track sources out of `SOURCES`; empty allows all."""
     can_update_own_metadata: bool = False
     hidden: bool = False
     recorder: bool = False
@@ -69,14 +69,14 @@ class AccessTokenClaims:
 
     @property
     def is_external(self) -> bool:
-        """Whether another server has signed it, which says who comes in where."""
-        return self.owner.startswith(STRANGER)
+        """Whether another server has signed it, which then controls the access to rooms."""
+        return self.owner.startswith(EXTERNAL_PREFIX)
 
 
-# PyJWT casts times to int unasked (api_jwt.py, _validate_exp), and Python's JSON takes Infinity and any depth.
-_NO_TOKEN = (jwt.InvalidTokenError, ValueError, OverflowError, TypeError, RecursionError)
+# PyJWT casts times to int itself (api_jwt.py, _validate_exp), and Python's JSON accepts Infinity and any depth.
+_DECODE_ERRORS = (jwt.InvalidTokenError, ValueError, OverflowError, TypeError, RecursionError)
 
-# Claims of `video` by field; what is absent has the field's default, which are LiveKit's.
+# Fields by claim of `video`; an absent claim has the field's default, which is LiveKit's.
 _VIDEO = {
     "roomJoin": "room_join",
     "canPublish": "can_publish",
@@ -89,17 +89,18 @@ _VIDEO = {
     "roomList": "room_list",
     "roomAdmin": "room_admin",
 }
+_GRANTED_BY_DEFAULT = ("can_publish", "can_subscribe", "can_publish_data")
 
 
 class ApiKeys:
-    """The API keys of this server and their secrets: reads what they have signed, and signs again."""
+    """Verifies and signs tokens with the API keys of this server."""
 
-    def __init__(self, secrets: Mapping[str, str], *, is_gone: Callable[[str], bool] = lambda _: False):
+    def __init__(self, secrets: Mapping[str, str], *, is_user_deleted: Callable[[str], bool] = lambda _: False):
         self._secrets = dict(secrets)
-        self._is_gone = is_gone
+        self._is_user_deleted = is_user_deleted
 
     def read(self, token: str) -> AccessTokenClaims:
-        """What a token allows, or `GrantError` 401."""
+        """Verify a token. Raises `GrantError` 401."""
         if len(token) > MAX_TOKEN:
             raise _unauthorized(f"it is longer than {MAX_TOKEN} characters")
         key = _issuer(token)
@@ -122,43 +123,62 @@ class ApiKeys:
             raise _unauthorized("its signature is not that of its API key's secret") from None
         except jwt.MissingRequiredClaimError as error:
             raise _unauthorized(f"it has no `{error.claim}`") from None
-        except _NO_TOKEN:
+        except _DECODE_ERRORS:
             raise _unauthorized("it is no JWT signed with HS256") from None
         grant = _grant(claims, key)
-        if self._is_gone(grant.owner):
-            raise _unauthorized("its user is no more")
+        if self._is_user_deleted(grant.owner):
+            raise _unauthorized("its user was deleted")
         return grant
 
     def refresh(self, grant: AccessTokenClaims, now: float | None = None) -> str:
-        """A token for the same, good for what is left of the old one, and for 10 minutes at least."""
+        """Sign the same claims again, for the remaining lifetime but at least 10 minutes."""
         now = time.time() if now is None else now
-        left = max(MIN_REFRESHED, grant.expires_at - now)
-        return self.sign(replace(grant, expires_at=now + left), now)
+        lifetime = max(MIN_REFRESHED, grant.expires_at - now)
+        return self.sign(replace(grant, expires_at=now + lifetime), now)
 
     def sign(self, grant: AccessTokenClaims, now: float) -> str:
-        """A token that says what `grant` does."""
-        values = asdict(grant)
-        video: dict[str, object] = {claim: values[field] for claim, field in _VIDEO.items()}
-        video["room"] = grant.room
-        video["canPublishSources"] = list(grant.can_publish_sources)
-        claims: dict[str, object] = {
-            "iss": grant.key,
-            "sub": grant.identity,
-            "nbf": int(now),
-            "exp": int(grant.expires_at),
-            "name": grant.name,
-            "metadata": grant.metadata,
-            "attributes": dict(grant.attributes),
-            "kind": grant.kind,
-            "video": video,
-        }
-        if not grant.is_external:
-            claims[USER_CLAIM] = grant.owner
-        return jwt.encode(claims, self._secrets[grant.key], ALGORITHM)
+        """Sign a token with these claims, valid from `now` (s since the epoch)."""
+        return jwt.encode(_payload(grant, now), self._secrets[grant.key], ALGORITHM)
+
+
+class TokenIssuer:
+    """Issues tokens that let this server's own users join a room, signed with one API key."""
+
+    def __init__(self, key: str, secret: str, clock: Callable[[], float] = time.time):
+        self._key = key
+        self._keys = ApiKeys({key: secret})
+        self._clock = clock
+
+    def issue(
+        self,
+        *,
+        owner: str,
+        room: str,
+        identity: str,
+        name: str,
+        metadata: str,
+        attributes: Mapping[str, str],
+        lifetime: float,
+    ) -> str:
+        """Sign a join token for a user, good for `lifetime` seconds."""
+        now = self._clock()
+        claims = AccessTokenClaims(
+            identity=identity,
+            owner=owner,
+            key=self._key,
+            expires_at=int(now) + lifetime,
+            name=name,
+            metadata=metadata,
+            attributes=attributes,
+            room=room,
+            room_join=True,
+            can_update_own_metadata=True,
+        )
+        return self._keys.sign(claims, now)
 
 
 def check_join(grant: AccessTokenClaims, room: str | None = None) -> None:
-    """Raise `GrantError` unless a grant lets its holder into its room, which is `room` if that is named."""
+    """Raise `GrantError` unless a grant admits its holder to its room, which must be `room` if that is given."""
     if not grant.room_join:
         raise GrantError(401, "permissions denied: the token has no roomJoin grant")
     if not grant.identity:
@@ -174,27 +194,52 @@ def check_join(grant: AccessTokenClaims, room: str | None = None) -> None:
 
 
 def check_admin(grant: AccessTokenClaims, room: str) -> None:
-    """Raise `GrantError` 403 unless a grant lets its holder administrate `room`."""
+    """Raise `GrantError` 403 unless a grant allows the administration of `room`."""
     if not grant.room_admin or grant.room != room:
         raise GrantError(403, "permissions denied: needs a roomAdmin grant for this room")
 
 
 def check_create(grant: AccessTokenClaims) -> None:
-    """Raise `GrantError` 403 unless a grant lets its holder create and delete rooms."""
+    """Raise `GrantError` 403 unless a grant allows the creation and deletion of rooms."""
     if not grant.room_create:
         raise GrantError(403, "permissions denied: needs a roomCreate grant")
 
 
 def check_list(grant: AccessTokenClaims) -> None:
-    """Raise `GrantError` 403 unless a grant lets its holder list rooms."""
+    """Raise `GrantError` 403 unless a grant allows the listing of rooms."""
     if not grant.room_list:
         raise GrantError(403, "permissions denied: needs a roomList grant")
+
+
+def _payload(grant: AccessTokenClaims, now: float) -> dict[str, object]:
+    values = asdict(grant)
+    # Absent rights read as false, except those that LiveKit grants by default: these are always written.
+    granted: dict[str, object] = {
+        claim: values[field] for claim, field in _VIDEO.items() if values[field] or field in _GRANTED_BY_DEFAULT
+    }
+    video = granted | {"room": grant.room}
+    if grant.can_publish_sources:
+        video["canPublishSources"] = list(grant.can_publish_sources)
+    payload: dict[str, object] = {
+        "iss": grant.key,
+        "sub": grant.identity,
+        "nbf": int(now),
+        "exp": int(grant.expires_at),
+        "name": grant.name,
+        "metadata": grant.metadata,
+        "attributes": dict(grant.attributes),
+        "kind": grant.kind,
+        "video": video,
+    }
+    if not grant.is_external:
+        payload[USER_CLAIM] = grant.owner
+    return payload
 
 
 def _issuer(token: str) -> str:
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
-    except _NO_TOKEN:
+    except _DECODE_ERRORS:
         raise _unauthorized("it is no JWT signed with HS256") from None
     issuer = claims.get("iss")
     return issuer if isinstance(issuer, str) else ""
@@ -205,20 +250,20 @@ def _grant(claims: dict[str, Any], key: str) -> AccessTokenClaims:
     video = {} if video is None else video
     if not isinstance(video, dict):
         raise _malformed("video", "an object")
-    said = {field: _flag(video, claim) for claim, field in _VIDEO.items() if video.get(claim) is not None}
+    rights = {field: _flag(video, claim) for claim, field in _VIDEO.items() if video.get(claim) is not None}
     identity = _text(claims, "sub") or _text(claims, "jti")
     return AccessTokenClaims(
         identity=identity,
-        owner=_text(claims, USER_CLAIM) or STRANGER + identity,
+        owner=_text(claims, USER_CLAIM) or EXTERNAL_PREFIX + identity,
         key=key,
-        expires_at=_moment(claims["exp"]),
+        expires_at=_timestamp(claims["exp"]),
         name=_text(claims, "name"),
         metadata=_metadata(claims),
         attributes=_attributes(claims),
         kind=_text(claims, "kind").lower() or "standard",
         room=_text(video, "room"),
         can_publish_sources=_sources(video),
-        **said,
+        **rights,
     )
 
 
@@ -238,7 +283,7 @@ def _text(claims: dict[str, Any], name: str) -> str:
     return value
 
 
-def _moment(value: Any) -> float:
+def _timestamp(value: Any) -> float:
     try:
         return float(value)
     except OverflowError:
@@ -275,8 +320,8 @@ def _sources(video: dict[str, Any]) -> tuple[str, ...]:
 
 
 def is_encodable(text: str) -> bool:
-    """Whether a string can be sent on: JSON may hold half a surrogate pair, UTF-8 not."""
-    return not any("\ud800" <= sign <= "\udfff" for sign in text)
+    """Whether a string has a UTF-8 form: unlike UTF-8, JSON may contain a lone surrogate."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _malformed(name: str, accepted: str) -> GrantError:

@@ -1,4 +1,4 @@
-"""Data streams: texts and bytes too long for one packet, or not complete when they begin."""
+"""Data streams: text and bytes in several packets, as they are long or produced over time."""
 
 import time
 import uuid
@@ -11,17 +11,17 @@ from livekit.protocol.models import DataPacket, DataStream
 from pipeline.errors import FaultCode, ProtocolError
 
 CHUNK_BYTES = 15_000
-"""Most content in one packet, which a data channel's message must hold with all around it."""
+"""The maximum content of one packet, which must fit a data channel message with its header."""
 
 MAX_OPEN = 16
 MAX_BYTES = 4_000_000
 MAX_AGE = 60.0
-"""What one sender may have open: streams, bytes in all of them, and seconds since each began."""
+"""Limits of one sender's open streams: their number, their bytes in total, and the age (s) of each."""
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A stream that has come whole; `attributes` are the header's, with the trailer's over them."""
+    """A complete stream; `attributes` are the header's, overridden by the trailer's."""
 
     id: str
     sender: str
@@ -33,7 +33,7 @@ class Received:
 
     @property
     def text(self) -> str:
-        """The content of a text stream, or `ProtocolError`."""
+        """The content of a text stream. Raises `ProtocolError`."""
         try:
             return self.content.decode()
         except UnicodeDecodeError:
@@ -50,9 +50,9 @@ class _Open:
 
 
 class Assembler:
-    """Puts one connection's streams together, those on the topics it is told; the others pass unread.
+    """Reassembles one connection's streams on the given topics; others are ignored.
 
-    All raise `ProtocolError` and nothing else; the stream meant is forgotten then, and others are not touched.
+    Raises only `ProtocolError`, which discards the stream concerned and no other.
     """
 
     def __init__(self, topics: Collection[str], *, max_open: int = MAX_OPEN, max_bytes: int = MAX_BYTES):
@@ -62,7 +62,7 @@ class Assembler:
         self._open: dict[str, _Open] = {}
 
     def push(self, packet: DataPacket, now: float) -> Received | None:
-        """Take a packet at `now` (s); gives the stream it completes, if it does."""
+        """Add a packet at `now` (s), and return the stream that it completes, if any."""
         self._expire(now)
         match packet.WhichOneof("value"):
             case "stream_header":
@@ -93,7 +93,7 @@ class Assembler:
     def _continue(self, chunk: DataStream.Chunk) -> None:
         stream = self._open.get(chunk.stream_id)
         if stream is None or chunk.chunk_index < stream.chunks:
-            return  # of another topic, refused, or sent again
+            return  # of another topic, a refused stream, or a repetition
         if chunk.chunk_index > stream.chunks:
             del self._open[chunk.stream_id]
             raise _bad(chunk.stream_id, f"lacks its chunk {stream.chunks}")
@@ -144,7 +144,7 @@ class Assembler:
                 raise _bad(header.stream_id, "has an unknown compression")
 
     def _expire(self, now: float) -> None:
-        # Their senders have been given up on; what may still come of them passes as of a stream not known.
+        # Later packets of an expired stream are ignored, as those of an unknown stream.
         for name in [name for name, stream in self._open.items() if now - stream.since > MAX_AGE]:
             del self._open[name]
 
@@ -154,7 +154,7 @@ class Assembler:
 
 
 class TextWriter:
-    """One text stream in the making; every method gives the packets that say it."""
+    """Renders one text stream, piece by piece, as packets."""
 
     def __init__(
         self, topic: str, attributes: Mapping[str, str], *, to: tuple[str, ...] = (), total: int | None = None
@@ -167,7 +167,7 @@ class TextWriter:
         self._chunks = 0
 
     def begin(self) -> DataPacket:
-        """The header."""
+        """Return the header packet."""
         header = DataStream.Header(
             stream_id=self.id,
             timestamp=int(time.time() * 1000),
@@ -181,14 +181,14 @@ class TextWriter:
         return DataPacket(stream_header=header, destination_identities=self._to)
 
     def write(self, text: str) -> Iterator[DataPacket]:
-        """More of the text."""
+        """Return the packets of the next piece of text."""
         for piece in split_utf8(text.encode(), CHUNK_BYTES):
             chunk = DataStream.Chunk(stream_id=self.id, chunk_index=self._chunks, content=piece)
             self._chunks += 1
             yield DataPacket(stream_chunk=chunk, destination_identities=self._to)
 
     def end(self, attributes: Mapping[str, str] | None = None) -> DataPacket:
-        """The trailer; its attributes are laid over the header's."""
+        """Return the trailer packet; its attributes override the header's."""
         trailer = DataStream.Trailer(stream_id=self.id, attributes=dict(attributes or {}))
         return DataPacket(stream_trailer=trailer, destination_identities=self._to)
 
@@ -196,18 +196,18 @@ class TextWriter:
 def text_stream(
     topic: str, text: str, attributes: Mapping[str, str], *, to: tuple[str, ...] = ()
 ) -> Iterator[DataPacket]:
-    """A text that is complete."""
+    """Return the packets of a complete text."""
     writer = TextWriter(topic, attributes, to=to, total=len(text.encode()))
     yield writer.begin()
     yield from writer.write(text)
     yield writer.end()
 
 
-def split_utf8(data: bytes, most: int) -> Iterator[bytes]:
-    """Cut UTF-8 into pieces of at most `most` bytes (4 or more), each of which is UTF-8."""
+def split_utf8(data: bytes, max_bytes: int) -> Iterator[bytes]:
+    """Split UTF-8 into valid pieces of at most `max_bytes` (4 or more)."""
     start = 0
     while start < len(data):
-        end = start + most
+        end = start + max_bytes
         # RFC 3629 section 3: a byte of the form 10xxxxxx continues a character.
         while end < len(data) and data[end] & 0xC0 == 0x80:
             end -= 1

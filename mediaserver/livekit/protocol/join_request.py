@@ -1,4 +1,4 @@
-"""What a client asks for as it opens a signalling socket: the query of `/rtc/v1` and of `/rtc`."""
+"""The join request of a client: the query of `/rtc/v1` and of `/rtc`."""
 
 import base64
 import binascii
@@ -18,12 +18,12 @@ _SDKS = {name.lower(): name for name in ClientInfo.SDK.DESCRIPTOR.values_by_name
 
 
 class JoinError(Exception):
-    """A query that is not one of those accepted; the message says what was wrong."""
+    """The query is malformed; the message says in what."""
 
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """A client that wants to join, or to come back as `participant_sid`."""
+    """A request to join, or to resume as `participant_sid`."""
 
     is_dual: bool
     client: ClientInfo
@@ -38,7 +38,7 @@ class Join:
 
 
 def parse_join(query: Mapping[str, str], *, is_dual: bool) -> Join:
-    """Read a query, or raise `JoinError` and nothing else. What is unknown is ignored."""
+    """Parse a query, ignoring unknown fields. Raises only `JoinError`."""
     return _from_parameters(query) if is_dual else _from_request(query.get("join_request", ""))
 
 
@@ -108,7 +108,7 @@ def _from_parameters(query: Mapping[str, str]) -> Join:
 
 
 def _text(query: Mapping[str, str], name: str) -> str:
-    # What a URL's escapes make of broken UTF-8 could not be sent on.
+    # Escapes of invalid UTF-8 yield surrogates, which protobuf cannot encode.
     return query.get(name, "")[:256].encode(errors="replace").decode()
 
 

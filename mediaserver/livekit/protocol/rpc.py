@@ -1,4 +1,4 @@
-"""Remote procedure calls that the assistant answers."""
+"""The RPC server of the assistant."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -9,7 +9,7 @@ from mediaserver.livekit.protocol.data_streams import Received, text_stream
 from pipeline.errors import ProtocolError
 
 MAX_PAYLOAD = 15_360
-"""Bytes of a request or a response in a packet."""
+"""The maximum payload of a request or a response, in bytes."""
 
 REQUEST_TOPIC = "lk.rpc_request"
 RESPONSE_TOPIC = "lk.rpc_response"
@@ -25,7 +25,7 @@ _ID, _METHOD, _VERSION = "lk.rpc_request_id", "lk.rpc_request_method", "lk.rpc_r
 
 
 class RpcFailure(Exception):
-    """What a method raises to answer with an error."""
+    """A method has failed; the caller gets the code and the message."""
 
     def __init__(self, message: str, *, code: int = APPLICATION_ERROR):
         super().__init__(message)
@@ -34,17 +34,17 @@ class RpcFailure(Exception):
 
 
 Method = Callable[[str], str]
-"""Takes the payload and gives the response's, or raises `RpcFailure`; never waits."""
+"""Maps a request payload to a response payload, without blocking. Raises `RpcFailure`."""
 
 
 class RpcServer:
-    """Answers one client's requests with these methods; every answer names the caller as its recipient."""
+    """Answers a client's requests with the given methods, in packets addressed to the caller."""
 
     def __init__(self, methods: Mapping[str, Method]):
         self._methods = dict(methods)
 
     def answer(self, request: RpcRequest, caller: str) -> Iterator[DataPacket]:
-        """Acknowledge and answer a request that came as a packet."""
+        """Acknowledge and answer a request in a packet (version 1)."""
         yield rpc_ack(request.id, to=caller)
         try:
             if request.version != 1:
@@ -58,7 +58,7 @@ class RpcServer:
             yield rpc_result(request.id, payload, to=caller)
 
     def answer_stream(self, stream: Received, caller: str) -> Iterator[DataPacket]:
-        """Acknowledge and answer a request that came as a text stream: version 2."""
+        """Acknowledge and answer a request in a text stream (version 2)."""
         request_id = stream.attributes.get(_ID, "")
         yield rpc_ack(request_id, to=caller)
         try:

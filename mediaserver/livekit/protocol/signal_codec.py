@@ -1,4 +1,4 @@
-"""Signalling messages: protobuf in binary frames, its JSON in text frames."""
+"""The codec of signalling messages: protobuf in binary frames, its JSON in text frames."""
 
 import json
 
@@ -9,13 +9,13 @@ from livekit.protocol.rtc import SignalRequest, SignalResponse
 from pipeline.errors import ProtocolError
 
 MAX_MESSAGE = 512_000
-"""Bytes; an offer is some 18,000, and a client that comes back sends two at once."""
+"""The maximum size in bytes; an offer has some 18,000, and a resuming client sends two at once."""
 
 
 def parse_request(frame: bytes | str) -> SignalRequest:
-    """Read one message of a client, or raise `ProtocolError` and nothing else.
+    """Parse one message of a client. Raises only `ProtocolError`.
 
-    One of a kind that is not known yet has no field set.
+    A message of an unknown kind has no field set.
     """
     try:
         if isinstance(frame, bytes):
@@ -31,5 +31,5 @@ def parse_request(frame: bytes | str) -> SignalRequest:
 
 
 def render_response(response: SignalResponse, *, is_text: bool) -> bytes | str:
-    """One message for a client, for a frame of the kind it has sent last."""
+    """Render one message for a text frame or a binary frame."""
     return json_format.MessageToJson(response, indent=None) if is_text else response.SerializeToString()

@@ -1,23 +1,23 @@
-"""How much a client may say."""
+"""A rate limit for messages."""
 
 
 class TokenBucket:
-    """A bucket that holds `burst` messages and gains `rate` of them a second."""
+    """Holds at most `burst` messages, and gains `rate` of them a second."""
 
     def __init__(self, *, rate: float, burst: float):
         self._rate = rate
         self._burst = burst
         self._left = burst
-        self._at: float | None = None
-        self._told: float | None = None
+        self._updated_at: float | None = None
+        self._reported_at: float | None = None
         self.refused = 0
-        """In a row."""
+        """Messages refused in a row."""
 
     def admit(self, now: float) -> bool:
-        """Count a message at `now` (s); False if it is one too many."""
-        if self._at is not None:
-            self._left = min(self._burst, self._left + (now - self._at) * self._rate)
-        self._at = now
+        """Count a message at `now` (s); False if it exceeds the limit."""
+        if self._updated_at is not None:
+            self._left = min(self._burst, self._left + (now - self._updated_at) * self._rate)
+        self._updated_at = now
         if self._left < 1:
             self.refused += 1
             return False
@@ -25,9 +25,9 @@ class TokenBucket:
         self.refused = 0
         return True
 
-    def should_tell(self, now: float) -> bool:
-        """Whether it is time to say that something was refused: once a second."""
-        if self._told is not None and now - self._told < 1.0:
+    def should_report(self, now: float) -> bool:
+        """Whether to report a refusal to the client at `now` (s): at most once a second."""
+        if self._reported_at is not None and now - self._reported_at < 1.0:
             return False
-        self._told = now
+        self._reported_at = now
         return True

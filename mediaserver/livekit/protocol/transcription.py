@@ -1,4 +1,4 @@
-"""What is said, as LiveKit's front ends read it: text streams for new ones, transcription packets for the others."""
+"""Transcriptions for LiveKit's front ends: text streams for new ones, transcription packets for older ones."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _SEGMENT, _FINAL, _TRACK = "lk.segment_id", "lk.transcription_final", "lk.transc
 
 @dataclass(frozen=True, slots=True)
 class TrackRef:
-    """Who says something: a participant, and the track of their microphone."""
+    """The speaker of a transcription: a participant and its microphone track."""
 
     identity: str
     track: str
@@ -24,7 +24,7 @@ class TrackRef:
 
 @dataclass(slots=True)
 class _Reply:
-    """A reply that is being written to an open stream."""
+    """The assistant's present reply and its open text stream."""
 
     turn: int
     writer: TextWriter
@@ -32,10 +32,10 @@ class _Reply:
 
 
 class Transcripts:
-    """Writes one client's transcripts of one conversation.
+    """Renders the transcripts of one conversation for one client.
 
-    The assistant's reply is one stream, open while it lasts, of what is said next. Whatever a user is understood to
-    say is a stream of its own each time, with all of it, in that user's name.
+    The assistant's reply is one stream, to which text is appended until the reply ends. Each update of a user's
+    transcript is a stream of its own with the whole text, sent as that user.
     """
 
     def __init__(self, session: str, language: str, assistant: TrackRef):
@@ -45,7 +45,7 @@ class Transcripts:
         self._reply: _Reply | None = None
 
     def push(self, event: Transcript, speaker: TrackRef | None) -> Iterator[DataPacket]:
-        """Say an event; what a user has typed (no `speaker`) is in the chat already."""
+        """Render a transcript event; typed text (no `speaker`) is in the chat already and is left out."""
         if event.role is Role.ASSISTANT:
             yield from self._write(event)
             yield self._legacy(event, self._assistant)
@@ -57,7 +57,7 @@ class Transcripts:
             yield self._legacy(event, speaker)
 
     def close(self) -> Iterator[DataPacket]:
-        """End what is open: nothing more of it is said."""
+        """End the open stream, if any."""
         if self._reply is not None:
             yield self._reply.writer.end({_FINAL: "true"})
             self._reply = None
@@ -66,14 +66,14 @@ class Transcripts:
         reply = self._reply
         if reply is None or reply.turn != event.turn:
             yield from self.close()
-            # Told in advance that it is not final, a client waits for the trailer to say so.
+            # Marked as not final at first: clients wait for the trailer to mark it final.
             reply = _Reply(event.turn, TextWriter(TOPIC, self._attributes(event, self._assistant, final=False)))
             self._reply = reply
             yield reply.writer.begin()
         if event.text.startswith(reply.written):
             yield from reply.writer.write(event.text[len(reply.written) :])
             reply.written = event.text
-        # Else it was cut short: what has been written cannot be taken back, but the legacy packet says what was heard.
+        # Else it was cut by a barge-in: a stream cannot shrink, but the legacy packet has the text that was played.
         if event.final:
             yield from self.close()
 

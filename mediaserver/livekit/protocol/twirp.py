@@ -1,4 +1,4 @@
-"""Twirp as LiveKit's server libraries speak it: protobuf or its JSON in, the same out, errors always in JSON."""
+"""A Twirp server for LiveKit's server libraries: protobuf or JSON bodies, errors always in JSON."""
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,7 +30,7 @@ _STATUS = {
 
 
 class TwirpError(Exception):
-    """Why a call fails: a code of Twirp's, and a sentence."""
+    """The call has failed: a Twirp error code and a message."""
 
     def __init__(self, code: str, message: str):
         super().__init__(message)
@@ -38,26 +38,26 @@ class TwirpError(Exception):
         self.message = message
 
     def response(self) -> web.Response:
-        """As clients are told."""
+        """Render the HTTP response."""
         body = json.dumps({"code": self.code, "msg": self.message})
-        # The content type must be this and no more: with a charset, the npm library does not read the code.
+        # Without a charset parameter, with which the npm library would not parse the error code.
         return web.Response(status=_STATUS[self.code], body=body.encode(), headers={"Content-Type": JSON})
 
 
 Handler = Callable[[AccessTokenClaims, Any], Awaitable[Message]]
-"""Takes the caller's grant and the request, gives the response; raises `TwirpError` or `GrantError`."""
+"""Maps the caller's claims and the request to the response. Raises `TwirpError` or `GrantError`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
     """One method of a service."""
 
-    takes: type[Message]
+    request_type: type[Message]
     handler: Handler
 
 
 class Service:
-    """POST /twirp/<name>/<method>."""
+    """Serves POST /twirp/<name>/<method>."""
 
     def __init__(self, name: str, methods: Mapping[str, Method], keys: ApiKeys):
         self._name = name
@@ -65,11 +65,11 @@ class Service:
         self._keys = keys
 
     def add_routes(self, app: web.Application) -> None:
-        """Serve it."""
+        """Register the route."""
         app.router.add_post(f"/twirp/{self._name}/{{method}}", self.call)
 
     async def call(self, request: web.Request) -> web.Response:
-        """One call."""
+        """Handle one call."""
         try:
             return await self._call(request)
         except TwirpError as error:
@@ -88,7 +88,7 @@ class Service:
         is_json = request.content_type == JSON
         if not is_json and request.content_type != PROTOBUF:
             raise TwirpError("malformed", f"the body must be {PROTOBUF} or {JSON}")
-        response = await method.handler(grant, _parse(method.takes, await request.read(), is_json=is_json))
+        response = await method.handler(grant, _parse(method.request_type, await request.read(), is_json=is_json))
         if is_json:
             return web.Response(text=json_format.MessageToJson(response, indent=None), content_type=JSON)
         return web.Response(body=response.SerializeToString(), content_type=PROTOBUF)
@@ -102,18 +102,18 @@ class Service:
 
 
 async def bad_route(_: web.Request) -> web.Response:
-    """What is answered for services that are not here."""
+    """Answer a call of an unknown service."""
     return TwirpError("bad_route", "there is no such service here").response()
 
 
-def _parse(takes: type[Message], body: bytes, *, is_json: bool) -> Message:
-    name = takes.DESCRIPTOR.name
+def _parse(request_type: type[Message], body: bytes, *, is_json: bool) -> Message:
+    name = request_type.DESCRIPTOR.name
     try:
         if not is_json:
-            return takes.FromString(body)
+            return request_type.FromString(body)
         message = json.loads(body or b"{}")
         if not isinstance(message, dict):
             raise TwirpError("malformed", f"the body takes a {name} as a JSON object")
-        return json_format.ParseDict(message, takes(), ignore_unknown_fields=True)
+        return json_format.ParseDict(message, request_type(), ignore_unknown_fields=True)
     except (DecodeError, json_format.ParseError, ValueError, RecursionError):
         raise TwirpError("malformed", f"the body is no {name}") from None

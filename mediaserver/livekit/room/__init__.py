@@ -1,1 +1,1 @@
-"""The state of a room as pure code: participants, publications, speakers."""
+"""The state of a room as pure code: participants, publications, active speakers."""

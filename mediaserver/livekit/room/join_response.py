@@ -1,4 +1,4 @@
-"""The first message to a client: whoever joins, and whoever comes back."""
+"""The first message on a signalling socket: the join response or the reconnect response."""
 
 from collections.abc import Sequence
 
@@ -9,16 +9,16 @@ from mediaserver.livekit.room.participant import Participant
 from mediaserver.livekit.room.room import Room
 
 SERVER = ServerInfo(edition="Standard", version="1.9.0", protocol=16)
-"""What clients decide by what may be asked of this server: from 1.8.3 on, chats are streams."""
+"""The server version, from which clients derive its features: from 1.8.3 on, chats are streams."""
 
 PING_INTERVAL, PING_TIMEOUT = 5, 15
-"""Seconds, as LiveKit's servers tell them."""
+"""Seconds, the values of LiveKit's own server."""
 
 
 def join_response(
     room: Room, participant: Participant, ice_servers: Sequence[ICEServer], *, is_dual: bool
 ) -> SignalResponse:
-    """What a client needs to know of its room."""
+    """Build the response to a join."""
     return SignalResponse(
         join=JoinResponse(
             room=room.info(),
@@ -37,7 +37,7 @@ def join_response(
 
 
 def reconnect_response(ice_servers: Sequence[ICEServer], last_message: int) -> SignalResponse:
-    """What a client needs to go on; `last_message` is the number of its newest packet that came."""
+    """Build the response to a resume; `last_message` is the newest sequence number received from the client."""
     return SignalResponse(
         reconnect=ReconnectResponse(
             ice_servers=ice_servers,

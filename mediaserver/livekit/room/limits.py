@@ -1,30 +1,31 @@
-"""What rooms are told by the composition root, as plain values."""
+"""The timeouts and intervals of rooms."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long (s) whom is waited for, and how often what is done."""
+    """Timeouts and intervals, in seconds."""
 
     resume: float = 30.0
-    """Without a socket, until a participant counts as gone."""
+    """Time without a socket after which a session ends."""
     grace: float = 60.0
-    """Without any participant, until the conversation ends."""
+    """Time without any participant after which the conversation ends."""
     silence: float = 20.0
-    """Without a word on the socket: clients ping every 5 s, as they are told to."""
+    """Receive timeout of a socket; clients ping every 5 s."""
     send: float = 10.0
-    """For one message to be taken."""
+    """Send timeout of one message."""
     flush: float = 3.0
-    """For all that was said before the end."""
+    """Send timeout of all queued messages before a socket closes."""
     farewell: float = 0.3
-    """Between the last event and the order to leave, which come on different ways."""
+    """Delay between the last event, on a data channel, and the leave message, on the socket."""
     publish: float = 0.5
-    """For a client to be done with a track that it publishes."""
+    """Delay of a subscription report, in which the client finishes the publication."""
     hung_up: float = 1.0
-    """For a client that has hung up to say that it leaves."""
+    """Time for a client that has closed its connection to send `leave`."""
     tick: float = 0.3
+    """Interval of health checks and speaker updates."""
     quality: float = 5.0
-    """Between looks at how well everybody is connected."""
+    """Interval of connection quality updates."""
     refresh: float = 300.0
-    """Between new tokens."""
+    """Interval of token refreshes."""

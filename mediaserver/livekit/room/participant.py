@@ -1,4 +1,4 @@
-"""Who is in a room, as everyone in it is told."""
+"""The participants of a room, as they are announced to each other."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -25,12 +25,12 @@ AGENT_STATE = "lk.agent.state"
 
 
 class TooLong(Exception):
-    """More metadata or attributes than a participant may have, or a longer name than a token can say."""
+    """The metadata, attributes or name of a participant exceed their limit."""
 
 
 @dataclass(slots=True, eq=False)
 class Participant:
-    """A client in a room. Its `version` grows with every change, and every change is told to the room."""
+    """A client in a room. Its `version` grows with every change, and the room announces every change."""
 
     sid: str
     identity: str
@@ -47,13 +47,15 @@ class Participant:
     version: int = 1
     reason: DisconnectReason = DisconnectReason.UNKNOWN_REASON
     wanted: dict[str, bool] = field(default_factory=dict)
-    """Tracks of others that were subscribed to, or not, one by one."""
-    admits: SubscriptionPermission = field(default_factory=lambda: SubscriptionPermission(all_participants=True))
-    """Who may subscribe to what is published here."""
+    """Explicit subscriptions and unsubscriptions by track, which override `auto_subscribe`."""
+    subscription_permission: SubscriptionPermission = field(
+        default_factory=lambda: SubscriptionPermission(all_participants=True)
+    )
+    """The participants that may subscribe to these publications."""
 
     @property
     def granted(self) -> AccessTokenClaims:
-        """What it came with, as far as that holds by now."""
+        """The token's claims, updated by later changes of rights and description."""
         rights = self.permission
         names = [TrackSource.Name(source).lower() for source in rights.can_publish_sources]
         sources = tuple(name for name in names if name in SOURCES)
@@ -73,11 +75,11 @@ class Participant:
 
     @property
     def is_hidden(self) -> bool:
-        """Whether the others do not know of it."""
+        """Whether it is not announced to the others."""
         return self.permission.hidden
 
     def info(self) -> ParticipantInfo:
-        """As the room is told."""
+        """Return the announcement to the room."""
         return ParticipantInfo(
             sid=self.sid,
             identity=self.identity,
@@ -98,12 +100,15 @@ class Participant:
         )
 
     def may_publish(self, source: TrackSource) -> bool:
-        """Whether it has the right to publish what comes from `source`."""
+        """Whether it may publish a track of this source."""
         sources = self.permission.can_publish_sources
         return self.permission.can_publish and (not sources or source in sources)
 
     def describe(self, *, name: str = "", metadata: str = "", attributes: Mapping[str, str] | None = None) -> bool:
-        """Change what is not empty, and take away attributes that are. Says whether that is new; raises `TooLong`."""
+        """Change the fields that are not empty, and remove attributes with an empty value.
+
+        True if anything has changed. Raises `TooLong`.
+        """
         changed = {**self.attributes, **(attributes or {})}
         kept = {key: value for key, value in changed.items() if value}
         after = (name or self.name, metadata or self.metadata, kept)
@@ -114,21 +119,21 @@ class Participant:
 
     def allows_subscriber(self, track: Track, other: "Participant") -> bool:
         """Whether another participant may subscribe to a track of this one."""
-        if self.admits.all_participants:
+        if self.subscription_permission.all_participants:
             return True
         return any(
             (each.participant_sid == other.sid or each.participant_identity == other.identity)
             and (each.all_tracks or track.sid in each.track_sids)
-            for each in self.admits.track_permissions
+            for each in self.subscription_permission.track_permissions
         )
 
     def wants(self, track: str) -> bool:
-        """Whether it has subscribed to a track of another, by itself or because it does to all."""
+        """Whether it is subscribed to a track of another, explicitly or by `auto_subscribe`."""
         return self.permission.can_subscribe and self.wanted.get(track, self.auto_subscribe)
 
 
 def checked_details(grant: AccessTokenClaims, join: Join) -> tuple[str, dict[str, str]]:
-    """The metadata and attributes of somebody who joins. Raises `TooLong`."""
+    """Return the metadata and attributes of a joining participant. Raises `TooLong`."""
     metadata, attributes = grant.metadata, dict(grant.attributes)
     if grant.can_update_own_metadata:
         metadata = join.metadata or metadata
@@ -138,7 +143,7 @@ def checked_details(grant: AccessTokenClaims, join: Join) -> tuple[str, dict[str
 
 
 def permission_of(grant: AccessTokenClaims) -> ParticipantPermission:
-    """A grant's rights as participants are told them."""
+    """Convert the rights of a token to their announcement."""
     return ParticipantPermission(
         can_subscribe=grant.can_subscribe,
         can_publish=grant.can_publish,
@@ -151,7 +156,7 @@ def permission_of(grant: AccessTokenClaims) -> ParticipantPermission:
 
 
 class AgentParticipant:
-    """The one participant that is no client: a voice, and a state for all to see."""
+    """The assistant as a participant, with a voice track and a state attribute."""
 
     def __init__(self, make_sid: Callable[[str], str], joined_at_ms: int):
         self.sid = make_sid("PA_")
@@ -173,7 +178,7 @@ class AgentParticipant:
         }
 
     def set_state(self, state: str) -> bool:
-        """Change the state; says whether it is new."""
+        """Set the state attribute; True if it has changed."""
         if self._attributes[AGENT_STATE] == state:
             return False
         self._attributes[AGENT_STATE] = state
@@ -181,7 +186,7 @@ class AgentParticipant:
         return True
 
     def info(self) -> ParticipantInfo:
-        """As the room is told. Its `client_protocol` of 0 asks for streams and calls in their plainest form."""
+        """Return the announcement to the room. Its `client_protocol` of 0 asks for streams and RPC of version 1."""
         return ParticipantInfo(
             sid=self.sid,
             identity=ASSISTANT,

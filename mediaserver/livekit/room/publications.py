@@ -1,4 +1,4 @@
-"""What one client publishes: tracks it has announced, and the media sections that carry them."""
+"""The publications of one client: its announced tracks, and the media sections that carry them."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from livekit.protocol.rtc import AddTrackRequest
 from mediaserver.livekit.media.types import OfferedSection
 
 MAX_TRACKS = 20
-"""Tracks of one participant, announced or live."""
+"""The limit of tracks per participant, announced or live."""
 
 AUDIO_MIME = "audio/opus"
 VIDEO_MIMES = ("video/VP8", "video/H264")
@@ -18,41 +18,41 @@ _KINDS = {TrackType.AUDIO: "audio", TrackType.VIDEO: "video"}
 
 
 class TooMany(Exception):
-    """One track more than a participant may have."""
+    """The participant has `MAX_TRACKS` tracks already."""
 
 
 @dataclass(slots=True, eq=False)
 class Track:
-    """A track that was announced; `mid` is the section that carries it, once an offer has one."""
+    """An announced track; `mid` is the section that carries it, once offered."""
 
     info: TrackInfo
     cids: set[str]
-    """What its section may name as its track."""
+    """The client's names of the track, one of which its section has as `a=msid`."""
     mid: str | None = None
     is_guess: bool = False
-    """Whether its section names another track and was taken because nothing else was left."""
+    """Whether its section was bound by kind only, as it names an unknown track."""
     is_subscribed: bool = False
-    """Whether the client was told that somebody receives it."""
+    """Whether the client has been sent the subscription report."""
 
     @property
     def sid(self) -> str:
-        """Its name in the room."""
+        """The id in the room."""
         return self.info.sid
 
     @property
     def kind(self) -> str:
-        """audio or video."""
+        """The media kind: audio or video."""
         return _KINDS.get(self.info.type, "")
 
     @property
     def is_encrypted(self) -> bool:
-        """Whether only other participants can read it."""
+        """Whether it is end-to-end encrypted, so that the assistant cannot decode it."""
         return self.info.encryption != 0
 
 
 @dataclass(frozen=True, slots=True)
 class TrackChanges:
-    """What an offer has changed: tracks whose media begins, ends, or was refused as no codec is shared."""
+    """The changes by an offer: tracks that begin, end, or are refused for lack of a common codec."""
 
     begun: tuple[Track, ...] = ()
     ended: tuple[Track, ...] = ()
@@ -61,14 +61,14 @@ class TrackChanges:
 
 @dataclass(slots=True)
 class Publications:
-    """One client's tracks. Announcement and offer race, so either may come first."""
+    """Binds a client's announced tracks to offered sections; announcement and offer may come in either order."""
 
     make_sid: Callable[[str], str]
     tracks: dict[str, Track] = field(default_factory=dict)
     _sending: dict[str, OfferedSection] = field(default_factory=dict)
 
     def add(self, request: AddTrackRequest) -> tuple[Track, bool]:
-        """Announce a track; False if it was announced before, as a second codec or once more. Raises `TooMany`."""
+        """Announce a track; False if it was announced before, such as for a second codec. Raises `TooMany`."""
         known = self.tracks.get(request.sid) if request.sid else self._waiting(request.cid)
         if known is not None:
             known.cids |= _cids(request)
@@ -81,7 +81,7 @@ class Publications:
         return track, True
 
     def match(self, sections: Iterable[OfferedSection]) -> TrackChanges:
-        """Take the sections of an offer that was answered: they say what is carried now, and where."""
+        """Bind the tracks to the sections of an answered offer, and remove those without one."""
         self._sending = {each.mid: each for each in sections if each.sends and each.kind in ("audio", "video")}
         ended = [track for track in self.tracks.values() if track.mid is not None and track.mid not in self._sending]
         for track in ended:
@@ -95,11 +95,11 @@ class Publications:
         return TrackChanges(tuple(track for track in begun if track not in refused), tuple(ended), tuple(refused))
 
     def remove(self, sid: str) -> None:
-        """Forget a track."""
+        """Remove a track."""
         del self.tracks[sid]
 
     def carried_by(self, mid: str) -> Track | None:
-        """The track that a section carries."""
+        """Return the track that a section carries."""
         return next((track for track in self.tracks.values() if track.mid == mid), None)
 
     def _waiting(self, cid: str) -> Track | None:
@@ -119,7 +119,7 @@ class Publications:
                 return
 
     def _bind_by_kind(self) -> None:
-        # LiveKit's servers do the same: some clients name their tracks otherwise in offers.
+        # As LiveKit's own server does: some clients use other track names in offers.
         named = {_plain(section.cid) for section in self._sending.values() if section.cid is not None}
         for section in self._sending.values():
             if self.carried_by(section.mid) is not None:
@@ -160,7 +160,7 @@ def _info(request: AddTrackRequest, sid: str) -> TrackInfo:
     if request.type == TrackType.AUDIO:
         info.mime_type = AUDIO_MIME
     else:
-        # A client switches to the codec that it is told here.
+        # A client switches to the codec of this response.
         info.mime_type = _video_mime(request)
         layers = request.simulcast_codecs[0].layers if request.simulcast_codecs else request.layers
         info.codecs.append(

@@ -1,4 +1,4 @@
-"""A room: who is in it, what they publish, and who is told and sent what. No I/O, no clock, no task."""
+"""The state of a room: participants, publications, subscriptions and routing. No I/O, no clock, no task."""
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator
@@ -36,27 +36,27 @@ from mediaserver.livekit.room.participant import AgentParticipant, Participant, 
 from mediaserver.livekit.room.publications import VIDEO_MIMES, Publications, Track, TrackChanges
 
 Post = Callable[[str, SignalResponse], None]
-"""Takes a message for the participant of that sid."""
+"""Sends a message to the participant of a sid."""
 
 MAX_PARTICIPANTS = 100
-"""In one room, if it is not said how many; all of them share one conversation's place."""
+"""The default limit of participants in a room; they share one conversation."""
 
-MAX_REMEMBERED = 100
-"""Identities of which it is known that they have left."""
+MAX_DEPARTED = 100
+"""Departed identities that are kept for participants who resume."""
 
 LeaveAction = Literal["DISCONNECT", "RESUME", "RECONNECT"]
 
 
 class RoomFull(Exception):
-    """A room has as many participants as it may have."""
+    """The room has reached its limit of participants."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """A track of one participant that another is to be sent."""
+    """A track of one participant to forward to another."""
 
     publisher: str
-    """The sid of who publishes it."""
+    """The sid of its publisher."""
     track: str
     mid: str
     kind: str
@@ -65,19 +65,19 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class DataRoute:
-    """Where a data packet goes: participants by sid, and whether the assistant is meant too."""
+    """The recipients of a data packet: participants by sid, and perhaps the assistant."""
 
     to: tuple[str, ...]
     is_for_assistant: bool
 
 
 def make_sid(prefix: str) -> str:
-    """A name that nobody else has; its prefix tells clients what it names."""
+    """Generate a unique id; its prefix names the kind of object."""
     return prefix + secrets.token_hex(6)
 
 
 class Room:
-    """One room and its assistant. Whatever changes is posted to whoever is to know, in order."""
+    """One room with its assistant. Posts every change, in order, to the participants it concerns."""
 
     def __init__(self, name: str, *, post: Post, now_ms: int, make_sid: Callable[[str], str] = make_sid):
         self.name = name
@@ -92,25 +92,25 @@ class Room:
         self._make_sid = make_sid
         self.post = post
         self._participants: dict[str, Participant] = {}
-        self._gone: dict[str, ParticipantInfo] = {}  # by identity, those who left last at the end
+        self._departed: dict[str, ParticipantInfo] = {}  # by identity, in order of departure
 
-    # Who is here.
+    # Participants.
 
     @property
     def participants(self) -> tuple[Participant, ...]:
-        """All but the assistant, in the order they came."""
+        """All participants but the assistant, in order of their joins."""
         return tuple(self._participants.values())
 
     def get(self, sid: str) -> Participant | None:
-        """A participant by sid."""
+        """Return a participant by sid."""
         return self._participants.get(sid)
 
     def find(self, identity: str) -> Participant | None:
-        """A participant by identity."""
+        """Return a participant by identity."""
         return next((each for each in self._participants.values() if each.identity == identity), None)
 
     def info(self) -> RoomInfo:
-        """The room as its participants, and whoever manages it, are told."""
+        """Return the description of the room for clients and administrators."""
         return RoomInfo(
             sid=self.sid,
             name=self.name,
@@ -126,13 +126,13 @@ class Room:
         )
 
     def check_space(self, identity: str) -> None:
-        """Raise `RoomFull` if one more cannot come in; who is here already can come again."""
+        """Raise `RoomFull` if no more participant may join; a present identity may join again."""
         others = sum(each.identity != identity for each in self.participants)
         if others >= (self.max_participants or MAX_PARTICIPANTS):
             raise RoomFull
 
     def join(self, grant: AccessTokenClaims, join: Join, now_ms: int) -> Participant:
-        """Let somebody in. Whoever has the same identity must have left. Raises `RoomFull` and `TooLong`."""
+        """Add a participant, whose identity must not be in the room. Raises `RoomFull` and `TooLong`."""
         self.check_space(grant.identity)
         metadata, attributes = checked_details(grant, join)
         participant = Participant(
@@ -150,26 +150,26 @@ class Room:
             state=ParticipantInfo.JOINED,
         )
         self._participants[participant.sid] = participant
-        self._gone.pop(participant.identity, None)
-        self._tell_others_of(participant)
+        self._departed.pop(participant.identity, None)
+        self._announce(participant)
         return participant
 
     def others(self, participant: Participant) -> Iterator[ParticipantInfo]:
-        """Everybody else whom a participant may know of, the assistant first."""
+        """Return the other visible participants, the assistant first."""
         yield self.assistant.info()
         for other in self.participants:
             if other is not participant and not other.is_hidden:
                 yield other.info()
 
     def activate(self, sid: str) -> None:
-        """A participant's media is connected."""
+        """Mark a participant as active, as its media is connected."""
         participant = self._participants.get(sid)
         if participant is not None and participant.state != ParticipantInfo.ACTIVE:
             participant.state = ParticipantInfo.ACTIVE
             self.changed(participant)
 
     def leave(self, sid: str, reason: DisconnectReason) -> None:
-        """Somebody has gone."""
+        """Remove a participant."""
         participant = self._participants.pop(sid, None)
         if participant is None:
             return
@@ -177,24 +177,24 @@ class Room:
         participant.reason = reason
         participant.version += 1
         if not participant.is_hidden:
-            self._remember(participant)
-        self._tell_others_of(participant)
+            self._add_departed(participant)
+        self._announce(participant)
 
     def refresh(self, sid: str) -> None:
-        """Tell somebody who has come back of everybody, itself and those who have gone included, and of the room."""
+        """Send a resumed participant the whole state: all participants, departed ones, itself, and the room."""
         participant = self._participants.get(sid)
         if participant is not None:
-            # A client keeps whomever it is not told to have left.
-            self.post(sid, _update([*self._gone.values(), participant.info(), *self.others(participant)]))
+            # A client keeps every participant that is not announced as disconnected.
+            self.post(sid, _update([*self._departed.values(), participant.info(), *self.others(participant)]))
             self.post(sid, SignalResponse(room_update=RoomUpdate(room=self.info())))
 
-    # What they publish and subscribe to.
+    # Publications and subscriptions.
 
     def match(self, participant: Participant, sections: Iterable[OfferedSection]) -> TrackChanges:
-        """Take what an answered offer says of a participant's tracks."""
+        """Bind a participant's tracks to the sections of an answered offer."""
         matched = participant.publications.match(sections)
         for track in matched.refused:
-            self._take_away(participant, track)
+            self._unpublish(participant, track)
         if matched.ended or matched.refused:
             self.changed(participant)
         return matched
@@ -202,7 +202,7 @@ class Room:
     def mute(
         self, participant: Participant, track_sid: str, *, is_muted: bool, by_server: bool = False
     ) -> Track | None:
-        """Mute or unmute a track; a client that did not do it itself is told to."""
+        """Mute or unmute a track; with `by_server`, the client is asked to do so."""
         track = participant.publications.tracks.get(track_sid)
         if track is None:
             return None
@@ -214,7 +214,7 @@ class Room:
         return track
 
     def subscribe(self, participant: Participant, tracks: Iterable[str], *, is_wanted: bool) -> None:
-        """Subscribe to tracks of others, or not any more."""
+        """Subscribe a participant to tracks of others, or unsubscribe it."""
         known = {self.assistant.track.sid} | {sid for each in self.participants for sid in each.publications.tracks}
         for sid in dict.fromkeys(tracks):
             if sid in known:
@@ -223,11 +223,11 @@ class Room:
                 response = SubscriptionResponse(track_sid=sid, err="SE_TRACK_NOTFOUND")
                 self.post(participant.sid, SignalResponse(subscription_response=response))
 
-    def admit(self, publisher: Participant, admits: SubscriptionPermission) -> None:
-        """Let others subscribe to what somebody publishes as it wishes; those it concerns are told."""
-        before = self._admissions(publisher)
-        publisher.admits = admits
-        after = self._admissions(publisher)
+    def permit_subscribers(self, publisher: Participant, permission: SubscriptionPermission) -> None:
+        """Set the participants that may subscribe to a publisher's tracks, and notify those it concerns."""
+        before = self._permitted(publisher)
+        publisher.subscription_permission = permission
+        after = self._permitted(publisher)
         for sid, track in sorted(before ^ after):
             update = SubscriptionPermissionUpdate(
                 participant_sid=publisher.sid, track_sid=track, allowed=(sid, track) in after
@@ -237,36 +237,36 @@ class Room:
     def describe(
         self, participant: Participant, *, name: str = "", metadata: str = "", attributes: dict[str, str]
     ) -> None:
-        """Change what everybody is told of a participant. Raises `TooLong`."""
+        """Change a participant's name, metadata or attributes. Raises `TooLong`."""
         if participant.describe(name=name, metadata=metadata, attributes=attributes):
             self.changed(participant)
 
     def permit(self, participant: Participant, permission: ParticipantPermission) -> None:
-        """Change a participant's rights; what it may not publish any more is taken from it."""
+        """Change a participant's rights, and unpublish tracks that it may no longer publish."""
         participant.permission.CopyFrom(permission)
         for track in list(participant.publications.tracks.values()):
             if not participant.may_publish(track.info.source):
-                self._take_away(participant, track)
+                self._unpublish(participant, track)
         self.changed(participant)
 
-    def _take_away(self, participant: Participant, track: Track) -> None:
+    def _unpublish(self, participant: Participant, track: Track) -> None:
         participant.publications.remove(track.sid)
         self.post(participant.sid, SignalResponse(track_unpublished=TrackUnpublishedResponse(track_sid=track.sid)))
 
-    # What the room says by itself.
+    # Announcements.
 
     def set_metadata(self, metadata: str) -> None:
-        """Change the room's own metadata."""
+        """Change the metadata of the room."""
         self.metadata = metadata
         self._post_all(SignalResponse(room_update=RoomUpdate(room=self.info())))
 
     def set_agent_state(self, state: str) -> None:
-        """Show what the assistant is doing."""
+        """Set the assistant's state attribute."""
         if self.assistant.set_state(state):
             self._post_all(_update([self.assistant.info()]))
 
     def speakers_changed(self, changes: Iterable[SpeakerInfo], *, to: str | None = None) -> None:
-        """Say who speaks, to the participant of that sid or to all."""
+        """Announce active speakers, to the participant of that sid or to all."""
         speakers = list(changes)
         response = SignalResponse(speakers_changed=SpeakersChanged(speakers=speakers))
         if speakers and to is not None:
@@ -275,21 +275,21 @@ class Room:
             self._post_all(response)
 
     def quality_changed(self, qualities: Iterable[ConnectionQualityInfo]) -> None:
-        """Say how well participants are connected."""
+        """Announce connection qualities."""
         updates = list(qualities)
         if updates:
             self._post_all(SignalResponse(connection_quality=ConnectionQualityUpdate(updates=updates)))
 
     def subscription_permitted(self, participant: Participant, track: Track) -> None:
-        """Tell a publisher, once, that somebody receives a track."""
+        """Report to the publisher, once, that a track has a receiver."""
         if not track.is_subscribed:
             track.is_subscribed = True
             self.post(participant.sid, SignalResponse(track_subscribed=TrackSubscribed(track_sid=track.sid)))
 
-    # Who is sent what.
+    # Routing.
 
     def forwards(self, participant: Participant) -> dict[str, Forward]:
-        """The tracks of others that a participant is to be sent, by track."""
+        """Return the tracks of others to forward to a participant, by track."""
         found: dict[str, Forward] = {}
         for other in self.participants:
             if other is participant or other.is_hidden:
@@ -303,12 +303,12 @@ class Room:
                     found[track.sid] = Forward(other.sid, track.sid, track.mid, track.kind, track.info.muted)
         return found
 
-    def hears_assistant(self, participant: Participant) -> bool:
-        """Whether a participant is to be sent the assistant's voice."""
+    def is_subscribed_to_assistant(self, participant: Participant) -> bool:
+        """Whether a participant is subscribed to the assistant's voice."""
         return participant.wants(self.assistant.track.sid)
 
     def route(self, sender: Participant, packet: DataPacket) -> DataRoute | None:
-        """Say in the packet who has sent it, and where it goes; None if that participant may send no data."""
+        """Set the sender in a packet, and return its recipients; None if the sender may not publish data."""
         kind = packet.WhichOneof("value")
         if not sender.permission.can_publish_data or kind in (None, "speaker"):
             return None
@@ -316,14 +316,14 @@ class Room:
         packet.participant_sid = sender.sid
         named, sids = set(packet.destination_identities), set[str]()
         if kind == "user":
-            # Older clients read these, and name whom they mean there.
+            # Older clients read the sender here, and name the recipients here.
             packet.user.participant_identity, packet.user.participant_sid = sender.identity, sender.sid
             named |= set(packet.user.destination_identities)
             sids = set(packet.user.destination_sids)
         return self._addressed(named, sids, sender)
 
     def addressed(self, identities: Iterable[str], sids: Iterable[str] = ()) -> DataRoute:
-        """Where something goes that names those participants, or nobody for all."""
+        """Return the recipients by identity or sid; none named means all."""
         return self._addressed(set(identities), set(sids), None)
 
     def _addressed(self, named: set[str], sids: set[str], sender: Participant | None) -> DataRoute:
@@ -335,27 +335,27 @@ class Room:
         )
         return DataRoute(to, is_for_all or ASSISTANT in named or self.assistant.sid in sids)
 
-    # Telling.
+    # Parts of the above.
 
-    def _remember(self, gone: Participant) -> None:
-        self._gone[gone.identity] = ParticipantInfo(
+    def _add_departed(self, gone: Participant) -> None:
+        self._departed[gone.identity] = ParticipantInfo(
             sid=gone.sid,
             identity=gone.identity,
             state=gone.state,
             version=gone.version,
             disconnect_reason=gone.reason,
         )
-        while len(self._gone) > MAX_REMEMBERED:
-            del self._gone[next(iter(self._gone))]
+        while len(self._departed) > MAX_DEPARTED:
+            del self._departed[next(iter(self._departed))]
 
-    def changed(self, participant: Participant, *, is_told: bool = True) -> None:
-        """Tell a change of a participant to everybody, itself included if `is_told`."""
+    def changed(self, participant: Participant, *, to_itself: bool = True) -> None:
+        """Announce a change of a participant to all, itself included if `to_itself`."""
         participant.version += 1
-        if is_told:
+        if to_itself:
             self.post(participant.sid, _update([participant.info()]))
-        self._tell_others_of(participant)
+        self._announce(participant)
 
-    def _tell_others_of(self, participant: Participant) -> None:
+    def _announce(self, participant: Participant) -> None:
         if participant.is_hidden:
             return
         update = _update([participant.info()])
@@ -367,7 +367,7 @@ class Room:
         for participant in self.participants:
             self.post(participant.sid, response)
 
-    def _admissions(self, publisher: Participant) -> set[tuple[str, str]]:
+    def _permitted(self, publisher: Participant) -> set[tuple[str, str]]:
         return {
             (other.sid, track.sid)
             for other in self.participants
@@ -378,8 +378,8 @@ class Room:
 
 
 def leave_response(reason: DisconnectReason, action: LeaveAction) -> SignalResponse:
-    """Tells a client to end, to resume or to join anew."""
-    # Clients that know no actions (protocol below 13) look at `can_reconnect`.
+    """Build the message that makes a client disconnect, resume or join again."""
+    # Clients without support for actions (protocol below 13) use `can_reconnect`.
     leave = LeaveRequest(reason=reason, action=action, can_reconnect=action != "DISCONNECT")
     return SignalResponse(leave=leave)
 

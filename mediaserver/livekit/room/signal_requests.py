@@ -1,4 +1,4 @@
-"""What a client asks of its room, and what it is answered."""
+"""The signal requests of a client that concern its room."""
 
 from typing import Literal
 
@@ -12,10 +12,10 @@ from mediaserver.livekit.room.room import Room
 from pipeline.errors import ProtocolError
 
 MAX_ANNOUNCEMENT = 8_000
-"""Bytes of a track's announcement, which everybody is told with every change of who has made it; most have some 300."""
+"""Bytes of a track's announcement, which is sent to all with every change of its publisher; most have some 300."""
 
 MAX_PERMISSIONS = 32_000
-"""Bytes of what somebody says about who may subscribe, which is looked through for every track and participant."""
+"""Bytes of a subscription permission, which is searched for every track and participant."""
 
 Reason = Literal["OK", "NOT_ALLOWED", "LIMIT_EXCEEDED", "UNSUPPORTED_TYPE", "INVALID_REQUEST"]
 
@@ -29,7 +29,7 @@ _DATA_TRACKS = (
 
 
 def apply_request(room: Room, participant: Participant, request: SignalRequest) -> None:
-    """Take a request, but for what concerns connections and the socket itself; unknown ones are ignored.
+    """Apply a request that concerns neither the media connections nor the socket; ignore unknown ones.
 
     Raises `ProtocolError`.
     """
@@ -46,7 +46,7 @@ def apply_request(room: Room, participant: Participant, request: SignalRequest) 
         case "subscription_permission":
             if request.subscription_permission.ByteSize() > MAX_PERMISSIONS:
                 raise ProtocolError(f"`subscription_permission` takes at most {MAX_PERMISSIONS} bytes.")
-            room.admit(participant, request.subscription_permission)
+            room.permit_subscribers(participant, request.subscription_permission)
         case "update_metadata":
             _describe(room, participant, request.update_metadata)
         case "update_audio_track" if (track := tracks.get(request.update_audio_track.track_sid)) is not None:
@@ -63,7 +63,7 @@ def apply_request(room: Room, participant: Participant, request: SignalRequest) 
 
 
 def add_track(room: Room, participant: Participant, request: AddTrackRequest) -> None:
-    """Announce a track; whoever may not publish it is told so."""
+    """Announce a track, or refuse it in a response."""
     if not participant.may_publish(request.source):
         return _refuse_track(room, participant, request, "NOT_ALLOWED")
     if request.type not in (0, 1):
@@ -77,12 +77,12 @@ def add_track(room: Room, participant: Participant, request: AddTrackRequest) ->
     published = TrackPublishedResponse(cid=request.cid, track=track.info)
     room.post(participant.sid, SignalResponse(track_published=published))
     if is_new:
-        room.changed(participant, is_told=False)
+        room.changed(participant, to_itself=False)
     return None
 
 
 def refuse(reason: Reason, message: str) -> SignalResponse:
-    """Says what was wrong with a message that names no request."""
+    """Build the refusal of a message that has no request id."""
     return SignalResponse(request_response=RequestResponse(reason=reason, message=message))
 
 

@@ -1,4 +1,4 @@
-"""A room that lives: its participants' sessions, the conversation they share, and what happens by itself."""
+"""The runtime of a room: its sessions, its conversation, its tasks and its timers."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -11,130 +11,141 @@ from loguru import logger
 
 from mediaserver.livekit.agent.session_options import session_options
 from mediaserver.livekit.agent.transcript_log import TranscriptLog, TranscriptLogs
-from mediaserver.livekit.media.link_protocol import MakeLink
+from mediaserver.livekit.media.link_protocol import Link, MakeLink
 from mediaserver.livekit.protocol.access_token import AccessTokenClaims, ApiKeys
 from mediaserver.livekit.protocol.join_request import Join
 from mediaserver.livekit.room.active_speakers import ActiveSpeakers
 from mediaserver.livekit.room.limits import Limits
 from mediaserver.livekit.room.participant import Participant
 from mediaserver.livekit.room.room import Room
-from mediaserver.livekit.service.participant_session import Session
+from mediaserver.livekit.service.participant_session import ParticipantSession
 from mediaserver.rtc.config import IceServer
 from mediaserver.session_factory import SessionFactoryPort
 from pipeline.events import EndReason
 from pipeline.peer import ConversationPort
 
-MAX_RENEWED = 6_000
-"""Characters of a new token: some clients send it in a header field, which has at most 8190 bytes."""
+MAX_REFRESHED_TOKEN = 6_000
+"""Characters of a refreshed token: some clients send it in a header field, which has at most 8190 bytes."""
 
 GOOD_LOSS, POOR_LOSS = 0.02, 0.1
-"""Shares of lost packets from which a connection is no longer excellent, and no longer good."""
+"""Packet loss (0 to 1) from which a connection is no longer excellent, and no longer good."""
 
 
 class RoomClosed(Exception):
-    """A room was closed while somebody was about to come in."""
+    """The room was closed during a join."""
 
 
 class RoomNotOwned(Exception):
-    """A room is another user's, who has asked no token for this participant."""
+    """The room belongs to another user, who has issued no token for this participant."""
 
 
 class RoomRuntime:
-    """Made when somebody comes or it is created; `run` ends once it is closed, or nobody is or comes back."""
+    """Runs one room. `run` ends once the room is closed, or has been empty for its timeout."""
 
     def __init__(
         self,
         name: str,
-        lobby: SessionFactoryPort,
+        session_factory: SessionFactoryPort,
         keys: ApiKeys,
         make_link: MakeLink,
         *,
-        chronicles: TranscriptLogs,
+        transcript_logs: TranscriptLogs,
         ice_servers: Callable[[], Sequence[IceServer]],
         limits: Limits,
         is_shared: bool,
     ):
         self.room = Room(name, post=self._post, now_ms=_now_ms())
         self.limits = limits
-        self._lobby = lobby
+        self._session_factory = session_factory
         self._keys = keys
         self._make_link = make_link
         self._ice_servers = ice_servers
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, ParticipantSession] = {}
         self._is_shared = is_shared
-        self._host: ConversationPort | None = None
+        self._conversation: ConversationPort | None = None
         self._owner = ""
-        """Whose conversation it is; nobody's at first."""
-        self._chronicles = chronicles
-        self._entering = asyncio.Lock()
+        """The id of the conversation's user; empty at first."""
+        self._transcript_logs = transcript_logs
+        self._join_lock = asyncio.Lock()
         self._speakers = ActiveSpeakers()
         self._qualities: dict[str, ConnectionQuality] = {}
-        self._looked_at = 0.0
+        self._quality_sampled_at = 0.0
         self._tasks: asyncio.TaskGroup | None = None
         self._is_closed = False
-        self._news = asyncio.Event()
+        self._closed = asyncio.Event()
         self._kept_until = monotonic() + limits.grace
-        """Without participants and conversation, until (monotonic s) then."""
+        """The time (monotonic s) until which the room lives without participants and conversation."""
 
-    # Who comes and goes.
+    # Joining and leaving.
 
     @property
     def is_closed(self) -> bool:
-        """Whether nobody can come in any more."""
+        """Whether the room accepts no more joins."""
         return self._is_closed
 
-    def session(self, sid: str) -> Session | None:
-        """A participant's session."""
+    def session(self, sid: str) -> ParticipantSession | None:
+        """Return a participant's session."""
         return self._sessions.get(sid)
 
-    async def prepare(self, grant: AccessTokenClaims, join: Join) -> ConversationPort:
-        """The conversation that a participant is about to join, begun if there is none.
+    def link(self, sid: str) -> Link | None:
+        """Return a participant's media link."""
+        session = self._sessions.get(sid)
+        return session.link if session is not None else None
 
-        Raises `registry.Full` or `Draining`, `RoomFull` and `NotYours`.
+    async def prepare(self, grant: AccessTokenClaims, join: Join) -> ConversationPort:
+        """Return the conversation for a join, and start it if there is none.
+
+        Raises `registry.Full`, `registry.Draining`, `RoomFull` and `RoomNotOwned`.
         """
         self.room.check_space(grant.identity)
         self._kept_until = max(self._kept_until, monotonic() + self.limits.grace)
-        async with self._entering:
-            if self._host is None or self._host.is_ending:
-                self._host = await self._lobby.get_or_create(grant.owner, session_options(self.room.name, grant, join))
+        async with self._join_lock:
+            if self._conversation is None or self._conversation.is_ending:
+                self._conversation = await self._session_factory.get_or_create(
+                    grant.owner, session_options(self.room.name, grant, join)
+                )
                 self._owner = grant.owner
             self.check_owner(grant)
-            return self._host
+            return self._conversation
 
     def check_owner(self, grant: AccessTokenClaims) -> None:
-        """Raise `NotYours` if the room is another user's; with a shared one, its name is enough to come in."""
-        is_taken = self._host is not None and not self._host.is_ending and self._owner != grant.owner
-        if is_taken and not self._is_shared and not grant.is_external:
+        """Raise `RoomNotOwned` if the room is not shared and belongs to another user."""
+        if self._has_conversation and self._owner != grant.owner and not self._is_shared and not grant.is_external:
             raise RoomNotOwned
 
-    def transcript_log(self, host: ConversationPort) -> TranscriptLog:
-        """What was said in a conversation."""
-        return self._chronicles.of(host)
+    def transcript_log(self, conversation: ConversationPort) -> TranscriptLog:
+        """Return the transcript log of a conversation."""
+        return self._transcript_logs.of(conversation)
 
-    def admit(self, grant: AccessTokenClaims, join: Join) -> Session:
-        """Let a participant in; whoever has its identity has to go. Raises `RoomClosed`, `RoomFull` and `TooLong`."""
+    def admit(self, grant: AccessTokenClaims, join: Join) -> ParticipantSession:
+        """Add a participant, and disconnect another one of the same identity.
+
+        Raises `RoomClosed`, `RoomFull` and `TooLong`.
+        """
         if self._is_closed:
             raise RoomClosed
         old = self.room.find(grant.identity)
         if old is not None:
             self._sessions[old.sid].end(DisconnectReason.DUPLICATE_IDENTITY, "DISCONNECT")
         participant = self.room.join(grant, join, _now_ms())
-        session = Session(self, participant, is_dual=join.is_dual, make_link=self._make_link)
+        session = ParticipantSession(self, participant, is_dual=join.is_dual, make_link=self._make_link)
         self._sessions[participant.sid] = session
         logger.info("participant joined", dual=join.is_dual, participants=len(self._sessions))
         return session
 
-    def renew(self, participant: Participant) -> str:
-        """A new token for a participant as it is now, but for a description that has grown too long to be sent."""
-        token = self._keys.refresh(participant.granted)
-        if len(token) <= MAX_RENEWED:
-            return token
-        came = participant.grant
-        return self._keys.refresh(replace(participant.granted, metadata=came.metadata, attributes=came.attributes))
+    def refresh_token(self, participant: Participant) -> str:
+        """Return a token with a participant's present rights and description.
 
-    def forget(self, session: Session) -> None:
-        """A session is over."""
-        sid = session.participant.sid
+        A description that would make the token too long is replaced by that of the join.
+        """
+        token = self._keys.refresh(participant.granted)
+        if len(token) <= MAX_REFRESHED_TOKEN:
+            return token
+        joined = participant.grant
+        return self._keys.refresh(replace(participant.granted, metadata=joined.metadata, attributes=joined.attributes))
+
+    def forget(self, sid: str) -> None:
+        """Remove a session that has ended."""
         self._sessions.pop(sid, None)
         self._qualities.pop(sid, None)
         self._speakers.remove(sid)
@@ -142,61 +153,61 @@ class RoomRuntime:
             self._kept_until = monotonic() + max(self.limits.grace, self.room.departure_timeout)
         self.reconcile()
 
-    def catch_up(self, sid: str) -> None:
-        """Tell a participant, who comes or comes back, what else is told only when it changes."""
+    def send_snapshot(self, sid: str) -> None:
+        """Send a joining or resuming participant the speakers and connection qualities."""
         self._qualities.pop(sid, None)
         known = [self.room.assistant.sid, *(each.sid for each in self.room.participants if not each.is_hidden)]
         self.room.speakers_changed(self._speakers.all(known), to=sid)
 
     def configure(self, *, metadata: str, max_participants: int, empty_timeout: int, departure_timeout: int) -> None:
-        """Say how a room that is new is to be; 0 stands for what rooms are like."""
+        """Set the properties of a new room; 0 keeps the default of a limit or timeout."""
         room = self.room
-        self._is_shared = True  # by whoever manages the rooms of this server
+        self._is_shared = True  # created by an administrator, for all users
         room.metadata, room.max_participants = metadata, max_participants
         room.empty_timeout = empty_timeout or room.empty_timeout
         room.departure_timeout = departure_timeout or room.departure_timeout
         self._kept_until = monotonic() + room.empty_timeout
 
     def remove(self, sid: str, reason: DisconnectReason) -> None:
-        """Show a participant the door."""
+        """Disconnect a participant."""
         session = self._sessions.get(sid)
         if session is not None:
             session.end(reason, "DISCONNECT")
 
     def delete(self) -> None:
-        """Everybody has to go, and what was said is not gone on with."""
+        """Disconnect all participants and end the conversation."""
         self.close(DisconnectReason.ROOM_DELETED)
-        if self._host is not None:
-            self._host.end(EndReason.CLIENT)
+        if self._conversation is not None:
+            self._conversation.end(EndReason.CLIENT)
 
     def close(self, reason: DisconnectReason) -> None:
-        """Everybody has to go."""
+        """Disconnect all participants; the conversation waits for them."""
         self._is_closed = True
         for session in list(self._sessions.values()):
             session.end(reason, "DISCONNECT")
-        self._news.set()
+        self._closed.set()
 
     # Life.
 
     def spawn(self, work: Coroutine[object, object, None]) -> None:
-        """Do something that takes time; it is done before the room is over."""
+        """Run a coroutine as a task of the room, which `run` waits for."""
         assert self._tasks is not None
         self._tasks.create_task(work)
 
-    async def run(self, begun: asyncio.Event) -> None:
-        """Live; `begun` is set once sessions may begin."""
+    async def run(self, started: asyncio.Event) -> None:
+        """Run until the room is closed; sets `started` once participants may join."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
-                begun.set()
+                started.set()
                 while not self._is_closed:
                     try:
                         async with asyncio.timeout(self.limits.tick):
-                            await self._news.wait()
+                            await self._closed.wait()
                     except TimeoutError:
                         self._check_health(monotonic())
         finally:
-            # After a bug: what still runs has been cancelled, and clients come back to a new room.
+            # Reached with sessions only after a bug: the tasks are cancelled, and the clients join a new room.
             self._is_closed = True
             for session in list(self._sessions.values()):
                 session.close_for_rejoin()
@@ -206,28 +217,37 @@ class RoomRuntime:
         for session in list(self._sessions.values()):
             session.check_health(now)
         self.room.speakers_changed(self._speakers.changes(now))
-        if now - self._looked_at >= self.limits.quality:
-            self._looked_at = now
-            self._look_at_quality()
-        is_kept = self._host is not None and not self._host.is_ending
-        if not self._sessions and not is_kept and now >= self._kept_until:
+        if now - self._quality_sampled_at >= self.limits.quality:
+            self._quality_sampled_at = now
+            self._sample_quality()
+        if not self._sessions and not self._has_conversation and now >= self._kept_until:
             self._is_closed = True
 
+    @property
+    def _has_conversation(self) -> bool:
+        return self._conversation is not None and not self._conversation.is_ending
+
     def reconcile(self) -> None:
-        """Let everybody send and hear what is published and wanted now."""
+        """Update every session after a change of publications or subscriptions."""
         for session in list(self._sessions.values()):
             session.reconcile()
 
     def on_audio_level(self, sid: str, level: float) -> None:
-        """Somebody is that loud."""
+        """Record a participant's audio level, from 0 to 1."""
         self._speakers.push_level(sid, level, monotonic())
 
     def on_muted(self, sid: str) -> None:
-        """Somebody is muted."""
+        """Record that a participant was muted."""
         self._speakers.remove(sid)
 
+    def mark_subscribed(self, publisher: str, track: str) -> None:
+        """Report by sid that a participant's track has a receiver."""
+        session = self._sessions.get(publisher)
+        if session is not None:
+            session.mark_subscribed(track)
+
     def deliver(self, packet: DataPacket, to: Iterable[str], label: str) -> bool:
-        """Send a packet to participants by sid; False if it is more than one of them can take."""
+        """Send a packet to participants by sid; False if the send buffer of one of them is full."""
         is_taken = True
         for sid in to:
             session = self._sessions.get(sid)
@@ -236,7 +256,7 @@ class RoomRuntime:
         return is_taken
 
     def ice_servers(self) -> list[ICEServer]:
-        """What clients may use to reach us."""
+        """Return the ICE servers for clients."""
         return [
             ICEServer(urls=server.urls, username=server.username, credential=server.credential)
             for server in self._ice_servers()
@@ -247,7 +267,7 @@ class RoomRuntime:
         if session is not None:
             session.post(response)
 
-    def _look_at_quality(self) -> None:
+    def _sample_quality(self) -> None:
         losses = {sid: session.link.reception().loss for sid, session in self._sessions.items()}
         before, self._qualities = self._qualities, {sid: _quality(loss) for sid, loss in losses.items()}
         has_newcomer = bool(losses.keys() - before.keys())
@@ -259,7 +279,7 @@ class RoomRuntime:
 
 
 def _quality(loss: float) -> ConnectionQuality:
-    # Never LOST: a client that is told so of itself for 10 s connects anew.
+    # Never LOST: a client that gets it about itself for 10 s reconnects.
     if loss < GOOD_LOSS:
         return ConnectionQuality.EXCELLENT
     return ConnectionQuality.GOOD if loss < POOR_LOSS else ConnectionQuality.POOR

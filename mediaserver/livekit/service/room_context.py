@@ -1,67 +1,69 @@
-"""A room with all its sessions, as one of them sees it."""
+"""The room as one participant's session sees it."""
 
 from collections.abc import Coroutine, Iterable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from livekit.protocol.models import DataPacket
 from livekit.protocol.rtc import ICEServer
 
 from mediaserver.livekit.agent.transcript_log import TranscriptLog
+from mediaserver.livekit.media.link_protocol import Link
 from mediaserver.livekit.room.limits import Limits
 from mediaserver.livekit.room.participant import Participant
 from mediaserver.livekit.room.room import Room
 from pipeline.peer import ConversationPort
 
-if TYPE_CHECKING:
-    from mediaserver.livekit.service.participant_session import Session
-
 
 class RoomContext(Protocol):
-    """`LiveRoom` is all of it."""
+    """Services that a room offers its sessions; `RoomRuntime` implements it."""
 
     room: Room
     limits: Limits
 
-    def transcript_log(self, host: ConversationPort) -> TranscriptLog:
-        """What was said in a conversation."""
+    def transcript_log(self, conversation: ConversationPort) -> TranscriptLog:
+        """Return the transcript log of a conversation."""
         ...
 
-    def session(self, sid: str) -> "Session | None":
-        """A participant's session."""
+    def link(self, sid: str) -> Link | None:
+        """Return a participant's media link."""
+        ...
+
+    def mark_subscribed(self, publisher: str, track: str) -> None:
+        """Report by sid that a participant's track has a receiver."""
         ...
 
     def reconcile(self) -> None:
-        """Who publishes what, or who wants what, has changed."""
+        """Update every session after a change of publications or subscriptions."""
         ...
 
-    def catch_up(self, sid: str) -> None:
-        """Tell a participant, who comes or comes back, what else is told only when it changes."""
+    def send_snapshot(self, sid: str) -> None:
+        """Send a joining or resuming participant the speakers and connection qualities."""
         ...
 
     def ice_servers(self) -> list[ICEServer]:
-        """What clients may use to reach us."""
+        """Return the ICE servers for clients."""
         ...
 
     def deliver(self, packet: DataPacket, to: Iterable[str], label: str) -> bool:
-        """Send a packet to participants by sid; False if it is more than one of them can take."""
+        """Send a packet to participants by sid; False if the send buffer of one of them is full."""
         ...
 
     def on_audio_level(self, sid: str, level: float) -> None:
-        """Somebody is that loud."""
+        """Record a participant's audio level, from 0 to 1."""
         ...
 
     def on_muted(self, sid: str) -> None:
-        """Somebody is muted."""
+        """Record that a participant was muted."""
         ...
 
     def spawn(self, work: Coroutine[object, object, None]) -> None:
-        """Do something that takes time."""
+        """Run a coroutine as a task of the room."""
         ...
 
-    def forget(self, session: "Session") -> None:
-        """It is over."""
+    def forget(self, sid: str) -> None:
+        """Remove a session that has ended."""
         ...
 
-    def renew(self, participant: Participant) -> str:
-        """A new token for a participant as it is now."""
+    def refresh_token(self, participant: Participant) -> str:
+        """Return a new access token with a participant's present rights and description."""
         ...

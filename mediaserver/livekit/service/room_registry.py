@@ -1,4 +1,4 @@
-"""The set of rooms: found or made by name, and closed with the server."""
+"""The rooms of this server by name."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ _CLOSE_DEADLINE = 10.0
 
 
 class RoomRegistry:
-    """Holds every room and the one task each lives in."""
+    """Finds, creates and closes rooms, and runs each in a task of its own."""
 
     def __init__(self, make_room: Callable[[str], RoomRuntime]):
         self._make_room = make_room
@@ -24,29 +24,29 @@ class RoomRegistry:
 
     @property
     def all(self) -> tuple[RoomRuntime, ...]:
-        """Every room there is."""
+        """The open rooms."""
         return tuple(room for room in self._rooms.values() if not room.is_closed)
 
     def find(self, name: str) -> RoomRuntime | None:
-        """A room by name."""
+        """Return an open room by name."""
         found = self._rooms.get(name)
         return found if found is not None and not found.is_closed else None
 
     async def get_or_create(self, name: str) -> RoomRuntime:
-        """A room by name, made if there is none."""
+        """Return a room by name, and create it if there is none."""
         found = self.find(name)
         if found is not None:
             return found
         room = self._rooms[name] = self._make_room(name)
-        begun = asyncio.Event()
-        task = asyncio.create_task(room.run(begun), name=f"room {room.room.sid}")
+        started = asyncio.Event()
+        task = asyncio.create_task(room.run(started), name=f"room {room.room.sid}")
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._forget(room, done))
-        await begun.wait()
+        await started.wait()
         return room
 
     def delete(self, name: str) -> bool:
-        """Close a room; False if there is none."""
+        """Delete a room; False if there is none."""
         room = self.find(name)
         if room is None:
             return False
@@ -55,7 +55,7 @@ class RoomRegistry:
         return True
 
     async def close(self) -> None:
-        """Close all of them, and wait until they are."""
+        """Close all rooms, and wait for them at most 10 s."""
         for room in self.all:
             room.close(DisconnectReason.SERVER_SHUTDOWN)
         if self._tasks:
@@ -65,6 +65,6 @@ class RoomRegistry:
         self._tasks.discard(task)
         if self._rooms.get(room.room.name) is room:
             del self._rooms[room.room.name]
-        # Only a bug ends a room with an exception; its clients have been left by then.
+        # Only a bug ends a room with an exception; its clients are disconnected by then.
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.opt(exception=error).error("room failed")

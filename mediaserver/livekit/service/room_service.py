@@ -1,4 +1,4 @@
-"""LiveKit's RoomService: rooms and participants, managed from another server."""
+"""LiveKit's RoomService API, with which another server manages rooms and participants."""
 
 from collections.abc import Iterable
 
@@ -47,7 +47,7 @@ MAX_DATA = 60_000
 
 
 class RoomService:
-    """The methods; `service` is what serves them."""
+    """Implements the methods; `service` serves them over Twirp."""
 
     def __init__(self, rooms: RoomRegistry, keys: ApiKeys):
         self._rooms = rooms
@@ -67,7 +67,7 @@ class RoomService:
         self.service = Service(NAME, methods, keys)
 
     async def create_room(self, grant: AccessTokenClaims, request: CreateRoomRequest) -> RoomInfo:
-        """A room that waits for somebody to come; one that is there already is answered as it is."""
+        """Create an empty room; an existing one is returned unchanged."""
         check_create(grant)
         if not 0 < len(request.name) <= MAX_NAME:
             raise TwirpError("invalid_argument", f"name must have 1 to {MAX_NAME} characters")
@@ -86,14 +86,14 @@ class RoomService:
         return room.room.info()
 
     async def list_rooms(self, grant: AccessTokenClaims, request: ListRoomsRequest) -> ListRoomsResponse:
-        """All rooms, or those named."""
+        """List all rooms, or those named."""
         check_list(grant)
         named = set(request.names)
         rooms = [room.room.info() for room in self._rooms.all if not named or room.room.name in named]
         return ListRoomsResponse(rooms=rooms)
 
     async def delete_room(self, grant: AccessTokenClaims, request: DeleteRoomRequest) -> DeleteRoomResponse:
-        """Everybody has to leave."""
+        """Delete a room and disconnect its participants."""
         check_create(grant)
         if not self._rooms.delete(request.room):
             raise _no_room()
@@ -102,13 +102,13 @@ class RoomService:
     async def list_participants(
         self, grant: AccessTokenClaims, request: ListParticipantsRequest
     ) -> ListParticipantsResponse:
-        """Everybody in a room, the assistant too."""
+        """List the participants of a room, the assistant included."""
         room = self._administrated(grant, request.room).room
         infos = [room.assistant.info(), *(each.info() for each in room.participants)]
         return ListParticipantsResponse(participants=infos)
 
     async def get_participant(self, grant: AccessTokenClaims, request: RoomParticipantIdentity) -> ParticipantInfo:
-        """Somebody in a room."""
+        """Return one participant of a room."""
         room = self._administrated(grant, request.room)
         if request.identity == ASSISTANT:
             return room.room.assistant.info()
@@ -117,7 +117,7 @@ class RoomService:
     async def remove_participant(
         self, grant: AccessTokenClaims, request: RoomParticipantIdentity
     ) -> RemoveParticipantResponse:
-        """Somebody has to leave; a token that is still good lets them come again."""
+        """Disconnect a participant, who can join again with a valid token."""
         room = self._administrated(grant, request.room)
         room.remove(_participant(room, request.identity).sid, DisconnectReason.PARTICIPANT_REMOVED)
         return RemoveParticipantResponse()
@@ -125,7 +125,7 @@ class RoomService:
     async def mute_published_track(
         self, grant: AccessTokenClaims, request: MuteRoomTrackRequest
     ) -> MuteRoomTrackResponse:
-        """A client is told to mute a track, or that it may be heard again."""
+        """Ask a client to mute or unmute a track."""
         room = self._administrated(grant, request.room)
         participant = _participant(room, request.identity)
         track = room.room.mute(participant, request.track_sid, is_muted=request.muted, by_server=True)
@@ -135,7 +135,10 @@ class RoomService:
         return MuteRoomTrackResponse(track=track.info)
 
     async def update_participant(self, grant: AccessTokenClaims, request: UpdateParticipantRequest) -> ParticipantInfo:
-        """Other rights, name, metadata or attributes; what is empty stays, an empty attribute goes."""
+        """Change a participant's rights or description.
+
+        Empty fields stay unchanged; an attribute with an empty value is removed.
+        """
         room = self._administrated(grant, request.room)
         participant = _participant(room, request.identity)
         try:
@@ -151,7 +154,7 @@ class RoomService:
     async def update_subscriptions(
         self, grant: AccessTokenClaims, request: UpdateSubscriptionsRequest
     ) -> UpdateSubscriptionsResponse:
-        """Somebody is sent tracks, or not any more."""
+        """Subscribe a participant to tracks, or unsubscribe it."""
         room = self._administrated(grant, request.room)
         participant = _participant(room, request.identity)
         named: Iterable[str] = (sid for each in request.participant_tracks for sid in each.track_sids)
@@ -160,14 +163,14 @@ class RoomService:
         return UpdateSubscriptionsResponse()
 
     async def update_room_metadata(self, grant: AccessTokenClaims, request: UpdateRoomMetadataRequest) -> RoomInfo:
-        """Everybody is told other metadata of the room."""
+        """Change the metadata of a room."""
         room = self._administrated(grant, request.room)
         _check_metadata(request.metadata)
         room.room.set_metadata(request.metadata)
         return room.room.info()
 
     async def send_data(self, grant: AccessTokenClaims, request: SendDataRequest) -> SendDataResponse:
-        """A packet from nobody, to those named or to all; the assistant is sent none."""
+        """Send a packet without a sender to the named participants or to all, but not to the assistant."""
         room = self._administrated(grant, request.room)
         if len(request.data) > MAX_DATA:
             raise TwirpError("invalid_argument", f"data must have at most {MAX_DATA} bytes")

@@ -1,4 +1,4 @@
-"""Everything that LiveKit's clients and libraries reach on this server."""
+"""The LiveKit server: signalling for clients, and the RoomService API."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -19,48 +19,48 @@ from mediaserver.session_factory import SessionFactoryPort
 
 
 class LiveKit:
-    """Rooms with an assistant in them, for clients whose tokens are signed with one of `keys` (secrets by API key).
+    """Serves rooms with an assistant to clients whose tokens are signed with one of `keys` (secrets by API key).
 
-    Rooms that are not shared are their first user's, and of whom that user has asked a token for. `is_gone` tells which
-    users, by id, are no more: their tokens are not taken.
+    A room that is not shared admits only its first user and participants with that user's tokens. The tokens of a user
+    for whose id `is_user_deleted` is true are refused.
     """
 
     def __init__(
         self,
-        lobby: SessionFactoryPort,
+        session_factory: SessionFactoryPort,
         limiter: RateLimiter,
         *,
         keys: Mapping[str, str],
         make_link: MakeLink,
-        chronicles: TranscriptLogs | None = None,
+        transcript_logs: TranscriptLogs | None = None,
         are_rooms_shared: bool = True,
-        is_gone: Callable[[str], bool] = lambda _: False,
+        is_user_deleted: Callable[[str], bool] = lambda _: False,
         ice_servers: Callable[[], Sequence[IceServer]] = tuple,
         limits: Limits | None = None,
     ):
-        limits, chronicles = limits or Limits(), chronicles or TranscriptLogs()
-        readers = ApiKeys(keys, is_gone=is_gone)
+        limits, transcript_logs = limits or Limits(), transcript_logs or TranscriptLogs()
+        api_keys = ApiKeys(keys, is_user_deleted=is_user_deleted)
         self.rooms = RoomRegistry(
             lambda name: RoomRuntime(
                 name,
-                lobby,
-                readers,
+                session_factory,
+                api_keys,
                 make_link,
-                chronicles=chronicles,
+                transcript_logs=transcript_logs,
                 ice_servers=ice_servers,
                 limits=limits,
                 is_shared=are_rooms_shared,
             )
         )
-        self._signalling = Signalling(self.rooms, readers, limiter, limits)
-        self._service = RoomService(self.rooms, readers).service
+        self._signalling = Signalling(self.rooms, api_keys, limiter, limits)
+        self._service = RoomService(self.rooms, api_keys).service
 
     def add_routes(self, app: web.Application) -> None:
-        """Serve them."""
+        """Register the routes."""
         self._signalling.add_routes(app)
         self._service.add_routes(app)
         app.router.add_post("/twirp/{rest:.*}", bad_route)
 
     async def close(self) -> None:
-        """Let everybody go."""
+        """Disconnect all participants and close the rooms."""
         await self.rooms.close()

@@ -1,4 +1,4 @@
-"""LiveKit's signalling over HTTP: `/rtc/v1` for one peer connection, `/rtc` for two, and how clients try tokens."""
+"""LiveKit's signalling routes: `/rtc/v1` for one peer connection, `/rtc` for two, and token validation."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ from mediaserver.livekit.room.limits import Limits
 from mediaserver.livekit.room.participant import MAX_METADATA, TooLong, checked_details
 from mediaserver.livekit.room.room import RoomFull, leave_response
 from mediaserver.livekit.service.live_room import RoomClosed, RoomNotOwned, RoomRuntime
-from mediaserver.livekit.service.participant_session import Session
+from mediaserver.livekit.service.participant_session import ParticipantSession
 from mediaserver.livekit.service.room_registry import RoomRegistry
-from mediaserver.livekit.service.signal_socket import SignalSocket, Take
+from mediaserver.livekit.service.signal_socket import HandleRequest, SignalSocket
 from mediaserver.rate_limiter import RateLimiter
 from mediaserver.registry import Draining, Full
 from pipeline.peer import ConversationPort
@@ -27,7 +27,7 @@ _RETRY_DRAINING = "30"
 
 
 class Signalling:
-    """GET on both paths and `/validate` under them; clients also ask for `HEAD /`, which the page answers."""
+    """Serves GET on both paths and `/validate` below them; the page answers the clients' `HEAD /`."""
 
     def __init__(self, rooms: RoomRegistry, keys: ApiKeys, limiter: RateLimiter, limits: Limits):
         self._rooms = rooms
@@ -36,49 +36,49 @@ class Signalling:
         self._limits = limits
 
     def add_routes(self, app: web.Application) -> None:
-        """Serve them."""
+        """Register the routes."""
         for path in (SINGLE, DUAL):
             app.router.add_get(path, self.connect, allow_head=False)
             app.router.add_get(f"{path}/validate", self.validate)
 
     async def validate(self, request: web.Request) -> web.Response:
-        """200 `success`, or why a socket would not be opened: browsers cannot see that of a socket."""
+        """Answer 200 `success` or the refusal of a socket, whose reason browsers cannot read."""
         try:
             grant = self._grant(request)
             room = self._rooms.find(grant.room)
             if room is not None:
                 room.check_owner(grant)
         except RoomNotOwned:
-            return _not_yours().response
+            return _not_owned().response
         except _Refused as refused:
             return refused.response
         return web.Response(text="success")
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
-        """A signalling socket, for as long as it lasts."""
+        """Serve a signalling socket until it closes."""
         if not web.WebSocketResponse().can_prepare(request).ok:
             return web.Response(status=404, text="not found: this address takes websockets")
         try:
-            grant = self._counted(request)
+            grant = self._rate_limited_grant(request)
             join = self._join(request)
-            seat = None if join.is_reconnect else await self._seat(grant, join)
+            target = None if join.is_reconnect else await self._target(grant, join)
         except _Refused as refused:
             return refused.response
         socket = SignalSocket(self._limits)
         await socket.prepare(request)
-        sessions: list[Session] = []
+        sessions: list[ParticipantSession] = []
 
-        async def begin() -> Take:
-            session = self._resumed(grant, join) if seat is None else self._admitted(grant, join, seat)
+        async def begin() -> HandleRequest:
+            session = self._resumable(grant, join) if target is None else self._admit(grant, join, target)
             if session is None:
                 socket.put(leave_response(DisconnectReason.STATE_MISMATCH, "RECONNECT"))
                 socket.close("nothing to resume")
                 return _ignore
             sessions.append(session)
-            if seat is None:
+            if target is None:
                 await session.resume(socket, join)
             else:
-                await session.open(socket, join, seat.host)
+                await session.open(socket, join, target.conversation)
             return session.on_signal_request
 
         try:
@@ -87,20 +87,20 @@ class Signalling:
             for session in sessions:
                 session.on_socket_lost(socket)
 
-    def _admitted(self, grant: AccessTokenClaims, join: Join, seat: "_JoinTarget") -> Session | None:
-        if seat.host.is_ending:
-            return None  # it has ended since it was found; nobody would answer in it
+    def _admit(self, grant: AccessTokenClaims, join: Join, target: "_JoinTarget") -> ParticipantSession | None:
+        if target.conversation.is_ending:
+            return None  # it has ended since it was found, so no assistant would answer
         try:
-            return seat.room.admit(grant, join)
+            return target.room.admit(grant, join)
         except (RoomClosed, RoomFull):
             return None
 
-    def _resumed(self, grant: AccessTokenClaims, join: Join) -> Session | None:
+    def _resumable(self, grant: AccessTokenClaims, join: Join) -> ParticipantSession | None:
         room = self._rooms.find(grant.room)
         session = room.session(join.participant_sid) if room is not None else None
         return session if session is not None and session.is_resumable(grant) else None
 
-    async def _seat(self, grant: AccessTokenClaims, join: Join) -> "_JoinTarget":
+    async def _target(self, grant: AccessTokenClaims, join: Join) -> "_JoinTarget":
         try:
             checked_details(grant, join)
         except TooLong:
@@ -109,7 +109,7 @@ class Signalling:
         try:
             return _JoinTarget(room, await room.prepare(grant, join))
         except RoomNotOwned:
-            raise _not_yours() from None
+            raise _not_owned() from None
         except RoomFull:
             raise _Refused(429, "the room is full") from None
         except Full as full:
@@ -118,7 +118,7 @@ class Signalling:
         except Draining:
             raise _Refused(503, "the server is restarting", {"Retry-After": _RETRY_DRAINING}) from None
 
-    def _counted(self, request: web.Request) -> AccessTokenClaims:
+    def _rate_limited_grant(self, request: web.Request) -> AccessTokenClaims:
         try:
             try:
                 grant = self._grant(request)
@@ -147,21 +147,21 @@ class Signalling:
 
 @dataclass(frozen=True, slots=True)
 class _JoinTarget:
-    """A room that somebody is about to join, and its conversation."""
+    """The room and the conversation of a join."""
 
     room: RoomRuntime
-    host: ConversationPort
+    conversation: ConversationPort
 
 
 class _Refused(Exception):
-    """Why no socket is opened; clients show the text."""
+    """A socket was refused; clients show the text."""
 
     def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None):
         super().__init__(text)
         self.response = web.Response(status=status, text=text, headers=headers)
 
 
-def _not_yours() -> _Refused:
+def _not_owned() -> _Refused:
     return _Refused(403, "permissions denied: the room is another user's, who can get you a token for it")
 
 

@@ -9,11 +9,12 @@ from aiohttp.test_utils import TestClient
 from limits import parse
 from livekit.api import TokenVerifier
 
-from mediaserver.api.livekit_token import TOKEN_SECONDS, USER_CLAIM, LiveKitTokens
+from mediaserver.api.livekit_token import TOKEN_SECONDS, LiveKitTokens
 from mediaserver.api.middleware import error_middleware
 from mediaserver.api.rate_limit import RateLimiter
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
+from mediaserver.livekit.protocol.access_token import USER_CLAIM, TokenIssuer
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]
@@ -28,15 +29,15 @@ def token_of(user: User) -> dict[str, str]:
     return {"Authorization": f"Bearer {TOKENS.issue(user)}"}
 
 
-def app_with(*, api_key: str | None = KEY, api_secret: str | None = SECRET) -> web.Application:
+def app_with(issuer: TokenIssuer | None) -> web.Application:
     app = web.Application(middlewares=[error_middleware])
-    LiveKitTokens(TOKENS, RateLimiter(parse("100/minute")), api_key=api_key, api_secret=api_secret).add_routes(app)
+    LiveKitTokens(TOKENS, RateLimiter(parse("100/minute")), issuer).add_routes(app)
     return app
 
 
 @pytest.fixture
 async def client(aiohttp_client: MakeClient) -> Client:
-    return await aiohttp_client(app_with())
+    return await aiohttp_client(app_with(TokenIssuer(KEY, SECRET)))
 
 
 async def test_livekits_own_verifier_takes_the_token_with_all_that_was_asked(client: Client) -> None:
@@ -125,7 +126,7 @@ async def test_without_a_bearer_token_there_is_none_for_livekit(client: Client) 
 
 
 async def test_where_livekit_is_off_the_answer_says_what_turns_it_on(aiohttp_client: MakeClient) -> None:
-    client = await aiohttp_client(app_with(api_key=None, api_secret=None))
+    client = await aiohttp_client(app_with(None))
     response = await client.post(PATH, json={}, headers=token_of(ADA))
     assert response.status == 404
     assert "LIVEKIT_API_KEY" in (await response.json())["error"]["message"]

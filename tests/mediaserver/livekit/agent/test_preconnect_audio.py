@@ -1,4 +1,4 @@
-from mediaserver.livekit.agent.preconnect_audio import PATIENCE, PreConnectAudio
+from mediaserver.livekit.agent.preconnect_audio import MAX_WAIT, PreConnectAudio
 from pipeline.media import AudioChunk
 
 
@@ -27,7 +27,7 @@ def test_live_audio_does_not_wait_for_ever() -> None:
     voice.expect_recording(10.0)
     list(voice.push(chunk(1), 10.0))
 
-    heard = list(voice.push(chunk(2), 10.0 + PATIENCE))
+    heard = list(voice.push(chunk(2), 10.0 + MAX_WAIT))
 
     assert levels(heard) == [1, 2]
     assert not voice.is_waiting

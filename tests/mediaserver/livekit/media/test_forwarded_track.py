@@ -26,7 +26,7 @@ class Sender:
     def __init__(self, kind: str, codec: str):
         self.asked = 0
         self.clock = Clock()
-        self.track = ForwardedTrack(kind, ask=self._ask, clock=self.clock)
+        self.track = ForwardedTrack(kind, request_keyframe=self._ask, clock=self.clock)
         self.track.codec = codec
         self.sent: list[tuple[bytes, int | None]] = []
 
@@ -129,7 +129,7 @@ async def test_what_its_section_is_not_sent_with_is_dropped() -> None:
 
 @in_virtual_time
 async def test_a_stopped_track_raises_what_ends_the_sender() -> None:
-    track = ForwardedTrack("audio", ask=lambda: None)
+    track = ForwardedTrack("audio", request_keyframe=lambda: None)
     waiting = asyncio.create_task(track.recv())
     await asyncio.sleep(0)
     track.stop()
@@ -140,13 +140,13 @@ async def test_a_stopped_track_raises_what_ends_the_sender() -> None:
 
 def test_what_is_late_or_comes_twice_has_no_time() -> None:
     time = RelativeTime(48_000, Clock())
-    assert [time.take(stamp) for stamp in (960, 1_920, 1_920, 960, 2_880)] == [0, 960, None, None, 1_920]
+    assert [time.convert(stamp) for stamp in (960, 1_920, 1_920, 960, 2_880)] == [0, 960, None, None, 1_920]
 
 
 def test_a_source_that_starts_anew_goes_on_with_the_clock() -> None:
     clock = Clock()
     time = RelativeTime(48_000, clock)
-    time.take(4_000_000_000)
+    time.convert(4_000_000_000)
     clock.now += 0.5
-    assert time.take(17) == 24_000
-    assert time.take(17 + 960) == 24_960
+    assert time.convert(17) == 24_000
+    assert time.convert(17 + 960) == 24_960

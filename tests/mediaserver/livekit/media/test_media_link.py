@@ -92,7 +92,7 @@ async def say(here: Client, mid: str) -> None:
 
 def arrivals(here: Client, mid: str) -> list[int]:
     """The sequence numbers of what comes in a section from now on, wanted or not."""
-    receiver = here.link._uplink.connection.section(mid).receiver
+    receiver = here.link._publisher.connection.section(mid).receiver
     handle, numbers = receiver._handle_rtp_packet, list[int]()
 
     async def note(packet: RtpPacket, arrival_time_ms: int) -> None:
@@ -132,7 +132,7 @@ async def test_what_is_unpublished_ends_and_what_is_published_again_is_heard() -
                     transceiver.direction = "inactive"
             answer = await here.negotiate()
             assert not any(section.sends for section in answer.sections if section.kind != "application")
-            assert not here.link._uplink._inlets
+            assert not here.link._publisher._incoming
             ended[heard] = len(here.events.chunks[heard])
         assert len(here.answers[-1].sections) == 7 + 6
 
@@ -287,7 +287,7 @@ async def test_a_key_frame_that_one_needs_is_asked_of_the_other(monkeypatch: pyt
         (sender,) = speaker.raw.getSenders()
         monkeypatch.setattr(sender, "_send_keyframe", lambda: asked.append(True))
         section = next(
-            section for section in listener.link._uplink.connection.raw.getTransceivers() if section.mid == mid
+            section for section in listener.link._publisher.connection.raw.getTransceivers() if section.mid == mid
         )
         receiver = next(section.receiver for section in listener.raw.getTransceivers() if section.mid == mid)
         await receiver._send_rtcp_pli(section.sender._ssrc)
@@ -333,7 +333,7 @@ async def test_what_comes_later_needs_sections_and_what_goes_frees_them() -> Non
         listener.link.withdraw("TR_human")
         listener.link.withdraw("TR_nobody")
         assert mid not in (await listener.negotiate()).sent
-        assert "TR_human" not in listener.link._outbound.mids.values()
+        assert "TR_human" not in listener.link._outgoing.mids.values()
         listener.link.forward(HUMAN, speaker.link, source)
         assert listener.link.missing_sections() == MissingSections()
         receiver = next(section.receiver for section in listener.raw.getTransceivers() if section.mid == mid)
@@ -409,7 +409,7 @@ async def test_a_key_frame_that_is_wanted_of_a_source_that_has_gone_harms_nobody
         await speaker.close()
         await asyncio.sleep(KEYFRAME_PERIOD)  # it is asked no more often
 
-        sections = listener.link._uplink.connection.raw.getTransceivers()
+        sections = listener.link._publisher.connection.raw.getTransceivers()
         section = next(section for section in sections if section.mid == sent["TR_camera"])
         receiver = next(each.receiver for each in listener.raw.getTransceivers() if each.mid == sent["TR_camera"])
         await receiver._send_rtcp_pli(section.sender._ssrc)
@@ -579,7 +579,7 @@ async def test_an_offer_that_aiortc_cannot_take_fails_the_link(monkeypatch: pyte
         async def refuse(_: object) -> None:
             raise ValueError("no")
 
-        monkeypatch.setattr(here.link._uplink.connection.raw, "setRemoteDescription", refuse)
+        monkeypatch.setattr(here.link._publisher.connection.raw, "setRemoteDescription", refuse)
         with pytest.raises(OfferError, match="no"):
             await here.negotiate()
         assert here.events.states == [LinkState.FAILED]
@@ -628,7 +628,7 @@ async def test_a_sender_that_starts_while_its_connection_closes_is_stopped_too(m
         here.link.speak(VOICE)
         here.prepare()
         (mid,) = (await here.negotiate()).sent
-        connection = here.link._uplink.connection
+        connection = here.link._publisher.connection
         section = connection.section(mid)
 
         settle = connection._connecting.settle

@@ -1,12 +1,13 @@
 """Offers and answers that cross one another."""
 
 import asyncio
+from collections.abc import Iterable
 from typing import cast
 
 from livekit.protocol.rtc import SessionDescription, SignalResponse
 
 from mediaserver.livekit.media.negotiation import Negotiation
-from mediaserver.livekit.media.types import LinkEvents
+from mediaserver.livekit.media.types import LinkEvents, OfferedSection
 from tests.support.livekit_harness import FakeLink
 
 
@@ -22,11 +23,23 @@ class SlowLink(FakeLink):
         await super().take_answer(sdp)
 
 
+class Listener:
+    """Records the messages of a negotiation."""
+
+    def __init__(self) -> None:
+        self.posted: list[SignalResponse] = []
+
+    def post(self, response: SignalResponse) -> None:
+        self.posted.append(response)
+
+    def on_sections(self, sections: Iterable[OfferedSection]) -> None: ...
+
+    def on_sent(self, tracks: Iterable[str]) -> None: ...
+
+
 async def test_an_answer_that_is_being_taken_does_not_stand_for_the_one_to_a_later_offer() -> None:
-    link, posted = SlowLink(), list[SignalResponse]()
-    negotiation = Negotiation(
-        link, is_dual=True, post=posted.append, on_sections=lambda _: None, on_sent=lambda _: None
-    )
+    link, listener = SlowLink(), Listener()
+    negotiation, posted = Negotiation(link, listener, is_dual=True), listener.posted
     await negotiation.offer()
     first = asyncio.create_task(negotiation.take_answer(SessionDescription(sdp="to the first", id=1)))
     await asyncio.sleep(0)

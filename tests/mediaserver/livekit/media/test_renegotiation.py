@@ -135,9 +135,9 @@ async def test_a_section_without_a_common_codec_is_refused_and_the_others_are_an
 async def test_a_section_that_the_client_has_stopped_is_answered_as_stopped() -> None:
     async with client() as here:
         await here.link.answer(CHROME)
-        assert "1" in here.link._uplink._inlets
+        assert "1" in here.link._publisher._incoming
         answer = await here.link.answer(REFUSED)
-        assert "1" not in here.link._uplink._inlets
+        assert "1" not in here.link._publisher._incoming
         assert "a=group:BUNDLE 0 2\r\n" in answer.sdp
         assert sections_of(answer.sdp)[1].startswith("m=video 0 UDP/TLS/RTP/SAVPF 96 97")
         assert [section.is_refused for section in answer.sections] == [False, True, False]
@@ -149,8 +149,8 @@ async def test_a_stopped_section_may_make_room_for_another() -> None:
         await here.link.answer(REFUSED)
         answer = await here.link.answer(CHROME.replace("a=mid:1", "a=mid:7").replace("BUNDLE 0 1 2", "BUNDLE 0 7 2"))
         assert "a=recvonly" in sections_of(answer.sdp)[1]
-        assert list(here.link._uplink._inlets) == ["0", "7"]
-        mids = [section.mid for section in here.link._uplink.connection.raw.getTransceivers()]
+        assert list(here.link._publisher._incoming) == ["0", "7"]
+        mids = [section.mid for section in here.link._publisher.connection.raw.getTransceivers()]
         assert mids == ["0", "1", "7"]
 
 

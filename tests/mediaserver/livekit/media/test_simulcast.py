@@ -57,7 +57,7 @@ async def test_what_is_published_again_and_again_is_seen_each_time() -> None:
             await until(lambda mid=mid: here.widths(mid) == {640}, within=30)  # type: ignore[misc]
             await here.run("unpublish('screen')")
             await here.run("negotiate()")
-            assert not here.link._uplink._inlets
+            assert not here.link._publisher._incoming
 
 
 @pytest.mark.acceptance

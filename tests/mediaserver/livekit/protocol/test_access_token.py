@@ -10,12 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from livekit import api
 
-from mediaserver.api.livekit_token import USER_CLAIM as MINTED_CLAIM
 from mediaserver.livekit.protocol.access_token import (
-    USER_CLAIM,
     AccessTokenClaims,
     ApiKeys,
     GrantError,
+    TokenIssuer,
     check_admin,
     check_create,
     check_join,
@@ -71,8 +70,21 @@ def test_what_is_not_said_is_allowed_as_livekit_does() -> None:
 
 
 def test_a_token_of_this_servers_endpoint_names_whose_conversation_it_is() -> None:
-    assert KEYS.read(signed(**{MINTED_CLAIM: "u-ada"})).owner == "u-ada"
-    assert USER_CLAIM == MINTED_CLAIM
+    token = TokenIssuer("devkey", SECRET).issue(
+        owner="u-ada", room="r", identity="tablet", name="Ada", metadata="", attributes={"floor": "2"}, lifetime=60
+    )
+
+    claims = jwt.decode(token, SECRET, algorithms=["HS256"])
+    assert (claims["user"], claims["sub"], claims["exp"] - claims["nbf"]) == ("u-ada", "tablet", 60)
+    assert claims["video"] == {
+        "room": "r",
+        "roomJoin": True,
+        "canPublish": True,
+        "canSubscribe": True,
+        "canPublishData": True,
+        "canUpdateOwnMetadata": True,
+    }
+    assert KEYS.read(token).owner == "u-ada"
 
 
 def test_a_token_of_another_server_owns_by_identity() -> None:
@@ -178,6 +190,16 @@ def test_a_refreshed_token_says_the_same_and_is_good_for_ten_minutes_at_least() 
     assert after.expires_at == int(before.expires_at + 595)
     assert (after.identity, after.owner, after.name, after.attributes) == ("ada", "u-ada", "Ada", {"a": "b"})
     assert (after.room, after.room_join, after.can_publish) == ("r", True, True)
+
+
+def test_a_refreshed_token_keeps_every_right_that_was_changed() -> None:
+    changed = grant(
+        identity="ada", room="r", room_join=True, can_publish=False, hidden=True, can_publish_sources=("camera",)
+    )
+
+    after = KEYS.read(KEYS.refresh(changed))
+
+    assert replace(after, expires_at=0.0, owner=changed.owner) == replace(changed, expires_at=0.0)
 
 
 def test_a_refreshed_token_keeps_what_is_left_of_a_long_life() -> None:

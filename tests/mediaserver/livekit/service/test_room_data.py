@@ -19,7 +19,7 @@ from mediaserver.livekit.media.data_transport import BURST
 from mediaserver.livekit.media.types import LOSSY
 from mediaserver.livekit.protocol.data_streams import Assembler, Received, text_stream
 from mediaserver.livekit.protocol.rpc import MAX_PAYLOAD
-from mediaserver.livekit.service.participant_session import Session
+from mediaserver.livekit.service.participant_session import ParticipantSession
 from mediaserver.session_factory import SessionOptions
 from pipeline.errors import AudioError
 from pipeline.events import (
@@ -573,7 +573,7 @@ async def test_a_recording_that_cannot_be_decoded_is_told_and_live_audio_goes_on
 async def test_what_waits_for_a_recording_is_heard_when_none_comes_though_the_microphone_is_muted(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(microphone, "PATIENCE", 0.1)
+    monkeypatch.setattr(microphone, "MAX_WAIT", 0.1)
     client = await server.join()
     sid = await client.publish(mid="3", audio_features=["TF_PRECONNECT_BUFFER"])
     client.link.events.on_audio("3", chunk())
@@ -589,12 +589,12 @@ async def test_what_waits_for_a_recording_is_heard_when_none_comes_though_the_mi
 async def test_a_client_can_name_no_more_videos_than_it_can_have(server: Server) -> None:
     client = await server.join()
     session = client.link.events
-    assert isinstance(session, Session)
+    assert isinstance(session, ParticipantSession)
 
     for number in range(0, 10_000, 10):
         client.link.say(event_packet(action="tracks", mids={str(number + each): "camera" for each in range(10)}))
 
-    assert len(session._attention._names) <= MAX_NAMES
+    assert len(session._media._selection._names) <= MAX_NAMES
     client.link.packets()
     client.link.say(event_packet(action="tracks", mids={"m" * 300: "camera"}))
     assert events(client.link.packets())[0]["code"] == "INVALID_MESSAGE"

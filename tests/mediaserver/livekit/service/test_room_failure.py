@@ -41,7 +41,7 @@ async def test_a_bug_in_a_room_sends_its_clients_to_a_new_one(server: Server, mo
     assert joined(again).room.sid != joined(client).room.sid
 
 
-@pytest.mark.parametrize(("bound", "most"), [("MAX_WAITING", 50), ("MAX_WAITING_BYTES", 100)])
+@pytest.mark.parametrize(("bound", "most"), [("MAX_QUEUED", 50), ("MAX_QUEUED_BYTES", 100)])
 async def test_a_client_that_does_not_read_is_left(
     server: Server, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
 ) -> None:

@@ -101,7 +101,7 @@ async def test_a_token_of_a_user_who_is_no_more_opens_nothing(server: Server, pa
     server.gone.add("u-ada")
 
     answer = await server.http.get(f"{path}/validate", params={"access_token": token()})
-    assert (answer.status, await answer.text()) == (401, "invalid authorization token: its user is no more")
+    assert (answer.status, await answer.text()) == (401, "invalid authorization token: its user was deleted")
     with pytest.raises(Exception, match="401"):
         await server.join()
     with pytest.raises(Exception, match="401"):
