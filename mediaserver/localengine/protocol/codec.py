@@ -8,7 +8,10 @@ import binascii
 import functools
 import json
 import re
+from collections.abc import Mapping
 from typing import Any, assert_never
+
+from google.genai import types
 
 from mediaserver.localengine.protocol.fields import FIELDS
 from mediaserver.localengine.protocol.messages import (
@@ -21,6 +24,7 @@ from mediaserver.localengine.protocol.messages import (
     ClientMessage,
     ContentTurn,
     ContextUpdate,
+    ControlMessage,
     Detection,
     FunctionResponse,
     Functions,
@@ -66,6 +70,10 @@ RATES = range(8_000, 48_001)
 
 _DEFAULT_RATE = 16_000
 _URL_SAFE = str.maketrans("-_", "+/")
+_AUDIO_HEAD = (
+    b'{"serverContent":{"modelTurn":{"role":"model","parts":[{"inlineData":{"mimeType":"audio/pcm;rate=24000","data":"'
+)
+_AUDIO_TAIL = b'"}}]}}}'
 
 
 class WireError(Exception):
@@ -99,49 +107,70 @@ def parse(frame: str | bytes) -> ClientMessage:
 
 
 def render(message: ServerMessage) -> bytes:
-    """Say one message as the UTF-8 JSON of a binary frame, which is what Google's server sends."""
-    return json.dumps(_body(message), separators=(",", ":")).encode()
+    """Write one message as the UTF-8 JSON of a binary frame, the form Google's server sends."""
+    if isinstance(message, SpokenAudio):
+        return _render_audio(message.pcm)
+    # Fields that are set are sent even when false or empty, unlike in proto3 JSON: clients test `resumable`.
+    return _server_message(message).model_dump_json(by_alias=True, exclude_unset=True).encode()
 
 
-def _body(message: ServerMessage) -> dict[str, object]:
+def _render_audio(pcm: bytes) -> bytes:
+    # By hand: Google's server writes base64 in the standard alphabet, the SDK in the URL-safe one; and 40 ms of audio
+    # cost 3 us instead of 37.
+    return b"".join((_AUDIO_HEAD, base64.b64encode(pcm), _AUDIO_TAIL))
+
+
+def _server_message(message: ControlMessage) -> types.LiveServerMessage:
     match message:
         case SetupComplete(session_id):
-            return {"setupComplete": {"sessionId": session_id}}
-        case SpokenAudio(pcm):
-            blob = {"mimeType": "audio/pcm;rate=24000", "data": base64.b64encode(pcm).decode()}
-            return {"serverContent": {"modelTurn": {"role": "model", "parts": [{"inlineData": blob}]}}}
+            return types.LiveServerMessage(setup_complete=types.LiveServerSetupComplete(session_id=session_id))
         case InputTranscription(text):
-            return {"serverContent": {"inputTranscription": {"text": text}}}
+            return _content(types.LiveServerContent(input_transcription=types.Transcription(text=text)))
         case OutputTranscription(text):
-            return {"serverContent": {"outputTranscription": {"text": text}}}
+            return _content(types.LiveServerContent(output_transcription=types.Transcription(text=text)))
         case Interrupted():
-            return {"serverContent": {"interrupted": True}}
+            return _content(types.LiveServerContent(interrupted=True))
         case GenerationComplete():
-            return {"serverContent": {"generationComplete": True}}
+            return _content(types.LiveServerContent(generation_complete=True))
         case TurnComplete(usage):
-            return {"serverContent": {"turnComplete": True}, "usageMetadata": _usage(usage)}
+            content = types.LiveServerContent(turn_complete=True)
+            return types.LiveServerMessage(server_content=content, usage_metadata=_usage(usage))
         case ToolCall(call_id, name, args):
-            return {"toolCall": {"functionCalls": [{"id": call_id, "name": name, "args": dict(args)}]}}
+            call = types.FunctionCall(id=call_id, name=name, args=dict(args))
+            return types.LiveServerMessage(tool_call=types.LiveServerToolCall(function_calls=[call]))
         case ToolCallCancellation(ids):
-            return {"toolCallCancellation": {"ids": list(ids)}}
+            cancellation = types.LiveServerToolCallCancellation(ids=list(ids))
+            return types.LiveServerMessage(tool_call_cancellation=cancellation)
         case SessionResumptionUpdate(handle):
-            # proto3 JSON leaves out what is empty or false, but clients are told either way.
-            return {"sessionResumptionUpdate": {"newHandle": handle, "resumable": bool(handle)}}
+            update = types.LiveServerSessionResumptionUpdate(new_handle=handle, resumable=bool(handle))
+            return types.LiveServerMessage(session_resumption_update=update)
         case GoAway(time_left):
-            return {"goAway": {"timeLeft": f"{round(time_left, 3):g}s"}}  # proto3 JSON of a Duration
+            duration = f"{round(time_left, 3):g}s"  # proto3 JSON of a Duration
+            return types.LiveServerMessage(go_away=types.LiveServerGoAway(time_left=duration))
         case _:
             assert_never(message)
 
 
-def _usage(usage: Usage) -> dict[str, object]:
+def _content(content: types.LiveServerContent) -> types.LiveServerMessage:
+    return types.LiveServerMessage(server_content=content)
+
+
+def _usage(usage: Usage) -> types.UsageMetadata:
     prompt, response = sum(usage.prompt.values()), sum(usage.response.values())
-    return {
-        "promptTokenCount": prompt,
-        "responseTokenCount": response,
-        "totalTokenCount": prompt + response,
-        "promptTokensDetails": [{"modality": kind, "tokenCount": count} for kind, count in usage.prompt.items()],
-        "responseTokensDetails": [{"modality": kind, "tokenCount": count} for kind, count in usage.response.items()],
-    }
+    return types.UsageMetadata(
+        prompt_token_count=prompt,
+        response_token_count=response,
+        total_token_count=prompt + response,
+        prompt_tokens_details=_token_counts(usage.prompt),
+        response_tokens_details=_token_counts(usage.response),
+    )
+
+
+def _token_counts(tokens: Mapping[str, int]) -> list[types.ModalityTokenCount]:
+    return [
+        types.ModalityTokenCount(modality=types.MediaModality(modality), token_count=count)
+        for modality, count in tokens.items()
+    ]
 
 
 class _Object:

@@ -223,9 +223,8 @@ class GoAway:
     time_left: float
 
 
-ServerMessage = (
+ControlMessage = (
     SetupComplete
-    | SpokenAudio
     | InputTranscription
     | OutputTranscription
     | Interrupted
@@ -236,3 +235,6 @@ ServerMessage = (
     | SessionResumptionUpdate
     | GoAway
 )
+"""Everything the server sends besides audio."""
+
+ServerMessage = SpokenAudio | ControlMessage

@@ -109,6 +109,7 @@ def parse_script(text: str, *, folder: Path = Path()) -> ScriptedResponder:
     """Read a script from its text, or raise `ScriptError`."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
+        _check_unicode(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ScriptError(f"line {line}: this is not YAML: {error.problem}") from None
@@ -118,6 +119,16 @@ def parse_script(text: str, *, folder: Path = Path()) -> ScriptedResponder:
         raise ScriptError("line 1: the script is empty; it takes `rules`: a list of {when, heard, answer}")
     script = _Field(root, "script").fields("rules")
     return ScriptedResponder([_rule(rule, folder) for rule in _need(script, "rules", root).items()])
+
+
+def _check_unicode(text: str) -> None:
+    # An escape such as "\\ud800" is valid YAML, but a lone surrogate cannot be sent.
+    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        if isinstance(token, yaml.ScalarToken):
+            try:
+                token.value.encode()
+            except UnicodeEncodeError:
+                raise ScriptError(f"line {token.start_mark.line + 1}: this is not Unicode text") from None
 
 
 def tone(frequency: float, seconds: float) -> bytes:
