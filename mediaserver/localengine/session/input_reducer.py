@@ -26,11 +26,13 @@ from mediaserver.localengine.session.context import Context
 from pipeline.audio.resampler import INPUT_SAMPLE_RATE
 from pipeline.audio.turn_detector import TurnSignal
 from pipeline.events import SpeechEnded, SpeechStarted
-from pipeline.gemini.send_queue import SCREEN_GONE
 from pipeline.media import SAMPLE_BYTES, AudioChunk
 
 LONGEST_WINDOW = 120.0
 """Seconds of one spoken window that are kept; of a longer one the newest are."""
+
+SCREEN_GONE = "[The screen is no longer shared.]"
+"""A client's note that the screen share has ended. Gemini reads it as text; here it clears the screen."""
 
 _PRECONDITION = "Precondition check failed."
 
