@@ -1,6 +1,6 @@
 """The other end of a `Worker`: runs one function after the other until its standard input closes.
 
-Started as `python -m pipeline.worker_child` and not by multiprocessing, whose spawn imports the server's main module
+Started as `python -m pipeline.workers.child` and not by multiprocessing, whose spawn imports the server's main module
 again, reads the BLAS thread limits too late, cannot be killed without private attributes, and keeps a third process.
 """
 

@@ -15,7 +15,7 @@ CLIENT = """
 import asyncio, google.genai
 from google import genai
 from google.genai import types
-from mediaserver.localengine.script import parse_script
+from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
 
 SCRIPT = "rules: [{when: anything, answer: [{say: one two, tone: 440, seconds: 1}]}]"

@@ -34,7 +34,7 @@ def losing(folder: Path, share: float) -> Iterator[Server]:
     """A server that sings for two minutes, behind a network that loses this share of all datagrams both ways."""
     (folder / "script.yaml").write_text(SONG)
     rates = {"RATE_LIMIT_API": "100000/minute", "LOCAL_ENGINE_SCRIPT": str(folder / "script.yaml")}
-    with serving(folder, program="tests/lossy_server.py", LOSS=str(share), **rates) as server:
+    with serving(folder, program="tests/support/lossy_server.py", LOSS=str(share), **rates) as server:
         yield server
 
 

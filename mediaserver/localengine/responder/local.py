@@ -53,7 +53,7 @@ Piece = str | Call
 
 
 class Reader(Protocol):
-    """Whoever can read the text on a frame, such as `pipeline.ocr.Ocr`."""
+    """Whoever can read the text on a frame, such as `pipeline.screen.ocr.Ocr`."""
 
     async def read(self, jpeg: bytes, /) -> tuple[ReadText, ...]:
         """The lines of text on a frame; raises `MediaError`."""

@@ -153,7 +153,7 @@ async def test_the_server_process_stays_free_of_the_reading_packages() -> None:
 
 
 async def ocr_imports() -> set[str]:
-    code = "import sys, pipeline.ocr; print(*{name.split('.')[0] for name in sys.modules})"
+    code = "import sys, pipeline.screen.ocr; print(*{name.split('.')[0] for name in sys.modules})"
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", code),
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

@@ -256,7 +256,7 @@ async def test_a_child_that_cannot_be_started_is_an_error(worker: Worker, monkey
 PARENT = """
 import asyncio, os, time
 from pipeline.errors import FaultCode
-from pipeline.worker import Worker
+from pipeline.workers.process import Worker
 print("imported", flush=True)
 
 async def main():
