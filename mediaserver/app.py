@@ -22,15 +22,14 @@ from mediaserver.api.metrics import MetricsPage, measure
 from mediaserver.api.middleware import error_middleware
 from mediaserver.api.page import Page
 from mediaserver.api.rate_limit import Limiter
-from mediaserver.api.route import add_routes
 from mediaserver.api.sessions import History as HistoryRoutes
 from mediaserver.api.sessions import Sessions
 from mediaserver.api.users import Users
-from mediaserver.api.whip_schemas import whip_routes
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.history_service import HistoryService
+from mediaserver.http_route import add_routes
 from mediaserver.jsonws.routes import JsonSocket
 from mediaserver.livekit.agent.transcript_log import TranscriptLogs
 from mediaserver.livekit.media.media_link import MediaLink
@@ -166,7 +165,7 @@ def _application(
         *HistoryRoutes(registry, history.store, tokens, api_limiter, flush=history.writer.flush).routes(),
         *Sessions(registry, tokens, api_limiter).routes(),
         *LiveKitTokens(tokens, api_limiter, api_key=livekit_key, api_secret=livekit_secret).routes(),
-        *whip_routes(offer=whip.offer, trickle=whip.trickle, leave=whip.leave, options=whip.options),
+        *whip.routes(),
     ]
     page.add_routes(app)
     add_routes(app, routes)

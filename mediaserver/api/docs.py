@@ -9,7 +9,7 @@ from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]
 
 from mediaserver import __version__
 from mediaserver.api.openapi import document
-from mediaserver.api.route import JSON, Route
+from mediaserver.http_route import JSON, Route
 
 WEB = Path(__file__).parents[2] / "web"
 

@@ -9,7 +9,8 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from mediaserver import __version__
-from mediaserver.api.route import Route, add_routes, json_response
+from mediaserver.api.json_http import json_response
+from mediaserver.http_route import Route, add_routes
 
 WEB = Path(__file__).parents[2] / "web"
 

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from mediaserver.auth.users import AuthError, User, Verifier
 from mediaserver.http_errors import HttpError, bearer
+from mediaserver.http_route import Route, read_bytes
 from mediaserver.registry import Draining, Full
 from mediaserver.rtc.config import Config, IceServer
 from mediaserver.rtc.sdp.offer import MAX_BYTES as MAX_OFFER
@@ -17,7 +18,7 @@ from mediaserver.rtc.sdp.offer import Offer, OfferError, parse_offer
 from mediaserver.session_factory import SessionOptions
 from mediaserver.webrtc.conversation_port import ConversationPort
 from mediaserver.webrtc.peer import RtcPeer
-from mediaserver.webrtc.query import parse_options
+from mediaserver.webrtc.query import WhipQuery, parse_options
 from mediaserver.webrtc.sdp_fragment import MAX_BYTES as MAX_FRAGMENT
 from mediaserver.webrtc.sdp_fragment import parse_fragment
 from pipeline.errors import ProtocolError
@@ -26,7 +27,10 @@ SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
 EXPOSED = {"Access-Control-Expose-Headers": "Location, ETag, Link"}
 
-_READ_DEADLINE = 10.0
+_TAGS = ("webrtc",)
+_ID = {"id": "what `Location` named"}
+_ETAG = {"ETag": "The ICE session, for `If-Match`."}
+
 _RETRY_FULL = 10
 _RETRY_DRAINING = 30
 
@@ -76,13 +80,66 @@ class Whip:
         self._config = config or Config()
         self._resources: dict[str, _Resource] = {}
 
-    def add_routes(self, app: web.Application) -> None:
-        """Serve them."""
-        app.router.add_post("/whip", self.offer)
-        app.router.add_route("OPTIONS", "/whip", self.options)
-        app.router.add_patch("/whip/{id}", self.trickle)
-        app.router.add_delete("/whip/{id}", self.leave)
-        app.router.add_route("OPTIONS", "/whip/{id}", self.options)
+    def routes(self) -> tuple[Route, ...]:
+        """The operations of WHIP, with their descriptions for OpenAPI."""
+        return (
+            Route(
+                method="POST",
+                path="/whip",
+                handler=self.offer,
+                summary="Start or join a session: an SDP offer in, an SDP answer out",
+                tags=_TAGS,
+                body=SDP,
+                query=WhipQuery,
+                needs_token=True,
+                answers={201: SDP},
+                errors=(400, 408, 413, 415, 429, 503),
+                headers={"Location": "The connection, for PATCH and DELETE.", **_ETAG, "Link": "ICE servers to use."},
+            ),
+            Route(
+                method="OPTIONS",
+                path="/whip",
+                handler=self.options,
+                summary="What is accepted here",
+                tags=_TAGS,
+                answers={204: None},
+                headers={"Accept-Post": SDP},
+            ),
+            Route(
+                method="PATCH",
+                path="/whip/{id}",
+                handler=self.trickle,
+                summary="Add ICE candidates",
+                tags=_TAGS,
+                body=FRAGMENT,
+                parameters=_ID,
+                needs_token=True,
+                answers={204: None},
+                errors=(400, 404, 408, 412, 413, 415, 422),
+                headers=_ETAG,
+            ),
+            Route(
+                method="DELETE",
+                path="/whip/{id}",
+                handler=self.leave,
+                summary="Close the connection",
+                tags=_TAGS,
+                parameters=_ID,
+                needs_token=True,
+                answers={200: None},
+                errors=(404,),
+            ),
+            Route(
+                method="OPTIONS",
+                path="/whip/{id}",
+                handler=self.options,
+                summary="What is accepted here",
+                tags=_TAGS,
+                parameters=_ID,
+                answers={204: None},
+                headers={"Accept-Post": SDP, "Accept-Patch": FRAGMENT},
+            ),
+        )
 
     async def close(self) -> None:
         """Close every peer."""
@@ -92,7 +149,7 @@ class Whip:
         """201 with the SDP answer; the session is at `Location`."""
         user = self._user(request)
         wishes = parse_options(request.query)
-        text = await _body(request, SDP, MAX_OFFER)
+        text = await _read_text(request, SDP, MAX_OFFER)
         try:
             offer = parse_offer(text)
         except ProtocolError as error:
@@ -118,7 +175,7 @@ class Whip:
     async def trickle(self, request: web.Request) -> web.Response:
         """204 once the candidates are taken."""
         resource = self._resource(request)
-        text = await _body(request, FRAGMENT, MAX_FRAGMENT)
+        text = await _read_text(request, FRAGMENT, MAX_FRAGMENT)
         try:
             fragment = parse_fragment(text)
         except ProtocolError as error:
@@ -202,18 +259,8 @@ def _unknown() -> HttpError:
     return HttpError(404, "NOT_FOUND", "There is no such session, or it has ended.")
 
 
-async def _body(request: web.Request, content_type: str, limit: int) -> str:
-    if request.content_type != content_type:
-        raise HttpError(415, "UNSUPPORTED_MEDIA_TYPE", f"The body must be {content_type}.")
-    body = bytearray()
-    try:
-        async with asyncio.timeout(_READ_DEADLINE):
-            async for piece in request.content.iter_any():
-                body += piece
-                if len(body) > limit:
-                    raise HttpError(413, "PAYLOAD_TOO_LARGE", f"The body must be at most {limit} bytes.")
-    except TimeoutError:
-        raise HttpError(408, "REQUEST_TIMEOUT", "The body did not come in time.") from None
+async def _read_text(request: web.Request, media_type: str, limit: int) -> str:
+    body = await read_bytes(request, media_type, limit=limit)
     try:
         return body.decode()
     except UnicodeDecodeError:

@@ -17,14 +17,13 @@ from mediaserver.api.middleware import error_middleware
 from mediaserver.api.openapi import Json, document
 from mediaserver.api.page import Page
 from mediaserver.api.rate_limit import Limiter
-from mediaserver.api.route import add_routes
 from mediaserver.api.sessions import History, Sessions
 from mediaserver.api.users import Users
-from mediaserver.api.whip_schemas import whip_routes
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
+from mediaserver.http_route import add_routes
 from mediaserver.metrics import Metrics
 from mediaserver.registry import Full, Registry
 from mediaserver.session_factory import SessionOptions
@@ -80,7 +79,7 @@ def published(store: Store | None = None) -> tuple[web.Application, Json]:
         *History(registry, store, TOKENS, limiter).routes(),
         *Sessions(registry, TOKENS, limiter).routes(),
         *LiveKitTokens(TOKENS, limiter, api_key="devkey", api_secret="s" * 32).routes(),
-        *whip_routes(offer=whip.offer, trickle=whip.trickle, leave=whip.leave, options=whip.options),
+        *whip.routes(),
         *users.routes(),
     ]
 

@@ -14,6 +14,7 @@ from mediaserver.api.rate_limit import Limiter
 from mediaserver.api.sessions import History, Sessions
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
+from mediaserver.http_route import add_routes
 from mediaserver.registry import Registry
 from mediaserver.store.interface import Store
 from mediaserver.store.records import Entry, SessionRecord, TurnUsage
@@ -82,8 +83,8 @@ async def registry() -> AsyncIterator[Registry]:
 async def client(aiohttp_client: MakeClient, store: MemoryStore, registry: Registry) -> Client:
     app = web.Application(middlewares=[error_middleware])
     limiter = Limiter(parse("1000/minute"))
-    History(registry, cast(Store, store), TOKENS, limiter).add_routes(app)
-    Sessions(registry, TOKENS, limiter).add_routes(app)
+    add_routes(app, History(registry, cast(Store, store), TOKENS, limiter).routes())
+    add_routes(app, Sessions(registry, TOKENS, limiter).routes())
     return await aiohttp_client(app)
 
 

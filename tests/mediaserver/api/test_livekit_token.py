@@ -14,6 +14,7 @@ from mediaserver.api.middleware import error_middleware
 from mediaserver.api.rate_limit import Limiter
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
+from mediaserver.http_route import add_routes
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]
@@ -30,7 +31,9 @@ def token_of(user: User) -> dict[str, str]:
 
 def app_with(*, api_key: str | None = KEY, api_secret: str | None = SECRET) -> web.Application:
     app = web.Application(middlewares=[error_middleware])
-    LiveKitTokens(TOKENS, Limiter(parse("100/minute")), api_key=api_key, api_secret=api_secret).add_routes(app)
+    add_routes(
+        app, LiveKitTokens(TOKENS, Limiter(parse("100/minute")), api_key=api_key, api_secret=api_secret).routes()
+    )
     return app
 
 
