@@ -18,11 +18,11 @@ from bench.audio_fixture import load_voice
 from bench.process import machine
 from bench.video_fixture import encode_share
 from mediaserver.rtc.inbound.video_frame import screen_frame
-from pipeline.audio.resampler import INPUT_SAMPLE_RATE, Resampler
+from pipeline.audio.resampler import Resampler
 from pipeline.audio.turn_detector import TurnDetector
 from pipeline.audio.vad import WINDOW_BYTES, WINDOW_SECONDS, SileroVad, VadModel, Window
 from pipeline.codecs.libopus import Decoder
-from pipeline.media import AudioChunk, ScreenFrame
+from pipeline.media import INPUT_SAMPLE_RATE, AudioChunk, ScreenFrame
 from pipeline.playout.opus_encoder import OpusEncoder
 from pipeline.playout.playout_buffer import FRAME_BYTES, SILENCE, Playout
 from pipeline.screen.deduplicator import ChangeDetector, encode_jpeg

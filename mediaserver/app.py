@@ -46,15 +46,15 @@ from mediaserver.session_factory import EngineClient, Observe, ServerDefaults, S
 from mediaserver.settings import Settings, SettingsError, livekit_keys, secret_from
 from mediaserver.store.sql_store import open_store
 from mediaserver.webrtc.routes import Whip
-from pipeline.audio.turn_detector import TurnSettings
 from pipeline.audio.vad import SileroVad, VadModel
+from pipeline.config import TurnSettings
 from pipeline.conversation.conversation import Conversation
-from pipeline.conversation.peer_group import Observer
 from pipeline.errors import MediaError
 from pipeline.events import Event, SessionEnded, StateChanged
 from pipeline.gemini.bridge import make_client
 from pipeline.gemini.model_profiles import LOCAL
-from pipeline.media import AudioChunk
+from pipeline.media import INPUT_SAMPLE_RATE, AudioChunk
+from pipeline.peer import Observer
 from pipeline.playout.frame_clock import FrameClock
 from pipeline.screen.ocr import Ocr
 
@@ -270,7 +270,7 @@ async def _history(settings: Settings, registry: Registry, parts: AsyncExitStack
 
 async def _is_healthy(vad: VadModel) -> bool:
     try:
-        list(SileroVad(vad).push(AudioChunk(bytes(1024), 16_000, 0.0)))
+        list(SileroVad(vad).push(AudioChunk(bytes(1024), INPUT_SAMPLE_RATE, 0.0)))
     except MediaError:
         return False
     return True

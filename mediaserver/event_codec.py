@@ -5,7 +5,6 @@ from typing import Any, assert_never
 
 from pipeline.errors import FaultCode, ProtocolError
 from pipeline.events import (
-    AssistantSpeech,
     AudioEnd,
     Command,
     EndSession,
@@ -143,7 +142,7 @@ def _body(event: Event) -> dict[str, Any] | None:
             return {"action": "pong", "t": t}
         case SessionEnded(reason):
             return {"action": "session_ended", "reason": reason.value}
-        case TurnStarted() | AssistantSpeech() | TurnUsageReport():
+        case TurnStarted() | TurnUsageReport():
             return None
         case _:
             assert_never(event)

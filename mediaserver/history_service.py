@@ -14,8 +14,8 @@ from mediaserver.store.recorder import Recorder
 from mediaserver.store.retention import Retention
 from mediaserver.store.writer import HistoryWriter
 from pipeline.conversation.conversation import Conversation
-from pipeline.conversation.peer_group import Observer
 from pipeline.errors import FaultCode, MediaError
+from pipeline.peer import Observer
 
 
 def now() -> datetime:
@@ -81,9 +81,11 @@ class HistoryService:
         await self._tasks.aclose()
 
     def _record(self, owner: str, transport: str, conversation: Conversation) -> Observer:
-        terms = conversation.terms
+        config = conversation.config
         recorder = Recorder(self.writer, owner=owner, transport=transport, clock=self._clock)
-        recorder.begin(terms.id, label=terms.label, engine=terms.engine, model=terms.model, language=terms.language)
+        recorder.begin(
+            config.id, label=config.label, engine=config.engine, model=config.model, language=config.language
+        )
         return recorder
 
     def _on_failure(self, error: StoreError) -> None:

@@ -57,7 +57,7 @@ class Registry:
     def start(self, owner: str, conversation: Conversation) -> None:
         """Run a conversation until it ends; raises `Full` or `Draining`."""
         self.check_capacity(owner)
-        session = conversation.terms.id
+        session = conversation.config.id
         self._entries[session] = Entry(owner, conversation)
         task = asyncio.create_task(conversation.run(), name=f"session {session}")
         self._tasks.add(task)
@@ -70,8 +70,8 @@ class Registry:
     def find(self, owner: str, name: str) -> Conversation | None:
         """A user's own live conversation, by its id or by the label the client gave it."""
         for entry in self._entries.values():
-            terms = entry.conversation.terms
-            if entry.owner == owner and name in (terms.label, terms.id) and not entry.conversation.is_ending:
+            config = entry.conversation.config
+            if entry.owner == owner and name in (config.label, config.id) and not entry.conversation.is_ending:
                 return entry.conversation
         return None
 
@@ -81,7 +81,7 @@ class Registry:
 
     async def end_all_of(self, owner: str) -> None:
         """End a user's conversations, and wait until they have ended."""
-        leaving = {conversation.terms.id for conversation in self.conversations(owner)}
+        leaving = {conversation.config.id for conversation in self.conversations(owner)}
         for conversation in self.conversations(owner):
             conversation.end(EndReason.CLIENT)
         tasks = [task for task in self._tasks if task.get_name().removeprefix("session ") in leaving]

@@ -3,18 +3,18 @@
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Protocol
 
 from google import genai
 
 from mediaserver.registry import Registry
-from pipeline.audio.turn_detector import TurnSettings
 from pipeline.audio.vad import VadModel
-from pipeline.conversation.config import ConversationConfig
+from pipeline.config import ConversationConfig, TurnSettings
 from pipeline.conversation.conversation import Conversation
-from pipeline.conversation.peer_group import Observer
 from pipeline.engine import EngineConfig
 from pipeline.gemini.bridge import GeminiBridge
 from pipeline.gemini.model_profiles import profile_of, resolve_model
+from pipeline.peer import ConversationPort, Observer
 from pipeline.playout.frame_clock import FrameClock
 from pipeline.tools.toolbox import Toolbox
 
@@ -81,6 +81,14 @@ async def no_defaults(_: str) -> SessionOptions:
     return SessionOptions()
 
 
+class SessionFactoryPort(Protocol):
+    """A session factory as the transports use it."""
+
+    async def get_or_create(self, owner: str, options: SessionOptions) -> ConversationPort:
+        """Return the owner's live conversation of that label, else a new one; raises `registry.Full` or `Draining`."""
+        ...
+
+
 class SessionFactory:
     """The way into a conversation, for every transport."""
 
@@ -109,59 +117,59 @@ class SessionFactory:
         """Make a witness of each conversation from now on, too."""
         self._observers = (*self._observers, observe)
 
-    async def get_or_create(self, owner: str, wishes: SessionOptions) -> Conversation:
+    async def get_or_create(self, owner: str, options: SessionOptions) -> Conversation:
         """The owner's live conversation of that label, else a new one; raises `registry.Full` or `Draining`."""
-        found = self._find(owner, wishes)
+        found = self._find(owner, options)
         if found is not None:
             return found
         self._registry.check_capacity(owner)
         defaults = await self._defaults(owner)
-        found = self._find(owner, wishes)  # somebody may have started it meanwhile
+        found = self._find(owner, options)  # somebody may have started it meanwhile
         if found is not None:
             return found
-        conversation = self._conversation(_filled(wishes, defaults))
+        conversation = self._conversation(_filled(options, defaults))
         self._registry.start(owner, conversation)
         for observe in self._observers:
-            conversation.add_observer(observe(owner, wishes.transport, conversation))
+            conversation.add_observer(observe(owner, options.transport, conversation))
         return conversation
 
-    def _find(self, owner: str, wishes: SessionOptions) -> Conversation | None:
-        return None if wishes.label is None else self._registry.find(owner, wishes.label)
+    def _find(self, owner: str, options: SessionOptions) -> Conversation | None:
+        return None if options.label is None else self._registry.find(owner, options.label)
 
-    def _conversation(self, wishes: SessionOptions) -> Conversation:
+    def _conversation(self, options: SessionOptions) -> Conversation:
         engine, house = self._engine, self._house
-        model, is_other = resolve_model(wishes.model, engine.default_model)
+        model, is_other = resolve_model(options.model, engine.default_model)
         session = uuid.uuid4().hex
-        language = wishes.language or "en"
-        config = EngineConfig(
+        language = options.language or "en"
+        engine_config = EngineConfig(
             model=model,
-            voice=wishes.voice or engine.voice,
+            voice=options.voice or engine.voice,
             language=language,
-            instructions="\n".join(filter(None, (INSTRUCTIONS, engine.extra_instructions, wishes.instructions))),
+            instructions="\n".join(filter(None, (INSTRUCTIONS, engine.extra_instructions, options.instructions))),
             media_resolution=engine.media_resolution,
             tools=self._toolbox.tools,
             fallback=None if engine.is_local else engine.default_model,
         )
-        terms = ConversationConfig(
+        config = ConversationConfig(
             id=session,
-            label=wishes.label or session,
+            label=options.label or session,
             engine=engine.name,
             model=model,
-            requested_model=wishes.model,
+            requested_model=options.model,
             language=language,
             idle_seconds=house.idle_seconds,
             max_seconds=house.max_seconds,
             frame_max_side=house.frame_max_side,
             timed_transcript=profile_of(model).timed_transcript,
-            warnings=(_other_model(wishes.model, model, engine),) if is_other else (),
-            turns=_turns(house.turns, wishes),
+            warnings=(_other_model(options.model, model, engine),) if is_other else (),
+            turns=_turns(house.turns, options),
         )
         return Conversation(
-            terms,
+            config,
             vad=self._vad,
-            ticker=self._ticker,
+            frame_clock=self._ticker,
             toolbox=self._toolbox,
-            make_bridge=lambda tell, next_turn: GeminiBridge(engine.client, config, tell=tell, next_turn=next_turn),
+            make_bridge=lambda listener: GeminiBridge(engine.client, engine_config, listener=listener),
         )
 
 
@@ -171,21 +179,21 @@ def _other_model(wished: str | None, model: str, engine: EngineClient) -> str:
     return f"{wished} is retired or does no live conversation, so {model} answers."
 
 
-def _filled(wishes: SessionOptions, defaults: SessionOptions) -> SessionOptions:
+def _filled(options: SessionOptions, defaults: SessionOptions) -> SessionOptions:
     """What the client asked for, and for what it did not, what the user has set."""
     unsaid = {
         field.name: getattr(defaults, field.name)
-        for field in fields(wishes)
-        if getattr(wishes, field.name) is None and getattr(defaults, field.name) is not None
+        for field in fields(options)
+        if getattr(options, field.name) is None and getattr(defaults, field.name) is not None
     }
-    return replace(wishes, **unsaid)
+    return replace(options, **unsaid)
 
 
-def _turns(house: TurnSettings, wishes: SessionOptions) -> TurnSettings:
-    threshold = house.threshold if wishes.threshold is None else wishes.threshold
+def _turns(house: TurnSettings, options: SessionOptions) -> TurnSettings:
+    threshold = house.threshold if options.threshold is None else options.threshold
     return replace(
         house,
         threshold=threshold,
         audible_threshold=max(house.audible_threshold, threshold),
-        silence=house.silence if wishes.silence_ms is None else wishes.silence_ms / 1000,
+        silence=house.silence if options.silence_ms is None else options.silence_ms / 1000,
     )

@@ -140,3 +140,15 @@ class ToolCallCancelled:
 
 ReplyEvent = ReplyAudio | ReplyText | UserText | ReplyGenerated | ReplyEnded | ReplyCancelled | ToolCall
 EngineEvent = EngineReady | EngineDisconnected | EngineUnavailable | EngineDowngraded | ReplyEvent | ToolCallCancelled
+
+
+class EngineListener(Protocol):
+    """Receives the events of an engine and numbers its proactive turns. No method waits or raises."""
+
+    def on_engine_event(self, event: EngineEvent) -> None:
+        """Handle an event; events come in order."""
+        ...
+
+    def next_turn(self) -> int:
+        """Return the number of a new turn, for speech that no question asked for."""
+        ...

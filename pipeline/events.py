@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pipeline.errors import FaultCode, MediaError
-from pipeline.media import AudioChunk
 
 
 class State(StrEnum):
@@ -97,14 +96,6 @@ class TurnStarted:
     """A reply to turn `turn` may be heard from here on."""
 
     turn: int
-
-
-@dataclass(frozen=True, slots=True)
-class AssistantSpeech:
-    """A piece of the assistant's voice for turn `turn`."""
-
-    turn: int
-    chunk: AudioChunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +218,6 @@ Event = (
     SessionStarted
     | StateChanged
     | TurnStarted
-    | AssistantSpeech
     | Transcript
     | Interrupted
     | TextResponse

@@ -9,6 +9,12 @@ Plane = NDArray[np.uint8]
 
 SAMPLE_BYTES = 2
 
+INPUT_SAMPLE_RATE = 16_000
+"""Sample rate (Hz) of microphone audio for the VAD and the engine."""
+
+SPEECH_SAMPLE_RATE = 24_000
+"""Sample rate (Hz) of the assistant's speech, from the engine to playout."""
+
 
 @dataclass(frozen=True, slots=True)
 class AudioChunk:

@@ -225,7 +225,7 @@ class History:
             await self._flush()
             # A label may have been used before: what is deleted is the live session, not an older one.
             record = None if conversation is not None else await self._store.session(user.id, name)
-            session = conversation.terms.id if conversation is not None else record.id if record else None
+            session = conversation.config.id if conversation is not None else record.id if record else None
             was_kept = session is not None and await self._store.forget_session(user.id, session)
         except StoreError:
             raise _unavailable() from None

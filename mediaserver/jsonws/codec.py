@@ -16,6 +16,7 @@ from pipeline.codecs.audio_decoder import AudioFormat
 from pipeline.codecs.image_decoder import MAX_BYTES as MAX_PICTURE
 from pipeline.errors import FaultCode, ProtocolError
 from pipeline.events import Command
+from pipeline.media import INPUT_SAMPLE_RATE
 
 MAX_MESSAGE = 12 << 20
 MAX_INSTRUCTIONS = 8_000
@@ -46,7 +47,7 @@ class Output:
 
     is_wanted: bool = True
     format: OutputFormat = OutputFormat.WAV
-    rate: int = 16_000
+    rate: int = INPUT_SAMPLE_RATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +243,7 @@ def _format(output: dict[str, Any]) -> OutputFormat:
 def _output_rate(output: dict[str, Any]) -> int:
     match output.get("sample_rate"):
         case None:
-            return 16_000
+            return INPUT_SAMPLE_RATE
         case 16_000 | 24_000 | 48_000 as rate:
             return int(rate)
         case _:
@@ -267,7 +268,7 @@ def _audio(message: dict[str, Any]) -> AudioInput:
     # What a WAV or a container says of itself is believed over these.
     rate = _whole(message, "sample_rate", low=1, high=1_000_000)
     channels = _whole(message, "channels", low=1, high=1_000)
-    return AudioInput(_base64(message), audio_format, rate or 16_000, channels or 1)
+    return AudioInput(_base64(message), audio_format, rate or INPUT_SAMPLE_RATE, channels or 1)
 
 
 def _picture(message: dict[str, Any]) -> ScreenFrameInput:

@@ -10,7 +10,6 @@ from time import monotonic
 import numpy as np
 
 from mediaserver.jsonws.codec import AudioInput
-from mediaserver.jsonws.conversation_port import Host
 from mediaserver.jsonws.pacer import ReadPacer
 from pipeline.audio.gap_filler import GapFiller
 from pipeline.codecs.audio_decoder import AudioDecoder
@@ -18,7 +17,7 @@ from pipeline.codecs.image_decoder import decode_image
 from pipeline.errors import AudioError, MediaError
 from pipeline.events import Command
 from pipeline.media import SAMPLE_BYTES, AudioChunk
-from pipeline.peer import Peer
+from pipeline.peer import ConversationPort, Peer
 
 MOST_WAITING = 100
 """Commands that may wait behind audio before the client is not read any more."""
@@ -35,7 +34,7 @@ class MediaFeedback:
 class LatestFrameInput:
     """Decodes one picture at a time, in a thread; of those that come meanwhile only the newest is kept."""
 
-    def __init__(self, host: Host, peer: Peer, verdict: MediaFeedback, workers: asyncio.Semaphore):
+    def __init__(self, host: ConversationPort, peer: Peer, verdict: MediaFeedback, workers: asyncio.Semaphore):
         self._host = host
         self._peer = peer
         self._verdict = verdict
@@ -99,14 +98,14 @@ class PacedAudioInput:
     When audio stops, silence follows it in real time, so that an utterance is closed without a word from the client.
     """
 
-    def __init__(self, host: Host, peer: Peer, verdict: MediaFeedback, screen: LatestFrameInput):
+    def __init__(self, host: ConversationPort, peer: Peer, verdict: MediaFeedback, screen: LatestFrameInput):
         self._host = host
         self._peer = peer
         self._verdict = verdict
         self._screen = screen
         self._decoder = AudioDecoder()
         self._pace = ReadPacer()
-        self._continuity = GapFiller(grace=host.terms.turns.silence)
+        self._continuity = GapFiller(grace=host.config.turns.silence)
         self._taken = 0  # samples
         self._waiting: deque[AudioInput | tuple[Command, int]] = deque()
         self._audio = 0  # messages of it that are not wholly fed

@@ -5,8 +5,7 @@ from av.audio.resampler import AudioResampler
 from av.error import FFmpegError
 
 from pipeline.errors import AudioError
-from pipeline.media import SAMPLE_BYTES
-from pipeline.playout.playout_buffer import SPEECH_RATE
+from pipeline.media import SAMPLE_BYTES, SPEECH_SAMPLE_RATE
 
 
 class OutputResampler:
@@ -21,7 +20,7 @@ class OutputResampler:
         if self._filter is None:
             return pcm
         frame = AudioFrame("s16", "mono", len(pcm) // SAMPLE_BYTES)
-        frame.sample_rate = SPEECH_RATE
+        frame.sample_rate = SPEECH_SAMPLE_RATE
         frame.planes[0].update(pcm)
         return self._convert(self._filter, frame)
 
@@ -33,7 +32,7 @@ class OutputResampler:
 
     def reset(self) -> None:
         """Begin a new reply."""
-        self._filter = None if self._rate == SPEECH_RATE else AudioResampler("s16", "mono", self._rate)
+        self._filter = None if self._rate == SPEECH_SAMPLE_RATE else AudioResampler("s16", "mono", self._rate)
 
     def _convert(self, resampler: AudioResampler, frame: AudioFrame | None) -> bytes:
         try:

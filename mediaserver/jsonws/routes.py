@@ -10,12 +10,14 @@ from mediaserver.auth.users import AuthError, User, Verifier
 from mediaserver.http_errors import HttpError, bearer
 from mediaserver.jsonws.codec import StartSession
 from mediaserver.jsonws.connection import Connection, Limits, SessionRefused
-from mediaserver.jsonws.conversation_port import Host, Limiter, Lobby
 from mediaserver.jsonws.media_input import MediaFeedback
 from mediaserver.jsonws.send_queue import SendQueue
 from mediaserver.jsonws.session import Session
+from mediaserver.rate_limiter import RateLimiter
 from mediaserver.registry import Draining, Full
+from mediaserver.session_factory import SessionFactoryPort
 from pipeline.errors import FaultCode, MediaError, ProtocolError
+from pipeline.peer import ConversationPort
 
 PATH = "/ws/livekit"
 WORKERS = 2
@@ -29,9 +31,9 @@ class JsonSocket:
 
     def __init__(
         self,
-        lobby: Lobby,
+        lobby: SessionFactoryPort,
         verifier: Verifier,
-        limiter: Limiter,
+        limiter: RateLimiter,
         *,
         origin_is_allowed: Callable[[web.Request], bool],
         limits: Limits | None = None,
@@ -94,7 +96,7 @@ class JsonSocket:
     ) -> Session:
         user = self._starter(connection, start)
         host = await self._conversation(user, start)
-        if host.terms.id in self._attached:
+        if host.config.id in self._attached:
             raise SessionRefused(
                 ProtocolError("That session is live on another socket.", code=FaultCode.SESSION_EXISTS)
             )
@@ -137,7 +139,7 @@ class JsonSocket:
                 MediaError(FaultCode.RATE_LIMITED, error.message, where="jsonws", details=details)
             ) from None
 
-    async def _conversation(self, user: User, start: StartSession) -> Host:
+    async def _conversation(self, user: User, start: StartSession) -> ConversationPort:
         try:
             return await self._lobby.get_or_create(user.id, start.wishes)
         except Full as full:

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Callable
 
 from mediaserver.jsonws.codec import AudioInput, Output, ScreenFrameInput
-from mediaserver.jsonws.conversation_port import Host
 from mediaserver.jsonws.media_input import LatestFrameInput, MediaFeedback, PacedAudioInput
 from mediaserver.jsonws.peer import JsonPeer
 from mediaserver.jsonws.send_queue import SendQueue
 from pipeline.events import AudioEnd, Command, EndReason, EndSession, ScreenShareEnd, TextInput
+from pipeline.peer import ConversationPort
 
 GRACE = 5.0
 """How long (s) a conversation waits for its client to come back."""
@@ -25,7 +25,7 @@ class Session:
 
     def __init__(
         self,
-        host: Host,
+        host: ConversationPort,
         outbox: SendQueue,
         output: Output,
         verdict: MediaFeedback,
@@ -34,7 +34,7 @@ class Session:
         on_slow: Callable[[], None],
         on_over: Callable[["Session"], None],
     ):
-        self.id = host.terms.id
+        self.id = host.config.id
         self.end_reason: EndReason | None = None
         """Why the conversation ended; None while it goes on."""
         self._host = host

@@ -8,7 +8,6 @@ from typing import assert_never
 from mediaserver.store.records import Entry, SessionRecord, TurnUsage
 from mediaserver.store.writer import HistoryWriter
 from pipeline.events import (
-    AssistantSpeech,
     EndReason,
     Event,
     Fault,
@@ -87,7 +86,6 @@ class Recorder:
                 SessionStarted()
                 | StateChanged()
                 | TurnStarted()
-                | AssistantSpeech()
                 | TextResponse()
                 | ScreenFrameSent()
                 | Guidance()

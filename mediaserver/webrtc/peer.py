@@ -17,11 +17,11 @@ from mediaserver.rtc.inbound.video_track import InboundVideoTrack, choose_screen
 from mediaserver.rtc.peer_connection import REFUSALS, Connection
 from mediaserver.rtc.sdp.offer import Offer, OfferError, Section
 from mediaserver.rtc.voice_track import VoiceTrack
-from mediaserver.webrtc.conversation_port import ConversationPort
 from mediaserver.webrtc.events_channel import EventsChannel
 from pipeline.errors import FaultCode, ProtocolError
 from pipeline.events import EndReason, Event, NameTracks, SessionEnded, SessionStarted, fault_from
 from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame
+from pipeline.peer import ConversationPort
 
 MAX_MESSAGE = 65_536
 MAX_BAD_MESSAGES = 20

@@ -4,24 +4,24 @@ import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from aiohttp import web
 
 from mediaserver.auth.users import AuthError, User, Verifier
 from mediaserver.http_errors import HttpError, bearer
 from mediaserver.http_route import Route, read_bytes
+from mediaserver.rate_limiter import RateLimiter
 from mediaserver.registry import Draining, Full
 from mediaserver.rtc.config import Config, IceServer
 from mediaserver.rtc.sdp.offer import MAX_BYTES as MAX_OFFER
 from mediaserver.rtc.sdp.offer import Offer, OfferError, parse_offer
-from mediaserver.session_factory import SessionOptions
-from mediaserver.webrtc.conversation_port import ConversationPort
+from mediaserver.session_factory import SessionFactoryPort, SessionOptions
 from mediaserver.webrtc.peer import RtcPeer
 from mediaserver.webrtc.query import WhipQuery, parse_options
 from mediaserver.webrtc.sdp_fragment import MAX_BYTES as MAX_FRAGMENT
 from mediaserver.webrtc.sdp_fragment import parse_fragment
 from pipeline.errors import ProtocolError
+from pipeline.peer import ConversationPort
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
@@ -33,22 +33,6 @@ _ETAG = {"ETag": "The ICE session, for `If-Match`."}
 
 _RETRY_FULL = 10
 _RETRY_DRAINING = 30
-
-
-class Lobby(Protocol):
-    """The way into a conversation."""
-
-    async def get_or_create(self, owner: str, wishes: SessionOptions) -> ConversationPort:
-        """Find or start one; raises `registry.Full` or `registry.Draining`."""
-        ...
-
-
-class Limiter(Protocol):
-    """How often one name may ask."""
-
-    def admit(self, name: str) -> None:
-        """Count a request, or raise `HttpError` 429."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +50,9 @@ class Whip:
 
     def __init__(
         self,
-        lobby: Lobby,
+        lobby: SessionFactoryPort,
         verifier: Verifier,
-        limiter: Limiter,
+        limiter: RateLimiter,
         *,
         ice_servers: Callable[[], Sequence[IceServer]] = tuple,
         config: Config | None = None,

@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 
 from pipeline.media import AudioChunk
 
-BRIDGE = 2.0
+MAX_GAP = 2.0
 """Longest hole (s) that is filled with silence; time goes on from where it was after a longer one."""
 
-STEP = 0.1
+FILL_STEP = 0.1
 """How much silence (s) is fed at once while no audio comes."""
 
 
@@ -28,39 +28,39 @@ class GapFiller:
         self._origin = 0.0  # session time where this rate began
         self._emitted = 0  # samples since then
         self._expected: int | None = None  # stamp of the sample that should come next
-        self._fed = 0  # samples of silence since the last audio
-        self._heard: float | None = None
+        self._filled = 0  # samples of silence since the last audio
+        self._last_arrival: float | None = None
 
     @property
     def due(self) -> float | None:
         """The clock (s) at which `lull` has silence to give, or None until audio comes."""
-        if self._heard is None or self._fed >= self._most:
+        if self._last_arrival is None or self._filled >= self._max_fill:
             return None
-        return self._heard + max(self._grace, self._fed / self._rate + STEP)
+        return self._last_arrival + max(self._grace, self._filled / self._rate + FILL_STEP)
 
     def push(self, pcm: NDArray[np.int16], rate: int, stamp: int, now: float) -> Iterator[AudioChunk]:
         """Take mono `pcm` of `rate` whose first sample has RTP time `stamp`; `now` is the clock (s)."""
         if rate != self._rate:
-            self._retune(rate)
+            self._set_rate(rate)
         hole = 0 if self._expected is None else stamp - self._expected
-        if -BRIDGE * rate <= hole < 0:
+        if -MAX_GAP * rate <= hole < 0:
             pcm, stamp, hole = pcm[-hole:], stamp - hole, 0  # heard before
         if not len(pcm):
             return
-        if self._fed < hole <= BRIDGE * rate:
-            yield self._emit(np.zeros(hole - self._fed, np.int16))
+        if self._filled < hole <= MAX_GAP * rate:
+            yield self._emit(np.zeros(hole - self._filled, np.int16))
         self._expected = stamp + len(pcm)
-        self._fed = 0
-        self._heard = now
+        self._filled = 0
+        self._last_arrival = now
         yield self._emit(pcm)
 
     def fill_silence(self, now: float) -> Iterator[AudioChunk]:
         """Give the silence that is due because nothing has come."""
         due = self.due
-        if due is None or self._heard is None or now < due:
+        if due is None or self._last_arrival is None or now < due:
             return
-        owed = min(int((now - self._heard) * self._rate), self._most) - self._fed
-        self._fed += owed
+        owed = min(int((now - self._last_arrival) * self._rate), self._max_fill) - self._filled
+        self._filled += owed
         yield self._emit(np.zeros(owed, np.int16))
 
     def restart(self) -> None:
@@ -68,13 +68,13 @@ class GapFiller:
         self._expected = None
 
     @property
-    def _most(self) -> int:
-        return int((self._grace + BRIDGE) * self._rate)
+    def _max_fill(self) -> int:
+        return int((self._grace + MAX_GAP) * self._rate)
 
-    def _retune(self, rate: int) -> None:
+    def _set_rate(self, rate: int) -> None:
         if self._rate:
             self._origin += self._emitted / self._rate
-        self._rate, self._emitted, self._expected, self._fed = rate, 0, None, 0
+        self._rate, self._emitted, self._expected, self._filled = rate, 0, None, 0
 
     def _emit(self, pcm: NDArray[np.int16]) -> AudioChunk:
         pts = self._origin + self._emitted / self._rate

@@ -3,17 +3,12 @@
 from collections.abc import Iterator
 from math import inf
 
-import numpy as np
 from av.audio.frame import AudioFrame
 from av.error import FFmpegError
 from av.filter import Graph
-from numpy.typing import NDArray
 
 from pipeline.errors import AudioError
-from pipeline.media import SAMPLE_BYTES, AudioChunk
-
-INPUT_SAMPLE_RATE = 16_000
-"""What the VAD and the engine take, in Hz."""
+from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES, AudioChunk
 
 MIN_RATE, MAX_RATE = 8_000, 48_000
 
@@ -39,27 +34,27 @@ class Resampler:
         if not self._follows(chunk):
             yield from self._finish()
             self._begin(chunk)
-        self._taken += len(chunk.pcm) // SAMPLE_BYTES
+        self._input_samples += len(chunk.pcm) // SAMPLE_BYTES
         yield from self._stamped(chunk.pcm if self._filter is None else _convert(self._filter, chunk))
 
     def reset(self) -> None:
         """Forget everything heard so far; the next chunk's pts is the base."""
         self._rate = 0
         self._filter: Graph | None = None
-        self._expected = 0.0  # pts of the stretch's first input sample
-        self._taken = 0  # input samples since
+        self._first_pts = 0.0  # pts of the stretch's first input sample
+        self._input_samples = 0  # input samples since
         self._base = -inf  # session time of the stretch's first output sample
-        self._given = 0  # output samples since
+        self._output_samples = 0  # output samples since
 
     def _follows(self, chunk: AudioChunk) -> bool:
         if chunk.rate != self._rate:
             return False
-        return abs((chunk.pts - self._expected) * chunk.rate - self._taken) <= 1.0
+        return abs((chunk.pts - self._first_pts) * chunk.rate - self._input_samples) <= 1.0
 
     def _begin(self, chunk: AudioChunk) -> None:
-        self._base = max(chunk.pts, self._base + self._given / INPUT_SAMPLE_RATE)
-        self._given = 0
-        self._expected, self._taken = chunk.pts, 0
+        self._base = max(chunk.pts, self._base + self._output_samples / INPUT_SAMPLE_RATE)
+        self._output_samples = 0
+        self._first_pts, self._input_samples = chunk.pts, 0
         self._rate = chunk.rate
         self._filter = None if chunk.rate == INPUT_SAMPLE_RATE else _make_filter(chunk.rate)
 
@@ -70,20 +65,9 @@ class Resampler:
 
     def _stamped(self, pcm: bytes) -> Iterator[AudioChunk]:
         if pcm:
-            pts = self._base + self._given / INPUT_SAMPLE_RATE
-            self._given += len(pcm) // SAMPLE_BYTES
+            pts = self._base + self._output_samples / INPUT_SAMPLE_RATE
+            self._output_samples += len(pcm) // SAMPLE_BYTES
             yield AudioChunk(pcm, INPUT_SAMPLE_RATE, pts)
-
-
-def to_mono(pcm: bytes, channels: int) -> bytes:
-    """Average the channels of interleaved 16-bit PCM, or raise `AudioError` for half a sample."""
-    if channels < 1 or len(pcm) % (SAMPLE_BYTES * channels):
-        raise AudioError(f"The audio is not whole 16-bit samples of {channels} channels.", where="resample")
-    if channels == 1:
-        return pcm
-    samples = np.frombuffer(pcm, "<i2").reshape(-1, channels)
-    mixed: NDArray[np.int32] = samples.sum(axis=1, dtype=np.int32) // channels
-    return mixed.astype("<i2").tobytes()
 
 
 def _make_filter(rate: int) -> Graph:

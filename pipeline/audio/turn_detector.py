@@ -2,13 +2,12 @@
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import inf
 
-from pipeline.audio.resampler import INPUT_SAMPLE_RATE
 from pipeline.audio.vad import WINDOW_SECONDS, Window
+from pipeline.config import TurnSettings
 from pipeline.events import SpeechEnded, SpeechStarted
-from pipeline.media import AudioChunk
+from pipeline.media import INPUT_SAMPLE_RATE, AudioChunk
 
 TurnSignal = SpeechStarted | AudioChunk | SpeechEnded
 
@@ -16,24 +15,13 @@ TurnSignal = SpeechStarted | AudioChunk | SpeechEnded
 HYSTERESIS = 0.15
 MIN_END_THRESHOLD = 0.01
 
-DIP = 2 * WINDOW_SECONDS
+MAX_DIP = 2 * WINDOW_SECONDS
 """Longest pause inside the speech that starts an utterance: the closure of a plosive lasts 50 to 100 ms."""
 
-SHORTEST = 3 * WINDOW_SECONDS
+MIN_SPEECH = 3 * WINDOW_SECONDS
 """Least speech that counts as an utterance when the client says it has ended."""
 
 _EPSILON = 1e-6  # Seconds are sums of floats; far under one sample.
-
-
-@dataclass(frozen=True, slots=True)
-class TurnSettings:
-    """Thresholds are probabilities, the rest seconds; `audible_threshold` guards against the assistant's echo."""
-
-    threshold: float = 0.5
-    audible_threshold: float = 0.7
-    start: float = 0.192
-    silence: float = 0.5
-    pre_roll: float = 0.4
 
 
 class TurnDetector:
@@ -78,7 +66,7 @@ class TurnDetector:
         recent = [window for window, _ in self._recent]
         speech = [window for window, is_speech in self._recent if is_speech]
         self.reset()
-        if len(speech) * WINDOW_SECONDS >= SHORTEST:
+        if len(speech) * WINDOW_SECONDS >= MIN_SPEECH:
             yield SpeechStarted(speech[0].pts)
             yield _chunk(recent)
             yield SpeechEnded(speech[-1].end)
@@ -96,7 +84,7 @@ class TurnDetector:
     def _is_start(self, window: Window, audible: bool) -> bool:
         settings = self._settings
         is_speech = window.probability >= (settings.audible_threshold if audible else settings.threshold)
-        if window.pts - self._run_end > DIP + _EPSILON:
+        if window.pts - self._run_end > MAX_DIP + _EPSILON:
             self._run, self._run_start = 0.0, inf
         if is_speech:
             self._run += WINDOW_SECONDS

@@ -3,12 +3,10 @@
 from collections.abc import Iterator
 
 from pipeline.audio.resampler import Resampler
-from pipeline.audio.turn_detector import TurnDetector, TurnSettings
+from pipeline.audio.turn_detector import TurnDetector, TurnSignal
 from pipeline.audio.vad import SileroVad, VadModel
-from pipeline.events import SpeechEnded, SpeechStarted
+from pipeline.config import TurnSettings
 from pipeline.media import AudioChunk
-
-TurnSignal = SpeechStarted | AudioChunk | SpeechEnded
 
 
 class UtteranceDetector:

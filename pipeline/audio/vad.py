@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 from onnxruntime import InferenceSession, SessionOptions
 from onnxruntime.capi import onnxruntime_pybind11_state as onnx
 
-from pipeline.audio.resampler import INPUT_SAMPLE_RATE
 from pipeline.errors import AudioError
-from pipeline.media import SAMPLE_BYTES, AudioChunk
+from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES, AudioChunk
 
 # Silero v5 and v6 take exactly 512 samples at 16 kHz, preceded by the last 64 of the window before, and hand
 # a (2, 1, 128) state from window to window: silero_vad 6.2.3, utils_vad.py, class OnnxWrapper.
@@ -99,7 +98,7 @@ class SileroVad:
 
     def __init__(self, model: VadModel):
         self._model = model
-        self._waiting: bytes
+        self._partial: bytes
         self._input: Floats = np.zeros((1, CONTEXT_SAMPLES + WINDOW_SAMPLES), np.float32)
         self._context = self._input[0, :CONTEXT_SAMPLES]
         self._samples = self._input[0, CONTEXT_SAMPLES:]
@@ -109,21 +108,21 @@ class SileroVad:
         """Yield the windows this chunk completes, or raise `AudioError`."""
         if chunk.rate != INPUT_SAMPLE_RATE:
             raise AudioError(f"Voice detection hears {INPUT_SAMPLE_RATE} Hz, not {chunk.rate}.", where="vad")
-        pcm = self._waiting + chunk.pcm
-        pts = chunk.pts - len(self._waiting) / (SAMPLE_BYTES * INPUT_SAMPLE_RATE)
+        pcm = self._partial + chunk.pcm
+        pts = chunk.pts - len(self._partial) / (SAMPLE_BYTES * INPUT_SAMPLE_RATE)
         whole = len(pcm) - len(pcm) % WINDOW_BYTES
-        self._waiting = pcm[whole:]
+        self._partial = pcm[whole:]
         for start in range(0, whole, WINDOW_BYTES):
             window = pcm[start : start + WINDOW_BYTES]
-            yield Window(window, pts + start / (SAMPLE_BYTES * INPUT_SAMPLE_RATE), self._judge(window))
+            yield Window(window, pts + start / (SAMPLE_BYTES * INPUT_SAMPLE_RATE), self._infer(window))
 
     def reset(self) -> None:
         """Forget everything heard so far."""
-        self._waiting = b""
+        self._partial = b""
         self._input.fill(0.0)
         self._state: Floats = np.zeros(STATE_SHAPE, np.float32)
 
-    def _judge(self, window: bytes) -> float:
+    def _infer(self, window: bytes) -> float:
         self._context[:] = self._samples[-CONTEXT_SAMPLES:]
         np.multiply(np.frombuffer(window, "<i2"), np.float32(1 / 32768), out=self._samples)
         probability, self._state = self._model.infer(self._input, self._state)

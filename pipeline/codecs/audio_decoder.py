@@ -11,13 +11,12 @@ from av.codec.context import CodecContext
 from av.error import FFmpegError
 from av.packet import Packet
 
-from pipeline.audio.resampler import INPUT_SAMPLE_RATE
 from pipeline.codecs import ogg, webm
 from pipeline.codecs.libopus import Decoder
 from pipeline.codecs.mp3 import Mp3Reader
 from pipeline.codecs.wav import PCM, Layout, PcmReader, Samples, WavReader, check_sound, from_float, mix, unsupported
 from pipeline.errors import AudioError, FaultCode, ProtocolError
-from pipeline.media import SAMPLE_BYTES, AudioChunk
+from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES, AudioChunk
 
 CHUNK = 0.1
 """Longest chunk (s) that is given out; what is longer comes in several."""
@@ -60,7 +59,7 @@ class AudioDecoder:
         self._given = 0  # samples since
 
     def push(
-        self, data: bytes, *, audio_format: AudioFormat, rate: int = 16_000, channels: int = 1
+        self, data: bytes, *, audio_format: AudioFormat, rate: int = INPUT_SAMPLE_RATE, channels: int = 1
     ) -> Iterator[AudioChunk | None]:
         """Decode one message as it is iterated: chunks of at most 0.1 s, and None where others may have their turn.
 

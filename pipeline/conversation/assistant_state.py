@@ -15,7 +15,7 @@ class AssistantState:
         self._is_outage = False
         self._untold: EngineError | None = None
 
-    def ready(self) -> None:
+    def engine_ready(self) -> None:
         """A session with the engine is open: what was to be told of its absence is of no interest any more."""
         self._is_ready = self._was_ready = True
         self._is_outage = False

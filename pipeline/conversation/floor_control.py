@@ -1,15 +1,16 @@
-"""Who of those present is asking: by voice or in writing, one at a time (floor control, as in RFC 4582)."""
+"""Floor control (as in RFC 4582): decides which peer asks, by voice or by text, one at a time."""
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
-from typing import assert_never
+from collections.abc import Iterable
+from typing import Protocol, assert_never
 
 from loguru import logger
 
-from pipeline.audio.turn_detector import TurnSettings
-from pipeline.audio.utterances import TurnSignal, UtteranceDetector
+from pipeline.audio.turn_detector import TurnSignal
+from pipeline.audio.utterances import UtteranceDetector
 from pipeline.audio.vad import VadModel
+from pipeline.config import TurnSettings
 from pipeline.conversation.dialogue import Dialogue
 from pipeline.errors import MediaError
 from pipeline.events import Event, Role, SpeechEnded, SpeechStarted, Transcript
@@ -19,21 +20,36 @@ from pipeline.media import AudioChunk
 from pipeline.peer import Peer
 from pipeline.screen.screen_share import ScreenShare
 
-MICROPHONE_CHUNKS = 250
-"""How many chunks (20 ms each by RTP) may wait to be heard before the oldest is dropped."""
+MAX_QUEUED_CHUNKS = 250
+"""Microphone chunks (20 ms each by RTP) that may be queued before the oldest is dropped."""
 
-REMEMBERED_VOICES = 8
-"""Turns of which it is known whose voice began them."""
+MAX_KNOWN_SPEAKERS = 8
+"""Newest spoken turns whose speaker is remembered."""
 
 MAX_NAME = 64
 
 
-class FloorControl:
-    """Takes every microphone and every typed question, and makes turns of them.
+class FloorListener(Protocol):
+    """Receives the events of floor control. No method waits or raises."""
 
-    Whoever speaks while nobody else does has the floor until the utterance ends; others are not heard meanwhile. A
-    typed question takes it at once. Either cuts what the assistant was saying. `tell` takes the transcript of what is
-    typed, `changed` is called whenever the floor is taken or given up, `failed` with faults of the microphones.
+    def send_event(self, event: Event) -> None:
+        """Send an event to peers and observers."""
+        ...
+
+    def on_floor_changed(self) -> None:
+        """Handle that the floor was taken or released."""
+        ...
+
+    def report_error(self, error: MediaError) -> None:
+        """Handle an error of a microphone."""
+        ...
+
+
+class FloorControl:
+    """Makes turns of all microphones and typed questions.
+
+    A peer that starts to speak takes the floor until its utterance ends; other microphones are ignored meanwhile. A
+    typed question takes the floor at once. Both interrupt the reply being played (barge-in).
     """
 
     def __init__(
@@ -42,139 +58,135 @@ class FloorControl:
         *,
         dialogue: Dialogue,
         bridge: GeminiBridge,
-        sight: ScreenShare,
-        tell: Callable[[Event], None],
-        changed: Callable[[], None],
-        failed: Callable[[MediaError], None],
+        screen_share: ScreenShare,
+        listener: FloorListener,
     ):
         self._vad = vad
         self._dialogue = dialogue
         self._bridge = bridge
-        self._sight = sight
-        self._tell = tell
-        self._changed = changed
-        self._failed = failed
-        self._ears: dict[Peer, UtteranceDetector] = {}
+        self._screen_share = screen_share
+        self._listener = listener
+        self._detectors: dict[Peer, UtteranceDetector] = {}
         self._windows_of_departed = 0
         self._names: dict[Peer, str] = {}
-        self._voices: dict[int, Peer] = {}
-        self._microphones = Mailbox[tuple[Peer, AudioChunk | None]](MICROPHONE_CHUNKS)
-        self._lock = asyncio.Lock()  # a typed question on its way to the engine is not overtaken by a spoken one
+        self._speakers: dict[int, Peer] = {}
+        self._microphones = Mailbox[tuple[Peer, AudioChunk | None]](MAX_QUEUED_CHUNKS)
+        self._send_order = asyncio.Lock()  # no spoken turn overtakes a typed question on its way to the engine
         self._utterance: tuple[Peer, int] | None = None
 
     @property
     def has_speaker(self) -> bool:
-        """Whether somebody is speaking."""
+        """Whether a peer is speaking."""
         return self._utterance is not None
 
     @property
     def windows(self) -> int:
-        """VAD windows judged so far, of all microphones."""
-        return self._windows_of_departed + sum(ear.windows for ear in self._ears.values())
+        """Number of VAD windows processed so far, over all microphones."""
+        return self._windows_of_departed + sum(detector.windows for detector in self._detectors.values())
 
     @property
     def dropped(self) -> int:
-        """Chunks that gave way because too many waited to be heard."""
+        """Number of chunks dropped because the queue was full."""
         return self._microphones.dropped
 
     def speaker(self, turn: int) -> Peer | None:
-        """Whose voice asks in this turn; None where nobody's does, as it was typed, or when it is long ago."""
-        return self._voices.get(turn)
+        """Return the peer whose voice began this turn; None for a typed question or an old turn."""
+        return self._speakers.get(turn)
 
     def add_peer(self, peer: Peer, turns: TurnSettings, *, name: str) -> None:
-        """Let a peer speak and write. Among several with names, the engine is told by name who does."""
-        self._ears[peer] = UtteranceDetector(self._vad, turns)
+        """Accept speech and text of a peer. The engine is given the names when several peers have one."""
+        self._detectors[peer] = UtteranceDetector(self._vad, turns)
         self._names[peer] = _prompt_safe_name(name)
 
     def update_turn_settings(self, peer: Peer, turns: TurnSettings) -> None:
-        """Judge by other settings from now on when this peer speaks; what it is saying is forgotten."""
-        if peer in self._ears:
-            self._forget(peer)
-            self._ears[peer] = UtteranceDetector(self._vad, turns)
+        """Replace a peer's turn detection settings and drop its open utterance."""
+        if peer in self._detectors:
+            self._remove_detector(peer)
+            self._detectors[peer] = UtteranceDetector(self._vad, turns)
 
     def remove_peer(self, peer: Peer) -> None:
-        """Forget a peer, and what it is saying."""
-        self._forget(peer)
+        """Remove a peer and drop its open utterance."""
+        self._remove_detector(peer)
         del self._names[peer]
 
     def push_audio(self, peer: Peer, chunk: AudioChunk | None) -> None:
-        """Take microphone audio of any rate, None when it has ended; never waits, drops the oldest when overrun."""
+        """Queue microphone audio of any rate, None at its end; never waits, drops the oldest when full."""
         if self._microphones.put((peer, chunk)) and self._microphones.dropped % 50 == 1:
             logger.warning("microphone overrun", dropped=self._microphones.dropped)
 
     def discard_utterances(self) -> None:
-        """Forget whatever anybody is saying."""
+        """Drop the open utterance and reset all detectors."""
         self._drop_utterance()
-        for ear in self._ears.values():
-            ear.reset()
+        for detector in self._detectors.values():
+            detector.reset()
 
     async def run(self) -> None:
-        """Listen to all microphones until cancelled."""
+        """Process all microphones until cancelled."""
         async for peer, chunk in self._microphones:
-            ear = self._ears.get(peer)
-            if ear is None:
+            detector = self._detectors.get(peer)
+            if detector is None:
                 continue
             try:
-                heard = ear.close() if chunk is None else ear.push(chunk, audible=self._dialogue.is_audible)
-                async with self._lock:
-                    await self._consume(peer, ear, heard)
+                signals = detector.close() if chunk is None else detector.push(chunk, audible=self._dialogue.is_audible)
+                async with self._send_order:
+                    await self._process(peer, detector, signals)
             except MediaError as error:
-                self._failed(error)
+                self._listener.report_error(error)
 
     async def submit_text(self, peer: Peer, text: str) -> None:
-        """Put a typed question, together with what the screen shows now."""
-        async with self._lock:
+        """Send a typed question, together with the current screen."""
+        async with self._send_order:
             await self._close_utterance()
-            await self._sight.send_for_turn()
-            # From here on at once, so that whatever befalls the reply that ends here does not befall the question.
+            await self._screen_share.send_for_turn()
+            # No await from here on: an error of the reply that ends here must not reach the new question.
             turn = self._start_turn()
             self._announce_speaker(peer, "writes")
-            self._dialogue.ask(turn, time.monotonic())
+            self._dialogue.expect_reply(turn, time.monotonic())
             self._bridge.submit_text(turn, text)
-            self._tell(Transcript(turn, Role.USER, text, final=True))
-            self._changed()
+            self._listener.send_event(Transcript(turn, Role.USER, text, final=True))
+            self._listener.on_floor_changed()
 
-    async def _consume(self, peer: Peer, ear: UtteranceDetector, heard: Iterable[TurnSignal]) -> None:
-        for fact in heard:
-            if self._ears.get(peer) is not ear:
-                return  # they have left, or are judged anew, since this was said
-            match fact:
+    async def _process(self, peer: Peer, detector: UtteranceDetector, signals: Iterable[TurnSignal]) -> None:
+        for signal in signals:
+            if self._detectors.get(peer) is not detector:
+                return  # removed or replaced since this audio was queued
+            match signal:
                 case SpeechStarted():
                     if self._utterance is None:
-                        self._begin_utterance(peer, time.monotonic() - (ear.pts - fact.pts))
+                        self._begin_utterance(peer, time.monotonic() - (detector.pts - signal.pts))
                 case AudioChunk():
                     if self._owns_utterance(peer):
-                        self._bridge.push_audio(fact)
+                        self._bridge.push_audio(signal)
                 case SpeechEnded(pts):
                     if self._owns_utterance(peer):
-                        await self._end_utterance(time.monotonic() - (ear.pts - pts))
+                        await self._end_utterance(time.monotonic() - (detector.pts - pts))
                 case _:
-                    assert_never(fact)
+                    assert_never(signal)
 
     def _begin_utterance(self, peer: Peer, since: float) -> None:
         turn = self._start_turn(since)
         self._utterance = peer, turn
-        self._remember_voice(peer, turn)
+        self._remember_speaker(peer, turn)
         self._announce_speaker(peer, "is speaking")
         self._bridge.start_utterance(turn)
-        self._changed()
+        self._listener.on_floor_changed()
 
     async def _end_utterance(self, ended_at: float) -> None:
-        # The frame that shows what is being asked about goes up inside the utterance, as its last part.
+        # The frame that the question is about is sent inside the utterance, as its last part.
         utterance = self._utterance
-        await self._sight.send_for_turn()
+        await self._screen_share.send_for_turn()
         if utterance is None or self._utterance is not utterance:
-            return  # a fault while the frame was made has already dropped it
+            return  # an error dropped it while the frame was encoded
         self._utterance = None
-        self._dialogue.ask(utterance[1], ended_at)
+        self._dialogue.expect_reply(utterance[1], ended_at)
         self._bridge.end_utterance()
-        self._changed()
+        self._listener.on_floor_changed()
 
     async def _close_utterance(self) -> None:
         if self._utterance is not None:
             peer, _ = self._utterance
-            ear = self._ears[peer]
-            await self._consume(peer, ear, ear.close())
+            detector = self._detectors[peer]
+            await self._process(peer, detector, detector.close())
 
     def _drop_utterance(self) -> None:
         if self._utterance is not None:
@@ -184,27 +196,27 @@ class FloorControl:
     def _owns_utterance(self, peer: Peer) -> bool:
         return self._utterance is not None and self._utterance[0] is peer
 
-    def _forget(self, peer: Peer) -> None:
+    def _remove_detector(self, peer: Peer) -> None:
         if self._owns_utterance(peer):
             self._drop_utterance()
-        self._windows_of_departed += self._ears.pop(peer).windows
+        self._windows_of_departed += self._detectors.pop(peer).windows
 
     def _start_turn(self, since: float | None = None) -> int:
-        """The user begins a turn, by voice `since` (monotonic s): whatever the assistant was saying ends here."""
-        self._dialogue.interrupt(since)  # the engine stops by itself when it hears the user
+        """Begin a turn of a user who speaks `since` then (monotonic s), and interrupt the reply."""
+        self._dialogue.interrupt(since)  # the engine stops by itself when the user's activity starts
         return self._dialogue.next_turn()
 
-    def _remember_voice(self, peer: Peer, turn: int) -> None:
-        self._voices[turn] = peer
-        while len(self._voices) > REMEMBERED_VOICES:
-            del self._voices[next(iter(self._voices))]
+    def _remember_speaker(self, peer: Peer, turn: int) -> None:
+        self._speakers[turn] = peer
+        while len(self._speakers) > MAX_KNOWN_SPEAKERS:
+            del self._speakers[next(iter(self._speakers))]
 
-    def _announce_speaker(self, peer: Peer, does: str) -> None:
+    def _announce_speaker(self, peer: Peer, activity: str) -> None:
         name = self._names.get(peer)
         if name and len({name for name in self._names.values() if name}) > 1:
-            self._bridge.add_context_note(f"[{name} {does}.]")
+            self._bridge.add_context_note(f"[{name} {activity}.]")
 
 
 def _prompt_safe_name(name: str) -> str:
-    """A name as a note to the engine can hold it: what people call themselves is no instruction."""
+    """Strip a display name to characters that cannot form an instruction in the prompt."""
     return "".join(sign for sign in name if sign.isalnum() or sign in " .-'_@").strip()[:MAX_NAME]

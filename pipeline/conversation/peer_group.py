@@ -1,50 +1,45 @@
-"""Everybody who takes part in a conversation, or only looks on."""
-
-from collections.abc import Callable
+"""Fan-out of events and speech to the peers and observers of a conversation."""
 
 from pipeline.events import EndReason, Event
 from pipeline.media import SpeechFrame
-from pipeline.peer import Peer
-
-Observer = Callable[[Event], None]
-"""Sees every event that peers are told, for history and metrics; returns at once and never raises."""
+from pipeline.peer import Observer, Peer
 
 
 class PeerGroup:
-    """Peers, who are told every event and played the assistant's voice, and witnesses, who see what peers do not."""
+    """Peers receive every event and the assistant's speech; observers also receive events not sent to peers."""
 
     def __init__(self) -> None:
         self._peers: dict[Peer, None] = {}  # a set that keeps its order
-        self._witnesses: list[Observer] = []
+        self._observers: list[Observer] = []
 
     def __len__(self) -> int:
         return len(self._peers)
 
     def join(self, peer: Peer) -> None:
-        """Tell and play this peer everything from now on."""
+        """Add a peer."""
         self._peers[peer] = None
 
     def leave(self, peer: Peer) -> bool:
-        """Tell this peer nothing more; whether it was here."""
+        """Remove a peer; whether it was in the group."""
         if peer not in self._peers:
             return False
         del self._peers[peer]
         return True
 
-    def add_observer(self, witness: Observer) -> None:
-        """Let `witness` see every event from now on."""
-        self._witnesses.append(witness)
+    def add_observer(self, observer: Observer) -> None:
+        """Pass every event from now on to `observer`."""
+        self._observers.append(observer)
 
     def send_event(self, event: Event) -> None:
-        """Tell everybody."""
+        """Send an event to all peers and observers."""
         self.notify_observers(event)
         for peer in self._peers:
             peer.send_event(event)
 
     def notify_observers(self, event: Event) -> None:
-        """Tell the witnesses alone what concerns no peer."""
-        for witness in self._witnesses:
-            witness(event)
+        """Pass an event to the observers only."""
+        for observer in self._observers:
+            observer(event)
 
     def send_audio(self, frame: SpeechFrame) -> None:
         """Send 20 ms of speech that is due now."""
@@ -52,12 +47,12 @@ class PeerGroup:
             peer.send_audio(frame)
 
     def flush_audio(self) -> None:
-        """Drop speech that is not on the wire yet."""
+        """Drop speech that has not been sent yet."""
         for peer in self._peers:
             peer.flush_audio()
 
     def disconnect(self, reason: EndReason) -> None:
-        """Let every peer go, politely."""
+        """Remove all peers, and disconnect each once its queued events are sent."""
         peers, self._peers = self._peers, {}
         for peer in peers:
             peer.disconnect(reason)

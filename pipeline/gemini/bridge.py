@@ -16,7 +16,7 @@ from google.genai.live import AsyncSession
 
 from pipeline.engine import (
     EngineConfig,
-    EngineEvent,
+    EngineListener,
     ToolCall,
 )
 from pipeline.errors import EngineError, FaultCode
@@ -27,7 +27,7 @@ from pipeline.gemini.sdk_errors import CONNECT_FAILURES, engine_error, make_engi
 from pipeline.gemini.session_plan import SessionPlan
 from pipeline.gemini.session_supervisor import Phase, SessionSupervisor
 from pipeline.gemini.socket_pump import SocketPump
-from pipeline.media import AudioChunk, EncodedFrame
+from pipeline.media import INPUT_SAMPLE_RATE, AudioChunk, EncodedFrame
 
 _MAX_MESSAGE = 16 << 20  # bytes
 
@@ -68,136 +68,134 @@ class GeminiBridge:
         client: genai.Client,
         config: EngineConfig,
         *,
-        tell: Callable[[EngineEvent], None],
-        next_turn: Callable[[], int],
-        patience: EngineTimeouts | None = None,
+        listener: EngineListener,
+        timeouts: EngineTimeouts | None = None,
         jitter: Callable[[], float] = random.random,
     ):
         self._client = client
         self._is_local = config.model == LOCAL
-        self._patience = patience or EngineTimeouts()
-        self._link = SessionSupervisor(
+        self._timeouts = timeouts or EngineTimeouts()
+        self._supervisor = SessionSupervisor(
             config,
-            tell=tell,
-            next_turn=next_turn,
-            patience=self._patience,
+            listener=listener,
+            timeouts=self._timeouts,
             jitter=jitter,
             clock=asyncio.get_running_loop().time,
         )
-        self._carrier: SocketPump | None = None
+        self._pump: SocketPump | None = None
 
     async def run(self) -> None:
         """Serve until cancelled; raises an `EngineError` with a fatal code when it cannot go on."""
-        link = self._link
+        link = self._supervisor
         while link.failure is None:
             await asyncio.sleep(link.delay)
             attempt = link.next_plan()
             try:
                 async with self._connected(attempt) as session:
                     await self._serve(session)
-            except _NoSession as refusal:
+            except _ConnectFailed as refusal:
                 link.on_session_lost(refusal.error)
         raise link.failure
 
     @property
     def is_ready(self) -> bool:
         """Whether a session is open, so that frames arrive."""
-        return self._link.live is not None
+        return self._supervisor.live is not None
 
     @property
     def phase(self) -> Phase:
         """Where the link stands."""
-        return self._link.phase
+        return self._supervisor.phase
 
     @property
     def dropped_seconds(self) -> float:
         """Audio (s) that gave way because the socket was stuck, or there was none for too long."""
-        return self._link.dropped_seconds
+        return self._supervisor.dropped_seconds
 
     def start_utterance(self, turn: int) -> None:
         """The user begins to speak turn `turn`; whatever is being said or made ends here."""
-        self._link.start_utterance(turn)
+        self._supervisor.start_utterance(turn)
         self._reschedule()
 
     def push_audio(self, chunk: AudioChunk) -> None:
         """Take 16 kHz audio of the utterance; outside of one it is dropped."""
-        self._link.push_audio(chunk)
+        self._supervisor.push_audio(chunk)
 
     def push_frame(self, frame: EncodedFrame) -> None:
         """Take what the screen shows now."""
-        self._link.push_frame(frame)
+        self._supervisor.push_frame(frame)
 
     def stop_screen_share(self) -> None:
         """The screen is no longer shared."""
-        self._link.stop_screen_share()
+        self._supervisor.stop_screen_share()
 
     def add_context_note(self, text: str) -> None:
         """Let the engine know something before the next question, where the model takes such notes."""
-        self._link.add_context_note(text)
+        self._supervisor.add_context_note(text)
 
     def end_utterance(self) -> None:
         """The utterance is complete and wants an answer."""
-        self._link.end_utterance()
+        self._supervisor.end_utterance()
         self._reschedule()
 
     def cancel_utterance(self) -> None:
         """The utterance wants no answer after all. The protocol cannot take it back: its reply is dropped."""
-        self._link.cancel_utterance()
+        self._supervisor.cancel_utterance()
         self._reschedule()
 
     def submit_text(self, turn: int, text: str) -> None:
         """Ask in writing; whatever is being said or made ends here."""
-        self._link.submit_text(turn, text)
+        self._supervisor.submit_text(turn, text)
         self._reschedule()
 
     def interrupt_reply(self) -> None:
         """Let nothing more of the reply through that is being said or made."""
-        self._link.interrupt_reply()
+        self._supervisor.interrupt_reply()
         self._reschedule()
 
     def send_tool_response(self, call: ToolCall, result: Mapping[str, object], *, is_silent: bool) -> None:
         """Give the result of a function call, to be spoken about or not; too late or twice is ignored."""
-        self._link.send_tool_response(call, result, is_silent=is_silent)
+        self._supervisor.send_tool_response(call, result, is_silent=is_silent)
         self._reschedule()
 
     def add_transcript(self, turn: int, role: Role, text: str) -> None:
         """Remember for a session that does not: what was said in a turn, as far as it was heard."""
-        self._link.add_transcript(turn, role, text)
+        self._supervisor.add_transcript(turn, role, text)
 
     def _reschedule(self) -> None:
-        if self._carrier is not None:
-            self._carrier.reschedule()
+        if self._pump is not None:
+            self._pump.reschedule()
 
     async def _serve(self, session: AsyncSession) -> None:
-        link = self._link
+        link = self._supervisor
         live = link.on_session_opened()
-        self._carrier = SocketPump(session, link, live, is_local=self._is_local)
+        self._pump = SocketPump(session, link, live, is_local=self._is_local)
         try:
-            await self._carrier.run()
+            await self._pump.run()
         except EngineError as error:
             # Before the socket is closed: that can take seconds, and silence cannot wait.
             link.on_session_lost(error)
         else:
             link.on_session_closed()
         finally:
-            self._carrier = None
+            self._pump = None
 
     @asynccontextmanager
     async def _connected(self, attempt: SessionPlan) -> AsyncIterator[AsyncSession]:
         opening = self._client.aio.live.connect(model=attempt.model, config=attempt.setup)
         try:
             # The SDK waits for setupComplete without an end of its own.
-            async with asyncio.timeout(self._patience.connect):
+            async with asyncio.timeout(self._timeouts.connect):
                 session = await opening.__aenter__()
         except CONNECT_FAILURES as error:
-            raise _NoSession(engine_error(error, is_ready=False, is_local=self._is_local)) from error
+            raise _ConnectFailed(engine_error(error, is_ready=False, is_local=self._is_local)) from error
         try:
             if session.setup_complete is None:
-                raise _NoSession(make_engine_error(FaultCode.ENGINE_PROTOCOL))
+                raise _ConnectFailed(make_engine_error(FaultCode.ENGINE_PROTOCOL))
             yield session
         finally:
             try:
-                async with asyncio.timeout(self._patience.close):
+                async with asyncio.timeout(self._timeouts.close):
                     await opening.__aexit__(None, None, None)
             except TimeoutError:
                 pass
@@ -207,7 +205,7 @@ class GeminiBridge:
                 session._ws.transport.abort()
 
 
-class _NoSession(Exception):
+class _ConnectFailed(Exception):
     """A session could not be made."""
 
     def __init__(self, error: EngineError):
@@ -227,7 +225,7 @@ def _warm_up() -> None:
     # The SDK builds its models when they are first used: 10 ms on the loop of whoever speaks first.
     config = setup_of(EngineConfig(LOCAL, "Kore", "en", "", "medium"), profile_of(LOCAL))
     types.LiveConnectParameters(model=LOCAL, config=config).model_dump(exclude_none=True)
-    blob = types.Blob(data=b"\0\0", mime_type="audio/pcm;rate=16000")
+    blob = types.Blob(data=b"\0\0", mime_type=f"audio/pcm;rate={INPUT_SAMPLE_RATE}")
     types.LiveSendRealtimeInputParameters(audio=blob)
     types.LiveSendRealtimeInputParameters(activity_start=types.ActivityStart())
     types.LiveClientContent(turn_complete=False)

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from pipeline.media import AudioChunk
 
-KEPT_SECONDS = 60.0
+MAX_PENDING_SECONDS = 60.0
 """How much speech is kept: 2 MB."""
 
-KEPT_ACTS = 8
+MAX_PENDING_INPUTS = 8
 
 
 @dataclass(slots=True, eq=False)
@@ -19,7 +19,7 @@ class PendingText:
     turn: int
     text: str
     note: str | None = None  # what the engine is to know with it
-    losses: int = 0
+    failed_attempts: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -30,8 +30,8 @@ class PendingUtterance:
     chunks: deque[AudioChunk] = field(default_factory=deque)
     is_open: bool = True
     note: str | None = None
-    losses: int = 0
-    missing: float = 0.0  # seconds of its beginning
+    failed_attempts: int = 0
+    dropped_seconds: float = 0.0  # seconds of its beginning
 
 
 UserInput = PendingText | PendingUtterance
@@ -41,16 +41,16 @@ class PendingInput:
     """Questions and utterances in order, bounded: the oldest speech and the oldest acts give way."""
 
     def __init__(self) -> None:
-        self._acts: deque[UserInput] = deque()
+        self._inputs: deque[UserInput] = deque()
         self._seconds = 0.0
 
     def __iter__(self) -> Iterator[UserInput]:
-        return iter(tuple(self._acts))
+        return iter(tuple(self._inputs))
 
     @property
     def turns(self) -> set[int]:
         """The turns of which something is kept."""
-        return {act.turn for act in self._acts}
+        return {act.turn for act in self._inputs}
 
     def start(self, turn: int, note: str | None = None) -> None:
         """An utterance begins."""
@@ -59,34 +59,34 @@ class PendingInput:
 
     def push_audio(self, chunk: AudioChunk) -> None:
         """Keep audio of the open utterance; outside of one it is nobody's."""
-        utterance = self._open()
+        utterance = self._open_utterance()
         if utterance is None:
             return
         utterance.chunks.append(chunk)
         self._seconds += chunk.duration
-        while self._seconds > KEPT_SECONDS:
-            oldest = next(act for act in self._acts if isinstance(act, PendingUtterance) and act.chunks)
+        while self._seconds > MAX_PENDING_SECONDS:
+            oldest = next(act for act in self._inputs if isinstance(act, PendingUtterance) and act.chunks)
             dropped = oldest.chunks.popleft()
             self._seconds -= dropped.duration
-            oldest.missing += dropped.duration
+            oldest.dropped_seconds += dropped.duration
 
     def end(self) -> None:
         """The open utterance is complete."""
-        utterance = self._open()
+        utterance = self._open_utterance()
         if utterance is not None:
             utterance.is_open = False
 
     def cancel(self) -> None:
         """The newest act, if it is an utterance, wants no answer after all."""
-        if self._acts and isinstance(self._acts[-1], PendingUtterance):
-            self._remove(self._acts[-1])
+        if self._inputs and isinstance(self._inputs[-1], PendingUtterance):
+            self._remove(self._inputs[-1])
 
     def submit_text(self, turn: int, text: str, note: str | None = None) -> None:
         """Something is typed; an utterance that is open ends here."""
         self.end()
         self._add(PendingText(turn, text, note))
 
-    def answered(self, turn: int) -> None:
+    def on_answered(self, turn: int) -> None:
         """The reply to `turn` begins, and with it to all that was said before."""
         for act in self:
             if act.turn <= turn and not _is_open(act):
@@ -102,24 +102,24 @@ class PendingInput:
         """A connection has died with what is kept; the newest turn of what died with `most` of them, now forgotten."""
         given_up = None
         for act in self:
-            act.losses += 1
-            if act.losses >= most and not _is_open(act):
+            act.failed_attempts += 1
+            if act.failed_attempts >= most and not _is_open(act):
                 self._remove(act)
                 given_up = act.turn
         return given_up
 
     def _add(self, act: UserInput) -> None:
-        self._acts.append(act)
-        if len(self._acts) > KEPT_ACTS:
-            self._remove(self._acts[0])
+        self._inputs.append(act)
+        if len(self._inputs) > MAX_PENDING_INPUTS:
+            self._remove(self._inputs[0])
 
     def _remove(self, act: UserInput) -> None:
-        self._acts.remove(act)
+        self._inputs.remove(act)
         if isinstance(act, PendingUtterance):
             self._seconds -= sum(chunk.duration for chunk in act.chunks)
 
-    def _open(self) -> PendingUtterance | None:
-        last = self._acts[-1] if self._acts else None
+    def _open_utterance(self) -> PendingUtterance | None:
+        last = self._inputs[-1] if self._inputs else None
         return last if isinstance(last, PendingUtterance) and last.is_open else None
 
 

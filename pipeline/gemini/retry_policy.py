@@ -12,13 +12,13 @@ class EngineTimeouts:
     connect: float = 10.0
     """For the way from nothing to setupComplete."""
     close: float = 2.0
-    mute: float = 8.0
+    response: float = 8.0
     """For any sign of an engine that owes a reply."""
-    mute_at_work: float = 30.0
+    slow_response: float = 30.0
     """The same while it waits for a function, and for models that think at length."""
-    call: float = 30.0
+    tool_call: float = 30.0
     """For a function to be answered by the conversation."""
-    leave: float = 5.0
+    go_away_margin: float = 5.0
     """How long before the end that goAway announces the session is left at the latest."""
     handle: float = 1.0
     """For the handle that covers a turn to come after its end, before a session is left."""
@@ -30,64 +30,64 @@ class EngineTimeouts:
     """A session that the engine asked us to leave sooner counts as one that failed."""
     backoff: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
     """Most time before each further try; the last holds for all that follow."""
-    quota: tuple[float, ...] = (30.0, 60.0)
+    quota_backoff: tuple[float, ...] = (30.0, 60.0)
     """Time before each further try after the engine has said that a limit is reached; then it is given up."""
     stable: float = 10.0
     """A session that lasted this long was no failure."""
-    failures: int = 8
+    max_failures: int = 8
     """This many sessions that broke too soon within `failures_within` are given up."""
-    tries: int = 60
+    max_attempts: int = 60
     """So many more attempts are made, however short their delays: more than fit into `budget`."""
-    failures_within: float = 60.0
-    budget: float = 30.0
+    failure_window: float = 60.0
+    max_outage: float = 30.0
     """An outage that would last longer is given up."""
 
 
 class ReconnectBackoff:
     """Counts sessions that failed, whether they never began or broke too soon."""
 
-    def __init__(self, patience: EngineTimeouts, jitter: Callable[[], float], *, began: float):
-        self._patience = patience
+    def __init__(self, timeouts: EngineTimeouts, jitter: Callable[[], float], *, began: float):
+        self._timeouts = timeouts
         self._jitter = jitter
         self._failures: deque[float] = deque()
         self._outage_began = began
-        self._tries = 0
+        self._attempts = 0
         self._refusals = 0
 
     def delay(self, now: float, *, lasted: float, is_planned: bool = False) -> float | None:
         """Seconds to wait now that a session ended which was ready for `lasted` seconds (0: never); None: give up."""
-        patience = self._patience
-        is_failure = lasted < patience.stable and not (is_planned and lasted >= patience.planned)
-        if lasted >= patience.stable:
+        timeouts = self._timeouts
+        is_failure = lasted < timeouts.stable and not (is_planned and lasted >= timeouts.planned)
+        if lasted >= timeouts.stable:
             self._failures.clear()
         if lasted > 0:
             self._outage_began = now
             if is_failure:
                 self._failures.append(now)
         if not is_failure:
-            self._tries = 0
+            self._attempts = 0
             if is_planned:
                 return 0.0
-        while self._failures and now - self._failures[0] > patience.failures_within:
+        while self._failures and now - self._failures[0] > timeouts.failure_window:
             self._failures.popleft()
-        if len(self._failures) >= patience.failures or self._tries >= patience.tries:
+        if len(self._failures) >= timeouts.max_failures or self._attempts >= timeouts.max_attempts:
             return None
         delay = self._next_delay()
-        return delay if now + delay - self._outage_began <= patience.budget else None
+        return delay if now + delay - self._outage_began <= timeouts.max_outage else None
 
     def quota_delay(self, now: float, *, lasted: float) -> float | None:
         """Seconds to wait now that a limit is reached, which passes slowly or not at all; None: give up."""
-        if lasted >= self._patience.stable:
+        if lasted >= self._timeouts.stable:
             self._refusals = 0
-        if self._refusals >= len(self._patience.quota):
+        if self._refusals >= len(self._timeouts.quota_backoff):
             return None
         self._refusals += 1
-        delay = self._patience.quota[self._refusals - 1]
+        delay = self._timeouts.quota_backoff[self._refusals - 1]
         self._outage_began = now + delay  # this wait is no outage of ours
         return delay
 
     def _next_delay(self) -> float:
-        backoff = self._patience.backoff
-        longest = backoff[min(self._tries, len(backoff) - 1)]
-        self._tries += 1
+        backoff = self._timeouts.backoff
+        longest = backoff[min(self._attempts, len(backoff) - 1)]
+        self._attempts += 1
         return longest * self._jitter()  # full jitter: sessions lost together do not all come back at once

@@ -17,7 +17,7 @@ RECEIVE_FAILURES = CONNECT_FAILURES
 SEND_FAILURES = (WebSocketException, OSError)
 """What sending can raise; anything else is a mistake of ours."""
 
-_SENTENCES = {
+_MESSAGES = {
     FaultCode.ENGINE_AUTH_INVALID: "The assistant's service did not accept the API key. Check GEMINI_API_KEY.",
     FaultCode.ENGINE_MODEL_UNAVAILABLE: "The chosen model is not available. Choose another one.",
     FaultCode.ENGINE_CONFIG_REJECTED: "The assistant's service did not accept this session's settings.",
@@ -32,7 +32,7 @@ _SENTENCES = {
     FaultCode.ENGINE_DOWN: "The local engine is not available.",
     FaultCode.ENGINE_FAILED: "The assistant could not be reached again, so this session ends.",
 }
-_FINAL = {
+_WITHOUT_RETRY = {
     FaultCode.ENGINE_AUTH_INVALID,
     FaultCode.ENGINE_MODEL_UNAVAILABLE,
     FaultCode.ENGINE_CONFIG_REJECTED,
@@ -58,20 +58,20 @@ _HARMLESS_REASONS = {
 
 def make_engine_error(code: FaultCode, **details: object) -> EngineError:
     """An engine's fault with its sentence."""
-    advice = "" if code in _FINAL else " Please ask again."
-    return EngineError(code, _SENTENCES[code] + advice, where="engine", details=details or None)
+    advice = "" if code in _WITHOUT_RETRY else " Please ask again."
+    return EngineError(code, _MESSAGES[code] + advice, where="engine", details=details or None)
 
 
 def as_retried(error: EngineError) -> EngineError:
     """The same fault for a user who need not ask again."""
     details = {**error.details, "kept": True}
-    message = f"{_SENTENCES[error.code]} What you say is kept and asked as soon as it is back."
+    message = f"{_MESSAGES[error.code]} What you say is kept and asked as soon as it is back."
     told = EngineError(error.code, message, where=error.where, details=details)
     told.__cause__ = error.__cause__
     return told
 
 
-def reduced(message: str, error: EngineError) -> EngineError:
+def downgraded_error(message: str, error: EngineError) -> EngineError:
     """What is told when `error` could be avoided by asking for less."""
     told = EngineError(FaultCode.ENGINE_CONFIG_REDUCED, message, where=error.where, details=error.details)
     told.__cause__ = error.__cause__
@@ -88,7 +88,7 @@ def engine_error(cause: BaseException, *, is_ready: bool, is_local: bool) -> Eng
     """Name what an SDK call raised. `is_ready`: the session had been set up; `is_local`: the engine is our own."""
     if isinstance(cause, EngineError):
         return cause
-    error = _named(cause, is_ready=is_ready, is_local=is_local)
+    error = _classify(cause, is_ready=is_ready, is_local=is_local)
     error.__cause__ = cause
     return error
 
@@ -97,7 +97,7 @@ def is_expiry(cause: BaseException | None) -> bool:
     """Whether the session only reached the age at which servers end them."""
     match cause:
         case errors.APIError():
-            code, reason = _true_close(cause)
+            code, reason = _close_of_api_error(cause)
         case ConnectionClosed():
             code, reason = _close_of(cause)
         case _:
@@ -114,7 +114,7 @@ def blocked_error(reason: TurnCompleteReason | None) -> EngineError | None:
     return make_engine_error(FaultCode.ENGINE_CONTENT_BLOCKED)
 
 
-def _named(cause: BaseException, *, is_ready: bool, is_local: bool) -> EngineError:
+def _classify(cause: BaseException, *, is_ready: bool, is_local: bool) -> EngineError:
     match cause:
         case InvalidStatus():
             status = cause.response.status_code
@@ -122,7 +122,7 @@ def _named(cause: BaseException, *, is_ready: bool, is_local: bool) -> EngineErr
         case errors.ClientError() | errors.ServerError():
             return make_engine_error(_by_message(cause, is_ready=is_ready))
         case errors.APIError():
-            return _by_close(*_true_close(cause), is_ready=is_ready)
+            return _by_close(*_close_of_api_error(cause), is_ready=is_ready)
         case ConnectionClosed():
             return _by_close(*_close_of(cause), is_ready=is_ready)
         case ConnectionRefusedError() if is_local:
@@ -175,7 +175,7 @@ def _close_code(code: int, reason: str, *, is_ready: bool) -> FaultCode:
             return FaultCode.ENGINE_NETWORK
 
 
-def _true_close(error: errors.APIError) -> tuple[int, str]:
+def _close_of_api_error(error: errors.APIError) -> tuple[int, str]:
     # The SDK says 1006 when we were the ones to close, say over a message beyond max_size (1009): the truth is in
     # the exception it caught.
     if isinstance(error.__context__, ConnectionClosed):

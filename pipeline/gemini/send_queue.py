@@ -5,16 +5,16 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from pipeline.gemini.pending_input import KEPT_SECONDS
+from pipeline.gemini.pending_input import MAX_PENDING_SECONDS
 from pipeline.media import AudioChunk, EncodedFrame
 
 MESSAGE_SECONDS = 0.064
 """Audio is gathered up to this: a message costs the same CPU whatever its length."""
 
-QUEUED_SECONDS = KEPT_SECONDS + 3.0
+MAX_QUEUED_SECONDS = MAX_PENDING_SECONDS + 3.0
 """Audio that may wait for a slow socket: all that is kept while there is none, and a client may be 2 s ahead."""
 
-SCREEN_GONE = "[The screen is no longer shared.]"
+SCREEN_SHARE_ENDED = "[The screen is no longer shared.]"
 """What the engine is told before the next question when a share has ended: the protocol has no message for it."""
 
 
@@ -51,7 +51,7 @@ class ContextNote:
 class InitialHistory:
     """What was said before this session began: (whether by the user, text), oldest first."""
 
-    said: tuple[tuple[bool, str], ...]
+    lines: tuple[tuple[bool, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +77,13 @@ class SendQueue:
         """Whether the user is speaking, as far as has been queued."""
         self._items: deque[Item] = deque()
         self._seconds = 0.0
-        self._gathered: list[AudioChunk] = []
-        self._arrival = asyncio.Event()
-        self._is_window_sent = False
+        self._batch: list[AudioChunk] = []
+        self._wakeup = asyncio.Event()
+        self._is_activity_sent = False
         self._is_audio_sent = False
-        self._held: EncodedFrame | None = None
+        self._held_frame: EncodedFrame | None = None
 
-    def control(self, item: Control) -> None:
+    def push_control(self, item: Control) -> None:
         """Queue what must arrive."""
         self._flush()
         match item:
@@ -97,8 +97,8 @@ class SendQueue:
         """Queue 16 kHz audio of the open window; outside of one nobody listens."""
         if not self.is_open or not chunk.pcm:
             return
-        self._gathered.append(chunk)
-        if sum(part.duration for part in self._gathered) >= MESSAGE_SECONDS:
+        self._batch.append(chunk)
+        if sum(part.duration for part in self._batch) >= MESSAGE_SECONDS:
             self._flush()
 
     def push_frame(self, frame: EncodedFrame) -> None:
@@ -118,40 +118,40 @@ class SendQueue:
     async def next(self) -> Item:
         """Wait for the next item to send."""
         while (item := self.pop()) is None:
-            self._arrival.clear()
-            await self._arrival.wait()
+            self._wakeup.clear()
+            await self._wakeup.wait()
         return item
 
     def pop(self) -> Item | None:
         """The next item to send now, if any."""
-        if self._held is not None and (self._is_audio_sent or not self._is_window_sent):
-            frame, self._held = self._held, None
+        if self._held_frame is not None and (self._is_audio_sent or not self._is_activity_sent):
+            frame, self._held_frame = self._held_frame, None
             return frame
         while self._items:
             item = self._items.popleft()
             match item:
-                case EncodedFrame() if self._is_window_sent and not self._is_audio_sent:
-                    self._held = item  # a window must open with audio, or the server closes
+                case EncodedFrame() if self._is_activity_sent and not self._is_audio_sent:
+                    self._held_frame = item  # a window must open with audio, or the server closes
                     continue
                 case AudioChunk():
                     self._seconds -= item.duration
                     self._is_audio_sent = True
                 case ActivityStart():
-                    self._is_window_sent, self._is_audio_sent = True, False
+                    self._is_activity_sent, self._is_audio_sent = True, False
                 case ActivityEnd():
-                    self._is_window_sent = False
+                    self._is_activity_sent = False
             return item
         return None
 
     def _flush(self) -> None:
-        if not self._gathered:
+        if not self._batch:
             return
-        first = self._gathered[0]
-        chunk = AudioChunk(b"".join(part.pcm for part in self._gathered), first.rate, first.pts)
-        self._gathered.clear()
+        first = self._batch[0]
+        chunk = AudioChunk(b"".join(part.pcm for part in self._batch), first.rate, first.pts)
+        self._batch.clear()
         self._seconds += chunk.duration
         self._put(chunk)
-        while self._seconds > QUEUED_SECONDS:
+        while self._seconds > MAX_QUEUED_SECONDS:
             self._drop_oldest_audio()
 
     def _drop_oldest_audio(self) -> None:
@@ -162,4 +162,4 @@ class SendQueue:
 
     def _put(self, item: Item) -> None:
         self._items.append(item)
-        self._arrival.set()
+        self._wakeup.set()

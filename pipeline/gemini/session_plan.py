@@ -17,10 +17,10 @@ from pipeline.gemini.transcript_memory import TranscriptMemory, format_as_contex
 LARGE_CONTEXT = 98_304
 """Tokens, three quarters of what the models take: a session that is refused with more of them has grown too long."""
 
-_SINCE = "The connection was interrupted. This was said meanwhile, and you may not remember it:"
-_BEFORE = "What was said in this conversation before this session began:"
+_MISSED_HEADING = "The connection was interrupted. This was said meanwhile, and you may not remember it:"
+_HISTORY_HEADING = "What was said in this conversation before this session began:"
 
-_REFUSALS = {1007, 1008, 1011}
+_REFUSAL_CODES = {1007, 1008, 1011}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +30,23 @@ class SessionPlan:
     model: str
     setup: types.LiveConnectConfig
     is_resumed: bool
-    seed: InitialHistory | None = None
+    history: InitialHistory | None = None
 
 
 class SessionPlanner:
     """Either resumes the session before or tells a fresh one what was said, never both; asks for less when refused."""
 
-    def __init__(self, config: EngineConfig, recollection: TranscriptMemory, patience: EngineTimeouts):
+    def __init__(self, config: EngineConfig, recollection: TranscriptMemory, timeouts: EngineTimeouts):
         self._config = config
-        self._recollection = recollection
-        self._patience = patience
+        self._transcript = recollection
+        self._timeouts = timeouts
         self._profile = profile_of(config.model)
         self._is_minimal = False
         self._handle: str | None = None
         self._handle_turn = 0  # the newest turn that the session behind the handle knows all of
         self._refused_handles = 0
-        self._may_seed = True
-        self._context = 0  # tokens
+        self._may_send_history = True
+        self._context_tokens = 0  # tokens
         self._latest: SessionPlan | None = None
 
     @property
@@ -67,15 +67,15 @@ class SessionPlanner:
     def next(self, kept_turns: Set[int]) -> SessionPlan:
         """What to open next; of turns in `kept_turns`, which will be asked again, it is told nothing."""
         config, profile = self._config, self.profile
-        if self._recollection.lines(after=self._handle_turn, but=kept_turns) and not profile.takes_content:
+        if self._transcript.lines(after=self._handle_turn, but=kept_turns) and not profile.takes_content:
             self._forget_handle()  # there would be no way to tell a resumed session what was said since
-        lines = self._recollection.lines(but=kept_turns) if self._handle is None and self._may_seed else ()
+        lines = self._transcript.lines(but=kept_turns) if self._handle is None and self._may_send_history else ()
         has_history = bool(lines) and profile.takes_history
         setup = setup_of(
             config,
             profile,
             handle=self._handle,
-            recap=format_as_context(lines, _BEFORE) if lines and not has_history else "",
+            recap=format_as_context(lines, _HISTORY_HEADING) if lines and not has_history else "",
             has_history=has_history,
             is_minimal=self._is_minimal,
         )
@@ -91,8 +91,8 @@ class SessionPlanner:
 
     def missed_transcript(self, kept_turns: Set[int]) -> str | None:
         """What a session resumed by this handle does not know of what was said, if anything; see `next`."""
-        lines = self._recollection.lines(after=self._handle_turn, but=kept_turns)
-        return format_as_context(lines, _SINCE) if lines else None
+        lines = self._transcript.lines(after=self._handle_turn, but=kept_turns)
+        return format_as_context(lines, _MISSED_HEADING) if lines else None
 
     # What is learnt.
 
@@ -103,14 +103,14 @@ class SessionPlanner:
 
     def record_context_size(self, tokens: int) -> None:
         """Note how large the session's context has become."""
-        self._context = tokens
+        self._context_tokens = tokens
 
     def classify_close(self, error: EngineError) -> EngineError:
         """What an open session died of: tells one that grew too long from one told something it does not know."""
         code = close_code(error)
         if code not in (1000, 1006, 1007):
             return error
-        is_large = self._context >= LARGE_CONTEXT
+        is_large = self._context_tokens >= LARGE_CONTEXT
         is_about_context = error.code is FaultCode.ENGINE_CONTEXT_LIMIT
         if is_large == is_about_context:
             return error
@@ -126,11 +126,11 @@ class SessionPlanner:
             self._forget_handle()
         if error.code is FaultCode.ENGINE_QUOTA:
             return False
-        if lasted > self._patience.refusal:
-            self._may_seed = True
+        if lasted > self._timeouts.refusal:
+            self._may_send_history = True
             self._refused_handles = 0
             return False
-        if close_code(error) not in _REFUSALS:
+        if close_code(error) not in _REFUSAL_CODES:
             return False
         if self.latest.is_resumed:
             self._refused_handles += 1
@@ -138,8 +138,8 @@ class SessionPlanner:
             if close_code(error) != 1011 or self._refused_handles > 1:
                 self._forget_handle()
             return True
-        if self.latest.seed is not None or self.latest.setup.history_config is not None:
-            self._may_seed = False
+        if self.latest.history is not None or self.latest.setup.history_config is not None:
+            self._may_send_history = False
         return False
 
     def downgrade(self, error: EngineError) -> str | None:
@@ -164,4 +164,4 @@ class SessionPlanner:
     def _forget_handle(self) -> None:
         self._handle = None
         self._refused_handles = 0
-        self._context = 0
+        self._context_tokens = 0

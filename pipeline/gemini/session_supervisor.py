@@ -11,6 +11,7 @@ from pipeline.engine import (
     EngineDisconnected,
     EngineDowngraded,
     EngineEvent,
+    EngineListener,
     EngineReady,
     EngineUnavailable,
     ReplyAudio,
@@ -25,7 +26,7 @@ from pipeline.events import Role
 from pipeline.gemini.live_session import LiveSession
 from pipeline.gemini.pending_input import PendingInput, PendingText, PendingUtterance
 from pipeline.gemini.retry_policy import EngineTimeouts, ReconnectBackoff
-from pipeline.gemini.sdk_errors import as_retried, is_expiry, make_engine_error, reduced
+from pipeline.gemini.sdk_errors import as_retried, downgraded_error, is_expiry, make_engine_error
 from pipeline.gemini.session_plan import SessionPlan, SessionPlanner
 from pipeline.gemini.transcript_memory import TranscriptMemory
 from pipeline.media import AudioChunk, EncodedFrame
@@ -33,7 +34,7 @@ from pipeline.media import AudioChunk, EncodedFrame
 # What a session may die of without the user losing anything: they are told only if the next one cannot be made.
 _HARMLESS = {FaultCode.ENGINE_NETWORK, FaultCode.ENGINE_INTERNAL, FaultCode.ENGINE_PROTOCOL}
 # One lost connection is bad luck; what two die of, one after the other, may be the question itself.
-_MOST_LOSSES = 2
+_MAX_FAILED_ATTEMPTS = 2
 
 
 class Phase(StrEnum):
@@ -61,9 +62,8 @@ class SessionSupervisor:
         self,
         config: EngineConfig,
         *,
-        tell: Callable[[EngineEvent], None],
-        next_turn: Callable[[], int],
-        patience: EngineTimeouts,
+        listener: EngineListener,
+        timeouts: EngineTimeouts,
         jitter: Callable[[], float],
         clock: Callable[[], float],
     ):
@@ -73,20 +73,19 @@ class SessionSupervisor:
         """Seconds to wait before the next attempt."""
         self.failure: EngineError | None = None
         """Why nothing more can be done, if so."""
-        self._tell_conversation = tell
-        self._next_turn = next_turn
-        self._patience = patience
+        self._listener = listener
+        self._timeouts = timeouts
         self._clock = clock
-        self._setbacks = ReconnectBackoff(patience, jitter, began=clock())
-        self._kept = PendingInput()
-        self._recollection = TranscriptMemory()
-        self._attempts = SessionPlanner(config, self._recollection, patience)
-        self._newest = 0  # turn
-        self._is_screen_gone = False
-        self._mention: str | None = None
-        self._is_unproven = False  # the engine has been told something of the past, and has not answered since
+        self._backoff = ReconnectBackoff(timeouts, jitter, began=clock())
+        self._pending = PendingInput()
+        self._transcript = TranscriptMemory()
+        self._planner = SessionPlanner(config, self._transcript, timeouts)
+        self._newest_turn = 0  # turn
+        self._has_share_ended = False
+        self._context_note: str | None = None
+        self._is_note_unanswered = False  # the engine has been told something of the past, and has not answered since
         self._was_open = False
-        self._is_loss_told = False
+        self._is_loss_reported = False
         self._dropped_seconds = 0.0
 
     @property
@@ -113,52 +112,52 @@ class SessionSupervisor:
 
     def start_utterance(self, turn: int) -> None:
         """The user begins to speak turn `turn`; whatever is being said or made ends here."""
-        self._newest = turn
-        self._kept.start(turn, self._take_context_note())
+        self._newest_turn = turn
+        self._pending.start(turn, self._take_context_note())
         if self.live is not None:
             self.live.start_utterance(turn)
 
     def push_audio(self, chunk: AudioChunk) -> None:
         """Take 16 kHz audio of the utterance; outside of one it is dropped."""
-        self._kept.push_audio(chunk)
+        self._pending.push_audio(chunk)
         if self.live is not None:
             self.live.push_audio(chunk)
 
     def end_utterance(self) -> None:
         """The utterance is complete and wants an answer."""
-        self._kept.end()
+        self._pending.end()
         if self.live is not None:
             self.live.end_utterance()
 
     def cancel_utterance(self) -> None:
         """The utterance wants no answer after all. The protocol cannot take it back: its reply is dropped."""
-        self._kept.cancel()
+        self._pending.cancel()
         if self.live is not None and self.live.is_listening:
             self.live.end_utterance()
             self.live.interrupt_reply()
 
     def submit_text(self, turn: int, text: str) -> None:
         """Ask in writing; whatever is being said or made ends here."""
-        self._newest = turn
-        self._kept.submit_text(turn, text, self._take_context_note())
+        self._newest_turn = turn
+        self._pending.submit_text(turn, text, self._take_context_note())
         if self.live is not None:
             self.live.submit_text(turn, text)
 
     def interrupt_reply(self) -> None:
         """Let nothing more of the reply through that is being said or made."""
-        self._kept.discard_closed()
+        self._pending.discard_closed()
         if self.live is not None:
             self.live.interrupt_reply()
 
     def push_frame(self, frame: EncodedFrame) -> None:
         """Take what the screen shows now."""
-        self._is_screen_gone = False
+        self._has_share_ended = False
         if self.live is not None:
             self.live.push_frame(frame)
 
     def stop_screen_share(self) -> None:
         """The screen is no longer shared."""
-        self._is_screen_gone = True
+        self._has_share_ended = True
         if self.live is not None:
             self.live.stop_screen_share()
 
@@ -169,45 +168,44 @@ class SessionSupervisor:
 
     def add_context_note(self, text: str) -> None:
         """Let the engine know something before the next question, where the model takes such notes."""
-        self._mention = text
+        self._context_note = text
         if self.live is not None:
             self.live.add_turn_note(text)
 
     def add_transcript(self, turn: int, role: Role, text: str) -> None:
         """Remember for a session that does not: what was said in a turn, as far as it was heard."""
-        self._recollection.add(turn, role, text)
+        self._transcript.add(turn, role, text)
 
     # What becomes of connections.
 
     def next_plan(self) -> SessionPlan:
         """What to open next."""
-        return self._attempts.next(self._kept.turns)
+        return self._planner.next(self._pending.turns)
 
     def on_session_opened(self) -> LiveSession:
         """The session stands: it is told what it must know and what was kept for it."""
-        attempt = self._attempts.latest
+        attempt = self._planner.latest
         live = LiveSession(
-            self._attempts.profile,
-            patience=self._patience,
-            tell=self._on_engine_event,
-            next_turn=self._next_turn,
+            self._planner.profile,
+            listener=self,
+            timeouts=self._timeouts,
             clock=self._clock,
         )
         self.live = live
         self._was_open = True
-        self._is_loss_told = False
-        self._is_unproven = attempt.seed is not None
-        if attempt.seed is not None:
-            live.uplink.control(attempt.seed)
+        self._is_loss_reported = False
+        self._is_note_unanswered = attempt.history is not None
+        if attempt.history is not None:
+            live.send_queue.push_control(attempt.history)
         if attempt.is_resumed:
-            live.renew_handle()
-            if self._is_screen_gone:
+            live.on_handle_received()
+            if self._has_share_ended:
                 live.stop_screen_share()  # what it remembers may be older than the end of the share
-            news = self._attempts.missed_transcript(self._kept.turns)
+            news = self._planner.missed_transcript(self._pending.turns)
             if news is not None:
-                self._is_unproven = True
+                self._is_note_unanswered = True
                 live.add_context_note(news)
-        self._tell_conversation(EngineReady(attempt.model))
+        self._listener.on_engine_event(EngineReady(attempt.model))
         self._resend_pending(live)
         return live
 
@@ -217,7 +215,7 @@ class SessionSupervisor:
         if live is None:
             return
         if message.usage_metadata is not None and message.usage_metadata.prompt_token_count:
-            self._attempts.record_context_size(message.usage_metadata.prompt_token_count)
+            self._planner.record_context_size(message.usage_metadata.prompt_token_count)
         if not live.is_over:  # what follows is of no use: it could not be told to its end
             live.on_server_message(message)
         update = message.session_resumption_update
@@ -233,49 +231,49 @@ class SessionSupervisor:
         """The session was left in peace, at a moment where nothing is lost."""
         lasted = self._session_age()
         is_cut = self._close_live()
-        self._tell_conversation(EngineDisconnected())
+        self._listener.on_engine_event(EngineDisconnected())
         if is_cut:
             self._report_loss(make_engine_error(FaultCode.ENGINE_NETWORK), is_cut=True)
-        self._wait(lasted, is_planned=True)
+        self._schedule_reconnect(lasted, is_planned=True)
 
     def on_session_lost(self, error: EngineError) -> None:
         """The session broke, or could not be made; `delay` or `failure` says what follows."""
         was_open = self.live is not None
         if was_open:
-            error = self._attempts.classify_close(error)
+            error = self._planner.classify_close(error)
         lasted = self._session_age()
         is_cut = self._close_live(dies=True)
         if was_open:
-            self._tell_conversation(EngineDisconnected())
+            self._listener.on_engine_event(EngineDisconnected())
         if error.severity is Severity.FATAL:
             self._downgrade_or_fail(error, is_cut=is_cut)
             return
-        is_refused = self._attempts.record_outcome(error, lasted)
+        is_refused = self._planner.record_outcome(error, lasted)
         is_quiet = is_refused or (was_open and error.code in _HARMLESS)
         if is_cut or not is_quiet:
             self._report_loss(error, is_cut=is_cut)
-        if is_refused and not self._attempts.has_handle:
+        if is_refused and not self._planner.has_handle:
             self.delay = 0.0  # another attempt altogether
         else:
-            self._wait(lasted, is_planned=is_expiry(error.__cause__), error=error)
+            self._schedule_reconnect(lasted, is_planned=is_expiry(error.__cause__), error=error)
 
     # Private.
 
     def _on_handle(self, live: LiveSession, handle: str) -> None:
-        live.renew_handle()
+        live.on_handle_received()
         # It may be older than what we have told of the past, which it would then lack: the one before it is better.
-        if self._is_unproven:
+        if self._is_note_unanswered:
             return
-        open_turns = self._kept.turns | ({live.open_turn} if live.open_turn else set())
-        self._attempts.adopt_handle(handle, min(open_turns, default=self._newest + 1) - 1)
+        open_turns = self._pending.turns | ({live.open_turn} if live.open_turn else set())
+        self._planner.adopt_handle(handle, min(open_turns, default=self._newest_turn + 1) - 1)
 
     def _take_context_note(self) -> str | None:
-        mention, self._mention = self._mention, None
+        mention, self._context_note = self._context_note, None
         return mention
 
     def _resend_pending(self, live: LiveSession) -> None:
         texts: list[str] = []
-        acts = tuple(self._kept)
+        acts = tuple(self._pending)
         for act, following in zip_longest(acts, acts[1:]):
             if act.note is not None:
                 live.add_turn_note(act.note)
@@ -287,33 +285,40 @@ class SessionSupervisor:
                         live.submit_text(turn, "\n".join(texts))
                         texts.clear()
                 case PendingUtterance(turn, chunks, is_open):
-                    self._dropped_seconds += act.missing
+                    self._dropped_seconds += act.dropped_seconds
                     live.start_utterance(turn)
                     for chunk in chunks:
                         live.push_audio(chunk)
                     if not is_open:
                         live.end_utterance()
 
-    def _on_engine_event(self, event: EngineEvent) -> None:
+    # EngineListener, for the open session.
+
+    def next_turn(self) -> int:
+        """Return the number of a new turn."""
+        return self._listener.next_turn()
+
+    def on_engine_event(self, event: EngineEvent) -> None:
+        """Note what an event answers, and pass it on."""
         match event:
             case ReplyText(turn, text):
                 # Until the conversation says how much of it was heard.
-                self._recollection.extend(turn, Role.ASSISTANT, text)
-                self._answered(turn)
+                self._transcript.extend(turn, Role.ASSISTANT, text)
+                self._on_answered(turn)
             case UserText(turn, text, is_anew):
-                remember = self._recollection.add if is_anew else self._recollection.extend
+                remember = self._transcript.add if is_anew else self._transcript.extend
                 remember(turn, Role.USER, text)
             case ReplyAudio(turn) | ReplyEnded(turn) | ReplyCancelled(turn) | ToolCall(turn):
-                self._answered(turn)
+                self._on_answered(turn)
             case _:
                 pass  # about no turn, or nothing new about one
-        self._tell_conversation(event)
+        self._listener.on_engine_event(event)
 
-    def _answered(self, turn: int) -> None:
-        self._kept.answered(turn)
-        self._newest = max(self._newest, turn)
+    def _on_answered(self, turn: int) -> None:
+        self._pending.on_answered(turn)
+        self._newest_turn = max(self._newest_turn, turn)
         if self.live is not None and not self.live.has_notes:
-            self._is_unproven = False  # whatever the engine was told, it was told before it answered
+            self._is_note_unanswered = False  # whatever the engine was told, it was told before it answered
 
     def _session_age(self) -> float:
         return 0.0 if self.live is None else self._clock() - self.live.opened_at
@@ -324,14 +329,14 @@ class SessionSupervisor:
         if live is None:
             return False
         self._dropped_seconds += live.dropped_seconds
-        live.finish()
+        live.on_connection_closed()
         # Whoever has said something since does not wait for an answer to what was before.
-        is_given_up = dies and self._kept.record_failed_attempt(_MOST_LOSSES) == self._newest
+        is_given_up = dies and self._pending.record_failed_attempt(_MAX_FAILED_ATTEMPTS) == self._newest_turn
         return live.was_interrupted or is_given_up
 
     def _downgrade_or_fail(self, error: EngineError, *, is_cut: bool) -> None:
         """A fatal refusal: ask for less, where less can be asked for."""
-        message = self._attempts.downgrade(error)
+        message = self._planner.downgrade(error)
         if message is None:
             self.failure = error
             return
@@ -340,20 +345,20 @@ class SessionSupervisor:
             loss.__cause__ = error
             self._report_loss(loss, is_cut=True)
         if message:
-            self._tell_conversation(EngineDowngraded(reduced(message, error)))
-        self._wait(0.0, error=error)
+            self._listener.on_engine_event(EngineDowngraded(downgraded_error(message, error)))
+        self._schedule_reconnect(0.0, error=error)
 
     def _report_loss(self, error: EngineError, *, is_cut: bool) -> None:
-        if is_cut or not self._is_loss_told:
-            self._is_loss_told = True
-            self._tell_conversation(EngineUnavailable(error if is_cut else as_retried(error), is_cut))
+        if is_cut or not self._is_loss_reported:
+            self._is_loss_reported = True
+            self._listener.on_engine_event(EngineUnavailable(error if is_cut else as_retried(error), is_cut))
 
-    def _wait(self, lasted: float, *, is_planned: bool = False, error: EngineError | None = None) -> None:
+    def _schedule_reconnect(self, lasted: float, *, is_planned: bool = False, error: EngineError | None = None) -> None:
         now = self._clock()
         if error is not None and error.code is FaultCode.ENGINE_QUOTA:
-            delay = self._setbacks.quota_delay(now, lasted=lasted)
+            delay = self._backoff.quota_delay(now, lasted=lasted)
         else:
-            delay = self._setbacks.delay(now, lasted=lasted, is_planned=is_planned)
+            delay = self._backoff.delay(now, lasted=lasted, is_planned=is_planned)
         if delay is None:
             self.failure = make_engine_error(FaultCode.ENGINE_FAILED, **({"cause": error.code.value} if error else {}))
             self.failure.__cause__ = error

@@ -29,11 +29,11 @@ class SocketPump:
 
     def __init__(self, session: AsyncSession, link: SessionSupervisor, live: LiveSession, *, is_local: bool):
         self._session = session
-        self._link = link
+        self._supervisor = link
         self._live = live
         self._is_local = is_local
         self._loop = asyncio.get_running_loop()
-        self._over = asyncio.Event()
+        self._closed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
 
     async def run(self) -> None:
@@ -43,7 +43,7 @@ class SocketPump:
         try:
             async with asyncio.TaskGroup() as tasks:
                 work = tasks.create_task(self._read()), tasks.create_task(self._write())
-                await self._over.wait()
+                await self._closed.wait()
                 for task in work:
                     task.cancel()
         except* EngineError as group:
@@ -51,14 +51,14 @@ class SocketPump:
         finally:
             if self._timer is not None:
                 self._timer.cancel()
-        broke = broke or self._live.fault
+        broke = broke or self._live.error
         if broke is not None:
             raise broke
 
     def reschedule(self) -> None:
         """Look again at what `live` waits for, as something has happened to it."""
         if self._live.is_over:
-            self._over.set()
+            self._closed.set()
             return
         deadline = self._live.deadline
         # Deadlines mostly move away, with every message: a timer that rings too early costs less than setting it anew.
@@ -72,7 +72,7 @@ class SocketPump:
 
     def _on_timer(self) -> None:
         self._timer = None
-        self._link.expire()
+        self._supervisor.expire()
         self.reschedule()
 
     async def _read(self) -> None:
@@ -85,12 +85,12 @@ class SocketPump:
                     break
                 except RECEIVE_FAILURES as error:
                     raise engine_error(error, is_ready=True, is_local=self._is_local) from error
-                self._link.on_server_message(message)
+                self._supervisor.on_server_message(message)
                 self.reschedule()
 
     async def _write(self) -> None:
         while True:
-            item = await self._live.uplink.next()
+            item = await self._live.send_queue.next()
             try:
                 await self._send(item)
             except SEND_FAILURES as error:

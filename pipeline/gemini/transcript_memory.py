@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pipeline.events import Role
 
-MOST_CHARACTERS = 8_000
+MAX_CHARACTERS = 8_000
 """Kept of what was said, newest first: some 2,000 tokens, which are billed again with every turn."""
 
 
@@ -28,7 +28,7 @@ class TranscriptMemory:
 
     def add(self, turn: int, role: Role, text: str) -> None:
         """Remember a line; said again for the same turn and role, it replaces the one before."""
-        text = text[-MOST_CHARACTERS:]
+        text = text[-MAX_CHARACTERS:]
         known = self._find(turn, role)
         if known is not None:
             self._lines.remove(known)
@@ -37,7 +37,7 @@ class TranscriptMemory:
             return
         self._lines.append(TranscriptLine(turn, role, text))
         self._characters += len(text)
-        while self._characters > MOST_CHARACTERS:
+        while self._characters > MAX_CHARACTERS:
             self._characters -= len(self._lines.popleft().text)
 
     def extend(self, turn: int, role: Role, piece: str) -> None:

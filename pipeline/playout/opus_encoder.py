@@ -2,7 +2,8 @@
 
 from pipeline.codecs.libopus import Encoder
 from pipeline.errors import AudioError
-from pipeline.playout.playout_buffer import FRAME_BYTES, SILENCE, SPEECH_RATE
+from pipeline.media import SPEECH_SAMPLE_RATE
+from pipeline.playout.playout_buffer import FRAME_BYTES, SILENCE
 
 SILENCE_PACKET = bytes.fromhex("d8fffe")
 """What the encoder below makes of 20 ms of silence: CELT, super-wideband, one frame that says it is silent."""
@@ -33,5 +34,5 @@ class OpusEncoder:
         # CELT ("audio") costs a third of SILK ("voip") for speech at this bit rate.
         # Expecting loss, it codes loudness afresh where it matters: a listener who was sent silence in place of frames,
         # or lost one, hears speech again after one frame. Without it the next 100 ms are muffled. No cost measured.
-        self._codec = Encoder(rate=SPEECH_RATE, bitrate=48_000, complexity=5, packet_loss=5)
+        self._codec = Encoder(rate=SPEECH_SAMPLE_RATE, bitrate=48_000, complexity=5, packet_loss=5)
         self._is_settled = False

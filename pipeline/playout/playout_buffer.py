@@ -5,21 +5,18 @@ from collections import deque
 import numpy as np
 
 from pipeline.errors import AudioError
-from pipeline.media import SAMPLE_BYTES
+from pipeline.media import SAMPLE_BYTES, SPEECH_SAMPLE_RATE
 
-SPEECH_RATE = 24_000
-"""The rate of the assistant's voice, in Hz."""
-
-MOST_WAITING = 120.0
+MAX_QUEUED_SECONDS = 120.0
 """Seconds of speech that may wait to be heard."""
 
-FRAME_SAMPLES = SPEECH_RATE // 50
+FRAME_SAMPLES = SPEECH_SAMPLE_RATE // 50
 FRAME_BYTES = FRAME_SAMPLES * SAMPLE_BYTES
 SILENCE = bytes(FRAME_BYTES)
 """20 ms of silence. `Playout.pull` gives this very object, so `is` tells it from speech."""
 
 # 5 ms, from 1 down to 0: short enough to say nothing, long enough not to click.
-_FADE = np.linspace(1.0, 0.0, SPEECH_RATE // 200)
+_FADE = np.linspace(1.0, 0.0, SPEECH_SAMPLE_RATE // 200)
 
 
 class Playout:
@@ -29,17 +26,17 @@ class Playout:
     heard, speech that resumes after it ran dry), which are bent to begin where the sound was left.
     """
 
-    def __init__(self, rate: int = SPEECH_RATE, *, limit: float = MOST_WAITING):
+    def __init__(self, rate: int = SPEECH_SAMPLE_RATE, *, limit: float = MAX_QUEUED_SECONDS):
         """Queue up to `limit` seconds at `rate` Hz; a frame is 480 samples, which is 20 ms at 24 kHz."""
         self.turn: int | None = None
         """The open turn."""
-        self.heard_samples = 0
+        self.played_samples = 0
         """Samples of the open turn, or the last one, that `pull` has handed out."""
         self._rate = rate
         self._limit = limit
         self._frames: deque[bytes] = deque()
         self._partial = b""
-        self._waiting = 0  # samples queued, in frames and the partial one
+        self._queued_samples = 0  # in frames and the partial one
         self._is_finished = False
         self._is_seam = False
         self._last = SILENCE  # what pull handed out
@@ -47,7 +44,7 @@ class Playout:
     @property
     def queued(self) -> float:
         """Seconds of speech waiting to be heard."""
-        return self._waiting / self._rate
+        return self._queued_samples / self._rate
 
     @property
     def is_audible(self) -> bool:
@@ -55,15 +52,15 @@ class Playout:
         return self.turn is not None and (bool(self._frames) or self._last is not SILENCE)
 
     @property
-    def is_over(self) -> bool:
+    def is_drained(self) -> bool:
         """Whether the open turn is finished and was handed out to its last sample."""
-        return self._is_finished and not self._waiting
+        return self._is_finished and not self._queued_samples
 
     def open(self, turn: int) -> None:
         """Begin a turn; what is queued of the one before is dropped."""
         self.close()
         self.turn = turn
-        self.heard_samples = 0
+        self.played_samples = 0
         self._is_seam = not _is_at_rest(self._last)
 
     def push(self, turn: int, pcm: bytes) -> None:
@@ -73,9 +70,9 @@ class Playout:
         if len(pcm) % SAMPLE_BYTES:
             raise AudioError("The speech ends in the middle of a 16-bit sample.", where="playout")
         samples = len(pcm) // SAMPLE_BYTES
-        if self._waiting + samples > self._limit * self._rate:
+        if self._queued_samples + samples > self._limit * self._rate:
             raise AudioError(f"More than {self._limit:g} s of speech are waiting to be heard.", where="playout")
-        self._waiting += samples
+        self._queued_samples += samples
         pcm = b"".join((self._partial, pcm))  # never SILENCE itself, which + could return
         whole = len(pcm) - len(pcm) % FRAME_BYTES
         self._partial = pcm[whole:]
@@ -95,23 +92,23 @@ class Playout:
         self.turn = None
         self._frames.clear()
         self._partial = b""
-        self._waiting = 0
+        self._queued_samples = 0
         self._is_finished = False
 
     def pull(self) -> bytes:
         """Return the 960 bytes due now; never raises, never waits."""
         if self._frames:
             frame = self._frames.popleft()
-            samples = min(FRAME_SAMPLES, self._waiting)
-            self._waiting -= samples
-            self.heard_samples += samples
+            samples = min(FRAME_SAMPLES, self._queued_samples)
+            self._queued_samples -= samples
+            self.played_samples += samples
             if self._is_seam:
                 self._is_seam = False
                 frame = _fade(frame, self._last)
             self._last = frame
             return frame
         if self._last is not SILENCE:
-            self._is_seam = self.turn is not None and self.heard_samples > 0
+            self._is_seam = self.turn is not None and self.played_samples > 0
             self._last = SILENCE if _is_at_rest(self._last) else _fade(SILENCE, self._last)
         return self._last
 

@@ -1,63 +1,82 @@
-"""The assistant's voice: what the engine says, as frames at their time, and how much of it was heard."""
+"""The TTS track writer: plays one reply as 20 ms frames on the frame clock, and reports how much was played."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
-from pipeline.media import SAMPLE_BYTES, AudioChunk, SpeechFrame
+from pipeline.media import SAMPLE_BYTES, SPEECH_SAMPLE_RATE, AudioChunk, SpeechFrame
 from pipeline.playout.frame_clock import FrameClock
 from pipeline.playout.opus_encoder import OpusEncoder
 from pipeline.playout.playout_buffer import SILENCE, Playout
 from pipeline.playout.spoken_text import SpokenText
 
-RATE = 24_000
-
 
 @dataclass(frozen=True, slots=True)
 class PlayedReply:
-    """How much of a reply was heard: in milliseconds, and in words."""
+    """The part of a reply that was played: its length in milliseconds, and its text."""
 
     turn: int
     ms: int
     text: str
 
 
-class SpeechPlayer:
-    """Speaks one reply at a time; ticks, and costs anything, only while there is one.
+class SpeechOutput(Protocol):
+    """Takes the frames of the assistant's speech. No method waits or raises."""
 
-    `play` is given each frame when it is due, `flush` drops what was given and is not out yet, `over` is called once
-    when a finished reply was played to its end, and `failed` takes whatever goes wrong on the ticker, which belongs to
-    no conversation and must not be stopped by one.
+    def send_audio(self, frame: SpeechFrame) -> None:
+        """Send 20 ms of speech that is due now."""
+        ...
+
+    def flush_audio(self) -> None:
+        """Drop speech that has not been sent yet."""
+        ...
+
+
+class SpeechPlayerListener(Protocol):
+    """Receives frames and playback events of a `SpeechPlayer`. No method waits or raises."""
+
+    def on_speech_frame(self, frame: SpeechFrame) -> None:
+        """Handle 20 ms of speech that is due now."""
+        ...
+
+    def on_speech_flushed(self) -> None:
+        """Drop the frames that have not been sent yet."""
+        ...
+
+    def on_speech_finished(self) -> None:
+        """Handle the end of a finished reply that was played completely; called once."""
+        ...
+
+    def on_playout_error(self, error: Exception) -> None:
+        """Handle an error of the frame clock's callback."""
+        ...
+
+
+class SpeechPlayer:
+    """Plays one reply at a time, and subscribes to the frame clock only while there is one.
+
+    Errors in the clock's callback go to the listener: the clock serves all conversations, and no error of one may
+    stop it.
     """
 
-    def __init__(
-        self,
-        ticker: FrameClock,
-        *,
-        play: Callable[[SpeechFrame], None],
-        flush: Callable[[], None],
-        over: Callable[[], None],
-        failed: Callable[[Exception], None],
-    ):
-        self._ticker = ticker
-        self._play = play
-        self._flush = flush
-        self._over = over
-        self._failed = failed
+    def __init__(self, frame_clock: FrameClock, listener: SpeechPlayerListener):
+        self._frame_clock = frame_clock
+        self._listener = listener
+        self._on_frame = listener.on_speech_frame
         self._playout = Playout()
         self._encoder = OpusEncoder()
-        self._said: SpokenText | None = None
-        self._lag = 0  # samples that were given out and, as the client says, not played yet
-        self._is_over = False
+        self._reply: SpokenText | None = None
+        self._lag = 0  # samples sent that, by the client's report, have not been played yet
+        self._is_finished = False
 
     @property
     def turn(self) -> int | None:
-        """The turn being spoken, or None."""
-        return self._said.turn if self._said else None
+        """The turn being played, or None."""
+        return self._reply.turn if self._reply else None
 
     @property
     def text(self) -> str:
-        """All that the reply being spoken says, as far as it is known."""
-        return self._said.text.strip() if self._said else ""
+        """The text of the reply being played, as far as it has arrived."""
+        return self._reply.text.strip() if self._reply else ""
 
     @property
     def is_audible(self) -> bool:
@@ -65,86 +84,86 @@ class SpeechPlayer:
         return self._playout.is_audible
 
     @property
-    def is_over(self) -> bool:
-        """Whether a finished reply has been played to its end, the sound's way to zero included."""
-        return self._is_over
+    def is_finished(self) -> bool:
+        """Whether a finished reply has been played to its end, including the silent frame after it."""
+        return self._is_finished
 
     def open(self, turn: int, *, timed: bool) -> None:
-        """Begin a reply; `timed`: its text arrives just before the audio that says it."""
-        self._said = SpokenText(turn, timed=timed)
+        """Begin a reply; `timed`: each piece of its text arrives just before its audio."""
+        self._reply = SpokenText(turn, timed=timed)
         self._lag = 0
-        self._is_over = False
+        self._is_finished = False
         self._playout.open(turn)
-        self._ticker.subscribe(self._tick)
+        self._frame_clock.subscribe(self._tick)
 
     def add_audio(self, turn: int, chunk: AudioChunk) -> None:
-        """Queue voice, unless it belongs to a turn that is over; raises `AudioError` if far too much is queued."""
-        if self._said is not None and turn == self._said.turn:
-            self._said.add_samples(len(chunk.pcm) // SAMPLE_BYTES)
+        """Queue speech unless its turn is over; raises `AudioError` if far too much is queued."""
+        if self._reply is not None and turn == self._reply.turn:
+            self._reply.add_samples(len(chunk.pcm) // SAMPLE_BYTES)
             self._playout.push(turn, chunk.pcm)
 
     def add_text(self, turn: int, text: str) -> None:
-        """Take a piece of what is being said, unless it belongs to a turn that is over."""
-        if self._said is not None and turn == self._said.turn:
-            self._said.add_text(text)
+        """Add a piece of the reply's text unless its turn is over."""
+        if self._reply is not None and turn == self._reply.turn:
+            self._reply.add_text(text)
 
     def finish(self, turn: int) -> None:
-        """Say that no more voice comes for this turn."""
+        """Mark the speech of this turn as complete."""
         self._playout.finish(turn)
 
     def client_played(self, turn: int, ms: int) -> None:
-        """Believe the client about how much it has played by now, up to what it was given; from here it plays on."""
-        if self._said is not None and turn == self._said.turn:
-            self._lag = max(0, self._playout.heard_samples - ms * RATE // 1000)
+        """Take the client's report of how much it has played by now, capped at what it was sent."""
+        if self._reply is not None and turn == self._reply.turn:
+            self._lag = max(0, self._playout.played_samples - ms * SPEECH_SAMPLE_RATE // 1000)
 
     def end(self) -> PlayedReply | None:
-        """Close a reply that was played to its end: nothing of it is dropped, so a client that lags hears it all."""
-        said, self._said = self._said, None
-        self._ticker.unsubscribe(self._tick)
+        """Close a reply that was played to its end; nothing is flushed, so a lagging client plays all of it."""
+        reply, self._reply = self._reply, None
+        self._frame_clock.unsubscribe(self._tick)
         self._playout.close()
-        return None if said is None else _heard(said, self._playout.heard_samples)
+        return None if reply is None else _played(reply, self._playout.played_samples)
 
-    def close(self, *, softly: bool) -> PlayedReply | None:
-        """Fall silent at once; tells what was heard, or None if no reply was open.
+    def stop(self, *, fades: bool) -> PlayedReply | None:
+        """Stop at once; returns the part that was played, or None if no reply was open.
 
-        `softly` ends with 5 ms from the last sample to zero, so that a cut does not click. After a fault there is not
-        even that: it may be the encoder that is broken.
+        `fades` ramps the last sample to zero within 5 ms, so that an interruption does not click. After an error there
+        is no ramp, as the encoder itself may be broken.
         """
-        said, self._said = self._said, None
-        self._ticker.unsubscribe(self._tick)
+        reply, self._reply = self._reply, None
+        self._frame_clock.unsubscribe(self._tick)
         self._playout.close()
-        if said is None:
+        if reply is None:
             return None
-        self._flush()
+        self._listener.on_speech_flushed()
         ramp = self._playout.pull()
-        if softly and ramp is not SILENCE:
-            self._report_heard(said.turn, ramp)
-            self._report_heard(said.turn, SILENCE)
-        return _heard(said, max(0, self._playout.heard_samples - self._lag))
+        if fades and ramp is not SILENCE:
+            self._send(reply.turn, ramp)
+            self._send(reply.turn, SILENCE)
+        return _played(reply, max(0, self._playout.played_samples - self._lag))
 
-    def release(self) -> None:
-        """Say nothing ever again."""
-        self.close(softly=False)
+    def close(self) -> None:
+        """Stop without a ramp, when the conversation ends."""
+        self.stop(fades=False)
 
-    def _report_heard(self, turn: int, pcm: bytes) -> None:
-        # Speech is followed by a frame of silence: the encoder looks 6.5 ms ahead and still holds the end of it.
-        self._play(SpeechFrame(turn, pcm, self._encoder.encode(pcm)))
+    def _send(self, turn: int, pcm: bytes) -> None:
+        # A frame of silence follows the speech: the encoder looks 6.5 ms ahead and still holds the end of it.
+        self._on_frame(SpeechFrame(turn, pcm, self._encoder.encode(pcm)))
 
     def _tick(self) -> None:
         try:
-            if self._said is None:
+            if self._reply is None:
                 return
             pcm = self._playout.pull()
             if pcm is not SILENCE:
-                self._report_heard(self._said.turn, pcm)
-            elif self._playout.is_over:
-                self._report_heard(self._said.turn, SILENCE)
-                self._ticker.unsubscribe(self._tick)
-                self._is_over = True
-                self._over()
-        except Exception as error:  # handed to the conversation, where everything is caught
-            self._failed(error)
+                self._send(self._reply.turn, pcm)
+            elif self._playout.is_drained:
+                self._send(self._reply.turn, SILENCE)
+                self._frame_clock.unsubscribe(self._tick)
+                self._is_finished = True
+                self._listener.on_speech_finished()
+        except Exception as error:  # handed to the conversation, which catches everything
+            self._listener.on_playout_error(error)
 
 
-def _heard(said: SpokenText, samples: int) -> PlayedReply:
-    return PlayedReply(said.turn, samples * 1000 // RATE, said.text_until(samples))
+def _played(reply: SpokenText, samples: int) -> PlayedReply:
+    return PlayedReply(reply.turn, samples * 1000 // SPEECH_SAMPLE_RATE, reply.text_until(samples))

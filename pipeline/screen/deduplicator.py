@@ -55,7 +55,7 @@ class ChangeDetector:
 
     def has_changed(self, frame: ScreenFrame, *, tolerance: float = TOLERANCE) -> bool:
         """Whether the frame shows something else; `tolerance` is in levels of 256, see `TOLERANCE`."""
-        before, now = self._remembered, self._likeness(frame)
+        before, now = self._remembered, self._signature(frame)
         if before is None or (before.width, before.height) != (now.width, now.height):
             return True
         moved = now.blocks - before.blocks
@@ -65,13 +65,13 @@ class ChangeDetector:
 
     def remember(self, frame: ScreenFrame) -> None:
         """Compare with this frame from now on."""
-        self._remembered = self._likeness(frame)
+        self._remembered = self._signature(frame)
 
     def forget(self) -> None:
         """Compare with nothing: whatever comes differs."""
         self._remembered = None
 
-    def _likeness(self, frame: ScreenFrame) -> _FrameSignature:
+    def _signature(self, frame: ScreenFrame) -> _FrameSignature:
         if self._newest is None or self._newest[0] is not frame:
             self._newest = frame, _FrameSignature(frame.width, frame.height, _blocks(frame.y))
         return self._newest[1]
@@ -91,7 +91,7 @@ class Deduplicator:
         self._latest: ScreenFrame | None = None
         self._is_latest_sent = False
         self._detector = ChangeDetector()
-        self._slot = 0.0  # when the timer may send again
+        self._next_send_time = 0.0  # when the timer may send again
 
     @property
     def latest(self) -> ScreenFrame | None:
@@ -101,7 +101,7 @@ class Deduplicator:
     @property
     def next_send_time(self) -> float:
         """When the timer may send again."""
-        return self._slot
+        return self._next_send_time
 
     def offer(self, frame: ScreenFrame) -> None:
         """Take a frame; the one before is history, sent or not."""
@@ -112,7 +112,7 @@ class Deduplicator:
 
     def reason_to_send(self, now: float) -> SeenReason | None:
         """Why the latest frame should go up now, by the timer; None if it should not."""
-        if self._latest is None or now < self._slot:
+        if self._latest is None or now < self._next_send_time:
             return None
         if self._detector.is_empty:
             return SeenReason.FIRST
@@ -123,7 +123,7 @@ class Deduplicator:
 
         It need not wait for the timer and takes the timer's next slot instead, unless a question has just done so.
         """
-        if self._latest is None or now < self._slot - INTERVAL:
+        if self._latest is None or now < self._next_send_time - INTERVAL:
             return None
         if self._detector.is_empty:
             return SeenReason.FIRST
@@ -134,7 +134,7 @@ class Deduplicator:
         self.sent_frames += 1
         self._is_latest_sent = self._is_latest_sent or frame is self._latest
         self._detector.remember(frame)
-        self._slot = max(self._slot, now) + INTERVAL
+        self._next_send_time = max(self._next_send_time, now) + INTERVAL
 
     def forget_sent(self) -> None:
         """Note that the engine has seen nothing yet, such as on a fresh connection: the latest frame is due again."""

@@ -19,7 +19,7 @@ from pipeline.workers.process import Worker
 
 MAX_PIXELS = 16_000_000
 MIN_CONTRAST = 16  # levels of 256 between the darkest and the brightest
-REMEMBERED = 32  # frames
+CACHED_FRAMES = 32  # frames
 DEADLINE = 15.0
 
 # Measured with one thread on a 1280x720 page of 51 lines, rapidocr 3.10: 1.23 s as it comes without the angle
@@ -56,7 +56,7 @@ class Ocr:
 
     def __init__(self) -> None:
         self._worker = Worker("text reading", code=FaultCode.FRAME_PROCESSING_ERROR, initializer=_load)
-        self._read: OrderedDict[bytes, tuple[ReadText, ...]] = OrderedDict()
+        self._cache: OrderedDict[bytes, tuple[ReadText, ...]] = OrderedDict()
 
     async def warm(self) -> None:
         """Begin to load the models, so that the first reader need not wait for it."""
@@ -73,15 +73,15 @@ class Ocr:
         _require()
         _check(jpeg)
         key = hashlib.blake2b(jpeg, digest_size=16).digest()
-        if key not in self._read:
+        if key not in self._cache:
             lines = await self._worker.run(read, jpeg, deadline=deadline)
             if lines is None:
                 raise FrameError("The frame is not a whole JPEG picture.", where="ocr")
-            self._read[key] = lines
-            if len(self._read) > REMEMBERED:
-                self._read.popitem(last=False)
-        self._read.move_to_end(key)
-        return self._read[key]
+            self._cache[key] = lines
+            if len(self._cache) > CACHED_FRAMES:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(key)
+        return self._cache[key]
 
     async def close(self) -> None:
         """End the process."""

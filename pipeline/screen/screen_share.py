@@ -1,8 +1,9 @@
-"""The shared screen of one conversation: which frames the engine sees, and the newest of them."""
+"""The screen share of a conversation: sends changed frames to the engine, and the current one with each question."""
 
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from pipeline.errors import MediaError
 from pipeline.events import Event, ScreenFrameSent, SeenReason
@@ -11,107 +12,113 @@ from pipeline.peer import Peer
 from pipeline.screen.deduplicator import Deduplicator, encode_jpeg
 
 
-class ScreenShare:
-    """Takes every frame, and shows the engine the few that matter.
+class FrameReceiver(Protocol):
+    """The engine, as far as frames are concerned."""
 
-    `show` is given each picture for the engine, if `is_ready` says that there is one to show it to; `tell` what was
-    shown, and `fail` what could not be.
-    """
+    @property
+    def is_ready(self) -> bool:
+        """Whether frames can be sent now."""
+        ...
+
+    def push_frame(self, frame: EncodedFrame) -> None:
+        """Send a frame; returns at once."""
+        ...
+
+
+class ScreenShare:
+    """Offers every frame to the deduplicator, and sends the chosen ones to the engine as JPEGs."""
 
     def __init__(
         self,
+        engine: FrameReceiver,
         *,
         max_side: int,
-        is_ready: Callable[[], bool],
-        show: Callable[[EncodedFrame], None],
-        tell: Callable[[Event], None],
-        fail: Callable[[MediaError], None],
+        send_event: Callable[[Event], None],
+        on_error: Callable[[MediaError], None],
     ):
-        self.still: EncodedFrame | None = None
-        """The newest picture the engine was shown, while a screen is shared."""
+        self.latest_screenshot: EncodedFrame | None = None
+        """The newest frame that was encoded for the engine, while a screen is shared."""
+        self._engine = engine
         self._max_side = max_side
-        self._is_ready = is_ready
-        self._show = show
-        self._tell = tell
-        self._fail = fail
-        self._screen = Deduplicator()
+        self._send_event = send_event
+        self._on_error = on_error
+        self._deduplicator = Deduplicator()
         self._owner: Peer | None = None
-        self._news = asyncio.Event()
-        self._line = asyncio.Lock()
-        self._shown = 0
+        self._wakeup = asyncio.Event()
+        self._lock = asyncio.Lock()
+        self._encoded_frames = 0
 
     @property
     def frames_seen(self) -> int:
-        """Frames that came."""
-        return self._screen.seen_frames
+        """Number of frames that arrived."""
+        return self._deduplicator.seen_frames
 
     @property
     def frames_dropped(self) -> int:
-        """Frames that came and were never shown to the engine."""
-        return self._screen.dropped_frames
+        """Number of frames that arrived and were never sent to the engine."""
+        return self._deduplicator.dropped_frames
 
     def push_frame(self, peer: Peer, frame: ScreenFrame) -> None:
         """Take a frame; only the newest is kept."""
         self._owner = peer
-        self._screen.offer(frame)
-        self._news.set()
+        self._deduplicator.offer(frame)
+        self._wakeup.set()
 
     def stop(self, peer: Peer) -> bool:
-        """Forget the share if it is this peer's; whether it was."""
+        """End the share if it is this peer's; whether it was."""
         if self._owner is not peer:
             return False
         self._owner = None
-        self._screen.clear()
-        self.still = None
+        self._deduplicator.clear()
+        self.latest_screenshot = None
         return True
 
     async def run(self) -> None:
-        """Show what has changed, at most once a second."""
+        """Send changed frames, at most one a second, until cancelled."""
         while True:
-            await self._news.wait()
-            await asyncio.sleep(max(0.0, self._screen.next_send_time - time.monotonic()))
-            self._news.clear()
-            await self._show_if(self._screen.reason_to_send)
+            await self._wakeup.wait()
+            await asyncio.sleep(max(0.0, self._deduplicator.next_send_time - time.monotonic()))
+            self._wakeup.clear()
+            await self._send_if(self._deduplicator.reason_to_send)
 
     async def send_for_turn(self) -> None:
-        """Show what a question that is complete now is about, unless the engine has seen just that.
+        """Send the current frame for a question that is complete now, unless the engine already has it.
 
-        While there is no engine, the picture is made and waits for one, so that it goes before the question.
+        Without an engine session the frame is encoded and kept, so that `resend_latest` sends it before the question.
         """
-        await self._show_if(self._screen.for_turn, keeps=True)
+        await self._send_if(self._deduplicator.for_turn, keeps=True)
 
     def resend_latest(self) -> None:
-        """A fresh engine has seen nothing: it gets the newest picture at once, before what has waited for it."""
-        if self.still is not None:
-            self._show(self.still)
-            self._report_sent(self.still, SeenReason.FIRST)
-        elif self._screen.latest is not None:
-            self._screen.forget_sent()
-            self._news.set()
+        """Send the newest frame to a fresh engine session, before any input that was kept for it."""
+        if self.latest_screenshot is not None:
+            self._send(self.latest_screenshot, SeenReason.FIRST)
+        elif self._deduplicator.latest is not None:
+            self._deduplicator.forget_sent()
+            self._wakeup.set()
 
-    async def _show_if(self, why: Callable[[float], SeenReason | None], *, keeps: bool = False) -> None:
-        async with self._line:
-            frame = self._screen.latest
-            if frame is None or not (keeps or self._is_ready()):
+    async def _send_if(self, reason_to_send: Callable[[float], SeenReason | None], *, keeps: bool = False) -> None:
+        async with self._lock:
+            frame = self._deduplicator.latest
+            if frame is None or not (keeps or self._engine.is_ready):
                 return
             try:
-                reason = why(time.monotonic())
+                reason = reason_to_send(time.monotonic())
                 if reason is None:
                     return
-                self._screen.sent(frame, time.monotonic())
+                self._deduplicator.sent(frame, time.monotonic())
                 jpeg, width, height = await asyncio.to_thread(encode_jpeg, frame, max_side=self._max_side)
             except MediaError as error:
-                self._screen.forget_sent()
-                self._fail(error)
+                self._deduplicator.forget_sent()
+                self._on_error(error)
                 return
-            if self._screen.latest is None:
-                return  # the share ended while the picture was made
-            self._shown += 1
-            self.still = EncodedFrame(jpeg, width, height, self._shown, frame.arrived)
-            if self._is_ready():
-                self._show(self.still)
-                self._report_sent(self.still, reason)
+            if self._deduplicator.latest is None:
+                return  # the share ended while the frame was encoded
+            self._encoded_frames += 1
+            self.latest_screenshot = EncodedFrame(jpeg, width, height, self._encoded_frames, frame.arrived)
+            if self._engine.is_ready:
+                self._send(self.latest_screenshot, reason)
 
-    def _report_sent(self, still: EncodedFrame, reason: SeenReason) -> None:
-        age = time.monotonic() - still.arrived
-        self._tell(ScreenFrameSent(still.number, round(age * 1000), reason))
+    def _send(self, frame: EncodedFrame, reason: SeenReason) -> None:
+        self._engine.push_frame(frame)
+        age = time.monotonic() - frame.arrived
+        self._send_event(ScreenFrameSent(frame.number, round(age * 1000), reason))

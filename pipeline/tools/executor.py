@@ -1,4 +1,4 @@
-"""The engine's function calls being carried out: every one is answered, in time, unless nobody wants it any more."""
+"""Runs the engine's function calls as tasks; each is answered in time unless it is cancelled."""
 
 import asyncio
 import json
@@ -13,56 +13,56 @@ from pipeline.tools.toolbox import Outcome, Tool, Toolbox, ToolContext, ToolErro
 
 
 class ToolResponder(Protocol):
-    """Answers a call; `is_silent`: the model need say nothing about it."""
+    """The engine, as far as results of function calls are concerned."""
 
-    def __call__(self, call: ToolCall, result: Mapping[str, object], /, *, is_silent: bool) -> None:
-        """Return at once."""
+    def send_tool_response(self, call: ToolCall, result: Mapping[str, object], *, is_silent: bool) -> None:
+        """Send the result of a call and return at once; `is_silent`: the model need not speak about it."""
         ...
 
 
 class ToolExecutor:
-    """Runs the calls of one conversation; `tell` takes what they show, `answer` what the engine is told.
+    """Runs the calls of one conversation.
 
-    A tool that fails, takes too long or has a mistake in it costs its call and nothing else. Once `is_cut` says that
-    the turn of a call was interrupted, nothing of it is shown; a reply that was heard to its end may still wait for it.
+    An error or timeout of a tool fails its call and nothing else. Results for a turn that `was_interrupted` are not
+    shown. A turn that was played to its end may still get results.
     """
 
     def __init__(
         self,
         toolbox: Toolbox,
+        engine: ToolResponder,
         *,
-        answer: ToolResponder,
-        tell: Callable[[Event], None],
-        is_cut: Callable[[int], bool],
+        send_event: Callable[[Event], None],
+        was_interrupted: Callable[[int], bool],
     ):
         self._toolbox = toolbox
-        self._answer = answer
-        self._tell = tell
-        self._is_cut = is_cut
+        self._engine = engine
+        self._send_event = send_event
+        self._was_interrupted = was_interrupted
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def start(self, call: ToolCall, context: ToolContext, tasks: asyncio.TaskGroup) -> None:
-        """Carry out a call in `tasks`."""
+        """Run a call as a task of `tasks`."""
         task = tasks.create_task(self._run(call, context))
         self._running[call.id] = task
         task.add_done_callback(lambda _: self._running.pop(call.id, None))
 
     def cancel(self, ids: Iterable[str]) -> None:
-        """Stop those of these calls that are still running: nobody waits for their answers."""
+        """Cancel those of these calls that are still running; they are not answered."""
         for call_id in ids:
             task = self._running.pop(call_id, None)
             if task is not None:
                 task.cancel()
 
     def cancel_all(self) -> None:
-        """Stop every call: the session that made them is gone."""
+        """Cancel all calls, as the engine session that made them is closed."""
         self.cancel(tuple(self._running))
 
     async def _run(self, call: ToolCall, context: ToolContext) -> None:
         try:
             tool = self._toolbox.get(call.name)
             async with asyncio.timeout(tool.seconds):
-                # A tool is somebody else's code: whatever it raises is an outcome.
+                # A plug-in's tool may raise anything: every exception is an outcome.
                 (outcome,) = await asyncio.gather(_outcome(tool, call, context), return_exceptions=True)
         except ToolError as error:
             outcome = error
@@ -71,23 +71,23 @@ class ToolExecutor:
         self._finish(call, outcome)
 
     def _finish(self, call: ToolCall, outcome: Outcome | BaseException) -> None:
-        if self._is_cut(call.turn):
-            self._answer(call, {"error": "The user has interrupted."}, is_silent=True)
+        if self._was_interrupted(call.turn):
+            self._engine.send_tool_response(call, {"error": "The user has interrupted."}, is_silent=True)
             return
         match outcome:
             case Guidance() | Pointer():
-                self._tell(outcome)
-                self._answer(call, {"result": "shown"}, is_silent=True)
+                self._send_event(outcome)
+                self._engine.send_tool_response(call, {"result": "shown"}, is_silent=True)
             case ToolError():
-                self._answer(call, {"error": str(outcome)}, is_silent=False)
+                self._engine.send_tool_response(call, {"error": str(outcome)}, is_silent=False)
             case BaseException():
                 logger.opt(exception=outcome).error("a tool failed", tool=call.name)
-                self._answer(call, {"error": f"{call.name} failed."}, is_silent=False)
+                self._engine.send_tool_response(call, {"error": f"{call.name} failed."}, is_silent=False)
             case _ if _is_json_object(outcome):
-                self._answer(call, outcome, is_silent=False)
+                self._engine.send_tool_response(call, outcome, is_silent=False)
             case _:
                 logger.error("a tool returned something that is no JSON object", tool=call.name)
-                self._answer(call, {"error": f"{call.name} failed."}, is_silent=False)
+                self._engine.send_tool_response(call, {"error": f"{call.name} failed."}, is_silent=False)
 
 
 async def _outcome(tool: Tool, call: ToolCall, context: ToolContext) -> Outcome:

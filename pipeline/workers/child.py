@@ -18,7 +18,7 @@ HEADER = struct.Struct("!Q")
 """Stands before every message, both ways: its length in bytes."""
 
 NICENESS = 5
-GRACE = 1.0  # s for a call that is nearly done when the server goes away
+EXIT_GRACE = 1.0  # s for a call that is nearly done when the server goes away
 
 
 def main() -> None:
@@ -43,20 +43,20 @@ def serve(requests: int, answers: int) -> bool:
     (False, traceback).
     """
     # The call runs beside the reader, so that the parent's death is seen in the middle of one.
-    with _json_default(ThreadPoolExecutor(max_workers=1)) as executor:
+    with _shutting_down(ThreadPoolExecutor(max_workers=1)) as executor:
         last: Future[bytes] | None = None
         for request in _messages(requests):
             last = executor.submit(_answer, request)
             last.add_done_callback(lambda done: _reply(answers, done))
-        return last is None or last in wait([last], timeout=GRACE).done
+        return last is None or last in wait([last], timeout=EXIT_GRACE).done
 
 
-def ready() -> None:
+def no_initializer() -> None:
     """Do nothing: what a child without an initializer begins with."""
 
 
 @contextlib.contextmanager
-def _json_default(executor: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
+def _shutting_down(executor: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
     try:
         yield executor
     finally:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar, TypeVarTuple
 
 from pipeline.errors import FaultCode, MediaError
-from pipeline.workers.child import HEADER, ready
+from pipeline.workers.child import HEADER, no_initializer
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -48,14 +48,14 @@ class Worker:
     def __init__(self, name: str, *, code: FaultCode, initializer: Callable[[], None] | None = None):
         self.name = name
         self._code = code
-        self._initializer = initializer or ready
-        self._line = asyncio.Lock()
+        self._initializer = initializer or no_initializer
+        self._lock = asyncio.Lock()
         self._child: _Child | None = None
         self._closed = False
 
     async def start(self) -> None:
         """Start the child, if there is none, and let it run its initializer by itself while nobody waits."""
-        async with self._line:
+        async with self._lock:
             await self._ready_child()
 
     async def run(self, function: Callable[[*Ts], T], *args: *Ts, deadline: float) -> T:
@@ -66,7 +66,7 @@ class Worker:
         made is dropped, and the child lives on.
         """
         request = pickle.dumps((function, args))
-        async with self._line:
+        async with self._lock:
             child = await self._ready_child()
             try:
                 await child.settle()
@@ -89,14 +89,14 @@ class Worker:
         self._closed = True
         if self._child is not None:
             self._child.request_exit()
-        async with self._line:
+        async with self._lock:
             if self._child is not None:
                 await self._discard(self._child)
 
     async def _ready_child(self) -> "_Child":
         if self._closed:
             raise self._error("is closed")
-        if self._child is not None and self._child.is_over:
+        if self._child is not None and self._child.has_exited:
             await self._discard(self._child)
         if self._child is None:
             try:
@@ -128,7 +128,7 @@ class _Child:
         self._process = process
         self._requests = requests
         self._answers = answers
-        self._due: float | None = None  # loop time by which the outstanding answer must be here
+        self._deadline: float | None = None  # loop time by which the outstanding answer must be here
         self._length: int | None = None  # of the answer whose header has been read
         self._is_initialized = False
 
@@ -149,16 +149,16 @@ class _Child:
         return child
 
     @property
-    def is_over(self) -> bool:
+    def has_exited(self) -> bool:
         """Dead, or on the way there."""
         return self._process.returncode is not None or self._requests.is_closing()
 
     async def settle(self) -> None:
         """Wait for the answer that is still owed, if any, and drop it."""
-        if self._due is None:
+        if self._deadline is None:
             return
         # It may have come in time and lain here since.
-        self._due = max(self._due, asyncio.get_running_loop().time() + SETTLE_DEADLINE)
+        self._deadline = max(self._deadline, asyncio.get_running_loop().time() + SETTLE_DEADLINE)
         succeeded, value = await self._receive()
         if not self._is_initialized and not succeeded:
             raise _InitializerError(value)
@@ -171,7 +171,7 @@ class _Child:
 
     def request_exit(self) -> None:
         """Let an idle child exit by itself, in order; kill a busy one."""
-        if self._due is not None:
+        if self._deadline is not None:
             self._kill()
         self._requests.close()
 
@@ -192,14 +192,14 @@ class _Child:
     def _send(self, request: bytes, deadline: float) -> None:
         # Not drained: the child reads while it works, and there is one call at a time.
         self._requests.write(HEADER.pack(len(request)) + request)
-        self._due = asyncio.get_running_loop().time() + deadline
+        self._deadline = asyncio.get_running_loop().time() + deadline
 
     async def _receive(self) -> tuple[bool, Any]:
         # Each read takes all or nothing, so a caller cancelled here leaves the stream readable for the next.
-        async with asyncio.timeout_at(self._due):
+        async with asyncio.timeout_at(self._deadline):
             if self._length is None:
                 (self._length,) = HEADER.unpack(await self._answers.readexactly(HEADER.size))
             answer = await self._answers.readexactly(self._length)
-        self._due = self._length = None
+        self._deadline = self._length = None
         succeeded, value = pickle.loads(answer)
         return succeeded, value

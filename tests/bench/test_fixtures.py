@@ -7,12 +7,12 @@ from av.video.codeccontext import VideoCodecContext
 
 from bench.audio_fixture import FRAME, Voice, load_voice, trimmed
 from bench.video_fixture import FPS, HEIGHT, SECONDS, WIDTH, encode_share
-from pipeline.audio.resampler import INPUT_SAMPLE_RATE
-from pipeline.audio.turn_detector import TurnDetector, TurnSettings
+from pipeline.audio.turn_detector import TurnDetector
 from pipeline.audio.vad import SileroVad, VadModel
 from pipeline.codecs.libopus import Decoder
+from pipeline.config import TurnSettings
 from pipeline.events import SpeechEnded, SpeechStarted
-from pipeline.media import AudioChunk
+from pipeline.media import INPUT_SAMPLE_RATE, AudioChunk
 
 
 @pytest.fixture(scope="module")

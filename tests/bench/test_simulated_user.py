@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -19,42 +18,20 @@ from bench.video_fixture import HEIGHT, WIDTH, encode_share
 from mediaserver.rtc.config import Config
 from mediaserver.rtc.sdp.offer import parse_offer
 from mediaserver.webrtc.peer import RtcPeer
-from pipeline.errors import MediaError
-from pipeline.events import Command
-from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame
-from pipeline.peer import Peer
+from pipeline.config import ConversationConfig
+from pipeline.media import SpeechFrame
 from pipeline.playout.opus_encoder import OpusEncoder
+from tests.support.fake_conversation import FakeConversation
 
 
-@dataclass
-class House:
+class House(FakeConversation):
     """The server's side: a conversation that remembers, behind `/whip` and `/api/v1/guests`."""
 
-    status: int = 201
-    peer: RtcPeer | None = None
-    left: asyncio.Event = field(default_factory=asyncio.Event)
-    chunks: list[AudioChunk] = field(default_factory=list)
-    frames: list[ScreenFrame] = field(default_factory=list)
-    faults: list[MediaError] = field(default_factory=list)
-
-    def attach(self, peer: Peer) -> None: ...
-
-    def detach(self, peer: Peer, *, grace: float) -> None: ...
-
-    def push_audio(self, peer: Peer, chunk: AudioChunk) -> None:
-        self.chunks.append(chunk)
-
-    def end_audio(self, peer: Peer) -> None: ...
-
-    def push_frame(self, peer: Peer, frame: ScreenFrame) -> None:
-        self.frames.append(frame)
-
-    def stop_screen_share(self, peer: Peer) -> None: ...
-
-    def submit(self, peer: Peer, command: Command) -> None: ...
-
-    def report_error(self, error: MediaError) -> None:
-        self.faults.append(error)
+    def __init__(self, status: int = 201) -> None:
+        super().__init__(ConversationConfig("id", "label", "local", "local", None, "en", 600, 3600))
+        self.status = status
+        self.peer: RtcPeer | None = None
+        self.left = asyncio.Event()
 
     async def guest(self, request: web.Request) -> web.Response:
         return web.json_response({"access_token": "t"}, status=201 if self.status else 500)
@@ -110,9 +87,9 @@ async def test_a_user_is_heard_without_a_hole_and_its_screen_is_seen() -> None:
         assert user.failure is None
         assert user.connect is not None
         assert user.connect.posted < user.connect.answered < user.connect.connected
-    pcm = np.frombuffer(b"".join(chunk.pcm for chunk in house.chunks), "<i2")
+    pcm = np.frombuffer(b"".join(chunk.pcm for chunk in house.heard), "<i2")
     assert np.abs(pcm).max() > 5_000
-    steps = {round(b.pts - a.pts, 3) for a, b in zip(house.chunks, house.chunks[1:], strict=False)}
+    steps = {round(b.pts - a.pts, 3) for a, b in zip(house.heard, house.heard[1:], strict=False)}
     assert steps == {0.02}
     assert {(frame.width, frame.height) for frame in house.frames} == {(WIDTH, HEIGHT)}
     assert house.faults == []
@@ -146,7 +123,7 @@ async def test_a_user_that_is_not_let_in_says_why(status: int, why: str) -> None
 async def test_a_connection_that_the_server_ends_is_a_failure() -> None:
     house = House()
     async with joined(house) as user:
-        await until(lambda: house.chunks)
+        await until(lambda: house.heard)
         assert house.peer is not None
         await house.peer.close()
         await until(lambda: user.failure)

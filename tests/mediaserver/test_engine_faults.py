@@ -11,7 +11,7 @@ from mediaserver.localengine.fault_injection.spec import Close, Fault, FaultActi
 from mediaserver.localengine.fault_points import FaultPoint
 from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
-from pipeline.conversation.config import ConversationConfig
+from pipeline.config import ConversationConfig
 from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineConfig
 from pipeline.errors import FaultCode
@@ -32,7 +32,9 @@ rules:
   - {when: spoken, heard: go forward, answer: [{say: Going forward now., seconds: 0.3}]}
   - {when: anything, answer: [{say: You have typed something., seconds: 0.3}]}
 """)
-HURRIED = EngineTimeouts(connect=0.6, close=0.2, mute=0.4, mute_at_work=0.4, backoff=(0.01,), quota=(0.05, 0.05))
+HURRIED = EngineTimeouts(
+    connect=0.6, close=0.2, response=0.4, slow_response=0.4, backoff=(0.01,), quota_backoff=(0.05, 0.05)
+)
 
 NETWORK, INTERNAL, PROTOCOL = FaultCode.ENGINE_NETWORK, FaultCode.ENGINE_INTERNAL, FaultCode.ENGINE_PROTOCOL
 BREAKS: dict[str, tuple[Close | FaultAction, FaultCode]] = {
@@ -100,11 +102,9 @@ async def staged() -> AsyncIterator[Stage]:
         conversation = Conversation(
             ConversationConfig("id1", "label", "local", LOCAL, None, "en", 600.0, 3600.0, timed_transcript=True),
             vad=vad_model(),
-            ticker=FrameClock(),
+            frame_clock=FrameClock(),
             toolbox=Toolbox(),
-            make_bridge=lambda tell, next_turn: GeminiBridge(
-                client, config, tell=tell, next_turn=next_turn, patience=HURRIED
-            ),
+            make_bridge=lambda listener: GeminiBridge(client, config, listener=listener, timeouts=HURRIED),
         )
         peer = FakePeer()
         conversation.attach(peer)

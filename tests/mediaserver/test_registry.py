@@ -1,15 +1,14 @@
 """The set of conversations."""
 
 import asyncio
-from collections.abc import Callable
 from typing import cast
 
 import pytest
 
 from mediaserver.registry import Draining, Full, Registry
-from pipeline.conversation.config import ConversationConfig
+from pipeline.config import ConversationConfig
 from pipeline.conversation.conversation import Conversation
-from pipeline.engine import EngineEvent
+from pipeline.engine import EngineListener
 from pipeline.events import EndReason, SessionEnded
 from pipeline.gemini.bridge import GeminiBridge
 from pipeline.tools.toolbox import Toolbox
@@ -29,11 +28,13 @@ class StubbornEngine(FakeEngine):
 
 
 def conversation(session: str, label: str = "", engine: type[FakeEngine] = FakeEngine) -> Conversation:
-    def make_bridge(tell: Callable[[EngineEvent], None], next_turn: Callable[[], int]) -> GeminiBridge:
-        return cast(GeminiBridge, engine(tell, next_turn))
+    def make_bridge(listener: EngineListener) -> GeminiBridge:
+        return cast(GeminiBridge, engine(listener))
 
-    terms = ConversationConfig(session, label or session, "local", "local", None, "en", 600.0, 3600.0)
-    return Conversation(terms, vad=vad_model(), ticker=ManualFrameClock(), toolbox=Toolbox(), make_bridge=make_bridge)
+    config = ConversationConfig(session, label or session, "local", "local", None, "en", 600.0, 3600.0)
+    return Conversation(
+        config, vad=vad_model(), frame_clock=ManualFrameClock(), toolbox=Toolbox(), make_bridge=make_bridge
+    )
 
 
 async def test_a_conversation_is_found_by_id_or_label_by_its_owner_only() -> None:

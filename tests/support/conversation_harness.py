@@ -10,17 +10,17 @@ from typing import cast
 import numpy as np
 
 from pipeline.audio.vad import VadModel
-from pipeline.conversation.config import ConversationConfig
+from pipeline.config import ConversationConfig
 from pipeline.conversation.conversation import Conversation
-from pipeline.engine import EngineEvent, EngineReady, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, ToolCall
+from pipeline.engine import EngineListener, EngineReady, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, ToolCall
 from pipeline.events import EndReason, Event, Role, StateChanged, Usage
 from pipeline.gemini.bridge import GeminiBridge
-from pipeline.media import AudioChunk, EncodedFrame, ScreenFrame, SpeechFrame
+from pipeline.media import INPUT_SAMPLE_RATE, SPEECH_SAMPLE_RATE, AudioChunk, EncodedFrame, ScreenFrame, SpeechFrame
 from pipeline.playout.frame_clock import FrameClock
 from pipeline.tools.toolbox import Tool, Toolbox
 
 DATA = Path(__file__).parents[1] / "data"
-SECOND_OF_TONE = (np.sin(np.arange(24_000) * 0.1) * 9000).astype("<i2").tobytes()
+SECOND_OF_TONE = (np.sin(np.arange(SPEECH_SAMPLE_RATE) * 0.1) * 9000).astype("<i2").tobytes()
 
 
 class ManualFrameClock(FrameClock):
@@ -77,9 +77,9 @@ class FakePeer:
 class FakeEngine:
     """Stands for the engine and the link to it: notes what goes up, says what the test wants said."""
 
-    def __init__(self, tell: Callable[[EngineEvent], None], next_turn: Callable[[], int]) -> None:
-        self.tell = tell
-        self.next_turn = next_turn
+    def __init__(self, listener: EngineListener) -> None:
+        self.tell = listener.on_engine_event
+        self.next_turn = listener.next_turn
         self.up: list[str] = []
         self.audio: list[AudioChunk] = []
         self.stills: list[EncodedFrame] = []
@@ -137,7 +137,7 @@ class FakeEngine:
         """Say a whole reply at once, as fast as engines do."""
         self.tell(ReplyText(turn, text))
         for _ in range(seconds):
-            self.tell(ReplyAudio(turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
+            self.tell(ReplyAudio(turn, AudioChunk(SECOND_OF_TONE, SPEECH_SAMPLE_RATE, 0.0)))
         self.tell(ReplyGenerated(turn))
         if ended:
             self.tell(ReplyEnded(turn, Usage({"total": 9}), None))
@@ -157,7 +157,7 @@ class ConversationHarness:
     def say(self, pcm: bytes) -> None:
         """Let the client's microphone hear 16 kHz PCM, 20 ms at a time."""
         for start in range(0, len(pcm), 640):
-            self.conversation.push_audio(self.peer, AudioChunk(pcm[start : start + 640], 16_000, self.heard))
+            self.conversation.push_audio(self.peer, AudioChunk(pcm[start : start + 640], INPUT_SAMPLE_RATE, self.heard))
             self.heard += len(pcm[start : start + 640]) / 32_000
 
     async def settle(self) -> None:
@@ -193,14 +193,14 @@ async def enter(
     """A conversation that has begun, with one client attached."""
     engines: list[FakeEngine] = []
 
-    def make_bridge(tell: Callable[[EngineEvent], None], next_turn: Callable[[], int]) -> GeminiBridge:
-        engines.append(FakeEngine(tell, next_turn))
+    def make_bridge(listener: EngineListener) -> GeminiBridge:
+        engines.append(FakeEngine(listener))
         return cast(GeminiBridge, engines[0])
 
     ticker, peer = ManualFrameClock(), FakePeer()
-    terms = ConversationConfig("id1", "label", "local", "local", None, "en", idle, longest, timed_transcript=True)
+    config = ConversationConfig("id1", "label", "local", "local", None, "en", idle, longest, timed_transcript=True)
     conversation = Conversation(
-        terms, vad=vad or vad_model(), ticker=ticker, toolbox=Toolbox(tools), make_bridge=make_bridge
+        config, vad=vad or vad_model(), frame_clock=ticker, toolbox=Toolbox(tools), make_bridge=make_bridge
     )
     room = ConversationHarness(conversation, engines[0], ticker, peer)
     conversation.attach(peer)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from mediaserver.http_errors import HttpError
-from pipeline.conversation.config import ConversationConfig
+from pipeline.config import ConversationConfig, TurnSettings
 from pipeline.errors import MediaError
 from pipeline.events import (
     Command,
@@ -19,14 +19,14 @@ from pipeline.events import (
     StateChanged,
 )
 from pipeline.media import AudioChunk, ScreenFrame
-from pipeline.peer import Peer
+from pipeline.peer import Observer, Peer
 
 
 class FakeConversation:
     """A conversation that notes what comes up, and does and says at once what it is told to."""
 
-    def __init__(self, terms: ConversationConfig) -> None:
-        self.terms = terms
+    def __init__(self, config: ConversationConfig) -> None:
+        self.config = config
         self.is_ending = False
         self.peers: dict[Peer, str] = {}
         self.graces: list[float] = []
@@ -36,18 +36,30 @@ class FakeConversation:
         self.faults: list[MediaError] = []
         self.calls: list[str] = []
         self.log: list[object] = []
+        self.turns: TurnSettings | None = None
+        self.speakers: dict[int, Peer] = {}
+        self._observers: list[Observer] = []
         self._news = asyncio.Event()
 
     def attach(self, peer: Peer, *, name: str = "") -> None:
         self.peers[peer] = name
-        terms = self.terms
-        peer.send_event(SessionStarted(terms.id, terms.label, terms.engine, terms.model, None, terms.language, {}))
+        config = self.config
+        peer.send_event(SessionStarted(config.id, config.label, config.engine, config.model, None, config.language, {}))
         peer.send_event(StateChanged(State.IDLE))
 
     def detach(self, peer: Peer, *, grace: float) -> None:
         if self.peers.pop(peer, None) is not None:
             self.graces.append(grace)
             self._news.set()
+
+    def add_observer(self, observer: Observer) -> None:
+        self._observers.append(observer)
+
+    def speaker(self, turn: int) -> Peer | None:
+        return self.speakers.get(turn)
+
+    def update_turn_settings(self, peer: Peer, turns: TurnSettings) -> None:
+        self.turns = turns
 
     def push_audio(self, peer: Peer, chunk: AudioChunk) -> None:
         self.heard.append(chunk)
@@ -76,6 +88,8 @@ class FakeConversation:
         self._note(error.code.value)
 
     def tell(self, event: Event) -> None:
+        for observer in self._observers:
+            observer(event)
         for peer in self.peers:
             peer.send_event(event)
 

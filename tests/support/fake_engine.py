@@ -27,12 +27,12 @@ from websockets.http11 import Request, Response
 from pipeline.engine import EngineConfig, EngineDisconnected, EngineEvent, ReplyCancelled
 from pipeline.gemini.bridge import GeminiBridge, make_client
 from pipeline.gemini.retry_policy import EngineTimeouts
-from pipeline.media import AudioChunk, EncodedFrame
+from pipeline.media import INPUT_SAMPLE_RATE, SPEECH_SAMPLE_RATE, AudioChunk, EncodedFrame
 
 WAIT = 5.0
 """Seconds until a test that waits for something that never comes fails."""
 
-QUICK = EngineTimeouts(close=0.2, backoff=(0.0,), quota=(0.0, 0.0), failures=3, tries=2, planned=0.0)
+QUICK = EngineTimeouts(close=0.2, backoff=(0.0,), quota_backoff=(0.0, 0.0), max_failures=3, max_attempts=2, planned=0.0)
 """Tries again at once, and is as patient as ever with an engine that answers."""
 
 VOICE = b"\x01\x02" * 240
@@ -161,7 +161,7 @@ class Told:
         self._news = asyncio.Event()
         self._turn = 100
 
-    def tell(self, event: EngineEvent) -> None:
+    def on_engine_event(self, event: EngineEvent) -> None:
         self.events.append(event)
         self._news.set()
         self.react(event)
@@ -202,13 +202,11 @@ async def fake_engine() -> AsyncIterator[FakeEngine]:
 
 @asynccontextmanager
 async def bridged(
-    engine: FakeEngine, *, config: EngineConfig = CONFIG, patience: EngineTimeouts = QUICK
+    engine: FakeEngine, *, config: EngineConfig = CONFIG, timeouts: EngineTimeouts = QUICK
 ) -> AsyncIterator[tuple[GeminiBridge, Told]]:
     """A bridge that runs against the fake engine and is cancelled at the end."""
     told = Told()
-    bridge = GeminiBridge(
-        engine.client(), config, tell=told.tell, next_turn=told.next_turn, patience=patience, jitter=lambda: 1.0
-    )
+    bridge = GeminiBridge(engine.client(), config, listener=told, timeouts=timeouts, jitter=lambda: 1.0)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(bridge.run())
         yield bridge, told
@@ -217,13 +215,13 @@ async def bridged(
 
 def voice(pcm: bytes = VOICE) -> dict[str, object]:
     """A piece of a reply's voice, as a field of serverContent."""
-    part = {"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": base64.b64encode(pcm).decode()}}
+    part = {"inlineData": {"mimeType": f"audio/pcm;rate={SPEECH_SAMPLE_RATE}", "data": base64.b64encode(pcm).decode()}}
     return {"modelTurn": {"parts": [part]}}
 
 
 def speech(seconds: float = 0.064, pts: float = 0.0) -> AudioChunk:
     """The user's voice."""
-    return AudioChunk(b"\x05\x00" * round(16_000 * seconds), 16_000, pts)
+    return AudioChunk(b"\x05\x00" * round(INPUT_SAMPLE_RATE * seconds), INPUT_SAMPLE_RATE, pts)
 
 
 def still(number: int) -> EncodedFrame:

@@ -14,8 +14,7 @@ from mediaserver.auth.users import AuthError, User
 from mediaserver.jsonws.connection import Limits
 from mediaserver.jsonws.routes import JsonSocket
 from mediaserver.session_factory import SessionOptions
-from pipeline.audio.turn_detector import TurnSettings
-from pipeline.conversation.config import ConversationConfig
+from pipeline.config import ConversationConfig, TurnSettings
 from pipeline.peer import Peer
 from tests.support import fake_conversation as outside
 
@@ -60,12 +59,12 @@ class FakeSessionFactory:
         self.wishes: list[SessionOptions] = []
         self.refusal: Exception | None = None
 
-    async def get_or_create(self, owner: str, wishes: SessionOptions) -> FakeConversation:
+    async def get_or_create(self, owner: str, options: SessionOptions) -> FakeConversation:
         if self.refusal is not None:
             raise self.refusal
-        self.wishes.append(wishes)
+        self.wishes.append(options)
         session = f"id-{len(self.talks)}"
-        label = wishes.label or session
+        label = options.label or session
         return self.talks.setdefault((owner, label), FakeConversation(terms(session, label)))
 
     @property

@@ -24,7 +24,6 @@ from livekit.protocol.rtc import (
 )
 
 from mediaserver.api.middleware import error_middleware
-from mediaserver.livekit.agent.conversation_port import Host
 from mediaserver.livekit.agent.transcript_log import TranscriptLogs
 from mediaserver.livekit.media.link_protocol import Link, MakeLink
 from mediaserver.livekit.media.types import (
@@ -44,18 +43,17 @@ from mediaserver.livekit.service.server import LiveKit
 from mediaserver.rtc.config import IceServer
 from mediaserver.rtc.sdp.offer import OfferError
 from mediaserver.session_factory import SessionOptions
-from pipeline.audio.turn_detector import TurnSettings
-from pipeline.conversation.config import ConversationConfig
+from pipeline.config import ConversationConfig
 from pipeline.errors import ProtocolError
 from pipeline.events import Event, TextInput
-from pipeline.peer import Peer
+from pipeline.peer import ConversationPort
 from tests.support import fake_conversation as outside
 
 SECRET = "a secret of thirty-two bytes, it is"
 QUICK = Limits(resume=0.5, flush=0.5, farewell=0.0, hung_up=0.1, publish=0.05, tick=0.02, quality=0.05, grace=0.2)
 
 Section = dict[str, Any]
-Observe = Callable[[Host], Callable[[Event], None]]
+Observe = Callable[[ConversationPort], Callable[[Event], None]]
 
 
 def token(identity: str = "ada", room: str = "r", *, owner: str | None = "u-ada", **said: Any) -> str:
@@ -207,28 +205,11 @@ class FakeLink:
 
 
 class FakeConversation(outside.FakeConversation):
-    """A conversation with the wishes it was begun with, and with witnesses."""
+    """A conversation with the wishes it was begun with."""
 
     def __init__(self, session: str, wishes: SessionOptions) -> None:
         super().__init__(ConversationConfig(session, wishes.label or session, "local", "local", None, "en", 600, 3600))
         self.wishes = wishes
-        self.turns: TurnSettings | None = None
-        self.speakers: dict[int, Peer] = {}
-        self._witnesses: list[Callable[[Event], None]] = []
-
-    def add_observer(self, witness: Callable[[Event], None]) -> None:
-        self._witnesses.append(witness)
-
-    def speaker(self, turn: int) -> Peer | None:
-        return self.speakers.get(turn)
-
-    def update_turn_settings(self, peer: Peer, turns: TurnSettings) -> None:
-        self.turns = turns
-
-    def tell(self, event: Event) -> None:
-        for witness in self._witnesses:
-            witness(event)
-        super().tell(event)
 
     @property
     def questions(self) -> list[str]:
@@ -245,14 +226,14 @@ class FakeSessionFactory:
         self.refusal: Exception | None = None
         self.delay = 0.0
 
-    async def get_or_create(self, owner: str, wishes: SessionOptions) -> FakeConversation:
+    async def get_or_create(self, owner: str, options: SessionOptions) -> FakeConversation:
         await asyncio.sleep(self.delay)
         if self.refusal is not None:
             raise self.refusal
         for talk, whose in zip(self.talks, self.owners, strict=True):
-            if whose == owner and talk.terms.label == wishes.label and not talk.is_ending:
+            if whose == owner and talk.config.label == options.label and not talk.is_ending:
                 return talk
-        talk = FakeConversation(f"id{len(self.talks)}", wishes)
+        talk = FakeConversation(f"id{len(self.talks)}", options)
         talk.add_observer(self.observe(talk))
         self.talks.append(talk)
         self.owners.append(owner)

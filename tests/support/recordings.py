@@ -10,6 +10,8 @@ import numpy as np
 from av.audio.stream import AudioStream
 from numpy.typing import NDArray
 
+from pipeline.media import INPUT_SAMPLE_RATE
+
 SPEECH = Path(__file__).parents[1] / "data" / "go-forward-ten-meters.wav"
 """A man, 2.8 s at 16 kHz."""
 
@@ -35,9 +37,9 @@ def recorded(
             **dict(option.split("=") for option in options.split(",") if option),
         }
         stream.codec_context.open(strict=False)
-        samples = speech()[: int(seconds * 16_000)].reshape(1, -1)
+        samples = speech()[: int(seconds * INPUT_SAMPLE_RATE)].reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples), format="s16", layout="mono")
-        frame.sample_rate = 16_000
+        frame.sample_rate = INPUT_SAMPLE_RATE
         resampler = av.AudioResampler(stream.codec_context.format.name, layout, rate)
         fifo = av.AudioFifo()
         for resampled in [*resampler.resample(frame), *resampler.resample(None)]:

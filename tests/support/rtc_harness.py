@@ -16,48 +16,30 @@ from mediaserver.rtc.aiortc_patches.receivers import ConnectTask, end_consent
 from mediaserver.rtc.config import Config, Limits
 from mediaserver.rtc.sdp.offer import parse_offer
 from mediaserver.webrtc.peer import RtcPeer
-from pipeline.errors import MediaError
-from pipeline.events import Command, SessionStarted
-from pipeline.media import AudioChunk, ScreenFrame
+from pipeline.config import ConversationConfig
+from pipeline.events import Command
 from pipeline.peer import Peer
+from tests.support import fake_conversation
 
 TONE = 1_000
 
 
-class FakeConversation:
+class FakeConversation(fake_conversation.FakeConversation):
     """A conversation that remembers what it was told."""
 
     def __init__(self) -> None:
-        self.calls: list[str] = []
-        self.chunks: list[AudioChunk] = []
-        self.frames: list[ScreenFrame] = []
-        self.commands: list[Command] = []
-        self.faults: list[MediaError] = []
+        super().__init__(ConversationConfig("id-1", "label-1", "local", "local", None, "en", 600, 3600))
+        self.chunks = self.heard
 
-    def attach(self, peer: Peer) -> None:
+    def attach(self, peer: Peer, *, name: str = "") -> None:
         self.calls.append("attach")
-        peer.send_event(SessionStarted("id-1", "label-1", "local", "local", None, "en", {}))
+        peer.send_event(self.config.session_started_event("local"))
 
     def detach(self, peer: Peer, *, grace: float) -> None:
         self.calls.append("detach")
 
-    def push_audio(self, peer: Peer, chunk: AudioChunk) -> None:
-        self.chunks.append(chunk)
-
-    def end_audio(self, peer: Peer) -> None:
-        self.calls.append("silence")
-
-    def push_frame(self, peer: Peer, frame: ScreenFrame) -> None:
-        self.frames.append(frame)
-
-    def stop_screen_share(self, peer: Peer) -> None:
-        self.calls.append("unwatch")
-
     def submit(self, peer: Peer, command: Command) -> None:
         self.commands.append(command)
-
-    def report_error(self, error: MediaError) -> None:
-        self.faults.append(error)
 
     def pcm(self) -> np.ndarray[Any, np.dtype[np.int16]]:
         return np.frombuffer(b"".join(chunk.pcm for chunk in self.chunks), np.int16)

@@ -29,8 +29,8 @@ from mediaserver.registry import Full, Registry
 from mediaserver.session_factory import SessionOptions
 from mediaserver.store.interface import Fact, Store
 from mediaserver.store.records import Entry, SessionRecord, TurnUsage
-from mediaserver.webrtc.conversation_port import ConversationPort
 from mediaserver.webrtc.routes import Whip
+from pipeline.peer import ConversationPort
 from tests.support.memory_store import MemoryStore
 
 TOKENS = Tokens("a secret of thirty-two bytes or more")
@@ -42,7 +42,7 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 class FullLobby:
     """Lets nobody in."""
 
-    async def get_or_create(self, owner: str, wishes: SessionOptions) -> ConversationPort:
+    async def get_or_create(self, owner: str, options: SessionOptions) -> ConversationPort:
         raise Full(is_personal=False)
 
 

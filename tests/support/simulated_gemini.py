@@ -12,8 +12,9 @@ import numpy as np
 from google.genai import errors, types
 from websockets.exceptions import ConnectionClosedError
 
-RATE = 24_000
-CHUNK = (np.sin(np.arange(RATE // 5) * 0.1) * 9000).astype("<i2").tobytes()
+from pipeline.media import SPEECH_SAMPLE_RATE
+
+CHUNK = (np.sin(np.arange(SPEECH_SAMPLE_RATE // 5) * 0.1) * 9000).astype("<i2").tobytes()
 """200 ms of a reply."""
 
 
@@ -144,7 +145,7 @@ class Session:
             word = f"{question}/{second} "
             self._say(types.LiveServerContent(output_transcription=types.Transcription(text=word)))
             for _ in range(5):
-                blob = types.Blob(data=CHUNK, mime_type=f"audio/pcm;rate={RATE}")
+                blob = types.Blob(data=CHUNK, mime_type=f"audio/pcm;rate={SPEECH_SAMPLE_RATE}")
                 part = types.Part(inline_data=blob)
                 self._say(types.LiveServerContent(model_turn=types.Content(parts=[part])))
             await asyncio.sleep(chance.uniform(0.1, 0.4))  # faster than it is spoken

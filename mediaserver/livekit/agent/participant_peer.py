@@ -9,7 +9,6 @@ from typing import Protocol
 from livekit.protocol.models import DataPacket
 
 from mediaserver.event_codec import command_from, parse_command, render
-from mediaserver.livekit.agent.conversation_port import Host
 from mediaserver.livekit.agent.preconnect_audio import PreConnectAudio
 from mediaserver.livekit.agent.runtime_config import parse_runtime_config
 from mediaserver.livekit.agent.transcript_log import TranscriptLog
@@ -32,6 +31,7 @@ from pipeline.events import (
     fault_from,
 )
 from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame
+from pipeline.peer import ConversationPort
 
 EVENTS = "events"
 """The topic of what clients of other transports get and send as JSON."""
@@ -107,19 +107,25 @@ class ParticipantPeer:
     """Attached as soon as it is made, until `leave`."""
 
     def __init__(
-        self, client: ParticipantChannel, host: Host, chronicle: TranscriptLog, assistant: TrackRef, *, name: str
+        self,
+        client: ParticipantChannel,
+        host: ConversationPort,
+        chronicle: TranscriptLog,
+        assistant: TrackRef,
+        *,
+        name: str,
     ):
         self._client = client
         self._host = host
         self._chronicle = chronicle
         self._label = ""
-        self._transcripts = Transcripts(host.terms.id, host.terms.language, assistant)
+        self._transcripts = Transcripts(host.config.id, host.config.language, assistant)
         self._assembler = Assembler([CHAT, EVENTS, RECORDING, REQUEST_TOPIC])
         self._rpc = RpcServer(
             {"interrupt": self._interrupt, "set_config": self._set_config, "get_history": self._get_history}
         )
         self._live = PreConnectAudio()
-        self._turns = host.terms.turns
+        self._turns = host.config.turns
         self._is_silent = True
         self._bad_messages = 0
         self._has_farewell = False

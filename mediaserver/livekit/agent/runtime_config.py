@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, replace
 
 from mediaserver.livekit.protocol.rpc import RpcFailure
-from pipeline.audio.turn_detector import TurnSettings
+from pipeline.config import TurnSettings
 
 ACCEPTED = (
     'set_config takes {"audio": true or false, "vad": {"threshold": a number between 0 and 1, '

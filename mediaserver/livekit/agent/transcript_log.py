@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from mediaserver.livekit.agent.conversation_port import Host
 from pipeline.events import Event, Interrupted, Role, Transcript, TurnEnded
+from pipeline.peer import ConversationPort
 
 MAX_ENTRIES = 200
 
@@ -56,14 +56,14 @@ class TranscriptLogs:
 
     def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC)):
         self._clock = clock
-        self._all: WeakKeyDictionary[Host, TranscriptLog] = WeakKeyDictionary()
+        self._all: WeakKeyDictionary[ConversationPort, TranscriptLog] = WeakKeyDictionary()
 
-    def observe(self, host: Host) -> TranscriptLog:
+    def observe(self, host: ConversationPort) -> TranscriptLog:
         """The witness of a conversation that begins."""
         chronicle = self._all[host] = TranscriptLog(self._clock)
         return chronicle
 
-    def of(self, host: Host) -> TranscriptLog:
+    def of(self, host: ConversationPort) -> TranscriptLog:
         """What was said in a conversation: if it was not observed, from now on."""
         found = self._all.get(host)
         if found is None:

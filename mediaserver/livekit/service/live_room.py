@@ -9,7 +9,6 @@ from livekit.protocol.models import ConnectionQuality, DataPacket, DisconnectRea
 from livekit.protocol.rtc import ConnectionQualityInfo, ICEServer, SignalResponse
 from loguru import logger
 
-from mediaserver.livekit.agent.conversation_port import Host, Lobby
 from mediaserver.livekit.agent.session_options import session_options
 from mediaserver.livekit.agent.transcript_log import TranscriptLog, TranscriptLogs
 from mediaserver.livekit.media.link_protocol import MakeLink
@@ -21,7 +20,9 @@ from mediaserver.livekit.room.participant import Participant
 from mediaserver.livekit.room.room import Room
 from mediaserver.livekit.service.participant_session import Session
 from mediaserver.rtc.config import IceServer
+from mediaserver.session_factory import SessionFactoryPort
 from pipeline.events import EndReason
+from pipeline.peer import ConversationPort
 
 MAX_RENEWED = 6_000
 """Characters of a new token: some clients send it in a header field, which has at most 8190 bytes."""
@@ -44,7 +45,7 @@ class RoomRuntime:
     def __init__(
         self,
         name: str,
-        lobby: Lobby,
+        lobby: SessionFactoryPort,
         keys: ApiKeys,
         make_link: MakeLink,
         *,
@@ -61,7 +62,7 @@ class RoomRuntime:
         self._ice_servers = ice_servers
         self._sessions: dict[str, Session] = {}
         self._is_shared = is_shared
-        self._host: Host | None = None
+        self._host: ConversationPort | None = None
         self._owner = ""
         """Whose conversation it is; nobody's at first."""
         self._chronicles = chronicles
@@ -86,7 +87,7 @@ class RoomRuntime:
         """A participant's session."""
         return self._sessions.get(sid)
 
-    async def prepare(self, grant: AccessTokenClaims, join: Join) -> Host:
+    async def prepare(self, grant: AccessTokenClaims, join: Join) -> ConversationPort:
         """The conversation that a participant is about to join, begun if there is none.
 
         Raises `registry.Full` or `Draining`, `RoomFull` and `NotYours`.
@@ -106,7 +107,7 @@ class RoomRuntime:
         if is_taken and not self._is_shared and not grant.is_external:
             raise RoomNotOwned
 
-    def transcript_log(self, host: Host) -> TranscriptLog:
+    def transcript_log(self, host: ConversationPort) -> TranscriptLog:
         """What was said in a conversation."""
         return self._chronicles.of(host)
 

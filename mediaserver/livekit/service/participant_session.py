@@ -13,7 +13,6 @@ from livekit.protocol.rtc import (
 )
 from loguru import logger
 
-from mediaserver.livekit.agent.conversation_port import Host
 from mediaserver.livekit.agent.participant_peer import ParticipantPeer
 from mediaserver.livekit.agent.track_selection import TrackSelection
 from mediaserver.livekit.media.data_transport import DataTransport
@@ -38,8 +37,8 @@ from mediaserver.rtc.sdp.offer import OfferError
 from mediaserver.rtc.throttle import Throttle
 from pipeline.errors import FaultCode, MediaError
 from pipeline.events import EndReason, fault_from
-from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame
-from pipeline.playout.playout_buffer import SPEECH_RATE
+from pipeline.media import SPEECH_SAMPLE_RATE, AudioChunk, ScreenFrame, SpeechFrame
+from pipeline.peer import ConversationPort
 
 _GONE = (LinkState.FAILED, LinkState.CLOSED)
 _REASONS: dict[EndReason, DisconnectReason] = {
@@ -95,7 +94,7 @@ class Session:
         if self._socket is not None:
             self._socket.put(response)
 
-    async def open(self, socket: SignalSocket, join: Join, host: Host) -> None:
+    async def open(self, socket: SignalSocket, join: Join, host: ConversationPort) -> None:
         """Tell a client that it has joined, and answer what it has asked with that."""
         self._socket = socket
         room = self._room
@@ -365,7 +364,7 @@ class Session:
     def send_audio(self, frame: SpeechFrame) -> None:
         """Send 20 ms of speech."""
         self.link.send_audio(frame.opus)
-        self._hall.on_audio_level(self._room.assistant.sid, level_of(AudioChunk(frame.pcm, SPEECH_RATE, 0.0)))
+        self._hall.on_audio_level(self._room.assistant.sid, level_of(AudioChunk(frame.pcm, SPEECH_SAMPLE_RATE, 0.0)))
 
     def flush_audio(self) -> None:
         """Send nothing more of what was played."""

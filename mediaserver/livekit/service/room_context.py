@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Protocol
 from livekit.protocol.models import DataPacket
 from livekit.protocol.rtc import ICEServer
 
-from mediaserver.livekit.agent.conversation_port import Host
 from mediaserver.livekit.agent.transcript_log import TranscriptLog
 from mediaserver.livekit.room.limits import Limits
 from mediaserver.livekit.room.participant import Participant
 from mediaserver.livekit.room.room import Room
+from pipeline.peer import ConversationPort
 
 if TYPE_CHECKING:
     from mediaserver.livekit.service.participant_session import Session
@@ -22,7 +22,7 @@ class RoomContext(Protocol):
     room: Room
     limits: Limits
 
-    def transcript_log(self, host: Host) -> TranscriptLog:
+    def transcript_log(self, host: ConversationPort) -> TranscriptLog:
         """What was said in a conversation."""
         ...
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
-from mediaserver.livekit.agent.conversation_port import Limiter, Lobby
 from mediaserver.livekit.agent.transcript_log import TranscriptLogs
 from mediaserver.livekit.media.link_protocol import MakeLink
 from mediaserver.livekit.protocol.access_token import ApiKeys
@@ -14,7 +13,9 @@ from mediaserver.livekit.service.live_room import RoomRuntime
 from mediaserver.livekit.service.room_registry import RoomRegistry
 from mediaserver.livekit.service.room_service import RoomService
 from mediaserver.livekit.service.signalling_routes import Signalling
+from mediaserver.rate_limiter import RateLimiter
 from mediaserver.rtc.config import IceServer
+from mediaserver.session_factory import SessionFactoryPort
 
 
 class LiveKit:
@@ -26,8 +27,8 @@ class LiveKit:
 
     def __init__(
         self,
-        lobby: Lobby,
-        limiter: Limiter,
+        lobby: SessionFactoryPort,
+        limiter: RateLimiter,
         *,
         keys: Mapping[str, str],
         make_link: MakeLink,

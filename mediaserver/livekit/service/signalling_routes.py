@@ -7,7 +7,6 @@ from aiohttp import web
 from livekit.protocol.models import DisconnectReason
 
 from mediaserver.http_errors import HttpError, bearer
-from mediaserver.livekit.agent.conversation_port import Host, Limiter
 from mediaserver.livekit.protocol.access_token import AccessTokenClaims, ApiKeys, GrantError, check_join
 from mediaserver.livekit.protocol.join_request import Join, JoinError, parse_join
 from mediaserver.livekit.room.limits import Limits
@@ -17,7 +16,9 @@ from mediaserver.livekit.service.live_room import RoomClosed, RoomNotOwned, Room
 from mediaserver.livekit.service.participant_session import Session
 from mediaserver.livekit.service.room_registry import RoomRegistry
 from mediaserver.livekit.service.signal_socket import SignalSocket, Take
+from mediaserver.rate_limiter import RateLimiter
 from mediaserver.registry import Draining, Full
+from pipeline.peer import ConversationPort
 
 SINGLE, DUAL = "/rtc/v1", "/rtc"
 
@@ -28,7 +29,7 @@ _RETRY_DRAINING = "30"
 class Signalling:
     """GET on both paths and `/validate` under them; clients also ask for `HEAD /`, which the page answers."""
 
-    def __init__(self, rooms: RoomRegistry, keys: ApiKeys, limiter: Limiter, limits: Limits):
+    def __init__(self, rooms: RoomRegistry, keys: ApiKeys, limiter: RateLimiter, limits: Limits):
         self._rooms = rooms
         self._keys = keys
         self._limiter = limiter
@@ -149,7 +150,7 @@ class _JoinTarget:
     """A room that somebody is about to join, and its conversation."""
 
     room: RoomRuntime
-    host: Host
+    host: ConversationPort
 
 
 class _Refused(Exception):

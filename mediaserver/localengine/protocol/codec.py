@@ -48,6 +48,7 @@ from mediaserver.localengine.protocol.messages import (
     TurnComplete,
     Usage,
 )
+from pipeline.media import INPUT_SAMPLE_RATE, SPEECH_SAMPLE_RATE
 
 NORMAL = 1000
 """Close code of an end that was meant (RFC 6455)."""
@@ -68,10 +69,10 @@ REASON_BYTES = 123
 RATES = range(8_000, 48_001)
 """Sample rates (Hz) that audio may declare."""
 
-_DEFAULT_RATE = 16_000
 _URL_SAFE = str.maketrans("-_", "+/")
 _AUDIO_HEAD = (
-    b'{"serverContent":{"modelTurn":{"role":"model","parts":[{"inlineData":{"mimeType":"audio/pcm;rate=24000","data":"'
+    b'{"serverContent":{"modelTurn":{"role":"model","parts":[{"inlineData":{"mimeType":"audio/pcm;rate=%d","data":"'
+    % SPEECH_SAMPLE_RATE
 )
 _AUDIO_TAIL = b'"}}]}}}'
 
@@ -361,7 +362,7 @@ def _rate(parameters: list[str]) -> int:
             if not re.fullmatch("[0-9]{4,5}", value) or int(value) not in RATES:
                 raise WireError(INVALID, f"{INVALID_ARGUMENT} Unsupported sample rate.")
             return int(value)
-    return _DEFAULT_RATE
+    return INPUT_SAMPLE_RATE
 
 
 def _client_content(content: _Object) -> ClientContent:

@@ -28,7 +28,7 @@ import yaml
 
 from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
 from mediaserver.localengine.responder.text_to_speech import TextToSpeech
-from mediaserver.localengine.session.pacing import RATE
+from pipeline.media import SPEECH_SAMPLE_RATE
 
 _CONDITIONS = "text, spoken, typed, turn, screen, remembers"
 _STEPS = "say, tone, wav, call, delay, silence"
@@ -147,7 +147,7 @@ def parse_script(text: str, *, folder: Path = Path()) -> ScriptedResponder:
 
 
 def _check_unicode(text: str) -> None:
-    # An escape such as "\\ud800" is valid YAML, but a lone surrogate cannot be sent.
+    # An escape such as "\ud800" is valid YAML, but a lone surrogate cannot be sent.
     for token in yaml.scan(text, Loader=yaml.SafeLoader):
         if isinstance(token, yaml.ScalarToken):
             try:
@@ -158,7 +158,7 @@ def _check_unicode(text: str) -> None:
 
 def tone(frequency: float, seconds: float) -> bytes:
     """A sine as 24 kHz mono 16-bit PCM."""
-    time = np.arange(round(seconds * RATE)) / RATE
+    time = np.arange(round(seconds * SPEECH_SAMPLE_RATE)) / SPEECH_SAMPLE_RATE
     return (np.sin(2 * np.pi * frequency * time) * _LOUDNESS).astype("<i2").tobytes()
 
 
@@ -284,7 +284,7 @@ def _simple_step(kind: str, field: _Field) -> Step:
     seconds = field.number(low=0, high=_LONGEST)
     if kind == "delay":
         return Pause(seconds)
-    return Speech(bytes(2 * round(seconds * RATE)), ())
+    return Speech(bytes(2 * round(seconds * SPEECH_SAMPLE_RATE)), ())
 
 
 def _spread(words: list[str], pcm: bytes) -> Speech:
@@ -303,5 +303,5 @@ def _wav(field: _Field, folder: Path) -> bytes:
     if width != 2:
         raise field.wrong(f"{accepted}; this one has {8 * width} bits")
     samples = np.frombuffer(raw, "<i2").reshape(-1, channels).mean(axis=1)
-    times = np.arange(round(len(samples) * RATE / rate)) * rate / RATE
+    times = np.arange(round(len(samples) * SPEECH_SAMPLE_RATE / rate)) * rate / SPEECH_SAMPLE_RATE
     return np.interp(times, np.arange(len(samples)), samples).astype("<i2").tobytes() if len(samples) else b""

@@ -9,9 +9,9 @@ import pocketsphinx
 from numpy.typing import NDArray
 
 from pipeline.errors import FaultCode
+from pipeline.media import INPUT_SAMPLE_RATE
 from pipeline.workers.process import Worker
 
-RATE = 16_000
 DEADLINE = 15.0
 
 LONGEST = 15.0  # s; no command takes as long
@@ -82,7 +82,7 @@ class SpeechToText:
 
     async def transcribe(self, pcm: bytes) -> str | None:
         """Understand one utterance (16 kHz mono 16-bit PCM): one of `SENTENCES`, or None; or raise `MediaError`."""
-        if not SHORTEST <= len(pcm) / (2 * RATE) <= LONGEST:
+        if not SHORTEST <= len(pcm) / (2 * INPUT_SAMPLE_RATE) <= LONGEST:
             return None
         return await self._worker.run(recognize, pcm, deadline=DEADLINE)
 
@@ -94,7 +94,7 @@ class SpeechToText:
 def load() -> None:
     """Load the models, and touch all of them once; for the worker process."""
     _decoders()
-    recognize(bytes(2 * RATE))
+    recognize(bytes(2 * INPUT_SAMPLE_RATE))
 
 
 def recognize(pcm: bytes) -> str | None:
@@ -153,7 +153,7 @@ def _decode(decoder: pocketsphinx.Decoder, pcm: bytes, *, scale: int) -> tuple[l
 
 
 def _dithered(pcm: NDArray[np.int16]) -> bytes:
-    padding = np.zeros(int(_PADDING * RATE), np.int16)
+    padding = np.zeros(int(_PADDING * INPUT_SAMPLE_RATE), np.int16)
     samples = np.concatenate([padding, pcm, padding]).astype(np.float64)
     frames = samples[: len(samples) // 320 * 320].reshape(-1, 320)
     loudness = float(np.percentile(np.sqrt((frames**2).mean(axis=1)), 90))

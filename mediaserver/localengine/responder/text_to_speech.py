@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from mediaserver.localengine.responder.interface import Speech
 from pipeline.errors import FaultCode
+from pipeline.media import SPEECH_SAMPLE_RATE
 from pipeline.workers.process import Worker
 
-RATE = 24_000
 DEADLINE = 10.0
 
 WORDS_PER_MINUTE = 168
@@ -58,7 +58,9 @@ def speak(text: str, language: str) -> Speech:
     text = speakable(text)
     pcm, marks = _espeak().synthesize(text, voice_for(language))
     begin, end = _audible(pcm, _espeak().rate)
-    words = tuple((max(0, sample - begin) * RATE // _espeak().rate, word) for sample, word in words_at(text, marks))
+    words = tuple(
+        (max(0, sample - begin) * SPEECH_SAMPLE_RATE // _espeak().rate, word) for sample, word in words_at(text, marks)
+    )
     padding = np.zeros(int(PAUSE * _espeak().rate), np.int16)
     return Speech(_resample(np.concatenate([pcm[begin:end], padding]), _espeak().rate) if words else b"", words)
 
@@ -190,5 +192,5 @@ def _audible(pcm: NDArray[np.int16], rate: int) -> tuple[int, int]:
 def _resample(pcm: NDArray[np.int16], rate: int) -> bytes:
     frame = av.AudioFrame.from_ndarray(pcm[np.newaxis], format="s16", layout="mono")
     frame.rate = rate
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=SPEECH_SAMPLE_RATE)
     return b"".join(part.to_ndarray().tobytes() for part in [*resampler.resample(frame), *resampler.resample(None)])

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from mediaserver.localengine.protocol.messages import Audio, Detection
 from pipeline.audio.resampler import Resampler
-from pipeline.audio.turn_detector import TurnDetector, TurnSettings, TurnSignal
+from pipeline.audio.turn_detector import TurnDetector, TurnSignal
 from pipeline.audio.vad import SileroVad, VadModel
+from pipeline.config import TurnSettings
 from pipeline.media import SAMPLE_BYTES, AudioChunk
 
 _SILENCE = 0.8  # Gemini's default silenceDurationMs, about

@@ -14,9 +14,9 @@ from mediaserver.localengine.protocol.messages import (
     Usage,
 )
 from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Responder, Speech
-from mediaserver.localengine.session.pacing import RATE, Pacer, pieces
+from mediaserver.localengine.session.pacing import Pacer, pieces
 from mediaserver.localengine.session.token_usage import audio_tokens, call_tokens, prompt_tokens
-from pipeline.media import SAMPLE_BYTES
+from pipeline.media import SAMPLE_BYTES, SPEECH_SAMPLE_RATE
 
 
 class Generation:
@@ -100,7 +100,7 @@ class Generation:
             # Nobody needs to know where a word begins, and the audio is not cut there.
             speech = Speech(speech.pcm, ((0, "".join(text for _, text in speech.words)),))
         for text, pcm in pieces(speech):
-            duration = len(pcm) / (SAMPLE_BYTES * RATE)
+            duration = len(pcm) / (SAMPLE_BYTES * SPEECH_SAMPLE_RATE)
             now = self._clock()
             if (wait := self._pace.due(duration, now=now) - now) > 0:
                 await asyncio.sleep(wait)

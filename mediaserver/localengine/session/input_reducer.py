@@ -23,15 +23,14 @@ from mediaserver.localengine.protocol.model_rules import takes_content
 from mediaserver.localengine.responder.interface import Question
 from mediaserver.localengine.session.audio_input import AudioInputStream, Detector
 from mediaserver.localengine.session.context import Context
-from pipeline.audio.resampler import INPUT_SAMPLE_RATE
 from pipeline.audio.turn_detector import TurnSignal
 from pipeline.events import SpeechEnded, SpeechStarted
-from pipeline.media import SAMPLE_BYTES, AudioChunk
+from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES, AudioChunk
 
 LONGEST_WINDOW = 120.0
 """Seconds of one spoken window that are kept; of a longer one the newest are."""
 
-SCREEN_GONE = "[The screen is no longer shared.]"
+SCREEN_SHARE_ENDED = "[The screen is no longer shared.]"
 """A client's note that the screen share has ended. Gemini reads it as text; here it clears the screen."""
 
 _PRECONDITION = "Precondition check failed."
@@ -165,7 +164,7 @@ class InputReducer:
         yield StopReply()
         for turn in content.turns:
             self._read_turn(turn)
-            if turn.role == "user" and turn.text and turn.text != SCREEN_GONE:
+            if turn.role == "user" and turn.text and turn.text != SCREEN_SHARE_ENDED:
                 self._context.appended = turn.text
         if content.is_complete:
             text, self._context.appended = self._context.appended, ""
@@ -177,7 +176,7 @@ class InputReducer:
         self._is_seeding = not content.is_complete
 
     def _read_turn(self, turn: ContentTurn) -> None:
-        if turn.text == SCREEN_GONE:
+        if turn.text == SCREEN_SHARE_ENDED:
             self._context.screen = None
         else:
             self._context.memory.append("model" if turn.role == "model" else "user", turn.text)

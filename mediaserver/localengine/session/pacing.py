@@ -3,16 +3,14 @@
 from collections.abc import Iterator
 
 from mediaserver.localengine.responder.interface import Speech
-from pipeline.media import SAMPLE_BYTES
+from pipeline.media import SAMPLE_BYTES, SPEECH_SAMPLE_RATE
 
-RATE = 24_000
-"""Sample rate (Hz) of all speech on the wire."""
 BURST = 0.4
 """Seconds of audio that leave at once when an answer begins or goes on after a pause."""
 SPEED = 4.0
 """How much faster than real time the rest follows."""
 
-_GRID = RATE * 40 // 1000  # samples; audio parts are multiples of 40 ms
+_GRID = SPEECH_SAMPLE_RATE * 40 // 1000  # samples; audio parts are multiples of 40 ms
 _LONGEST = 5  # times the grid: 200 ms
 
 

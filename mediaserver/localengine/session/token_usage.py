@@ -4,20 +4,19 @@ import json
 import math
 
 from mediaserver.localengine.responder.interface import Call, Question
-from pipeline.media import SAMPLE_BYTES
+from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES
 
 _AUDIO_PER_SECOND = 25  # ai.google.dev, Live API: in and out
 _CHARACTERS_PER_TOKEN = 4  # ai.google.dev, "Understand and count tokens"
 _IMAGE = 256
 _IMAGE_BY_RESOLUTION = {"MEDIA_RESOLUTION_LOW": 64}  # google-genai types.MediaResolution
-_HEARD_RATE = 16_000
 
 
 def prompt_tokens(question: Question, media_resolution: str | None) -> dict[str, int]:
     """Count what one question holds; earlier turns are not read again and so not counted."""
     counts = {
         "TEXT": _text_tokens(question.text or ""),
-        "AUDIO": audio_tokens(len(question.audio) / (SAMPLE_BYTES * _HEARD_RATE)),
+        "AUDIO": audio_tokens(len(question.audio) / (SAMPLE_BYTES * INPUT_SAMPLE_RATE)),
         "IMAGE": _IMAGE_BY_RESOLUTION.get(media_resolution or "", _IMAGE) if question.screen is not None else 0,
     }
     return {kind: count for kind, count in counts.items() if count}

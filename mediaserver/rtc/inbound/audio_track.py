@@ -8,11 +8,11 @@ import numpy as np
 from aiortc import RTCRtpReceiver
 
 from mediaserver.rtc.aiortc_patches.receivers import AudioReceiverHook
-from mediaserver.rtc.inbound.opus_stream import RATE, DecodedAudio, OpusStream
+from mediaserver.rtc.inbound.opus_stream import DecodedAudio, OpusStream
 from mediaserver.rtc.throttle import Throttle
 from pipeline.audio.gap_filler import GapFiller
 from pipeline.errors import AudioError
-from pipeline.media import SAMPLE_BYTES, AudioChunk
+from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES, AudioChunk
 
 MAX_AHEAD = 2.0
 """How much audio (s) may come faster than time passes, as after a hitch of the network; more is dropped."""
@@ -105,8 +105,10 @@ class InboundAudioTrack:
                     if self._faults.allow(now):
                         self._on_fault(sound)
                     continue
-                self._ahead += len(sound.pcm) / (SAMPLE_BYTES * RATE)
-                for chunk in self._continuity.push(np.frombuffer(sound.pcm, np.int16), RATE, sound.stamp, now):
+                self._ahead += len(sound.pcm) / (SAMPLE_BYTES * INPUT_SAMPLE_RATE)
+                for chunk in self._continuity.push(
+                    np.frombuffer(sound.pcm, np.int16), INPUT_SAMPLE_RATE, sound.stamp, now
+                ):
                     self._on_chunk(chunk)
         except Exception as error:  # `run` raises it, in the peer's task group, where everything is caught
             self._error = error

@@ -4,21 +4,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from mediaserver.rtc.inbound.reorder_buffer import Packet, ReorderBuffer
-from pipeline.audio.resampler import INPUT_SAMPLE_RATE
 from pipeline.codecs.libopus import MAX_SECONDS, Decoder
 from pipeline.errors import AudioError
-from pipeline.media import SAMPLE_BYTES
+from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES
 
-RATE = INPUT_SAMPLE_RATE
-"""Of the sound that comes out, whatever the sender encoded."""
-
-_CLOCK = 48_000 // RATE  # RFC 7587 section 4.1: the RTP clock is 48 kHz
-_MOST_MADE_UP = int(MAX_SECONDS * RATE)
+_CLOCK = 48_000 // INPUT_SAMPLE_RATE  # RFC 7587 section 4.1: the RTP clock is 48 kHz
+_MOST_MADE_UP = int(MAX_SECONDS * INPUT_SAMPLE_RATE)
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedAudio:
-    """16-bit mono PCM at `RATE`, and the RTP time of its first sample, counted in samples and never wrapped."""
+    """16 kHz mono 16-bit PCM, and the RTP time of its first sample, counted in samples and never wrapped."""
 
     pcm: bytes
     stamp: int
@@ -29,7 +25,7 @@ class OpusStream:
 
     def __init__(self) -> None:
         self._reorder = ReorderBuffer()
-        self._decoder = Decoder(rate=RATE)
+        self._decoder = Decoder(rate=INPUT_SAMPLE_RATE)
         self._clock = 0  # RTP time of the last packet, unwrapped
         self._expected: int | None = None  # stamp of the sample that should come next
         self._has_lost = False

@@ -18,9 +18,9 @@ from mediaserver.http_route import add_routes
 from mediaserver.registry import Registry
 from mediaserver.store.interface import Store
 from mediaserver.store.records import Entry, SessionRecord, TurnUsage
-from pipeline.conversation.config import ConversationConfig
+from pipeline.config import ConversationConfig
 from pipeline.conversation.conversation import Conversation
-from pipeline.engine import EngineEvent
+from pipeline.engine import EngineListener
 from pipeline.events import EndReason
 from pipeline.gemini.bridge import GeminiBridge
 from pipeline.media import EncodedFrame
@@ -58,11 +58,13 @@ def record(name: str, owner: User = ADA, *, minutes: int = 0, label: str = "") -
 
 
 def conversation(name: str, label: str) -> Conversation:
-    def make_bridge(tell: Callable[[EngineEvent], None], next_turn: Callable[[], int]) -> GeminiBridge:
-        return cast(GeminiBridge, FakeEngine(tell, next_turn))
+    def make_bridge(listener: EngineListener) -> GeminiBridge:
+        return cast(GeminiBridge, FakeEngine(listener))
 
-    terms = ConversationConfig(name, label, "local", "local", None, "en", 600.0, 3600.0)
-    return Conversation(terms, vad=vad_model(), ticker=ManualFrameClock(), toolbox=Toolbox(), make_bridge=make_bridge)
+    config = ConversationConfig(name, label, "local", "local", None, "en", 600.0, 3600.0)
+    return Conversation(
+        config, vad=vad_model(), frame_clock=ManualFrameClock(), toolbox=Toolbox(), make_bridge=make_bridge
+    )
 
 
 @pytest.fixture
@@ -189,7 +191,7 @@ async def test_another_users_session_is_as_unknown_as_one_that_never_was(
     client: Client, store: MemoryStore, registry: Registry, method: str, path: str
 ) -> None:
     talk = conversation("live", "live")
-    talk._sight.still = EncodedFrame(b"jpeg", 2, 2, 1, 0.0)
+    talk._screen_share.latest_screenshot = EncodedFrame(b"jpeg", 2, 2, 1, 0.0)
     registry.start(ADA.id, talk)
     response = await client.request(method, path, headers=token_of(BOB))
     never = await client.request(method, path.replace("s1", "zz").replace("live", "zz"), headers=token_of(BOB))
@@ -234,7 +236,7 @@ async def test_the_frame_is_the_one_the_engine_saw_last(client: Client, registry
     talk = conversation("s6", "s6")
     registry.start(ADA.id, talk)
     assert (await client.get("/api/v1/sessions/s6/frame", headers=token_of(ADA))).status == 404
-    talk._sight.still = EncodedFrame(b"jpeg", 2, 2, 7, 0.0)
+    talk._screen_share.latest_screenshot = EncodedFrame(b"jpeg", 2, 2, 7, 0.0)
     response = await client.get("/api/v1/sessions/s6/frame", headers=token_of(ADA))
     assert (response.status, response.content_type, response.headers["X-Frame"]) == (200, "image/jpeg", "7")
     assert await response.read() == b"jpeg"

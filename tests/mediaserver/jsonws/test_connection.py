@@ -59,7 +59,7 @@ async def test_a_session_is_started_as_documented(server: Server) -> None:
         userId="ann", sessionId="session456", config={"model": "gemini-1.5-flash", "language": "en"}
     )
     assert started["sessionId"] == "session456"
-    assert started["id"] == server.rooms.talk.terms.id
+    assert started["id"] == server.rooms.talk.config.id
     assert (await client.next())["state"] == "idle"
     assert server.rooms.wishes == [
         SessionConfig(label="session456", model="gemini-1.5-flash", language="en", transport="websocket")
@@ -201,7 +201,7 @@ async def test_a_session_ended_by_its_client_leaves_the_socket_open_for_the_next
 
 async def test_messages_name_their_session_by_label_or_id_or_not_at_all(server: Server) -> None:
     client = await server.started("one")
-    for name in ({"sessionId": "one"}, {"sessionId": server.rooms.talk.terms.id}, {}):
+    for name in ({"sessionId": "one"}, {"sessionId": server.rooms.talk.config.id}, {}):
         await client.send("ping", t=2, **name)
         assert (await client.next())["action"] in ("state", "pong")
 
@@ -318,7 +318,7 @@ async def test_silence_follows_when_audio_stops(server: Server) -> None:
     client = await server.started()
     talk = server.rooms.talk
     await client.say(tone(0.2), "pcm")
-    await talk.until(lambda: talk.seconds > 0.2 + talk.terms.turns.silence)
+    await talk.until(lambda: talk.seconds > 0.2 + talk.config.turns.silence)
     assert talk.pcm[: len(tone(0.2))] == tone(0.2)
     assert set(talk.pcm[len(tone(0.2)) :]) == {0}
 

@@ -24,8 +24,8 @@ from mediaserver.localengine.server import LocalEngine
 from mediaserver.registry import Registry
 from mediaserver.session_factory import EngineClient, SessionFactory
 from mediaserver.session_factory import ServerDefaults as Rules
-from pipeline.audio.turn_detector import TurnSettings
 from pipeline.audio.vad import VadModel
+from pipeline.config import TurnSettings
 from pipeline.errors import FaultCode
 from pipeline.gemini.bridge import make_client
 from pipeline.gemini.model_profiles import LOCAL

@@ -12,7 +12,6 @@ from mediaserver.store.writer import HistoryWriter
 from pipeline.engine import EngineUnavailable, UserText
 from pipeline.errors import EngineError, FaultCode
 from pipeline.events import (
-    AssistantSpeech,
     EndReason,
     Event,
     Fault,
@@ -34,7 +33,6 @@ from pipeline.events import (
     TurnStarted,
     Usage,
 )
-from pipeline.media import AudioChunk
 from tests.support.conversation_harness import enter
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -101,7 +99,6 @@ def exchange(turn: int, question: str, answer: str) -> Iterable[Event]:
     yield user(turn, question, final=False)
     yield user(turn, question)
     yield TurnStarted(turn)
-    yield AssistantSpeech(turn, AudioChunk(bytes(960), 24_000, 0.0))
     yield assistant(turn, answer[:5], final=False)
     yield assistant(turn, answer, final=False)
     yield assistant(turn, answer)

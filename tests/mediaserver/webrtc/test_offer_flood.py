@@ -11,8 +11,8 @@ from mediaserver.api.rate_limit import Limiter
 from mediaserver.auth.tokens import Tokens, new_guest
 from mediaserver.http_route import add_routes
 from mediaserver.session_factory import SessionOptions
-from mediaserver.webrtc.conversation_port import ConversationPort
 from mediaserver.webrtc.routes import Whip
+from pipeline.peer import ConversationPort
 
 TOKENS = Tokens("a secret of thirty-two bytes or more")
 
@@ -20,7 +20,7 @@ TOKENS = Tokens("a secret of thirty-two bytes or more")
 class ClosedLobby:
     """Nobody may get this far with garbage."""
 
-    async def get_or_create(self, owner: str, wishes: SessionOptions) -> ConversationPort:
+    async def get_or_create(self, owner: str, options: SessionOptions) -> ConversationPort:
         raise AssertionError("garbage started a conversation")
 
 

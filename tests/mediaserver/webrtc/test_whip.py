@@ -21,7 +21,7 @@ from mediaserver.rtc.config import Config, IceServer, Limits
 from mediaserver.session_factory import SessionOptions
 from mediaserver.webrtc.routes import FRAGMENT, SDP, Whip, ice_links
 from mediaserver.webrtc.sdp_fragment import parse_fragment
-from pipeline.conversation.config import ConversationConfig
+from pipeline.config import ConversationConfig
 from pipeline.errors import ProtocolError
 from tests.support.fake_conversation import Counter, FakeConversation
 from tests.support.leak_check import nothing_left
@@ -37,10 +37,10 @@ class Lobby:
         self.talk = FakeConversation(ConversationConfig("id1", "label", "local", "local", None, "en", 600, 3600))
         self.refusal: Exception | None = None
 
-    async def get_or_create(self, owner: str, wishes: SessionOptions) -> FakeConversation:
+    async def get_or_create(self, owner: str, options: SessionOptions) -> FakeConversation:
         if self.refusal is not None:
             raise self.refusal
-        self.entered.append((owner, wishes))
+        self.entered.append((owner, options))
         return self.talk
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.audio.gap_filler import BRIDGE, GapFiller
+from pipeline.audio.gap_filler import MAX_GAP, GapFiller
 from pipeline.media import AudioChunk
 
 RATE = 48_000
@@ -38,7 +38,7 @@ def test_a_hole_is_filled_with_silence() -> None:
 
 
 def test_a_long_hole_is_not_filled_and_time_goes_on() -> None:
-    chunks = frames(GapFiller(grace=0.5), 0, int(BRIDGE * RATE) + 2 * FRAME, int(BRIDGE * RATE) + 3 * FRAME)
+    chunks = frames(GapFiller(grace=0.5), 0, int(MAX_GAP * RATE) + 2 * FRAME, int(MAX_GAP * RATE) + 3 * FRAME)
     assert [chunk.pts for chunk in chunks] == pytest.approx([0.0, 0.02, 0.04])
 
 
@@ -74,7 +74,7 @@ def test_a_pause_is_fed_in_real_time_and_then_no_more() -> None:
     assert total(continuity.fill_silence(10.5)) == RATE // 2
     assert continuity.due == pytest.approx(10.6)
     assert total(continuity.fill_silence(10.6)) == pytest.approx(RATE // 10, abs=1)
-    assert total(continuity.fill_silence(99.0)) == pytest.approx((BRIDGE - 0.1) * RATE, abs=1)
+    assert total(continuity.fill_silence(99.0)) == pytest.approx((MAX_GAP - 0.1) * RATE, abs=1)
     assert continuity.due is None
     assert not list(continuity.fill_silence(200.0))
 
@@ -116,13 +116,13 @@ def test_chunks_are_gapless_and_no_sound_is_heard_twice(steps: list[tuple[str, i
         if kind == "wait":
             now += amount / RATE
             chunks = list(continuity.fill_silence(now))
-            assert total(chunks) <= (BRIDGE + 0.5) * RATE
+            assert total(chunks) <= (MAX_GAP + 0.5) * RATE
         else:
             stamp += amount
             hole = 0 if last is None else stamp - last
             chunks = list(continuity.push(LOUD, RATE, stamp, now))
             sound = sum(np.count_nonzero(np.frombuffer(chunk.pcm, np.int16)) for chunk in chunks)
-            is_repeat = -BRIDGE * RATE <= hole < 0
+            is_repeat = -MAX_GAP * RATE <= hole < 0
             assert sound == (max(0, FRAME + hole) if is_repeat else FRAME)
             assert total(chunks) - sound <= max(0, hole)
             if sound:

@@ -9,9 +9,9 @@ from av.error import InvalidDataError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.audio.resampler import INPUT_SAMPLE_RATE, Resampler, to_mono
+from pipeline.audio.resampler import Resampler
 from pipeline.errors import AudioError, FaultCode
-from pipeline.media import AudioChunk
+from pipeline.media import INPUT_SAMPLE_RATE, AudioChunk
 
 RATES = [8_000, 11_025, 16_000, 22_050, 24_000, 44_100, 48_000]
 
@@ -152,22 +152,6 @@ def test_a_failure_of_the_library_is_an_audio_error(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("pipeline.audio.resampler._make_filter", lambda _: Broken())
     with pytest.raises(AudioError):
         pushed(Resampler(), AudioChunk(bytes(1_920), 48_000, 0.0))
-
-
-def test_two_channels_become_their_average() -> None:
-    stereo = np.array([[100, 300], [-32_768, -32_768], [32_767, 32_767]], "<i2").tobytes()
-    assert np.frombuffer(to_mono(stereo, 2), "<i2").tolist() == [200, -32_768, 32_767]
-
-
-def test_one_channel_is_itself() -> None:
-    pcm = tone(16_000, 0.01)
-    assert to_mono(pcm, 1) is pcm
-
-
-@pytest.mark.parametrize(("pcm", "channels"), [(bytes(6), 2), (bytes(3), 1), (bytes(4), 0)])
-def test_a_broken_interleaving_is_an_audio_error(pcm: bytes, channels: int) -> None:
-    with pytest.raises(AudioError):
-        to_mono(pcm, channels)
 
 
 def test_no_microphone_keeps_a_thread() -> None:

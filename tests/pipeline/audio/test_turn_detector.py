@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.audio.turn_detector import TurnDetector, TurnSettings, TurnSignal
+from pipeline.audio.turn_detector import TurnDetector, TurnSignal
 from pipeline.audio.vad import WINDOW_SECONDS, SileroVad, VadModel, Window
+from pipeline.config import TurnSettings
 from pipeline.events import SpeechEnded, SpeechStarted
 from pipeline.media import AudioChunk
 

@@ -11,7 +11,7 @@ from pipeline.gemini.sdk_errors import make_engine_error
 def standing(*, ready: bool = True) -> AssistantState:
     made = AssistantState()
     if ready:
-        made.ready()
+        made.engine_ready()
     return made
 
 
@@ -63,7 +63,7 @@ def test_an_outage_shows_whatever_is_done_until_it_is_over(doing: str) -> None:
     seen = standing()
     seen.engine_failed()
     assert look(seen, doing) is State.RECONNECTING
-    seen.ready()
+    seen.engine_ready()
     assert look(seen, doing) is not State.RECONNECTING
 
 
@@ -82,5 +82,5 @@ def test_a_deferred_fault_is_taken_once_and_never_after_the_engine_is_back() -> 
     seen.defer(error)
     assert [seen.take_deferred(), seen.take_deferred()] == [error, None]
     seen.defer(error)
-    seen.ready()
+    seen.engine_ready()
     assert seen.take_deferred() is None

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from pipeline.audio.turn_detector import TurnSettings
+from pipeline.config import TurnSettings
 from pipeline.events import TextInput
 from pipeline.media import AudioChunk
 from tests.support.conversation_harness import ConversationHarness, FakePeer, enter, speech

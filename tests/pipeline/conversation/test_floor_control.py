@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.audio.vad import SileroVad
 from pipeline.conversation.conversation import Conversation
-from pipeline.conversation.floor_control import REMEMBERED_VOICES
+from pipeline.conversation.floor_control import MAX_KNOWN_SPEAKERS
 from pipeline.engine import EngineReady, EngineUnavailable, ReplyAudio, ReplyText
 from pipeline.errors import AudioError, FaultCode, MediaError
 from pipeline.events import EndReason, Fault, Interrupted, TextInput, Transcript
@@ -58,11 +58,11 @@ async def test_only_one_has_the_floor_at_a_time() -> None:
 
 async def test_it_is_known_for_a_while_whose_voice_began_a_turn() -> None:
     room = await enter()
-    for turn in range(1, REMEMBERED_VOICES + 2):
+    for turn in range(1, MAX_KNOWN_SPEAKERS + 2):
         hear(room.conversation, room.peer, speech())
         await room.until(lambda turn=turn: room.engine.up.count("end") == turn)  # type: ignore[misc]
-    known = [turn for turn in range(REMEMBERED_VOICES + 3) if room.conversation.speaker(turn) is room.peer]
-    assert known == list(range(2, REMEMBERED_VOICES + 2))
+    known = [turn for turn in range(MAX_KNOWN_SPEAKERS + 3) if room.conversation.speaker(turn) is room.peer]
+    assert known == list(range(2, MAX_KNOWN_SPEAKERS + 2))
     await room.leave()
 
 

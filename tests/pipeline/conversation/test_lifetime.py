@@ -4,11 +4,60 @@ import asyncio
 
 import pytest
 
-from pipeline.conversation.lifetime import SessionEnd, SessionLifetime
+from pipeline.conversation.lifetime import MIN_WAIT, SPEAKING_GRACE, Deadlines, SessionEnd, SessionLifetime
 from pipeline.errors import FaultCode
 from pipeline.events import EndReason
 from pipeline.gemini.sdk_errors import make_engine_error
 from tests.support.virtual_time import run_fast
+
+
+def deadlines() -> Deadlines:
+    times = Deadlines(idle=60.0, longest=600.0, grace=30.0, now=100.0)
+    times.on_peer_attached()
+    return times
+
+
+def test_nobody_ever_came() -> None:
+    times = Deadlines(idle=60.0, longest=600.0, grace=30.0, now=100.0)
+    assert times.expired_reason(129.9, is_speaking=False) is None
+    assert times.expired_reason(130.0, is_speaking=False) is EndReason.CLIENT
+
+
+def test_who_comes_back_in_time_goes_on() -> None:
+    times = deadlines()
+    times.on_peer_detached(110.0, grace=15.0)
+    assert times.expired_reason(124.9, is_speaking=False) is None
+    times.on_peer_attached()
+    assert times.expired_reason(126.0, is_speaking=False) is None
+    times.on_peer_detached(126.0, grace=5.0)
+    assert times.expired_reason(131.0, is_speaking=False) is EndReason.CLIENT
+
+
+def test_idle_is_counted_from_the_last_sign() -> None:
+    times = deadlines()
+    assert times.expired_reason(160.0, is_speaking=False) is EndReason.IDLE
+    times.touch(150.0)
+    assert times.expired_reason(160.0, is_speaking=False) is None
+    assert times.expired_reason(210.0, is_speaking=False) is EndReason.IDLE
+
+
+def test_the_longest_time_lets_a_reply_finish() -> None:
+    times = deadlines()
+    times.touch(690.0)
+    assert times.expired_reason(700.0, is_speaking=False) is EndReason.LIMIT
+    assert times.expired_reason(700.0, is_speaking=True) is None
+    times.touch(700.0 + SPEAKING_GRACE)
+    assert times.expired_reason(700.0 + SPEAKING_GRACE, is_speaking=True) is EndReason.LIMIT
+
+
+def test_the_next_look_is_when_time_may_be_up() -> None:
+    times = deadlines()
+    assert times.seconds_to_deadline(100.0) == 60.0
+    times.touch(650.0)
+    assert times.seconds_to_deadline(660.0) == 40.0
+    times.on_peer_detached(660.0, grace=15.0)
+    assert times.seconds_to_deadline(660.0) == 15.0
+    assert times.seconds_to_deadline(800.0) == MIN_WAIT
 
 
 async def lasted(

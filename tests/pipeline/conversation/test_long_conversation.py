@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from pipeline.conversation.config import ConversationConfig
+from pipeline.config import ConversationConfig
 from pipeline.conversation.conversation import Conversation
-from pipeline.engine import EngineConfig
+from pipeline.engine import EngineConfig, EngineListener
 from pipeline.events import EndReason, Event, Fault, Interrupted, Role, TextInput, TextResponse, Transcript
 from pipeline.gemini import transcript_memory as recollection
 from pipeline.gemini.bridge import GeminiBridge
@@ -50,8 +50,8 @@ class Overheard(GeminiBridge):
     speaking: int | None
 
     @classmethod
-    def beside(cls, gemini: SimulatedGemini, tell: object, next_turn: object) -> "Overheard":
-        bridge = cls(gemini, CONFIG, tell=tell, next_turn=next_turn, jitter=gemini.chance.random)  # type: ignore[arg-type]
+    def beside(cls, gemini: SimulatedGemini, listener: EngineListener) -> "Overheard":
+        bridge = cls(gemini, CONFIG, listener=listener, jitter=gemini.chance.random)  # type: ignore[arg-type]
         bridge.gemini, bridge.said, bridge.spoken, bridge.speaking = gemini, {}, bytearray(), None
         return bridge
 
@@ -92,13 +92,15 @@ async def talk(seed: int, *, minutes: float, habits: Habits) -> Talk:
     gemini = SimulatedGemini(chance, habits)
     bridges: list[Overheard] = []
 
-    def make_bridge(tell: object, next_turn: object) -> GeminiBridge:
-        bridges.append(Overheard.beside(gemini, tell, next_turn))
+    def make_bridge(listener: EngineListener) -> GeminiBridge:
+        bridges.append(Overheard.beside(gemini, listener))
         return bridges[0]
 
     peer = Listener()
-    terms = ConversationConfig("id1", "label", "gemini", CONFIG.model, None, "en", 600.0, 2 * 3600.0)
-    conversation = Conversation(terms, vad=vad_model(), ticker=FrameClock(), toolbox=Toolbox(), make_bridge=make_bridge)
+    config = ConversationConfig("id1", "label", "gemini", CONFIG.model, None, "en", 600.0, 2 * 3600.0)
+    conversation = Conversation(
+        config, vad=vad_model(), frame_clock=FrameClock(), toolbox=Toolbox(), make_bridge=make_bridge
+    )
     conversation.attach(peer)
     running = asyncio.create_task(conversation.run())
     noise = np.random.default_rng(seed)
@@ -198,7 +200,7 @@ def test_sessions_that_break_and_handles_that_are_refused_lose_nothing_the_user_
     seed: int, minutes: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A fresh session is told the newest of what was said; for once, all of it, so that it can be counted.
-    monkeypatch.setattr(recollection, "MOST_CHARACTERS", 1_000_000)
+    monkeypatch.setattr(recollection, "MAX_CHARACTERS", 1_000_000)
     lived = run_fast(talk(seed, minutes=minutes, habits=Habits(crashes=0.25, refusals=0.2)))
     assert lived.gemini.crashes > 3
     assert lived.gemini.seeded > 0

@@ -23,7 +23,7 @@ async def speak(room: ConversationHarness) -> None:
 
 
 async def finish_speaking(room: ConversationHarness) -> None:
-    await room.until(lambda: not len(room.conversation._floor._microphones))
+    await room.until(lambda: not len(room.conversation._floor_control._microphones))
     await room.settle()
 
 

@@ -31,6 +31,7 @@ from tests.support.fake_engine import (
     WAIT,
     FakeEngine,
     FakeSession,
+    Told,
     bridged,
     fake_engine,
     speech,
@@ -44,15 +45,13 @@ CALM = replace(QUICK, stable=0.0)
 
 async def give_up(engine: FakeEngine, *, model: str = CONFIG.model) -> list[FaultCode]:
     """Let a bridge run until it raises; the codes it told and raised, in order."""
-    events: list[EngineEvent] = []
+    listener = Told()
     config = replace(CONFIG, model=model)
-    bridge = GeminiBridge(
-        engine.client(), config, tell=events.append, next_turn=int, patience=QUICK, jitter=lambda: 0.0
-    )
+    bridge = GeminiBridge(engine.client(), config, listener=listener, timeouts=QUICK, jitter=lambda: 0.0)
     with pytest.raises(EngineError) as raised:
         async with asyncio.timeout(WAIT):
             await bridge.run()
-    told = [event.error.code for event in events if isinstance(event, EngineUnavailable | EngineDowngraded)]
+    told = [event.error.code for event in listener.events if isinstance(event, EngineUnavailable | EngineDowngraded)]
     return [*told, raised.value.code]
 
 
@@ -357,7 +356,7 @@ async def test_a_model_that_takes_no_scheduling_of_answers_is_sent_none(model: s
 
 
 async def test_a_call_nobody_answers_is_answered_with_an_error() -> None:
-    async with fake_engine() as engine, bridged(engine, patience=replace(QUICK, call=0.01)) as (bridge, told):
+    async with fake_engine() as engine, bridged(engine, timeouts=replace(QUICK, tool_call=0.01)) as (bridge, told):
         session = await engine.session()
         await told.next()
         bridge.submit_text(1, "where is save")
@@ -422,8 +421,8 @@ async def test_a_model_that_thinks_is_done_when_it_is_idle() -> None:
 
 
 async def test_an_engine_that_waits_for_a_function_is_given_longer() -> None:
-    patience = replace(CALM, mute=0.3, mute_at_work=10.0, call=0.6)
-    async with fake_engine() as engine, bridged(engine, patience=patience) as (bridge, told):
+    timeouts = replace(CALM, response=0.3, slow_response=10.0, tool_call=0.6)
+    async with fake_engine() as engine, bridged(engine, timeouts=timeouts) as (bridge, told):
         session = await engine.session()
         await told.next()
         bridge.submit_text(1, "where is save")
@@ -460,7 +459,7 @@ async def test_an_engine_that_waits_for_a_function_is_given_longer() -> None:
     ],
 )
 async def test_a_session_that_breaks_in_a_turn_is_told_once_and_made_anew(how: str, code: FaultCode) -> None:
-    async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
+    async with fake_engine() as engine, bridged(engine, timeouts=CALM) as (bridge, told):
         session = await engine.session()
         await told.next()
         bridge.submit_text(1, "hello")
@@ -488,7 +487,7 @@ async def test_a_session_that_breaks_in_a_turn_is_told_once_and_made_anew(how: s
 
 
 async def test_an_engine_that_goes_mute_is_left() -> None:
-    async with fake_engine() as engine, bridged(engine, patience=replace(CALM, mute=0.05)) as (bridge, told):
+    async with fake_engine() as engine, bridged(engine, timeouts=replace(CALM, response=0.05)) as (bridge, told):
         session = await engine.session()
         await told.next()
         session.freeze()
@@ -502,7 +501,10 @@ async def test_an_engine_that_goes_mute_is_left() -> None:
 
 
 async def test_a_socket_that_is_stuck_drops_the_oldest_audio_and_is_aborted() -> None:
-    async with fake_engine() as engine, bridged(engine, patience=replace(CALM, mute=0.2, close=0.05)) as (bridge, told):
+    async with (
+        fake_engine() as engine,
+        bridged(engine, timeouts=replace(CALM, response=0.2, close=0.05)) as (bridge, told),
+    ):
         session = await engine.session()
         await told.next()
         await stuff(session, bridge)
@@ -525,8 +527,8 @@ async def test_why_no_session_could_be_made_is_kept_for_the_log() -> None:
 
 
 async def test_a_loss_is_told_before_the_dead_socket_has_been_closed() -> None:
-    patience = replace(CALM, mute=0.05, close=2 * WAIT)
-    async with fake_engine() as engine, bridged(engine, patience=patience) as (bridge, told):
+    timeouts = replace(CALM, response=0.05, close=2 * WAIT)
+    async with fake_engine() as engine, bridged(engine, timeouts=timeouts) as (bridge, told):
         session = await engine.session()
         await told.next()
         await stuff(session, bridge)
@@ -534,7 +536,7 @@ async def test_a_loss_is_told_before_the_dead_socket_has_been_closed() -> None:
 
 
 async def test_what_is_said_while_there_is_no_session_goes_to_the_next_in_order_after_the_screen() -> None:
-    async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
+    async with fake_engine() as engine, bridged(engine, timeouts=CALM) as (bridge, told):
         session = await engine.session()
         await told.next()
 
@@ -563,7 +565,7 @@ async def test_what_is_said_while_there_is_no_session_goes_to_the_next_in_order_
 
 
 async def test_a_question_whose_session_dies_before_the_answer_is_asked_again_once() -> None:
-    async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
+    async with fake_engine() as engine, bridged(engine, timeouts=CALM) as (bridge, told):
         session = await engine.session()
         await told.next()
         bridge.submit_text(1, "hello")
@@ -610,7 +612,7 @@ async def test_an_utterance_that_was_cancelled_before_the_first_session_is_not_h
 
 
 async def test_an_idle_session_that_must_go_is_replaced_without_a_word() -> None:
-    async with fake_engine() as engine, bridged(engine, patience=CALM) as (_, told):
+    async with fake_engine() as engine, bridged(engine, timeouts=CALM) as (_, told):
         session = await engine.session()
         await told.next()
         await session.say(goAway={"timeLeft": "50s"})
@@ -620,7 +622,7 @@ async def test_an_idle_session_that_must_go_is_replaced_without_a_word() -> None
 
 
 async def test_the_old_connection_is_closed_before_the_next_is_opened() -> None:
-    async with fake_engine() as engine, bridged(engine, patience=CALM) as (_, told):
+    async with fake_engine() as engine, bridged(engine, timeouts=CALM) as (_, told):
         session = await engine.session()
         await told.next()
         opened_early: list[bool] = []
@@ -631,7 +633,7 @@ async def test_the_old_connection_is_closed_before_the_next_is_opened() -> None:
 
 
 async def test_a_warning_without_a_time_is_obeyed_at_once_and_what_was_asked_goes_along() -> None:
-    async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
+    async with fake_engine() as engine, bridged(engine, timeouts=CALM) as (bridge, told):
         session = await engine.session()
         await told.next()
         bridge.submit_text(1, "hello")
@@ -642,7 +644,7 @@ async def test_a_warning_without_a_time_is_obeyed_at_once_and_what_was_asked_goe
 
 
 async def test_a_session_that_must_go_is_left_when_the_turn_is_over() -> None:
-    async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
+    async with fake_engine() as engine, bridged(engine, timeouts=CALM) as (bridge, told):
         session = await engine.session()
         await told.next()
         bridge.submit_text(1, "hello")
@@ -654,7 +656,7 @@ async def test_a_session_that_must_go_is_left_when_the_turn_is_over() -> None:
 
 
 async def test_a_reply_that_is_being_sent_is_not_cut_by_a_session_that_must_go() -> None:
-    async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
+    async with fake_engine() as engine, bridged(engine, timeouts=CALM) as (bridge, told):
         session = await engine.session()
         await told.next()
         bridge.submit_text(1, "hello")
@@ -668,7 +670,7 @@ async def test_a_reply_that_is_being_sent_is_not_cut_by_a_session_that_must_go()
 
 
 async def test_a_reply_cut_by_the_end_of_its_session_is_said_to_be() -> None:
-    async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
+    async with fake_engine() as engine, bridged(engine, timeouts=CALM) as (bridge, told):
         session = await engine.session()
         await told.next()
         bridge.submit_text(1, "hello")
@@ -683,7 +685,7 @@ async def test_a_reply_cut_by_the_end_of_its_session_is_said_to_be() -> None:
 
 
 async def test_a_session_is_resumed_by_its_newest_handle() -> None:
-    async with fake_engine() as engine, bridged(engine, patience=CALM) as (_, told):
+    async with fake_engine() as engine, bridged(engine, timeouts=CALM) as (_, told):
         session = await engine.session()
         await told.next()
         await session.say(sessionResumptionUpdate={"newHandle": "h1", "resumable": True})
@@ -697,7 +699,7 @@ async def test_a_session_is_resumed_by_its_newest_handle() -> None:
 
 
 async def test_a_fresh_session_is_seeded_once_with_what_was_said() -> None:
-    async with fake_engine() as engine, bridged(engine, patience=CALM) as (bridge, told):
+    async with fake_engine() as engine, bridged(engine, timeouts=CALM) as (bridge, told):
         session = await engine.session()
         await told.next()
         bridge.add_transcript(1, Role.USER, "where is save")
@@ -718,7 +720,7 @@ async def test_a_fresh_session_is_seeded_once_with_what_was_said() -> None:
 
 @pytest.mark.parametrize("close", [(1001, ""), (1011, "Deadline expired before operation could complete.")])
 async def test_an_idle_session_that_has_expired_is_replaced_without_a_word(close: tuple[int, str]) -> None:
-    async with fake_engine() as engine, bridged(engine, patience=CALM) as (_, told):
+    async with fake_engine() as engine, bridged(engine, timeouts=CALM) as (_, told):
         session = await engine.session()
         await told.next()
         await session.close(*close)
@@ -810,7 +812,7 @@ async def test_an_engine_that_does_not_confirm_the_setup_is_not_understood(words
 async def test_an_engine_that_never_confirms_the_setup_is_given_up() -> None:
     async with fake_engine() as engine:
         engine.is_mute_at_setup = True
-        async with bridged(engine, patience=replace(QUICK, connect=0.5)) as (_, told):
+        async with bridged(engine, timeouts=replace(QUICK, connect=0.5)) as (_, told):
             lost = await told.next()
             assert isinstance(lost, EngineUnavailable)
             assert lost.error.code is FaultCode.ENGINE_NETWORK
@@ -830,11 +832,12 @@ async def test_nobody_listening_is_given_up(model: str, code: FaultCode) -> None
 async def test_a_mistake_of_the_listener_rises() -> None:
     async with fake_engine() as engine:
 
-        def stumble(event: EngineEvent) -> None:
-            if isinstance(event, ReplyAudio):
-                raise ValueError("a mistake")
+        class Mistaken(Told):
+            def on_engine_event(self, event: EngineEvent) -> None:
+                if isinstance(event, ReplyAudio):
+                    raise ValueError("a mistake")
 
-        bridge = GeminiBridge(engine.client(), CONFIG, tell=stumble, next_turn=int, patience=QUICK)
+        bridge = GeminiBridge(engine.client(), CONFIG, listener=Mistaken(), timeouts=QUICK)
         running = asyncio.create_task(bridge.run())
         session = await engine.session()
         await session.speak()

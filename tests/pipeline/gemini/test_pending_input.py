@@ -1,4 +1,10 @@
-from pipeline.gemini.pending_input import KEPT_ACTS, KEPT_SECONDS, PendingInput, PendingText, PendingUtterance
+from pipeline.gemini.pending_input import (
+    MAX_PENDING_INPUTS,
+    MAX_PENDING_SECONDS,
+    PendingInput,
+    PendingText,
+    PendingUtterance,
+)
 from tests.support.fake_engine import speech
 
 
@@ -42,30 +48,30 @@ def test_a_reply_answers_all_that_was_complete_before_it() -> None:
     kept.submit_text(1, "one")
     kept.submit_text(2, "two")
     kept.start(3)
-    kept.answered(2)
+    kept.on_answered(2)
     assert turns(kept) == [3]
-    kept.answered(3)
+    kept.on_answered(3)
     assert turns(kept) == [3]  # it is still being spoken
     kept.end()
-    kept.answered(3)
+    kept.on_answered(3)
     assert turns(kept) == []
 
 
 def test_the_oldest_speech_and_the_oldest_acts_give_way_and_their_length_is_known() -> None:
     kept = PendingInput()
     kept.start(1)
-    for number in range(int(KEPT_SECONDS) + 5):
+    for number in range(int(MAX_PENDING_SECONDS) + 5):
         kept.push_audio(speech(1.0, pts=float(number)))
     (utterance,) = kept
     assert isinstance(utterance, PendingUtterance)
     assert utterance.chunks[0].pts == 5.0
-    assert utterance.missing == 5.0
-    for turn in range(2, KEPT_ACTS + 3):
+    assert utterance.dropped_seconds == 5.0
+    for turn in range(2, MAX_PENDING_INPUTS + 3):
         kept.submit_text(turn, "?")
-    assert turns(kept) == list(range(3, KEPT_ACTS + 3))
+    assert turns(kept) == list(range(3, MAX_PENDING_INPUTS + 3))
     kept.start(99)
-    kept.push_audio(speech(KEPT_SECONDS))
-    assert seconds(kept) == KEPT_SECONDS  # what was forgotten makes room
+    kept.push_audio(speech(MAX_PENDING_SECONDS))
+    assert seconds(kept) == MAX_PENDING_SECONDS  # what was forgotten makes room
 
 
 def test_a_cancelled_utterance_is_forgotten_and_a_question_is_not() -> None:

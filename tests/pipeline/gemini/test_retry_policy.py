@@ -1,10 +1,10 @@
 from pipeline.gemini.retry_policy import EngineTimeouts, ReconnectBackoff
 
-FULL = EngineTimeouts(failures=100)
+FULL = EngineTimeouts(max_failures=100)
 
 
-def counting(patience: EngineTimeouts = FULL, jitter: float = 1.0) -> ReconnectBackoff:
-    return ReconnectBackoff(patience, lambda: jitter, began=0.0)
+def counting(timeouts: EngineTimeouts = FULL, jitter: float = 1.0) -> ReconnectBackoff:
+    return ReconnectBackoff(timeouts, lambda: jitter, began=0.0)
 
 
 def test_each_further_try_waits_longer_up_to_the_longest() -> None:
@@ -17,7 +17,7 @@ def test_the_wait_is_anything_up_to_the_longest() -> None:
 
 
 def test_a_session_that_lasted_forgives_what_was_before() -> None:
-    setbacks = counting(EngineTimeouts(failures=3))
+    setbacks = counting(EngineTimeouts(max_failures=3))
     setbacks.delay(0.0, lasted=0.0)
     setbacks.delay(1.0, lasted=0.5)
     setbacks.delay(2.0, lasted=0.5)
@@ -26,7 +26,7 @@ def test_a_session_that_lasted_forgives_what_was_before() -> None:
 
 
 def test_as_many_sessions_that_break_as_allowed_within_a_minute_are_given_up() -> None:
-    setbacks = counting(EngineTimeouts(failures=3))
+    setbacks = counting(EngineTimeouts(max_failures=3))
     assert setbacks.delay(0.0, lasted=1.0) is not None
     assert setbacks.delay(10.0, lasted=9.0) is not None
     assert setbacks.delay(61.0, lasted=1.0) is not None
@@ -59,7 +59,7 @@ def test_sessions_that_must_be_left_every_few_seconds_are_no_failures() -> None:
 
 
 def test_a_limit_that_is_reached_is_waited_for_slowly_and_then_given_up() -> None:
-    setbacks = counting(EngineTimeouts(failures=3))
+    setbacks = counting(EngineTimeouts(max_failures=3))
     assert setbacks.quota_delay(0.0, lasted=0.0) == 30.0
     assert setbacks.quota_delay(31.0, lasted=0.0) == 60.0
     assert setbacks.quota_delay(92.0, lasted=0.0) is None

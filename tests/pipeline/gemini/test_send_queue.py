@@ -1,7 +1,7 @@
 import asyncio
 
-from pipeline.gemini.pending_input import KEPT_SECONDS
-from pipeline.gemini.send_queue import QUEUED_SECONDS, ActivityEnd, ActivityStart, Item, SendQueue, Text
+from pipeline.gemini.pending_input import MAX_PENDING_SECONDS
+from pipeline.gemini.send_queue import MAX_QUEUED_SECONDS, ActivityEnd, ActivityStart, Item, SendQueue, Text
 from pipeline.media import AudioChunk, EncodedFrame
 from tests.support.fake_engine import speech, still
 
@@ -20,7 +20,7 @@ def kinds(items: list[Item]) -> list[str]:
 def settled() -> SendQueue:
     """A link whose first rush is over."""
     uplink = SendQueue()
-    uplink.control(Text("hello"))
+    uplink.push_control(Text("hello"))
     drain(uplink)
     return uplink
 
@@ -31,10 +31,10 @@ def seconds(items: list[Item]) -> float:
 
 def test_short_chunks_are_gathered_and_the_rest_goes_with_the_end() -> None:
     uplink = settled()
-    uplink.control(ActivityStart())
+    uplink.push_control(ActivityStart())
     for number in range(5):
         uplink.push_audio(speech(0.032, pts=number * 0.032))
-    uplink.control(ActivityEnd())
+    uplink.push_control(ActivityEnd())
     _, first, second, third, _ = drain(uplink)
     assert isinstance(first, AudioChunk)
     assert isinstance(third, AudioChunk)
@@ -46,29 +46,29 @@ def test_short_chunks_are_gathered_and_the_rest_goes_with_the_end() -> None:
 def test_audio_outside_a_window_is_not_sent() -> None:
     uplink = settled()
     uplink.push_audio(speech())
-    uplink.control(ActivityStart())
-    uplink.control(ActivityEnd())
+    uplink.push_control(ActivityStart())
+    uplink.push_control(ActivityEnd())
     uplink.push_audio(speech())
     assert kinds(drain(uplink)) == ["ActivityStart", "ActivityEnd"]
 
 
 def test_a_window_opens_with_audio_whatever_was_shown_first() -> None:
     uplink = settled()
-    uplink.control(ActivityStart())
+    uplink.push_control(ActivityStart())
     assert kinds(drain(uplink)) == ["ActivityStart"]
     uplink.push_frame(still(1))
     assert drain(uplink) == []
     uplink.push_frame(still(2))
     uplink.push_audio(speech())
-    uplink.control(ActivityEnd())
+    uplink.push_control(ActivityEnd())
     assert kinds(drain(uplink)) == ["AudioChunk", "frame 2", "ActivityEnd"]
 
 
 def test_a_window_without_audio_gets_its_frame_after_the_end() -> None:
     uplink = settled()
-    uplink.control(ActivityStart())
+    uplink.push_control(ActivityStart())
     uplink.push_frame(still(1))
-    uplink.control(ActivityEnd())
+    uplink.push_control(ActivityEnd())
     assert kinds(drain(uplink)) == ["ActivityStart", "ActivityEnd", "frame 1"]
 
 
@@ -76,12 +76,12 @@ def test_only_the_newest_frame_waits_but_an_utterance_keeps_its_own() -> None:
     uplink = settled()
     uplink.push_frame(still(1))
     uplink.push_frame(still(2))
-    uplink.control(ActivityStart())
+    uplink.push_control(ActivityStart())
     uplink.push_audio(speech())
     uplink.push_frame(still(3))
     uplink.push_audio(speech())
     uplink.push_frame(still(4))
-    uplink.control(ActivityEnd())
+    uplink.push_control(ActivityEnd())
     uplink.push_frame(still(5))
     uplink.push_frame(still(6))
     expected = ["frame 2", "ActivityStart", "AudioChunk", "AudioChunk", "frame 4", "ActivityEnd", "frame 6"]
@@ -90,13 +90,13 @@ def test_only_the_newest_frame_waits_but_an_utterance_keeps_its_own() -> None:
 
 def test_a_stuck_socket_loses_the_oldest_audio_and_no_control() -> None:
     uplink = settled()
-    uplink.control(ActivityStart())
+    uplink.push_control(ActivityStart())
     uplink.push_frame(still(1))
-    most = int(QUEUED_SECONDS)
+    most = int(MAX_QUEUED_SECONDS)
     for number in range(most + 7):
         uplink.push_audio(speech(1.0, pts=float(number)))
-    uplink.control(ActivityEnd())
-    uplink.control(Text("still there?"))
+    uplink.push_control(ActivityEnd())
+    uplink.push_control(Text("still there?"))
     items = drain(uplink)
     voice = ["AudioChunk"] * (most - 1)
     assert kinds(items) == ["ActivityStart", "AudioChunk", "frame 1", *voice, "ActivityEnd", "Text"]
@@ -106,8 +106,8 @@ def test_a_stuck_socket_loses_the_oldest_audio_and_no_control() -> None:
 
 def test_all_that_is_kept_while_there_is_no_connection_fits() -> None:
     uplink = SendQueue()
-    uplink.control(ActivityStart())
-    uplink.push_audio(speech(KEPT_SECONDS))
+    uplink.push_control(ActivityStart())
+    uplink.push_audio(speech(MAX_PENDING_SECONDS))
     uplink.push_audio(speech(1.0))
     assert uplink.dropped_seconds == 0
 
@@ -117,5 +117,5 @@ async def test_the_next_item_is_waited_for() -> None:
     waiting = asyncio.ensure_future(uplink.next())
     await asyncio.sleep(0)
     assert not waiting.done()
-    uplink.control(Text("hello"))
+    uplink.push_control(Text("hello"))
     assert await waiting == Text("hello")

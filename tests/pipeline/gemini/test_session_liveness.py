@@ -56,13 +56,15 @@ class Scene:
         self.asked: set[int] = set()
         self.link = SessionSupervisor(
             CONFIG if model == CONFIG.model else type(CONFIG)(model, None, None, "", "low"),
-            tell=self.told.append,
-            next_turn=self.next_turn,
-            patience=EngineTimeouts(),
+            listener=self,
+            timeouts=EngineTimeouts(),
             jitter=lambda: 0.0,
             clock=lambda: self.now,
         )
         self.open()
+
+    def on_engine_event(self, event: EngineEvent) -> None:
+        self.told.append(event)
 
     def next_turn(self) -> int:
         self.turn += 1
@@ -124,8 +126,8 @@ class Scene:
     def settle(self) -> None:
         live = self.link.live
         while live is not None and live.is_over:
-            if live.fault is not None:
-                self.lose(live.fault)
+            if live.error is not None:
+                self.lose(live.error)
             else:
                 self.link.on_session_closed()
                 self.open()

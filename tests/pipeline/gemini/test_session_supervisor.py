@@ -24,7 +24,7 @@ from pipeline.gemini.live_session import NEVER
 from pipeline.gemini.retry_policy import EngineTimeouts
 from pipeline.gemini.sdk_errors import engine_error, make_engine_error
 from pipeline.gemini.send_queue import (
-    SCREEN_GONE,
+    SCREEN_SHARE_ENDED,
     ActivityEnd,
     ActivityStart,
     ContextNote,
@@ -50,19 +50,24 @@ class Scene:
 
     model: str = CONFIG.model
     fallback: str | None = None
-    patience: EngineTimeouts = field(default_factory=EngineTimeouts)
+    timeouts: EngineTimeouts = field(default_factory=EngineTimeouts)
     now: float = 0.0
     told: list[EngineEvent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.link = SessionSupervisor(
             replace(CONFIG, model=self.model, fallback=self.fallback),
-            tell=self.told.append,
-            next_turn=lambda: 100,
-            patience=self.patience,
+            listener=self,
+            timeouts=self.timeouts,
             jitter=lambda: 1.0,
             clock=lambda: self.now,
         )
+
+    def on_engine_event(self, event: EngineEvent) -> None:
+        self.told.append(event)
+
+    def next_turn(self) -> int:
+        return 100
 
     def open(self) -> SessionPlan:
         attempt = self.link.next_plan()
@@ -83,7 +88,7 @@ class Scene:
         """What would go up now, by kind."""
         assert self.link.live is not None
         kinds = []
-        while (item := self.link.live.uplink.pop()) is not None:
+        while (item := self.link.live.send_queue.pop()) is not None:
             match item:
                 case Text(text) | ContextNote(text):
                     kinds.append(f"{type(item).__name__} {text}")
@@ -144,15 +149,17 @@ def test_the_phases_follow_what_happens() -> None:
 
 
 def test_everything_said_while_there_is_no_session_goes_up_in_order_after_the_screen() -> None:
-    scene = Scene()
+    class Sharing(Scene):
+        def on_engine_event(self, event: EngineEvent) -> None:
+            if isinstance(event, EngineReady):
+                self.link.push_frame(still(1))
+
+    scene = Sharing()
     speak(scene.link, 1)
     scene.link.submit_text(2, "typed")
     scene.link.start_utterance(3)
     scene.link.push_audio(speech(0.1))
     scene.link.next_plan()
-    scene.link._tell_conversation = lambda event: (
-        scene.link.push_frame(still(1)) if event == EngineReady(CONFIG.model) else None
-    )
     scene.link.on_session_opened()
     scene.link.push_audio(speech(0.064))
     assert scene.sent() == [
@@ -276,7 +283,7 @@ def test_a_session_whose_engine_gives_no_handle_is_left_all_the_same() -> None:
     scene.link.submit_text(1, "hello")
     scene.says(goAway={"timeLeft": "50s"})
     scene.hears(**VOICE, turnComplete=True)
-    scene.wait(scene.patience.handle)
+    scene.wait(scene.timeouts.handle)
     assert live.is_over
 
 
@@ -288,10 +295,10 @@ def test_an_old_session_is_left_when_idle_if_it_can_be_resumed() -> None:
         assert live is not None
         if has_handle:
             scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
-        assert live.deadline == (scene.patience.roll_over if has_handle else NEVER)
-        scene.wait(scene.patience.roll_over)
+        assert live.deadline == (scene.timeouts.roll_over if has_handle else NEVER)
+        scene.wait(scene.timeouts.roll_over)
         assert live.is_over is has_handle
-        assert live.fault is None
+        assert live.error is None
 
 
 def test_the_handle_is_the_newest_that_can_be_resumed() -> None:
@@ -334,17 +341,17 @@ def test_a_resumed_session_learns_that_the_screen_it_remembers_is_gone() -> None
     scene.link.stop_screen_share()
     scene.open()
     scene.link.submit_text(1, "what do you see")
-    assert scene.sent() == [f"ContextNote {SCREEN_GONE}", "Text what do you see"]
+    assert scene.sent() == [f"ContextNote {SCREEN_SHARE_ENDED}", "Text what do you see"]
 
 
 def test_a_handle_that_may_be_older_than_what_the_session_was_told_is_not_taken() -> None:
     scene = Scene()
     scene.link.add_transcript(1, Role.USER, "one")
-    assert scene.open().seed == InitialHistory(((True, "one"),))
+    assert scene.open().history == InitialHistory(((True, "one"),))
     assert scene.sent() == ["InitialHistory"]
     scene.says(sessionResumptionUpdate={"newHandle": "too old", "resumable": True})
     scene.link.on_session_closed()
-    assert scene.open().seed == InitialHistory(((True, "one"),))
+    assert scene.open().history == InitialHistory(((True, "one"),))
     scene.link.submit_text(2, "two")
     scene.hears(**VOICE, turnComplete=True)
     scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
@@ -365,7 +372,7 @@ def test_a_handle_that_is_refused_is_replaced_by_what_was_said(code: int) -> Non
     scene.link.on_session_lost(broke(code))
     assert scene.link.delay == 0.0
     attempt = scene.open()
-    assert (attempt.is_resumed, attempt.seed) == (False, InitialHistory(((True, "one"),)))
+    assert (attempt.is_resumed, attempt.history) == (False, InitialHistory(((True, "one"),)))
     assert scene.kinds() == ["EngineDisconnected", "EngineReady"]
 
 
@@ -395,14 +402,14 @@ def test_a_seed_that_is_refused_is_not_tried_again() -> None:
     scene.link.add_transcript(1, Role.USER, "one")
     scene.open()
     scene.link.on_session_lost(broke(1011))
-    assert scene.open().seed is None
+    assert scene.open().history is None
 
 
 def test_a_model_that_takes_no_history_is_told_it_in_its_instructions() -> None:
     scene = Scene(model="gemini-2.5-flash-native-audio-preview-12-2025")
     scene.link.add_transcript(1, Role.USER, "one")
     attempt = scene.open()
-    assert attempt.seed is None
+    assert attempt.history is None
     assert "User: one" in str(attempt.setup.system_instruction)
 
 
@@ -445,10 +452,10 @@ def test_an_engine_that_stalls_is_asked_again_once() -> None:
         live = scene.link.live
         assert live is not None
         scene.kinds()
-        scene.wait(scene.patience.mute)
+        scene.wait(scene.timeouts.response)
         assert live.is_over
-        assert live.fault is not None
-        scene.link.on_session_lost(live.fault)
+        assert live.error is not None
+        scene.link.on_session_lost(live.error)
         lost = scene.told[-1]
         assert isinstance(lost, EngineUnavailable)
         assert (lost.error.code, lost.is_cut) == (FaultCode.ENGINE_STALLED, is_cut)
@@ -463,11 +470,11 @@ def test_a_reply_that_is_never_closed_ends_some_time_after_it_was_heard() -> Non
     scene.hears(generationComplete=True)
     live = scene.link.live
     assert live is not None
-    scene.wait(5.0 + scene.patience.mute - 0.1)
+    scene.wait(5.0 + scene.timeouts.response - 0.1)
     assert not live.is_over
     scene.wait(0.2)
     assert live.is_over
-    assert live.fault is None
+    assert live.error is None
     scene.link.on_session_closed()
     assert [type(event) for event in scene.told[-2:]] == [ReplyEnded, EngineDisconnected]
 
@@ -479,15 +486,15 @@ def test_an_engine_owes_nothing_after_it_has_said_all_or_while_the_user_speaks()
     scene.hears(**VOICE, generationComplete=True, turnComplete=True)
     live = scene.link.live
     assert live is not None
-    scene.wait(10 * scene.patience.mute)
+    scene.wait(10 * scene.timeouts.response)
     assert not live.is_over
     scene.link.start_utterance(2)
-    scene.wait(10 * scene.patience.mute)
+    scene.wait(10 * scene.timeouts.response)
     assert not live.is_over
     scene.hears(inputTranscription={"text": "well"})
     assert scene.told[-1] == UserText(2, "well", is_anew=True)
     scene.link.end_utterance()
-    scene.wait(scene.patience.mute)
+    scene.wait(scene.timeouts.response)
     assert live.is_over
 
 
@@ -497,10 +504,10 @@ def test_a_remark_that_stops_half_way_is_cut_and_said_to_be() -> None:
     scene.hears(**VOICE)
     live = scene.link.live
     assert live is not None
-    scene.wait(scene.patience.mute)
-    assert live.fault is not None
-    scene.link.on_session_lost(live.fault)
-    assert scene.told[-1] == EngineUnavailable(live.fault, is_cut=True)
+    scene.wait(scene.timeouts.response)
+    assert live.error is not None
+    scene.link.on_session_lost(live.error)
+    assert scene.told[-1] == EngineUnavailable(live.error, is_cut=True)
 
 
 def test_nothing_begins_in_a_session_that_is_over() -> None:
@@ -570,7 +577,7 @@ def test_a_model_that_takes_no_notes_begins_afresh_with_what_was_said_since_its_
     scene.hears(**VOICE)
     scene.link.on_session_lost(broke(1006))
     attempt = scene.open()
-    assert (attempt.is_resumed, attempt.seed) == (False, InitialHistory(((True, "one"),)))
+    assert (attempt.is_resumed, attempt.history) == (False, InitialHistory(((True, "one"),)))
 
 
 def test_a_limit_at_a_resumption_is_told_and_costs_no_handle() -> None:
@@ -689,7 +696,7 @@ def test_a_session_is_not_kept_for_the_call_of_a_reply_that_was_stopped() -> Non
     live = scene.link.live
     assert live is not None
     assert live.is_over
-    assert live.fault is None
+    assert live.error is None
 
 
 def test_a_reply_that_is_cut_by_a_model_that_is_gone_is_said_to_be() -> None:
@@ -774,10 +781,10 @@ def test_after_a_session_that_lasts_the_next_is_told_again_what_was_said() -> No
     scene.link.add_transcript(1, Role.USER, "one")
     scene.open()
     scene.link.on_session_lost(broke(1011))
-    assert scene.open().seed is None
+    assert scene.open().history is None
     scene.now += 5.0
     scene.link.on_session_lost(broke(1006))
-    assert scene.open().seed == InitialHistory(((True, "one"),))
+    assert scene.open().history == InitialHistory(((True, "one"),))
 
 
 @pytest.mark.parametrize(
@@ -789,7 +796,7 @@ def test_after_a_session_that_lasts_the_next_is_told_again_what_was_said() -> No
     ],
 )
 def test_an_engine_that_works_may_be_mute_for_longer(model: str, calls: bool, patience: float) -> None:
-    scene = Scene(model=model, patience=EngineTimeouts(call=100.0))
+    scene = Scene(model=model, timeouts=EngineTimeouts(tool_call=100.0))
     scene.open()
     scene.link.submit_text(1, "hello")
     if calls:
@@ -799,8 +806,8 @@ def test_an_engine_that_works_may_be_mute_for_longer(model: str, calls: bool, pa
     scene.wait(patience - 0.1)
     assert not live.is_over
     scene.wait(0.2)
-    assert live.fault is not None
-    assert live.fault.code is FaultCode.ENGINE_STALLED
+    assert live.error is not None
+    assert live.error.code is FaultCode.ENGINE_STALLED
 
 
 def test_a_fresh_session_that_breaks_has_not_grown_too_long() -> None:

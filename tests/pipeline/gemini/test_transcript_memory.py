@@ -1,5 +1,5 @@
 from pipeline.events import Role
-from pipeline.gemini.transcript_memory import MOST_CHARACTERS, TranscriptLine, TranscriptMemory, format_as_context
+from pipeline.gemini.transcript_memory import MAX_CHARACTERS, TranscriptLine, TranscriptMemory, format_as_context
 
 
 def test_lines_come_in_the_order_of_turns_the_user_first() -> None:
@@ -33,9 +33,9 @@ def test_the_oldest_lines_give_way() -> None:
     recollection = TranscriptMemory()
     for turn in range(1, 100):
         recollection.add(turn, Role.USER, "x" * 1_000)
-    assert [line.turn for line in recollection.lines()] == list(range(100 - MOST_CHARACTERS // 1_000, 100))
+    assert [line.turn for line in recollection.lines()] == list(range(100 - MAX_CHARACTERS // 1_000, 100))
     recollection.add(100, Role.USER, "y" * 100_000)
-    assert recollection.lines() == (TranscriptLine(100, Role.USER, "y" * MOST_CHARACTERS),)
+    assert recollection.lines() == (TranscriptLine(100, Role.USER, "y" * MAX_CHARACTERS),)
 
 
 def test_a_note_names_who_spoke() -> None:

@@ -47,7 +47,7 @@ def test_speech_is_handed_out_in_frames_as_it_was_pushed() -> None:
     playout.push(1, pcm[100:2_500])
     playout.push(1, pcm[2_500:])
     assert playout.pull() + playout.pull() + playout.pull() == pcm
-    assert playout.heard_samples == 3 * FRAME_SAMPLES
+    assert playout.played_samples == 3 * FRAME_SAMPLES
 
 
 def test_audio_of_another_turn_is_ignored() -> None:
@@ -57,7 +57,7 @@ def test_audio_of_another_turn_is_ignored() -> None:
     playout.push(3, LOUD)
     playout.finish(1)
     assert playout.pull() is SILENCE
-    assert not playout.is_over
+    assert not playout.is_drained
 
 
 def test_close_drops_everything_at_once_and_without_a_click() -> None:
@@ -73,7 +73,7 @@ def test_close_drops_everything_at_once_and_without_a_click() -> None:
     assert values(ramp)[BEND:] == [0] * (FRAME_SAMPLES - BEND)
     assert sorted(values(ramp), reverse=True) == values(ramp)
     assert playout.pull() is SILENCE
-    assert playout.heard_samples == FRAME_SAMPLES
+    assert playout.played_samples == FRAME_SAMPLES
 
 
 def test_close_where_the_sound_rests_is_silence_at_once() -> None:
@@ -90,11 +90,11 @@ def test_the_last_frame_is_padded_only_when_the_turn_is_finished() -> None:
     playout.open(1)
     playout.push(1, LOUD[:100])
     assert playout.pull() is SILENCE
-    assert playout.heard_samples == 0
+    assert playout.played_samples == 0
     playout.finish(1)
     assert playout.pull() == LOUD[:100] + bytes(FRAME_BYTES - 100)
-    assert playout.heard_samples == 50
-    assert playout.is_over
+    assert playout.played_samples == 50
+    assert playout.is_drained
 
 
 def test_a_turn_is_over_when_it_is_finished_and_handed_out() -> None:
@@ -102,13 +102,13 @@ def test_a_turn_is_over_when_it_is_finished_and_handed_out() -> None:
     playout.open(1)
     playout.push(1, LOUD)
     playout.finish(1)
-    assert not playout.is_over
+    assert not playout.is_drained
     playout.pull()
-    assert playout.is_over
+    assert playout.is_drained
     assert playout.turn == 1
     playout.close()
     assert playout.turn is None
-    assert not playout.is_over
+    assert not playout.is_drained
 
 
 def test_after_finish_no_more_is_taken() -> None:
@@ -117,7 +117,7 @@ def test_after_finish_no_more_is_taken() -> None:
     playout.finish(1)
     playout.push(1, LOUD)
     playout.finish(1)
-    assert playout.is_over
+    assert playout.is_drained
     assert playout.pull() is SILENCE
 
 
@@ -127,12 +127,12 @@ def test_running_dry_is_silence_that_does_not_count_as_heard_and_does_not_click(
     playout.push(1, LOUD)
     heard = playout.pull() + playout.pull()
     assert playout.pull() is SILENCE
-    assert playout.heard_samples == FRAME_SAMPLES
+    assert playout.played_samples == FRAME_SAMPLES
     playout.push(1, LOUD)
     heard += playout.pull()
     assert steepest(heard) < 200
     assert values(heard)[2 * FRAME_SAMPLES + BEND :] == values(LOUD)[BEND:]
-    assert playout.heard_samples == 2 * FRAME_SAMPLES
+    assert playout.played_samples == 2 * FRAME_SAMPLES
 
 
 def test_a_turn_that_replaces_one_being_heard_does_not_click() -> None:
@@ -145,7 +145,7 @@ def test_a_turn_that_replaces_one_being_heard_does_not_click() -> None:
     heard += playout.pull() + playout.pull()
     assert steepest(heard) < 500
     assert values(heard)[-FRAME_SAMPLES:] == [-32_768] * FRAME_SAMPLES
-    assert playout.heard_samples == 2 * FRAME_SAMPLES
+    assert playout.played_samples == 2 * FRAME_SAMPLES
 
 
 def test_a_turn_is_audible_from_its_first_frame_to_the_pull_after_its_last() -> None:
@@ -206,11 +206,11 @@ def test_any_chunking_is_handed_out_as_one(sizes: list[int]) -> None:
         taken += 2 * size
     playout.finish(1)
     heard = b""
-    while not playout.is_over:
+    while not playout.is_drained:
         heard += playout.pull()
     assert heard[: len(pcm)] == pcm
     assert not any(heard[len(pcm) :])
-    assert playout.heard_samples * 2 == len(pcm)
+    assert playout.played_samples * 2 == len(pcm)
 
 
 def test_a_new_turn_after_silence_is_not_bent() -> None:
@@ -288,8 +288,8 @@ class AnyInterleaving(RuleBasedStateMachine):
     @invariant()
     def counts_agree(self) -> None:
         assert self.playout.queued == pytest.approx(len(self.expected) / 24_000)
-        assert self.playout.heard_samples == self.heard
-        assert self.playout.is_over == (self.is_finished and not self.expected)
+        assert self.playout.played_samples == self.heard
+        assert self.playout.is_drained == (self.is_finished and not self.expected)
         assert self.playout.turn == (self.turn if self.is_open else None)
 
 

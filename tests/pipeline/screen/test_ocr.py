@@ -99,7 +99,7 @@ async def test_a_reader_who_gives_up_has_not_read_in_vain(reader: Ocr) -> None:
     given_up = asyncio.create_task(reader.read(frame))
     await asyncio.sleep(0)
     assert reader._worker._child is not None
-    assert reader._worker._child._due is not None  # the call is on its way
+    assert reader._worker._child._deadline is not None  # the call is on its way
     given_up.cancel()
     await asyncio.wait([given_up])
     assert [line.text for line in await reader.read(frame)] == ["Twice"]
@@ -122,12 +122,12 @@ async def test_a_picture_too_large_to_decode_is_refused_by_its_header() -> None:
 
 
 async def test_only_as_many_frames_are_remembered_as_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ocr, "REMEMBERED", 2)
+    monkeypatch.setattr(ocr, "CACHED_FRAMES", 2)
     reader = Ocr()
     monkeypatch.setattr(reader._worker, "run", nothing_read)
     for number in range(4):
         await reader.read(page({}, width=100 + number))
-    assert len(reader._read) == 2
+    assert len(reader._cache) == 2
 
 
 async def test_missing_packages_are_named_with_the_command_that_brings_them(monkeypatch: pytest.MonkeyPatch) -> None:

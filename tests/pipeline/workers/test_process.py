@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import FaultCode, Severity
-from pipeline.workers.child import HEADER, ready, serve
+from pipeline.workers.child import HEADER, no_initializer, serve
 from pipeline.workers.process import Worker, WorkerError
 
 LONG = 60.0
@@ -319,7 +319,7 @@ def child() -> Iterator[Loop]:
 
 
 def test_the_childs_loop_answers_until_its_input_ends(child: Loop) -> None:
-    child.send(pickle.dumps((ready, ())))
+    child.send(pickle.dumps((no_initializer, ())))
     child.send(pickle.dumps((int, ("x",))))
     child.send(b"not a pickle")
     assert child.answer() == (True, None)
@@ -338,7 +338,7 @@ def test_the_childs_loop_ends_at_half_a_message(child: Loop) -> None:
 def test_the_childs_loop_waits_for_no_call_when_its_input_ends(
     child: Loop, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.workers.child.GRACE", 0.0)
+    monkeypatch.setattr("pipeline.workers.child.EXIT_GRACE", 0.0)
     child.send(pickle.dumps((Path.read_text, (gate.path,))))
     handle = os.open(gate.path, os.O_WRONLY)
     child.send(pickle.dumps((abs, (1,))))

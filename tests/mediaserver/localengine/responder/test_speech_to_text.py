@@ -15,11 +15,11 @@ from mediaserver.localengine.responder.speech_to_text import (
     _GRAMMAR,
     LONGEST,
     NAMES,
-    RATE,
     SENTENCES,
     SpeechToText,
     recognize,
 )
+from pipeline.media import INPUT_SAMPLE_RATE
 
 ROOT = Path(__file__).parents[4]
 SPEECH = Path(os.environ.get("MEDIASERVER_SPEECH", ROOT.parent / "shared" / "speech"))
@@ -52,13 +52,13 @@ def synthetic(text: str, voice: str) -> bytes:
     pcm, _ = espeak.synthesize(text, voice)
     frame = av.AudioFrame.from_ndarray(pcm[np.newaxis], format="s16", layout="mono")
     frame.rate = espeak.rate
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=INPUT_SAMPLE_RATE)
     return b"".join(part.to_ndarray().tobytes() for part in [*resampler.resample(frame), *resampler.resample(None)])
 
 
 def recorded(path: Path) -> bytes:
     with wave.open(str(path)) as file:
-        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (RATE, 1, 2)
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (INPUT_SAMPLE_RATE, 1, 2)
         return bytes(file.readframes(file.getnframes()))
 
 
@@ -67,20 +67,20 @@ def essence(sentence: str | None) -> str | None:
 
 
 def tone(seconds: float = 2.0) -> NDArray[np.float64]:
-    return 8_000 * np.sin(2 * np.pi * 440 * np.arange(int(seconds * RATE)) / RATE)
+    return 8_000 * np.sin(2 * np.pi * 440 * np.arange(int(seconds * INPUT_SAMPLE_RATE)) / INPUT_SAMPLE_RATE)
 
 
 def noise(level: float) -> NDArray[np.float64]:
-    return np.random.default_rng(3).normal(0, level, 2 * RATE)
+    return np.random.default_rng(3).normal(0, level, 2 * INPUT_SAMPLE_RATE)
 
 
 NO_SPEECH = {
-    "silence": np.zeros(2 * RATE),
+    "silence": np.zeros(2 * INPUT_SAMPLE_RATE),
     "quiet noise": noise(100),
     "loud noise": noise(5_000),
     "tone": tone(),
-    "beeps": tone() * (np.arange(2 * RATE) // 4_000 % 2),
-    "constant": np.full(2 * RATE, 5_000),
+    "beeps": tone() * (np.arange(2 * INPUT_SAMPLE_RATE) // 4_000 % 2),
+    "constant": np.full(2 * INPUT_SAMPLE_RATE, 5_000),
 }
 
 
@@ -137,6 +137,6 @@ async def test_the_worker_hears_what_would_be_heard_here(ear: SpeechToText) -> N
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("pcm", [b"", b"\0", b"\0" * 2_001, b"\0" * int(2 * RATE * (LONGEST + 1))])
+@pytest.mark.parametrize("pcm", [b"", b"\0", b"\0" * 2_001, b"\0" * int(2 * INPUT_SAMPLE_RATE * (LONGEST + 1))])
 async def test_what_is_too_short_or_too_long_is_no_command(ear: SpeechToText, pcm: bytes) -> None:
     assert await ear.transcribe(pcm) is None

@@ -5,8 +5,9 @@ import pytest
 import pytest_asyncio
 
 from mediaserver.localengine.responder.interface import Speech
-from mediaserver.localengine.responder.text_to_speech import RATE, TextToSpeech, speak, speakable, words_at
+from mediaserver.localengine.responder.text_to_speech import TextToSpeech, speak, speakable, words_at
 from pipeline.errors import FaultCode, MediaError
+from pipeline.media import SPEECH_SAMPLE_RATE
 
 SENTENCES = [
     "The Save button is at the top left.",
@@ -53,7 +54,7 @@ def test_a_word_is_heard_where_it_is_said_to_begin() -> None:
     start, word = speech.words[-1]
     assert word == "Stop."
     loud = np.abs(samples(speech).astype(int)) > 1_000
-    pause = int(0.1 * RATE)
+    pause = int(0.1 * SPEECH_SAMPLE_RATE)
     assert not loud[start - pause : start].any()
     assert loud[start : start + 2 * pause].any()
 
@@ -62,12 +63,12 @@ def test_speech_is_audible_unclipped_and_ends_in_a_short_pause() -> None:
     pcm = np.abs(samples(speak("The Save button is at the top left of your screen.", "en")).astype(int))
     loud = np.flatnonzero(pcm > 1_000)
     assert 8_000 < pcm.max() < 32_000
-    assert loud[0] < 0.05 * RATE
-    assert 0.1 * RATE < len(pcm) - loud[-1] < 0.35 * RATE
+    assert loud[0] < 0.05 * SPEECH_SAMPLE_RATE
+    assert 0.1 * SPEECH_SAMPLE_RATE < len(pcm) - loud[-1] < 0.35 * SPEECH_SAMPLE_RATE
 
 
 def test_a_sentence_takes_the_time_a_person_takes() -> None:
-    assert 1.5 < len(samples(speak("The Save button is at the top left.", "en"))) / RATE < 3.0
+    assert 1.5 < len(samples(speak("The Save button is at the top left.", "en"))) / SPEECH_SAMPLE_RATE < 3.0
 
 
 def test_blank_text_is_silence() -> None:

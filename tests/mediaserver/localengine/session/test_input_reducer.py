@@ -109,7 +109,7 @@ def test_the_newest_picture_goes_with_the_question() -> None:
 def test_our_clients_note_of_a_stopped_screen_share_clears_the_screen() -> None:
     live = manual()
     push(live, ImageInput(b"old"))
-    note = ContentTurn("user", send_queue.SCREEN_GONE, None)
+    note = ContentTurn("user", send_queue.SCREEN_SHARE_ENDED, None)
     list(live.push(ClientContent((note,), is_complete=False), audible=False))
     assert questions(push(live, TextInput("what is this"))) == [Question(b"", "what is this", None)]
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mediaserver.rtc.inbound.opus_stream import RATE, DecodedAudio, OpusStream
+from mediaserver.rtc.inbound.opus_stream import DecodedAudio, OpusStream
 from pipeline.errors import AudioError
+from pipeline.media import INPUT_SAMPLE_RATE
 from pipeline.playout.opus_encoder import SILENCE_PACKET
 
 WRAP = 2**32
@@ -70,13 +71,15 @@ def test_packets_of_any_length_become_gapless_16_khz(frame: int, channels: int) 
     step = 48 * frame
     sent = [(at, at * step, data) for at, data in enumerate(packets(1.2, frame=frame, channels=channels))]
     heard = joined(feed(OpusStream(), sent))
-    assert len(heard) == 1.2 * RATE
-    assert np.argmax(np.abs(np.fft.rfft(heard[1_600:]))) * RATE / len(heard[1_600:]) == pytest.approx(400, abs=2)
+    assert len(heard) == 1.2 * INPUT_SAMPLE_RATE
+    assert np.argmax(np.abs(np.fft.rfft(heard[1_600:]))) * INPUT_SAMPLE_RATE / len(heard[1_600:]) == pytest.approx(
+        400, abs=2
+    )
 
 
 def test_time_goes_on_where_sequence_numbers_and_stamps_wrap() -> None:
     sent = [(65_530 + at, WRAP - 5_000 + at * 960, data) for at, data in enumerate(packets(0.5))]
-    assert len(joined(feed(OpusStream(), sent))) == RATE // 2
+    assert len(joined(feed(OpusStream(), sent))) == INPUT_SAMPLE_RATE // 2
 
 
 @pytest.mark.parametrize("frame", [10, 20, 40, 60])
@@ -110,7 +113,7 @@ def test_more_than_120_ms_are_not_made_up() -> None:
     sent = [(at, at * 960, data) for at, data in enumerate(voice) if not 20 <= at < 27]
     assert len(sounds(feed(OpusStream(), sent))) == len(voice) - 7
     sent = [(at, at * 960, data) for at, data in enumerate(voice) if not 20 <= at < 26]
-    assert len(joined(feed(OpusStream(), sent))) == RATE
+    assert len(joined(feed(OpusStream(), sent))) == INPUT_SAMPLE_RATE
 
 
 def test_packets_without_payload_are_no_sound_and_hide_no_loss() -> None:
@@ -119,7 +122,7 @@ def test_packets_without_payload_are_no_sound_and_hide_no_loss() -> None:
     padded = [*sent[:5], (5, 5 * 960, b""), *((number + 1, stamp, data) for number, stamp, data in sent[5:])]
     assert feed(OpusStream(), padded) == feed(OpusStream(), sent)
     lossy = [*sent[:5], (6, 6 * 960, b""), *((number + 1, stamp, data) for number, stamp, data in sent[6:])]
-    assert len(joined(feed(OpusStream(), lossy))) == 0.4 * RATE
+    assert len(joined(feed(OpusStream(), lossy))) == 0.4 * INPUT_SAMPLE_RATE
 
 
 @pytest.mark.parametrize("payload", [GARBAGE, b"\xff" * 1_200, b"\x03\x3f"])
@@ -136,7 +139,7 @@ def test_a_malformed_packet_after_a_loss_is_told_once() -> None:
     sent[6] = (7, 7 * 960, GARBAGE)
     out = feed(OpusStream(), sent)
     assert sum(isinstance(item, AudioError) for item in out) == 1
-    assert len(joined([item for item in out if isinstance(item, DecodedAudio)])) == 0.4 * RATE
+    assert len(joined([item for item in out if isinstance(item, DecodedAudio)])) == 0.4 * INPUT_SAMPLE_RATE
 
 
 @given(

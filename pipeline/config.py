@@ -1,14 +1,24 @@
-"""What a conversation was started with."""
+"""The settings of one conversation and of its turn detection, fixed once they are made."""
 
 from dataclasses import dataclass, field
 
-from pipeline.audio.turn_detector import TurnSettings
 from pipeline.events import SessionStarted
 
 
 @dataclass(frozen=True, slots=True)
+class TurnSettings:
+    """Thresholds are probabilities, the rest seconds; `audible_threshold` guards against the assistant's echo."""
+
+    threshold: float = 0.5
+    audible_threshold: float = 0.7
+    start: float = 0.192
+    silence: float = 0.5
+    pre_roll: float = 0.4
+
+
+@dataclass(frozen=True, slots=True)
 class ConversationConfig:
-    """What holds for a whole conversation. `idle_seconds` and `max_seconds` end it."""
+    """Settings of a whole conversation. `idle_seconds` and `max_seconds` end it."""
 
     id: str
     label: str
@@ -24,7 +34,7 @@ class ConversationConfig:
     turns: TurnSettings = field(default_factory=TurnSettings)
 
     def session_started_event(self, model: str) -> SessionStarted:
-        """What a peer is told when it joins while `model` answers."""
+        """Build the event for a peer that joins while `model` answers."""
         return SessionStarted(
             self.id,
             self.label,
