@@ -178,7 +178,7 @@ class Whip:
 
     async def leave(self, request: web.Request) -> web.Response:
         """200 once the connection is closed; it was the client's goodbye."""
-        await self._resource(request).peer.close(is_goodbye=True)
+        await self._resource(request).peer.close(is_final=True)
         return web.Response()
 
     async def options(self, request: web.Request) -> web.Response:

@@ -219,7 +219,7 @@ async def test_candidates_while_the_session_ends_find_nothing(house: House, call
     peer = house.whip._resources[response.headers["Location"].removeprefix("/whip/")].peer
 
     async def ending() -> AsyncIterator[bytes]:
-        peer._end("while the body was read")
+        peer._begin_close("while the body was read")
         yield f"a={HOST_CANDIDATE}".encode()
 
     headers = {"Authorization": "Bearer ann", "Content-Type": FRAGMENT}
