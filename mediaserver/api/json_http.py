@@ -84,7 +84,7 @@ def _invalid(error: ValidationError, model: type[BaseModel]) -> HttpError:
 
 
 def _accepted(name: str, kind: str, sentence: str, model: type[BaseModel]) -> str:
-    """What the field takes: in the model's own words if it has any, else in pydantic's if they are safe."""
+    """Describe the accepted values: by the model's description, else by pydantic's message if it is safe."""
     for field_name, info in model.model_fields.items():
         if name in (field_name, info.alias, info.validation_alias) and info.description:
             needed = "Required: " if kind == "missing" else "Accepts "

@@ -37,7 +37,7 @@ _RETRY_DRAINING = 30
 
 @dataclass(frozen=True, slots=True)
 class _Resource:
-    """What `/whip/{id}` stands for."""
+    """One WHIP resource, at `/whip/{id}`."""
 
     owner: str
     peer: RtcPeer
@@ -46,21 +46,21 @@ class _Resource:
 
 
 class Whip:
-    """POST, PATCH, DELETE and OPTIONS on `/whip`."""
+    """Handlers of `/whip`: POST, PATCH, DELETE and OPTIONS."""
 
     def __init__(
         self,
-        lobby: SessionFactoryPort,
+        session_factory: SessionFactoryPort,
         verifier: Verifier,
         limiter: RateLimiter,
         *,
         ice_servers: Callable[[], Sequence[IceServer]] = tuple,
         config: Config | None = None,
     ):
-        self._lobby = lobby
+        self._session_factory = session_factory
         self._verifier = verifier
         self._limiter = limiter
-        self._ice_servers = ice_servers  # asked for each answer: what they ask of clients expires
+        self._ice_servers = ice_servers  # called for each answer: TURN credentials expire
         self._config = config or Config()
         self._resources: dict[str, _Resource] = {}
 
@@ -130,18 +130,18 @@ class Whip:
         await asyncio.gather(*(resource.peer.close() for resource in list(self._resources.values())))
 
     async def offer(self, request: web.Request) -> web.Response:
-        """201 with the SDP answer; the session is at `Location`."""
+        """Answer 201 with the SDP answer; `Location` names the resource."""
         user = self._user(request)
-        wishes = parse_options(request.query)
+        options = parse_options(request.query)
         text = await _read_text(request, SDP, MAX_OFFER)
         try:
             offer = parse_offer(text)
         except ProtocolError as error:
             raise HttpError(400, "INVALID_OFFER", error.message) from None
-        # Only now: an offer that cannot be answered must not start a conversation.
-        host = await self._enter(user, wishes)
+        # Only after parsing: a bad offer must not start a conversation.
+        conversation = await self._enter(user, options)
         name = secrets.token_urlsafe(24)
-        peer = RtcPeer(host, offer, config=self._config, on_closed=lambda: self._forget(name))
+        peer = RtcPeer(conversation, offer, config=self._config, on_closed=lambda: self._forget(name))
         resource = _Resource(user.id, peer, offer, f'"{secrets.token_hex(8)}"')
         self._resources[name] = resource
         try:
@@ -157,7 +157,7 @@ class Whip:
         return response
 
     async def trickle(self, request: web.Request) -> web.Response:
-        """204 once the candidates are taken."""
+        """Add trickled candidates; 204."""
         resource = self._resource(request)
         text = await _read_text(request, FRAGMENT, MAX_FRAGMENT)
         try:
@@ -177,17 +177,17 @@ class Whip:
         return web.Response(status=204, headers=EXPOSED | {"ETag": resource.etag})
 
     async def leave(self, request: web.Request) -> web.Response:
-        """200 once the connection is closed; it was the client's goodbye."""
+        """Close the connection for good, without a grace period; 200."""
         await self._resource(request).peer.close(is_final=True)
         return web.Response()
 
     async def options(self, request: web.Request) -> web.Response:
-        """204 with what is accepted here."""
+        """Answer 204 with the accepted media types."""
         accepted = {"Accept-Patch": FRAGMENT} if "id" in request.match_info else {}
         return web.Response(status=204, headers={"Accept-Post": SDP, **accepted, **EXPOSED})
 
     def _user(self, request: web.Request) -> User:
-        """Who asks, counted; who cannot say so is counted by address."""
+        """Authenticate and rate-limit the caller: by user, or by address without a valid token."""
         try:
             user = self._verifier.verify(bearer(request))
         except AuthError as error:
@@ -196,13 +196,13 @@ class Whip:
         except HttpError:
             self._limiter.admit(request.remote or "unknown")
             raise
-        # Anybody can be a new guest as often as they like: guests of one address count as one.
+        # New guest tokens are free: guests of one address count as one.
         self._limiter.admit((request.remote or "unknown") if user.is_guest else user.id)
         return user
 
-    async def _enter(self, user: User, wishes: SessionOptions) -> ConversationPort:
+    async def _enter(self, user: User, options: SessionOptions) -> ConversationPort:
         try:
-            return await self._lobby.get_or_create(user.id, wishes)
+            return await self._session_factory.get_or_create(user.id, options)
         except Full as full:
             if full.is_personal:
                 raise HttpError(
@@ -213,7 +213,7 @@ class Whip:
             raise HttpError(503, "SHUTTING_DOWN", "The server is restarting.", retry_after=_RETRY_DRAINING) from None
 
     def _resource(self, request: web.Request) -> _Resource:
-        """The caller's own resource; another's is as unknown as one that never was."""
+        """Return the caller's own resource; another user's is 404 like an unknown one."""
         try:
             user = self._verifier.verify(bearer(request))
         except AuthError as error:
@@ -228,14 +228,14 @@ class Whip:
 
 
 def ice_links(servers: Sequence[IceServer]) -> list[str]:
-    """One `Link` header for each URL (RFC 9725 section 4.6)."""
+    """Return one `Link` header per URL (RFC 9725 section 4.6)."""
     links = []
     for server in servers:
         account: Mapping[str, str | None] = {"username": server.username, "credential": server.credential}
-        told = "".join(f'; {name}="{value}"' for name, value in account.items() if value is not None)
+        parameters = "".join(f'; {name}="{value}"' for name, value in account.items() if value is not None)
         if server.credential is not None:
-            told += '; credential-type="password"'
-        links += [f'<{url}>; rel="ice-server"{told}' for url in server.urls]
+            parameters += '; credential-type="password"'
+        links += [f'<{url}>; rel="ice-server"{parameters}' for url in server.urls]
     return links
 
 

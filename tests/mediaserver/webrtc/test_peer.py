@@ -157,7 +157,7 @@ async def test_a_client_that_only_types_is_not_taken_for_dead(monkeypatch: pytes
     monkeypatch.setattr("aioice.ice.CONSENT_INTERVAL", 0.1)
     async with room(limits=Limits(silence=0.5, tick=0.05)) as here:
         assert here.channel is not None
-        pulse = here.peer._connection._pulse
+        pulse = here.peer._connection._liveness
         assert pulse is not None
         begin = pulse.last
         await until(lambda: pulse.last > begin + 1.0)  # the client's machine is heard, though nothing is said
