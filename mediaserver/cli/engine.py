@@ -1,4 +1,4 @@
-"""`run.py engine`: the local engine alone, for others to develop against what speaks Gemini Live's protocol."""
+"""`run.py engine`: the local engine alone, a Gemini Live server to develop against."""
 
 import argparse
 import asyncio
@@ -39,7 +39,7 @@ Ctrl-C stops it.
 
 
 def main(words: Sequence[str]) -> int:
-    """Serve until SIGINT or SIGTERM; 0 then, 2 when it cannot be done as `words` say, 1 when it cannot listen."""
+    """Serve until SIGINT or SIGTERM. Returns 0, 2 for wrong arguments, or 1 if it cannot listen."""
     try:
         asked = parser().parse_args(words)
         if asked.api_key is None and not ipaddress.ip_address(asked.host).is_loopback:
@@ -55,7 +55,7 @@ def main(words: Sequence[str]) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The words after `engine`."""
+    """The parsed arguments."""
     words = argparse.ArgumentParser("run.py engine", description="The local engine alone, until Ctrl-C.")
     words.add_argument("--host", type=_address, default="127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1")
     words.add_argument("--port", type=_port, default=0, help="0 to 65535; default: 0, any free one")
@@ -129,12 +129,12 @@ async def _responder(scripted: ScriptedResponder | None) -> AsyncIterator[Respon
             await scripted.close()
         return
     ocr = Ocr()
-    brain = LocalResponder(ocr)
+    responder = LocalResponder(ocr)
     try:
-        await asyncio.gather(brain.start(), ocr.warm())
-        yield brain
+        await asyncio.gather(responder.start(), ocr.warm())
+        yield responder
     finally:
-        await asyncio.gather(brain.close(), ocr.close())
+        await asyncio.gather(responder.close(), ocr.close())
 
 
 def _write(certificate: bytes, path: Path) -> None:

@@ -51,13 +51,13 @@ from mediaserver.localengine.protocol.messages import (
 from pipeline.media import INPUT_SAMPLE_RATE, SPEECH_SAMPLE_RATE
 
 NORMAL = 1000
-"""Close code of an end that was meant (RFC 6455)."""
+"""Close code of a normal end (RFC 6455)."""
 GOING_AWAY = 1001
 """Close code of a server that stops (RFC 6455)."""
 INVALID = 1007
-"""Close code of whatever the server cannot accept (RFC 6455: invalid frame payload data)."""
+"""Close code for data the server cannot accept (RFC 6455: invalid frame payload data)."""
 POLICY = 1008
-"""Close code of what exists but is not for this client (RFC 6455: policy violation)."""
+"""Close code for a resource this client may not use (RFC 6455: policy violation)."""
 INTERNAL = 1011
 """Close code of the server's own failures (RFC 6455)."""
 
@@ -65,7 +65,7 @@ INVALID_ARGUMENT = "Request contains an invalid argument."
 SESSION_NOT_FOUND = "BidiGenerateContent session not found"
 """The reason for refusing a handle that is unknown, too old, or another key's."""
 REASON_BYTES = 123
-"""Of the longest close reason (RFC 6455 section 5.5: a control frame carries 125 bytes, two of them the code)."""
+"""Bytes of the longest close reason (RFC 6455 section 5.5: 125 bytes, two of them the code)."""
 RATES = range(8_000, 48_001)
 """Sample rates (Hz) that audio may declare."""
 
@@ -78,7 +78,7 @@ _AUDIO_TAIL = b'"}}]}}}'
 
 
 class WireError(Exception):
-    """A frame or a request that ends the session: the close code and the reason the client is told."""
+    """A frame or request that ends the session, with the close code and reason for the client."""
 
     def __init__(self, code: int, reason: str):
         super().__init__(reason)
@@ -87,7 +87,7 @@ class WireError(Exception):
 
 
 def parse(frame: str | bytes) -> ClientMessage:
-    """Read one client frame, or raise `WireError` and nothing else."""
+    """Parse one client frame, or raise `WireError` and nothing else."""
     try:
         body = json.loads(frame)
     except (ValueError, RecursionError):
@@ -175,7 +175,7 @@ def _token_counts(tokens: Mapping[str, int]) -> list[types.ModalityTokenCount]:
 
 
 class _Object:
-    """A JSON object read by camelCase names, whichever of the two spellings it uses."""
+    """A JSON object read by camelCase names, in either spelling."""
 
     def __init__(self, value: Any, where: str, names: str | None):
         if not isinstance(value, dict):
