@@ -21,8 +21,8 @@ from mediaserver.localengine.session.connection_lifetime import TEN_MINUTES, Lif
 from pipeline.errors import MediaError
 from pipeline.screen.ocr import Ocr
 
-LONGEST_TONE = 600.0
-"""Seconds of one answer."""
+MAX_TONE = 600.0
+"""Seconds of the longest tone."""
 
 _GREETING = """Local engine: {url}
 Certificate: {certificate}
@@ -38,84 +38,86 @@ Ctrl-C stops it.
 """
 
 
-def main(words: Sequence[str]) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Serve until SIGINT or SIGTERM. Returns 0, 2 for wrong arguments, or 1 if it cannot listen."""
     try:
-        asked = parser().parse_args(words)
-        if asked.api_key is None and not ipaddress.ip_address(asked.host).is_loopback:
-            parser().error(f"others can reach {asked.host}: give an --api-key")
+        options = parser().parse_args(arguments)
+        if options.api_key is None and not ipaddress.ip_address(options.host).is_loopback:
+            parser().error(f"others can reach {options.host}: give an --api-key")
     except SystemExit as stop:
         return int(stop.code or 0)
     logs.configure(level="WARNING", folder=None)
     try:
-        return asyncio.run(_serve(asked))
+        return asyncio.run(_serve(options))
     except MediaError as error:
         sys.stderr.write(f"The local engine cannot work: {error}\n")
         return 2
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parsed arguments."""
-    words = argparse.ArgumentParser("run.py engine", description="The local engine alone, until Ctrl-C.")
-    words.add_argument("--host", type=_address, default="127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1")
-    words.add_argument("--port", type=_port, default=0, help="0 to 65535; default: 0, any free one")
-    words.add_argument("--api-key", type=_key, metavar="KEY", help="the one key to take; default: any")
-    words.add_argument(
+    """Return the parser of the arguments after `engine`."""
+    arguments = argparse.ArgumentParser("run.py engine", description="The local engine alone, until Ctrl-C.")
+    arguments.add_argument("--host", type=_address, default="127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1")
+    arguments.add_argument("--port", type=_port, default=0, help="0 to 65535; default: 0, any free one")
+    arguments.add_argument("--api-key", type=_key, metavar="KEY", help="the only accepted key; default: any")
+    arguments.add_argument(
         "--certificate-out", type=Path, metavar="FILE", help="where to write the certificate; default: a temporary file"
     )
-    words.add_argument(
+    arguments.add_argument(
         "--script",
         type=_script,
         metavar="SCRIPT",
         help="answer from a YAML file instead of listening and looking; tone:SECONDS counts aloud that long",
     )
-    words.add_argument(
+    arguments.add_argument(
         "--go-away",
         type=_seconds,
         default=TEN_MINUTES.until_warning,
         metavar="SECONDS",
-        help="the age at which a connection is told to go; default: 540",
+        help="age of a connection at which goAway is sent; default: 540",
     )
-    words.add_argument(
+    arguments.add_argument(
         "--time-left",
         type=_seconds,
         default=TEN_MINUTES.after_warning,
         metavar="SECONDS",
-        help="from being told to go until it is closed; default: 60",
+        help="time from goAway until the connection is closed; default: 60",
     )
-    words.add_argument("--faults", action="store_true", help="let clients order faults with the header x-engine-fault")
-    return words
+    arguments.add_argument(
+        "--faults", action="store_true", help="let clients request faults with the header x-engine-fault"
+    )
+    return arguments
 
 
-async def _serve(asked: argparse.Namespace) -> int:
+async def _serve(options: argparse.Namespace) -> int:
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     async with AsyncExitStack() as parts:
         engine = LocalEngine(
-            await parts.enter_async_context(_responder(asked.script)),
-            host=asked.host,
-            port=asked.port,
-            key=asked.api_key,
-            lifetime=Lifetime(asked.go_away, asked.time_left),
-            takes_faults=asked.faults,
+            await parts.enter_async_context(_responder(options.script)),
+            host=options.host,
+            port=options.port,
+            key=options.api_key,
+            lifetime=Lifetime(options.go_away, options.time_left),
+            takes_faults=options.faults,
         )
         try:
             await parts.enter_async_context(engine)
         except OSError as error:
-            sys.stderr.write(f"Cannot listen on {asked.host}:{asked.port}: {error.strerror or error}\n")
+            sys.stderr.write(f"Cannot listen on {options.host}:{options.port}: {error.strerror or error}\n")
             return 1
         folder = parts.enter_context(tempfile.TemporaryDirectory(prefix="mediaserver-"))
-        certificate = asked.certificate_out or Path(folder, "engine.pem")
+        certificate = options.certificate_out or Path(folder, "engine.pem")
         try:
             _write(engine.certificate, certificate)
         except OSError as error:
             sys.stderr.write(f"Cannot write {certificate}: {error.strerror or error}\n")
             return 2
-        sys.stdout.write(_GREETING.format(url=engine.base_url, certificate=certificate, key=asked.api_key or "any"))
+        sys.stdout.write(_GREETING.format(url=engine.base_url, certificate=certificate, key=options.api_key or "any"))
         sys.stdout.flush()
         await stop.wait()
-        sys.stdout.write("Stopping: sessions are told and closed.\n")
+        sys.stdout.write("Stopping: every session gets goAway and is closed.\n")
     return 0
 
 
@@ -177,8 +179,8 @@ def _script(text: str) -> ScriptedResponder:
     kind, separator, seconds = text.partition(":")
     if kind == "tone" and separator:
         length = _seconds(seconds)
-        if length > LONGEST_TONE:
-            raise argparse.ArgumentTypeError(f"a tone lasts up to {LONGEST_TONE:g} seconds")
+        if length > MAX_TONE:
+            raise argparse.ArgumentTypeError(f"a tone lasts up to {MAX_TONE:g} seconds")
         return tone_responder(length)
     try:
         return load_script(Path(text))

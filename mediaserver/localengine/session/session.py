@@ -10,7 +10,7 @@ from typing import Protocol
 from websockets.exceptions import ConnectionClosed
 
 from mediaserver.localengine.fault_points import FaultPoint
-from mediaserver.localengine.protocol.codec import parse, render
+from mediaserver.localengine.protocol.codec import parse
 from mediaserver.localengine.protocol.messages import (
     Behavior,
     ClientMessage,
@@ -27,6 +27,7 @@ from mediaserver.localengine.protocol.messages import (
     TurnComplete,
 )
 from mediaserver.localengine.protocol.model_rules import is_blocking
+from mediaserver.localengine.protocol.rendering import render
 from mediaserver.localengine.responder.interface import Call, Question, Responder
 from mediaserver.localengine.session.audio_input import Detector
 from mediaserver.localengine.session.connection_lifetime import TEN_MINUTES, Lifetime, expire
