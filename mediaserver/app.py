@@ -18,15 +18,14 @@ from mediaserver.api.metrics import MetricsPage, measure
 from mediaserver.api.middleware import error_middleware
 from mediaserver.api.page import Page
 from mediaserver.api.rate_limit import RateLimiter
-from mediaserver.api.route import Route, add_routes
 from mediaserver.api.sessions import HistoryRoutes, Sessions
 from mediaserver.api.users import Users
-from mediaserver.api.whip_schemas import whip_routes
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.engines import RunningEngine, start_engine
 from mediaserver.history_service import HistoryService
+from mediaserver.http_route import Route, add_routes
 from mediaserver.ice import ice_servers
 from mediaserver.jsonws.routes import JsonSocket
 from mediaserver.livekit.agent.transcript_log import TranscriptLogs
@@ -308,5 +307,5 @@ def _session_routes(services: _Services, access: _Access, whip: Whip) -> tuple[R
         *HistoryRoutes(registry, history.store, tokens, limiter, flush=history.writer.flush).routes(),
         *Sessions(registry, tokens, limiter).routes(),
         *LiveKitTokens(tokens, limiter, issuer).routes(),
-        *whip_routes(offer=whip.offer, trickle=whip.trickle, leave=whip.leave, options=whip.options),
+        *whip.routes(),
     )

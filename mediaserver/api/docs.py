@@ -8,8 +8,8 @@ from aiohttp import web
 from mediaserver import __version__
 from mediaserver.api.asyncapi import asyncapi_document
 from mediaserver.api.openapi import document
-from mediaserver.api.route import JSON, Route
 from mediaserver.api.web_folder import WEB
+from mediaserver.http_route import JSON, Route
 
 _SWAGGER_UI = WEB / "vendor" / "swagger-ui"
 _FILES = {

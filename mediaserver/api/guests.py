@@ -5,12 +5,13 @@ from typing import Protocol
 
 from aiohttp import web
 
+from mediaserver.api.json_http import json_response
 from mediaserver.api.rate_limit import RateLimiter, address
-from mediaserver.api.route import Route, add_routes, json_response
 from mediaserver.api.user_schemas import LoginResponse
 from mediaserver.api.users import store_errors_as_http
 from mediaserver.auth.accounts import Grant
 from mediaserver.http_errors import HttpError
+from mediaserver.http_route import Route
 
 
 class GuestIssuer(Protocol):
@@ -43,10 +44,6 @@ class Guests:
                 errors=(403, 429, 503),
             ),
         )
-
-    def add_routes(self, app: web.Application) -> None:
-        """Serve it."""
-        add_routes(app, self.routes())
 
     async def create(self, request: web.Request) -> web.Response:
         """Respond 201 as a login does; 403 where guests are not allowed."""

@@ -8,7 +8,8 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from mediaserver import __version__
-from mediaserver.api.route import Route, add_routes, json_response
+from mediaserver.api.json_http import json_response
+from mediaserver.http_route import Route
 
 Check = Callable[[], Awaitable[bool]]
 
@@ -66,10 +67,6 @@ class Health:
             answers={200: LivenessResponse},
         )
         return (*shown, live)
-
-    def add_routes(self, app: web.Application) -> None:
-        """Serve it."""
-        add_routes(app, self.routes())
 
     async def show(self, _: web.Request) -> web.Response:
         """Respond 200 when every check passes, else 503; each check with its duration."""

@@ -8,10 +8,11 @@ from aiohttp import web
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
 
 from mediaserver.api.authentication import authenticate
+from mediaserver.api.json_http import json_response, read_body, read_query
 from mediaserver.api.rate_limit import RateLimiter
-from mediaserver.api.route import Route, add_routes, json_response, read_body, read_query
 from mediaserver.auth.users import User, Verifier
 from mediaserver.http_errors import HttpError
+from mediaserver.http_route import Route
 
 TOKEN_SECONDS = 3600
 MAX_TOKEN = 6_000
@@ -133,10 +134,6 @@ class LiveKitTokens:
             errors=(404, 429),
         )
         return posted, got
-
-    def add_routes(self, app: web.Application) -> None:
-        """Serve it."""
-        add_routes(app, self.routes())
 
     async def post(self, request: web.Request) -> web.Response:
         """Issue the token that the body requests."""

@@ -6,8 +6,8 @@ import time
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from mediaserver.api.route import Route, add_routes
 from mediaserver.http_errors import ERROR_CODE, HttpError, bearer
+from mediaserver.http_route import Route
 from mediaserver.metrics import CONTENT_TYPE, Metrics
 
 _NO_ROUTE = "unmatched"
@@ -34,10 +34,6 @@ class MetricsPage:
                 errors=(401, 404),
             ),
         )
-
-    def add_routes(self, app: web.Application) -> None:
-        """Serve it."""
-        add_routes(app, self.routes())
 
     async def show(self, request: web.Request) -> web.Response:
         """Return the metrics; 404 where they are off."""

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
-from mediaserver.api.route import JSON, Content, Route
+from mediaserver.http_route import JSON, Content, Route
 
 Json = dict[str, Any]
 

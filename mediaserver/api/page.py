@@ -8,8 +8,9 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from mediaserver import __version__
-from mediaserver.api.route import Route, add_routes, json_response
+from mediaserver.api.json_http import json_response
 from mediaserver.api.web_folder import WEB
+from mediaserver.http_route import Route, add_routes
 
 
 class EngineResponse(BaseModel):

@@ -7,10 +7,11 @@ from aiohttp import web
 from pydantic import BaseModel, Field
 
 from mediaserver.api.authentication import authenticate
+from mediaserver.api.json_http import json_response, read_query
 from mediaserver.api.rate_limit import RateLimiter
-from mediaserver.api.route import Route, add_routes, json_response, read_query
 from mediaserver.auth.users import Verifier
 from mediaserver.http_errors import HttpError
+from mediaserver.http_route import Route
 from mediaserver.registry import Registry
 from mediaserver.store.interface import CursorError, Store, StoreError
 from mediaserver.store.records import SessionRecord
@@ -104,10 +105,6 @@ class Sessions:
             ),
         )
 
-    def add_routes(self, app: web.Application) -> None:
-        """Serve it."""
-        add_routes(app, self.routes())
-
     async def frame(self, request: web.Request) -> web.Response:
         """Return the latest frame sent to the engine, as JPEG; 404 while no screen is shared."""
         user = authenticate(request, self._verifier, self._limiter)
@@ -193,10 +190,6 @@ class HistoryRoutes:
             errors=(404, 429, 503),
         )
         return listed, one, deleted, history
-
-    def add_routes(self, app: web.Application) -> None:
-        """Serve it."""
-        add_routes(app, self.routes())
 
     async def list(self, request: web.Request) -> web.Response:
         """Return one page of the user's sessions."""

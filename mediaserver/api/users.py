@@ -7,8 +7,8 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from mediaserver.api.authentication import authenticate
+from mediaserver.api.json_http import json_response, read_body
 from mediaserver.api.rate_limit import RateLimiter, address
-from mediaserver.api.route import Route, add_routes, json_response, read_body
 from mediaserver.api.user_schemas import (
     ChangedProfile,
     Credentials,
@@ -25,6 +25,7 @@ from mediaserver.auth.lockout import CredentialsError, LockedOut
 from mediaserver.auth.passwords import BusyError
 from mediaserver.auth.users import AuthError, User, Verifier
 from mediaserver.http_errors import HttpError, bearer
+from mediaserver.http_route import Route
 from mediaserver.store.interface import StoreError, TakenError
 
 _RETRY_STORE = 5
@@ -57,10 +58,6 @@ class Users:
         self._api_limiter = api_limiter
         self._is_registration_open = is_registration_open
         self._before_delete = before_delete
-
-    def add_routes(self, app: web.Application) -> None:
-        """Serve them."""
-        add_routes(app, self.routes())
 
     def routes(self) -> tuple[Route, ...]:
         """List the routes."""

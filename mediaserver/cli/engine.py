@@ -1,4 +1,4 @@
-"""`run.py engine`: the local engine alone, for others to develop against what speaks Gemini Live's protocol."""
+"""`run.py engine`: the local engine alone, a Gemini Live server to develop against."""
 
 import argparse
 import asyncio
@@ -32,45 +32,45 @@ Ctrl-C stops it.
 """
 
 
-def main(asked: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM; 0 then, 2 when it cannot be done as `asked`, 1 when it cannot listen."""
+def main(options: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM. Returns 0, 2 if it cannot be done as requested, or 1 if it cannot listen."""
     logs.configure(level="WARNING", folder=None)
     try:
-        return asyncio.run(_serve(asked))
+        return asyncio.run(_serve(options))
     except MediaError as error:
         sys.stderr.write(f"The local engine cannot work: {error}\n")
         return 2
 
 
-async def _serve(asked: argparse.Namespace) -> int:
+async def _serve(options: argparse.Namespace) -> int:
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     async with AsyncExitStack() as parts:
         engine = LocalEngine(
-            await parts.enter_async_context(_responder(asked.script)),
-            host=asked.host,
-            port=asked.port,
-            key=asked.api_key,
-            lifetime=Lifetime(asked.go_away, asked.time_left),
-            takes_faults=asked.faults,
+            await parts.enter_async_context(_responder(options.script)),
+            host=options.host,
+            port=options.port,
+            key=options.api_key,
+            lifetime=Lifetime(options.go_away, options.time_left),
+            takes_faults=options.faults,
         )
         try:
             await parts.enter_async_context(engine)
         except OSError as error:
-            sys.stderr.write(f"Cannot listen on {asked.host}:{asked.port}: {error.strerror or error}\n")
+            sys.stderr.write(f"Cannot listen on {options.host}:{options.port}: {error.strerror or error}\n")
             return 1
         folder = parts.enter_context(tempfile.TemporaryDirectory(prefix="mediaserver-"))
-        certificate = asked.certificate_out or Path(folder, "engine.pem")
+        certificate = options.certificate_out or Path(folder, "engine.pem")
         try:
             _write(engine.certificate, certificate)
         except OSError as error:
             sys.stderr.write(f"Cannot write {certificate}: {error.strerror or error}\n")
             return 2
-        sys.stdout.write(_GREETING.format(url=engine.base_url, certificate=certificate, key=asked.api_key or "any"))
+        sys.stdout.write(_GREETING.format(url=engine.base_url, certificate=certificate, key=options.api_key or "any"))
         sys.stdout.flush()
         await stop.wait()
-        sys.stdout.write("Stopping: sessions are told and closed.\n")
+        sys.stdout.write("Stopping: every session gets goAway and is closed.\n")
     return 0
 
 
@@ -84,12 +84,12 @@ async def _responder(scripted: ScriptedResponder | None) -> AsyncIterator[Respon
             await scripted.close()
         return
     ocr = Ocr()
-    brain = LocalResponder(ocr)
+    responder = LocalResponder(ocr)
     try:
-        await asyncio.gather(brain.start(), ocr.warm())
-        yield brain
+        await asyncio.gather(responder.start(), ocr.warm())
+        yield responder
     finally:
-        await asyncio.gather(brain.close(), ocr.close())
+        await asyncio.gather(responder.close(), ocr.close())
 
 
 def _write(certificate: bytes, path: Path) -> None:

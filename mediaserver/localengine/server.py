@@ -1,4 +1,4 @@
-"""The local engine: Gemini Live's server side on loopback, spoken so that the google-genai SDK cannot tell."""
+"""The local engine: a server of the Gemini Live protocol for the google-genai SDK."""
 
 import asyncio
 import hmac
@@ -52,22 +52,23 @@ _PATH = re.compile(
 _KEY_REJECTED = "API key not valid. Please pass a valid API key."
 _INTERNAL = "Internal error encountered."
 
-# At DEBUG, websockets writes every header and path it reads, keys included. What is left is a brain's bug.
+# At DEBUG, websockets logs every header and path, keys included. The warnings left are bugs of a responder.
 _logger = logging.getLogger("mediaserver.localengine.websockets")
 _logger.setLevel(logging.WARNING)
 
 
 class LocalEngine:
-    """A TLS WebSocket server that answers with `brain`; `key` is the one API key it takes, any when None.
+    """A TLS WebSocket server that answers with `responder`.
 
-    `vad` serves clients that leave it to the server to find utterances; None loads the installed model at start.
-    `lifetime` is how long each connection lasts, `resumption` what can be taken over to the next one.
-    `takes_faults` lets clients order faults by header (see `faults`).
+    `key` is the only accepted API key; None accepts any.
+    `vad` detects activity for clients that leave it to the server; None loads the installed model at start.
+    `lifetime` limits each connection, `resumption` the handles that continue its session on another one.
+    `takes_faults` lets clients request faults by header (see `fault_injection.spec`).
     """
 
     def __init__(
         self,
-        brain: Responder,
+        responder: Responder,
         *,
         host: str = "127.0.0.1",
         port: int = 0,
@@ -77,7 +78,7 @@ class LocalEngine:
         resumption: Resumption = LIKE_GOOGLES,
         takes_faults: bool = False,
     ):
-        self._brain = brain
+        self._responder = responder
         self._host = host
         self._port = port
         self._key = key
@@ -91,7 +92,7 @@ class LocalEngine:
         self._sessions: set[Session] = set()
 
     async def start(self) -> None:
-        """Listen; `base_url` is known from here on. Raises OSError (taken port) or ModelMissingError."""
+        """Start listening; `base_url` is valid from then on. Raises OSError (taken port) or ModelMissingError."""
         self._vad = self._vad or await asyncio.to_thread(VadModel)
         self._server = await serve(
             self._serve,
@@ -109,12 +110,12 @@ class LocalEngine:
         )
 
     async def close(self) -> None:
-        """Stop listening, tell every session to go and close it with 1001; takes seconds at most, again is harmless."""
+        """Stop listening, send every session goAway and close it with 1001, within seconds; may be repeated."""
         server = self._server
         if server is None:
             return
         server.close(close_connections=False)
-        await asyncio.sleep(0)  # its task closes the socket; whoever is connected later is cut off at once
+        await asyncio.sleep(0)  # its task closes the socket; later connections are aborted at once
         connections = [connection for connection in EngineConnection.alive if connection.server is server]
         await asyncio.gather(*(session.send_go_away(_CLOSE_DEADLINE) for session in self._sessions))
         await asyncio.gather(*(_close(connection, GOING_AWAY, "") for connection in connections))
@@ -122,7 +123,7 @@ class LocalEngine:
             async with asyncio.timeout(_CLOSE_DEADLINE):
                 await server.wait_closed()
         except TimeoutError:
-            # Of an answer whose brain does not stop when it is cancelled: perhaps it does the second time.
+            # An answer whose responder ignored its cancellation: a second one may end it.
             unfinished = tuple(server.handler_tasks)
             for task in unfinished:
                 task.cancel()
@@ -139,7 +140,7 @@ class LocalEngine:
         await self.close()
 
     def inject(self, fault: Fault) -> Injection:
-        """Let a fault happen to whichever connection, open or not yet, comes to its point next."""
+        """Schedule a fault for the next connection, open or new, that reaches its point."""
         return self._faults.inject(fault)
 
     def is_serving(self) -> bool:
@@ -148,12 +149,12 @@ class LocalEngine:
 
     @property
     def sessions(self) -> int:
-        """How many sessions there are."""
+        """The number of open sessions."""
         return len(self._sessions)
 
     @property
     def base_url(self) -> str:
-        """The address for the SDK's `base_url`, with the port that was taken; raises RuntimeError before `start`."""
+        """The address for the SDK's `base_url`, with the bound port; raises RuntimeError before `start`."""
         if self._server is None or not self._server.sockets:
             raise RuntimeError("the local engine is not serving")
         host = f"[{self._host}]" if ":" in self._host else self._host
@@ -172,7 +173,7 @@ class LocalEngine:
     async def _serve(self, socket: ServerConnection) -> None:
         code, reason = NORMAL, ""
         try:
-            await self._converse(socket)
+            await self._run_session(socket)
         except* ConnectionClosed:
             pass
         except* WireError as group:
@@ -191,7 +192,7 @@ class LocalEngine:
                 return socket.respond(HTTPStatus.BAD_REQUEST, f"{HEADER}: {error}\n")
         return await refused(socket, request, self._faults)
 
-    async def _converse(self, socket: ServerConnection) -> None:
+    async def _run_session(self, socket: ServerConnection) -> None:
         setup = await self._admit(socket)
         detector = self._detector_for(setup)
         faulty = FaultySocket(socket, self._faults)
@@ -201,7 +202,7 @@ class LocalEngine:
         session = Session(
             faulty,
             setup,
-            self._brain,
+            self._responder,
             detector,
             lifetime=self._lifetime,
             context=context,
@@ -218,7 +219,7 @@ class LocalEngine:
         assert socket.request is not None
         try:
             async with asyncio.timeout(_SETUP_DEADLINE):
-                # The key is judged after the first message: a close before it would reach the SDK
+                # The key is checked after the first message: a close before it would reach the SDK
                 # in its send, as an error of websockets and without the reason.
                 frame = await socket.recv()
         except TimeoutError:
@@ -252,7 +253,7 @@ class LocalEngine:
 
 async def _close(socket: ServerConnection, code: int, reason: str) -> None:
     if socket.state is State.CONNECTING:
-        socket.transport.abort()  # nobody to talk to yet
+        socket.transport.abort()  # no WebSocket yet
         return
     try:
         async with asyncio.timeout(_CLOSE_DEADLINE):

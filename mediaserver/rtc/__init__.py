@@ -1,1 +1,1 @@
-"""One RTCPeerConnection as a peer of a conversation: media in, voice out, events both ways."""
+"""One RTCPeerConnection and its media: inbound tracks, outbound speech, SDP and candidates."""

@@ -1,4 +1,4 @@
-"""What a peer is told by the composition root, as plain values."""
+"""Configuration of peer connections."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class IceServer:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long (s) a peer may take: to connect, to be silent on the network, to be told the last events."""
+    """Timeouts of a peer connection, and its health check interval `tick`, in seconds."""
 
     connect: float = 20.0
     silence: float = 15.0  # Chromium and Firefox check consent every 2.5 to 5 s, and RTCP comes every second
@@ -24,10 +24,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """For every peer alike.
+    """Settings shared by every peer connection.
 
-    `ice_servers`: only the STUN ones are asked, so that we can be reached behind a NAT; relaying is left to clients.
-    `lull`: how long (s) a microphone may give nothing before silence is fed; a conversation's `silence_ms`.
+    `ice_servers`: the server itself uses STUN alone, to be reachable behind a NAT; clients may relay over TURN.
+    `lull`: seconds without microphone audio after which silence is fed; equals `silence_ms` of the conversation.
     """
 
     ice_servers: tuple[IceServer, ...] = ()

@@ -1,4 +1,4 @@
-"""One RTCPeerConnection with all that keeps aiortc in hand: candidates, routing, signs of life, hanging up."""
+"""One RTCPeerConnection: descriptions, candidates, routing, liveness and closing."""
 
 import asyncio
 import time
@@ -24,14 +24,14 @@ from mediaserver.rtc.config import Config
 from mediaserver.rtc.sdp.candidates import MAX_CANDIDATES, is_mdns, parse_candidate
 
 REFUSALS = (ValueError, InternalError, InvalidStateError, OperationError)
-"""What aiortc raises for a description it cannot take."""
+"""Exceptions aiortc raises for a description it cannot apply."""
 
 _MDNS_DEADLINE = 2.0
 _CLOSE_DEADLINE = 5.0
 
 
 class Connection:
-    """Takes descriptions and candidates in any order that a client may send them; ends when it is hung up."""
+    """Accepts descriptions and candidates in any order, until it is closed."""
 
     def __init__(
         self, config: Config, *, on_state: Callable[[str], None], on_channel: Callable[[RTCDataChannel], None]
@@ -45,41 +45,41 @@ class Connection:
         self.raw.on("datachannel", on_channel)
         self.estimate = BandwidthEstimator()
         self.connected_at: float | None = None
-        self._tell_state = on_state
+        self._on_state_changed = on_state
         self._limits = config.limits
         self._connecting = ConnectTask(self.raw)
-        self._pulse: LivenessMonitor | None = None
+        self._liveness: LivenessMonitor | None = None
         self._described_at: float | None = None
         self._group: asyncio.TaskGroup | None = None
         self._candidates: dict[tuple[str, int], RTCIceCandidate] = {}
-        self._reached = 0
-        self._is_hung_up = False
+        self._tried = 0
+        self._is_closed = False
 
     # Descriptions.
 
     async def apply_remote(self, sdp: str, kind: str) -> None:
-        """Take the far end's offer or answer. Raises one of `REFUSALS`."""
+        """Apply the far end's offer or answer. Raises one of `REFUSALS`."""
         await self.raw.setRemoteDescription(RTCSessionDescription(sdp, kind))
         self._secure()
-        self._reach_all()
+        self._try_candidates()
 
     async def answer(self) -> str:
-        """Answer what was taken, with all our candidates. Raises one of `REFUSALS`."""
+        """Answer the applied offer, with all our candidates. Raises one of `REFUSALS`."""
         await self.raw.setLocalDescription(await self.raw.createAnswer())
         return self._described()
 
     async def offer(self) -> str:
-        """Offer what stands in the transceivers, with all our candidates. Raises one of `REFUSALS`."""
+        """Create an offer from the transceivers, with all our candidates. Raises one of `REFUSALS`."""
         await self.raw.setLocalDescription(await self.raw.createOffer())
         return self._described()
 
     def section(self, mid: str) -> RTCRtpTransceiver:
-        """The transceiver of a media section that has been taken."""
+        """Return the transceiver of an applied media section."""
         return next(transceiver for transceiver in self.raw.getTransceivers() if transceiver.mid == mid)
 
     @property
     def transport(self) -> RTCDtlsTransport:
-        """The one transport of a bundled connection that has been described."""
+        """The single transport of a bundled connection, once it is described."""
         transceivers = self.raw.getTransceivers()
         if transceivers:
             return transceivers[0].receiver.transport
@@ -90,58 +90,58 @@ class Connection:
     # Candidates.
 
     def open(self, group: asyncio.TaskGroup) -> None:
-        """Reach for candidates from now on, in tasks of `group`."""
+        """Start ICE checks of candidates, now and as they come, in tasks of `group`."""
         self._group = group
-        self._reach_all()
+        self._try_candidates()
 
     def add_candidate(self, text: str) -> None:
-        """Take a candidate, which waits until there is a description. Raises `ProtocolError`."""
+        """Add a candidate, kept until there is a description. Raises `ProtocolError`."""
         candidate = parse_candidate(text)
         if candidate is None or len(self._candidates) >= MAX_CANDIDATES:
             return
         # Every offer names them again; aioice would check each anew.
         self._candidates.setdefault((candidate.ip, candidate.port), candidate)
-        self._reach_all()
+        self._try_candidates()
 
-    def _reach_all(self) -> None:
-        if self._group is None or self._pulse is None or self._is_hung_up:
+    def _try_candidates(self) -> None:
+        if self._group is None or self._liveness is None or self._is_closed:
             return
-        for candidate in [*self._candidates.values()][self._reached :]:
-            self._reached += 1
-            self._group.create_task(self._reach(candidate))
+        for candidate in [*self._candidates.values()][self._tried :]:
+            self._tried += 1
+            self._group.create_task(self._try_candidate(candidate))
 
-    async def _reach(self, candidate: RTCIceCandidate) -> None:
-        # aioice asks the network for an mDNS name and waits up to 1 s: each has its own task, so none blocks another.
+    async def _try_candidate(self, candidate: RTCIceCandidate) -> None:
+        # aioice resolves an mDNS name for up to 1 s: each candidate has its own task, so none blocks another.
         try:
             async with asyncio.timeout(_MDNS_DEADLINE if is_mdns(candidate) else None):
                 await self.transport.transport.addRemoteCandidate(candidate)
         except (OSError, ValueError, TimeoutError):
-            return  # no multicast here, or nobody of that name: other candidates remain
+            return  # no multicast here, or an unknown name: other candidates remain
 
-    # Life.
+    # Lifetime.
 
     def failure_reason(self, now: float) -> str | None:
-        """Say what is wrong at `now` (monotonic clock, s), if the far end is not there."""
+        """Return the reason if the far end is lost at `now` (monotonic clock, s), else None."""
         if self.connected_at is None:
             if self._described_at is not None and now - self._described_at > self._limits.connect:
                 return "never connected"
-        elif self._pulse is not None and now - self._pulse.last > self._limits.silence:
+        elif self._liveness is not None and now - self._liveness.last > self._limits.silence:
             return "nothing heard any more"
         return None
 
     async def close(self) -> None:
-        """Close, and wait until nothing is left; may be called more than once."""
-        if self._is_hung_up:
+        """Close, and wait until every task has ended; may be called more than once."""
+        if self._is_closed:
             return
-        self._is_hung_up = True
+        self._is_closed = True
         try:
             async with asyncio.timeout(_CLOSE_DEADLINE):
                 await self.raw.close()
             await self._connecting.settle()
-            # rtcpeerconnection.py:1057: a connection that was about to stand starts senders after they were stopped.
+            # rtcpeerconnection.py:1057: a connection that was about to open starts senders after they were stopped.
             for transceiver in self.raw.getTransceivers():
                 await transceiver.stop()
-            if self._pulse is not None:
+            if self._liveness is not None:
                 end_consent(self.transport.transport)
         except TimeoutError:
             logger.warning("peer connection did not close in time")
@@ -154,12 +154,12 @@ class Connection:
 
     def _secure(self) -> None:
         # Once there is a transport; BUNDLE has left the one that stays.
-        if self._pulse is None:
+        if self._liveness is None:
             route_by_mid(self.transport)
-            self._pulse = LivenessMonitor(self.transport.transport)
+            self._liveness = LivenessMonitor(self.transport.transport)
 
     def _on_state(self) -> None:
         state = self.raw.connectionState
         if state == "connected" and self.connected_at is None:
             self.connected_at = time.monotonic()
-        self._tell_state(state)
+        self._on_state_changed(state)

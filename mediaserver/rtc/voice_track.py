@@ -1,4 +1,4 @@
-"""The assistant's voice as a track: Opus packets encoded already, and nothing while there is nothing to say."""
+"""The outbound track of the assistant's speech: encoded Opus packets, and none during silence."""
 
 import asyncio
 import time
@@ -18,30 +18,30 @@ SAMPLES = 960
 FRAME = SAMPLES / RATE
 
 TAIL = 5
-"""Packets of silence after speech: they play out while the receiver's jitter buffer runs empty.
+"""Packets of silence after speech: they are played while the receiver's jitter buffer runs empty.
 
-Nothing follows them. Measured in Chromium 156: speech after seconds of nothing is heard 55 to 75 ms after it is sent,
+No packet follows them. Measured in Chromium 156: speech after seconds of nothing is heard 55 to 75 ms after it is sent,
 no later than with a packet of silence every 400 ms, and sooner than in an unbroken stream.
 """
 
-PATIENCE = 3 * FRAME
-"""How late (s) the next frame of running speech may be before it counts as over."""
+MAX_FRAME_WAIT = 3 * FRAME
+"""Seconds the next frame of running speech may be late before speech counts as ended."""
 
 CAPACITY = 10
-"""Frames that wait to be sent: 200 ms. Older speech is stale, such as what was said before the client connected."""
+"""Frames queued at most: 200 ms. Older speech is stale, such as speech from before the client connected."""
 
 _TIME_BASE = Fraction(1, RATE)
 
 
 class Timeline:
-    """RTP time of packets: even steps while they flow, the wall clock's after a pause."""
+    """RTP timestamps: even steps while packets flow, the wall clock after a pause."""
 
     def __init__(self) -> None:
         self._origin: float | None = None
         self._next = 0
 
     def stamp(self, now: float) -> int:
-        """Stamp 20 ms that are sent `now` (s)."""
+        """Return the timestamp of 20 ms sent at `now` (s)."""
         if self._origin is None:
             self._origin = now
         wall = int((now - self._origin) / FRAME) * SAMPLES
@@ -55,7 +55,7 @@ class Timeline:
 
 
 class VoiceTrack(MediaStreamTrack):
-    """Give it frames as they are due; aiortc sends packets as they are (rtcrtpsender.py:323)."""
+    """Sends frames as they are pushed; aiortc passes packets on unchanged (rtcrtpsender.py:323)."""
 
     kind = "audio"
 
@@ -68,18 +68,18 @@ class VoiceTrack(MediaStreamTrack):
         self._tail = 0
 
     def push(self, opus: bytes) -> None:
-        """Queue 20 ms of speech; the oldest makes room when nothing is being sent."""
+        """Queue 20 ms of speech; the oldest frame is dropped when the queue is full."""
         self._frames.append(opus)
         self._arrival.set()
 
     def flush(self) -> None:
-        """Forget what is queued; silence follows at once."""
+        """Drop the queued frames; silence follows at once."""
         self._frames.clear()
         if self._tail == TAIL:
             self._arrival.set()
 
     async def recv(self) -> "Packet[Any]":
-        """Wait for the next packet. Raises MediaStreamError once stopped, and nothing before: that ends the sender."""
+        """Wait for the next packet. Raises MediaStreamError once stopped; any exception ends the sender."""
         while self.readyState == "live":
             if self._frames:
                 self._tail = TAIL
@@ -96,13 +96,13 @@ class VoiceTrack(MediaStreamTrack):
         self._arrival.set()
 
     async def _wait_for_frame(self) -> None:
-        """Wait until a frame or a flush comes, or a packet of the tail is due."""
+        """Wait for a frame, a flush, or the time of a tail packet."""
         self._arrival.clear()
         if not self._tail:
             await self._arrival.wait()
             return
         try:
-            async with asyncio.timeout(PATIENCE if self._tail == TAIL else FRAME):
+            async with asyncio.timeout(MAX_FRAME_WAIT if self._tail == TAIL else FRAME):
                 await self._arrival.wait()
         except TimeoutError:
             return

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from mediaserver.auth.users import AuthError, User, Verifier
 from mediaserver.http_errors import HttpError, bearer
+from mediaserver.http_route import Route, read_bytes
 from mediaserver.rate_limiter import RateLimiter
 from mediaserver.registry import Draining, Full
 from mediaserver.rtc.config import Config, IceServer
@@ -16,7 +17,7 @@ from mediaserver.rtc.sdp.offer import MAX_BYTES as MAX_OFFER
 from mediaserver.rtc.sdp.offer import Offer, OfferError, parse_offer
 from mediaserver.session_factory import SessionFactoryPort, SessionOptions
 from mediaserver.webrtc.peer import RtcPeer
-from mediaserver.webrtc.query import parse_options
+from mediaserver.webrtc.query import WhipQuery, parse_options
 from mediaserver.webrtc.sdp_fragment import MAX_BYTES as MAX_FRAGMENT
 from mediaserver.webrtc.sdp_fragment import parse_fragment
 from pipeline.errors import ProtocolError
@@ -26,14 +27,17 @@ SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
 EXPOSED = {"Access-Control-Expose-Headers": "Location, ETag, Link"}
 
-_READ_DEADLINE = 10.0
+_TAGS = ("webrtc",)
+_ID = {"id": "what `Location` named"}
+_ETAG = {"ETag": "The ICE session, for `If-Match`."}
+
 _RETRY_FULL = 10
 _RETRY_DRAINING = 30
 
 
 @dataclass(frozen=True, slots=True)
 class _Resource:
-    """What `/whip/{id}` stands for."""
+    """One WHIP resource, at `/whip/{id}`."""
 
     owner: str
     peer: RtcPeer
@@ -42,49 +46,102 @@ class _Resource:
 
 
 class Whip:
-    """POST, PATCH, DELETE and OPTIONS on `/whip`."""
+    """Handlers of `/whip`: POST, PATCH, DELETE and OPTIONS."""
 
     def __init__(
         self,
-        lobby: SessionFactoryPort,
+        session_factory: SessionFactoryPort,
         verifier: Verifier,
         limiter: RateLimiter,
         *,
         ice_servers: Callable[[], Sequence[IceServer]] = tuple,
         config: Config | None = None,
     ):
-        self._lobby = lobby
+        self._session_factory = session_factory
         self._verifier = verifier
         self._limiter = limiter
-        self._ice_servers = ice_servers  # asked for each answer: what they ask of clients expires
+        self._ice_servers = ice_servers  # called for each answer: TURN credentials expire
         self._config = config or Config()
         self._resources: dict[str, _Resource] = {}
 
-    def add_routes(self, app: web.Application) -> None:
-        """Serve them."""
-        app.router.add_post("/whip", self.offer)
-        app.router.add_route("OPTIONS", "/whip", self.options)
-        app.router.add_patch("/whip/{id}", self.trickle)
-        app.router.add_delete("/whip/{id}", self.leave)
-        app.router.add_route("OPTIONS", "/whip/{id}", self.options)
+    def routes(self) -> tuple[Route, ...]:
+        """The operations of WHIP, with their descriptions for OpenAPI."""
+        return (
+            Route(
+                method="POST",
+                path="/whip",
+                handler=self.offer,
+                summary="Start or join a session: an SDP offer in, an SDP answer out",
+                tags=_TAGS,
+                body=SDP,
+                query=WhipQuery,
+                needs_token=True,
+                answers={201: SDP},
+                errors=(400, 408, 413, 415, 429, 503),
+                headers={"Location": "The connection, for PATCH and DELETE.", **_ETAG, "Link": "ICE servers to use."},
+            ),
+            Route(
+                method="OPTIONS",
+                path="/whip",
+                handler=self.options,
+                summary="What is accepted here",
+                tags=_TAGS,
+                answers={204: None},
+                headers={"Accept-Post": SDP},
+            ),
+            Route(
+                method="PATCH",
+                path="/whip/{id}",
+                handler=self.trickle,
+                summary="Add ICE candidates",
+                tags=_TAGS,
+                body=FRAGMENT,
+                parameters=_ID,
+                needs_token=True,
+                answers={204: None},
+                errors=(400, 404, 408, 412, 413, 415, 422),
+                headers=_ETAG,
+            ),
+            Route(
+                method="DELETE",
+                path="/whip/{id}",
+                handler=self.leave,
+                summary="Close the connection",
+                tags=_TAGS,
+                parameters=_ID,
+                needs_token=True,
+                answers={200: None},
+                errors=(404,),
+            ),
+            Route(
+                method="OPTIONS",
+                path="/whip/{id}",
+                handler=self.options,
+                summary="What is accepted here",
+                tags=_TAGS,
+                parameters=_ID,
+                answers={204: None},
+                headers={"Accept-Post": SDP, "Accept-Patch": FRAGMENT},
+            ),
+        )
 
     async def close(self) -> None:
         """Close every peer."""
         await asyncio.gather(*(resource.peer.close() for resource in list(self._resources.values())))
 
     async def offer(self, request: web.Request) -> web.Response:
-        """201 with the SDP answer; the session is at `Location`."""
+        """Answer 201 with the SDP answer; `Location` names the resource."""
         user = self._user(request)
-        wishes = parse_options(request.query)
-        text = await _body(request, SDP, MAX_OFFER)
+        options = parse_options(request.query)
+        text = await _read_text(request, SDP, MAX_OFFER)
         try:
             offer = parse_offer(text)
         except ProtocolError as error:
             raise HttpError(400, "INVALID_OFFER", error.message) from None
-        # Only now: an offer that cannot be answered must not start a conversation.
-        host = await self._enter(user, wishes)
+        # Only after parsing: a bad offer must not start a conversation.
+        conversation = await self._enter(user, options)
         name = secrets.token_urlsafe(24)
-        peer = RtcPeer(host, offer, config=self._config, on_closed=lambda: self._forget(name))
+        peer = RtcPeer(conversation, offer, config=self._config, on_closed=lambda: self._forget(name))
         resource = _Resource(user.id, peer, offer, f'"{secrets.token_hex(8)}"')
         self._resources[name] = resource
         try:
@@ -100,9 +157,9 @@ class Whip:
         return response
 
     async def trickle(self, request: web.Request) -> web.Response:
-        """204 once the candidates are taken."""
+        """Add trickled candidates; 204."""
         resource = self._resource(request)
-        text = await _body(request, FRAGMENT, MAX_FRAGMENT)
+        text = await _read_text(request, FRAGMENT, MAX_FRAGMENT)
         try:
             fragment = parse_fragment(text)
         except ProtocolError as error:
@@ -120,17 +177,17 @@ class Whip:
         return web.Response(status=204, headers=EXPOSED | {"ETag": resource.etag})
 
     async def leave(self, request: web.Request) -> web.Response:
-        """200 once the connection is closed; it was the client's goodbye."""
-        await self._resource(request).peer.close(is_goodbye=True)
+        """Close the connection for good, without a grace period; 200."""
+        await self._resource(request).peer.close(is_final=True)
         return web.Response()
 
     async def options(self, request: web.Request) -> web.Response:
-        """204 with what is accepted here."""
+        """Answer 204 with the accepted media types."""
         accepted = {"Accept-Patch": FRAGMENT} if "id" in request.match_info else {}
         return web.Response(status=204, headers={"Accept-Post": SDP, **accepted, **EXPOSED})
 
     def _user(self, request: web.Request) -> User:
-        """Who asks, counted; who cannot say so is counted by address."""
+        """Authenticate and rate-limit the caller: by user, or by address without a valid token."""
         try:
             user = self._verifier.verify(bearer(request))
         except AuthError as error:
@@ -139,13 +196,13 @@ class Whip:
         except HttpError:
             self._limiter.admit(request.remote or "unknown")
             raise
-        # Anybody can be a new guest as often as they like: guests of one address count as one.
+        # New guest tokens are free: guests of one address count as one.
         self._limiter.admit((request.remote or "unknown") if user.is_guest else user.id)
         return user
 
-    async def _enter(self, user: User, wishes: SessionOptions) -> ConversationPort:
+    async def _enter(self, user: User, options: SessionOptions) -> ConversationPort:
         try:
-            return await self._lobby.get_or_create(user.id, wishes)
+            return await self._session_factory.get_or_create(user.id, options)
         except Full as full:
             if full.is_personal:
                 raise HttpError(
@@ -156,7 +213,7 @@ class Whip:
             raise HttpError(503, "SHUTTING_DOWN", "The server is restarting.", retry_after=_RETRY_DRAINING) from None
 
     def _resource(self, request: web.Request) -> _Resource:
-        """The caller's own resource; another's is as unknown as one that never was."""
+        """Return the caller's own resource; another user's is 404 like an unknown one."""
         try:
             user = self._verifier.verify(bearer(request))
         except AuthError as error:
@@ -171,14 +228,14 @@ class Whip:
 
 
 def ice_links(servers: Sequence[IceServer]) -> list[str]:
-    """One `Link` header for each URL (RFC 9725 section 4.6)."""
+    """Return one `Link` header per URL (RFC 9725 section 4.6)."""
     links = []
     for server in servers:
         account: Mapping[str, str | None] = {"username": server.username, "credential": server.credential}
-        told = "".join(f'; {name}="{value}"' for name, value in account.items() if value is not None)
+        parameters = "".join(f'; {name}="{value}"' for name, value in account.items() if value is not None)
         if server.credential is not None:
-            told += '; credential-type="password"'
-        links += [f'<{url}>; rel="ice-server"{told}' for url in server.urls]
+            parameters += '; credential-type="password"'
+        links += [f'<{url}>; rel="ice-server"{parameters}' for url in server.urls]
     return links
 
 
@@ -186,18 +243,8 @@ def _unknown() -> HttpError:
     return HttpError(404, "NOT_FOUND", "There is no such session, or it has ended.")
 
 
-async def _body(request: web.Request, content_type: str, limit: int) -> str:
-    if request.content_type != content_type:
-        raise HttpError(415, "UNSUPPORTED_MEDIA_TYPE", f"The body must be {content_type}.")
-    body = bytearray()
-    try:
-        async with asyncio.timeout(_READ_DEADLINE):
-            async for piece in request.content.iter_any():
-                body += piece
-                if len(body) > limit:
-                    raise HttpError(413, "PAYLOAD_TOO_LARGE", f"The body must be at most {limit} bytes.")
-    except TimeoutError:
-        raise HttpError(408, "REQUEST_TIMEOUT", "The body did not come in time.") from None
+async def _read_text(request: web.Request, media_type: str, limit: int) -> str:
+    body = await read_bytes(request, media_type, limit=limit)
     try:
         return body.decode()
     except UnicodeDecodeError:

@@ -45,7 +45,7 @@ class House(FakeConversation):
 
     async def leave(self, request: web.Request) -> web.Response:
         assert self.peer is not None
-        await self.peer.close(is_goodbye=True)
+        await self.peer.close(is_final=True)
         return web.Response()
 
 

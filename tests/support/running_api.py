@@ -17,14 +17,13 @@ from mediaserver.api.middleware import error_middleware
 from mediaserver.api.openapi import Json, document
 from mediaserver.api.page import Page
 from mediaserver.api.rate_limit import RateLimiter
-from mediaserver.api.route import add_routes
 from mediaserver.api.sessions import HistoryRoutes, Sessions
 from mediaserver.api.users import Users
-from mediaserver.api.whip_schemas import whip_routes
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
+from mediaserver.http_route import add_routes
 from mediaserver.livekit.protocol.access_token import TokenIssuer
 from mediaserver.metrics import Metrics
 from mediaserver.registry import Full, Registry
@@ -81,7 +80,7 @@ def published(store: Store | None = None) -> tuple[web.Application, Json]:
         *HistoryRoutes(registry, store, TOKENS, limiter).routes(),
         *Sessions(registry, TOKENS, limiter).routes(),
         *LiveKitTokens(TOKENS, limiter, TokenIssuer("devkey", "s" * 32)).routes(),
-        *whip_routes(offer=whip.offer, trickle=whip.trickle, leave=whip.leave, options=whip.options),
+        *whip.routes(),
         *users.routes(),
     ]
 

@@ -1,4 +1,4 @@
-"""A connection that breaks where it is told to."""
+"""Connections on which injected faults happen."""
 
 import asyncio
 import json
@@ -25,33 +25,33 @@ _PONG = b"\x8a"  # RFC 6455 section 5.2: FIN and the opcode of a pong
 
 
 class EngineConnection(ServerConnection):
-    """A connection that is known from its first byte on, and can be told to answer no more pings."""
+    """A server connection, listed from its TCP accept on, that can stop answering pings."""
 
     answers_pings = True
     alive: ClassVar[WeakSet["EngineConnection"]] = WeakSet()
-    """Those of all engines, also before their upgrade is complete."""
+    """The open connections of all engines, even before their upgrade."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin."""
+        """List the connection; abort it if the engine has stopped."""
         super().connection_made(transport)
         self.alive.add(self)
         if not self.server.is_serving():
-            self.transport.abort()  # its TLS handshake was not over yet when the others were told to go
+            self.transport.abort()  # its TLS handshake was still running when the other connections were closed
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
+        """Remove the connection from the list."""
         self.alive.discard(self)
         super().connection_lost(exc)
 
     def send_data(self) -> None:
-        """Send what is to be sent, pongs only if they are wanted."""
+        """Write the queued frames, without pongs if `answers_pings` is off."""
         if not self.answers_pings:
             self.protocol.writes = [frame for frame in self.protocol.writes if not frame.startswith(_PONG)]
         super().send_data()
 
 
 class FaultySocket:
-    """A session's connection, on which what was ordered happens."""
+    """A session's connection, on which scheduled faults happen."""
 
     def __init__(self, socket: ServerConnection, faults: Faults):
         assert socket.request is not None
@@ -61,7 +61,7 @@ class FaultySocket:
         self._is_stalled = False
 
     async def send(self, message: bytes, /) -> None:
-        """Send one binary frame, or nothing once it has stalled."""
+        """Send one binary frame; drop it once the connection stalls."""
         if not self._is_stalled:
             await self._socket.send(message)
 
@@ -69,7 +69,7 @@ class FaultySocket:
         return aiter(self._socket)
 
     async def reached(self, point: FaultPoint) -> None:
-        """Let happen what was ordered for this point; raises `WireError` if that is a close."""
+        """Apply the faults due at this point; raises `WireError` for a close."""
         for fault in self._faults.due(point, self._header):
             await self._apply(fault)
 
@@ -97,7 +97,7 @@ class FaultySocket:
 
 
 async def refused(socket: ServerConnection, request: Request, faults: Faults) -> Response | None:
-    """The answer to an upgrade that breaks; None if nothing was ordered for it, or nobody waits any more."""
+    """Return the response to an upgrade with a fault; None without one, or after the client left."""
     for fault in faults.due(FaultPoint.UPGRADE, order_of(request)):
         match fault.act:
             case Status(code):
@@ -111,7 +111,7 @@ async def refused(socket: ServerConnection, request: Request, faults: Faults) ->
 
 
 def order_of(request: Request) -> str:
-    """What the client's headers order, "" if nothing."""
+    """Return the faults that the client's headers request, "" if none."""
     return ";".join(request.headers.get_all(HEADER))
 
 

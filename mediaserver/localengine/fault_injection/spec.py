@@ -1,23 +1,23 @@
-"""Faults on order, so that a client can be shown to survive them; off unless whoever starts the engine turns them on.
+"""Faults on request, for tests of clients; off unless enabled at the start of the engine.
 
-A client orders them with the header `x-engine-fault`, one or more times, or several in one, separated by `;`:
+A client requests them with the header `x-engine-fault`, one or more times, or several in one, separated by `;`:
 
     x-engine-fault: close=1011 at=speaking reason="Internal error encountered." times=1
     x-engine-fault: interrupted at=speaking; stall at=speaking
 
 What happens:
     status=CODE      the upgrade is refused with an HTTP status, such as 401, 429 or 503
-    close=CODE       the connection is closed: 1000 to 1003, 1007 to 1014, 3000 to 4999; `reason="..."` is told
+    close=CODE       the connection is closed: 1000 to 1003, 1007 to 1014, 3000 to 4999; `reason="..."` is sent
     abort            the TCP connection is cut
-    stall            nothing more is said on this connection; what comes is still read, and pings are answered
+    stall            nothing more is sent on this connection; input is still read, and pings are answered
                      (an upgrade is left without its answer for 10 s)
     no-pong          pings are not answered any more
     garbage          a frame that is not JSON
-    unknown          a message that nobody knows
+    unknown          a message of an unknown kind
     huge             a message of 2 MiB that is otherwise good
-    interrupted      `interrupted`, though nobody has interrupted
+    interrupted      `interrupted`, though nothing was interrupted
     turn-complete    `turnComplete`, though the turn goes on
-    refuse           the handle that comes is not found; short for
+    refuse           the handle is not found; short for
                      close=1008 at=resume reason="BidiGenerateContent session not found"
 
 Where it happens, `at=`:
@@ -25,15 +25,15 @@ Where it happens, `at=`:
     resume       when setup brings a handle, before that is looked up
     setup        after a setup that was accepted, before setupComplete
     ready        right after setupComplete
-    listening    after activityStart, or when the engine itself finds that the user speaks
+    listening    after activityStart, or when the engine itself detects speech
     thinking     after activityEnd or a text, before the answer
     speaking     after the first audio of an answer
     tool         after a toolCall
     idle         after turnComplete
 
 How often: `times=N` (1 without it) is counted over all connections that carry the same header, so that a client that
-comes back is spared in the end; `skip=N` lets the first N occasions pass. Two orders that differ in nothing are one:
-`id=NAME` tells them apart.
+reconnects succeeds in the end; `skip=N` skips the first N occasions. Two equal headers are one request: `id=NAME`
+makes them different.
 """
 
 import asyncio
@@ -50,10 +50,10 @@ from mediaserver.localengine.fault_points import FaultPoint
 from mediaserver.localengine.protocol.codec import POLICY, REASON_BYTES, SESSION_NOT_FOUND
 
 HEADER = "x-engine-fault"
-"""The HTTP header of the upgrade that orders faults."""
-MOST_ORDERS = 1_000
-"""Different headers whose faults are counted; of more, the oldest begin anew."""
-MOST_TIMES = 1_000_000
+"""The HTTP header of the upgrade that requests faults."""
+MAX_HEADERS = 1_000
+"""Different headers whose faults are counted; beyond that, the oldest counts are dropped."""
+MAX_TIMES = 1_000_000
 
 _TOKEN = re.compile(
     r"(?P<space>\s+)|(?P<end>;)"
@@ -67,21 +67,21 @@ _CLOSE_CODES = (*sorted(EXTERNAL_CLOSE_CODES), *range(3_000, 5_000))
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The upgrade is refused."""
+    """Refuses the upgrade with an HTTP status."""
 
     code: int
 
 
 @dataclass(frozen=True, slots=True)
 class Close:
-    """The connection is closed with a code and a reason."""
+    """Closes the connection with a code and a reason."""
 
     code: int
     reason: str = ""
 
 
 class FaultAction(StrEnum):
-    """What needs no more words."""
+    """Faults without parameters."""
 
     ABORT = "abort"
     STALL = "stall"
@@ -95,7 +95,7 @@ class FaultAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What happens where, how often, and after how many occasions."""
+    """An action at a point, done `times` times after `skip` occasions."""
 
     act: Status | Close | FaultAction
     at: FaultPoint
@@ -104,21 +104,21 @@ class Fault:
 
 
 class FaultError(ValueError):
-    """An order that is not understood; the message says what is accepted."""
+    """A malformed fault header; the message names the accepted forms."""
 
 
 class Injection:
-    """A fault that was ordered, and how often it has happened."""
+    """A scheduled fault, and the count of its occurrences."""
 
     def __init__(self, fault: Fault):
         self.fault = fault
         self.count = 0
         self.happened = asyncio.Event()
-        """Set as soon as it happens."""
+        """Set at the first occurrence."""
         self._to_skip = fault.skip
 
     def is_due(self, point: FaultPoint) -> bool:
-        """Whether it happens now that a connection is at `point`; counts."""
+        """Return whether the fault happens now, at `point`; counts the occasion."""
         if point is not self.fault.at or self.count >= self.fault.times:
             return False
         if self._to_skip:
@@ -130,34 +130,34 @@ class Injection:
 
 
 class Faults:
-    """All faults that were ordered, by the headers of clients or from within."""
+    """Every scheduled fault, from client headers or from `inject`."""
 
     def __init__(self) -> None:
         self._injected: list[Injection] = []
-        self._ordered: OrderedDict[str, tuple[Injection, ...]] = OrderedDict()
+        self._scheduled: OrderedDict[str, tuple[Injection, ...]] = OrderedDict()
 
     def inject(self, fault: Fault) -> Injection:
-        """Let a fault happen to whichever connection comes to its point next."""
+        """Schedule a fault for the next connection that reaches its point."""
         self._injected = [injection for injection in self._injected if injection.count < injection.fault.times]
         self._injected.append(Injection(fault))
         return self._injected[-1]
 
     def schedule(self, header: str) -> None:
-        """Take a header's order, unless it was taken before; raises `FaultError`."""
-        if header and header not in self._ordered:
-            self._ordered[header] = tuple(Injection(fault) for fault in parse_faults(header))
-            if len(self._ordered) > MOST_ORDERS:
-                self._ordered.popitem(last=False)
+        """Schedule the faults of a header, once per header; raises `FaultError`."""
+        if header and header not in self._scheduled:
+            self._scheduled[header] = tuple(Injection(fault) for fault in parse_faults(header))
+            if len(self._scheduled) > MAX_HEADERS:
+                self._scheduled.popitem(last=False)
 
     def due(self, point: FaultPoint, header: str) -> Iterator[Fault]:
-        """Say what happens to a connection with this header at this point."""
-        for injection in (*self._injected, *self._ordered.get(header, ())):
+        """Yield the faults due on a connection with this header at this point."""
+        for injection in (*self._injected, *self._scheduled.get(header, ())):
             if injection.is_due(point):
                 yield injection.fault
 
 
 def parse_faults(text: str) -> tuple[Fault, ...]:
-    """Read an order, or raise `FaultError` and nothing else."""
+    """Parse a header, or raise `FaultError` and nothing else."""
     orders: list[dict[str, str]] = [{}]
     for token in _TOKEN.finditer(text):
         if token["nonsense"]:
@@ -175,8 +175,8 @@ def parse_faults(text: str) -> tuple[Fault, ...]:
 
 def _fault(words: dict[str, str]) -> Fault:
     words.pop("id", None)
-    times = _number(words, "times", 1, range(1, MOST_TIMES + 1))
-    skip = _number(words, "skip", 0, range(MOST_TIMES + 1))
+    times = _number(words, "times", 1, range(1, MAX_TIMES + 1))
+    skip = _number(words, "skip", 0, range(MAX_TIMES + 1))
     act, at = _act(words, _point(words))
     if words:
         raise _wrong(f"{next(iter(words))[:60]!r} has no place here")
@@ -234,5 +234,5 @@ def _wrong(what: str) -> FaultError:
         f'{what}. Accepted: one of status=401|429|503|..., close=1000..4999 [reason="..."], refuse, '
         f"{', '.join(FaultAction)}; "
         f"at={'|'.join(FaultPoint)}; "
-        f"[times=1..{MOST_TIMES}] [skip=0..{MOST_TIMES}] [id=NAME]; several separated by ';'"
+        f"[times=1..{MAX_TIMES}] [skip=0..{MAX_TIMES}] [id=NAME]; several separated by ';'"
     )

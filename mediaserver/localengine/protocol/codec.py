@@ -1,4 +1,4 @@
-"""The codec of Gemini Live's server side: client frames to messages or `WireError`, messages to binary JSON frames.
+"""Parsing of client frames, as strict as Gemini Live's server.
 
 Follows proto3 JSON: camelCase and snake_case names, null as absence, both base64 alphabets.
 """
@@ -8,7 +8,7 @@ import binascii
 import functools
 import json
 import re
-from typing import Any, assert_never
+from typing import Any
 
 from mediaserver.localengine.protocol.fields import FIELDS
 from mediaserver.localengine.protocol.messages import (
@@ -24,36 +24,23 @@ from mediaserver.localengine.protocol.messages import (
     Detection,
     FunctionResponse,
     Functions,
-    GenerationComplete,
-    GoAway,
     ImageInput,
     Input,
-    InputTranscription,
-    Interrupted,
-    OutputTranscription,
     RealtimeInput,
-    ServerMessage,
-    SessionResumptionUpdate,
     Setup,
-    SetupComplete,
-    SpokenAudio,
     TextInput,
-    ToolCall,
-    ToolCallCancellation,
     ToolResponse,
-    TurnComplete,
-    Usage,
 )
-from pipeline.media import INPUT_SAMPLE_RATE, SPEECH_SAMPLE_RATE
+from pipeline.media import INPUT_SAMPLE_RATE
 
 NORMAL = 1000
-"""Close code of an end that was meant (RFC 6455)."""
+"""Close code of a normal end (RFC 6455)."""
 GOING_AWAY = 1001
 """Close code of a server that stops (RFC 6455)."""
 INVALID = 1007
-"""Close code of whatever the server cannot accept (RFC 6455: invalid frame payload data)."""
+"""Close code for data the server cannot accept (RFC 6455: invalid frame payload data)."""
 POLICY = 1008
-"""Close code of what exists but is not for this client (RFC 6455: policy violation)."""
+"""Close code for a resource this client may not use (RFC 6455: policy violation)."""
 INTERNAL = 1011
 """Close code of the server's own failures (RFC 6455)."""
 
@@ -61,7 +48,7 @@ INVALID_ARGUMENT = "Request contains an invalid argument."
 SESSION_NOT_FOUND = "BidiGenerateContent session not found"
 """The reason for refusing a handle that is unknown, too old, or another key's."""
 REASON_BYTES = 123
-"""Of the longest close reason (RFC 6455 section 5.5: a control frame carries 125 bytes, two of them the code)."""
+"""Bytes of the longest close reason (RFC 6455 section 5.5: 125 bytes, two of them the code)."""
 RATES = range(8_000, 48_001)
 """Sample rates (Hz) that audio may declare."""
 
@@ -69,7 +56,7 @@ _URL_SAFE = str.maketrans("-_", "+/")
 
 
 class WireError(Exception):
-    """A frame or a request that ends the session: the close code and the reason the client is told."""
+    """A frame or request that ends the session, with the close code and reason for the client."""
 
     def __init__(self, code: int, reason: str):
         super().__init__(reason)
@@ -78,7 +65,7 @@ class WireError(Exception):
 
 
 def parse(frame: str | bytes) -> ClientMessage:
-    """Read one client frame, or raise `WireError` and nothing else."""
+    """Parse one client frame, or raise `WireError` and nothing else."""
     try:
         body = json.loads(frame)
     except (ValueError, RecursionError):
@@ -98,54 +85,8 @@ def parse(frame: str | bytes) -> ClientMessage:
     raise WireError(INVALID, INVALID_ARGUMENT)
 
 
-def render(message: ServerMessage) -> bytes:
-    """Say one message as the UTF-8 JSON of a binary frame, which is what Google's server sends."""
-    return json.dumps(_body(message), separators=(",", ":")).encode()
-
-
-def _body(message: ServerMessage) -> dict[str, object]:
-    match message:
-        case SetupComplete(session_id):
-            return {"setupComplete": {"sessionId": session_id}}
-        case SpokenAudio(pcm):
-            blob = {"mimeType": f"audio/pcm;rate={SPEECH_SAMPLE_RATE}", "data": base64.b64encode(pcm).decode()}
-            return {"serverContent": {"modelTurn": {"role": "model", "parts": [{"inlineData": blob}]}}}
-        case InputTranscription(text):
-            return {"serverContent": {"inputTranscription": {"text": text}}}
-        case OutputTranscription(text):
-            return {"serverContent": {"outputTranscription": {"text": text}}}
-        case Interrupted():
-            return {"serverContent": {"interrupted": True}}
-        case GenerationComplete():
-            return {"serverContent": {"generationComplete": True}}
-        case TurnComplete(usage):
-            return {"serverContent": {"turnComplete": True}, "usageMetadata": _usage(usage)}
-        case ToolCall(call_id, name, args):
-            return {"toolCall": {"functionCalls": [{"id": call_id, "name": name, "args": dict(args)}]}}
-        case ToolCallCancellation(ids):
-            return {"toolCallCancellation": {"ids": list(ids)}}
-        case SessionResumptionUpdate(handle):
-            # proto3 JSON leaves out what is empty or false, but clients are told either way.
-            return {"sessionResumptionUpdate": {"newHandle": handle, "resumable": bool(handle)}}
-        case GoAway(time_left):
-            return {"goAway": {"timeLeft": f"{round(time_left, 3):g}s"}}  # proto3 JSON of a Duration
-        case _:
-            assert_never(message)
-
-
-def _usage(usage: Usage) -> dict[str, object]:
-    prompt, response = sum(usage.prompt.values()), sum(usage.response.values())
-    return {
-        "promptTokenCount": prompt,
-        "responseTokenCount": response,
-        "totalTokenCount": prompt + response,
-        "promptTokensDetails": [{"modality": kind, "tokenCount": count} for kind, count in usage.prompt.items()],
-        "responseTokensDetails": [{"modality": kind, "tokenCount": count} for kind, count in usage.response.items()],
-    }
-
-
 class _Object:
-    """A JSON object read by camelCase names, whichever of the two spellings it uses."""
+    """A JSON object read by camelCase names, in either spelling."""
 
     def __init__(self, value: Any, where: str, names: str | None):
         if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""What the two sides of Gemini Live's protocol say to each other, as values (ai.google.dev/api/live)."""
+"""Messages of the Gemini Live protocol, in both directions (ai.google.dev/api/live)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Behavior(StrEnum):
-    """Whether the model waits for what a function returns; unspecified is as the model likes."""
+    """Behavior of the model while a function runs; the model decides when unspecified."""
 
     UNSPECIFIED = "UNSPECIFIED"
     BLOCKING = "BLOCKING"
@@ -14,12 +14,12 @@ class Behavior(StrEnum):
 
 
 Functions = Mapping[str, Behavior]
-"""What can be called, by name."""
+"""Callable functions, by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """Who decides where an utterance begins and ends (realtimeInputConfig.automaticActivityDetection); times in ms."""
+    """Activity detection by the server (realtimeInputConfig.automaticActivityDetection); times in ms."""
 
     automatic: bool = True
     silence_ms: int | None = None
@@ -28,7 +28,7 @@ class Detection:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """The first message: what the client wants for the whole session."""
+    """The first message: the configuration of the session."""
 
     model: str
     modalities: tuple[str, ...] = ()
@@ -43,9 +43,9 @@ class Setup:
     transcribe_output: bool = False
     detection: Detection = Detection()
     resumption: str | None = None
-    """The handle of the session to go on with, "" for a new one that can be resumed, None if nobody will."""
+    """The handle to resume from, "" for a new resumable session, None without resumption."""
     seeds_history: bool = False
-    """Whether client content tells of an earlier conversation first (historyConfig)."""
+    """Whether the session starts with the history of an earlier conversation (historyConfig)."""
     may_interrupt: bool = True
     """False for activityHandling NO_INTERRUPTION: a new question waits for the end of the running answer."""
 
@@ -67,19 +67,19 @@ class ImageInput:
 
 @dataclass(frozen=True, slots=True)
 class TextInput:
-    """Text of the realtime stream: a turn of its own."""
+    """Text of the realtime stream; it is a complete turn."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ActivityStart:
-    """The user began to speak, says the client."""
+    """The client detected the start of speech."""
 
 
 @dataclass(frozen=True, slots=True)
 class ActivityEnd:
-    """The user's utterance is over, says the client."""
+    """The client detected the end of an utterance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ Input = Audio | ImageInput | TextInput | ActivityStart | ActivityEnd | AudioStre
 
 @dataclass(frozen=True, slots=True)
 class RealtimeInput:
-    """Everything one realtimeInput message carries, in the order in which it takes effect."""
+    """The parts of one realtimeInput message, in the order they take effect."""
 
     items: tuple[Input, ...]
 
@@ -116,7 +116,7 @@ class ClientContent:
 
 @dataclass(frozen=True, slots=True)
 class FunctionResponse:
-    """What the client's function returned."""
+    """The result of a client's function."""
 
     id: str | None
     response: Mapping[str, object]
@@ -125,7 +125,7 @@ class FunctionResponse:
 
 @dataclass(frozen=True, slots=True)
 class ToolResponse:
-    """Answers to function calls."""
+    """Results of function calls."""
 
     responses: tuple[FunctionResponse, ...]
 
@@ -156,21 +156,21 @@ class SpokenAudio:
 
 @dataclass(frozen=True, slots=True)
 class InputTranscription:
-    """What was understood of the user's speech."""
+    """The transcript of the user's speech."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class OutputTranscription:
-    """The words that begin with the audio that follows."""
+    """The transcript of the audio that follows."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """The answer was cut short; none of its audio follows."""
+    """The answer was interrupted; no more of its audio follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,14 +188,14 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class TurnComplete:
-    """The turn is over, played to its end or cut short."""
+    """The turn has ended, completely or by an interruption."""
 
     usage: Usage
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One function the client is asked to run."""
+    """A call of one client function."""
 
     id: str
     name: str
@@ -204,14 +204,14 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolCallCancellation:
-    """Calls whose answers nobody waits for any more."""
+    """Calls whose results are no longer needed."""
 
     ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SessionResumptionUpdate:
-    """The handle with which to resume from here, "" while that would lose something."""
+    """The handle to resume from here, "" while resuming would lose data."""
 
     handle: str
 
@@ -223,9 +223,8 @@ class GoAway:
     time_left: float
 
 
-ServerMessage = (
+ControlMessage = (
     SetupComplete
-    | SpokenAudio
     | InputTranscription
     | OutputTranscription
     | Interrupted
@@ -236,3 +235,6 @@ ServerMessage = (
     | SessionResumptionUpdate
     | GoAway
 )
+"""Everything the server sends besides audio."""
+
+ServerMessage = SpokenAudio | ControlMessage

@@ -1,10 +1,10 @@
-"""Which models can be asked for, and what each of them refuses, as the real server would."""
+"""Accepted models, and the setups each of them refuses, as on the real server."""
 
 from mediaserver.localengine.protocol.codec import INVALID, INVALID_ARGUMENT, POLICY, WireError
 from mediaserver.localengine.protocol.messages import Behavior, Setup
 
 OWN = "models/local"
-"""The engine's own name. The other accepted ones let a client meant for Gemini be developed here: one brain for all."""
+"""The engine's own model. The names of Gemini models are accepted too, and served alike."""
 
 _NEWEST = "models/gemini-3.8-live"
 _EXTENDED = "models/gemini-3.8-live-extended-thinking"
@@ -22,12 +22,12 @@ _LEVELS = ("LOW", "MEDIUM", "HIGH")
 
 
 def takes_content(model: str) -> bool:
-    """Whether client content is welcome at any time, and not as the initial history only."""
+    """Whether client content is accepted at any time, not only as initial history."""
     return _full(model) != _SEEDED_ONLY
 
 
 def is_blocking(model: str, behavior: Behavior) -> bool:
-    """Whether a model says nothing until a function with this behavior has returned."""
+    """Whether a model stays silent until a function of this behavior has returned."""
     name = _full(model)
     if name in (_SEEDED_ONLY, _EXTENDED):
         return name == _SEEDED_ONLY  # the one knows nothing else, the other not even that

@@ -1,4 +1,4 @@
-"""What a sentence asks for: free wording when typed, the grammar's sentences when spoken."""
+"""Intents of questions: free wording when typed, the grammar's sentences when spoken."""
 
 import re
 import unicodedata
@@ -7,7 +7,7 @@ from enum import Enum
 
 
 class Ask(Enum):
-    """The questions that need no more words."""
+    """Intents without parameters."""
 
     HELLO = "hello"
     HELP = "help"
@@ -16,24 +16,24 @@ class Ask(Enum):
     REPEAT = "repeat"
     THANKS = "thanks"
     STOP = "stop"
-    GOODBYE = "goodbye"
+    BYE = "goodbye"
 
 
 @dataclass(frozen=True, slots=True)
 class Find:
-    """Where something is; `names` are ways to call it, the most literal first: ("save button", "save")."""
+    """Asks where something is; `names` are its names, the most literal first: ("save button", "save")."""
 
     names: tuple[str, ...]
 
 
 LONGEST_NAME = 80
-"""Characters of a name that are looked for."""
+"""Characters of a name used in the search."""
 
 _LONGEST_SENTENCE = 300
 
 
 def intent_of(text: str) -> Ask | Find | None:
-    """What a typed or heard sentence asks for; None if it is not understood. Any text is accepted."""
+    """Return the intent of a typed or recognised sentence, None if there is none. Accepts any text."""
     if len(text) > _LONGEST_SENTENCE:
         return None
     sentence = _plain(text)
@@ -110,7 +110,7 @@ _ASKS = {
         r"(?:please )?(?:stop|quiet|silence|hush|enough|shut up|be quiet|never ?mind)",
         r"(?:please )?stop (?:it|that|now|talking|speaking)",
     ),
-    Ask.GOODBYE: _pattern(
+    Ask.BYE: _pattern(
         r"(?:good ?)?bye(?: ?bye)?(?: now| for now)?|good ?night|farewell",
         r"see (?:you|ya)(?: later| soon)?|that(?:'s| is) all",
     ),

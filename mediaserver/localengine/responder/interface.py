@@ -1,19 +1,19 @@
-"""The seam between the server, which speaks the protocol, and the brain, which hears, reads the screen and answers."""
+"""The interface between the server, which implements the protocol, and the responder, which answers questions."""
 
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-MOST_REMARKS = 100
-"""Of a conversation; of more, the newest are kept."""
-LONGEST_REMARK = 4_000
-"""Characters that are kept of what was said at once."""
+MAX_ENTRIES = 100
+"""History entries kept, the newest."""
+MAX_ENTRY_LENGTH = 4_000
+"""Characters kept of one entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the user wants answered now."""
+    """One question of the user."""
 
     audio: bytes
     """The spoken window: 16 kHz mono 16-bit PCM, empty when typed."""
@@ -25,14 +25,14 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """What was understood of a spoken question, "" if nothing; told before anything else."""
+    """The transcript of a spoken question, "" if not understood; yielded first."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """A finished piece of voice: 24 kHz mono 16-bit PCM, and its words as (first sample, text with trailing space)."""
+    """Synthesized speech: 24 kHz mono 16-bit PCM, and its words as (first sample, text with trailing space)."""
 
     pcm: bytes
     words: tuple[tuple[int, str], ...]
@@ -40,7 +40,7 @@ class Speech:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function call on the wire, such as point_at; left out when the client has not declared the function."""
+    """A function call, such as point_at; skipped if the client has not declared the function."""
 
     name: str
     args: Mapping[str, object]
@@ -51,7 +51,7 @@ Role = Literal["user", "model"]
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """Something one of the two has said."""
+    """One utterance of the user or the model."""
 
     role: Role
     text: str
@@ -59,30 +59,30 @@ class HistoryEntry:
 
 @dataclass(slots=True)
 class Memory:
-    """What a brain keeps of one session; a brain that needs more subclasses it."""
+    """The state a responder keeps of one session; subclass it to keep more."""
 
     language: str = "en-US"
-    """What the client asked for in its setup (speechConfig.languageCode)."""
+    """The language of the setup (speechConfig.languageCode)."""
     last_answer: str = ""
-    """What was said last, for "repeat"."""
+    """The last answer, for "repeat"."""
     turns: int = 0
     """Questions asked so far."""
-    history: deque[HistoryEntry] = field(default_factory=lambda: deque(maxlen=MOST_REMARKS))
-    """The conversation so far, with what the client told of an earlier one; of an answer, what was sent."""
+    history: deque[HistoryEntry] = field(default_factory=lambda: deque(maxlen=MAX_ENTRIES))
+    """The conversation so far, seeded history included; of an answer, the part that was sent."""
 
     def append(self, role: Role, text: str) -> None:
-        """Keep what was said, unless it was nothing."""
+        """Add an entry, unless it is blank."""
         if text := text.strip():
-            self.history.append(HistoryEntry(role, text[:LONGEST_REMARK]))
+            self.history.append(HistoryEntry(role, text[:MAX_ENTRY_LENGTH]))
 
 
 class Responder(Protocol):
-    """Whatever can answer a question; cancelling an answer half way (a barge-in) leaves it ready for the next one."""
+    """Answers questions; a cancelled answer (barge-in) must leave it ready for the next one."""
 
     def new_memory(self) -> Memory:
-        """Begin one session."""
+        """Create the memory of a new session."""
         ...
 
     def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
-        """Answer piece by piece; heavy work happens in another process, so that iterating never holds up the loop."""
+        """Answer piece by piece; heavy work runs in another process, so that iterating never blocks the loop."""
         ...

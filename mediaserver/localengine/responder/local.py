@@ -1,4 +1,4 @@
-"""The engine's brain: one question in, a spoken answer out, and nothing that was not heard, read or known."""
+"""The offline responder: speech recognition, screen reading and speech synthesis."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -21,10 +21,10 @@ CAN_BE_ASKED: tuple[str, ...] = (
     "Say that again",
     "Help",
 )
-"""Example questions that are understood, typed and spoken alike."""
+"""Example questions, understood when typed or spoken."""
 
-PATIENCE = 0.15
-"""Seconds of reading a screen after which the user is told to wait."""
+MAX_SILENT_READING = 0.15
+"""Seconds of screen reading after which the user is asked to wait."""
 
 _LOOKING = "Let me look."
 _NO_SCREEN = "I see no screen. Please share your screen, then ask me again."
@@ -45,7 +45,7 @@ _HELP = (
 _SAID = {
     Ask.HELLO: ("Hello. I am the local engine.", "Share your screen and ask me where something is, or say help."),
     Ask.THANKS: ("You are welcome.",),
-    Ask.GOODBYE: ("Goodbye.",),
+    Ask.BYE: ("Goodbye.",),
 }
 
 Piece = str | Call
@@ -53,16 +53,16 @@ Piece = str | Call
 
 
 class Reader(Protocol):
-    """Whoever can read the text on a frame, such as `pipeline.screen.ocr.Ocr`."""
+    """Reads the text on a frame, such as `pipeline.screen.ocr.Ocr`."""
 
     async def read(self, jpeg: bytes, /) -> tuple[ReadText, ...]:
-        """The lines of text on a frame; raises `MediaError`."""
+        """Return the lines of text on a frame; raises `MediaError`."""
         ...
 
 
 @dataclass(slots=True)
 class LocalMemory(Memory):
-    """What the local engine keeps of one session: its last answer, and what that was about."""
+    """The state of one session: the last answer, and its subject."""
 
     pieces: tuple[Piece, ...] = ()
     asked: Find | None = None
@@ -70,33 +70,33 @@ class LocalMemory(Memory):
 
 
 class LocalResponder:
-    """Understands a few questions, reads the screen, and answers by voice; heavy work is done in worker processes."""
+    """Answers a few kinds of questions by speech; heavy work runs in worker processes."""
 
     def __init__(self, reader: Reader, *, now: Callable[[], datetime] = datetime.now):
         self._reader = reader
         self._now = now
-        self._ear = SpeechToText()
-        self._voice = TextToSpeech()
+        self._speech_to_text = SpeechToText()
+        self._text_to_speech = TextToSpeech()
 
     async def start(self) -> None:
-        """Load the models of ear and voice before they are needed; the reader is its owner's to warm."""
-        await asyncio.gather(self._ear.start(), self._voice.start())
+        """Load the speech models in advance; the caller warms the reader."""
+        await asyncio.gather(self._speech_to_text.start(), self._text_to_speech.start())
 
     async def close(self) -> None:
-        """End the workers of ear and voice."""
-        await asyncio.gather(self._ear.close(), self._voice.close())
+        """Stop the speech workers."""
+        await asyncio.gather(self._speech_to_text.close(), self._text_to_speech.close())
 
     def new_memory(self) -> LocalMemory:
-        """Begin one session."""
+        """Create the memory of a new session."""
         return LocalMemory()
 
     async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
-        """Answer piece by piece; raises `MediaError` if the screen, the ear or the voice fails."""
+        """Answer piece by piece; raises `MediaError` if OCR, recognition or synthesis fails."""
         assert isinstance(memory, LocalMemory)
         memory.turns += 1
         text = question.text
         if text is None:
-            text = await self._ear.transcribe(question.audio)
+            text = await self._speech_to_text.transcribe(question.audio)
             yield Recognition(text or "")
         intent = intent_of(text) if text else None
         if intent is Ask.STOP:
@@ -112,7 +112,7 @@ class LocalResponder:
             reading = asyncio.ensure_future(self._reader.read(question.screen))
             reading.add_done_callback(_retrieve)
             try:
-                await asyncio.wait({reading}, timeout=PATIENCE)
+                await asyncio.wait({reading}, timeout=MAX_SILENT_READING)
                 if not reading.done():
                     yield await self._uttered(_LOOKING + " ", memory)
                 lines = await reading
@@ -139,7 +139,7 @@ class LocalResponder:
                 return (first_steps(is_shared=question.screen is not None), *_HELP)
             case Ask.TIME:
                 return (clock(self._now()),)
-            case Ask.HELLO | Ask.THANKS | Ask.GOODBYE:
+            case Ask.HELLO | Ask.THANKS | Ask.BYE:
                 return _SAID[intent]
             case Ask.STOP | Ask.REPEAT:
                 return ()
@@ -151,22 +151,22 @@ class LocalResponder:
             return piece
         # What is said is English, whatever language the client asked for.
         language = memory.language if memory.language.lower().startswith("en") else "en"
-        return await self._voice.synthesize(piece, language=language)
+        return await self._text_to_speech.synthesize(piece, language=language)
 
 
 def _last_said(memory: Memory) -> str:
-    # In a conversation that the client told of.
+    # In a conversation that the client seeded.
     return next((remark.text for remark in reversed(memory.history) if remark.role == "model"), "")
 
 
 def _retrieve(reading: "asyncio.Future[tuple[ReadText, ...]]") -> None:
-    # Of an interrupted answer nobody asks how the reading ended, which asyncio would complain about.
+    # After an interruption nothing awaits the reading, and asyncio would log its exception.
     if not reading.cancelled():
         reading.exception()
 
 
 def found(lines: Sequence[ReadText], names: Sequence[str]) -> Sequence[Piece]:
-    """Say where something is, and point at it first; say so if it is not there, or not surely."""
+    """Describe where something is, after a pointer to it; or that it is missing or uncertain."""
     wanted = quoted(names[0])
     matches = find(lines, names)
     sure = [match for match in matches if match.confidence >= SURE]
@@ -192,12 +192,12 @@ def found(lines: Sequence[ReadText], names: Sequence[str]) -> Sequence[Piece]:
 
 
 def point_at(match: Match) -> Call:
-    """Point at a place on the frame."""
+    """Return a call that points at a place on the frame."""
     return Call("point_at", {"box_2d": list(match.box), "label": match.label})
 
 
 def first_steps(*, is_shared: bool) -> Call:
-    """Show what to do first."""
+    """Return a call that shows the first steps."""
     steps = [
         {"text": "Share your screen", "state": "done" if is_shared else "current"},
         {"text": "Ask what is on it", "state": "current" if is_shared else "todo"},
@@ -207,12 +207,12 @@ def first_steps(*, is_shared: bool) -> Call:
 
 
 def clock(now: datetime) -> str:
-    """Say the time of day."""
+    """Return a sentence with the time of day."""
     return f"It is {now.hour % 12 or 12}:{now.minute:02} {'AM' if now.hour < 12 else 'PM'}."
 
 
 def spaced(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
-    """End every sentence but the last with a space, so that together they are a text."""
+    """End every sentence but the last with a space, so that joined they form a text."""
     last = max((index for index, piece in enumerate(pieces) if isinstance(piece, str)), default=-1)
     return tuple(
         f"{piece} " if isinstance(piece, str) and index != last else piece for index, piece in enumerate(pieces)

@@ -1,4 +1,4 @@
-"""What the engine says about a screen, from the lines of text that were read on it; it understands nothing else."""
+"""Search and description of the text lines read on a screen."""
 
 import re
 import statistics
@@ -11,7 +11,7 @@ from pipeline.events import Box
 from pipeline.screen.ocr import ReadText
 
 SURE = 0.6
-"""Confidence from which on a thing is said to be there."""
+"""Least confidence at which a match counts as found."""
 
 LONGEST_QUOTE = 60  # characters; more is not listened to
 _MOST_QUOTES = 6
@@ -24,7 +24,7 @@ _NEAR = 0.6  # similarity from which on a label is offered instead
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A place on the screen that may be the one asked for; `confidence` is the reader's times the match's quality."""
+    """A place that may match the question; `confidence` is the reader's times the match's quality."""
 
     label: str
     box: Box
@@ -33,17 +33,17 @@ class Match:
 
     @property
     def tier(self) -> float:
-        """The kind of match; all similar ones are of one kind."""
+        """The kind of match; all inexact ones share one kind."""
         return max(self.quality, _SIMILAR)
 
     @property
     def is_literal(self) -> bool:
-        """Whether it says just what was asked for, and not something similar."""
+        """Whether the text is exactly the searched name."""
         return self.quality > _SIMILAR
 
 
 def find(lines: Sequence[ReadText], names: Sequence[str]) -> tuple[Match, ...]:
-    """The places that match one of `names` best and equally well, the likeliest first; empty if none does."""
+    """Return the best matches of `names`, equally good, the likeliest first; empty if there is none."""
     by_name = [[(match, len(line.text)) for line in lines if (match := _match(line, name))] for name in names]
     best = max((match.tier for found in by_name for match, _ in found), default=0.0)
     equals = next(filter(None, ([pair for pair in found if pair[0].tier == best] for found in by_name)), [])
@@ -53,7 +53,7 @@ def find(lines: Sequence[ReadText], names: Sequence[str]) -> tuple[Match, ...]:
 
 
 def near(lines: Sequence[ReadText], names: Sequence[str], *, most: int = 3) -> tuple[str, ...]:
-    """Labels that look a little like one of `names`, the most similar first."""
+    """Return labels similar to one of `names`, the most similar first."""
     similar = {
         quoted(line.text): max(_similarity(_squash(line.text), _squash(name)) for name in names)
         for line in lines
@@ -64,14 +64,14 @@ def near(lines: Sequence[ReadText], names: Sequence[str], *, most: int = 3) -> t
 
 
 def place(box: Box) -> str:
-    """Where a box is, such as "at the top left"."""
+    """Return the place of a box in words, such as "at the top left"."""
     ymin, xmin, ymax, xmax = box
     row, column = (min(2, (low + high) * 3 // 2_000) for low, high in ((ymin, ymax), (xmin, xmax)))
     return _PLACES[row][column]
 
 
 def describe(lines: Sequence[ReadText]) -> Iterator[str]:
-    """Say in a few sentences what can be read on a screen, the largest text first."""
+    """Describe the text on a screen in a few sentences, the largest first."""
     legible = [line for line in lines if line.confidence >= SURE and _squash(line.text)]
     unsure = sum(1 for line in lines if line.confidence < SURE)
     if not legible:
@@ -90,7 +90,7 @@ def describe(lines: Sequence[ReadText]) -> Iterator[str]:
 
 
 def quoted(text: str) -> str:
-    """Text of a screen or of a user as it can be said inside a sentence: one short line without quotes."""
+    """Return text fit for use inside a sentence: one short line without quotes."""
     text = "".join(" " if unicodedata.category(sign)[0] == "C" else sign for sign in text)
     text = " ".join(re.sub(r'["“”„«»]', " ", text).split())
     if len(text) <= LONGEST_QUOTE:

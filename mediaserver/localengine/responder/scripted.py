@@ -1,4 +1,4 @@
-"""A brain that answers from a YAML script, for tests, demos and benchmarks: nothing is heard, read or guessed.
+"""A responder that answers from a YAML script, for tests, demos and benchmarks.
 
 rules:
   - when: {text: where is save, screen: true}     # the first rule that fits answers
@@ -39,7 +39,7 @@ _LOUDNESS = 8_000
 
 
 class ScriptError(ValueError):
-    """A script that cannot be played; the message names the line, the field and what is accepted there."""
+    """An invalid script; the message names the line, the field and the accepted values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ Step = Speech | SpokenLine | Call | Pause
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is answered when; a condition that is None does not matter."""
+    """An answer and its conditions; a condition that is None always holds."""
 
     steps: tuple[Step, ...]
     heard: str = ""
@@ -72,7 +72,7 @@ class Rule:
     """1 for the first question of a session."""
     screen: bool | None = None
     remembers: str | None = None
-    """Part of what was said before, by whom ever and in any case."""
+    """Part of an earlier utterance of either side, in any case."""
 
     def fits(self, question: Question, memory: Memory) -> bool:
         """Whether this rule answers `question`."""
@@ -106,7 +106,7 @@ class ScriptedResponder:
         await self._voice.close()
 
     def new_memory(self) -> Memory:
-        """Begin one session."""
+        """Create the memory of a new session."""
         return Memory()
 
     async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
@@ -126,14 +126,15 @@ class ScriptedResponder:
 
 
 def load_script(path: Path) -> ScriptedResponder:
-    """Read a script; WAV files are looked for beside it. Raises `ScriptError`, or OSError if it cannot be read."""
+    """Load a script, with WAV files from its folder. Raises `ScriptError`, or OSError if it cannot be read."""
     return parse_script(path.read_text(encoding="utf-8"), folder=path.parent)
 
 
 def parse_script(text: str, *, folder: Path = Path()) -> ScriptedResponder:
-    """Read a script from its text, or raise `ScriptError`."""
+    """Parse the text of a script, or raise `ScriptError`."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
+        _check_unicode(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ScriptError(f"line {line}: this is not YAML: {error.problem}") from None
@@ -143,6 +144,16 @@ def parse_script(text: str, *, folder: Path = Path()) -> ScriptedResponder:
         raise ScriptError("line 1: the script is empty; it takes `rules`: a list of {when, heard, answer}")
     script = _Field(root, "script").fields("rules")
     return ScriptedResponder([_rule(rule, folder) for rule in _need(script, "rules", root).items()])
+
+
+def _check_unicode(text: str) -> None:
+    # An escape such as "\ud800" is valid YAML, but a lone surrogate cannot be sent.
+    for token in yaml.scan(text, Loader=yaml.SafeLoader):
+        if isinstance(token, yaml.ScalarToken):
+            try:
+                token.value.encode()
+            except UnicodeEncodeError:
+                raise ScriptError(f"line {token.start_mark.line + 1}: this is not Unicode text") from None
 
 
 def tone(frequency: float, seconds: float) -> bytes:

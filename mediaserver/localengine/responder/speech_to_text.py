@@ -1,4 +1,4 @@
-"""The engine's ear: a list of spoken commands, by pocketsphinx in a worker process, and an honest "not understood"."""
+"""Speech-to-text of a fixed list of commands, by pocketsphinx in a worker process."""
 
 import functools
 import math
@@ -24,7 +24,7 @@ NAMES = (
     *("new", "next", "okay", "open", "options", "password", "paste", "print", "profile", "refresh", "reply", "save"),
     *("search", "send", "settings", "share", "sign in", "sign up", "submit", "undo", "upload", "view"),
 )
-"""What can be asked for by voice; all of it stands in pocketsphinx's dictionary, which refuses a grammar otherwise."""
+"""Names recognised in speech; pocketsphinx refuses a grammar with words outside its dictionary."""
 
 _ASKING = ("where is", "where's", "find", "show me")
 _KINDS = ("button", "link", "field", "icon")
@@ -49,7 +49,7 @@ SENTENCES = frozenset(_PHRASES) | {
     f"{asking} {the}{name}{kind}"
     for asking, the, name, kind in product(_ASKING, ("", "the "), NAMES, ("", *(f" {kind}" for kind in _KINDS)))
 }
-"""Every sentence that can be understood."""
+"""Every recognised sentence."""
 
 # A grammar alone makes a command of whatever it hears, so a second decoder spells the same audio in free phones, and a
 # command must be nearly as likely as that spelling. The deficit is in nats per frame (10 ms), by acoustic score over
@@ -71,34 +71,34 @@ _Segment = tuple[str, int, int, float]  # word or phone, first frame, last frame
 
 
 class SpeechToText:
-    """Understands commands; all who ask share one worker process."""
+    """Recognises commands; all sessions share one worker process."""
 
     def __init__(self) -> None:
         self._worker = Worker("ear", code=FaultCode.ENGINE_INTERNAL, initializer=load)
 
     async def start(self) -> None:
-        """Load the models before they are needed."""
+        """Load the models in advance."""
         await self._worker.start()
 
     async def transcribe(self, pcm: bytes) -> str | None:
-        """Understand one utterance (16 kHz mono 16-bit PCM): one of `SENTENCES`, or None; or raise `MediaError`."""
+        """Recognise one utterance (16 kHz mono 16-bit PCM): one of `SENTENCES`, or None. Raises `MediaError`."""
         if not SHORTEST <= len(pcm) / (2 * INPUT_SAMPLE_RATE) <= LONGEST:
             return None
         return await self._worker.run(recognize, pcm, deadline=DEADLINE)
 
     async def close(self) -> None:
-        """End the worker."""
+        """Stop the worker."""
         await self._worker.close()
 
 
 def load() -> None:
-    """Load the models, and touch all of them once; for the worker process."""
+    """Load and warm the models; runs in the worker process."""
     _decoders()
     recognize(bytes(2 * INPUT_SAMPLE_RATE))
 
 
 def recognize(pcm: bytes) -> str | None:
-    """Understand one utterance here and now; for the worker process, 0.06 s for each second of audio."""
+    """Recognise one utterance synchronously; for the worker process, 0.06 s per second of audio."""
     grammar, phones = _decoders()
     noisy = _dithered(np.frombuffer(pcm[: len(pcm) // 2 * 2], np.int16))
     words, frames = _decode(grammar, noisy, scale=1)

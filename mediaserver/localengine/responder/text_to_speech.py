@@ -1,4 +1,4 @@
-"""The engine's voice: espeak-ng in a worker process, with the sample at which each word begins."""
+"""Text-to-speech by espeak-ng in a worker process, with the first sample of each word."""
 
 import ctypes
 import functools
@@ -30,21 +30,21 @@ _VOICES = {"en": "en-us", "en-gb": "en-gb-x-rp"}
 
 
 class TextToSpeech:
-    """Says text aloud; all who ask share one worker process, which is fast enough: 4 s of speech take about 4 ms."""
+    """Synthesizes speech; all sessions share one worker process: 4 s of speech take about 4 ms."""
 
     def __init__(self) -> None:
         self._worker = Worker("voice", code=FaultCode.ENGINE_INTERNAL, initializer=load)
 
     async def start(self) -> None:
-        """Load the voice before it is needed."""
+        """Load the voice in advance."""
         await self._worker.start()
 
     async def synthesize(self, text: str, *, language: str = "en") -> Speech:
-        """Speak `text`, whose words (control characters made spaces) are those of the result, or raise `MediaError`."""
+        """Synthesize `text`, with control characters replaced by spaces. Raises `MediaError`."""
         return await self._worker.run(speak, text, language, deadline=DEADLINE)
 
     async def close(self) -> None:
-        """End the worker."""
+        """Stop the worker."""
         await self._worker.close()
 
 
@@ -54,7 +54,7 @@ def load() -> None:
 
 
 def speak(text: str, language: str) -> Speech:
-    """Synthesize here and now; for the worker process, which keeps this GPL library at arm's length from the server."""
+    """Synthesize synchronously; for the worker process, which separates this GPL library from the server."""
     text = speakable(text)
     pcm, marks = _espeak().synthesize(text, voice_for(language))
     begin, end = _audible(pcm, _espeak().rate)
@@ -66,13 +66,13 @@ def speak(text: str, language: str) -> Speech:
 
 
 def speakable(text: str) -> str:
-    """The text with control characters made spaces, of the same length."""
+    """Replace control characters by spaces; the length stays the same."""
     # espeak-ng obeys commands that begin with control-A, and a lone surrogate cannot be encoded.
     return "".join(" " if unicodedata.category(sign) in ("Cc", "Cs", "Cn", "Co") else sign for sign in text)
 
 
 def words_at(text: str, marks: list[tuple[int, int]]) -> list[tuple[int, str]]:
-    """Give every word of the text its sample, from espeak's marks of (character, sample).
+    """Return the first sample of every word, from espeak's marks of (character, sample).
 
     A word that espeak reads as several ("12:45") begins with the first of them; one that it does not read ("-") goes
     with the word before it.
@@ -94,7 +94,7 @@ def words_at(text: str, marks: list[tuple[int, int]]) -> list[tuple[int, str]]:
 
 
 def voice_for(language: str) -> str:
-    """The name espeak-ng has for a language tag such as "en-US"; may be one it does not have."""
+    """Return the espeak-ng voice name for a language tag such as "en-US"; that voice may not exist."""
     language = language.lower().replace("_", "-")
     return f"{_VOICES.get(language, language)}+{VARIANT}"
 

@@ -1,4 +1,4 @@
-"""Audio as clients declare it, made 16 kHz; and, for clients that leave it to the server, found to be speech or not."""
+"""Audio input: resampling to 16 kHz, and automatic activity detection."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ _SILENCE = 0.8  # Gemini's default silenceDurationMs, about
 
 
 class AudioInputStream:
-    """Mono 16-bit PCM at any rate in, 16 kHz out; a sample that is split between two messages is joined again."""
+    """Resamples mono 16-bit PCM to 16 kHz; a sample split between two messages is joined."""
 
     def __init__(self) -> None:
         self._torn = b""
@@ -21,7 +21,7 @@ class AudioInputStream:
         self._resampler = Resampler()
 
     def push(self, audio: Audio) -> Iterator[AudioChunk]:
-        """Take what one message carried."""
+        """Resample the audio of one message."""
         pcm = self._torn + audio.pcm
         whole = len(pcm) - len(pcm) % SAMPLE_BYTES
         self._torn = pcm[whole:]
@@ -31,7 +31,7 @@ class AudioInputStream:
 
 
 class Detector:
-    """Automatic activity detection: the boundaries and the audio of each utterance, in order."""
+    """Automatic activity detection; yields the boundaries and audio of each utterance, in order."""
 
     def __init__(self, model: VadModel, detection: Detection):
         self._vad = SileroVad(model)
@@ -40,11 +40,11 @@ class Detector:
         self._turn = TurnDetector(TurnSettings(start=start, silence=silence))
 
     def push(self, chunk: AudioChunk, *, audible: bool) -> Iterator[TurnSignal]:
-        """Take 16 kHz audio; `audible` while the assistant can be heard."""
+        """Process 16 kHz audio; `audible` while the assistant speaks."""
         for window in self._vad.push(chunk):
             yield from self._turn.push(window, audible=audible)
 
     def flush(self) -> Iterator[TurnSignal]:
-        """End the open utterance, if any: no more audio comes."""
+        """End the open utterance, if any, as the stream has ended."""
         self._vad.reset()
         yield from self._turn.close()

@@ -1,4 +1,4 @@
-"""How long one connection lasts, and that its client hears of the end before it comes."""
+"""The lifetime of a connection, and the goAway before its end."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -8,12 +8,12 @@ from mediaserver.localengine.protocol.codec import INTERNAL, WireError
 from mediaserver.localengine.protocol.messages import GoAway
 
 DEADLINE_EXPIRED = "Deadline expired before operation could complete."
-"""The reason of every close that is a matter of time."""
+"""The close reason of every timeout."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lifetime:
-    """Seconds until a connection is told to go, and from then on until it is closed; Google's are about these."""
+    """Seconds until goAway is sent, and from then until the close; about Google's values."""
 
     until_warning: float = 540.0
     after_warning: float = 60.0
@@ -23,7 +23,7 @@ TEN_MINUTES = Lifetime()
 
 
 async def expire(lifetime: Lifetime, send: Callable[[GoAway], Awaitable[None]]) -> None:
-    """Announce the end of a connection that begins now, and raise the `WireError` that ends it when its time is up."""
+    """Send goAway before the end of a connection that begins now, and raise `WireError` at its end."""
     await asyncio.sleep(lifetime.until_warning)
     try:
         async with asyncio.timeout(lifetime.after_warning):

@@ -1,4 +1,4 @@
-"""What one session knows, and what a resumption handle brings back."""
+"""The state of a session, restored by a resumption handle."""
 
 import copy
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from mediaserver.localengine.responder.interface import Memory
 
 @dataclass(slots=True)
 class Context:
-    """Everything said, shown and appended so far."""
+    """The conversation, the screen and the appended content."""
 
     memory: Memory
     screen: bytes | None = None
     """The newest JPEG (or PNG) seen, None if nothing is shared."""
     appended: str = ""
-    """Client content that waits for the question it belongs to."""
+    """Client content that belongs to the next question."""
 
     def copy(self) -> "Context":
-        """A context of its own, as this one is now."""
+        """Return an independent copy."""
         return copy.deepcopy(self)
 
     @property
     def size(self) -> int:
-        """Bytes it holds, about."""
+        """Approximate size in bytes."""
         remarks = sum(len(remark.text) for remark in self.memory.history)
         return len(self.screen or b"") + len(self.appended) + remarks

@@ -1,4 +1,4 @@
-"""One answer on its way out: drawn from the brain, paced, and at its end declared complete."""
+"""One answer: pulled from the responder, paced, sent and completed."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -23,7 +23,7 @@ class Generation:
     """The answer to one question.
 
     `call` gives a function call its id, or None if the client lacks the function; `answered` waits until the answer may
-    go on after a call.
+    continue after a call.
     """
 
     def __init__(
@@ -42,16 +42,16 @@ class Generation:
         self._answered = answered
         self._pace = Pacer()
         self._clock = asyncio.get_running_loop().time
-        self._is_cut = False
+        self._is_interrupted = False
         self._memory: Memory | None = None
-        self._said = ""
+        self._sent_text = ""
         self._spoken = 0.0
         self._call_tokens = 0
 
-    async def run(self, brain: Responder, memory: Memory) -> None:
-        """Send the whole answer and return when the client has had the time to play it."""
+    async def run(self, responder: Responder, memory: Memory) -> None:
+        """Send the whole answer, and return when a client in real time has played it."""
         self._memory = memory
-        answer = brain.answer(self._question, memory)
+        answer = responder.answer(self._question, memory)
         try:
             async for piece in answer:
                 await self._send_piece(piece)
@@ -59,23 +59,23 @@ class Generation:
             # Without this a cancelled answer would be left half way until the garbage collector finds it.
             if isinstance(answer, AsyncGenerator):
                 await answer.aclose()
-        self._note_said()
+        self._remember_sent()
         await self._send(GenerationComplete())
         await asyncio.sleep(self._pace.playback_end - self._clock())
 
     def interrupt(self) -> None:
-        """Say nothing from now on, however long the brain takes to stop."""
-        self._is_cut = True
-        self._note_said()
+        """Send nothing more, even if the responder is slow to stop."""
+        self._is_interrupted = True
+        self._remember_sent()
 
     @property
     def is_audible(self) -> bool:
-        """Whether a client that plays in real time is playing this answer now."""
+        """Whether a client in real time is playing this answer now."""
         return self._clock() < self._pace.playback_end
 
     @property
     def usage(self) -> Usage:
-        """What this turn has cost so far."""
+        """The tokens of this turn so far."""
         counts = {"AUDIO": audio_tokens(self._spoken), "TEXT": self._call_tokens}
         response = {kind: count for kind, count in counts.items() if count}
         return Usage(prompt_tokens(self._question, self._setup.media_resolution), response)
@@ -90,22 +90,22 @@ class Generation:
             case Speech():
                 await self._speak(piece)
             case Call():
-                if not self._is_cut and (call := self._call(piece)) is not None:
+                if not self._is_interrupted and (call := self._call(piece)) is not None:
                     self._call_tokens += call_tokens(piece)
                     await self._send(call)
                     await self._answered(call)
 
     async def _speak(self, speech: Speech) -> None:
         if not self._setup.transcribe_output:
-            # Nobody needs to know where a word begins, and the audio is not cut there.
+            # Word positions are not needed, so the audio is not split at words.
             speech = Speech(speech.pcm, ((0, "".join(text for _, text in speech.words)),))
         for text, pcm in pieces(speech):
             duration = len(pcm) / (SAMPLE_BYTES * SPEECH_SAMPLE_RATE)
             now = self._clock()
             if (wait := self._pace.due(duration, now=now) - now) > 0:
                 await asyncio.sleep(wait)
-            if not self._is_cut:
-                self._said += text
+            if not self._is_interrupted:
+                self._sent_text += text
             if text and self._setup.transcribe_output:
                 await self._send(OutputTranscription(text))
             if pcm:
@@ -113,12 +113,12 @@ class Generation:
                 self._spoken += duration
                 self._pace.sent(duration, now=self._clock())
 
-    def _note_said(self) -> None:
-        # What the client was sent of an answer is what the conversation goes on from, as with Google's server.
+    def _remember_sent(self) -> None:
+        # The history holds the part of an answer that was sent, as on Google's server.
         if self._memory is not None:
-            self._memory.append("model", self._said)
-            self._said = ""
+            self._memory.append("model", self._sent_text)
+            self._sent_text = ""
 
     async def _send(self, message: ServerMessage) -> None:
-        if not self._is_cut:
+        if not self._is_interrupted:
             await self._send_message(message)

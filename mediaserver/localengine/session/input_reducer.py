@@ -1,4 +1,4 @@
-"""The listening side of one session, without clock or socket: client messages in, questions and interruptions out."""
+"""Client messages reduced to questions and interruptions, without clock or socket."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,32 +25,34 @@ from mediaserver.localengine.session.audio_input import AudioInputStream, Detect
 from mediaserver.localengine.session.context import Context
 from pipeline.audio.turn_detector import TurnSignal
 from pipeline.events import SpeechEnded, SpeechStarted
-from pipeline.gemini.send_queue import SCREEN_SHARE_ENDED
 from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES, AudioChunk
 
 LONGEST_WINDOW = 120.0
-"""Seconds of one spoken window that are kept; of a longer one the newest are."""
+"""Seconds kept of one spoken window, the newest."""
+
+SCREEN_SHARE_ENDED = "[The screen is no longer shared.]"
+"""A client's note that the screen share has ended. Gemini reads it as text; here it clears the screen."""
 
 _PRECONDITION = "Precondition check failed."
 
 
 @dataclass(frozen=True, slots=True)
 class StopReply:
-    """Whatever is being answered is interrupted."""
+    """Interrupts the running answer."""
 
 
 class InputReducer:
-    """Takes what is said, typed and shown into `context`; `detector` is None when the client marks its own activity."""
+    """Applies client input to `context`; `detector` is None when the client marks its own activity."""
 
     def __init__(self, setup: Setup, detector: Detector | None, context: Context, *, is_resumed: bool = False):
         self.functions = setup.functions
         self._context = context
-        # Either a session is resumed or it is told of an earlier one: both would be twice the same.
+        # A resumed session must not be seeded: its history would be duplicated.
         self._is_seeding = setup.seeds_history and not is_resumed
         self._takes_content = takes_content(setup.model)
         self._may_interrupt = setup.may_interrupt
         self._detector = detector
-        self._intake = AudioInputStream()
+        self._audio = AudioInputStream()
         self._window: bytearray | None = None
         self._window_text: str | None = None
 
@@ -62,7 +64,7 @@ class InputReducer:
     def push(
         self, message: Setup | RealtimeInput | ClientContent | ContextUpdate, *, audible: bool
     ) -> Iterator[StopReply | Question]:
-        """Take one message and say what follows from it; raises `WireError` if it has no place here."""
+        """Apply one message and yield its consequences; raises `WireError` if it is not allowed now."""
         match message:
             case RealtimeInput() if self._is_seeding:
                 raise WireError(INVALID, f"{INVALID_ARGUMENT} The initial history must be complete first.")
@@ -87,14 +89,14 @@ class InputReducer:
             case Audio():
                 yield from self._on_audio(item, audible=audible)
             case ImageInput(data):
-                # Of faster video than Google's one frame per second no frame is too many: only the newest counts.
+                # Faster video than Google's one frame per second is accepted: only the newest frame counts.
                 self._context.screen = data
             case TextInput(text):
                 yield from self._read(text)
             case ActivityStart() | ActivityEnd() if self._detector is not None:
                 raise WireError(INVALID, _PRECONDITION)
             case ActivityStart():
-                self._intake = AudioInputStream()
+                self._audio = AudioInputStream()
                 yield from self._open()
             case ActivityEnd():
                 yield from self._close()
@@ -105,15 +107,15 @@ class InputReducer:
 
     def _on_audio(self, audio: Audio, *, audible: bool) -> Iterator[StopReply | Question]:
         if self._detector is None and self._window is None:
-            return  # Google's server keeps nothing of what comes before activityStart.
-        for chunk in self._intake.push(audio):
+            return  # Google's server drops audio before activityStart.
+        for chunk in self._audio.push(audio):
             if self._detector is None:
                 self._keep(chunk)
             else:
-                yield from self._follow(self._detector.push(chunk, audible=audible))
+                yield from self._on_detection(self._detector.push(chunk, audible=audible))
 
-    def _follow(self, heard: Iterator[TurnSignal]) -> Iterator[StopReply | Question]:
-        for event in heard:
+    def _on_detection(self, signals: Iterator[TurnSignal]) -> Iterator[StopReply | Question]:
+        for event in signals:
             match event:
                 case SpeechStarted():
                     yield from self._open()
@@ -145,8 +147,8 @@ class InputReducer:
     def _end_stream(self) -> Iterator[StopReply | Question]:
         if self._detector is None:
             raise WireError(INVALID, INVALID_ARGUMENT)
-        yield from self._follow(self._detector.flush())
-        self._intake = AudioInputStream()
+        yield from self._on_detection(self._detector.flush())
+        self._audio = AudioInputStream()
 
     def _read(self, text: str) -> Iterator[StopReply | Question]:
         if self._detector is not None or self._window is None:

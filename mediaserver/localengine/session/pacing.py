@@ -1,4 +1,4 @@
-"""How an answer leaves: cut at its words, ahead of real time but not all at once."""
+"""Pacing of answers: split at words, and sent faster than real time but not at once."""
 
 from collections.abc import Iterator
 
@@ -6,16 +6,16 @@ from mediaserver.localengine.responder.interface import Speech
 from pipeline.media import SAMPLE_BYTES, SPEECH_SAMPLE_RATE
 
 BURST = 0.4
-"""Seconds of audio that leave at once when an answer begins or goes on after a pause."""
+"""Seconds of audio sent at once when an answer begins or continues after a pause."""
 SPEED = 4.0
-"""How much faster than real time the rest follows."""
+"""Speed of the rest, as a multiple of real time."""
 
 _GRID = SPEECH_SAMPLE_RATE * 40 // 1000  # samples; audio parts are multiples of 40 ms
-_LONGEST = 5  # times the grid: 200 ms
+_MAX_PIECE = 5  # times the grid: 200 ms
 
 
 def pieces(speech: Speech) -> Iterator[tuple[str, bytes]]:
-    """Cut speech into (words that begin here, PCM): each 40 to 200 ms, a word at most 20 ms off its place."""
+    """Split speech into (words that begin here, PCM) of 40 to 200 ms; a word is at most 20 ms off its place."""
     grid_bytes = _GRID * SAMPLE_BYTES
     pcm = speech.pcm + bytes(-len(speech.pcm) % grid_bytes)
     end = len(pcm) // grid_bytes
@@ -28,24 +28,24 @@ def pieces(speech: Speech) -> Iterator[tuple[str, bytes]]:
     start = 0
     for cut in (*sorted(place for place in words if place > 0), end):
         while start < cut:
-            stop = min(start + _LONGEST, cut)
+            stop = min(start + _MAX_PIECE, cut)
             yield words.get(start, ""), pcm[start * grid_bytes : stop * grid_bytes]
             start = stop
 
 
 class Pacer:
-    """When each piece of one answer is due, and when the last of it will have been played. Clock times in seconds."""
+    """Schedules the pieces of one answer, and computes when its playback ends. Clock times in seconds."""
 
     def __init__(self) -> None:
         self.playback_end = 0.0
         self._free = float("-inf")
 
     def due(self, duration: float, *, now: float) -> float:
-        """Say when the next `duration` seconds of audio may leave: `now` or later."""
+        """Return when the next `duration` seconds of audio may be sent: `now` or later."""
         start = max(self._free, now - BURST / SPEED)
         self._free = start + duration / SPEED
         return max(now, self._free)
 
     def sent(self, duration: float, *, now: float) -> None:
-        """Note that `duration` seconds left just now; the client plays them in real time after what it has."""
+        """Record that `duration` seconds were sent now; the client plays them after earlier ones."""
         self.playback_end = max(self.playback_end, now) + duration

@@ -1,4 +1,4 @@
-"""Handles with which a client brings its session over to another connection (ai.google.dev, Session management)."""
+"""Handles that resume a session on another connection (ai.google.dev, Session management)."""
 
 import hashlib
 import hmac
@@ -12,19 +12,19 @@ from mediaserver.localengine.protocol.codec import INTERNAL, POLICY, SESSION_NOT
 from mediaserver.localengine.session.context import Context
 
 STILL_OPEN = "Internal error encountered. The session is still connected."
-"""The reason for refusing a handle whose session has a connection."""
+"""The close reason for a handle whose session is still connected."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """What handles are good for: seconds after the last connection of their session; how many; bytes of all."""
+    """Limits of handles: validity (s) after the last connection of a session, count, and total bytes."""
 
     valid: float = 7200.0
-    most: int = 500
-    most_of_a_session: int = 8
-    most_bytes: int = 128 << 20
+    max_handles: int = 500
+    max_per_session: int = 8
+    max_bytes: int = 128 << 20
     while_open: bool = False
-    """Whether a session can be resumed that still has a connection; Google's was seen to refuse."""
+    """Whether a connected session can be resumed; Google's server was seen to refuse."""
 
 
 LIKE_GOOGLES = Resumption()
@@ -32,7 +32,7 @@ LIKE_GOOGLES = Resumption()
 
 @dataclass(slots=True)
 class _SessionLineage:
-    """One session, over all its connections."""
+    """One session over all its connections."""
 
     owner: bytes
     connections: int = 0
@@ -42,13 +42,13 @@ class _SessionLineage:
 
 @dataclass(frozen=True, slots=True)
 class _Snapshot:
-    thread: _SessionLineage
+    lineage: _SessionLineage
     context: Context
     size: int
 
 
 class Handles:
-    """All sessions that can be resumed; of too many the oldest are forgotten."""
+    """The resumable sessions; beyond the limits, the oldest handles are dropped."""
 
     def __init__(self, rules: Resumption = LIKE_GOOGLES, *, clock: Callable[[], float] = time.monotonic):
         self._rules = rules
@@ -57,69 +57,69 @@ class Handles:
         self._bytes = 0
 
     def begin(self, key: str) -> "Connection":
-        """Connect a new session of the client with this API key."""
+        """Open a new session of the client with this API key."""
         return Connection(self, _SessionLineage(_digest(key)))
 
     def resume(self, handle: str, key: str) -> tuple["Connection", Context]:
-        """Connect the session of a handle and say what it knew then; raises `WireError`."""
+        """Reconnect the session of a handle, and return its context; raises `WireError`."""
         self._forget_expired()
         saved = self._saved.get(handle)
-        if saved is None or not hmac.compare_digest(saved.thread.owner, _digest(key)):
+        if saved is None or not hmac.compare_digest(saved.lineage.owner, _digest(key)):
             raise WireError(POLICY, SESSION_NOT_FOUND)
-        if saved.thread.connections and not self._rules.while_open:
+        if saved.lineage.connections and not self._rules.while_open:
             raise WireError(INTERNAL, STILL_OPEN)
-        return Connection(self, saved.thread), saved.context.copy()
+        return Connection(self, saved.lineage), saved.context.copy()
 
     def __len__(self) -> int:
         return len(self._saved)
 
-    def _save(self, thread: _SessionLineage, context: Context) -> str:
+    def _save(self, lineage: _SessionLineage, context: Context) -> str:
         handle = secrets.token_urlsafe(32)
         size = context.size
-        self._saved[handle] = _Snapshot(thread, context.copy(), size)
+        self._saved[handle] = _Snapshot(lineage, context.copy(), size)
         self._bytes += size
-        thread.handles.append(handle)
-        if len(thread.handles) > self._rules.most_of_a_session:
-            self._forget(thread.handles[0])
+        lineage.handles.append(handle)
+        if len(lineage.handles) > self._rules.max_per_session:
+            self._forget(lineage.handles[0])
         self._forget_expired()
-        while len(self._saved) > self._rules.most or self._bytes > self._rules.most_bytes:
+        while len(self._saved) > self._rules.max_handles or self._bytes > self._rules.max_bytes:
             self._forget(next(iter(self._saved)))
         return handle
 
-    def _disconnect(self, thread: _SessionLineage) -> None:
-        thread.connections -= 1
-        thread.ended = self._clock()
+    def _disconnect(self, lineage: _SessionLineage) -> None:
+        lineage.connections -= 1
+        lineage.ended = self._clock()
 
     def _forget_expired(self) -> None:
         oldest = self._clock() - self._rules.valid
         for handle, saved in list(self._saved.items()):
-            if not saved.thread.connections and saved.thread.ended <= oldest:
+            if not saved.lineage.connections and saved.lineage.ended <= oldest:
                 self._forget(handle)
 
     def _forget(self, handle: str) -> None:
         saved = self._saved.pop(handle)
-        saved.thread.handles.remove(handle)
+        saved.lineage.handles.remove(handle)
         self._bytes -= saved.size
 
 
 class Connection:
-    """One connection's hold on its session."""
+    """The link of one connection to its session."""
 
-    def __init__(self, handles: Handles, thread: _SessionLineage):
+    def __init__(self, handles: Handles, lineage: _SessionLineage):
         self._handles = handles
-        self._thread = thread
+        self._lineage = lineage
         self._is_open = True
-        thread.connections += 1
+        lineage.connections += 1
 
     def save(self, context: Context) -> str:
-        """Give a handle to the session as it is now."""
-        return self._handles._save(self._thread, context)
+        """Return a handle to the session as it is now."""
+        return self._handles._save(self._lineage, context)
 
     def close(self) -> None:
-        """Note that this connection is over, so that the next one can take the session on; again is harmless."""
+        """Release the session, so that the next connection can resume it; may be repeated."""
         if self._is_open:
             self._is_open = False
-            self._handles._disconnect(self._thread)
+            self._handles._disconnect(self._lineage)
 
 
 def _digest(key: str) -> bytes:

@@ -1,4 +1,4 @@
-"""One live session on its socket: reads, answers one question at a time, and interrupts itself when told to."""
+"""One live session on its socket: reads input, answers one question at a time, and handles interruptions."""
 
 import asyncio
 import secrets
@@ -10,7 +10,7 @@ from typing import Protocol
 from websockets.exceptions import ConnectionClosed
 
 from mediaserver.localengine.fault_points import FaultPoint
-from mediaserver.localengine.protocol.codec import parse, render
+from mediaserver.localengine.protocol.codec import parse
 from mediaserver.localengine.protocol.messages import (
     Behavior,
     ClientMessage,
@@ -27,6 +27,7 @@ from mediaserver.localengine.protocol.messages import (
     TurnComplete,
 )
 from mediaserver.localengine.protocol.model_rules import is_blocking
+from mediaserver.localengine.protocol.rendering import render
 from mediaserver.localengine.responder.interface import Call, Question, Responder
 from mediaserver.localengine.session.audio_input import Detector
 from mediaserver.localengine.session.connection_lifetime import TEN_MINUTES, Lifetime, expire
@@ -36,11 +37,11 @@ from mediaserver.localengine.session.input_reducer import InputReducer, StopRepl
 from mediaserver.localengine.session.resumption import Connection
 from mediaserver.localengine.session.tool_calls import PendingToolCalls
 
-_MOST_WAITING = 8  # questions, where they may not interrupt; of more, the newest are answered
+_MAX_WAITING = 8  # questions that may not interrupt; the newest are kept
 
 
 class Socket(Protocol):
-    """The client's connection: iterating ends when it closes normally."""
+    """The client's connection; iteration ends at a normal close."""
 
     async def send(self, message: bytes, /) -> None:
         """Send one binary frame; waits while the client does not read."""
@@ -50,17 +51,17 @@ class Socket(Protocol):
 
 
 async def _no_fault(point: FaultPoint) -> None:
-    """Come to a point at which no fault was ordered."""
+    """Do nothing: no fault is scheduled."""
 
 
 class Session:
-    """What follows an accepted setup, until the socket closes."""
+    """The session after an accepted setup, until the socket closes."""
 
     def __init__(
         self,
         socket: Socket,
         setup: Setup,
-        brain: Responder,
+        responder: Responder,
         detector: Detector | None,
         *,
         lifetime: Lifetime = TEN_MINUTES,
@@ -71,23 +72,23 @@ class Session:
         self.id = f"local-{secrets.token_hex(12)}"
         self._socket = socket
         self._setup = setup
-        self._brain = brain
-        self._context = context or Context(brain.new_memory())
+        self._responder = responder
+        self._context = context or Context(responder.new_memory())
         self._memory = self._context.memory
         self._memory.language = setup.language or self._memory.language
-        self._live = InputReducer(setup, detector, self._context, is_resumed=context is not None)
+        self._input = InputReducer(setup, detector, self._context, is_resumed=context is not None)
         self._connection = connection
         self._reached = reached
-        self._is_heard = False
+        self._has_sent_audio = False
         self._is_resumable = False
         self._lifetime = lifetime
         self._generation: Generation | None = None
         self._task: asyncio.Task[None] | None = None
-        self._waiting: deque[Question] = deque(maxlen=_MOST_WAITING)
+        self._waiting: deque[Question] = deque(maxlen=_MAX_WAITING)
         self._calls = PendingToolCalls(f"{self.id}-call")
 
     async def run(self) -> None:
-        """Serve until the client leaves; raises (in a group) what ends the session early."""
+        """Serve until the client leaves; raises an exception group if the session ends early."""
         async with asyncio.TaskGroup() as tasks:
             try:
                 expiry = tasks.create_task(expire(self._lifetime, self._send))
@@ -95,40 +96,40 @@ class Session:
                 await self._send(SetupComplete(self.id))
                 await self._offer_handle()
                 async for frame in self._socket:
-                    await self._take(parse(frame), tasks)
+                    await self._handle(parse(frame), tasks)
             finally:
-                # Before the answer has come to its end: the client's next connection need not wait for that.
+                # Before the running answer ends: the client's next connection need not wait for it.
                 if self._connection is not None:
                     self._connection.close()
             expiry.cancel()
             if self._task is not None:
                 self._task.cancel()
 
-    async def _take(self, message: ClientMessage, tasks: asyncio.TaskGroup) -> None:
+    async def _handle(self, message: ClientMessage, tasks: asyncio.TaskGroup) -> None:
         if isinstance(message, ToolResponse):
             await self._settle(message)
             return
         audible = self._generation is not None and self._generation.is_audible
-        was_listening = self._live.is_listening
-        for action in self._live.push(message, audible=audible):
+        was_listening = self._input.is_listening
+        for action in self._input.push(message, audible=audible):
             if isinstance(action, StopReply):
                 await self._interrupt()
             else:
                 self._start_generation(action, tasks)
-        if self._live.is_listening and not was_listening:
+        if self._input.is_listening and not was_listening:
             await self._reached(FaultPoint.LISTENING)
 
-    async def send_go_away(self, patience: float) -> None:
-        """Tell the client that the connection ends now; waits `patience` seconds at most for it to read."""
+    async def send_go_away(self, max_wait: float) -> None:
+        """Send goAway for an immediate end; waits at most `max_wait` seconds for the client to read."""
         with suppress(ConnectionClosed, TimeoutError):
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(max_wait):
                 await self._send(GoAway(0))
 
     def _start_generation(self, question: Question, tasks: asyncio.TaskGroup) -> None:
         if self._generation is not None:
             self._waiting.append(question)
             return
-        self._is_heard = False
+        self._has_sent_audio = False
         self._generation = Generation(
             question, self._setup, send=self._send, call=self._number, answered=self._answered
         )
@@ -137,7 +138,7 @@ class Session:
     async def _answer(self, generation: Generation, tasks: asyncio.TaskGroup) -> None:
         await self._withdraw_handle()
         await self._reached(FaultPoint.THINKING)
-        await generation.run(self._brain, self._memory)
+        await generation.run(self._responder, self._memory)
         if self._generation is not generation:
             return
         self._generation = None
@@ -160,14 +161,14 @@ class Session:
         await self._offer_handle()
 
     def _number(self, call: Call) -> ToolCall | None:
-        return self._calls.open(call) if call.name in self._live.functions else None
+        return self._calls.open(call) if call.name in self._input.functions else None
 
     async def _answered(self, call: ToolCall) -> None:
-        if is_blocking(self._setup.model, self._live.functions.get(call.name, Behavior.UNSPECIFIED)):
+        if is_blocking(self._setup.model, self._input.functions.get(call.name, Behavior.UNSPECIFIED)):
             await self._calls.answered(call.id)
 
     async def _settle(self, message: ToolResponse) -> None:
-        # Nothing is said about a result: every function here is one that shows something, and answers SILENT.
+        # No answer follows a result: every function here displays something, and is scheduled SILENT.
         if self._calls.settle(response.id for response in message.responses):
             await self._offer_handle()
 
@@ -186,8 +187,8 @@ class Session:
         match message:
             case SetupComplete():
                 await self._reached(FaultPoint.READY)
-            case SpokenAudio() if not self._is_heard:
-                self._is_heard = True
+            case SpokenAudio() if not self._has_sent_audio:
+                self._has_sent_audio = True
                 await self._reached(FaultPoint.SPEAKING)
             case ToolCall():
                 await self._reached(FaultPoint.TOOL)

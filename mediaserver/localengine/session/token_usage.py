@@ -1,4 +1,4 @@
-"""Token counts of one turn: this engine has no tokenizer, so they say what Gemini Live would roughly count."""
+"""Token counts of one turn, estimated: this engine has no tokenizer."""
 
 import json
 import math
@@ -13,7 +13,7 @@ _IMAGE_BY_RESOLUTION = {"MEDIA_RESOLUTION_LOW": 64}  # google-genai types.MediaR
 
 
 def prompt_tokens(question: Question, media_resolution: str | None) -> dict[str, int]:
-    """Count what one question holds; earlier turns are not read again and so not counted."""
+    """Count the tokens of one question; earlier turns are not processed again."""
     counts = {
         "TEXT": _text_tokens(question.text or ""),
         "AUDIO": audio_tokens(len(question.audio) / (SAMPLE_BYTES * INPUT_SAMPLE_RATE)),
@@ -23,12 +23,12 @@ def prompt_tokens(question: Question, media_resolution: str | None) -> dict[str,
 
 
 def audio_tokens(seconds: float) -> int:
-    """Count audio in either direction."""
+    """Count the tokens of audio, in either direction."""
     return math.ceil(round(seconds * _AUDIO_PER_SECOND, 6))
 
 
 def call_tokens(call: Call) -> int:
-    """Count a function call as the text it would have been written as."""
+    """Count the tokens of a function call, as text."""
     return _text_tokens(call.name + json.dumps(dict(call.args)))
 
 

@@ -1,4 +1,4 @@
-"""The function calls of one session: numbered, answered, or taken back."""
+"""The pending function calls of one session."""
 
 import asyncio
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from mediaserver.localengine.responder.interface import Call
 
 
 class PendingToolCalls:
-    """Every call that waits for its answer; `prefix` begins their ids, of which no two are the same."""
+    """Calls without a result yet; their unique ids begin with `prefix`."""
 
     def __init__(self, prefix: str):
         self._prefix = prefix
@@ -17,30 +17,30 @@ class PendingToolCalls:
 
     @property
     def are_open(self) -> bool:
-        """Whether an answer is waited for."""
+        """Whether any call is pending."""
         return bool(self._open)
 
     def open(self, call: Call) -> ToolCall:
-        """Number a call that is about to be sent."""
+        """Assign an id to a call that is about to be sent."""
         self._count += 1
         numbered = ToolCall(f"{self._prefix}-{self._count}", call.name, call.args)
         self._open[numbered.id] = asyncio.Event()
         return numbered
 
     def settle(self, ids: Iterable[str | None]) -> bool:
-        """Take answers; those that nobody waits for (unknown, repeated, taken back) are nothing. Say if any was."""
+        """Settle pending calls; unknown, repeated and cancelled ids are ignored. Returns whether any was pending."""
         events = [self._open.pop(call_id) for call_id in ids if call_id in self._open]
         for event in events:
             event.set()
         return bool(events)
 
     def cancel(self) -> tuple[str, ...]:
-        """Take back all that are open."""
+        """Cancel every pending call."""
         ids = tuple(self._open)
         self.settle(ids)
         return ids
 
     async def answered(self, call_id: str) -> None:
-        """Wait until a call is no longer open."""
+        """Wait until a call is no longer pending."""
         if (event := self._open.get(call_id)) is not None:
             await event.wait()

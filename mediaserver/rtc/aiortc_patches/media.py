@@ -1,4 +1,4 @@
-"""Private parts of aiortc 1.16 through which media passes: routing, taps, repair; each with its reason and line."""
+"""Changes to how aiortc 1.16 routes, taps and repairs media, each with its reason and line."""
 
 import asyncio
 import time
@@ -15,33 +15,33 @@ from aiortc.utils import uint16_add, uint16_gt
 from mediaserver.rtc.aiortc_patches.receivers import MidRouter
 
 NACK_PERIOD = 0.1
-"""How often (s) packets that are still missing are asked for again."""
+"""Seconds between NACKs for packets that are still missing."""
 
-PATIENCE = 0.8
-"""How long (s) a picture may wait for a missing packet before a whole picture is asked for instead."""
+MAX_NACK_WAIT = 0.8
+"""Seconds a frame may wait for a missing packet before a key frame is requested instead."""
 
 START_BITRATE = 2_000_000
-"""What a way is thought to carry (bit/s) before it is known; a shared screen of 1080 lines takes about as much."""
+"""Bandwidth (bit/s) assumed before any measurement; a 1080-line screen share needs about this much."""
 
 MIN_BITRATE = 150_000
 
-NARROWING = 0.8
-NARROWING_PERIOD = 400
-"""How much less a way is thought to carry for each so many milliseconds in which delays grow."""
+DECREASE = 0.8
+DECREASE_PERIOD = 400
+"""Factor on the estimate, applied once per DECREASE_PERIOD (ms) while delays grow."""
 
 KEYFRAME_PERIOD = 0.4
-"""How often (s) a key frame is asked for until it comes."""
+"""Seconds between requests for a key frame, until it arrives."""
 
 
 class RidRouter(MidRouter):
-    """Links retransmissions to what they repair by RID, as simulcast offers name no SSRC (RFC 8852 section 3)."""
+    """Links RTX streams to the streams they repair by RID: simulcast offers name no SSRC (RFC 8852 section 3)."""
 
     def __init__(self) -> None:
         super().__init__()
         self._layers: dict[tuple[RtpReceiver, str], int] = {}
 
     def route_rtp(self, packet: RtpPacket) -> RtpReceiver | None:
-        """Find the receiver of a packet, and note whose layer it is or repairs."""
+        """Find the receiver of a packet, and record its simulcast layer."""
         receiver = super().route_rtp(packet)
         layer, repaired = packet.extensions.rtp_stream_id, packet.extensions.repaired_rtp_stream_id
         if receiver is not None and layer is not None:
@@ -53,38 +53,38 @@ class RidRouter(MidRouter):
         return receiver
 
     def unregister_receiver(self, receiver: RtpReceiver) -> None:
-        """Forget a receiver."""
+        """Remove a receiver and its layers."""
         super().unregister_receiver(receiver)
         self._layers = {key: ssrc for key, ssrc in self._layers.items() if key[0] is not receiver}
 
 
 def route_by_mid(transport: RTCDtlsTransport) -> None:
-    """Give a transport that has no receivers yet a `RidRouter`."""
+    """Replace the router of a transport without receivers by a `RidRouter`."""
     transport._rtp_router = RidRouter()
 
 
 class _Control(AimdRateControl):
-    """Trusts a way until it is seen to be too narrow.
+    """Keeps the estimate high until congestion is measured.
 
-    aiortc's never goes beyond 1.5 times what comes (rate.py:228), and far below that after each delay (rate.py:137): a
-    client that has little to send, as its picture stands still, could not send more when it moves, and makes it small.
+    aiortc's estimate never exceeds 1.5 times the received rate (rate.py:228), and drops far below it after each delay
+    (rate.py:137). A screen that stands still sends little, so its client would scale the video down when it moves.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.current_bitrate = START_BITRATE
         self.current_bitrate_initialized = True
-        self._narrowed = 0
+        self._decreased = 0
 
     def update(self, bandwidth_usage: BandwidthUsage, estimated_throughput: int | None, now_ms: int) -> int | None:
-        """Give the rate (bit/s) to send at most."""
+        """Return the highest rate (bit/s) the sender may use."""
         before = self.current_bitrate
         super().update(bandwidth_usage, estimated_throughput, now_ms)
         self.near_max = False
         if bandwidth_usage is BandwidthUsage.OVERUSING:
-            is_due = now_ms - self._narrowed > NARROWING_PERIOD
-            self._narrowed = now_ms if is_due else self._narrowed
-            self.current_bitrate = max(MIN_BITRATE, int(before * NARROWING)) if is_due else before
+            is_due = now_ms - self._decreased > DECREASE_PERIOD
+            self._decreased = now_ms if is_due else self._decreased
+            self.current_bitrate = max(MIN_BITRATE, int(before * DECREASE)) if is_due else before
         return self.current_bitrate
 
     def _clamp_bitrate(self, new_bitrate: int, estimated_throughput: int) -> int:
@@ -92,10 +92,10 @@ class _Control(AimdRateControl):
 
 
 class BandwidthEstimator:
-    """What the way from one client can carry, measured over all its video, and told to it.
+    """Estimates the bandwidth from one client over all its videos, and reports it by REMB.
 
-    Senders take the newest REMB for what they may send in all (draft-alvestrand-rmcat-remb section 2), while aiortc
-    measures and tells of each receiver alone (rtcrtpreceiver.py:486): two videos talk one another down to 40 kbit/s.
+    Senders apply the newest REMB to everything they send (draft-alvestrand-rmcat-remb section 2), but aiortc estimates
+    and reports each receiver alone (rtcrtpreceiver.py:486): two videos drive each other down to 40 kbit/s.
     """
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ class BandwidthEstimator:
         self._estimator.rate_control = _Control()
 
     def include(self, receiver: RTCRtpReceiver) -> None:
-        """Measure a video that starts after this, also while it is not wanted and dropped."""
+        """Measure a video that has not started yet, also while its packets are dropped."""
         inside: Any = receiver
         handle = inside._handle_rtp_packet
         inside._RTCRtpReceiver__remote_bitrate_estimator = self._estimator
@@ -126,11 +126,11 @@ class BandwidthEstimator:
 
 
 class AudioTap:
-    """Stands before an audio receiver: gives each RTP payload as it comes, and keeps from decoding what is unwanted."""
+    """Taps an audio receiver: passes on each RTP payload at once, and decodes only if `is_decoded`."""
 
     def __init__(self, receiver: RTCRtpReceiver, *, on_packet: Callable[[bytes, int], None]):
         # rtcdtlstransport.py:633 calls the receiver for each packet; behind it is a buffer of 70 ms
-        # (jitterbuffer.py:24), which whoever forwards a packet must not add to that of the far end.
+        # (jitterbuffer.py:24), which forwarding must not add to the jitter buffer of the far end.
         inside: Any = receiver
         self.is_decoded = False
         self._on_packet = on_packet
@@ -146,9 +146,9 @@ class AudioTap:
 
 
 class VideoTap:
-    """Stands before a video decoder: gives each whole encoded frame, none of which lacks what it refers to.
+    """Taps a video decoder: passes on complete encoded frames whose reference frames were passed on too.
 
-    What is missing is asked for again until it is too late; then nothing passes before a key frame, which is asked for.
+    Missing packets are requested by NACK until it is too late; then frames are dropped until a key frame arrives.
     """
 
     def __init__(self, receiver: RTCRtpReceiver, *, on_frame: Callable[[str, bytes, int], None]):
@@ -165,8 +165,8 @@ class VideoTap:
         self._nacks = inside._RTCRtpReceiver__nack_generator
         self._missing: set[int] = self._nacks.missing
         self._ssrc: int | None = None
-        self._trouble = asyncio.Event()
-        self._is_torn = False  # what comes refers to something that was lost
+        self._wakeup = asyncio.Event()
+        self._awaits_keyframe = False  # a reference frame was lost
         inbox = inside._RTCRtpReceiver__decoder_queue
         self._decode = inbox.put
         inbox.put = self._on_encoded
@@ -176,38 +176,38 @@ class VideoTap:
         inside._send_rtcp_nack = self._on_missing
         # rtcrtpreceiver.py:548: said when the buffer had to drop frames, or when one could not be decoded.
         self._send_pli = inside._send_rtcp_pli
-        inside._send_rtcp_pli = self._on_torn
+        inside._send_rtcp_pli = self._on_frame_loss
 
     def turn(self, is_on: bool) -> None:
-        """Take what comes, or nothing for a while; what comes then begins with a key frame."""
+        """Turn the tap on or off; once it is on again, the first frame is a key frame."""
         if is_on and not self._is_on:
             self._buffer.remove(self._buffer.capacity if self._buffer._origin is not None else 0)
             self._buffer._origin = self._nacks.max_seq = None
             self._missing.clear()
-            self._is_torn = True
-            self._trouble.set()
+            self._awaits_keyframe = True
+            self._wakeup.set()
         self._is_on = is_on
 
     async def request_keyframe(self) -> None:
-        """Ask for a key frame, though nothing is lost."""
-        # Of retransmissions too, as what is what is not known before something was lost; senders pass those over.
+        """Request a key frame (PLI)."""
+        # Also sent for RTX SSRCs: they cannot be told from media before the first loss, and senders ignore it.
         table = self._inside.transport._rtp_router.ssrc_table
         for ssrc in [ssrc for ssrc, receiver in table.items() if receiver is self._inside]:
             await self._send_pli(ssrc)
 
     async def run_nack(self) -> None:
-        """Ask for what is missing for as long as it is; ends only when it is cancelled."""
+        """Repeat NACKs while packets are missing; ends only by cancellation."""
         while True:
-            await self._trouble.wait()
-            self._trouble.clear()
+            await self._wakeup.wait()
+            self._wakeup.clear()
             hole, since, asked = self._buffer._origin, time.monotonic(), float("-inf")
-            while self._is_on and (self._find_missing() or self._is_torn):
+            while self._is_on and (self._find_missing() or self._awaits_keyframe):
                 now = time.monotonic()
                 if self._buffer._origin != hole or not self._missing:
                     hole, since = self._buffer._origin, now
-                if now - since > PATIENCE:
+                if now - since > MAX_NACK_WAIT:
                     self._skip()
-                if self._is_torn and now - asked > KEYFRAME_PERIOD:
+                if self._awaits_keyframe and now - asked > KEYFRAME_PERIOD:
                     asked = now
                     await self.request_keyframe()
                 await asyncio.sleep(NACK_PERIOD)
@@ -215,30 +215,30 @@ class VideoTap:
                     await self._send_nack(self._ssrc, sorted(self._missing))
 
     def _find_missing(self) -> bool:
-        """Whether anything is missing that the buffer still waits for."""
+        """Whether the buffer still waits for a missing packet."""
         origin = self._buffer._origin
         if origin is not None:
             self._missing -= {number for number in self._missing if uint16_gt(origin, number)}
         return bool(self._missing)
 
     def _skip(self) -> None:
-        """Give up what is missing."""
-        # jitterbuffer.py:93 stops at the first hole, also before a key frame that has come: all of it must go. What
-        # comes late must not be taken for a beginning.
+        """Give up the missing packets."""
+        # jitterbuffer.py:93 stops at the first hole, even before a complete key frame: the whole buffer must go. Late
+        # packets must not be taken for the start of a stream.
         self._buffer.remove(self._buffer.capacity)
         self._buffer._origin = uint16_add(self._nacks.max_seq, 1)
         self._missing.clear()
-        self._is_torn = True
+        self._awaits_keyframe = True
 
     async def _on_missing(self, ssrc: int, lost: list[int]) -> None:
         self._ssrc = ssrc
-        self._trouble.set()
+        self._wakeup.set()
         await self._send_nack(ssrc, lost)
 
-    async def _on_torn(self, ssrc: int) -> None:
+    async def _on_frame_loss(self, ssrc: int) -> None:
         self._ssrc = ssrc
-        self._is_torn = True
-        self._trouble.set()
+        self._awaits_keyframe = True
+        self._wakeup.set()
         await self._send_pli(ssrc)
 
     async def _on_rtp(self, packet: RtpPacket, arrival_time_ms: int) -> None:
@@ -250,19 +250,19 @@ class VideoTap:
         if item is None:
             self._decode(None, block, timeout)
         else:
-            self._pass_on(*item)
+            self._forward_frame(*item)
 
     def _drain(self) -> None:
-        """Take all whole frames that wait in the buffer."""
-        # jitterbuffer.py:68 gives one frame for each packet that comes, and a frame when the next one begins: what had
-        # waited behind a hole would stay late for good, and of a screen that stands still every picture is 1 s late.
+        """Forward every complete frame in the buffer."""
+        # jitterbuffer.py:68 releases one frame per arriving packet, and only when the next frame begins: frames that
+        # waited behind a hole would stay late for good, and every frame of a still screen would be 1 s late.
         while (packets := self._whole_frame()) and packets[0].payload_type in self._codecs:
             self._buffer.remove(len(packets))
             frame = JitterFrame(b"".join(packet._data for packet in packets), self._time.map(packets[0].timestamp))
-            self._pass_on(self._codecs[packets[0].payload_type], frame)
+            self._forward_frame(self._codecs[packets[0].payload_type], frame)
 
     def _whole_frame(self) -> list[Any]:
-        """The packets of the oldest frame, if it is complete: the last has the marker bit (RFC 7741 section 4.1)."""
+        """Return the packets of the oldest frame if it is complete, up to its marker bit (RFC 7741 section 4.1)."""
         buffer, packets = self._buffer, list[Any]()
         if buffer._origin is None:
             return packets
@@ -277,10 +277,10 @@ class VideoTap:
                 return packets
         return []
 
-    def _pass_on(self, codec: Any, frame: Any) -> None:
-        if self._is_torn and not is_keyframe(codec.name, frame.data):
+    def _forward_frame(self, codec: Any, frame: Any) -> None:
+        if self._awaits_keyframe and not is_keyframe(codec.name, frame.data):
             return
-        self._is_torn = False
+        self._awaits_keyframe = False
         if frame.data:
             self._on_frame(codec.name, frame.data, frame.timestamp)
         if self.is_decoded:
@@ -288,7 +288,7 @@ class VideoTap:
 
 
 def is_keyframe(codec: str, data: bytes) -> bool:
-    """Say whether an encoded frame needs no other: a VP8 key frame (RFC 6386 section 9.1) or an H.264 IDR picture."""
+    """Return whether a frame is a VP8 key frame (RFC 6386 section 9.1) or an H.264 IDR picture."""
     match codec.upper():
         case "VP8":
             return len(data) > 5 and not data[0] & 1 and data[3:6] == b"\x9d\x01\x2a"
@@ -300,21 +300,21 @@ def is_keyframe(codec: str, data: bytes) -> bool:
 
 
 def on_keyframe_wanted(sender: RTCRtpSender, ask: Callable[[], None]) -> None:
-    """Call `ask` when the far end wants a key frame of a sender whose frames come encoded already."""
+    """Call `ask` when the far end requests a key frame from a sender of encoded frames."""
     # rtcrtpsender.py:374 notes it for an encoder, which such a sender has not.
     inside: Any = sender
     inside._send_keyframe = ask
 
 
 def received(receiver: RTCRtpReceiver) -> tuple[int, int]:
-    """How many RTP packets a receiver should have got until now, and how many it got."""
+    """Return the RTP packets a receiver expected so far, and those it received."""
     inside: Any = receiver
     streams = inside._RTCRtpReceiver__remote_streams.values()
     return sum(stream.packets_expected for stream in streams), sum(stream.packets_received for stream in streams)
 
 
 def feedback(sender: RTCRtpSender) -> tuple[float | None, float | None]:
-    """The share (0 to 1) of a sender's packets that the far end last said were lost, and the round trip (s)."""
+    """Return the loss (0 to 1) and the round trip (s) of the far end's last report, None if there is none."""
     inside: Any = sender
     for report in inside._RTCRtpSender__stats.values():
         if report.type == "remote-inbound-rtp":

@@ -1,6 +1,6 @@
 """Private parts of aiortc 1.16 and aioice 0.13, each with its reason, file and line.
 
-Only this file, `aiortc_media.py` and `aiortc_sections.py` touch any.
+Only this file, `media.py` and `transceivers.py` use any.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ MAX_BACKLOG = 90
 """Encoded frames that may wait for a video's decoder: 3 s."""
 
 MAX_SOURCES = 31
-"""SSRCs of one section that are reported on: what the count in an RTCP report can say (RFC 3550 section 6.4.2)."""
+"""Most SSRCs of one section in an RTCP report, whose count has 5 bits (RFC 3550 section 6.4.2)."""
 
 
 def refuse_other_versions(version: str) -> None:
@@ -40,20 +40,20 @@ def refuse_other_versions(version: str) -> None:
 
 refuse_other_versions(aiortc.__version__)
 
-# codecs/__init__.py:34: what our answers say of Opus, which leave out what the offer said. A sender that is told so
-# repeats each frame in the next packet while packets get lost (RFC 7587 section 6.1).
+# codecs/__init__.py:34: the Opus parameters of our answers, which ignore the offer's. With in-band FEC a sender
+# repeats each frame in the next packet while packets are lost (RFC 7587 section 6.1).
 CODECS["audio"][0].parameters["useinbandfec"] = 1
 
 
 def has_common_codec(media: MediaDescription, names: set[str]) -> bool:
-    """Say whether aiortc and an offered section share a codec of these names, such as "opus"."""
+    """Return whether aiortc and an offered section share a codec of these names, such as "opus"."""
     # rtcpeerconnection.py:925 raises OperationError when nothing is shared, with half the connection built.
     common = find_common_codecs(CODECS[media.kind], media.rtp.codecs)
     return any(codec.name.lower() in names for codec in common if not is_rtx(codec))
 
 
 class LivenessMonitor:
-    """When (monotonic clock, s) the far end was last heard: media, data, or an ICE check."""
+    """Records when (monotonic clock, s) the far end last sent media, data or an ICE check."""
 
     def __init__(self, transport: RTCIceTransport):
         # aioice/ice.py:284: a datagram goes to Connection.data_received, an ICE check to request_received. ICE checks
@@ -85,7 +85,7 @@ def end_consent(transport: RTCIceTransport) -> None:
 
 
 class MidRouter(RtpRouter):
-    """Routes by the MID header extension too, which is all that tells videos apart when an offer names no SSRC."""
+    """Routes also by the MID header extension, the only mark of a video when an offer names no SSRC."""
 
     def route_rtp(self, packet: RtpPacket) -> RtpReceiver | None:
         """Find the receiver of a packet (RFC 8843 section 9.2); rtcdtlstransport.py:309 looks at the SSRC only."""
@@ -97,7 +97,7 @@ class MidRouter(RtpRouter):
 
 
 class ConnectTask:
-    """Owns the tasks in which aiortc connects: it starts them and forgets them (rtcpeerconnection.py:868, 1057)."""
+    """Owns the tasks in which aiortc connects; aiortc keeps no reference (rtcpeerconnection.py:868, 1057)."""
 
     def __init__(self, connection: RTCPeerConnection):
         inside: Any = connection
@@ -106,7 +106,7 @@ class ConnectTask:
         inside._RTCPeerConnection__connect = self._run
 
     async def settle(self) -> None:
-        """Wait until none is left; they end by themselves once the connection is closed."""
+        """Wait until every task has ended; they end once the connection is closed."""
         await asyncio.sleep(0)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=5)
@@ -144,7 +144,7 @@ class _BoundedQueue(queue.Queue[Any]):
         super().put(item, block, timeout)
 
     def empty_out(self) -> None:
-        """Drop all that waits."""
+        """Drop every queued frame."""
         try:
             while True:
                 self.get_nowait()
@@ -153,7 +153,7 @@ class _BoundedQueue(queue.Queue[Any]):
 
 
 class _DecoderErrorFlag(threading.Event):
-    """The flag that a decoder thread raises on a frame it cannot decode (rtcrtpreceiver.py:86); tells us too."""
+    """The flag a decoder thread sets on an undecodable frame (rtcrtpreceiver.py:86); also calls `on_fault`."""
 
     def __init__(self, on_fault: Callable[[], None]):
         super().__init__()
@@ -161,14 +161,14 @@ class _DecoderErrorFlag(threading.Event):
         self._loop = asyncio.get_running_loop()
 
     def set(self) -> None:
-        """Raise the flag; aiortc answers with a request for a key frame."""
+        """Set the flag; aiortc then requests a key frame."""
         super().set()
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._on_fault)
 
 
 class _Statistics(StreamStatistics):
-    """Statistics that always fit their report."""
+    """Statistics whose jitter always fits an RTCP report."""
 
     @property
     def jitter(self) -> int:
@@ -182,7 +182,7 @@ aiortc.rtcrtpreceiver.StreamStatistics = _Statistics  # type: ignore[misc]
 
 
 class AudioReceiverHook:
-    """One aiortc audio receiver that hands its packets over as they come, and which BYE does not end.
+    """Passes on the packets of one aiortc audio receiver as they arrive; BYE does not end it.
 
     No decoder thread, frame queue or jitter buffer: aiortc's adds 70 ms always, and 200 ms for good after one loss
     (rtcrtpreceiver.py:295, jitterbuffer.py:88). Make it before the receiver starts. `on_packet` takes SSRC, sequence
@@ -210,7 +210,7 @@ class AudioReceiverHook:
         inside._handle_rtp_packet = self._on_rtp
 
     def close(self) -> None:
-        """Drop what still comes before it costs anything."""
+        """Drop packets that still arrive, before any work is done."""
         self._is_closed = True
 
     async def _receive(self, parameters: RTCRtpReceiveParameters) -> None:
@@ -241,7 +241,7 @@ class AudioReceiverHook:
 
 
 class VideoReceiverHook:
-    """One aiortc video receiver, made to outlive BYE and bad packets. Make it before the receiver starts."""
+    """Keeps one aiortc video receiver alive after BYE and bad packets. Create it before the receiver starts."""
 
     def __init__(self, receiver: RTCRtpReceiver, *, on_fault: Callable[[], None], on_bye: Callable[[], None]):
         inside: Any = receiver
@@ -255,28 +255,28 @@ class VideoReceiverHook:
         inside._handle_rtcp_packet = self._on_rtcp
 
     def enable(self, is_wanted: bool) -> None:
-        """Decode what arrives, or drop it before it costs anything (rtcrtpreceiver.py:478)."""
+        """Turn decoding on, or drop packets before any work is done (rtcrtpreceiver.py:478)."""
         self._inside._enabled = is_wanted
 
     @property
     def is_broken(self) -> bool:
-        """Whether the decoder's thread has died; it survives FFmpeg's errors only (rtcrtpreceiver.py:77)."""
+        """Whether the decoder thread has ended; it survives FFmpeg's errors only (rtcrtpreceiver.py:77)."""
         thread = self._thread
         return thread is not None and not thread.is_alive()
 
     @property
     def packets(self) -> int:
-        """How many RTP packets have come."""
+        """The number of RTP packets received."""
         return sum(stream.packets_received for stream in self._inside._RTCRtpReceiver__remote_streams.values())
 
     async def request_keyframe(self) -> None:
-        """Ask the sender for a whole picture (RFC 4585 section 6.3.1), if its SSRC is known."""
+        """Request a key frame by PLI (RFC 4585 section 6.3.1), if the SSRC is known."""
         table = self._inside.transport._rtp_router.ssrc_table
         for ssrc in [ssrc for ssrc, receiver in table.items() if receiver is self._inside]:
             await self._inside._send_rtcp_pli(ssrc)
 
     def end(self) -> bool:
-        """End the decoder soon, so that aiortc's join (rtcrtpreceiver.py:649) need not wait; False if none runs."""
+        """End the decoder, so that aiortc's join (rtcrtpreceiver.py:649) does not block; False if none runs."""
         self.enable(False)
         self._inbox.empty_out()
         if self._thread is None or not self._thread.is_alive():
@@ -299,6 +299,6 @@ class VideoReceiverHook:
 
 
 def is_flushed(channel: RTCDataChannel) -> bool:
-    """Say whether all that was sent has been acknowledged; `bufferedAmount` counts only what SCTP has not taken yet."""
+    """Return whether every message was acknowledged; `bufferedAmount` counts only those SCTP has not taken yet."""
     sctp = channel.transport
     return not (channel.bufferedAmount or sctp._outbound_queue or sctp._sent_queue)

@@ -1,4 +1,4 @@
-"""Private parts of aiortc 1.16 that make its media sections renegotiable; each with its reason and line."""
+"""Changes that make the media sections of aiortc 1.16 renegotiable, each with its reason and line."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ RID_EXTENSIONS = (
 )
 
 MAX_REASSEMBLY = 1_000_000
-"""Bytes of messages that are not complete yet, beyond the window that was announced."""
+"""Bytes of incomplete messages accepted beyond the announced window."""
 
 
 def restrict_codecs(transceiver: RTCRtpTransceiver, names: Sequence[str]) -> None:
@@ -33,7 +33,7 @@ def restrict_codecs(transceiver: RTCRtpTransceiver, names: Sequence[str]) -> Non
 
 
 def codec_name(transceiver: RTCRtpTransceiver) -> str:
-    """The codec that is sent in a section, such as "VP8"."""
+    """Return the codec sent in a section, such as "VP8"."""
     return transceiver._codecs[0].name if transceiver._codecs else ""
 
 
@@ -48,7 +48,7 @@ def allow_layers(transceiver: RTCRtpTransceiver, offered: Sequence[RTCRtpHeaderE
 
 
 def send_track(transceiver: RTCRtpTransceiver, track: MediaStreamTrack, *, stream: str, name: str) -> None:
-    """Send a track in a section that sends nothing yet, as `a=msid:<stream> <name>`."""
+    """Send a track in a section without a sender, as `a=msid:<stream> <name>`."""
     # rtcpeerconnection.py:230 writes both; its `addTrack` would take any section, and names of its own.
     sender: Any = transceiver.sender
     sender.replaceTrack(track)
@@ -56,7 +56,7 @@ def send_track(transceiver: RTCRtpTransceiver, track: MediaStreamTrack, *, strea
 
 
 async def renew_sender(transceiver: RTCRtpTransceiver) -> None:
-    """End what a section sends, so that it can send something else; the track stays as it is."""
+    """Stop the sender of a section, so that another can start; the track itself is not stopped."""
     # rtcrtpsender.py:159: a sender starts once, and ends for good with its track. A fresh one has an SSRC of its own.
     inside: Any = transceiver
     old = transceiver.sender
@@ -70,7 +70,7 @@ async def renew_sender(transceiver: RTCRtpTransceiver) -> None:
 
 
 async def renew_receiver(transceiver: RTCRtpTransceiver) -> None:
-    """End what a section receives, so that it costs nothing, and can receive something else."""
+    """Stop the receiver of a section, so that it uses no resources and another can start."""
     # rtcrtpreceiver.py:400: a receiver starts once, and never ends by itself, not even when its section turns inactive.
     inside: Any = transceiver
     old = transceiver.receiver
@@ -89,14 +89,14 @@ def _forget_direction(transceiver: RTCRtpTransceiver, kept: str) -> None:
 
 
 def recycle_section(transceiver: RTCRtpTransceiver) -> None:
-    """Give up the place of a section that an offer reuses for another (RFC 9429 section 5.2.2)."""
+    """Release a section that an offer reuses for another (RFC 9429 section 5.2.2)."""
     # rtcpeerconnection.py:1172 would find the old one there.
     transceiver._set_mline_index(-1)
     transceiver.direction = "inactive"
 
 
 class Reassembly:
-    """Bounds what a client may send of messages that it never completes."""
+    """Bound the data of messages that a client never completes."""
 
     def __init__(self, sctp: RTCSctpTransport):
         # rtcsctptransport.py:1184 counts the window down, but takes what comes beyond it.

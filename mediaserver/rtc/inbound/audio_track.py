@@ -1,4 +1,4 @@
-"""One incoming audio section as the user's microphone."""
+"""The microphone: one incoming audio section."""
 
 import asyncio
 import time
@@ -15,10 +15,10 @@ from pipeline.errors import AudioError
 from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES, AudioChunk
 
 MAX_AHEAD = 2.0
-"""How much audio (s) may come faster than time passes, as after a hitch of the network; more is dropped."""
+"""Seconds of audio that may arrive faster than real time, as after a network stall; more is dropped."""
 
 HANDOVER = 0.1
-"""How long (s) nothing must have come of one SSRC before another is the microphone."""
+"""Seconds one SSRC must be silent before another replaces it as the microphone."""
 
 _FAULT_PERIOD = 10.0
 _POLL = 0.5
@@ -26,7 +26,7 @@ _DRIFT = 1.01  # a sender's clock may run this much faster than ours for ever
 
 
 class InboundAudioTrack:
-    """Gives gapless 16 kHz chunks, decoded as their packets come; a fault at most every 10 s."""
+    """Decodes packets as they arrive into gapless 16 kHz chunks; reports a fault at most every 10 s."""
 
     def __init__(
         self,
@@ -37,83 +37,83 @@ class InboundAudioTrack:
         on_fault: Callable[[AudioError], None],
         clock: Callable[[], float] = time.monotonic,
     ):
-        self._over = asyncio.Event()
-        self._intake = AudioReceiverHook(receiver, on_packet=self._on_packet, on_end=self.end)
-        self._continuity = GapFiller(grace=lull)
+        self._ended = asyncio.Event()
+        self._receiver = AudioReceiverHook(receiver, on_packet=self._on_packet, on_end=self.end)
+        self._gap_filler = GapFiller(grace=lull)
         self._faults = Throttle(_FAULT_PERIOD)
         self._on_chunk = on_chunk
         self._on_fault = on_fault
         self._clock = clock
-        self._source = OpusStream()
+        self._stream = OpusStream()
         self._ssrc: int | None = None
-        self._heard = float("-inf")  # clock at the last packet
-        self._ahead = 0.0  # seconds of audio that came faster than time passed
+        self._last_packet = float("-inf")  # clock (s)
+        self._ahead = 0.0  # seconds of audio that arrived faster than real time
         self._timer: asyncio.TimerHandle | None = None
         self._error: Exception | None = None
 
     async def run(self) -> None:
-        """Wait until the microphone has ended; raises what `on_chunk` or `on_fault` raised."""
-        await self._over.wait()
+        """Wait until the track has ended; re-raises an exception of `on_chunk` or `on_fault`."""
+        await self._ended.wait()
         if self._error is not None:
             raise self._error
 
     async def run_clock(self) -> None:
-        """Feed silence while no audio comes."""
+        """Feed silence while no audio arrives."""
         while True:
-            due = self._continuity.due
+            due = self._gap_filler.due
             await asyncio.sleep(_POLL if due is None else max(due - self._clock(), 0.01))
-            for chunk in self._continuity.fill_silence(self._clock()):
+            for chunk in self._gap_filler.fill_silence(self._clock()):
                 self._on_chunk(chunk)
 
     async def check_health(self, now: float) -> None:
-        """Nothing here breaks unnoticed, as a video's decoder can."""
+        """Do nothing: unlike a video decoder, no part of this can fail unnoticed."""
 
     def end(self) -> bool:
-        """Hear nothing more; True, as `run` ends by itself."""
-        self._intake.close()
+        """Drop all further audio; True, since `run` ends without cancellation."""
+        self._receiver.close()
         if self._timer is not None:
             self._timer.cancel()
-        self._over.set()
+        self._ended.set()
         return True
 
     def _on_packet(self, ssrc: int, sequence: int, timestamp: int, payload: bytes) -> None:
         now = self._clock()
-        passed = now - self._heard
+        elapsed = now - self._last_packet
         if ssrc != self._ssrc:
-            if passed < HANDOVER:
+            if elapsed < HANDOVER:
                 return
-            self._ssrc, self._source = ssrc, OpusStream()
-            self._continuity.restart()
-        self._heard = now
-        self._ahead = max(0.0, self._ahead - passed * _DRIFT)
+            self._ssrc, self._stream = ssrc, OpusStream()
+            self._gap_filler.restart()
+        self._last_packet = now
+        self._ahead = max(0.0, self._ahead - elapsed * _DRIFT)
         if self._ahead > MAX_AHEAD:
             self._push_audio(
                 [AudioError("The microphone's audio comes faster than time; some is dropped.", where="rtc")], now
             )
         else:
-            self._push_audio(self._source.push(sequence, timestamp, payload, now), now)
+            self._push_audio(self._stream.push(sequence, timestamp, payload, now), now)
 
     def _on_due(self) -> None:
         self._timer = None
         now = self._clock()
-        self._push_audio(self._source.expire(now), now)
+        self._push_audio(self._stream.expire(now), now)
 
-    def _push_audio(self, sounds: Iterable[DecodedAudio | AudioError], now: float) -> None:
+    def _push_audio(self, items: Iterable[DecodedAudio | AudioError], now: float) -> None:
         try:
-            for sound in sounds:
-                if isinstance(sound, AudioError):
+            for item in items:
+                if isinstance(item, AudioError):
                     if self._faults.allow(now):
-                        self._on_fault(sound)
+                        self._on_fault(item)
                     continue
-                self._ahead += len(sound.pcm) / (SAMPLE_BYTES * INPUT_SAMPLE_RATE)
-                for chunk in self._continuity.push(
-                    np.frombuffer(sound.pcm, np.int16), INPUT_SAMPLE_RATE, sound.stamp, now
+                self._ahead += len(item.pcm) / (SAMPLE_BYTES * INPUT_SAMPLE_RATE)
+                for chunk in self._gap_filler.push(
+                    np.frombuffer(item.pcm, np.int16), INPUT_SAMPLE_RATE, item.stamp, now
                 ):
                     self._on_chunk(chunk)
         except Exception as error:  # `run` raises it, in the peer's task group, where everything is caught
             self._error = error
             self.end()
             return
-        due = self._source.due
+        due = self._stream.due
         if due is not None and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(due - now, self._on_due)

@@ -1,4 +1,4 @@
-"""One RTP source's Opus packets as sound: put in order, decoded, and what was lost made up."""
+"""Opus packets of one RTP source: reordered, decoded, and losses concealed."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from pipeline.errors import AudioError
 from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES
 
 _CLOCK = 48_000 // INPUT_SAMPLE_RATE  # RFC 7587 section 4.1: the RTP clock is 48 kHz
-_MOST_MADE_UP = int(MAX_SECONDS * INPUT_SAMPLE_RATE)
+_MAX_CONCEALED = int(MAX_SECONDS * INPUT_SAMPLE_RATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,31 +21,31 @@ class DecodedAudio:
 
 
 class OpusStream:
-    """One SSRC (RFC 3550 section 3): packets in, sound out, and an error for each packet that cannot be decoded."""
+    """Decodes the packets of one SSRC (RFC 3550 section 3); yields an error for each undecodable packet."""
 
     def __init__(self) -> None:
         self._reorder = ReorderBuffer()
         self._decoder = Decoder(rate=INPUT_SAMPLE_RATE)
         self._clock = 0  # RTP time of the last packet, unwrapped
         self._expected: int | None = None  # stamp of the sample that should come next
-        self._has_lost = False
+        self._has_loss = False
 
     @property
     def due(self) -> float | None:
-        """The clock (s) at which `expire` has something to give, or None."""
+        """The clock (s) at which `expire` must be called, or None."""
         return self._reorder.due
 
     def push(self, sequence: int, timestamp: int, payload: bytes, now: float) -> Iterator[DecodedAudio | AudioError]:
-        """Take a packet that has come `now` (s)."""
+        """Decode a packet received at `now` (s)."""
         return self._decode_packet(self._reorder.push(sequence, timestamp, payload, now))
 
     def expire(self, now: float) -> Iterator[DecodedAudio | AudioError]:
-        """Give up packets that have not come in time, and go on without them."""
+        """Give up packets that are overdue at `now` (s), and decode those that waited for them."""
         return self._decode_packet(self._reorder.expire(now))
 
     def _decode_packet(self, packets: Iterable[Packet]) -> Iterator[DecodedAudio | AudioError]:
         for packet in packets:
-            self._has_lost |= packet.lost > 0
+            self._has_loss |= packet.lost > 0
             if not packet.payload:
                 continue  # nothing but padding
             try:
@@ -56,9 +56,9 @@ class OpusStream:
     def _decode(self, packet: Packet) -> Iterator[DecodedAudio]:
         self._clock += ((packet.timestamp - self._clock + 0x8000_0000) & 0xFFFF_FFFF) - 0x8000_0000
         stamp = self._clock // _CLOCK
-        if self._has_lost and self._expected is not None and 0 < stamp - self._expected <= _MOST_MADE_UP:
+        if self._has_loss and self._expected is not None and 0 < stamp - self._expected <= _MAX_CONCEALED:
             yield DecodedAudio(self._decoder.recover(packet.payload, stamp - self._expected), self._expected)
-        self._has_lost = False
+        self._has_loss = False
         pcm = self._decoder.decode(packet.payload)
         self._expected = stamp + len(pcm) // SAMPLE_BYTES
         yield DecodedAudio(pcm, stamp)

@@ -1,22 +1,22 @@
-"""RTP packets put in order: at once while none is missing, and after a short wait when one is."""
+"""Reordering of RTP packets: immediate without loss, after a short wait with it."""
 
 from dataclasses import dataclass
 
 MIN_WAIT, MAX_WAIT = 0.02, 0.06
-"""How long (s) a packet that is missing is waited for: the more, the later others have come."""
+"""Bounds (s) of the wait for a missing packet, which adapts to the lateness of earlier ones."""
 
 HALF_LIFE = 5.0
-"""How soon (s) half of what was learnt of late packets is forgotten."""
+"""Half-life (s) of the learnt lateness."""
 
 CAPACITY = 32
-"""How far ahead of a missing packet others may be before it is given up."""
+"""Packets that may follow a missing one before it is given up."""
 
 _MARGIN = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """A packet in its turn; `lost` of its predecessors never came, or not in time."""
+    """A packet in order; `lost` predecessors were given up."""
 
     timestamp: int
     payload: bytes
@@ -31,10 +31,10 @@ class _Held:
 
 
 class ReorderBuffer:
-    """One SSRC's packets in, the same in the order of their sequence numbers out, each once.
+    """Returns the packets of one SSRC in the order of their sequence numbers, each once.
 
-    Nobody plays them at a fixed time, so nothing is held back to smooth their arrival, only to wait for one that is
-    missing, and no packet longer than `MAX_WAIT`. What comes after its turn was given up is dropped.
+    Packets are held only while one before them is missing, at most `MAX_WAIT` seconds: there is no playout to smooth.
+    A packet that arrives after it was given up is dropped.
     """
 
     def __init__(self) -> None:
@@ -47,11 +47,11 @@ class ReorderBuffer:
 
     @property
     def due(self) -> float | None:
-        """The clock (s) at which `expire` gives up what is missing, or None if nothing is."""
+        """The clock (s) at which `expire` gives up a missing packet, or None if none is missing."""
         return self._due
 
     def push(self, sequence: int, timestamp: int, payload: bytes, now: float) -> list[Packet]:
-        """Take a packet that has come `now` (s); returns those whose turn it is."""
+        """Add a packet received at `now` (s); returns those now in order."""
         if self._next is None:
             self._next = sequence
         ahead = ((sequence - self._next + 0x8000) & 0xFFFF) - 0x8000
@@ -72,7 +72,7 @@ class ReorderBuffer:
         return ready
 
     def expire(self, now: float) -> list[Packet]:
-        """Give up what has been missing for too long; returns the packets that waited for it."""
+        """Give up overdue packets; returns those that waited for them."""
         ready: list[Packet] = []
         while self._due is not None and now >= self._due:
             ready += self._skip()
@@ -81,7 +81,7 @@ class ReorderBuffer:
 
     @property
     def _noticed(self) -> float:
-        """When the first of those held came, which showed that something is missing."""
+        """The arrival of the first held packet, which revealed the loss."""
         return min(held.arrived for held in self._held.values())
 
     def _run(self, lost: int = 0) -> list[Packet]:
@@ -111,7 +111,7 @@ class ReorderBuffer:
         return MIN_WAIT + (self._late - MIN_WAIT) * forgotten
 
     def _on_late_packet(self, position: int, now: float) -> None:
-        """Learn from a packet that came too late, unless no wait would have been long enough."""
+        """Lengthen the wait after a late packet, unless even `MAX_WAIT` was too short for it."""
         start, end, noticed = self._given_up
         if start <= position < end and now - noticed <= MAX_WAIT:
             self._adapt_wait(now - noticed, now)

@@ -1,4 +1,4 @@
-"""What a client sends, each source in tasks of its own."""
+"""Tasks that read the inbound tracks."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ _DRAIN_DEADLINE = 1.0
 
 
 class TrackReaders:
-    """Runs sources in a task group; `on_ended` is told of those that end by themselves."""
+    """Reads tracks in a task group, and calls `on_ended` for each that ends by itself."""
 
     def __init__(self, group: asyncio.TaskGroup, *, on_ended: Callable[[Source], None]):
         self._group = group
@@ -21,20 +21,20 @@ class TrackReaders:
         self._tasks: dict[Source, list[asyncio.Task[None]]] = {}
 
     def start(self, source: Source) -> None:
-        """Take what a source gives until it ends."""
+        """Read a track until it ends."""
         self._tasks[source] = [
             self._group.create_task(self._drain(source)),
             self._group.create_task(source.run_clock() if isinstance(source, InboundAudioTrack) else source.run_nack()),
         ]
 
     async def check_health(self) -> None:
-        """Look after all of them, about once a second."""
+        """Check every track; call it about once a second."""
         now = time.monotonic()
         for source in [*self._tasks]:
             await source.check_health(now)
 
     async def end(self, *sources: Source) -> None:
-        """End these, or all."""
+        """End these tracks, or all."""
         ending = {source: self._tasks.pop(source) for source in sources or [*self._tasks]}
         drains = [tasks[0] for source, tasks in ending.items() if source.end()]
         if drains:

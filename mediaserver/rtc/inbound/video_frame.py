@@ -1,4 +1,4 @@
-"""PyAV's decoded pictures as the pipeline's values."""
+"""Conversion of PyAV's decoded frames to `ScreenFrame`."""
 
 import numpy as np
 from av import VideoFrame
@@ -11,7 +11,7 @@ _PLANAR = ("yuv420p", "yuvj420p")
 
 
 def screen_frame(frame: VideoFrame, arrived: float) -> ScreenFrame:
-    """View a picture's planes without copying them; other formats than 4:2:0 are converted first."""
+    """Wrap a frame's planes without copying; formats other than 4:2:0 are converted. Raises `FrameError`."""
     if frame.format.name not in _PLANAR:
         try:
             frame = frame.reformat(format="yuv420p")
@@ -28,6 +28,6 @@ def screen_frame(frame: VideoFrame, arrived: float) -> ScreenFrame:
 
 
 def _plane(frame: VideoFrame, index: int, width: int, height: int) -> Plane:
-    # The array keeps the plane, and the plane its frame.
+    # The array keeps the plane alive, and the plane its frame.
     plane = frame.planes[index]
     return np.ndarray((height, width), np.uint8, buffer=memoryview(plane), strides=(plane.line_size, 1))

@@ -16,14 +16,14 @@ from pipeline.media import ScreenFrame
 
 _FAULT_PERIOD = 10.0
 _STALL = 2.0
-"""Packets but no picture for this long (s): the decoder waits for a key frame that was lost."""
+"""Seconds of packets without a decoded frame, after which a key frame is taken for lost."""
 
 _KEYFRAME_WAIT = 3.0
-"""A video that is shown from its middle cannot be decoded until its next key frame."""
+"""Seconds without fault reports after a video is shown again, as it awaits a key frame."""
 
 
 def choose_screen(mids: Iterable[str], names: Mapping[str, str]) -> str | None:
-    """Say which of the videos is the screen: the first that is named so, else the first that has no name."""
+    """Choose the video that shows the screen: the first of that name, else the first without a name."""
     known = list(mids)
     for name in ("screen", None):
         for mid in known:
@@ -33,7 +33,7 @@ def choose_screen(mids: Iterable[str], names: Mapping[str, str]) -> str | None:
 
 
 class InboundVideoTrack:
-    """Gives pictures; a fault at most every 10 s."""
+    """Passes on decoded frames while shown; reports a fault at most every 10 s."""
 
     def __init__(
         self,
@@ -58,12 +58,12 @@ class InboundVideoTrack:
         self._on_frame = on_frame
         self._on_pause = on_pause
         self._on_fault = on_fault
-        self._pictured = time.monotonic()
+        self._decoded_at = time.monotonic()
         self._packets = 0
         self._was_hidden = False
 
     async def run(self) -> None:
-        """Take pictures until the track ends; aiortc's queue has no bound, so nothing here waits for anything else."""
+        """Read frames until the track ends; never blocks elsewhere, as aiortc's queue is unbounded."""
         while True:
             try:
                 frame = await self._track.recv()
@@ -73,20 +73,20 @@ class InboundVideoTrack:
                 self._push_frame(frame)
 
     async def run_nack(self) -> None:
-        """Get what is lost on the way again; ends only when it is cancelled."""
+        """Repeat NACKs for lost packets; ends only by cancellation."""
         await self._tap.run_nack()
 
     async def request_keyframe(self) -> None:
-        """Ask the client for a whole picture."""
+        """Request a key frame from the client."""
         await self._tap.request_keyframe()
 
     def forward(self, is_forwarded: bool) -> None:
-        """Give `on_encoded` the codec, the data and the RTP time of each encoded picture, also of one not shown."""
+        """Pass the codec, data and RTP time of each encoded frame to `on_encoded`, shown or not."""
         self.is_forwarded = is_forwarded
         self._enable()
 
     def show(self, is_shown: bool) -> None:
-        """Decode this video from now on, or drop it."""
+        """Start or stop decoding this video."""
         if is_shown and self._was_hidden:
             self._faults.hold(time.monotonic() + _KEYFRAME_WAIT)
         self._was_hidden = not is_shown
@@ -94,7 +94,7 @@ class InboundVideoTrack:
         self._enable()
 
     async def check_health(self, now: float) -> None:
-        """Ask for a key frame when packets come but no picture; notice a decoder that has died."""
+        """Request a key frame when packets bring no decoded frame; report a failed decoder."""
         if self._intake.is_broken:
             self._intake.enable(False)
             self._report_undecodable(
@@ -103,12 +103,12 @@ class InboundVideoTrack:
             return
         packets, self._packets = self._packets, self._intake.packets
         if self._packets == packets or not self.is_shown:
-            self._pictured = now
-        elif now - self._pictured > _STALL and self._requests.allow(now):
+            self._decoded_at = now
+        elif now - self._decoded_at > _STALL and self._requests.allow(now):
             await self._intake.request_keyframe()
 
     def end(self) -> bool:
-        """Let `run` end soon; False if it must be cancelled, as no video has ever been received."""
+        """End `run` soon; False if it must be cancelled, because no video was ever received."""
         return self._intake.end()
 
     def _enable(self) -> None:
@@ -118,13 +118,13 @@ class InboundVideoTrack:
         self._tap.turn(is_on)
 
     def _push_frame(self, frame: VideoFrame) -> None:
-        self._pictured = time.monotonic()
+        self._decoded_at = time.monotonic()
         try:
-            picture = screen_frame(frame, self._pictured)
+            screen = screen_frame(frame, self._decoded_at)
         except FrameError as error:
-            self._report_undecodable(error, self._pictured)
+            self._report_undecodable(error, self._decoded_at)
             return
-        self._on_frame(picture)
+        self._on_frame(screen)
 
     def _on_bye(self) -> None:
         if self.is_shown:

@@ -1,4 +1,4 @@
-"""Where a client may be reached: ICE candidate lines in, aiortc's values out."""
+"""Parsing of ICE candidate lines."""
 
 import ipaddress
 import re
@@ -8,7 +8,7 @@ from aiortc import RTCIceCandidate
 from pipeline.errors import ProtocolError
 
 MAX_CANDIDATES = 40
-"""More of one client are ignored: each is checked against every address of ours."""
+"""Candidates per client; more are ignored, as each is checked against every local address."""
 
 # RFC 8839 section 5.1.
 _CANDIDATE = re.compile(
@@ -20,7 +20,7 @@ _MDNS = re.compile(r"[A-Za-z0-9-]{1,63}\.local", re.IGNORECASE)
 
 
 def parse_candidate(text: str) -> RTCIceCandidate | None:
-    """Read one candidate; None for one that is well-formed but of no use here. Raises `ProtocolError`."""
+    """Parse one candidate; None for a well-formed one that cannot be used. Raises `ProtocolError`."""
     found = _CANDIDATE.fullmatch(text.strip())
     if found is None or int(found["port"]) > 0xFFFF:
         raise ProtocolError(
@@ -41,7 +41,7 @@ def parse_candidate(text: str) -> RTCIceCandidate | None:
 
 
 def is_mdns(candidate: RTCIceCandidate) -> bool:
-    """Say whether the address is a name that must be asked for on the local network first."""
+    """Return whether the address is an mDNS name, to be resolved on the local network."""
     return candidate.ip.lower().endswith(".local")
 
 

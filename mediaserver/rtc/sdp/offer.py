@@ -1,4 +1,4 @@
-"""A client's SDP offer: checked in full before anything is built for it."""
+"""Parsing and validation of SDP offers, before a connection is created."""
 
 import re
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ MAX_SSRCS = 64
 
 _KINDS = ("audio", "video", "application")
 CODECS = {"audio": {"opus"}, "video": {"vp8", "h264"}}
-"""What is understood of each kind."""
+"""Supported codecs by kind of media."""
 
 _DIRECTIONS = ("a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive")
 _DATA_PROFILES = ("UDP/DTLS/SCTP", "TCP/DTLS/SCTP", "DTLS/SCTP")
@@ -27,7 +27,7 @@ _PWD = re.compile(r"[A-Za-z0-9+/]{22,256}")
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How much an offer may be."""
+    """Upper bounds on an offer."""
 
     bytes: int
     lines: int
@@ -35,10 +35,10 @@ class Bounds:
 
 
 ONCE = Bounds(MAX_BYTES, lines=2_000, sections=16)
-"""For a client that offers once."""
+"""Bounds for a client that offers once."""
 
 AGAIN = Bounds(500_000, lines=16_000, sections=64)
-"""For a client that renegotiates, and adds a section each time it publishes something."""
+"""Bounds for a client that renegotiates, and adds a section for each track it publishes."""
 
 
 class OfferError(ProtocolError):
@@ -47,7 +47,7 @@ class OfferError(ProtocolError):
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One media section, as the client sees it."""
+    """One media section; the directions are the client's."""
 
     mid: str
     kind: str
@@ -57,7 +57,7 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """An offer that can be answered. `sdp` has no candidates: they stand in `candidates`."""
+    """An offer that can be answered. `sdp` holds no candidates: `candidates` does."""
 
     sdp: str
     sections: tuple[Section, ...]
@@ -72,7 +72,7 @@ class Offer:
 
 
 def parse_offer(text: str, bounds: Bounds = ONCE) -> Offer:
-    """Read an offer, or raise `OfferError` and nothing else."""
+    """Parse an offer, or raise `OfferError` and nothing else."""
     sdp, candidates = _split(sdp_lines(text, bounds))
     description = parse_sdp(sdp)
     for candidate in candidates:
@@ -86,7 +86,7 @@ def parse_offer(text: str, bounds: Bounds = ONCE) -> Offer:
 
 
 def sdp_lines(text: str, bounds: Bounds) -> list[str]:
-    """Split an offer, if it is one and not too large for aiortc's parser. Raises `OfferError`."""
+    """Split an offer into lines. Raises `OfferError` unless it is SDP and within the bounds."""
     if len(text) > bounds.bytes:
         raise OfferError(f"The offer is longer than {bounds.bytes} bytes.")
     lines = [line for line in text.splitlines() if line]
@@ -99,7 +99,7 @@ def sdp_lines(text: str, bounds: Bounds) -> list[str]:
 
 
 def parse_sdp(sdp: str) -> SessionDescription:
-    """Read a description with aiortc's parser. Raises `OfferError`."""
+    """Parse a description with aiortc's parser. Raises `OfferError`."""
     try:
         description = SessionDescription.parse(sdp)
         codecs = [codec for media in description.media for codec in media.rtp.codecs]
@@ -112,7 +112,7 @@ def parse_sdp(sdp: str) -> SessionDescription:
 
 
 def is_answerable(media: MediaDescription) -> bool:
-    """Say whether an audio or video section offers a codec that is known here."""
+    """Return whether an audio or video section offers a supported codec."""
     return has_common_codec(media, CODECS[media.kind])
 
 
@@ -131,7 +131,7 @@ def _check_counts(lines: list[str], most: int) -> None:
 
 
 def _split(lines: list[str]) -> tuple[str, list[str]]:
-    """Take the candidates out, each once, and say the direction where it is left to the default."""
+    """Extract the candidates, each once, and write default directions out."""
     kept: list[str] = []
     candidates: dict[str, None] = {}
     is_open = False  # in a media section that has named no direction yet

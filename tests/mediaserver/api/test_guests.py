@@ -14,6 +14,7 @@ from mediaserver.api.rate_limit import RateLimiter
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
+from mediaserver.http_route import add_routes
 from mediaserver.store.interface import Store, StoreError
 
 Client = TestClient[web.Request, web.Application]
@@ -33,7 +34,9 @@ def app_with(
     accounts: Accounts, *, are_allowed: bool = True, loopback_only: bool = False, rate: str = "100/minute"
 ) -> web.Application:
     app = web.Application(middlewares=[error_middleware])
-    Guests(accounts, RateLimiter(parse(rate)), are_allowed=are_allowed, loopback_only=loopback_only).add_routes(app)
+    add_routes(
+        app, Guests(accounts, RateLimiter(parse(rate)), are_allowed=are_allowed, loopback_only=loopback_only).routes()
+    )
     return app
 
 

@@ -6,6 +6,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 
 from mediaserver.api.health import Health
+from mediaserver.http_route import add_routes
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]
@@ -21,7 +22,7 @@ async def ill() -> bool:
 
 async def test_health_tells_the_engine_and_each_check_with_its_time(aiohttp_client: MakeClient) -> None:
     app = web.Application()
-    Health("local", {"engine": well}).add_routes(app)
+    add_routes(app, Health("local", {"engine": well}).routes())
     client = await aiohttp_client(app)
     for path in ("/health", "/api/v1/health"):
         response = await client.get(path)
@@ -34,7 +35,7 @@ async def test_health_tells_the_engine_and_each_check_with_its_time(aiohttp_clie
 
 async def test_one_failing_check_makes_503_and_the_process_still_lives(aiohttp_client: MakeClient) -> None:
     app = web.Application()
-    Health("local", {"engine": ill, "vad": well}).add_routes(app)
+    add_routes(app, Health("local", {"engine": ill, "vad": well}).routes())
     client = await aiohttp_client(app)
     response = await client.get("/health")
     assert response.status == 503

@@ -11,6 +11,7 @@ from limits import parse
 from mediaserver.api.middleware import error_middleware
 from mediaserver.api.rate_limit import RateLimiter
 from mediaserver.api.sessions import HistoryRoutes, Sessions
+from mediaserver.http_route import add_routes
 from mediaserver.registry import Registry
 from mediaserver.store.interface import Store
 from mediaserver.store.records import Entry, TurnUsage
@@ -42,8 +43,8 @@ async def registry() -> AsyncIterator[Registry]:
 async def client(aiohttp_client: MakeClient, store: MemoryStore, registry: Registry) -> Client:
     app = web.Application(middlewares=[error_middleware])
     limiter = RateLimiter(parse("1000/minute"))
-    HistoryRoutes(registry, cast(Store, store), TOKENS, limiter).add_routes(app)
-    Sessions(registry, TOKENS, limiter).add_routes(app)
+    add_routes(app, HistoryRoutes(registry, cast(Store, store), TOKENS, limiter).routes())
+    add_routes(app, Sessions(registry, TOKENS, limiter).routes())
     return await aiohttp_client(app)
 
 

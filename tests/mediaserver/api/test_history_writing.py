@@ -10,6 +10,7 @@ from limits import parse
 from mediaserver.api.middleware import error_middleware
 from mediaserver.api.rate_limit import RateLimiter
 from mediaserver.api.sessions import HistoryRoutes
+from mediaserver.http_route import add_routes
 from mediaserver.registry import Registry
 from mediaserver.store.interface import Store, StoreError
 from mediaserver.store.records import Entry
@@ -36,7 +37,9 @@ def writer(store: Store) -> HistoryWriter:
 @pytest.fixture
 async def client(aiohttp_client: MakeClient, store: Store, registry: Registry, writer: HistoryWriter) -> Client:
     app = web.Application(middlewares=[error_middleware])
-    HistoryRoutes(registry, store, TOKENS, RateLimiter(parse("1000/minute")), flush=writer.flush).add_routes(app)
+    add_routes(
+        app, HistoryRoutes(registry, store, TOKENS, RateLimiter(parse("1000/minute")), flush=writer.flush).routes()
+    )
     return await aiohttp_client(app)
 
 

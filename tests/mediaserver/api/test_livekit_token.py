@@ -14,6 +14,7 @@ from mediaserver.api.middleware import error_middleware
 from mediaserver.api.rate_limit import RateLimiter
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
+from mediaserver.http_route import add_routes
 from mediaserver.livekit.protocol.access_token import USER_CLAIM, TokenIssuer
 
 Client = TestClient[web.Request, web.Application]
@@ -31,7 +32,7 @@ def token_of(user: User) -> dict[str, str]:
 
 def app_with(issuer: TokenIssuer | None) -> web.Application:
     app = web.Application(middlewares=[error_middleware])
-    LiveKitTokens(TOKENS, RateLimiter(parse("100/minute")), issuer).add_routes(app)
+    add_routes(app, LiveKitTokens(TOKENS, RateLimiter(parse("100/minute")), issuer).routes())
     return app
 
 

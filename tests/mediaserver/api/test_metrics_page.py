@@ -14,6 +14,7 @@ from mediaserver.api.rate_limit import RateLimiter
 from mediaserver.auth.accounts import Grant
 from mediaserver.auth.tokens import Tokens, new_guest
 from mediaserver.http_errors import HttpError
+from mediaserver.http_route import add_routes
 from mediaserver.metrics import Metrics
 
 Client = TestClient[web.Request, web.Application]
@@ -42,8 +43,8 @@ async def full(_: web.Request) -> web.Response:
 
 def app_with(metrics: Metrics, *, token: str | None = None, is_open: bool = True) -> web.Application:
     app = web.Application(middlewares=[measure(metrics), error_middleware])
-    MetricsPage(metrics, token=token, is_open=is_open).add_routes(app)
-    Guests(Welcome(), RateLimiter(parse("1/minute")), are_allowed=True, loopback_only=False).add_routes(app)
+    add_routes(app, MetricsPage(metrics, token=token, is_open=is_open).routes())
+    add_routes(app, Guests(Welcome(), RateLimiter(parse("1/minute")), are_allowed=True, loopback_only=False).routes())
     app.router.add_get("/things/{id}", moved)
     app.router.add_get("/broken", broken)
     app.router.add_get("/full", full)

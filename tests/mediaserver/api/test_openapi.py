@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient
 from pydantic import BaseModel, Field
 
 from mediaserver.api.openapi import Json, document
-from mediaserver.api.route import Route
+from mediaserver.http_route import Route
 from tests.support.running_api import published
 
 Client = TestClient[web.Request, web.Application]

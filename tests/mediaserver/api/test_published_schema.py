@@ -11,9 +11,9 @@ from aiohttp.test_utils import TestServer
 from hypothesis import HealthCheck, settings
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
-from mediaserver.api.whip_schemas import FRAGMENT, SDP
 from mediaserver.store.records import Account
 from mediaserver.store.sql_store import open_store
+from mediaserver.webrtc.routes import FRAGMENT, SDP
 from tests.support.running_api import ADA, FACTS, HASHER, NOON, TOKENS, published
 
 schemathesis.serializer.alias([SDP, FRAGMENT], "text/plain")

@@ -20,6 +20,7 @@ from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.lockout import Lockout
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
+from mediaserver.http_route import add_routes
 from mediaserver.store.interface import Store, StoreError
 from mediaserver.store.records import Account, SessionRecord
 
@@ -56,14 +57,17 @@ class House:
             self.left.append(user)
 
         app = web.Application(middlewares=[error_middleware])
-        Users(
-            self.accounts,
-            self.tokens,
-            login_limiter=RateLimiter(parse(login)),
-            api_limiter=RateLimiter(parse(api)),
-            is_registration_open=is_open,
-            before_delete=leave,
-        ).add_routes(app)
+        add_routes(
+            app,
+            Users(
+                self.accounts,
+                self.tokens,
+                login_limiter=RateLimiter(parse(login)),
+                api_limiter=RateLimiter(parse(api)),
+                is_registration_open=is_open,
+                before_delete=leave,
+            ).routes(),
+        )
         return app
 
 

@@ -21,6 +21,7 @@ from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.lockout import Lockout
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens, new_guest
+from mediaserver.http_route import add_routes
 from mediaserver.store.sql_store import open_store
 
 OPERATIONS = [
@@ -59,7 +60,9 @@ async def statuses_of(asked: list[tuple[tuple[str, str], bytes, bool]]) -> list[
         ada = (await accounts.login("ada", password, address="here")).access_token
         app = web.Application(middlewares=[error_middleware])
         often = RateLimiter(parse("100000/minute"))
-        Users(accounts, tokens, login_limiter=often, api_limiter=often, is_registration_open=True).add_routes(app)
+        add_routes(
+            app, Users(accounts, tokens, login_limiter=often, api_limiter=often, is_registration_open=True).routes()
+        )
         told = []
         async with TestClient(TestServer(app)) as client:
             for (method, path), body, is_ada in asked:

@@ -9,6 +9,7 @@ from limits import parse
 from mediaserver.api.middleware import error_middleware
 from mediaserver.api.rate_limit import RateLimiter
 from mediaserver.auth.tokens import Tokens, new_guest
+from mediaserver.http_route import add_routes
 from mediaserver.session_factory import SessionOptions
 from mediaserver.webrtc.routes import Whip
 from pipeline.peer import ConversationPort
@@ -25,7 +26,7 @@ class ClosedLobby:
 
 async def test_offers_beyond_the_rate_are_told_to_wait_whoever_the_guest_says_it_is() -> None:
     app = web.Application(middlewares=[error_middleware])
-    Whip(ClosedLobby(), TOKENS, RateLimiter(parse("30/minute"))).add_routes(app)
+    add_routes(app, Whip(ClosedLobby(), TOKENS, RateLimiter(parse("30/minute"))).routes())
     async with TestClient(TestServer(app)) as client:
         statuses: Counter[int] = Counter()
         for _ in range(1000):

@@ -157,7 +157,7 @@ async def test_a_client_that_only_types_is_not_taken_for_dead(monkeypatch: pytes
     monkeypatch.setattr("aioice.ice.CONSENT_INTERVAL", 0.1)
     async with room(limits=Limits(silence=0.5, tick=0.05)) as here:
         assert here.channel is not None
-        pulse = here.peer._connection._pulse
+        pulse = here.peer._connection._liveness
         assert pulse is not None
         begin = pulse.last
         await until(lambda: pulse.last > begin + 1.0)  # the client's machine is heard, though nothing is said
@@ -314,7 +314,7 @@ async def test_a_client_that_takes_no_events_is_disconnected() -> None:
         for _ in range(MAX_WAITING + 1):
             here.peer.send_event(StateChanged(State.IDLE))
         await until(lambda: "detach" in here.host.calls)
-        assert here.peer._end_of[0] == FaultCode.SLOW_CONSUMER
+        assert here.peer._close_reason == FaultCode.SLOW_CONSUMER
 
 
 async def test_a_client_that_opens_no_channel_wants_no_events() -> None:
@@ -363,13 +363,13 @@ async def test_a_client_that_vanishes_is_noticed() -> None:
         for protocol in ice._connection._protocols:
             protocol.transport.abort()
         await until(lambda: here.closed, within=4)
-        assert here.peer._end_of[0] == "nothing heard any more"
+        assert here.peer._close_reason == "nothing heard any more"
 
 
 async def test_a_client_that_never_connects_is_given_up() -> None:
     async with room(Microphone(), is_connected=False, limits=Limits(connect=0.3, tick=0.05)) as here:
         await until(lambda: here.closed)
-        assert here.peer._end_of[0] == "never connected"
+        assert here.peer._close_reason == "never connected"
         assert here.host.calls == ["attach", "detach"]
 
 
@@ -455,7 +455,7 @@ async def test_a_peer_that_was_never_answered_can_be_closed() -> None:
 async def test_a_decoder_that_died_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     async with room(Camera(picture(320, 240))) as here:
         await until(lambda: here.host.frames)
-        (video,) = here.peer._videos
+        (video,) = here.peer._media.videos
         assert video._intake._thread is not None
         inbox = video._intake._inbox
         type(inbox).put(inbox, ("no codec", type("Frame", (), {"data": b"x"})()))

@@ -15,6 +15,7 @@ from aiortc.mediastreams import AudioStreamTrack
 
 from mediaserver.api.middleware import error_middleware
 from mediaserver.auth.users import AuthError, User
+from mediaserver.http_route import add_routes
 from mediaserver.registry import Draining, Full
 from mediaserver.rtc.config import Config, IceServer, Limits
 from mediaserver.session_factory import SessionOptions
@@ -83,7 +84,7 @@ async def house() -> AsyncIterator[House]:
     servers = (IceServer(("stun:stun.example:3478",)), IceServer(("turn:turn.example?transport=udp",), "u", "c"))
     whip = Whip(lobby, Names(), limiter, ice_servers=lambda: servers, config=Config(limits=Limits(tick=0.05)))
     app = web.Application(middlewares=[error_middleware])
-    whip.add_routes(app)
+    add_routes(app, whip.routes())
     async with nothing_left(), TestClient(TestServer(app)) as client:
         yield House(client, lobby, limiter, whip)
         await whip.close()
@@ -218,7 +219,7 @@ async def test_candidates_while_the_session_ends_find_nothing(house: House, call
     peer = house.whip._resources[response.headers["Location"].removeprefix("/whip/")].peer
 
     async def ending() -> AsyncIterator[bytes]:
-        peer._end("while the body was read")
+        peer._begin_close("while the body was read")
         yield f"a={HOST_CANDIDATE}".encode()
 
     headers = {"Authorization": "Bearer ann", "Content-Type": FRAGMENT}
@@ -322,7 +323,7 @@ async def test_an_offer_that_fails_after_all_is_forgotten(
 
 
 async def test_a_body_that_never_ends_is_given_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mediaserver.webrtc.routes._READ_DEADLINE", 0.1)
+    monkeypatch.setattr("mediaserver.http_route.READ_TIMEOUT", 0.1)
     stop = asyncio.Event()
 
     async def slowly() -> AsyncIterator[bytes]:

@@ -145,7 +145,7 @@ def test_a_fault_happens_at_its_point_to_those_who_ordered_it() -> None:
 
 
 def test_what_is_counted_of_orders_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faults, "MOST_ORDERS", 2)
+    monkeypatch.setattr(faults, "MAX_HEADERS", 2)
     ordered = Faults()
     for number in range(3):
         ordered.schedule(f"abort at=idle id={number}")

@@ -8,7 +8,7 @@ from google.genai import live, types
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediaserver.localengine.protocol.codec import INVALID, WireError, parse, render
+from mediaserver.localengine.protocol.codec import INVALID, WireError, parse
 from mediaserver.localengine.protocol.messages import (
     ActivityEnd,
     ActivityStart,
@@ -37,6 +37,7 @@ from mediaserver.localengine.protocol.messages import (
     TurnComplete,
     Usage,
 )
+from mediaserver.localengine.protocol.rendering import render
 
 PCM = bytes([251, 255, 190, 3, 1])  # has both signs in which the two base64 alphabets differ
 

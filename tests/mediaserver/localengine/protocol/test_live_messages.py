@@ -8,7 +8,6 @@ import pytest
 from google import genai
 from google.genai import live
 
-from mediaserver.localengine.protocol.codec import render
 from mediaserver.localengine.protocol.messages import (
     GenerationComplete,
     GoAway,
@@ -24,6 +23,7 @@ from mediaserver.localengine.protocol.messages import (
     TurnComplete,
     Usage,
 )
+from mediaserver.localengine.protocol.rendering import render
 
 GOLDEN = json.loads((Path(__file__).parents[3] / "data" / "live-messages.json").read_text(encoding="utf-8"))
 MESSAGES: dict[str, ServerMessage] = {

@@ -27,7 +27,7 @@ ASKED = {
     Ask.REPEAT: ["repeat", "Repeat that, please.", "say that again", "Say it again!", "What did you say?", "again"],
     Ask.THANKS: ["thanks", "Thank you!", "thank you very much", "ok thanks"],
     Ask.STOP: ["stop", "Stop!", "please stop", "stop talking", "Be quiet.", "never mind"],
-    Ask.GOODBYE: ["bye", "Goodbye.", "good bye", "bye bye", "See you later!"],
+    Ask.BYE: ["bye", "Goodbye.", "good bye", "bye bye", "See you later!"],
 }
 
 LOOKED_FOR = {

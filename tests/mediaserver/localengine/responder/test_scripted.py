@@ -160,6 +160,11 @@ async def test_a_wav_beside_the_script_is_played_at_24_khz(tmp_path: Path, rate:
         ("rules:\n- {when: typed, answer: [wav: no.wav]}", "`wav` takes the path of a 16-bit WAV file"),
         ("rules:\n- {when: typed, answer: [call: {args: {}}]}", "`name` is missing"),
         ("rules:\n- {when: typed, answer: [call: {name: f, args: 1}]}", "`args` takes a mapping"),
+        ('rules:\n- when: typed\n  answer: [say: "a\\ud800"]', "line 3: this is not Unicode text"),
+        (
+            'rules:\n- {when: typed, answer: [call: {name: f, args: {a: "\\ud800"}}]}',
+            "line 2: this is not Unicode text",
+        ),
     ],
 )
 def test_a_malformed_script_is_told_by_line_field_and_what_is_accepted(script: str, told: str) -> None:

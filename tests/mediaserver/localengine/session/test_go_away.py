@@ -8,8 +8,9 @@ import pytest
 from google.genai import errors
 
 from mediaserver.localengine.fault_injection.faulty_socket import EngineConnection
-from mediaserver.localengine.protocol.codec import WireError, render
+from mediaserver.localengine.protocol.codec import WireError
 from mediaserver.localengine.protocol.messages import GoAway, Setup
+from mediaserver.localengine.protocol.rendering import render
 from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
 from mediaserver.localengine.responder.tone import tone_responder
 from mediaserver.localengine.server import LocalEngine

@@ -6,7 +6,7 @@ import pytest
 from google.genai import errors, types
 from google.genai.live import AsyncSession
 
-from mediaserver.localengine.responder.interface import LONGEST_REMARK, MOST_REMARKS, Memory, Question
+from mediaserver.localengine.responder.interface import MAX_ENTRIES, MAX_ENTRY_LENGTH, Memory, Question
 from mediaserver.localengine.responder.local import LocalMemory, LocalResponder
 from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
@@ -124,12 +124,12 @@ class Blind:
 
 def test_what_is_kept_of_a_conversation_is_bounded() -> None:
     memory = Memory()
-    for number in range(MOST_REMARKS + 5):
+    for number in range(MAX_ENTRIES + 5):
         memory.append("user", f"{number} " + "x" * 10_000)
     memory.append("model", "  ")
-    assert len(memory.history) == MOST_REMARKS
+    assert len(memory.history) == MAX_ENTRIES
     assert memory.history[0].text.startswith("5 ")
-    assert len(memory.history[0].text) == LONGEST_REMARK
+    assert len(memory.history[0].text) == MAX_ENTRY_LENGTH
 
 
 async def test_the_local_brain_can_repeat_what_was_said_before_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,7 +140,7 @@ async def test_the_local_brain_can_repeat_what_was_said_before_it_began(monkeypa
         said.append(text)
         return text
 
-    monkeypatch.setattr(brain._voice, "synthesize", say)
+    monkeypatch.setattr(brain._text_to_speech, "synthesize", say)
     memory = LocalMemory()
     memory.append("model", "Save is at the top.")
     memory.append("user", "say that again")

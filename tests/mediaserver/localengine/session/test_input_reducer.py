@@ -27,7 +27,7 @@ from mediaserver.localengine.session.audio_input import AudioInputStream, Detect
 from mediaserver.localengine.session.context import Context
 from mediaserver.localengine.session.input_reducer import LONGEST_WINDOW, InputReducer, StopReply
 from pipeline.audio.vad import VadModel
-from pipeline.gemini.send_queue import SCREEN_SHARE_ENDED
+from pipeline.gemini import send_queue
 
 SECOND = bytes(32_000)
 SPEECH = Path(__file__).parents[3] / "data" / "go-forward-ten-meters.wav"  # a man, 2.8 s
@@ -106,10 +106,11 @@ def test_the_newest_picture_goes_with_the_question() -> None:
     assert questions(push(live, TextInput("what is this"))) == [Question(b"", "what is this", b"new")]
 
 
-def test_a_screen_that_is_gone_is_not_seen_any_more() -> None:
+def test_our_clients_note_of_a_stopped_screen_share_clears_the_screen() -> None:
     live = manual()
     push(live, ImageInput(b"old"))
-    list(live.push(ClientContent((ContentTurn("user", SCREEN_SHARE_ENDED, None),), is_complete=False), audible=False))
+    note = ContentTurn("user", send_queue.SCREEN_SHARE_ENDED, None)
+    list(live.push(ClientContent((note,), is_complete=False), audible=False))
     assert questions(push(live, TextInput("what is this"))) == [Question(b"", "what is this", None)]
 
 

@@ -273,7 +273,7 @@ def test_a_handle_is_good_for_two_hours_after_the_last_connection_ended() -> Non
 
 
 def test_of_too_many_handles_the_oldest_are_forgotten() -> None:
-    handles = Handles(Resumption(most=3))
+    handles = Handles(Resumption(max_handles=3))
     given = []
     for _ in range(5):
         connection = handles.begin("key")
@@ -288,7 +288,7 @@ def test_of_too_many_handles_the_oldest_are_forgotten() -> None:
 
 
 def test_of_one_session_the_newest_handles_are_kept() -> None:
-    handles = Handles(Resumption(most_of_a_session=2))
+    handles = Handles(Resumption(max_per_session=2))
     connection = handles.begin("key")
     given = [connection.save(Context(Memory())) for _ in range(3)]
     connection.close()
@@ -299,7 +299,7 @@ def test_of_one_session_the_newest_handles_are_kept() -> None:
 
 
 def test_what_handles_hold_is_bounded_in_bytes() -> None:
-    handles = Handles(Resumption(most_bytes=1_000))
+    handles = Handles(Resumption(max_bytes=1_000))
     for _ in range(5):
         handles.begin("key").save(Context(Memory(), screen=bytes(400)))
     assert len(handles) == 2

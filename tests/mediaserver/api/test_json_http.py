@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from pydantic import BaseModel, EmailStr, Field
 
+from mediaserver.api.json_http import MAX_BODY, json_response, read_body, read_query
 from mediaserver.api.middleware import error_middleware
-from mediaserver.api.route import MAX_BODY, Route, add_routes, json_response, read_body, read_query
+from mediaserver.http_route import Route, add_routes
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]
@@ -139,7 +140,7 @@ async def test_a_large_body_is_413_with_or_without_a_length(client: Client) -> N
 
 
 async def test_a_body_that_does_not_come_is_408(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mediaserver.api.route._READ_DEADLINE", 0.05)
+    monkeypatch.setattr("mediaserver.http_route.READ_TIMEOUT", 0.05)
     answered = asyncio.Event()
 
     async def stalling() -> AsyncIterator[bytes]:

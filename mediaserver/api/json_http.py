@@ -1,23 +1,17 @@
-"""An HTTP operation as a value: its models validate, render and document it."""
+"""JSON over HTTP: bodies and queries are read into models, and models are written as answers."""
 
-import asyncio
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from typing import TypeVar
 
 from aiohttp import web
-from aiohttp.typedefs import Handler
 from pydantic import BaseModel, ValidationError
 
 from mediaserver.http_errors import HttpError
+from mediaserver.http_route import JSON, read_bytes
 
-JSON = "application/json"
 MAX_BODY = 64 * 1024
 
-_READ_DEADLINE = 10.0
-_BODY_ERRORS = (400, 408, 413, 415, 422)
-
-# Only these of pydantic's messages never quote the value that was sent.
+# Of the sentences pydantic makes, only these say nothing of the value that was sent.
 _SAFE_SENTENCES = frozenset(
     {
         "missing",
@@ -45,61 +39,12 @@ _SAFE_SENTENCES = frozenset(
     }
 )
 
-Content = type[BaseModel] | str | None
-"""A model (JSON), another media type such as image/jpeg, or nothing."""
-
 M = TypeVar("M", bound=BaseModel)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
-    """One method on one path, with its request and responses.
-
-    `errors` lists the error statuses that do not follow from the token, the body or the query.
-    """
-
-    method: str
-    path: str
-    handler: Handler
-    summary: str
-    tags: tuple[str, ...]
-    answers: Mapping[int, Content]
-    body: Content = None
-    query: type[BaseModel] | None = None
-    needs_token: bool = False
-    errors: tuple[int, ...] = ()
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    """Path parameters by name, each with its description."""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    """Headers of a successful response, each with its description."""
-
-    @property
-    def possible_errors(self) -> tuple[int, ...]:
-        """Every error status: those declared, and those that follow from the token, the body and the query."""
-        statuses = set(self.errors)
-        if self.needs_token:
-            statuses.add(401)
-        if isinstance(self.body, type):
-            statuses.update(_BODY_ERRORS)
-        if self.query is not None:
-            statuses.add(422)
-        return tuple(sorted(statuses))
-
-
-def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
-    """Register the routes; a GET route serves HEAD too."""
-    for route in routes:
-        if route.method == "GET":
-            app.router.add_get(route.path, route.handler)
-        else:
-            app.router.add_route(route.method, route.path, route.handler)
-
-
 async def read_body(request: web.Request, model: type[M]) -> M:
-    """Read a JSON object of at most 64 kB, ignoring unknown fields; raises `HttpError` 400, 408, 413, 415 or 422."""
-    if request.content_type != JSON:
-        raise HttpError(415, "UNSUPPORTED_MEDIA_TYPE", f"The body must be {JSON}.")
-    body = await _read(request)
+    """Read a JSON object of at most 64 kB, ignoring unknown fields; else `HttpError` 400, 408, 413, 415 or 422."""
+    body = await read_bytes(request, JSON, limit=MAX_BODY)
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
@@ -121,24 +66,11 @@ def read_query(request: web.Request, model: type[M]) -> M:
 
 
 def json_response(model: BaseModel, status: int = 200, *, headers: Mapping[str, str] | None = None) -> web.Response:
-    """Render a model as a JSON response that no cache stores, since it belongs to one user."""
+    """Write the model as JSON that no cache may keep: every answer belongs to one user."""
     all_headers = {"Cache-Control": "no-store", **(headers or {})}
     return web.Response(
         text=model.model_dump_json(by_alias=True), status=status, content_type=JSON, headers=all_headers
     )
-
-
-async def _read(request: web.Request) -> bytes:
-    body = bytearray()
-    try:
-        async with asyncio.timeout(_READ_DEADLINE):
-            async for piece in request.content.iter_any():
-                body += piece
-                if len(body) > MAX_BODY:
-                    raise HttpError(413, "PAYLOAD_TOO_LARGE", f"The body must be at most {MAX_BODY} bytes.")
-    except TimeoutError:
-        raise HttpError(408, "REQUEST_TIMEOUT", "The body did not come in time.") from None
-    return bytes(body)
 
 
 def _invalid(error: ValidationError, model: type[BaseModel]) -> HttpError:
@@ -152,7 +84,7 @@ def _invalid(error: ValidationError, model: type[BaseModel]) -> HttpError:
 
 
 def _accepted(name: str, kind: str, sentence: str, model: type[BaseModel]) -> str:
-    """Describe the values a field accepts: by the model's description, else by pydantic's message if it is safe."""
+    """Describe the accepted values: by the model's description, else by pydantic's message if it is safe."""
     for field_name, info in model.model_fields.items():
         if name in (field_name, info.alias, info.validation_alias) and info.description:
             needed = "Required: " if kind == "missing" else "Accepts "
