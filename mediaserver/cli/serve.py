@@ -14,13 +14,11 @@ from mediaserver.app import running, tls_context
 from mediaserver.auth.passwords import Passwords
 from mediaserver.cli import engine as engine_cli
 from mediaserver.cli import users as users_cli
+from mediaserver.http_server import AcceptFailures, BoundedRunner, Site, raise_descriptor_limit
 from mediaserver.settings import Settings, SettingsError, load, warnings
 from mediaserver.store.interface import StoreError
 from mediaserver.store.sql_store import open_store
 from pipeline.errors import MediaError
-
-MAX_REQUEST_LINE = 1 << 16
-"""Bytes: tokens and offers travel in queries."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -83,10 +81,10 @@ def serve() -> int:
 
 
 async def _serve(settings: Settings) -> int:
+    raise_descriptor_limit()
     try:
         async with running(settings) as app:
-            # Media goes over UDP and needs no HTTP access log; the middleware logs what matters.
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, max_line_size=MAX_REQUEST_LINE)
+            runner = BoundedRunner(app, shutdown_timeout=2.0)
             await runner.setup()
             try:
                 return await _listen(settings, runner)
@@ -99,11 +97,12 @@ async def _serve(settings: Settings) -> int:
 
 async def _listen(settings: Settings, runner: web.AppRunner) -> int:
     try:
-        site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls_context(settings))
+        site = Site(runner, settings.host, settings.port, ssl_context=tls_context(settings))
         await site.start()
     except OSError as error:
         sys.stderr.write(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror or error}\n")
         return 1
+    asyncio.get_running_loop().set_exception_handler(AcceptFailures())
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
