@@ -18,7 +18,7 @@ test: $(VENV)/installed-tests lint $(PAGES)/node_modules/installed
 acceptance: $(VENV)/installed-tests $(PAGES)/node_modules/installed
 	$(BIN)/python -m pytest -m acceptance --timeout=1200
 
-# JSON lines, then the table of README; such as `make bench BENCH="--sessions 1 20 --screen"`.
+# JSON lines, then the table of docs/bench.md; such as `make bench BENCH="--sessions 1 20 --screen"`.
 bench: $(VENV)/installed
 	@$(BIN)/python -m bench $(BENCH)
 

@@ -39,8 +39,8 @@ def main() -> int:
             _write(asked.out, json.dumps(run))
     text = table(runs, command=_command(sys.argv[1:]))
     sys.stdout.write(f"\n{text}")
-    if asked.readme is not None:
-        asked.readme.write_text(replaced(asked.readme.read_text(), text))
+    if asked.into is not None:
+        asked.into.write_text(replaced(asked.into.read_text(), text))
     return 3 if any(run["failed_sessions"] for run in runs) else 0
 
 
@@ -53,7 +53,9 @@ def _command(words: Sequence[str]) -> str:
 def _destinations() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(add_help=False)
     parser.add_argument("--out", type=Path, help="append the JSON lines to this file instead of printing them")
-    parser.add_argument("--readme", type=_marked, help="put the table between the `bench` marks of this file too")
+    parser.add_argument(
+        "--into", metavar="FILE", type=_marked, help="put the table between the `bench` marks of this file too"
+    )
     return parser
 
 

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 PEERS = ("aiortc 1.16, bare", "pipecat 1.14", "fastrtc 0.0.34")
 
 CAPTION = (
-    "The last three columns are constants from an earlier measurement on the same kind of machine (2 vCPU AMD EPYC), "
-    "with another load client and another conversation: minimal servers on one core with the same VAD model, which "
-    "answer with a tone of their own and have no engine behind them (this server has), 6 sessions but where a number "
-    "of sessions stands in brackets, VAD stop at 200 ms (600 for fastrtc). They tell an order of magnitude; a ratio "
-    "would need one run of one bench for all."
+    "The last three columns were not measured in this run. They are constants from an earlier measurement on the same "
+    "kind of machine (2 vCPU AMD EPYC), with another load client and another conversation. Each of those servers ran "
+    "on one core with the same VAD model and answered with a tone of its own; none had an engine behind it, as this "
+    "server has. They had 6 sessions, or the number in brackets. Silence ended a turn after 200 ms (fastrtc: 600 ms). "
+    "Compare orders of magnitude only."
 )
 
 FIGURES: Mapping[str, tuple[str, str, str]] = {

@@ -1,4 +1,4 @@
-"""Runs as a Markdown table, ready for README."""
+"""Runs as a Markdown table, ready for docs/bench.md."""
 
 from collections.abc import Sequence
 
@@ -38,12 +38,12 @@ _ROWS = (
 )
 
 _EXPLAINED = (
-    "Latencies are seen by the client: from sending the last (first) packet of speech to receiving the first loud "
-    "packet of the reply (the last one, and the 20 ms that it plays). Continuity: the share of a reply's 20 ms frames "
-    "that were there when due, 60 ms after its first. Memory is resident, per session compared with the server after "
-    "one conversation. Loop lag is the upper bound of a histogram's bucket. A dash: nothing to measure; no RTP comes "
-    "before the first reply. Where the load client itself was late, or something else used the machine, a gap may be "
-    "the machine's and not the server's."
+    "The client measures latencies. End of speech to reply: from sending the last packet of speech to receiving the "
+    "first loud packet of the reply. Start of speech to silence: from sending the first packet of speech to the end "
+    "of the last loud packet. Continuity: the share of a reply's 20 ms frames that were there when due, 60 ms after "
+    "the first one. Memory: resident; per session, compared with the server after one conversation. Loop lag: the "
+    "upper bound of a histogram's bucket. A dash: there was nothing to measure (no RTP comes before the first reply). "
+    "If the load client was late or something else used the machine, a gap may not be the server's fault."
 )
 
 

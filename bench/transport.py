@@ -1,7 +1,7 @@
 """ICE and DTLS by aiortc, media past it: the one file of the bench that touches private parts of aiortc and aioice.
 
-aiortc 1.16 and aioice 0.13 as `mediaserver/rtc/aiortc_patches/receivers.py` checks them. Their media classes would cost the load
-client as much as the server that it measures, so only the connection is theirs.
+aiortc 1.16 and aioice 0.13 as `mediaserver/rtc/aiortc_patches/receivers.py` checks them. Their media classes would cost
+the load client as much as the server that it measures, so only the connection is theirs.
 """
 
 import asyncio

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import ssl
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 
@@ -235,23 +235,30 @@ async def _local(settings: Settings, vad: VadModel, parts: AsyncExitStack) -> En
 async def _responder(settings: Settings, parts: AsyncExitStack) -> Responder:
     if settings.local_engine_script is not None:
         try:
-            return load_script(settings.local_engine_script)
+            scripted = load_script(settings.local_engine_script)
         except (ScriptError, OSError) as error:
             raise SettingsError([f"LOCAL_ENGINE_SCRIPT: {error}"]) from None
+        parts.push_async_callback(scripted.close)
+        _warm_up(parts, scripted.start)
+        return scripted
     ocr = Ocr()
     parts.push_async_callback(ocr.close)
     brain = LocalResponder(ocr)
     parts.push_async_callback(brain.close)
-    warming = asyncio.create_task(_warm(brain, ocr), name="warming the local engine")
-    parts.callback(warming.cancel)
+    _warm_up(parts, brain.start, ocr.warm)
     return brain
 
 
-async def _warm(brain: LocalResponder, ocr: Ocr) -> None:
+def _warm_up(parts: AsyncExitStack, *steps: Callable[[], Awaitable[None]]) -> None:
     # In the background: whoever asks before it is done waits for the rest of it.
+    warming = asyncio.create_task(_warm(steps), name="warming the local engine")
+    parts.callback(warming.cancel)
+
+
+async def _warm(steps: Iterable[Callable[[], Awaitable[None]]]) -> None:
     try:
-        await brain.start()
-        await ocr.warm()
+        for step in steps:
+            await step()
     except MediaError as error:
         logger.error("the local engine cannot work", reason=error.message, where=error.where)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from mediaserver import logs
 from mediaserver.localengine.responder.interface import Responder
 from mediaserver.localengine.responder.local import LocalResponder
-from mediaserver.localengine.responder.scripted import ScriptError, load_script
+from mediaserver.localengine.responder.scripted import ScriptedResponder, ScriptError, load_script
 from mediaserver.localengine.responder.tone import tone_responder
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.localengine.session.connection_lifetime import TEN_MINUTES, Lifetime
@@ -120,9 +120,13 @@ async def _serve(asked: argparse.Namespace) -> int:
 
 
 @asynccontextmanager
-async def _responder(scripted: Responder | None) -> AsyncIterator[Responder]:
+async def _responder(scripted: ScriptedResponder | None) -> AsyncIterator[Responder]:
     if scripted is not None:
-        yield scripted
+        try:
+            await scripted.start()
+            yield scripted
+        finally:
+            await scripted.close()
         return
     ocr = Ocr()
     brain = LocalResponder(ocr)
@@ -169,7 +173,7 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _script(text: str) -> Responder:
+def _script(text: str) -> ScriptedResponder:
     kind, separator, seconds = text.partition(":")
     if kind == "tone" and separator:
         length = _seconds(seconds)

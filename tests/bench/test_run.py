@@ -18,10 +18,10 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the bench reads /pro
 @LINUX
 def test_one_session_is_measured_from_outside(tmp_path: Path) -> None:
     out = tmp_path / "runs.jsonl"
-    readme = tmp_path / "README.md"
-    readme.write_text("\n".join(MARKS))
+    document = tmp_path / "bench.md"
+    document.write_text("\n".join(MARKS))
     measured = "--sessions 1 --seconds 7 --warmup 0.2 --reply 1 --probes 1 --no-pin"
-    words = [*measured.split(), "--out", str(out), "--readme", str(readme)]
+    words = [*measured.split(), "--out", str(out), "--into", str(document)]
     process = subprocess.run(
         [sys.executable, "-m", "bench", *words], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
@@ -41,7 +41,7 @@ def test_one_session_is_measured_from_outside(tmp_path: Path) -> None:
     assert 50 < run["server_rss_mb_empty"] <= run["server_rss_mb_loaded"]
     assert run["loop_lag_ms_p99_at_most"] is not None
     assert f'`make bench BENCH="{measured}"`' in process.stdout
-    assert readme.read_text().split("\n", 1)[1].startswith(process.stdout.strip().splitlines()[0])
+    assert document.read_text().split("\n", 1)[1].startswith(process.stdout.strip().splitlines()[0])
 
 
 def test_an_engine_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,7 +50,7 @@ def test_an_engine_that_does_not_start_says_why(tmp_path: Path, monkeypatch: pyt
         pass
 
 
-@pytest.mark.parametrize("words", [["--sessions", "0"], ["--sessions", "x"], ["--nonsense"], ["--readme", "Makefile"]])
+@pytest.mark.parametrize("words", [["--sessions", "0"], ["--sessions", "x"], ["--nonsense"], ["--into", "Makefile"]])
 def test_words_that_are_not_understood_are_refused(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["bench", *words])
     with pytest.raises(SystemExit) as stop:

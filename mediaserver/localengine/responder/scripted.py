@@ -3,10 +3,11 @@
 rules:
   - when: {text: where is save, screen: true}     # the first rule that fits answers
     answer:
-      - say: The Save button is at the top right.   # words spread evenly over a tone
+      - call: {name: point_at, args: {label: Save}}
+      - say: The Save button is at the top right.   # spoken by the offline voice, in the session's language
+      - say: One two three.                         # with `tone` or `seconds`: words spread evenly over a tone
         tone: 440
         seconds: 2
-      - call: {name: point_at, args: {label: Save}}
   - when: {typed: true, remembers: hello}         # if "hello" was said before, by whom ever
     answer: [say: You have greeted me.]
   - when: spoken                                  # any utterance; `heard` is what is said to be understood
@@ -26,6 +27,7 @@ import numpy as np
 import yaml
 
 from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
+from mediaserver.localengine.responder.text_to_speech import TextToSpeech
 from mediaserver.localengine.session.pacing import RATE
 
 _CONDITIONS = "text, spoken, typed, turn, screen, remembers"
@@ -48,10 +50,20 @@ class Pause:
 
 
 @dataclass(frozen=True, slots=True)
+class SpokenLine:
+    """Text that the offline voice says."""
+
+    text: str
+
+
+Step = Speech | SpokenLine | Call | Pause
+
+
+@dataclass(frozen=True, slots=True)
 class Rule:
     """What is answered when; a condition that is None does not matter."""
 
-    steps: tuple[Speech | Call | Pause, ...]
+    steps: tuple[Step, ...]
     heard: str = ""
     text: str | None = None
     """Part of the typed text, in any case."""
@@ -82,22 +94,35 @@ class ScriptedResponder:
 
     def __init__(self, rules: Sequence[Rule]):
         self._rules = tuple(rules)
+        self._voice = TextToSpeech()
+
+    async def start(self) -> None:
+        """Load the offline voice, if a rule needs it."""
+        if any(isinstance(step, SpokenLine) for rule in self._rules for step in rule.steps):
+            await self._voice.start()
+
+    async def close(self) -> None:
+        """End the voice's worker."""
+        await self._voice.close()
 
     def new_memory(self) -> Memory:
         """Begin one session."""
         return Memory()
 
     async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
-        """Play the rule's steps."""
+        """Play the rule's steps; raises `MediaError` if the voice fails."""
         memory.turns += 1
         rule = next((rule for rule in self._rules if rule.fits(question, memory)), None)
         if question.text is None:
             yield Recognition(rule.heard if rule else "")
         for step in rule.steps if rule else ():
-            if isinstance(step, Pause):
-                await asyncio.sleep(step.seconds)
-            else:
-                yield step
+            match step:
+                case Pause(seconds):
+                    await asyncio.sleep(seconds)
+                case SpokenLine(text):
+                    yield await self._voice.synthesize(f"{text} ", language=memory.language)
+                case _:
+                    yield step
 
 
 def load_script(path: Path) -> ScriptedResponder:
@@ -216,7 +241,7 @@ def _rule(rule: _Field, folder: Path) -> Rule:
     )
 
 
-def _step(step: _Field, folder: Path) -> Speech | Call | Pause:
+def _step(step: _Field, folder: Path) -> Step:
     fields = step.fields(f"{_STEPS}, seconds")
     if kinds := [name for name in ("call", "delay", "silence") if name in fields]:
         if len(fields) > 1:
@@ -224,6 +249,8 @@ def _step(step: _Field, folder: Path) -> Speech | Call | Pause:
         return _simple_step(kinds[0], fields[kinds[0]])
     if "wav" in fields and ("tone" in fields or "seconds" in fields):
         raise step.wrong("either `wav`, or `tone` and `seconds`")
+    if fields.keys() == {"say"}:
+        return SpokenLine(fields["say"].text())
     words = fields["say"].text().split() if "say" in fields else []
     if "wav" in fields:
         pcm = _wav(fields["wav"], folder)
@@ -238,7 +265,7 @@ def _step(step: _Field, folder: Path) -> Speech | Call | Pause:
     return _spread(words, pcm)
 
 
-def _simple_step(kind: str, field: _Field) -> Speech | Call | Pause:
+def _simple_step(kind: str, field: _Field) -> Step:
     if kind == "call":
         call = field.fields("name, args")
         args = call["args"].mapping() if "args" in call else {}

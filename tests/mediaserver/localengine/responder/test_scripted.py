@@ -72,6 +72,43 @@ async def test_words_are_spread_evenly_over_their_tone() -> None:
     assert np.argmax(np.abs(np.fft.rfft(samples))) == 2_000
 
 
+async def test_a_line_without_tone_or_length_is_spoken_word_by_word() -> None:
+    brain = parse_script("rules: [{when: anything, answer: [say: Good morning., {say: Bye., seconds: 1}]}]")
+    try:
+        await brain.start()
+        ((spoken, tone),) = await answers(brain, typed("a"))
+    finally:
+        await brain.close()
+    assert isinstance(spoken, Speech)
+    assert isinstance(tone, Speech)
+    assert [word for _, word in spoken.words] == ["Good ", "morning. "]
+    assert _purity(spoken) < 0.2 < 0.9 < _purity(tone)
+
+
+def _purity(speech: Speech) -> float:
+    """The share of the energy within 10 Hz of the loudest frequency: nearly all of a tone, little of a voice."""
+    power = np.abs(np.fft.rfft(np.frombuffer(speech.pcm, "<i2").astype(float))) ** 2
+    reach = round(10 * len(speech.pcm) / 2 / 24_000)
+    loudest = int(np.argmax(power))
+    return float(power[max(0, loudest - reach) : loudest + reach + 1].sum() / power.sum())
+
+
+async def test_the_voice_reads_in_the_language_of_the_session() -> None:
+    brain = parse_script("rules: [{when: anything, answer: [say: Guten Morgen]}]")
+    spoken = []
+    try:
+        for language in ("en-US", "de-DE"):
+            memory = brain.new_memory()
+            memory.language = language
+            spoken += [piece async for piece in brain.answer(typed("a"), memory)]
+    finally:
+        await brain.close()
+    english, german = spoken
+    assert isinstance(english, Speech)
+    assert isinstance(german, Speech)
+    assert english.pcm != german.pcm
+
+
 async def test_steps_come_in_order() -> None:
     steps = "[delay: 0, {call: {name: f, args: {box: [1, 2], label: x}}}, silence: 0.5, {tone: 440, seconds: 1}]"
     ((call, silence, tone),) = await answers(parse_script(f"rules: [{{when: typed, answer: {steps}}}]"), typed("a"))

@@ -17,7 +17,9 @@ from tests.support.virtual_time import run_fast
 
 SCRIPT = parse_script("""
 rules:
-  - {when: spoken, heard: hello, answer: [{call: {name: f}}, {say: hello to you, seconds: 1}, delay: 1, {say: bye}]}
+  - when: spoken
+    heard: hello
+    answer: [{call: {name: f}}, {say: hello to you, seconds: 1}, delay: 1, {say: bye, seconds: 0.3}]
   - {when: typed, answer: [delay: 0.3, {say: you typed, seconds: 2}, {call: {name: f}}]}
 """)
 CLIENT: dict[str, dict[str, object]] = {

@@ -1,7 +1,8 @@
-"""README's example of the local engine alone does what it says."""
+"""The example of the local engine alone, and the commands of docs/engine.md."""
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import wave
@@ -13,21 +14,19 @@ from mediaserver.cli.engine import parser
 from mediaserver.localengine.fault_injection.spec import HEADER, parse_faults
 from tests.support.server_process import ROOT
 
-README = (ROOT / "README.md").read_text()
-SECTION = README.partition("### The local engine alone")[2].partition("\n## ")[0]
+DOCUMENT = (ROOT / "docs" / "engine.md").read_text()
 
 
-def block(language: str) -> str:
-    (found,) = re.findall(rf"```{language}\n(.*?)```", SECTION, re.DOTALL)
-    return str(found)
+def blocks(language: str) -> str:
+    return "".join(re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL))
 
 
 @pytest.mark.timeout(120)
 def test_the_example_is_answered_by_voice_and_in_words(tmp_path: Path) -> None:
-    started = block("bash").strip().split()
-    assert started[:2] == [".venv/bin/python", "run.py"]
-    words = ["0" if word == "8900" else word for word in started[2:]]
-    command = [sys.executable, str(ROOT / "run.py"), *words]
+    (started,) = [line for line in blocks("bash").splitlines() if "--certificate-out" in line]
+    program, script, *words = shlex.split(started)
+    assert [program, script] == [".venv/bin/python", "run.py"]
+    command = [sys.executable, str(ROOT / "run.py"), *("0" if word == "8900" else word for word in words)]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as engine:
         try:
             assert engine.stdout is not None
@@ -36,32 +35,30 @@ def test_the_example_is_answered_by_voice_and_in_words(tmp_path: Path) -> None:
             while "Ctrl-C" not in first:
                 first = engine.stdout.readline()
                 assert first
-            (tmp_path / "client.py").write_text(block("python").replace("https://127.0.0.1:8900", address))
             shown = subprocess.run(
-                [sys.executable, "client.py"],
+                [sys.executable, str(ROOT / "examples" / "engine_client.py")],
                 cwd=tmp_path,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={**os.environ, "PYTHONPATH": str(ROOT), "ENGINE_URL": address},
                 capture_output=True,
                 text=True,
                 timeout=60,
                 check=True,
-            )
+            ).stdout
         finally:
             engine.terminate()
-    assert "Hello. I am the local engine." in shown.stdout
-    with wave.open(str(tmp_path / "engine.wav")) as voice:
+    assert "Hello. I am the local engine." in shown
+    with wave.open(str(tmp_path / "answer.wav")) as voice:
         assert voice.getnframes() > voice.getframerate()
 
 
 def test_every_fault_that_is_shown_is_accepted() -> None:
-    shown = block("text").strip().splitlines()
+    shown = [line for line in blocks("text").splitlines() if line.startswith(f"{HEADER}:")]
     assert len(shown) == 3
     for line in shown:
-        name, _, order = line.partition(": ")
-        assert name == HEADER
-        assert parse_faults(order)
+        assert parse_faults(line.partition(": ")[2])
 
 
 def test_every_option_that_is_shown_exists() -> None:
     known = {option for action in parser()._actions for option in action.option_strings}
-    assert set(re.findall(r"--[a-z-]+", SECTION)) <= known
+    shown = set(re.findall(r"`(--[a-z-]+)", DOCUMENT))
+    assert shown == known - {"-h", "--help"}

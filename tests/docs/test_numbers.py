@@ -1,0 +1,77 @@
+"""Numbers that the documents promise are the code's."""
+
+import re
+
+import pytest
+
+from mediaserver.auth.accounts import REFRESH_DAYS
+from mediaserver.auth.tokens import ACCESS_SECONDS
+from mediaserver.event_codec import MAX_TEXT
+from mediaserver.jsonws.codec import MAX_MESSAGE
+from mediaserver.jsonws.connection import MAX_BAD_MESSAGES
+from mediaserver.jsonws.connection import Limits as SocketLimits
+from mediaserver.jsonws.pacer import AHEAD
+from mediaserver.jsonws.session import GRACE as SOCKET_GRACE
+from mediaserver.livekit.room.limits import Limits as RoomLimits
+from mediaserver.livekit.room.room import MAX_PARTICIPANTS
+from mediaserver.webrtc.peer import GRACE as WHIP_GRACE
+from pipeline.audio.turn_detector import TurnSettings
+from pipeline.audio.vad import WINDOW_SECONDS
+from pipeline.codecs.image_decoder import MAX_BYTES, MAX_PIXELS
+from pipeline.gemini.pending_input import KEPT_SECONDS
+from pipeline.gemini.retry_policy import EngineTimeouts
+from pipeline.gemini.transcript_memory import MOST_CHARACTERS
+from pipeline.tools.toolbox import POINT_AT
+from tests.docs.documents import ROOT, prose
+
+ENGINE = EngineTimeouts()
+TURNS = TurnSettings()
+
+PROMISES = {
+    "README.md": (
+        f"and {TURNS.pre_roll:g} seconds from before",
+        f"newest {MOST_CHARACTERS:,} characters of the transcript",
+        f"(up to {KEPT_SECONDS:g} seconds)",
+        f"up to {'an hour' if ACCESS_SECONDS == 3600 else ACCESS_SECONDS} after a logout",
+    ),
+    "SECURITY.md": (f"up to {'an hour' if ACCESS_SECONDS == 3600 else ACCESS_SECONDS} after a logout",),
+    "docs/deploy.md": (f"{WINDOW_SECONDS * 1000:g} ms windows",),
+    "docs/events.md": (
+        f"(up to {MAX_TEXT:,} characters)",
+        f"{ {20: 'Twenty'}[MAX_BAD_MESSAGES] } such messages in a row",
+    ),
+    "docs/http.md": (
+        f"valid for {'one hour' if ACCESS_SECONDS == 3600 else ACCESS_SECONDS}",
+        f"for {REFRESH_DAYS} days",
+    ),
+    "docs/livekit.md": (
+        f"resumed within {RoomLimits().resume:g} seconds",
+        f"for {RoomLimits().grace:g} seconds",
+        f"Up to {MAX_PARTICIPANTS} people",
+    ),
+    "docs/settings.md": (
+        f"windows of {WINDOW_SECONDS * 1000:g} ms",
+        f"the threshold is already {TURNS.audible_threshold:g} at least",
+    ),
+    "docs/tools.md": (f"({POINT_AT.seconds:g} unless you say so)",),
+    "docs/troubleshooting.md": (
+        f"({ENGINE.mute:g} seconds, or {ENGINE.mute_at_work:g} while it thinks",
+        f"waits {ENGINE.quota[0]:g}, then {ENGINE.quota[1]:g} seconds",
+        f"again for {ENGINE.budget:g} seconds",
+    ),
+    "docs/webrtc.md": (f"within {WHIP_GRACE:g} seconds",),
+    "docs/websocket.md": (
+        f"within {SocketLimits().start:g} seconds",
+        f"at most {AHEAD:g} seconds ahead of real time",
+        f"within {SOCKET_GRACE:g} seconds",
+        f"at most {MAX_MESSAGE >> 20} MiB",
+        f"at most {MAX_BYTES >> 20} MiB and {MAX_PIXELS // 1_000_000} megapixels",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "promise"), [(name, each) for name, promises in PROMISES.items() for each in promises]
+)
+def test_a_document_promises_what_the_code_does(name: str, promise: str) -> None:
+    assert promise in re.sub(r"\s+", " ", prose(ROOT / name))
