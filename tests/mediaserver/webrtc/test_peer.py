@@ -23,6 +23,7 @@ from pipeline.events import EndReason, Interrupt, SessionEnded, State, StateChan
 from pipeline.media import SpeechFrame
 from pipeline.playout.opus_encoder import SILENCE_PACKET, OpusEncoder
 from tests.support.rtc_harness import TONE, Camera, ConnectedPeer, Microphone, Packets, loudest, picture, room, until
+from tests.support.video_frames import vp8_keyframe
 
 
 def said(here: ConnectedPeer) -> list[dict[str, Any]]:
@@ -120,6 +121,16 @@ async def test_corrupt_video_is_reported_once_and_good_video_is_seen_after_it() 
     async with room(Camera(*junk, picture(320, 240))) as here:
         await until(lambda: here.host.frames)
         assert [type(fault) for fault in here.host.faults] == [FrameError]
+
+
+async def test_a_video_too_large_to_decode_is_refused_and_the_next_key_frame_is_seen() -> None:
+    huge = [Packet(vp8_keyframe(16_383, 16_383)) for _ in range(3)]
+    async with room(Camera(*huge, picture(320, 240))) as here:
+        await until(lambda: here.host.faults)
+        assert here.host.faults[0].code is FaultCode.FRAME_PROCESSING_ERROR
+        assert "16383x16383" in str(here.host.faults[0])
+        await until(lambda: here.host.frames)
+        assert (here.host.frames[0].width, here.host.frames[0].height) == (320, 240)
 
 
 async def test_only_the_screen_is_seen_and_names_say_which_it_is() -> None:
