@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
 from aiortc.mediastreams import MediaStreamError
+from aiortc.rtcsctptransport import SCTP_DATA_FIRST_FRAG, DataChunk
 from aiortc.rtp import RtcpByePacket
 from av import AudioFrame, Packet
 
+from mediaserver.rtc.aiortc_patches.transceivers import MAX_REASSEMBLY
 from mediaserver.rtc.config import Limits
 from mediaserver.rtc.sdp.offer import OfferError, parse_offer
 from mediaserver.webrtc.events_channel import MAX_WAITING
@@ -307,6 +309,19 @@ async def test_twenty_bad_messages_in_a_row_end_the_peer() -> None:
         here.channel.send("?")
         await until(lambda: "detach" in here.host.calls)
         await until(lambda: sum(event["action"] == "error" for event in said(here)) == 39)
+
+
+async def test_a_message_that_never_ends_takes_bounded_memory() -> None:
+    async with room("audio") as here:
+        sctp: Any = here.peer._connection.raw.sctp
+        window = sctp._advertised_rwnd
+        for number in range(1, 4_000):
+            piece = DataChunk(flags=SCTP_DATA_FIRST_FRAG if number == 1 else 0)
+            piece.stream_id, piece.protocol, piece.user_data = 1, 51, bytes(1_000)
+            piece.tsn = (sctp._last_received_tsn + 1) % (1 << 32)
+            await sctp._receive_data_chunk(piece)
+        kept = sum(len(piece.user_data) for stream in sctp._inbound_streams.values() for piece in stream.reassembly)
+        assert MAX_REASSEMBLY <= kept < window + MAX_REASSEMBLY + 2_000
 
 
 async def test_a_channel_of_another_name_is_ignored() -> None:
