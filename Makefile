@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PAGES := tests/livekit_page
+WEB := web
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
 .PHONY: run test acceptance bench lint lock clean system-packages
@@ -11,9 +12,11 @@ run: $(VENV)/installed
 	@$(BIN)/python run.py
 
 test: $(VENV)/installed-tests lint $(PAGES)/node_modules/installed
+	$(call page_check,test)
 	$(BIN)/python -m pytest -n 3 --dist worksteal --cov=pipeline --cov=mediaserver.localengine --cov-report=
 	$(BIN)/coverage report --include='pipeline/*' --fail-under=90
 	$(BIN)/coverage report --include='mediaserver/localengine/*' --fail-under=90
+	tests/second_python.sh $(VENV)
 
 acceptance: $(VENV)/installed-tests $(PAGES)/node_modules/installed
 	$(BIN)/python -m pytest -m acceptance --timeout=1200
@@ -22,30 +25,32 @@ acceptance: $(VENV)/installed-tests $(PAGES)/node_modules/installed
 bench: $(VENV)/installed
 	@$(BIN)/python -m bench $(BENCH)
 
-lint: $(VENV)/installed-tests
+lint: $(VENV)/installed-tests $(WEB)/node_modules/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(call page_check,lint)
 
 lock:
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv
-	$(VENV)/lock/bin/$(UV_COMPILE) --excludes config/lock-excludes.txt --extra local pyproject.toml config/lock-only.txt -o requirements.lock
+	$(VENV)/lock/bin/$(UV_COMPILE) --excludes config/lock-excludes.txt --extra local pyproject.toml -o requirements.lock
 	$(VENV)/lock/bin/$(UV_COMPILE) --excludes config/lock-excludes.txt --constraints requirements.lock --group test -o tests/requirements.lock
+	echo uv | $(VENV)/lock/bin/$(UV_COMPILE) - -o config/uv.lock
+	$(PYTHON) config/vendor_swagger_ui.py
 
 clean:
-	rm -rf $(VENV) $(PAGES)/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
+	rm -rf $(VENV) $(PAGES)/node_modules $(WEB)/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
 
-# --no-deps: the lock is complete, and what it leaves out (torch, for one) must stay out.
-$(VENV)/installed: requirements.lock
+$(VENV)/installed: requirements.lock config/uv.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Mediaserver needs Python 3.11 or newer; PYTHON=python3.11 make run chooses one")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing from requirements.lock (once; about half a minute)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@echo "Installing from requirements.lock (once)"
+	@config/install.sh $(BIN)/python requirements.lock
 	@touch $@
 
 $(VENV)/installed-tests: $(VENV)/installed tests/requirements.lock
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r tests/requirements.lock
+	@config/install.sh $(BIN)/python tests/requirements.lock
 	@touch $@
 
 system-packages:
@@ -54,3 +59,11 @@ system-packages:
 # LiveKit's JavaScript clients. Without npm their tests are skipped, and say so; in CI system_packages.sh has failed before.
 $(PAGES)/node_modules/installed: $(PAGES)/package.json $(PAGES)/package-lock.json | system-packages
 	@if command -v npm >/dev/null; then cd $(PAGES) && npm ci --silent && touch node_modules/installed; fi
+
+# The checks of the page's own modules; the page runs without them.
+$(WEB)/node_modules/installed: $(WEB)/package.json $(WEB)/package-lock.json | system-packages
+	@if command -v npm >/dev/null; then cd $(WEB) && npm ci --silent && touch node_modules/installed; fi
+
+# Runs a script of web/package.json. Without npm it is skipped, and says so; in CI that is a failure.
+page_check = @if command -v npm >/dev/null; then npm run --silent --prefix $(WEB) $(1); \
+	else echo "Skipped the page's $(1); for it install: nodejs npm"; test -z "$${CI:-}"; fi

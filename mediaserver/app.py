@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 from loguru import logger
@@ -35,10 +36,7 @@ from mediaserver.jsonws.routes import JsonSocket
 from mediaserver.livekit.agent.transcript_log import TranscriptLogs
 from mediaserver.livekit.media.media_link import MediaLink
 from mediaserver.livekit.service.server import LiveKit
-from mediaserver.localengine.responder.interface import Responder
-from mediaserver.localengine.responder.local import CAN_BE_ASKED, LocalResponder
-from mediaserver.localengine.responder.scripted import ScriptError, load_script
-from mediaserver.localengine.server import LocalEngine
+from mediaserver.localengine.packages import PackagesMissingError, check_packages
 from mediaserver.metrics import LoopLag, Metrics
 from mediaserver.plugins import load_toolbox
 from mediaserver.registry import Registry
@@ -58,6 +56,9 @@ from pipeline.gemini.model_profiles import LOCAL
 from pipeline.media import AudioChunk
 from pipeline.playout.frame_clock import FrameClock
 from pipeline.screen.ocr import Ocr
+
+if TYPE_CHECKING:
+    from mediaserver.localengine.responder.interface import Responder
 
 MAX_BODY = 1 << 20
 TURN_SECONDS = 24 * 3600
@@ -221,6 +222,14 @@ def _gemini(settings: Settings) -> Engine:
 
 
 async def _local(settings: Settings, vad: VadModel, parts: AsyncExitStack) -> Engine:
+    try:
+        check_packages()
+    except PackagesMissingError as error:
+        raise SettingsError([f"{error}; or set GEMINI_API_KEY"]) from None
+    # Imported here, so that a server that talks to Gemini does without the packages.
+    from mediaserver.localengine.responder.local import CAN_BE_ASKED
+    from mediaserver.localengine.server import LocalEngine
+
     brain = await _responder(settings, parts)
     local = await parts.enter_async_context(LocalEngine(brain, vad=vad))
     client = make_client(api_key="local", base_url=local.base_url, ssl_context=local.client_ssl)
@@ -232,7 +241,10 @@ async def _local(settings: Settings, vad: VadModel, parts: AsyncExitStack) -> En
     return Engine(link, is_well, CAN_BE_ASKED if settings.local_engine_script is None else ())
 
 
-async def _responder(settings: Settings, parts: AsyncExitStack) -> Responder:
+async def _responder(settings: Settings, parts: AsyncExitStack) -> "Responder":
+    from mediaserver.localengine.responder.local import LocalResponder
+    from mediaserver.localengine.responder.scripted import ScriptError, load_script
+
     if settings.local_engine_script is not None:
         try:
             scripted = load_script(settings.local_engine_script)

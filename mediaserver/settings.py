@@ -3,14 +3,18 @@
 import os
 import secrets
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
 
+from dotenv import dotenv_values
 from limits import RateLimitItem, parse
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIN_SECRET_BYTES = 32
+
+_UNUSED = {"REDIS_URL": "has no use yet: sessions and rate limits are kept in this process"}
 
 
 def _comma_separated(value: object) -> object:
@@ -181,12 +185,20 @@ def _kept_secret(path: Path) -> str:
     return path.read_text()
 
 
-def warnings(settings: Settings) -> Mapping[str, str]:
-    """What works but should not stay so, by setting."""
+def warnings(settings: Settings, env_file: str | None = ".env") -> Mapping[str, str]:
+    """What works but should not stay so, by setting; and names in `env_file` that are no setting."""
+    told: dict[str, str] = {}
     secret = settings.secret_key
     if secret is not None and len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
-        return {"SECRET_KEY": f"is short; production wants {MIN_SECRET_BYTES} bytes or more"}
-    return {}
+        told["SECRET_KEY"] = f"is short; production wants {MIN_SECRET_BYTES} bytes or more"
+    lines = dotenv_values(env_file, interpolate=False) if env_file is not None and Path(env_file).is_file() else {}
+    known = [name.upper() for name in Settings.model_fields]
+    for name in lines:
+        if name.upper() not in (*known, *_UNUSED):
+            nearest = get_close_matches(name.upper(), known, n=1)
+            told[name] = f"in {env_file} is no setting" + "".join(f"; {match} is" for match in nearest)
+    given = {name.upper() for name, value in (*lines.items(), *os.environ.items()) if value}
+    return told | {name: warning for name, warning in _UNUSED.items() if name in given}
 
 
 def _missing(settings: Settings) -> list[str]:

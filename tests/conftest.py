@@ -7,6 +7,7 @@ from hypothesis import settings
 
 # Hypothesis otherwise fails an example that takes 200 ms, as any may on a busy machine.
 settings.register_profile("unhurried", deadline=None)
+settings.register_profile("brief", deadline=None, max_examples=20)
 settings.load_profile("unhurried")
 
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the browser tests need and pip cannot bring. Installs it on Debian as root; elsewhere says what to install.
+# Packages for the browser tests and the page's checks that pip cannot bring. Installs them on Debian as root; elsewhere lists them.
 set -eu
 missing=""
 command -v chromium >/dev/null || missing="$missing chromium"
@@ -13,6 +13,6 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
     # shellcheck disable=SC2086 # a list of names
     apt-get install -y -qq --no-install-recommends $missing >/dev/null
 else
-    echo "Browser tests will be skipped; for them install:$missing"
+    echo "Browser tests and the page's own checks will be skipped; for them install:$missing"
     [ -z "${CI:-}" ] || exit 1
 fi

@@ -2,21 +2,18 @@
 
 import json
 from collections.abc import Iterable
-from pathlib import Path
 
 from aiohttp import web
-from swagger_ui_bundle import swagger_ui_path  # type: ignore[import-untyped]
 
 from mediaserver import __version__
 from mediaserver.api.openapi import document
 from mediaserver.api.route import JSON, Route
+from mediaserver.api.web_folder import WEB
 
-WEB = Path(__file__).parents[2] / "web"
-
-_BUNDLE = Path(str(swagger_ui_path))
+_SWAGGER_UI = WEB / "vendor" / "swagger-ui"
 _FILES = {
-    "swagger-ui.css": _BUNDLE / "swagger-ui.css",
-    "swagger-ui-bundle.js": _BUNDLE / "swagger-ui-bundle.js",
+    "swagger-ui.css": _SWAGGER_UI / "swagger-ui.css",
+    "swagger-ui-bundle.js": _SWAGGER_UI / "swagger-ui-bundle.js",
     "docs.css": WEB / "static" / "docs.css",
     "docs.js": WEB / "static" / "docs.js",
 }

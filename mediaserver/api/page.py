@@ -1,7 +1,6 @@
 """The page at /, its files, and what it asks about the engine."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import aiohttp_jinja2
 import jinja2
@@ -10,8 +9,7 @@ from pydantic import BaseModel, Field
 
 from mediaserver import __version__
 from mediaserver.api.route import Route, add_routes, json_response
-
-WEB = Path(__file__).parents[2] / "web"
+from mediaserver.api.web_folder import WEB
 
 
 class EngineResponse(BaseModel):

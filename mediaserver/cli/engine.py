@@ -2,27 +2,21 @@
 
 import argparse
 import asyncio
-import ipaddress
-import math
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from mediaserver import logs
 from mediaserver.localengine.responder.interface import Responder
 from mediaserver.localengine.responder.local import LocalResponder
-from mediaserver.localengine.responder.scripted import ScriptedResponder, ScriptError, load_script
-from mediaserver.localengine.responder.tone import tone_responder
+from mediaserver.localengine.responder.scripted import ScriptedResponder
 from mediaserver.localengine.server import LocalEngine
-from mediaserver.localengine.session.connection_lifetime import TEN_MINUTES, Lifetime
+from mediaserver.localengine.session.connection_lifetime import Lifetime
 from pipeline.errors import MediaError
 from pipeline.screen.ocr import Ocr
-
-LONGEST_TONE = 600.0
-"""Seconds of one answer."""
 
 _GREETING = """Local engine: {url}
 Certificate: {certificate}
@@ -38,53 +32,14 @@ Ctrl-C stops it.
 """
 
 
-def main(words: Sequence[str]) -> int:
-    """Serve until SIGINT or SIGTERM; 0 then, 2 when it cannot be done as `words` say, 1 when it cannot listen."""
-    try:
-        asked = parser().parse_args(words)
-        if asked.api_key is None and not ipaddress.ip_address(asked.host).is_loopback:
-            parser().error(f"others can reach {asked.host}: give an --api-key")
-    except SystemExit as stop:
-        return int(stop.code or 0)
+def main(asked: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM; 0 then, 2 when it cannot be done as `asked`, 1 when it cannot listen."""
     logs.configure(level="WARNING", folder=None)
     try:
         return asyncio.run(_serve(asked))
     except MediaError as error:
         sys.stderr.write(f"The local engine cannot work: {error}\n")
         return 2
-
-
-def parser() -> argparse.ArgumentParser:
-    """The words after `engine`."""
-    words = argparse.ArgumentParser("run.py engine", description="The local engine alone, until Ctrl-C.")
-    words.add_argument("--host", type=_address, default="127.0.0.1", metavar="ADDRESS", help="default: 127.0.0.1")
-    words.add_argument("--port", type=_port, default=0, help="0 to 65535; default: 0, any free one")
-    words.add_argument("--api-key", type=_key, metavar="KEY", help="the one key to take; default: any")
-    words.add_argument(
-        "--certificate-out", type=Path, metavar="FILE", help="where to write the certificate; default: a temporary file"
-    )
-    words.add_argument(
-        "--script",
-        type=_script,
-        metavar="SCRIPT",
-        help="answer from a YAML file instead of listening and looking; tone:SECONDS counts aloud that long",
-    )
-    words.add_argument(
-        "--go-away",
-        type=_seconds,
-        default=TEN_MINUTES.until_warning,
-        metavar="SECONDS",
-        help="the age at which a connection is told to go; default: 540",
-    )
-    words.add_argument(
-        "--time-left",
-        type=_seconds,
-        default=TEN_MINUTES.after_warning,
-        metavar="SECONDS",
-        help="from being told to go until it is closed; default: 60",
-    )
-    words.add_argument("--faults", action="store_true", help="let clients order faults with the header x-engine-fault")
-    return words
 
 
 async def _serve(asked: argparse.Namespace) -> int:
@@ -139,48 +94,3 @@ async def _responder(scripted: ScriptedResponder | None) -> AsyncIterator[Respon
 
 def _write(certificate: bytes, path: Path) -> None:
     path.write_bytes(certificate)
-
-
-def _address(text: str) -> str:
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no IP address, such as 127.0.0.1") from None
-    if address.is_unspecified:
-        raise argparse.ArgumentTypeError(f"{text} cannot be certified: name the one address to listen on")
-    return str(address)
-
-
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port from 0 to 65535")
-    return int(text)
-
-
-def _key(text: str) -> str:
-    if not text.isascii() or not text.isprintable() or not text.strip():
-        raise argparse.ArgumentTypeError("a key is one or more ASCII characters")
-    return text.strip()
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not 0 < seconds <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0, up to 86400")
-    return seconds
-
-
-def _script(text: str) -> ScriptedResponder:
-    kind, separator, seconds = text.partition(":")
-    if kind == "tone" and separator:
-        length = _seconds(seconds)
-        if length > LONGEST_TONE:
-            raise argparse.ArgumentTypeError(f"a tone lasts up to {LONGEST_TONE:g} seconds")
-        return tone_responder(length)
-    try:
-        return load_script(Path(text))
-    except (ScriptError, OSError, UnicodeDecodeError) as error:
-        raise argparse.ArgumentTypeError(str(error)) from None

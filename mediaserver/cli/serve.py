@@ -1,10 +1,10 @@
 """From settings to a listening server, and its words on the terminal."""
 
+import argparse
 import asyncio
 import gc
 import signal
 import sys
-from collections.abc import Sequence
 
 from aiohttp import web
 from loguru import logger
@@ -12,7 +12,6 @@ from loguru import logger
 from mediaserver import __version__, logs
 from mediaserver.app import running, tls_context
 from mediaserver.auth.passwords import Passwords
-from mediaserver.cli import engine as engine_cli
 from mediaserver.cli import users as users_cli
 from mediaserver.http_server import AcceptFailures, BoundedRunner, Site, raise_descriptor_limit
 from mediaserver.settings import Settings, SettingsError, load, warnings
@@ -21,41 +20,23 @@ from mediaserver.store.sql_store import open_store
 from pipeline.errors import MediaError
 
 
-def main(arguments: Sequence[str]) -> int:
-    """`run.py` serves; `run.py user ...` keeps accounts; `run.py engine` is the local engine alone."""
-    match arguments:
-        case []:
-            return serve()
-        case ["user", *words]:
-            return manage_accounts(words)
-        case ["engine", *words]:
-            return engine_cli.main(words)
-        case _:
-            sys.stderr.write("run.py takes nothing (it serves), or: user add | password | list | delete, or: engine\n")
-            return 2
-
-
-def manage_accounts(words: Sequence[str]) -> int:
+def manage_accounts(asked: argparse.Namespace) -> int:
     """Do what the words after `user` say, on the database that the settings name."""
-    try:
-        users_cli.parser().parse_args(words)
-    except SystemExit as stop:
-        return int(stop.code or 0)
     try:
         settings = load()
     except SettingsError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     logs.configure(level="WARNING", folder=None)
-    return asyncio.run(_keep_accounts(settings, words))
+    return asyncio.run(_manage_accounts(settings, asked))
 
 
-async def _keep_accounts(settings: Settings, words: Sequence[str]) -> int:
+async def _manage_accounts(settings: Settings, asked: argparse.Namespace) -> int:
     passwords = Passwords()
     try:
         store = await open_store(settings.database_url, data_dir=settings.data_dir)
         try:
-            return await users_cli.run(words, store, passwords)
+            return await users_cli.run(asked, store, passwords)
         finally:
             await store.close()
     except StoreError as error:

@@ -27,22 +27,6 @@ class _NewPassword(BaseModel):
     password: Password
 
 
-def parser() -> argparse.ArgumentParser:
-    """The words after `user`."""
-    words = argparse.ArgumentParser("run.py user", description="Accounts of this server.")
-    commands = words.add_subparsers(dest="command", required=True, metavar="add | password | list | delete")
-    add = commands.add_parser("add", help="make an account; the password is asked for, or read from a pipe")
-    add.add_argument("name", metavar="NAME")
-    add.add_argument("email", metavar="EMAIL")
-    add.add_argument("--full-name")
-    password = commands.add_parser("password", help="set a new password, and log the user out")
-    password.add_argument("name", metavar="NAME", help="a username or an email")
-    commands.add_parser("list", help="show all accounts, oldest first")
-    delete = commands.add_parser("delete", help="delete an account with everything that is stored of its user")
-    delete.add_argument("name", metavar="NAME", help="a username or an email")
-    return words
-
-
 def ask_password() -> str:
     """A password from the terminal, typed twice and not shown, or the first line of what is piped in."""
     if not sys.stdin.isatty():
@@ -54,7 +38,7 @@ def ask_password() -> str:
 
 
 async def run(
-    arguments: Sequence[str],
+    words: argparse.Namespace,
     store: Store,
     passwords: Passwords,
     *,
@@ -62,14 +46,10 @@ async def run(
     out: TextIO | None = None,
     err: TextIO | None = None,
 ) -> int:
-    """Do what the words after `user` say: 0 when it is done, 1 when it cannot be, 2 when it is not understood."""
+    """Do what the words after `user` say: 0 when it is done, 1 when it cannot be."""
     out, err = out or sys.stdout, err or sys.stderr
     try:
-        words = parser().parse_args(arguments)
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    try:
-        match words.command:
+        match words.action:
             case "add":
                 told = await _add(store, passwords, words, ask)
             case "password":

@@ -8,7 +8,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import aiosqlite
 from sqlalchemy import URL, Connection, Table, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -95,7 +97,7 @@ def _postgresql_driver(names: Collection[str]) -> str:
 def _sqlite(url: URL) -> DatabaseConnections:
     _make_private(Path(url.database or ""))
     # Python's own transaction control begins too late for DDL and for reading before writing, so it is switched off.
-    connect = {"isolation_level": None, "timeout": BUSY_SECONDS}
+    connect = {"isolation_level": None, "timeout": BUSY_SECONDS, "async_creator_fn": _open}
     writers = create_async_engine(url, connect_args=connect, hide_parameters=True, pool_size=1, max_overflow=0)
     readers = create_async_engine(
         url,
@@ -126,6 +128,25 @@ def _sqlite(url: URL) -> DatabaseConnections:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return DatabaseConnections(readers, writers)
+
+
+async def _open(*arguments: Any, **options: Any) -> aiosqlite.Connection:
+    # aiosqlite 0.22.1 (core.py, `Connection._connect`) forgets a connection whose opening is cancelled, and leaves it
+    # open. So the opening goes on, and what was opened is closed before the cancellation goes its way.
+    connection = aiosqlite.connect(*arguments, **options)
+    connection._thread.daemon = True  # as SQLAlchemy has it for connections that it makes itself
+    opening = asyncio.ensure_future(_opened(connection))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await asyncio.wait([opening])
+        if opening.exception() is None:
+            await connection.close()
+        raise
+
+
+async def _opened(connection: aiosqlite.Connection) -> aiosqlite.Connection:
+    return await connection
 
 
 def _switch_to_wal(connection: DBAPIConnection) -> None:

@@ -1,8 +1,8 @@
 """Silero VAD over ONNX: how likely each 32 ms window is speech."""
 
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,8 @@ STATE_SHAPE = (2, 1, 128)
 
 Floats = NDArray[np.float32]
 
-INSTALL = "pip install --no-deps silero-vad"
+MODEL = Path(str(files("pipeline")), "silero_vad", "silero_vad.onnx")
+"""The file of the package silero-vad, which itself would bring torch."""
 
 # onnxruntime's errors share no parent but Exception.
 _FAILURES = (
@@ -43,7 +44,7 @@ _FAILURES = (
 
 
 class ModelMissingError(Exception):
-    """The VAD's model file is absent or unreadable; the message names the command that brings it."""
+    """The VAD's model file is absent or unreadable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,8 @@ class Window:
 class VadModel:
     """Silero's weights, read-only: one per process serves every conversation."""
 
-    def __init__(self, path: Path | None = None):
-        """Load the installed model, or the one at `path`; raise `ModelMissingError` if there is none."""
-        path = path or _installed_model()
+    def __init__(self, path: Path = MODEL):
+        """Load the model of this package, or the one at `path`; raise `ModelMissingError` if it cannot be read."""
         options = SessionOptions()
         # A window is too little work to share; more threads only wait (and spin) between windows.
         options.intra_op_num_threads = 1
@@ -73,7 +73,7 @@ class VadModel:
         try:
             self._session = InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except _FAILURES as error:
-            raise ModelMissingError(f"The Silero VAD model at {path} cannot be read; run: {INSTALL}") from error
+            raise ModelMissingError(f"The Silero VAD model at {path} cannot be read; install it again.") from error
         self._rate = np.array(INPUT_SAMPLE_RATE, np.int64)
 
     def infer(self, samples: Floats, state: Floats) -> tuple[float, Floats]:
@@ -128,13 +128,3 @@ class SileroVad:
         np.multiply(np.frombuffer(window, "<i2"), np.float32(1 / 32768), out=self._samples)
         probability, self._state = self._model.infer(self._input, self._state)
         return probability
-
-
-def _installed_model() -> Path:
-    # Only the file is wanted: importing the package would import torch, which is not installed.
-    package = importlib.util.find_spec("silero_vad")
-    for folder in (package and package.submodule_search_locations) or ():
-        path = Path(folder, "data", "silero_vad.onnx")
-        if path.is_file():
-            return path
-    raise ModelMissingError(f"The Silero VAD model is not installed; run: {INSTALL}")

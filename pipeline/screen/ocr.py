@@ -90,7 +90,7 @@ class Ocr:
 
 def _require() -> None:
     if not is_available():
-        raise FrameError("Reading the screen needs more packages: pip install -e '.[local]'", where="ocr")
+        raise FrameError("Reading the screen needs more packages: pip install 'mediaserver[local]'", where="ocr")
 
 
 def _check(jpeg: bytes) -> None:

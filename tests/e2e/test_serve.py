@@ -17,6 +17,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from mediaserver import __version__
 from mediaserver.cli.serve import freeze_gc
 from mediaserver.localengine.certificate import _sign
 from tests.support.server_process import ROOT, serving
@@ -24,11 +25,11 @@ from tests.support.server_process import ROOT, serving
 SECRET = "0123456789abcdef0123456789abcdef"
 
 
-def run(*flags: str, timeout: float = 30, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(*flags: str, cwd: Path = ROOT, timeout: float = 30, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("GEMINI", "ENGINE", "SECRET"))}
     return subprocess.run(
         [sys.executable, *flags, str(ROOT / "run.py")],
-        cwd=ROOT,
+        cwd=cwd,
         env={**clean, **environment},
         capture_output=True,
         text=True,
@@ -45,11 +46,23 @@ def test_without_its_dependencies_it_says_which_command_installs_them() -> None:
     assert "Traceback" not in shown.stderr
 
 
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_help_and_version_need_no_dependency(word: str) -> None:
+    shown = subprocess.run([sys.executable, "-S", "run.py", word], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "serve | user | engine" in shown.stdout or shown.stdout == f"Mediaserver {__version__}\n"
+    assert shown.stderr == ""
+
+
 def test_wrong_settings_are_told_a_line_each_and_end_with_2() -> None:
     shown = run(ENVIRONMENT="production", PORT="http", VAD_THRESHOLD="hunter2")
     assert shown.returncode == 2
     assert [line.partition(":")[0] for line in shown.stderr.splitlines()] == ["PORT", "VAD_THRESHOLD"]
     assert "hunter2" not in shown.stderr
+
+
+def test_a_misspelt_setting_is_warned_of_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("ENGIN=local\nDATABASE_URL=nowhere\n")
+    assert "ENGIN in .env is no setting; ENGINE is" in run(cwd=tmp_path).stderr
 
 
 def test_a_script_that_cannot_be_played_is_told_with_its_line(tmp_path: Path) -> None:

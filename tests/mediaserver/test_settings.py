@@ -12,7 +12,7 @@ SECRET = "0123456789abcdef0123456789abcdef"
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in Settings.model_fields:
+    for name in (*Settings.model_fields, "redis_url"):
         monkeypatch.delenv(name.upper(), raising=False)
 
 
@@ -51,12 +51,40 @@ def test_production_wants_a_key_and_a_secret(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_short_secret_is_refused_in_production_and_warned_of_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "short")
     monkeypatch.setenv("ENGINE", "local")
-    assert "SECRET_KEY" in warnings(load(None))
+    assert "SECRET_KEY" in warnings(load(None), None)
     monkeypatch.setenv("ENVIRONMENT", "production")
     with pytest.raises(SettingsError, match="SECRET_KEY"):
         load(None)
     monkeypatch.setenv("SECRET_KEY", SECRET)
-    assert not warnings(load(None))
+    assert not warnings(load(None), None)
+
+
+def test_a_name_in_the_env_file_that_is_no_setting_is_warned_of_with_the_nearest(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("port=8001\nGEMINI_APIKEY=k\nexport VAD_SILENCE=400\n# HOTS=x\nNIGHTINGALE={1}\n")
+    told = warnings(load(str(file)), str(file))
+    assert told == {
+        "GEMINI_APIKEY": f"in {file} is no setting; GEMINI_API_KEY is",
+        "VAD_SILENCE": f"in {file} is no setting; VAD_SILENCE_MS is",
+        "NIGHTINGALE": f"in {file} is no setting",
+    }
+
+
+@pytest.mark.parametrize("example", ["config/env.development", "config/env.production"])
+def test_an_example_environment_is_not_warned_of(example: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+    monkeypatch.setenv("GEMINI_API_KEY", "k")
+    assert warnings(load(example), example) == {}
+
+
+def test_redis_is_said_to_have_no_use_wherever_it_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text("REDIS_URL=redis://localhost\n")
+    assert "no use yet" in warnings(load(str(file)), str(file))["REDIS_URL"]
+    file.write_text("REDIS_URL=\n")
+    assert warnings(load(str(file)), str(file)) == {}
+    monkeypatch.setenv("REDIS_URL", "redis://localhost")
+    assert "no use yet" in warnings(load(None), None)["REDIS_URL"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The page in a real browser, against a small server that says what the test tells it to say."""
+"""Fixtures: the page in a real browser, against a small server whose events the test sends."""
 
 from collections.abc import AsyncIterator
 
@@ -7,7 +7,7 @@ from aiohttp.test_utils import TestServer
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Request, async_playwright, expect
 
 from tests.support.chromium import CHROMIUM, require_chromium
-from tests.web.fake_site import FakeServer, Visit
+from tests.web.fake_page_server import FakeServer, Visit
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -38,7 +38,7 @@ async def browser() -> AsyncIterator[Browser]:
 async def server() -> AsyncIterator[FakeServer]:
     fake = FakeServer()
     yield fake
-    await fake.hang_up()
+    await fake.close_peers()
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -56,17 +56,17 @@ async def visit(context: BrowserContext, server: FakeServer) -> AsyncIterator[Vi
     page = await context.new_page()
     visit = Visit(page, server, str(listener.make_url("/")), [], [])
 
-    def complain(message: ConsoleMessage) -> None:
+    def on_console(message: ConsoleMessage) -> None:
         if message.type in ("error", "warning"):
-            visit.complaints.append(message.text)
+            visit.console_errors.append(message.text)
 
-    def notice(request: Request) -> None:
+    def on_request(request: Request) -> None:
         if not request.url.startswith(visit.address):
-            visit.strangers.append(request.url)
+            visit.foreign_requests.append(request.url)
 
-    page.on("console", complain)
-    page.on("pageerror", lambda error: visit.complaints.append(str(error)))
-    page.on("request", notice)
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: visit.console_errors.append(str(error)))
+    page.on("request", on_request)
     yield visit
     await page.close()
     await listener.close()

@@ -1,11 +1,11 @@
-"""The page, as a person meets it: starting, talking, sharing, ending."""
+"""A conversation on the page: starting, talking, sharing, ending."""
 
 import re
 
 import pytest
 from playwright.async_api import FloatRect, expect
 
-from tests.web.fake_site import Refusal, Visit, picture
+from tests.web.fake_page_server import Refusal, Visit, picture
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -13,33 +13,33 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 async def test_start_offers_microphone_screen_and_events_under_a_label_of_its_own(visit: Visit) -> None:
     await visit.start()
 
-    _, path, headers = (await visit.server.requested("POST", "/whip"))[0]
+    _, path, headers = (await visit.server.wait_for_requests("POST", "/whip"))[0]
     assert re.fullmatch(r"/whip\?session=page-[0-9a-f]{16}", path)
     assert headers["Content-Type"] == "application/sdp"
     assert headers["Authorization"] == "Bearer guest-1"
     assert re.findall(r"^m=(\w+)", visit.server.offers[0], re.M) == ["audio", "video", "application"]
     assert re.search(r"m=audio.*?a=sendrecv.*?m=video.*?a=sendonly", visit.server.offers[0], re.S)
-    assert await visit.server.commanded("tracks") == {"action": "tracks", "mids": {"1": "screen"}}
-    await visit.state("Ready – just talk")
+    assert await visit.server.wait_for_command("tracks") == {"action": "tracks", "mids": {"1": "screen"}}
+    await visit.expect_state("Ready – just talk")
     await expect(visit.page.get_by_test_id("start")).to_be_hidden()
     await expect(visit.page.get_by_test_id("end")).to_be_focused()
 
 
-async def test_a_whole_conversation_asks_nobody_else_and_leaves_the_console_empty(visit: Visit) -> None:
+async def test_a_whole_conversation_contacts_no_other_host_and_leaves_the_console_empty(visit: Visit) -> None:
     await visit.start()
     await visit.share()
-    visit.server.tell("transcript", turn=1, role="user", text="hello", final=True)
-    visit.server.tell("screen_seen", frame=17, age_ms=10, reason="first")
-    visit.server.tell("pointer", frame=17, box=[0, 0, 500, 500], label="Save")
+    visit.server.send_event("transcript", turn=1, role="user", text="hello", final=True)
+    visit.server.send_event("screen_seen", frame=17, age_ms=10, reason="first")
+    visit.server.send_event("pointer", frame=17, box=[0, 0, 500, 500], label="Save")
     await expect(visit.page.get_by_test_id("pointer")).to_be_visible()
     await visit.page.get_by_test_id("end").click()
-    await visit.state("Ended")
+    await visit.expect_state("Ended")
 
-    assert visit.complaints == []
-    assert visit.strangers == []
+    assert visit.console_errors == []
+    assert visit.foreign_requests == []
 
 
-async def test_the_idle_page_says_what_it_is_and_where_the_data_goes(visit: Visit) -> None:
+async def test_the_idle_page_explains_itself_and_where_the_data_goes(visit: Visit) -> None:
     await visit.open()
 
     await expect(visit.page.get_by_role("heading", name="Talk about what’s on your screen.")).to_be_visible()
@@ -49,7 +49,7 @@ async def test_the_idle_page_says_what_it_is_and_where_the_data_goes(visit: Visi
         ["hello", "what is on my screen", "where is save", "what time is it", "repeat", "stop"]
     )
     await expect(visit.page.get_by_text("Mediaserver 9.9.9")).to_be_visible()
-    await visit.state("Not started")
+    await visit.expect_state("Not started")
     assert [path for _, path, _ in visit.server.requests if path.startswith(("/whip", "/api/v1/guests"))] == []
 
 
@@ -66,7 +66,7 @@ async def test_the_guest_is_kept_between_visits(visit: Visit) -> None:
     await visit.start()
     await visit.start()
 
-    offers = await visit.server.requested("POST", "/whip", times=2)
+    offers = await visit.server.wait_for_requests("POST", "/whip", times=2)
     assert [headers["Authorization"] for _, _, headers in offers] == ["Bearer guest-1", "Bearer guest-1"]
 
 
@@ -75,9 +75,9 @@ async def test_a_refused_token_is_replaced_once(visit: Visit) -> None:
     visit.server.refusals["POST /whip"] = Refusal(401, "UNAUTHORIZED", times=1)
     await visit.start()
 
-    offers = await visit.server.requested("POST", "/whip", times=3)
+    offers = await visit.server.wait_for_requests("POST", "/whip", times=3)
     assert [headers["Authorization"] for _, _, headers in offers[1:]] == ["Bearer guest-1", "Bearer guest-2"]
-    await visit.state("Ready – just talk")
+    await visit.expect_state("Ready – just talk")
 
 
 @pytest.mark.parametrize(
@@ -91,24 +91,24 @@ async def test_a_refused_token_is_replaced_once(visit: Visit) -> None:
         ("reconnecting", "Reconnecting…"),
     ],
 )
-async def test_the_state_is_said_in_words(visit: Visit, state: str, words: str) -> None:
+async def test_the_state_is_shown_as_text(visit: Visit, state: str, words: str) -> None:
     await visit.start()
-    visit.server.tell("state", state=state)
+    visit.server.send_event("state", state=state)
 
-    await visit.state(words)
+    await visit.expect_state(words)
 
 
-async def test_both_sides_are_written_down_and_only_whole_texts_are_announced(visit: Visit) -> None:
+async def test_the_transcript_shows_both_sides_and_announces_only_whole_texts(visit: Visit) -> None:
     await visit.start()
-    visit.server.tell("transcript", turn=1, role="assistant", text="It is", final=False)
-    visit.server.tell("transcript", turn=1, role="user", text="what time is it", final=True)
+    visit.server.send_event("transcript", turn=1, role="assistant", text="It is", final=False)
+    visit.server.send_event("transcript", turn=1, role="user", text="what time is it", final=True)
     entries = visit.page.get_by_test_id("transcript").locator(".entry")
 
     await expect(entries.locator(".said")).to_have_text(["what time is it", "It is"])  # who asked comes first
     await expect(entries.nth(1)).to_have_attribute("aria-hidden", "true")
     growing = await entries.nth(1).element_handle()
 
-    visit.server.tell("transcript", turn=1, role="assistant", text="It is noon.", final=True)
+    visit.server.send_event("transcript", turn=1, role="assistant", text="It is noon.", final=True)
     await expect(entries.nth(1).locator(".said")).to_have_text("It is noon.")
     await expect(entries.nth(1)).not_to_have_attribute("aria-hidden", "true")
     assert growing is not None
@@ -117,13 +117,15 @@ async def test_both_sides_are_written_down_and_only_whole_texts_are_announced(vi
 
 async def test_an_interrupted_answer_ends_at_what_was_heard(visit: Visit) -> None:
     await visit.start()
-    visit.server.tell("transcript", turn=3, role="assistant", text="I can see a spreadsheet with", final=False)
-    visit.server.tell("interrupted", turn=3, heard_ms=900, heard_text="I can see")
-    visit.server.tell("transcript", turn=3, role="assistant", text="I can see a spreadsheet with numbers", final=True)
-    visit.server.tell("text_response", turn=3, text="I can see", confidence=None)
-    visit.server.tell("state", state="listening")
+    visit.server.send_event("transcript", turn=3, role="assistant", text="I can see a spreadsheet with", final=False)
+    visit.server.send_event("interrupted", turn=3, heard_ms=900, heard_text="I can see")
+    visit.server.send_event(
+        "transcript", turn=3, role="assistant", text="I can see a spreadsheet with numbers", final=True
+    )
+    visit.server.send_event("text_response", turn=3, text="I can see", confidence=None)
+    visit.server.send_event("state", state="listening")
 
-    await visit.state("Listening to you")
+    await visit.expect_state("Listening to you")
     entry = visit.page.locator(".entry[data-turn='3']")
     await expect(entry.locator(".said")).to_have_text("I can see – interrupted here")
     await expect(entry).to_have_attribute("data-interrupted", "")
@@ -131,7 +133,7 @@ async def test_an_interrupted_answer_ends_at_what_was_heard(visit: Visit) -> Non
 
 async def test_an_answer_interrupted_at_once_says_that_nothing_was_heard(visit: Visit) -> None:
     await visit.start()
-    visit.server.tell("interrupted", turn=3, heard_ms=0, heard_text="")
+    visit.server.send_event("interrupted", turn=3, heard_ms=0, heard_text="")
 
     await expect(visit.page.locator(".said")).to_have_text("interrupted before anything was heard")
 
@@ -139,8 +141,8 @@ async def test_an_answer_interrupted_at_once_says_that_nothing_was_heard(visit: 
 async def test_each_turn_shows_its_latency_and_the_usage_adds_up(visit: Visit) -> None:
     await visit.start()
     for turn, latency in ((1, 412), (2, 1300)):
-        visit.server.tell("transcript", turn=turn, role="assistant", text="Yes.", final=True)
-        visit.server.tell(
+        visit.server.send_event("transcript", turn=turn, role="assistant", text="Yes.", final=True)
+        visit.server.send_event(
             "turn_complete",
             turn=turn,
             heard_ms=1,
@@ -169,11 +171,11 @@ async def test_a_muted_microphone_sends_silence_and_says_so(visit: Visit) -> Non
     )
     await visit.start()
     mute = visit.page.get_by_test_id("mute")
-    await visit.state("Ready – just talk")
+    await visit.expect_state("Ready – just talk")
 
     await mute.click()
     await expect(mute).to_have_text("Unmute")
-    await visit.state("Ready – you are muted, so type or unmute")
+    await visit.expect_state("Ready – you are muted, so type or unmute")
     assert await visit.page.evaluate("given.getAudioTracks()[0].enabled") is False
     await mute.click()
     await expect(mute).to_have_text("Mute")
@@ -189,13 +191,13 @@ async def test_a_question_is_typed_and_sent_by_enter(visit: Visit) -> None:
     await field.fill("  where is save?  ")
     await field.press("Enter")
 
-    assert await visit.server.commanded("text_input") == {"action": "text_input", "text": "where is save?"}
+    assert await visit.server.wait_for_command("text_input") == {"action": "text_input", "text": "where is save?"}
     await expect(field).to_have_value("")
     await field.fill("   ")
     await visit.page.get_by_test_id("send").click()
     await field.fill("stop")
     await visit.page.get_by_test_id("send").click()
-    assert (await visit.server.commanded("text_input", times=2))["text"] == "stop"  # blank text was not sent
+    assert (await visit.server.wait_for_command("text_input", times=2))["text"] == "stop"  # blank text was not sent
 
 
 async def test_an_example_is_put_into_the_text_field_to_be_changed_or_sent(visit: Visit) -> None:
@@ -210,8 +212,8 @@ async def test_the_pointer_is_drawn_where_the_box_says_on_both_pictures(visit: V
     visit.server.frame = (17, picture(1000, 500))
     await visit.start()
     await visit.share()
-    visit.server.tell("screen_seen", frame=17, age_ms=80, reason="turn")
-    visit.server.tell("pointer", frame=17, box=[120, 40, 160, 110], label="Save")
+    visit.server.send_event("screen_seen", frame=17, age_ms=80, reason="turn")
+    visit.server.send_event("pointer", frame=17, box=[120, 40, 160, 110], label="Save")
 
     pairs = {"pointer": visit.page.locator(".seen canvas"), "pointer-live": visit.page.get_by_test_id("preview")}
     for hook, shown in pairs.items():
@@ -232,13 +234,13 @@ async def test_the_last_picture_the_assistant_saw_is_the_servers_own(visit: Visi
     visit.server.frame = (18, picture(800, 450))
     await visit.start()
     await visit.share()
-    visit.server.tell("screen_seen", frame=17, age_ms=80, reason="changed")
+    visit.server.send_event("screen_seen", frame=17, age_ms=80, reason="changed")
 
     seen = visit.page.get_by_test_id("seen")
     await expect(seen).to_contain_text("Picture 18, sent because the screen changed")
     await expect(seen.locator("canvas")).to_have_js_property("width", 800)
     await expect(seen.locator(".age")).to_have_text(re.compile(r"just now|\d s ago"))
-    _, _, headers = (await visit.server.requested("GET", "/api/v1/sessions/conversation-1/frame"))[0]
+    _, _, headers = (await visit.server.wait_for_requests("GET", "/api/v1/sessions/conversation-1/frame"))[0]
     assert headers["Authorization"] == "Bearer guest-1"
 
 
@@ -246,7 +248,7 @@ async def test_without_the_servers_picture_the_preview_stands_in_and_says_so(vis
     visit.server.frame = None
     await visit.start()
     await visit.share()
-    visit.server.tell("screen_seen", frame=3, age_ms=80, reason="first")
+    visit.server.send_event("screen_seen", frame=3, age_ms=80, reason="first")
 
     seen = visit.page.get_by_test_id("seen")
     await expect(seen).to_contain_text("Picture 3, the first picture of it (as this browser shows it)")
@@ -257,13 +259,13 @@ async def test_without_the_servers_picture_the_preview_stands_in_and_says_so(vis
 async def test_a_pointer_into_a_picture_that_has_changed_is_shown_as_outdated(visit: Visit) -> None:
     await visit.start()
     await visit.share()
-    visit.server.tell("screen_seen", frame=17, age_ms=80, reason="turn")
-    visit.server.tell("pointer", frame=17, box=[120, 40, 160, 110], label="Save")
-    visit.server.tell("screen_seen", frame=18, age_ms=80, reason="turn")
+    visit.server.send_event("screen_seen", frame=17, age_ms=80, reason="turn")
+    visit.server.send_event("pointer", frame=17, box=[120, 40, 160, 110], label="Save")
+    visit.server.send_event("screen_seen", frame=18, age_ms=80, reason="turn")
     await expect(visit.page.get_by_test_id("seen")).to_contain_text("asked")
     await expect(visit.page.get_by_test_id("pointer")).not_to_have_attribute("data-stale", "")
 
-    visit.server.tell("screen_seen", frame=19, age_ms=80, reason="changed")
+    visit.server.send_event("screen_seen", frame=19, age_ms=80, reason="changed")
     await expect(visit.page.get_by_test_id("pointer")).to_have_attribute("data-stale", "")
 
 
@@ -273,8 +275,8 @@ async def test_sharing_ends_properly_by_the_button_and_by_the_browsers_own(visit
     await visit.share()
     share = visit.page.get_by_test_id("share")
     await expect(share).to_have_text("Stop sharing")
-    visit.server.tell("screen_seen", frame=17, age_ms=80, reason="turn")
-    visit.server.tell("pointer", frame=17, box=[120, 40, 160, 110], label="Save")
+    visit.server.send_event("screen_seen", frame=17, age_ms=80, reason="turn")
+    visit.server.send_event("pointer", frame=17, box=[120, 40, 160, 110], label="Save")
     await expect(visit.page.get_by_test_id("pointer")).to_be_visible()
 
     if how == "button":
@@ -283,7 +285,7 @@ async def test_sharing_ends_properly_by_the_button_and_by_the_browsers_own(visit
         await visit.page.get_by_test_id("preview").evaluate(
             "node => node.srcObject.getVideoTracks()[0].dispatchEvent(new Event('ended'))"
         )
-    await visit.server.commanded("screen_share_end")
+    await visit.server.wait_for_command("screen_share_end")
     await expect(share).to_have_text("Share screen")
     await expect(visit.page.get_by_test_id("preview")).to_be_hidden()
     await expect(visit.page.get_by_test_id("pointer")).to_have_count(0)
@@ -315,13 +317,13 @@ async def test_the_shared_screen_reaches_the_server_at_few_frames_and_for_text(v
 async def test_guidance_is_an_ordered_list_with_its_current_step_marked(visit: Visit) -> None:
     await visit.start()
     await visit.share()
-    visit.server.tell("screen_seen", frame=17, age_ms=80, reason="turn")
+    visit.server.send_event("screen_seen", frame=17, age_ms=80, reason="turn")
     steps = [
         {"id": 1, "text": "Open the menu", "state": "done"},
         {"id": 2, "text": "Press Save", "state": "current"},
         {"id": 3, "text": "Choose a name", "state": "todo"},
     ]
-    visit.server.tell("guidance", title="Save the ledger", steps=steps)
+    visit.server.send_event("guidance", title="Save the ledger", steps=steps)
 
     guidance = visit.page.get_by_test_id("guidance")
     await expect(guidance.get_by_role("heading")).to_have_text("Save the ledger")
@@ -329,50 +331,50 @@ async def test_guidance_is_an_ordered_list_with_its_current_step_marked(visit: V
     await expect(guidance.locator("[aria-current=step]")).to_contain_text("Press Save")
 
 
-async def test_end_hears_the_goodbye_and_keeps_the_transcript(visit: Visit) -> None:
+async def test_end_waits_for_session_ended_and_keeps_the_transcript(visit: Visit) -> None:
     await visit.start()
-    visit.server.tell("transcript", turn=1, role="user", text="goodbye", final=True)
+    visit.server.send_event("transcript", turn=1, role="user", text="goodbye", final=True)
     await expect(visit.page.locator(".said")).to_have_text("goodbye")
     await visit.page.get_by_test_id("end").click()
 
-    await visit.server.commanded("end_session")
-    await visit.state("Ended")
+    await visit.server.wait_for_command("end_session")
+    await visit.expect_state("Ended")
     await expect(visit.page.locator(".said")).to_have_text("goodbye")
     await expect(visit.page.get_by_test_id("error")).to_be_empty()
     await expect(visit.page.get_by_test_id("start")).to_have_text("Start again")
     await expect(visit.page.get_by_test_id("start")).to_be_focused()
 
 
-async def test_a_server_that_says_no_goodbye_is_given_its_connection_back(visit: Visit) -> None:
-    visit.server.says_goodbye = False
+async def test_without_session_ended_the_whip_resource_is_deleted(visit: Visit) -> None:
+    visit.server.sends_session_ended = False
     await visit.start()
     await visit.page.get_by_test_id("end").click()
 
-    await visit.server.requested("DELETE", "/whip/peer-1")
-    await visit.state("Not started")
+    await visit.server.wait_for_requests("DELETE", "/whip/peer-1")
+    await visit.expect_state("Not started")
 
 
 async def test_a_second_conversation_keeps_the_first_one_on_the_page(visit: Visit) -> None:
     await visit.start()
-    visit.server.tell("transcript", turn=1, role="user", text="the first", final=True)
+    visit.server.send_event("transcript", turn=1, role="user", text="the first", final=True)
     await expect(visit.page.locator(".said")).to_have_text("the first")
     await visit.page.get_by_test_id("end").click()
-    await visit.state("Ended")
+    await visit.expect_state("Ended")
     visit.server.session_id = "conversation-2"
     await visit.page.get_by_test_id("start").click()
-    await visit.server.commanded("tracks", times=2)
-    visit.server.tell("transcript", turn=1, role="user", text="the second", final=True)
+    await visit.server.wait_for_command("tracks", times=2)
+    visit.server.send_event("transcript", turn=1, role="user", text="the second", final=True)
 
     await expect(visit.page.locator(".said")).to_have_text(["the first", "the second"])
-    labels = {path for _, path, _ in await visit.server.requested("POST", "/whip", times=2)}
+    labels = {path for _, path, _ in await visit.server.wait_for_requests("POST", "/whip", times=2)}
     assert len(labels) == 2
 
 
-async def test_leaving_the_page_gives_the_connection_back(visit: Visit) -> None:
+async def test_leaving_the_page_deletes_the_whip_resource(visit: Visit) -> None:
     await visit.start()
     await visit.page.goto("about:blank")
 
-    _, _, headers = (await visit.server.requested("DELETE", "/whip/peer-1"))[0]
+    _, _, headers = (await visit.server.wait_for_requests("DELETE", "/whip/peer-1"))[0]
     assert headers["Authorization"] == "Bearer guest-1"
 
 

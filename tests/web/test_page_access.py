@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.async_api import expect
 
-from tests.web.fake_site import WEB, Visit
+from tests.web.fake_page_server import WEB, Visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -16,7 +16,7 @@ STYLE = WEB / "static" / "style.css"
 
 async def test_single_keys_work_the_controls(visit: Visit) -> None:
     await visit.start()
-    await visit.state("Ready – just talk")
+    await visit.expect_state("Ready – just talk")
     await visit.page.keyboard.press("m")
     await expect(visit.page.get_by_test_id("mute")).to_have_text("Unmute")
     await visit.page.keyboard.press("M")
@@ -28,9 +28,9 @@ async def test_single_keys_work_the_controls(visit: Visit) -> None:
 
 async def test_keys_typed_into_the_question_stay_there(visit: Visit) -> None:
     await visit.start()
-    await visit.state("Ready – just talk")
-    visit.server.tell("state", state="speaking")
-    await visit.state("Speaking")
+    await visit.expect_state("Ready – just talk")
+    visit.server.send_event("state", state="speaking")
+    await visit.expect_state("Speaking")
     field = visit.page.get_by_test_id("text")
     await field.focus()
     await visit.page.keyboard.type("m/s")
@@ -40,19 +40,19 @@ async def test_keys_typed_into_the_question_stay_there(visit: Visit) -> None:
     await expect(field).not_to_be_focused()
     await expect(visit.page.get_by_test_id("mute")).to_have_text("Mute")
     await visit.page.keyboard.press("Escape")
-    await visit.server.commanded("interrupt")
+    await visit.server.wait_for_command("interrupt")
     assert [c for c in visit.server.commands if c["action"] == "interrupt"] == [{"action": "interrupt"}]
 
 
 async def test_interrupt_can_be_pressed_only_while_there_is_something_to_interrupt(visit: Visit) -> None:
     await visit.start()
-    await visit.state("Ready – just talk")
+    await visit.expect_state("Ready – just talk")
     interrupt = visit.page.get_by_test_id("interrupt")
     await expect(interrupt).to_be_disabled()
-    visit.server.tell("state", state="speaking")
+    visit.server.send_event("state", state="speaking")
     await interrupt.click()
 
-    await visit.server.commanded("interrupt")
+    await visit.server.wait_for_command("interrupt")
 
 
 async def test_single_keys_can_be_switched_off_for_good(visit: Visit) -> None:
@@ -60,7 +60,7 @@ async def test_single_keys_can_be_switched_off_for_good(visit: Visit) -> None:
     await visit.page.get_by_text("Keyboard", exact=True).click()
     await visit.page.get_by_label("Single keys work").uncheck()
     await visit.start()
-    await visit.state("Ready – just talk")
+    await visit.expect_state("Ready – just talk")
     await visit.page.keyboard.press("m")
     await visit.page.keyboard.press("/")
 
@@ -77,8 +77,8 @@ async def test_the_page_can_be_worked_by_tab_and_enter_alone(visit: Visit) -> No
     await expect(visit.page.get_by_test_id("start")).to_be_focused()
     assert await visit.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     await visit.page.keyboard.press("Enter")
-    await visit.server.commanded("tracks")
-    await visit.state("Ready – just talk")
+    await visit.server.wait_for_command("tracks")
+    await visit.expect_state("Ready – just talk")
 
     order = ["share", "mute", "end"]  # interrupt is disabled while the assistant is silent
     await visit.page.get_by_test_id(order[0]).focus()
@@ -86,12 +86,12 @@ async def test_the_page_can_be_worked_by_tab_and_enter_alone(visit: Visit) -> No
         await visit.page.keyboard.press("Tab")
         await expect(visit.page.get_by_test_id(hook)).to_be_focused()
     await visit.page.keyboard.press("Enter")
-    await visit.server.commanded("end_session")
+    await visit.server.wait_for_command("end_session")
 
 
 async def test_live_regions_and_roles_are_what_a_screen_reader_needs(visit: Visit) -> None:
     await visit.start()
-    await visit.state("Ready – just talk")
+    await visit.expect_state("Ready – just talk")
     page = visit.page
 
     log = page.get_by_role("log", name="What was said")
@@ -109,9 +109,9 @@ async def test_live_regions_and_roles_are_what_a_screen_reader_needs(visit: Visi
 
 async def test_talking_states_are_not_announced_over_the_assistant(visit: Visit) -> None:
     await visit.start()
-    await visit.state("Ready – just talk")
-    visit.server.tell("state", state="speaking")
-    await visit.state("Speaking")
+    await visit.expect_state("Ready – just talk")
+    visit.server.send_event("state", state="speaking")
+    await visit.expect_state("Speaking")
 
     await expect(visit.page.locator(".announcer")).to_have_text("Ready – just talk")
 
@@ -152,27 +152,27 @@ async def test_nothing_scrolls_sideways(visit: Visit, width: int) -> None:
     await visit.page.set_viewport_size({"width": width, "height": 740})
     await visit.start()
     await visit.share()
-    visit.server.tell("transcript", turn=1, role="assistant", text="w" * 200, final=True)
-    visit.server.tell("screen_seen", frame=17, age_ms=80, reason="turn")
-    visit.server.tell("pointer", frame=17, box=[0, 900, 60, 1000], label="A rather long label at the far edge")
-    visit.server.tell("error", code="ENGINE_QUOTA", message="", details={}, fatal=False)
+    visit.server.send_event("transcript", turn=1, role="assistant", text="w" * 200, final=True)
+    visit.server.send_event("screen_seen", frame=17, age_ms=80, reason="turn")
+    visit.server.send_event("pointer", frame=17, box=[0, 900, 60, 1000], label="A rather long label at the far edge")
+    visit.server.send_event("error", code="ENGINE_QUOTA", message="", details={}, fatal=False)
     await expect(visit.page.get_by_test_id("pointer")).to_be_visible()
     await expect(visit.page.get_by_test_id("error")).not_to_be_empty()
 
     assert await overflow(visit) <= 0
     await visit.page.get_by_test_id("end").click()
-    await visit.state("Ended")
+    await visit.expect_state("Ended")
     assert await overflow(visit) <= 0
     await visit.open()
-    await visit.state("Not started")
+    await visit.expect_state("Not started")
     assert await overflow(visit) <= 0
 
 
 async def test_motion_stops_for_those_who_asked_for_less(visit: Visit) -> None:
     await visit.page.emulate_media(reduced_motion="reduce")
     await visit.start()
-    visit.server.tell("state", state="thinking")
-    await visit.state("Thinking")
+    visit.server.send_event("state", state="thinking")
+    await visit.expect_state("Thinking")
 
     assert await visit.page.evaluate("document.getAnimations().length") == 0
 

@@ -1,12 +1,12 @@
-"""What a person finds on the page of their own: the account, and the settings of their conversations."""
+"""The account dialog and the settings dialog."""
 
 import re
 
 import pytest
 from playwright.async_api import expect
 
-from tests.web.fake_people import SETTINGS
-from tests.web.fake_site import Refusal, Visit
+from tests.web.fake_accounts_api import SETTINGS
+from tests.web.fake_page_server import Refusal, Visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -14,21 +14,21 @@ ME = "/api/v1/users/me"
 PASSWORD = "correct horse"
 
 
-async def test_the_account_says_who_is_logged_in(visit: Visit) -> None:
+async def test_the_account_dialog_shows_the_logged_in_account(visit: Visit) -> None:
     await enter(visit)
     await visit.page.get_by_test_id("account").click()
 
     dialog = visit.page.get_by_role("dialog", name="ada")
     await expect(dialog).to_contain_text("ada@example.org")
     await expect(dialog).to_contain_text("Here since 1 March 2026")
-    assert visit.complaints == []
+    assert visit.console_errors == []
 
 
 async def test_logging_out_revokes_the_login_and_leaves_nothing_of_the_person_on_the_page(visit: Visit) -> None:
     await enter(visit)
     await visit.page.get_by_test_id("start").click()
-    await visit.server.commanded("tracks")
-    visit.server.tell("transcript", turn=1, role="user", text="a secret", final=True)
+    await visit.server.wait_for_command("tracks")
+    visit.server.send_event("transcript", turn=1, role="user", text="a secret", final=True)
     await expect(visit.page.locator(".said")).to_have_text("a secret")
     await visit.page.get_by_test_id("account").click()
     await visit.page.get_by_test_id("logout").click()
@@ -36,9 +36,9 @@ async def test_logging_out_revokes_the_login_and_leaves_nothing_of_the_person_on
     await expect(visit.page.get_by_test_id("error")).to_contain_text("You are logged out.")
     await expect(visit.page.get_by_test_id("login")).to_be_visible()
     await expect(visit.page.locator(".said")).to_have_count(0)
-    await visit.state("Not started")
-    await visit.server.requested("POST", "/api/v1/users/logout")
-    await visit.server.requested("DELETE", "/whip/peer-1")
+    await visit.expect_state("Not started")
+    await visit.server.wait_for_requests("POST", "/api/v1/users/logout")
+    await visit.server.wait_for_requests("DELETE", "/whip/peer-1")
     assert await visit.page.evaluate("localStorage.getItem('mediaserver.identity')") is None
     await visit.page.reload()
     await expect(visit.page.get_by_test_id("error")).to_be_empty()
@@ -69,8 +69,8 @@ async def test_a_changed_password_keeps_this_page_logged_in(visit: Visit) -> Non
     await form.get_by_role("button", name="Change password").click()
     await expect(form.get_by_role("alert")).to_contain_text("Your password is changed.")
     await expect(form.get_by_label("New password", exact=True)).to_have_value("")
-    assert visit.server.people.accounts["ada"].password == "battery staple"
-    visit.server.people.access.clear()
+    assert visit.server.accounts_api.accounts["ada"].password == "battery staple"
+    visit.server.accounts_api.access.clear()
     await visit.page.keyboard.press("Escape")
     await visit.page.get_by_test_id("history").click()
     await expect(visit.page.get_by_test_id("history-empty")).to_be_visible()
@@ -84,18 +84,18 @@ async def test_an_account_is_deleted_only_by_its_name(visit: Visit) -> None:
     await form.get_by_label("Type your username to confirm").fill("bob")
     await form.get_by_role("button", name="Delete my account").click()
     await expect(visit.page.locator("#confirmation-fault")).to_contain_text("Type ada to delete it.")
-    assert "ada" in visit.server.people.accounts
+    assert "ada" in visit.server.accounts_api.accounts
 
     await form.get_by_label("Type your username to confirm").fill("ada")
     await visit.page.keyboard.press("Enter")
     await expect(visit.page.get_by_test_id("error")).to_contain_text("Your account is deleted")
     await expect(visit.page.get_by_test_id("login")).to_be_visible()
-    assert visit.server.people.accounts == {}
+    assert visit.server.accounts_api.accounts == {}
 
 
 async def test_settings_are_filled_in_saved_and_only_what_was_entered_is_set(visit: Visit) -> None:
-    people = visit.server.people
-    people.settings["id-of-ada"] = {**SETTINGS, "voice": "Puck", "silence_ms": 700, "from_the_future": True}
+    api = visit.server.accounts_api
+    api.settings["id-of-ada"] = {**SETTINGS, "voice": "Puck", "silence_ms": 700, "from_the_future": True}
     await enter(visit)
     page = visit.page
     await page.get_by_test_id("settings").click()
@@ -112,8 +112,8 @@ async def test_settings_are_filled_in_saved_and_only_what_was_entered_is_set(vis
         "Saved. Your next conversation begins with these."
     )
     expected = {"language": "pt-BR", "instructions": "Be brief.", "silence_ms": 700, "from_the_future": True}
-    assert people.settings["id-of-ada"] == {**SETTINGS, **expected}
-    assert visit.complaints == []
+    assert api.settings["id-of-ada"] == {**SETTINGS, **expected}
+    assert visit.console_errors == []
 
 
 async def test_guests_have_settings_too(visit: Visit) -> None:
@@ -123,7 +123,7 @@ async def test_guests_have_settings_too(visit: Visit) -> None:
     await visit.page.get_by_test_id("save").click()
 
     await expect(visit.page.get_by_test_id("settings-outcome")).to_contain_text("Saved.")
-    assert visit.server.people.settings["id-of-guest-1"]["voice"] == "Leda"
+    assert visit.server.accounts_api.settings["id-of-guest-1"]["voice"] == "Leda"
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ async def test_a_setting_that_cannot_be_is_explained_beside_it(
 
     await expect(field).to_be_focused()
     await expect(field).to_have_accessible_description(re.compile(sentence))
-    assert visit.server.people.said == []
+    assert visit.server.accounts_api.received == []
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT"])
@@ -164,13 +164,13 @@ async def test_settings_that_cannot_be_reached_say_so(visit: Visit, method: str)
 
 async def test_the_settings_are_reached_without_leaving_the_conversation(visit: Visit) -> None:
     await visit.start()
-    await visit.state("Ready – just talk")
+    await visit.expect_state("Ready – just talk")
     await visit.page.get_by_test_id("settings").click()
     await expect(visit.page.get_by_label("Voice", exact=True)).to_be_focused()
     await visit.page.keyboard.press("Escape")
 
     await expect(visit.page.get_by_test_id("settings")).to_be_focused()
-    await visit.state("Ready – just talk")
+    await visit.expect_state("Ready – just talk")
     assert len(visit.server.offers) == 1
 
 
@@ -191,7 +191,7 @@ async def test_no_dialog_scrolls_sideways_on_a_phone(visit: Visit, hook: str, wi
 
 @pytest.mark.parametrize("hook", ["login", "account", "settings", "history"])
 async def test_every_control_of_a_dialog_has_a_name_and_a_size(visit: Visit, hook: str) -> None:
-    visit.server.people.keep("id-of-ada", 2)
+    visit.server.accounts_api.add_conversations("id-of-ada", 2)
     await (visit.open() if hook == "login" else enter(visit))
     await visit.page.get_by_test_id(hook).click()
     dialog = visit.page.locator(f"#{hook}")
@@ -218,7 +218,7 @@ async def test_every_control_of_a_dialog_has_a_name_and_a_size(visit: Visit, hoo
 
 async def enter(visit: Visit, name: str = "ada") -> None:
     """Load the page and log in."""
-    visit.server.people.sign_up(name, PASSWORD)
+    visit.server.accounts_api.sign_up(name, PASSWORD)
     await visit.open()
     await visit.page.get_by_test_id("login").click()
     await visit.page.get_by_test_id("username").fill(name)

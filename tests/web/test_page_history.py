@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Download, expect
 
-from tests.web.fake_site import Refusal, Visit
+from tests.web.fake_page_server import Refusal, Visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -16,8 +16,8 @@ GUEST = "id-of-guest-1"
 
 
 async def test_conversations_are_listed_newest_first_with_time_length_turns_and_engine(visit: Visit) -> None:
-    visit.server.people.keep(GUEST, 2)
-    newest, older = (one["session"] for one in visit.server.people.kept[GUEST])
+    visit.server.accounts_api.add_conversations(GUEST, 2)
+    newest, older = (one["session"] for one in visit.server.accounts_api.conversations[GUEST])
     newest.update(ended_at=None, end_reason=None)
     older.update(engine="gemini", model="gemini-3.8-live", turns=1, end_reason="idle")
     await visit.open()
@@ -29,12 +29,12 @@ async def test_conversations_are_listed_newest_first_with_time_length_turns_and_
     await expect(items.nth(0)).to_contain_text("going on · 2 turns · Local engine (offline)")
     await expect(items.nth(1)).to_contain_text("3 min 12 s · 1 turn · Gemini Live, model gemini-3.8-live")
     await expect(items.nth(1)).to_contain_text("ended because nothing happened")
-    assert visit.complaints == []
-    assert visit.strangers == []
+    assert visit.console_errors == []
+    assert visit.foreign_requests == []
 
 
 async def test_more_are_loaded_until_there_are_none(visit: Visit) -> None:
-    visit.server.people.keep(GUEST, 45)
+    visit.server.accounts_api.add_conversations(GUEST, 45)
     await visit.open()
     page = visit.page
     await page.get_by_test_id("history").click()
@@ -52,7 +52,7 @@ async def test_more_are_loaded_until_there_are_none(visit: Visit) -> None:
 
 
 async def test_a_conversation_is_read_with_roles_times_and_where_it_was_interrupted(visit: Visit) -> None:
-    visit.server.people.keep(GUEST, 2)
+    visit.server.accounts_api.add_conversations(GUEST, 2)
     await visit.open()
     page = visit.page
     await page.get_by_test_id("history").click()
@@ -84,8 +84,8 @@ async def test_a_conversation_is_read_with_roles_times_and_where_it_was_interrup
 
 
 async def test_a_conversation_in_which_nothing_was_said_says_so(visit: Visit) -> None:
-    visit.server.people.keep(GUEST, 1)
-    visit.server.people.kept[GUEST][0]["entries"] = []
+    visit.server.accounts_api.add_conversations(GUEST, 1)
+    visit.server.accounts_api.conversations[GUEST][0]["entries"] = []
     await visit.open()
     await visit.page.get_by_test_id("history").click()
     await visit.page.get_by_test_id("history-open").click()
@@ -94,7 +94,7 @@ async def test_a_conversation_in_which_nothing_was_said_says_so(visit: Visit) ->
 
 
 async def test_a_conversation_is_downloaded_as_text(visit: Visit) -> None:
-    visit.server.people.keep(GUEST, 1)
+    visit.server.accounts_api.add_conversations(GUEST, 1)
     await visit.open()
     await visit.page.get_by_test_id("history").click()
     async with visit.page.expect_download() as waiting:
@@ -110,8 +110,8 @@ async def test_a_conversation_is_downloaded_as_text(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("where", ["history", "reading"])
-async def test_a_conversation_is_downloaded_as_the_server_tells_it(visit: Visit, where: str) -> None:
-    visit.server.people.keep(GUEST, 1)
+async def test_a_conversation_is_downloaded_as_the_server_sends_it(visit: Visit, where: str) -> None:
+    visit.server.accounts_api.add_conversations(GUEST, 1)
     await visit.open()
     await visit.page.get_by_test_id("history").click()
     if where == "reading":
@@ -121,12 +121,12 @@ async def test_a_conversation_is_downloaded_as_the_server_tells_it(visit: Visit,
 
     file = await waiting.value
     assert file.suggested_filename.endswith(".json")
-    assert json.loads(await content(file)) == visit.server.people.kept[GUEST][0]
-    assert visit.complaints == []
+    assert json.loads(await content(file)) == visit.server.accounts_api.conversations[GUEST][0]
+    assert visit.console_errors == []
 
 
 async def test_deleting_asks_first_and_then_takes_it_from_the_list(visit: Visit) -> None:
-    visit.server.people.keep(GUEST, 3)
+    visit.server.accounts_api.add_conversations(GUEST, 3)
     await visit.open()
     page = visit.page
     await page.get_by_test_id("history").click()
@@ -139,18 +139,21 @@ async def test_deleting_asks_first_and_then_takes_it_from_the_list(visit: Visit)
     await page.keyboard.press("Enter")
     await expect(delete).to_be_focused()
     await expect(page.get_by_test_id("confirm")).to_have_count(0)  # the focus is back a moment before
-    assert len(visit.server.people.kept[GUEST]) == 3
+    assert len(visit.server.accounts_api.conversations[GUEST]) == 3
 
     await page.keyboard.press("Enter")
     await page.get_by_test_id("confirm").click()
     await expect(items).to_have_count(2)
     await expect(page.locator(".told")).to_have_text("The conversation is deleted.")
     await expect(items.nth(1).get_by_test_id("history-open")).to_be_focused()
-    assert [one["session"]["id"] for one in visit.server.people.kept[GUEST]] == ["session-0", "session-2"]
+    assert [one["session"]["id"] for one in visit.server.accounts_api.conversations[GUEST]] == [
+        "session-0",
+        "session-2",
+    ]
 
 
 async def test_the_last_one_deleted_leaves_an_empty_list_that_says_so(visit: Visit) -> None:
-    visit.server.people.keep(GUEST, 1)
+    visit.server.accounts_api.add_conversations(GUEST, 1)
     await visit.open()
     await visit.page.get_by_test_id("history").click()
     await visit.page.get_by_test_id("history-open").click()
@@ -173,36 +176,36 @@ async def test_an_empty_list_says_whether_anything_is_kept_at_all(visit: Visit, 
 
 
 async def test_the_list_is_reached_without_leaving_the_conversation(visit: Visit) -> None:
-    visit.server.people.keep(GUEST, 2)
-    visit.server.people.kept[GUEST][0]["session"].update(id="conversation-1", ended_at=None)
+    visit.server.accounts_api.add_conversations(GUEST, 2)
+    visit.server.accounts_api.conversations[GUEST][0]["session"].update(id="conversation-1", ended_at=None)
     await visit.start()
-    await visit.state("Ready – just talk")
+    await visit.expect_state("Ready – just talk")
     await visit.page.get_by_test_id("history").click()
     await expect(visit.page.get_by_test_id("history-item").first).to_contain_text("on this page")
     await expect(visit.page.get_by_text("Your conversation goes on meanwhile.")).to_be_visible()
-    visit.server.tell("transcript", turn=1, role="user", text="still here", final=True)
+    visit.server.send_event("transcript", turn=1, role="user", text="still here", final=True)
     await visit.page.keyboard.press("Escape")
 
     await expect(visit.page.locator(".talk .said")).to_have_text("still here")
-    await visit.state("Ready – just talk")
+    await visit.expect_state("Ready – just talk")
     assert len(visit.server.offers) == 1
 
 
 async def test_deleting_the_live_conversation_ends_it(visit: Visit) -> None:
-    visit.server.people.keep(GUEST, 1)
-    visit.server.people.kept[GUEST][0]["session"].update(id="conversation-1", ended_at=None)
+    visit.server.accounts_api.add_conversations(GUEST, 1)
+    visit.server.accounts_api.conversations[GUEST][0]["session"].update(id="conversation-1", ended_at=None)
     await visit.start()
-    await visit.state("Ready – just talk")
+    await visit.expect_state("Ready – just talk")
     await visit.page.get_by_test_id("history").click()
     await visit.page.get_by_test_id("history-delete").click()
     await expect(visit.page.get_by_role("alertdialog")).to_contain_text("It is still going on and ends with that.")
     await visit.page.get_by_test_id("confirm").click()
 
-    await visit.server.commanded("end_session")
+    await visit.server.wait_for_command("end_session")
 
 
 async def test_a_history_that_cannot_be_reached_says_so_and_can_be_tried_again(visit: Visit) -> None:
-    visit.server.people.keep(GUEST, 1)
+    visit.server.accounts_api.add_conversations(GUEST, 1)
     visit.server.refusals["GET /api/v1/sessions"] = Refusal(503, "HISTORY_UNAVAILABLE", {"Retry-After": "5"}, times=1)
     await visit.open()
     await visit.page.get_by_test_id("history").click()
@@ -224,12 +227,12 @@ async def test_a_server_that_does_not_answer_is_explained_in_the_list(visit: Vis
 
 
 @pytest.mark.parametrize("press", ["history-open", "history-download", "history-delete"])
-async def test_what_was_deleted_elsewhere_leaves_the_list_with_a_word(visit: Visit, press: str) -> None:
-    visit.server.people.keep(GUEST, 2)
+async def test_a_conversation_deleted_elsewhere_leaves_the_list_with_a_message(visit: Visit, press: str) -> None:
+    visit.server.accounts_api.add_conversations(GUEST, 2)
     await visit.open()
     await visit.page.get_by_test_id("history").click()
     await expect(visit.page.get_by_test_id("history-item")).to_have_count(2)
-    visit.server.people.kept[GUEST].pop(0)
+    visit.server.accounts_api.conversations[GUEST].pop(0)
     await visit.page.get_by_test_id(press).first.click()
     if press == "history-delete":
         await visit.page.get_by_test_id("confirm").click()
@@ -240,8 +243,8 @@ async def test_what_was_deleted_elsewhere_leaves_the_list_with_a_word(visit: Vis
 
 @pytest.mark.parametrize("width", [320, 360, 768])
 async def test_the_list_and_what_was_said_do_not_scroll_sideways(visit: Visit, width: int) -> None:
-    visit.server.people.keep(GUEST, 1, engine="gemini", model="m" * 128)
-    visit.server.people.kept[GUEST][0]["entries"][0]["text"] = "w" * 400
+    visit.server.accounts_api.add_conversations(GUEST, 1, engine="gemini", model="m" * 128)
+    visit.server.accounts_api.conversations[GUEST][0]["entries"][0]["text"] = "w" * 400
     await visit.page.set_viewport_size({"width": width, "height": 640})
     await visit.open()
     await visit.page.get_by_test_id("history").click()
@@ -253,28 +256,6 @@ async def test_the_list_and_what_was_said_do_not_scroll_sideways(visit: Visit, w
 
     assert await dialog.evaluate("node => node.scrollWidth - node.clientWidth") <= 0
     assert await visit.page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-
-
-@pytest.mark.parametrize(
-    ("expression", "value"),
-    [
-        ("words.js: lengthInWords(-1)", "0 s"),
-        ("words.js: lengthInWords(48000)", "48 s"),
-        ("words.js: lengthInWords(120000)", "2 min"),
-        ("words.js: lengthInWords(192000)", "3 min 12 s"),
-        ("words.js: lengthInWords(3840000)", "1 h 4 min"),
-        ("words.js: lengthInWords(7200000)", "2 h"),
-        ("words.js: whenInWords(new Date(2026, 4, 3, 9, 5), {now: new Date(2026, 4, 3, 23)})", "Today, 09:05"),
-        ("words.js: whenInWords(new Date(2026, 4, 3, 9, 5), {now: new Date(2026, 4, 4, 1)})", "Yesterday, 09:05"),
-        ("words.js: whenInWords(new Date(2025, 4, 3), {clock: false, now: new Date(2026, 4, 3)})", "3 May 2025"),
-        ("record.js: fileNameOf({started_at: '2026-05-03T09:05:00'}, 'txt')", "conversation-2026-05-03-0905.txt"),
-        ("errors.js: sentenceForField('from_the_future', 'Accepts x.')", "Accepts x."),
-    ],
-)
-async def test_the_parts_say(visit: Visit, expression: str, value: str) -> None:
-    await visit.open()
-
-    assert await visit.module(expression) == value
 
 
 async def content(file: Download) -> str:

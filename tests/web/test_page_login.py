@@ -1,11 +1,11 @@
-"""Becoming somebody on the page: guests, logging in, registering, and staying logged in."""
+"""Authentication on the page: guests, logging in, registering, and staying logged in."""
 
 import re
 
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.web.fake_site import Refusal, Visit
+from tests.web.fake_page_server import Refusal, Visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 
@@ -33,7 +33,7 @@ async def test_the_form_is_one_that_password_managers_and_screen_readers_underst
 
 
 async def test_logging_in_by_keyboard_alone_names_the_person_and_gives_the_focus_back(visit: Visit) -> None:
-    visit.server.people.sign_up()
+    visit.server.accounts_api.sign_up()
     await visit.open()
     page = visit.page
     await page.get_by_test_id("login").focus()
@@ -47,8 +47,8 @@ async def test_logging_in_by_keyboard_alone_names_the_person_and_gives_the_focus
     await expect(page.get_by_test_id("account")).to_be_focused()
     await expect(page.get_by_test_id("login")).to_be_hidden()
     await expect(page.locator(".announcer")).to_have_text("Logged in as ada.")
-    assert visit.complaints == []
-    assert visit.strangers == []
+    assert visit.console_errors == []
+    assert visit.foreign_requests == []
 
 
 async def test_escape_closes_the_dialog_and_gives_the_focus_back(visit: Visit) -> None:
@@ -63,43 +63,43 @@ async def test_escape_closes_the_dialog_and_gives_the_focus_back(visit: Visit) -
 
 
 async def test_login_and_registration_carry_the_guest_so_that_its_history_is_adopted(visit: Visit) -> None:
-    people = visit.server.people
+    api = visit.server.accounts_api
     await visit.start()  # as guest-1
-    people.keep("id-of-guest-1", 2)
+    api.add_conversations("id-of-guest-1", 2)
     page = visit.page
     await page.get_by_test_id("login").click()
     await expect(page.locator("#login-why")).to_contain_text("What you said here as a guest comes along.")
     await register(page, "ada", PASSWORD)
 
     await expect(page.get_by_test_id("account")).to_contain_text("ada")
-    assert people.bodies(REGISTER) == [
+    assert api.bodies(REGISTER) == [
         {"username": "ada", "email": "ada@example.org", "password": PASSWORD, "guest_token": "guest-1"}
     ]
-    assert people.bodies(LOGIN)[0]["guest_token"] == "guest-1"
+    assert api.bodies(LOGIN)[0]["guest_token"] == "guest-1"
     await page.get_by_test_id("history").click()
     await expect(page.get_by_test_id("history-item")).to_have_count(2)
 
 
 async def test_logging_in_does_not_disturb_the_conversation_that_is_live(visit: Visit) -> None:
-    visit.server.people.sign_up()
+    visit.server.accounts_api.sign_up()
     await visit.start()
     await log_in(visit)
 
     await expect(visit.page.locator(".announcer")).to_contain_text("This conversation goes on as it began")
-    await visit.state("Ready – just talk")
-    await visit.server.hang_up()  # and it is rejoined by whoever began it
-    offers = await visit.server.requested("POST", "/whip", times=2)
+    await visit.expect_state("Ready – just talk")
+    await visit.server.close_peers()  # and it is rejoined by whoever began it
+    offers = await visit.server.wait_for_requests("POST", "/whip", times=2)
     assert [headers["Authorization"] for _, _, headers in offers] == ["Bearer guest-1", "Bearer guest-1"]
 
 
 async def test_the_login_is_kept_between_visits_and_used_by_conversations(visit: Visit) -> None:
-    visit.server.people.sign_up()
+    visit.server.accounts_api.sign_up()
     await visit.open()
     await log_in(visit)
     await visit.start()
 
     await expect(visit.page.get_by_test_id("account")).to_contain_text("ada")
-    _, _, headers = (await visit.server.requested("POST", "/whip"))[0]
+    _, _, headers = (await visit.server.wait_for_requests("POST", "/whip"))[0]
     assert headers["Authorization"] == "Bearer access-1"
 
 
@@ -115,13 +115,13 @@ async def test_empty_fields_are_named_without_asking_the_server(visit: Visit) ->
     await expect(username).to_have_accessible_description(re.compile("Please fill this in."))
     await expect(page.get_by_test_id("outcome")).to_have_text("2 fields need another look.")
     await expect(page.get_by_test_id("outcome")).to_have_attribute("role", "alert")
-    assert visit.server.people.said == []
+    assert visit.server.accounts_api.received == []
     await username.fill("a")
     await expect(username).not_to_have_attribute("aria-invalid", "true")
 
 
 async def test_a_wrong_password_is_said_beside_it_and_can_be_corrected(visit: Visit) -> None:
-    visit.server.people.sign_up()
+    visit.server.accounts_api.sign_up()
     await visit.open()
     page = visit.page
     await page.get_by_test_id("login").click()
@@ -147,7 +147,7 @@ async def test_a_wrong_password_is_said_beside_it_and_can_be_corrected(visit: Vi
         ),
     ],
 )
-async def test_what_is_wrong_with_a_registration_is_said_beside_its_field(
+async def test_an_error_of_a_registration_is_shown_beside_its_field(
     visit: Visit, refusal: Refusal, field: str, sentence: str
 ) -> None:
     visit.server.refusals[REGISTER] = refusal
@@ -168,7 +168,7 @@ async def test_names_and_passwords_that_no_server_takes_are_not_sent(
     await register(visit.page, name, password)
 
     await expect(visit.page.locator(f"#login-{field}-fault")).to_contain_text("Use ")
-    assert visit.server.people.said == []
+    assert visit.server.accounts_api.received == []
 
 
 async def test_too_many_tries_say_when_to_try_again(visit: Visit) -> None:
@@ -251,12 +251,12 @@ async def test_an_account_that_was_made_is_not_lost_when_logging_in_fails(visit:
     await page.get_by_test_id("submit").click()
 
     await expect(page.get_by_test_id("account")).to_contain_text("ada")
-    assert len(visit.server.people.bodies(REGISTER)) == 1
+    assert len(visit.server.accounts_api.bodies(REGISTER)) == 1
 
 
 async def test_where_guests_are_not_allowed_start_asks_for_a_login_and_then_starts(visit: Visit) -> None:
     visit.server.refusals["POST /api/v1/guests"] = Refusal(403, "FORBIDDEN")
-    visit.server.people.sign_up()
+    visit.server.accounts_api.sign_up()
     await visit.open()
     page = visit.page
     await page.get_by_test_id("start").click()
@@ -265,12 +265,12 @@ async def test_where_guests_are_not_allowed_start_asks_for_a_login_and_then_star
     await fill(page, "ada", PASSWORD)
     await page.get_by_test_id("submit").click()
 
-    await visit.server.commanded("tracks")
-    await visit.state("Ready – just talk")
+    await visit.server.wait_for_command("tracks")
+    await visit.expect_state("Ready – just talk")
     await expect(page.get_by_test_id("error")).to_be_empty()
 
 
-async def test_who_does_not_log_in_is_still_told_why_nothing_started(visit: Visit) -> None:
+async def test_the_reason_for_a_login_stays_after_the_dialog_is_closed(visit: Visit) -> None:
     visit.server.refusals["POST /api/v1/guests"] = Refusal(403, "FORBIDDEN")
     await visit.open()
     page = visit.page
@@ -278,7 +278,7 @@ async def test_who_does_not_log_in_is_still_told_why_nothing_started(visit: Visi
     await expect(page.get_by_test_id("username")).to_be_focused()
     await page.keyboard.press("Escape")
 
-    await visit.state("Not started")
+    await visit.expect_state("Not started")
     error = page.get_by_test_id("error")
     await expect(error).to_contain_text("ALLOW_GUESTS=true")
     await error.get_by_role("button", name="Log in").click()
@@ -286,9 +286,9 @@ async def test_who_does_not_log_in_is_still_told_why_nothing_started(visit: Visi
 
 
 @pytest.mark.parametrize("hook", ["history", "settings"])
-async def test_what_needs_a_login_asks_for_it_and_opens_afterwards(visit: Visit, hook: str) -> None:
+async def test_a_dialog_that_needs_a_login_asks_for_it_and_opens_afterwards(visit: Visit, hook: str) -> None:
     visit.server.refusals["POST /api/v1/guests"] = Refusal(403, "FORBIDDEN")
-    visit.server.people.sign_up()
+    visit.server.accounts_api.sign_up()
     await visit.open()
     await visit.page.get_by_test_id(hook).click()
     await expect(visit.page.get_by_test_id("username")).to_be_focused()
@@ -300,7 +300,7 @@ async def test_what_needs_a_login_asks_for_it_and_opens_afterwards(visit: Visit,
 
 
 async def test_a_token_is_renewed_before_it_expires_and_both_new_ones_are_kept(visit: Visit) -> None:
-    visit.server.people.sign_up()
+    visit.server.accounts_api.sign_up()
     await visit.page.clock.install()
     await visit.open()
     await log_in(visit)
@@ -308,21 +308,21 @@ async def test_a_token_is_renewed_before_it_expires_and_both_new_ones_are_kept(v
     await visit.page.get_by_test_id("settings").click()
     await expect(visit.page.locator("#voice")).to_be_focused()
 
-    assert visit.server.people.bodies(REFRESH) == [{"refresh_token": "refresh-1"}]
-    _, _, headers = (await visit.server.requested("GET", "/api/v1/users/me/settings"))[0]
+    assert visit.server.accounts_api.bodies(REFRESH) == [{"refresh_token": "refresh-1"}]
+    _, _, headers = (await visit.server.wait_for_requests("GET", "/api/v1/users/me/settings"))[0]
     assert headers["Authorization"] == "Bearer access-2"
     kept = await visit.page.evaluate(KEPT)
     assert (kept["access_token"], kept["refresh_token"]) == ("access-2", "refresh-2")
 
 
 async def test_requests_that_are_refused_together_renew_the_token_once(visit: Visit) -> None:
-    visit.server.people.sign_up()
+    visit.server.accounts_api.sign_up()
     await visit.open()
     await log_in(visit)
-    visit.server.people.access.clear()
+    visit.server.accounts_api.access.clear()
     answers = await visit.page.evaluate(
         """async () => {
-            const { Identity } = await import("/static/identity.js");
+            const { Identity } = await import("/static/auth/identity.js");
             const me = new Identity(() => {});
             const asked = [1, 2, 3].map(() => me.fetch("/api/v1/users/me"));
             return (await Promise.all(asked)).map((answer) => answer.status);
@@ -330,14 +330,14 @@ async def test_requests_that_are_refused_together_renew_the_token_once(visit: Vi
     )
 
     assert answers == [200, 200, 200]
-    assert visit.server.people.bodies(REFRESH) == [{"refresh_token": "refresh-1"}]
+    assert visit.server.accounts_api.bodies(REFRESH) == [{"refresh_token": "refresh-1"}]
 
 
 async def test_two_tabs_do_not_spend_one_refresh_token_twice(visit: Visit) -> None:
-    visit.server.people.sign_up()
+    visit.server.accounts_api.sign_up()
     await visit.open()
     await log_in(visit)
-    visit.server.people.access.clear()
+    visit.server.accounts_api.access.clear()
     other = await visit.page.context.new_page()
     await other.goto(visit.address)
     for page in (visit.page, other):
@@ -345,16 +345,16 @@ async def test_two_tabs_do_not_spend_one_refresh_token_twice(visit: Visit) -> No
     for page in (visit.page, other):
         await expect(page.get_by_test_id("history-empty")).to_be_visible()
 
-    assert len(visit.server.people.bodies(REFRESH)) == 1
+    assert len(visit.server.accounts_api.bodies(REFRESH)) == 1
     await other.close()
 
 
 async def test_a_login_that_has_expired_is_asked_for_by_name_and_goes_on(visit: Visit) -> None:
-    visit.server.people.sign_up()
+    visit.server.accounts_api.sign_up()
     await visit.open()
     await log_in(visit)
     visit.server.refusals["POST /whip"] = Refusal(401, "UNAUTHORIZED", times=1)
-    visit.server.people.refresh.clear()
+    visit.server.accounts_api.refresh.clear()
     page = visit.page
     await page.get_by_test_id("start").click()
 
@@ -363,36 +363,36 @@ async def test_a_login_that_has_expired_is_asked_for_by_name_and_goes_on(visit: 
     await expect(page.get_by_test_id("password")).to_be_focused()
     await page.get_by_test_id("password").fill(PASSWORD)
     await page.keyboard.press("Enter")
-    await visit.server.commanded("tracks")
+    await visit.server.wait_for_command("tracks")
     assert [path for _, path, _ in visit.server.requests if path == "/api/v1/guests"] == []
 
 
-async def test_who_cannot_log_in_again_may_go_on_as_a_guest(visit: Visit) -> None:
-    visit.server.people.sign_up()
+async def test_an_expired_login_can_continue_as_a_guest(visit: Visit) -> None:
+    visit.server.accounts_api.sign_up()
     await visit.open()
     await log_in(visit)
     visit.server.refusals["POST /whip"] = Refusal(401, "UNAUTHORIZED", times=1)
-    visit.server.people.refresh.clear()
+    visit.server.accounts_api.refresh.clear()
     await visit.page.get_by_test_id("start").click()
     await visit.page.get_by_test_id("as-guest").click()
 
-    _, _, headers = (await visit.server.requested("POST", "/whip", times=2))[1]
+    _, _, headers = (await visit.server.wait_for_requests("POST", "/whip", times=2))[1]
     assert headers["Authorization"] == "Bearer guest-1"
 
 
 async def test_a_guest_that_can_be_renewed_stays_the_same_guest(visit: Visit) -> None:
-    visit.server.people.guests_can_refresh = True
+    visit.server.accounts_api.guests_can_refresh = True
     await visit.start()
-    visit.server.people.keep("id-of-guest-1", 1)
-    visit.server.people.access.pop("guest-1")
+    visit.server.accounts_api.add_conversations("id-of-guest-1", 1)
+    visit.server.accounts_api.access.pop("guest-1")
     await visit.page.get_by_test_id("history").click()
 
     await expect(visit.page.get_by_test_id("history-item")).to_have_count(1)
-    assert len(visit.server.people.bodies(REFRESH)) == 1
+    assert len(visit.server.accounts_api.bodies(REFRESH)) == 1
 
 
 async def test_logging_out_in_one_tab_empties_the_other(visit: Visit) -> None:
-    visit.server.people.sign_up()
+    visit.server.accounts_api.sign_up()
     await visit.open()
     await log_in(visit)
     other = await visit.page.context.new_page()
@@ -407,9 +407,9 @@ async def test_logging_out_in_one_tab_empties_the_other(visit: Visit) -> None:
 
 async def test_single_keys_and_escape_belong_to_the_dialog_while_it_is_open(visit: Visit) -> None:
     await visit.start()
-    await visit.state("Ready – just talk")
-    visit.server.tell("state", state="speaking")
-    await visit.state("Speaking")
+    await visit.expect_state("Ready – just talk")
+    visit.server.send_event("state", state="speaking")
+    await visit.expect_state("Speaking")
     await visit.page.get_by_test_id("login").click()
     await visit.page.get_by_test_id("show-password").focus()
     await visit.page.keyboard.press("m")

@@ -1,313 +1,364 @@
-/** The page: finds its elements, makes its parts, and says who tells whom. */
+// @ts-check
+/** The page: creates its parts and connects them. */
 
-import { engineInWords, privacyInWords } from "./engine.js";
-import { Trouble } from "./errors.js";
-import { showGuidance } from "./guidance.js";
-import { Levels } from "./levels.js";
-import { Microphone } from "./microphone.js";
-import { Notices } from "./notices.js";
-import { reach } from "./reach.js";
-import { Screen } from "./screen.js";
-import { Session } from "./session.js";
-import { listen } from "./shortcuts.js";
-import { controlsFor, isWorthSaying, stateInWords } from "./state.js";
-import { Transcript } from "./transcript.js";
-import { Usage } from "./usage.js";
-import { Visitor } from "./visitor.js";
+import { AuthController } from "./auth/auth-controller.js";
+import { create, uiElement } from "./dom.js";
+import { AppError, errorName, toAppError } from "./errors.js";
+import { LevelMeter } from "./media/level-meter.js";
+import { Microphone } from "./media/microphone.js";
+import { ScreenShare } from "./media/screen-share.js";
+import { Conversation } from "./net/conversation.js";
+import { readJson, request } from "./net/http.js";
+import { controlsFor, isAnnounced, stateLabel } from "./ui/controls.js";
+import { engineLabel, privacyNote } from "./ui/engine-label.js";
+import { showGuidance } from "./ui/guidance.js";
+import { Notices } from "./ui/notices.js";
+import { bindShortcuts } from "./ui/shortcuts.js";
+import { Transcript } from "./ui/transcript.js";
+import { UsagePanel } from "./ui/usage.js";
 
-const find = (selector) => document.querySelector(selector);
-const hook = (name) => find(`[data-testid="${name}"]`);
-const CONTROLS = ["start", "share", "mute", "interrupt", "text", "send", "end"];
+/** @import { MeterName } from "./media/level-meter.js" */
+/** @import { ConversationCallbacks } from "./net/conversation.js" */
+/** @import { Engine, EventHandlers } from "./net/server-events.js" */
+/** @import { Control, ControlName, PageState, View } from "./ui/controls.js" */
 
-const buttons = Object.fromEntries(CONTROLS.map((name) => [name, hook(name)]));
-const meters = { microphone: hook("mic-level"), voice: hook("voice-level") };
-const sound = find(".voice");
+const MICROPHONE_CODES = ["MIC_DENIED", "MIC_MISSING", "MIC_BUSY", "MIC_GONE", "INSECURE_CONTEXT"];
 
-const notices = new Notices(hook("error"));
-const visitor = new Visitor({ notices, announce, current: () => session && conversation, end });
-const transcript = new Transcript(hook("transcript"));
-const usage = new Usage(hook("usage"));
-const levels = new Levels(paintLevel);
-const microphone = new Microphone(() => noMicrophone(new Trouble("MIC_GONE")));
-const screen = new Screen(
-  {
-    section: find(".screen"),
-    video: hook("preview"),
-    live: find(".live .overlay"),
-    canvas: find(".seen canvas"),
-    overlay: find(".seen .overlay"),
-    age: find(".age"),
-    reason: find(".reason"),
-    pointed: hook("pointed"),
-    hint: hook("hint"),
-  },
-  (path) => (session ?? visitor.identity).fetch(path),
-  stopSharing,
-);
+const questionField = uiElement(document, "text", HTMLInputElement);
+const controls = {
+  start: uiElement(document, "start", HTMLButtonElement),
+  share: uiElement(document, "share", HTMLButtonElement),
+  mute: uiElement(document, "mute", HTMLButtonElement),
+  interrupt: uiElement(document, "interrupt", HTMLButtonElement),
+  text: questionField,
+  send: uiElement(document, "send", HTMLButtonElement),
+  end: uiElement(document, "end", HTMLButtonElement),
+};
+const meters = { microphone: uiElement(document, "microphone-level"), voice: uiElement(document, "voice-level") };
+const voice = uiElement(document, "voice", HTMLAudioElement);
+const stateText = uiElement(document, "state");
+const guidanceSection = uiElement(document, "guidance");
+const exampleList = uiElement(document, "example-list");
 
+const notices = new Notices(uiElement(document, "notices"));
+const auth = new AuthController({
+  notices,
+  announce,
+  conversationId: () => conversation && sessionId,
+  endConversation: end,
+});
+const transcript = new Transcript(uiElement(document, "transcript"));
+const usage = new UsagePanel(uiElement(document, "usage"));
+const levelMeter = new LevelMeter(showLevel);
+const microphone = new Microphone(() => onMicrophoneFailed(new AppError("MIC_GONE")));
+const screenShare = new ScreenShare((path) => (conversation ?? auth.identity).fetch(path), stopSharing);
+
+/** @type {View} */
 let view = "idle";
 let state = "idle";
 let connected = false;
-let session = null;
-let conversation = null; // the server's id of the one we are in
+/** @type {Conversation | null} */
+let conversation = null;
+/** @type {string | null} */
+let sessionId = null; // the server's id of the session this page is or was in
 
-const events = {
+/** @type {EventHandlers} */
+const eventHandlers = {
   session_started(event) {
-    if (conversation && conversation !== event.id) {
-      transcript.newConversation();
-      transcript.note("A new conversation begins: the assistant does not remember the one above.");
+    if (sessionId && sessionId !== event.id) {
+      transcript.startConversation();
+      transcript.addNote("A new conversation begins: the assistant does not remember the one above.");
     }
-    conversation = event.id;
-    screen.belongTo(event.id);
+    sessionId = event.id;
+    screenShare.setSession(event.id);
     showEngine(event);
-    if (event.warnings?.length) notices.tell(event.warnings.join(" "));
+    if (event.warnings?.length) notices.showMessage(event.warnings.join(" "));
   },
-  state: (event) => enter(view, event.state),
-  transcript: (event) => transcript.said(event),
-  text_response: (event) => transcript.said({ ...event, role: "assistant", final: true }),
-  interrupted: (event) => transcript.cut(event),
+  state: (event) => setState(view, event.state),
+  transcript: (event) => transcript.setText(event),
+  text_response: ({ turn, text }) => transcript.setText({ turn, text, role: "assistant", final: true }),
+  interrupted: (event) => transcript.setInterrupted(event),
   turn_complete(event) {
     const latency = event.latency_ms?.speech_end_to_first_audio;
-    if (Number.isFinite(latency)) transcript.timed(event.turn, latency);
-    transcript.settle(event.turn);
+    if (latency !== undefined && Number.isFinite(latency)) transcript.setLatency(event.turn, latency);
+    transcript.finalize(event.turn);
     usage.add(event.usage);
-    notices.dropPassing();
+    notices.removeTransient();
   },
-  screen_seen: (event) => screen.saw(event),
-  guidance: (event) => showGuidance(hook("guidance"), event.steps.length > 0 ? event : null),
-  pointer: (event) => screen.point(event),
-  error(event) {
-    if (event.fatal) return; // session_ended follows
-    if (event.code === "ENGINE_CONFIG_REDUCED") return notices.tell(event.message);
-    const code = event.details?.kept ? "ENGINE_AWAY" : event.code;
-    notices.say(new Trouble(code, { message: event.message }), { lasting: false });
+  screen_seen: (event) => screenShare.showSeen(event),
+  guidance: (event) => showGuidance(guidanceSection, event.steps.length > 0 ? event : null),
+  pointer: (event) => screenShare.showPointer(event),
+  error({ code, message = "", fatal, details }) {
+    if (fatal) return; // session_ended follows
+    if (code === "ENGINE_CONFIG_REDUCED") return notices.showMessage(message);
+    const shownCode = details?.kept ? "ENGINE_AWAY" : code;
+    notices.showError(new AppError(shownCode, { message }), { isTransient: true });
   },
 };
 
-const notifying = (mine) => ({
-  voice: play,
-  connected() {
+/**
+ * The callbacks of one conversation; the end of an older one does not end a newer one.
+ * @param {() => Conversation} owner
+ * @returns {ConversationCallbacks}
+ */
+const callbacksFor = (owner) => ({
+  onVoice: playVoice,
+  onConnected() {
     connected = true;
-    enter(view, state === "reconnecting" || state === "connecting" ? "idle" : state);
+    setState(view, state === "reconnecting" || state === "connecting" ? "idle" : state);
   },
-  lost() {
+  onLost() {
     connected = false;
-    enter(view, "reconnecting");
+    setState(view, "reconnecting");
   },
-  over: (trouble) => session === mine() && finish(trouble), // a newer conversation is not ended by an older one
+  onEnded(error) {
+    if (conversation === owner()) onConversationEnded(error);
+  },
 });
 
 async function start() {
-  if (session) return;
+  if (conversation) return;
   notices.clear();
-  if (!globalThis.RTCPeerConnection) return notices.say(new Trouble("BROWSER_TOO_OLD"));
-  const mine = new Session(visitor.identity, events, notifying(() => mine));
-  session = mine;
-  conversation = null;
-  if (!transcript.isEmpty) transcript.newConversation();
-  enter("live", "connecting");
-  buttons.end.focus();
+  if (!globalThis.RTCPeerConnection) return notices.showError(new AppError("BROWSER_TOO_OLD"));
+  /** @type {Conversation} */
+  const started = new Conversation(auth.identity, eventHandlers, callbacksFor(() => started));
+  conversation = started;
+  sessionId = null;
+  if (!transcript.isEmpty) transcript.startConversation();
+  setState("live", "connecting");
+  controls.end.focus();
   try {
-    await mine.enter();
-    if (session !== mine) return;
-    enter("live", "asking");
+    await started.authenticate();
+    if (conversation !== started) return;
+    setState("live", "asking");
     await openMicrophone();
-    if (session !== mine) return forgetMicrophone(); // ended while the browser asked
-    enter("live", "connecting");
-    await mine.start(microphone.track);
-  } catch (trouble) {
-    if (session === mine) refuse(trouble);
+    if (conversation !== started) return closeMicrophone(); // ended while the browser asked for permission
+    setState("live", "connecting");
+    await started.start(microphone.track);
+  } catch (error) {
+    if (conversation === started) onStartFailed(toAppError(error));
   }
 }
 
-/** The conversation could not begin. */
-function refuse(trouble) {
-  leave();
-  if (visitor.mustLogIn(trouble, start)) return;
-  notices.say(trouble, { action: trouble.code === "FORBIDDEN" ? null : { label: "Try again", run: start } });
+/** @param {AppError} error */
+function onStartFailed(error) {
+  closeConversation();
+  if (auth.askToLogIn(error, start)) return;
+  notices.showError(error, { action: error.code === "FORBIDDEN" ? null : { label: "Try again", run: start } });
 }
 
-/** The conversation is over; `trouble` says why when it was not the person's wish. */
-function finish(trouble) {
-  leave();
-  if (trouble) notices.say(trouble, { action: { label: "Start again", run: start }, fatal: true });
+/** @param {AppError | null} error null when the person ended it */
+function onConversationEnded(error) {
+  closeConversation();
+  if (error) notices.showError(error, { action: { label: "Start again", run: start }, isFatal: true });
 }
 
-function leave() {
-  session = null;
+function closeConversation() {
+  conversation = null;
   connected = false;
-  transcript.settle();
-  screen.stop();
-  showGuidance(hook("guidance"), null);
-  forgetMicrophone();
-  levels.close();
-  sound.srcObject = null;
+  transcript.finalize();
+  screenShare.stop();
+  showGuidance(guidanceSection, null);
+  closeMicrophone();
+  levelMeter.close();
+  voice.srcObject = null;
   notices.clear();
-  enter(transcript.isEmpty ? "idle" : "ended", "idle");
-  buttons.start.focus({ preventScroll: true });
+  setState(transcript.isEmpty ? "idle" : "ended", "idle");
+  controls.start.focus({ preventScroll: true });
 }
 
 async function end() {
-  const mine = session;
-  if (!mine) return;
-  if (!connected && state !== "reconnecting") leave(); // nothing has begun that could say goodbye
-  await mine.end();
+  const ending = conversation;
+  if (!ending) return;
+  if (!connected && state !== "reconnecting") closeConversation(); // no session that could confirm its end
+  await ending.end();
 }
 
 async function openMicrophone() {
   try {
-    await microphone.open();
-    levels.watch("microphone", new MediaStream([microphone.track]));
-  } catch (trouble) {
-    noMicrophone(trouble);
+    const track = await microphone.open();
+    levelMeter.watch("microphone", new MediaStream([track]));
+  } catch (error) {
+    onMicrophoneFailed(toAppError(error));
   }
 }
 
-function noMicrophone(trouble) {
-  levels.watch("microphone", null);
-  session?.setMicrophone(null);
-  const again = trouble.code === "INSECURE_CONTEXT" ? null : { label: "Try the microphone again", run: retryMicrophone };
-  notices.say(trouble, { action: again });
-  enter(view, state);
+/** @param {AppError} error */
+function onMicrophoneFailed(error) {
+  levelMeter.watch("microphone", null);
+  conversation?.setMicrophone(null);
+  const action = error.code === "INSECURE_CONTEXT" ? null : { label: "Try the microphone again", run: retryMicrophone };
+  notices.showError(error, { action });
+  setState(view, state);
 }
 
-function forgetMicrophone() {
-  if (session) return; // a newer start has it by now
+function closeMicrophone() {
+  if (conversation) return; // a newer start uses it by now
   microphone.close();
-  levels.watch("microphone", null);
-  for (const code of ["MIC_DENIED", "MIC_MISSING", "MIC_BUSY", "MIC_GONE", "INSECURE_CONTEXT"]) notices.drop(code);
+  levelMeter.watch("microphone", null);
+  for (const code of MICROPHONE_CODES) notices.remove(code);
 }
 
 async function retryMicrophone() {
   await openMicrophone();
-  if (!session) return forgetMicrophone();
-  await session.setMicrophone(microphone.track);
-  enter(view, state);
+  if (!conversation) return closeMicrophone();
+  await conversation.setMicrophone(microphone.track);
+  setState(view, state);
 }
 
-function mute() {
-  if (buttons.mute.disabled) return;
-  microphone.toggle();
-  enter(view, state);
+function toggleMute() {
+  if (controls.mute.disabled) return;
+  microphone.toggleMute();
+  setState(view, state);
 }
 
-async function share() {
-  if (buttons.share.disabled) return;
-  if (screen.track) return stopSharing();
+async function toggleSharing() {
+  if (controls.share.disabled) return;
+  if (screenShare.track) return stopSharing();
   try {
-    const track = await screen.share();
-    if (!session) return screen.stop();
-    if (track) await session.setScreen(track);
-  } catch (trouble) {
-    notices.say(trouble);
+    const track = await screenShare.share();
+    if (!conversation) return screenShare.stop();
+    if (track) await conversation.setScreen(track);
+  } catch (error) {
+    notices.showError(toAppError(error));
   }
-  enter(view, state);
+  setState(view, state);
 }
 
 async function stopSharing() {
-  screen.stop();
-  enter(view, state);
-  await session?.setScreen(null);
+  screenShare.stop();
+  setState(view, state);
+  await conversation?.setScreen(null);
 }
 
 function interrupt() {
-  if (!buttons.interrupt.disabled) session.send({ action: "interrupt" });
+  if (!controls.interrupt.disabled) conversation?.send({ action: "interrupt" });
 }
 
-function ask(event) {
+/** @param {SubmitEvent} event */
+function sendQuestion(event) {
   event.preventDefault();
-  const text = buttons.text.value.trim();
-  if (text && session?.send({ action: "text_input", text })) buttons.text.value = "";
+  const text = questionField.value.trim();
+  if (text && conversation?.send({ action: "text_input", text })) questionField.value = "";
 }
 
-async function play(stream) {
-  sound.srcObject = stream;
-  levels.watch("voice", stream);
+/** @param {MediaStream} stream */
+async function playVoice(stream) {
+  voice.srcObject = stream;
+  levelMeter.watch("voice", stream);
   try {
-    await sound.play();
-    notices.drop("SOUND_BLOCKED");
+    await voice.play();
+    notices.remove("SOUND_BLOCKED");
   } catch (error) {
-    if (error.name !== "NotAllowedError") return; // a newer line has taken over the element
-    notices.say(new Trouble("SOUND_BLOCKED"), { action: { label: "Turn on sound", run: () => play(stream) } });
+    if (errorName(error) !== "NotAllowedError") return; // a newer stream has replaced this one
+    notices.showError(new AppError("SOUND_BLOCKED"), { action: { label: "Turn on sound", run: () => playVoice(stream) } });
   }
 }
 
-function enter(nextView, nextState) {
+/**
+ * Change the page's state and update everything that depends on it.
+ * @param {View} nextView
+ * @param {string} nextState
+ */
+function setState(nextView, nextState) {
   view = nextView;
   state = nextState;
+  const sharing = screenShare.track !== null;
   Object.assign(document.body.dataset, { view, state, microphone: microphone.state });
-  document.body.toggleAttribute("data-sharing", screen.track !== null);
-  const words = stateInWords(view, state, microphone.state);
-  if (hook("state").textContent !== words) {
-    hook("state").textContent = words;
-    if (isWorthSaying(view, state)) announce(words);
-  }
-  const shown = { view, state, connected, microphone: microphone.state, sharing: screen.track !== null, canShare: Screen.isPossible };
-  for (const [name, control] of Object.entries(controlsFor(shown))) showControl(buttons[name], control);
-  for (const button of hook("can-be-asked").querySelectorAll("button")) button.disabled = buttons.text.disabled;
+  document.body.toggleAttribute("data-sharing", sharing);
+  showStateLabel(stateLabel(view, state, microphone.state));
+  showControls({ view, state, connected, microphone: microphone.state, sharing, canShare: ScreenShare.isPossible });
 }
 
+/** @param {string} label */
+function showStateLabel(label) {
+  if (stateText.textContent === label) return;
+  stateText.textContent = label;
+  if (isAnnounced(view, state)) announce(label);
+}
+
+/** @param {PageState} page */
+function showControls(page) {
+  const shown = controlsFor(page);
+  for (const name of /** @type {ControlName[]} */ (Object.keys(controls))) showControl(controls[name], shown[name]);
+  for (const button of exampleList.querySelectorAll("button")) button.disabled = questionField.disabled;
+}
+
+/**
+ * @param {HTMLButtonElement | HTMLInputElement} element
+ * @param {Control} control
+ */
+function showControl(element, { hidden = false, disabled = false, label, title = "" }) {
+  element.hidden = hidden;
+  element.disabled = disabled;
+  element.title = title;
+  if (label !== undefined) (element.querySelector('[data-ui="label"]') ?? element).textContent = label;
+}
+
+/** @param {string} text said by screen readers */
 function announce(text) {
-  find(".announcer").textContent = text;
+  uiElement(document, "announcer").textContent = text;
 }
 
-function showControl(button, { hidden = false, disabled = false, label = null, title = "" }) {
-  button.hidden = hidden;
-  button.disabled = disabled;
-  button.title = title;
-  if (label !== null) (button.querySelector(".label") ?? button).textContent = label;
-}
-
-function paintLevel(name, level, told) {
+/**
+ * @param {MeterName} name
+ * @param {number} level
+ * @param {boolean} forScreenReaders
+ */
+function showLevel(name, level, forScreenReaders) {
   document.body.style.setProperty(`--${name}`, level.toFixed(3));
-  if (told) meters[name].ariaValueNow = Math.round(level * 100);
+  if (forScreenReaders) meters[name].ariaValueNow = String(Math.round(level * 100));
 }
 
+/** @param {Engine} engine */
 function showEngine(engine) {
-  hook("engine").textContent = engineInWords(engine);
-  find("#privacy").textContent = privacyInWords(engine.engine);
+  uiElement(document, "engine").textContent = engineLabel(engine);
+  uiElement(document, "privacy").textContent = privacyNote(engine.engine);
   if (engine.can_be_asked) showExamples(engine.can_be_asked);
 }
 
+/** @param {string[]} examples */
 function showExamples(examples) {
-  hook("can-be-asked").hidden = examples.length === 0;
-  hook("can-be-asked").querySelector("ul").replaceChildren(...examples.map(example));
+  uiElement(document, "examples").hidden = examples.length === 0;
+  exampleList.replaceChildren(...examples.map(exampleItem));
 }
 
-function example(text) {
-  const item = document.createElement("li");
-  const button = Object.assign(document.createElement("button"), { type: "button", textContent: text, disabled: buttons.text.disabled });
+/** @param {string} text put into the question field by its button */
+function exampleItem(text) {
+  const button = create("button", { type: "button", disabled: questionField.disabled }, text);
   button.addEventListener("click", () => {
-    buttons.text.value = text;
-    buttons.text.focus();
+    questionField.value = text;
+    questionField.focus();
   });
-  item.append(button);
-  return item;
+  return create("li", {}, button);
 }
 
-async function askForEngine() {
+async function loadEngine() {
   try {
-    const response = await reach("/api/v1/engine");
-    if (response.ok) showEngine(await response.json());
-  } catch (trouble) {
-    notices.say(trouble);
+    const response = await request("/api/v1/engine");
+    if (response.ok) showEngine(await readJson(response));
+  } catch (error) {
+    notices.showError(toAppError(error));
   }
 }
 
-buttons.start.addEventListener("click", start);
-buttons.share.addEventListener("click", share);
-buttons.mute.addEventListener("click", mute);
-buttons.interrupt.addEventListener("click", interrupt);
-buttons.end.addEventListener("click", end);
-find(".ask").addEventListener("submit", ask);
-buttons.text.addEventListener("keydown", (event) => {
+controls.start.addEventListener("click", start);
+controls.share.addEventListener("click", toggleSharing);
+controls.mute.addEventListener("click", toggleMute);
+controls.interrupt.addEventListener("click", interrupt);
+controls.end.addEventListener("click", end);
+uiElement(document, "question-form", HTMLFormElement).addEventListener("submit", sendQuestion);
+questionField.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   event.preventDefault();
-  buttons.text.blur();
+  questionField.blur();
 });
-listen({ m: mute, s: share, escape: interrupt, "/": () => buttons.text.focus() }, find(".keys-on"));
-window.addEventListener("online", () => session?.probe());
-document.addEventListener("visibilitychange", () => document.hidden || session?.probe());
-window.addEventListener("pagehide", () => session?.abandon());
-enter("idle", "idle");
-askForEngine();
+bindShortcuts(
+  { m: toggleMute, s: toggleSharing, escape: interrupt, "/": () => questionField.focus() },
+  uiElement(document, "shortcuts-on", HTMLInputElement),
+);
+window.addEventListener("online", () => conversation?.probe());
+document.addEventListener("visibilitychange", () => document.hidden || conversation?.probe());
+window.addEventListener("pagehide", () => conversation?.endOnUnload());
+setState("idle", "idle");
+loadEngine();

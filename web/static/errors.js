@@ -1,17 +1,33 @@
-/** Everything that can go wrong, as one sentence and what to do about it. */
+// @ts-check
+/** Everything that can go wrong, as one sentence and a remedy. */
 
-/** A failure with a code of the table below; `seconds` is how long the server asks to wait, if it does. */
-export class Trouble extends Error {
-  constructor(code, { message = "", seconds = null, passing = false, fields = [] } = {}) {
+/** @typedef {{ field: string, sentence: string }} FieldError */
+
+/**
+ * @typedef {object} ErrorDetails
+ * @property {string} [message] the server's own words
+ * @property {number | null} [retryAfter] seconds the server asks to wait
+ * @property {boolean} [isTransient] trying the same again soon may help
+ * @property {FieldError[]} [fields] the fields of a form that are wrong
+ */
+
+/** A failure to show to a person, with a code of the table below. */
+export class AppError extends Error {
+  /**
+   * @param {string} code
+   * @param {ErrorDetails} [details]
+   */
+  constructor(code, { message = "", retryAfter = null, isTransient = false, fields = [] } = {}) {
     super(message || code);
     this.code = code;
-    this.said = message;
-    this.seconds = seconds;
-    this.fields = fields; // the fields of a form that are at fault, as { field, sentence }
-    this.passing = passing; // trying the same again soon may help
+    this.serverMessage = message;
+    this.retryAfter = retryAfter;
+    this.isTransient = isTransient;
+    this.fields = fields;
   }
 }
 
+/** @type {Record<string, [problem: string, remedy: string]>} */
 const SENTENCES = {
   // The browser and its devices
   MIC_DENIED: [
@@ -49,7 +65,7 @@ const SENTENCES = {
   SHARE_FAILED: ["The screen could not be captured.", "Press “Share screen” again and choose another window or tab."],
   SOUND_BLOCKED: ["The browser holds back the assistant’s voice.", "Press “Turn on sound”."],
 
-  // The way to the server
+  // Reaching the server
   SERVER_FULL: ["The server is full: every conversation it has room for is taken.", "Wait a moment, then try again."],
   TOO_MANY_REQUESTS: ["That was too many tries in a short time.", "Wait a moment, then try again."],
   GUESTS_NOT_ALLOWED: [
@@ -63,7 +79,7 @@ const SENTENCES = {
   SERVER_REFUSED: ["The server did not accept the conversation.", "Try again; if it stays so, look into the server’s log."],
   NO_MEDIA_PATH: [
     "The server answers, but sound cannot reach it: no way through for UDP was found.",
-    "Try another network, or ask whoever runs the server to open its UDP ports or set PUBLIC_IP.",
+    "Try another network, or ask whoever runs the server to allow UDP in or to provide a TURN server.",
   ],
   CONNECTION_LOST: [
     "The connection was lost and could not be made again in time.",
@@ -74,7 +90,7 @@ const SENTENCES = {
     "What was said is kept below. When it runs again, press “Start again”.",
   ],
 
-  // Accounts and what is kept of them
+  // Accounts, settings and history
   LOGIN_EXPIRED: ["Your login has expired.", "Log in again to go on where you were."],
   INVALID_CREDENTIALS: ["The name or the password is wrong.", "Check both and try again."],
   WRONG_PASSWORD: ["This is not your password.", "Enter the one you log in with now."],
@@ -86,9 +102,10 @@ const SENTENCES = {
   STORE_UNAVAILABLE: ["The server cannot reach its database.", "Nothing was changed. Wait a moment, then try again."],
   HISTORY_UNREADABLE: ["Earlier conversations cannot be reached at the moment.", "Live ones go on. Wait a moment, then try again."],
   HISTORY_GONE: ["This conversation is not kept any more.", "It may have been deleted on another page, or grown too old."],
+  PAGE_FAILED: ["This page made a mistake.", "Reload it and try again."],
   SERVER_FAILED: ["The server made a mistake.", "Try again; if it stays so, whoever runs it finds the reason in its log."],
 
-  // What the server says of requests that this page should not have made
+  // Refusals of requests that this page should not have made
   INVALID_JSON: ["The server did not understand what this page sent.", "Reload the page; it may be out of date."],
   UNSUPPORTED_MEDIA_TYPE: ["The server did not understand what this page sent.", "Reload the page; it may be out of date."],
   NOT_FOUND: ["The server does not have what this page asked for.", "Reload the page; it may be out of date."],
@@ -100,13 +117,13 @@ const SENTENCES = {
   ICE_RESTART: ["The connection has to be made anew.", "Press “Start again”."],
   SHUTTING_DOWN: ["The server is being stopped or restarted.", "Give it a moment, then try again."],
 
-  // How a conversation ends
+  // Ends of a conversation
   ENDED_IDLE: ["The conversation ended because nothing happened for a while.", "Press “Start again” to go on."],
   ENDED_LIMIT: ["The conversation reached the longest time this server allows.", "Press “Start again” for a new one."],
   ENDED_SHUTDOWN: ["The server is being stopped or restarted.", "Give it a moment, then press “Start again”."],
   ENDED_ERROR: ["The conversation ended because something went wrong.", "Press “Start again”."],
 
-  // What the server reports while the conversation goes on
+  // Reports during a conversation
   INVALID_MESSAGE: ["The server did not understand something this page sent.", "Reload the page; it may be out of date."],
   UNKNOWN_ACTION: ["The server does not know something this page asked for.", "Reload the page; it may be out of date."],
   SESSION_NOT_FOUND: ["The server no longer knows this conversation.", "Press “End”, then start again."],
@@ -124,7 +141,7 @@ const SENTENCES = {
   ENGINE_CONFIG_REDUCED: ["The model cannot do everything that was asked for.", "The conversation goes on without it."],
   ENGINE_UNSUPPORTED_OP: ["The model cannot do that.", "Ask in another way."],
 
-  // What cost one answer
+  // Faults that lose one answer
   AUDIO_PROCESSING_ERROR: ["The sound could not be processed, so that answer is lost.", "Say it again, or type it."],
   ENGINE_NETWORK: ["The line to the engine broke, so that answer is lost.", "Ask again; it is being made anew."],
   ENGINE_INTERNAL: ["The engine failed at that answer.", "Ask again."],
@@ -135,7 +152,7 @@ const SENTENCES = {
   ENGINE_CONTENT_BLOCKED: ["The engine declined to answer that.", "Ask in other words."],
   ENGINE_DOWN: ["The engine cannot be reached at the moment.", "Ask again shortly; it is being tried again."],
 
-  // What ends it
+  // Faults that end the conversation
   UNAUTHORIZED: ["The server no longer accepts this page’s pass.", "Press “Start again” to get a new one."],
   FORBIDDEN: ["The server does not allow this.", "Ask whoever runs it for access."],
   SESSION_LIMIT: ["You have as many conversations open as this server allows.", "End one elsewhere, then start again."],
@@ -147,7 +164,10 @@ const SENTENCES = {
   INTERNAL_ERROR: ["The server made a mistake and ended this conversation.", "Press “Start again”; whoever runs it finds the reason in its log."],
 };
 
-// What a field takes, by the field's name in the API.
+/**
+ * The input each field accepts, by the field's name in the API.
+ * @type {Record<string, string>}
+ */
 const FIELDS = {
   username: "Use 3 to 32 letters, digits, dots, underscores or hyphens; begin with a letter or digit.",
   email: "Enter an email address, such as ada@example.org.",
@@ -159,7 +179,10 @@ const FIELDS = {
   silence_ms: "Enter a whole number from 96 to 5000, or nothing.",
 };
 
-// The codes that are about one field.
+/**
+ * The field a code is about.
+ * @type {Record<string, string>}
+ */
 const FIELD_OF = {
   INVALID_CREDENTIALS: "password",
   WRONG_PASSWORD: "current_password",
@@ -170,60 +193,122 @@ const FIELD_OF = {
 /** The codes that have a sentence of their own. */
 export const CODES = Object.keys(SENTENCES);
 
-/** `{ what, todo }` for a code; an unknown one is shown with what the server says. */
-export function sentenceFor(code, said = "") {
-  const [what, todo] = SENTENCES[code] ?? [said || `Something went wrong (${code}).`, "Try again."];
-  return { what, todo };
+/**
+ * The problem and its remedy for a code; an unknown code is shown in the server's words.
+ * @param {string} code
+ * @param {string} [serverMessage]
+ */
+export function sentenceFor(code, serverMessage = "") {
+  const [problem, remedy] = SENTENCES[code] ?? [serverMessage || `Something went wrong (${code}).`, "Try again."];
+  return { problem, remedy };
 }
 
-/** The trouble a refused HTTP request means. */
-export async function troubleFrom(response) {
+/**
+ * The problem and its remedy in one text.
+ * @param {AppError} error
+ */
+export function textFor({ code, serverMessage }) {
+  const { problem, remedy } = sentenceFor(code, serverMessage);
+  return `${problem} ${remedy}`;
+}
+
+/**
+ * The thrown value as an error that can be shown; anything unexpected is a bug of this page and goes to the console.
+ * @param {unknown} thrown
+ */
+export function toAppError(thrown) {
+  if (thrown instanceof AppError) return thrown;
+  console.error(thrown);
+  return new AppError("PAGE_FAILED");
+}
+
+/**
+ * The error for a refused WHIP request.
+ * @param {Response} response
+ */
+export async function whipError(response) {
   const { code, message } = await errorBody(response);
-  const seconds = secondsOf(response.headers.get("Retry-After"));
+  const retryAfter = retryAfterOf(response);
   switch (response.status) {
     case 401:
-      return new Trouble("UNAUTHORIZED", { message });
+      return new AppError("UNAUTHORIZED", { message });
     case 403:
-      return new Trouble("FORBIDDEN", { message });
+      return new AppError("FORBIDDEN", { message });
     case 409:
-      return new Trouble("SESSION_EXISTS", { message, passing: true });
+      return new AppError("SESSION_EXISTS", { message, isTransient: true });
     case 429:
-      return new Trouble(code === "SESSION_LIMIT" ? code : "TOO_MANY_REQUESTS", { message, seconds, passing: true });
+      return new AppError(code === "SESSION_LIMIT" ? code : "TOO_MANY_REQUESTS", { message, retryAfter, isTransient: true });
     case 503:
-      return new Trouble(code === "SHUTTING_DOWN" ? "ENDED_SHUTDOWN" : "SERVER_FULL", { message, seconds, passing: true });
+      return new AppError(code === "SHUTTING_DOWN" ? "ENDED_SHUTDOWN" : "SERVER_FULL", { message, retryAfter, isTransient: true });
     default:
-      return new Trouble("SERVER_REFUSED", { message, passing: response.status >= 500 });
+      return new AppError("SERVER_REFUSED", { message, isTransient: response.status >= 500 });
   }
 }
 
-/** The trouble a refused request to the API means. */
-export async function apiTrouble(response) {
+/**
+ * The error for a refused request to the REST API.
+ * @param {Response} response
+ */
+export async function apiError(response) {
   const { code = "", message = "", details = {} } = await errorBody(response);
-  const seconds = secondsOf(response.headers.get("Retry-After"));
-  const known = Object.hasOwn(SENTENCES, code) && response.status !== 500;
-  return new Trouble(known ? code : "SERVER_FAILED", { message, seconds, fields: fieldsAtFault(code, details) });
+  const isKnown = Object.hasOwn(SENTENCES, code) && response.status !== 500;
+  const fields = fieldErrors(code, details);
+  return new AppError(isKnown ? code : "SERVER_FAILED", { message, retryAfter: retryAfterOf(response), fields });
 }
 
-/** What to enter in a field; one that this page has no words for is explained as the server does. */
-export function sentenceForField(name, said = "") {
-  return FIELDS[name] ?? (said || "This cannot be taken as it is.");
+/**
+ * The input a field accepts; for a field this page does not know, the server's explanation.
+ * @param {string} name
+ * @param {string} [serverMessage]
+ */
+export function sentenceForField(name, serverMessage = "") {
+  return FIELDS[name] ?? (serverMessage || "This cannot be taken as it is.");
 }
 
-/** The trouble a failed getUserMedia means. */
-export function microphoneTrouble(error) {
-  const code = { NotAllowedError: "MIC_DENIED", SecurityError: "MIC_DENIED", NotFoundError: "MIC_MISSING", OverconstrainedError: "MIC_MISSING" };
-  return new Trouble(code[error.name] ?? "MIC_BUSY");
+/**
+ * The name of a thrown value, such as NotAllowedError, or "" where it has none.
+ * @param {unknown} thrown
+ */
+export function errorName(thrown) {
+  const { name } = /** @type {{ name?: unknown }} */ (thrown ?? {});
+  return typeof name === "string" ? name : "";
 }
 
-function fieldsAtFault(code, details) {
-  if (Object.hasOwn(FIELD_OF, code)) {
-    const { what, todo } = sentenceFor(code);
-    return [{ field: FIELD_OF[code], sentence: `${what} ${todo}` }];
+/**
+ * The error for a failed getUserMedia.
+ * @param {unknown} error
+ */
+export function microphoneError(error) {
+  switch (errorName(error)) {
+    case "NotAllowedError":
+    case "SecurityError":
+      return new AppError("MIC_DENIED");
+    case "NotFoundError":
+    case "OverconstrainedError":
+      return new AppError("MIC_MISSING");
+    default:
+      return new AppError("MIC_BUSY");
   }
-  const named = Array.isArray(details?.fields) ? details.fields : [];
-  return named.map(({ field, message }) => ({ field, sentence: sentenceForField(field, message) }));
 }
 
+/**
+ * @param {string} code
+ * @param {{ fields?: unknown }} details
+ * @returns {FieldError[]}
+ */
+function fieldErrors(code, details) {
+  if (Object.hasOwn(FIELD_OF, code)) {
+    const { problem, remedy } = sentenceFor(code);
+    return [{ field: FIELD_OF[code], sentence: `${problem} ${remedy}` }];
+  }
+  const fields = Array.isArray(details?.fields) ? details.fields : [];
+  return fields.map(({ field, message }) => ({ field, sentence: sentenceForField(field, message) }));
+}
+
+/**
+ * @param {Response} response
+ * @returns {Promise<{ code?: string, message?: string, details?: { fields?: unknown } }>}
+ */
 async function errorBody(response) {
   try {
     return (await response.json()).error ?? {};
@@ -232,7 +317,8 @@ async function errorBody(response) {
   }
 }
 
-function secondsOf(header) {
-  const seconds = Number.parseInt(header ?? "", 10);
+/** @param {Response} response */
+function retryAfterOf(response) {
+  const seconds = Number.parseInt(response.headers.get("Retry-After") ?? "", 10);
   return Number.isFinite(seconds) && seconds >= 0 ? seconds : null;
 }

@@ -101,7 +101,11 @@ def sdp_lines(text: str, bounds: Bounds) -> list[str]:
 def parse_sdp(sdp: str) -> SessionDescription:
     """Read a description with aiortc's parser. Raises `OfferError`."""
     try:
-        return SessionDescription.parse(sdp)
+        description = SessionDescription.parse(sdp)
+        codecs = [codec for media in description.media for codec in media.rtp.codecs]
+        if any(codec.parameters.get("packetization-mode", "") is None for codec in codecs):
+            raise ValueError("aiortc takes this for a number, unguarded (rtcpeerconnection.py:132)")
+        return description
     # It asserts, indexes, unpacks and looks up as it goes (sdp.py:340).
     except (ValueError, AssertionError, LookupError, StopIteration, AttributeError, TypeError):
         raise OfferError("The offer is not well-formed SDP.") from None

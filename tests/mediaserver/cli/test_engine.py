@@ -19,8 +19,7 @@ from google.genai import errors, types
 from google.genai.live import AsyncSession
 from websockets.exceptions import InvalidStatus
 
-from mediaserver.cli import engine as engine_cli
-from mediaserver.cli import serve
+from mediaserver.__main__ import main
 from tests.support.server_process import ROOT
 
 TRANSCRIBED = types.LiveConnectConfig(output_audio_transcription=types.AudioTranscriptionConfig())
@@ -184,12 +183,12 @@ def test_a_script_answers(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_is_said(capfd: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        assert engine_cli.main([*TONE, "--port", port]) == 1
+        assert main(["engine", *TONE, "--port", port]) == 1
     assert f"Cannot listen on 127.0.0.1:{port}" in capfd.readouterr().err
 
 
 def test_a_certificate_that_cannot_be_written_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert engine_cli.main([*TONE, "--certificate-out", str(tmp_path)]) == 2
+    assert main(["engine", *TONE, "--certificate-out", str(tmp_path)]) == 2
     assert f"Cannot write {tmp_path}" in capfd.readouterr().err
 
 
@@ -218,20 +217,8 @@ def test_a_certificate_that_cannot_be_written_is_said(tmp_path: Path, capfd: pyt
 def test_words_that_are_not_understood_are_named(
     words: list[str], named: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert serve.main(["engine", *words]) == 2
+    assert main(["engine", *words]) == 2
     assert named in capfd.readouterr().err
-
-
-def test_help_is_no_error(capfd: pytest.CaptureFixture[str]) -> None:
-    assert serve.main(["engine", "--help"]) == 0
-    shown = capfd.readouterr().out
-    options = ("--host", "--port", "--api-key", "--certificate-out", "--script", "--go-away", "--time-left", "--faults")
-    assert all(option in shown for option in options)
-
-
-def test_what_run_py_takes_is_said_with_the_engine(capfd: pytest.CaptureFixture[str]) -> None:
-    assert serve.main(["motor"]) == 2
-    assert "engine" in capfd.readouterr().err
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/net/if_inet6"), reason="this machine has no IPv6")

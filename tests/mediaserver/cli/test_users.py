@@ -13,6 +13,7 @@ from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import AuthError
 from mediaserver.cli import users as users_cli
+from mediaserver.cli.arguments import parse
 from mediaserver.store.interface import Store, StoreError, TakenError
 
 PASSWORD = "correct horse battery"
@@ -35,7 +36,7 @@ class Terminal:
             self.typed.append(password)
             return password
 
-        code = await users_cli.run(arguments, self.store, self.passwords, ask=ask, out=out, err=err)
+        code = await users_cli.run(parse(["user", *arguments]), self.store, self.passwords, ask=ask, out=out, err=err)
         self.out, self.err = out.getvalue(), err.getvalue()
         return code
 
@@ -131,15 +132,6 @@ async def test_who_is_deleted_is_gone(terminal: Terminal) -> None:
     assert await terminal.store.accounts() == ()
     assert await terminal.run("delete", "ada") == 1
     assert terminal.err == "There is no account named ada.\n"
-
-
-async def test_words_that_are_not_understood_exit_with_2(
-    terminal: Terminal, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert await terminal.run("ad") == 2
-    assert await terminal.run() == 2
-    assert "usage: run.py user" in capsys.readouterr().err
-    assert await terminal.run("--help") == 0
 
 
 async def test_a_database_that_fails_is_told_in_one_line(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,11 @@
 import asyncio
 import sqlite3
 import stat
+import threading
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -236,3 +238,32 @@ async def test_what_a_user_deletes_is_not_left_in_the_file(file: Path) -> None:
     await store.forget_user("1")
     await store.close()
     assert not holds(file, b"ada@example.org")
+
+
+async def test_a_connection_that_is_given_up_while_it_opens_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = sqlite3.connect
+    opened: list[sqlite3.Connection] = []
+    is_opening, may_open = threading.Event(), threading.Event()
+
+    def slowly(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        is_opening.set()
+        assert may_open.wait(5)
+        connection: sqlite3.Connection = connect(*arguments, **options)
+        opened.append(connection)
+        return connection
+
+    monkeypatch.setattr("sqlite3.connect", slowly)
+    opening = asyncio.create_task(open_store(None, data_dir=tmp_path))
+    async with asyncio.timeout(5):
+        while not is_opening.is_set():
+            await asyncio.sleep(0.001)
+    opening.cancel()
+    await asyncio.sleep(0)
+    may_open.set()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    (connection,) = opened
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        _ = connection.total_changes

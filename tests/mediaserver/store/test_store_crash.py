@@ -14,6 +14,8 @@ import pytest
 from mediaserver.store import connect as engines
 from mediaserver.store.sql_store import open_store
 
+pytestmark = pytest.mark.one_python
+
 ROOT = Path(__file__).parents[3]
 PROCESS = ROOT / "tests" / "support" / "recording_process.py"
 

@@ -2,7 +2,8 @@
 
 import sys
 import wave
-from importlib.machinery import ModuleSpec
+from hashlib import sha256
+from importlib.metadata import distribution
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.audio.vad import WINDOW_BYTES, WINDOW_SECONDS, Floats, ModelMissingError, SileroVad, VadModel, Window
+from pipeline.audio.vad import (
+    MODEL,
+    WINDOW_BYTES,
+    WINDOW_SECONDS,
+    Floats,
+    ModelMissingError,
+    SileroVad,
+    VadModel,
+    Window,
+)
 from pipeline.errors import AudioError, FaultCode
 from pipeline.media import AudioChunk
 
@@ -140,22 +150,21 @@ def test_the_package_and_torch_are_not_imported(model: VadModel) -> None:
     assert "torch" not in sys.modules
 
 
-def test_a_missing_model_names_the_command_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ModelMissingError, match="pip install --no-deps silero-vad"):
-        VadModel()
+def test_the_model_is_that_of_the_locked_package() -> None:
+    package = distribution("silero-vad")
+    published = Path(str(package.locate_file("silero_vad/data/silero_vad.onnx")))
+    assert sha256(MODEL.read_bytes()).hexdigest() == sha256(published.read_bytes()).hexdigest()
+    (terms,) = [file for file in package.files or () if file.name == "LICENSE"]
+    assert MODEL.with_name("LICENSE").read_text() == terms.read_text()
 
 
-def test_a_package_without_its_file_names_the_command_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    spec = ModuleSpec("silero_vad", None, is_package=True)
-    spec.submodule_search_locations = [str(tmp_path)]
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
-    with pytest.raises(ModelMissingError, match="pip install --no-deps silero-vad"):
-        VadModel()
+def test_a_missing_model_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ModelMissingError, match=r"nowhere\.onnx cannot be read"):
+        VadModel(tmp_path / "nowhere.onnx")
 
 
-def test_a_file_that_is_no_model_names_the_command_too(tmp_path: Path) -> None:
+def test_a_file_that_is_no_model_is_told(tmp_path: Path) -> None:
     path = tmp_path / "silero_vad.onnx"
     path.write_bytes(b"this is not a model")
-    with pytest.raises(ModelMissingError, match="pip install --no-deps silero-vad"):
+    with pytest.raises(ModelMissingError, match=r"silero_vad\.onnx cannot be read"):
         VadModel(path)

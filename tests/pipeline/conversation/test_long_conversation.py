@@ -21,6 +21,8 @@ from tests.support.conversation_harness import FakePeer, speech, vad_model
 from tests.support.simulated_gemini import Habits, SimulatedGemini
 from tests.support.virtual_time import run_fast
 
+pytestmark = pytest.mark.one_python
+
 FRAME = 0.02
 CONFIG = EngineConfig("gemini-3.8-live", "Kore", "en", "Be brief.", "medium")
 

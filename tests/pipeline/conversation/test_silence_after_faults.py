@@ -14,6 +14,8 @@ from pipeline.events import EndReason, Event, Fault, Interrupt, SessionEnded, Te
 from pipeline.media import AudioChunk, SpeechFrame
 from tests.support.conversation_harness import SECOND_OF_TONE, ConversationHarness, enter, picture, speech
 
+pytestmark = pytest.mark.one_python
+
 Step = Callable[[ConversationHarness], Awaitable[None]]
 
 

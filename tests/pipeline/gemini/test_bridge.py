@@ -38,6 +38,8 @@ from tests.support.fake_engine import (
     voice,
 )
 
+pytestmark = pytest.mark.one_python
+
 CALM = replace(QUICK, stable=0.0)
 """Every session counts as one that lasted, so that one test may lose several."""
 

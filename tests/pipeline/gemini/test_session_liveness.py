@@ -13,6 +13,8 @@ from pipeline.gemini.sdk_errors import make_engine_error
 from pipeline.gemini.session_supervisor import Phase, SessionSupervisor
 from tests.support.fake_engine import CONFIG, speech, still
 
+pytestmark = pytest.mark.one_python
+
 VOICE = {"parts": [{"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": "AAAA" * 800}}]}
 CONTENTS = st.fixed_dictionaries(
     {},

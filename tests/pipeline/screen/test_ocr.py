@@ -135,7 +135,7 @@ async def test_missing_packages_are_named_with_the_command_that_brings_them(monk
     reader = Ocr()
     assert not is_available()
     for ask in (reader.warm(), reader.read(page({}))):
-        with pytest.raises(FrameError, match=r"pip install -e '\.\[local\]'"):
+        with pytest.raises(FrameError, match=r"pip install 'mediaserver\[local\]'"):
             await ask
 
 

@@ -17,6 +17,8 @@ from pipeline.errors import FaultCode, Severity
 from pipeline.workers.child import HEADER, ready, serve
 from pipeline.workers.process import Worker, WorkerError
 
+pytestmark = pytest.mark.one_python
+
 LONG = 60.0
 
 

@@ -81,6 +81,7 @@ def put(old: str, new: str) -> Callable[[str], str]:
         (put("a=rtpmap:111 opus/48000/2", "a=rtpmap:111"), "well-formed"),
         (put("a=setup:actpass", "a=setup:sideways"), "well-formed"),
         (put("a=fmtp:111", "a=fmtp:112"), "well-formed"),
+        (put("packetization-mode=0", "packetization-mode"), "well-formed"),
         (put(" udp 2113937151 ", " udp high "), "candidate"),
     ],
 )

@@ -1,0 +1,62 @@
+// @ts-check
+/** The microphone: opened once, muted without closing it. */
+
+import { AppError, microphoneError } from "../errors.js";
+
+const CONSTRAINTS = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
+
+/** A microphone that may be missing. */
+export class Microphone {
+  /** @type {MediaStreamTrack | null} */
+  #track = null;
+  #isMuted = false;
+  #onEnded;
+
+  /** @param {() => void} onEnded called when the microphone is unplugged or its permission withdrawn */
+  constructor(onEnded) {
+    this.#onEnded = onEnded;
+  }
+
+  /** The live track, or null. */
+  get track() {
+    return this.#track;
+  }
+
+  /** @returns {"on" | "muted" | "none"} */
+  get state() {
+    if (!this.#track) return "none";
+    return this.#isMuted ? "muted" : "on";
+  }
+
+  /** Ask the person for the microphone and return its track; raises `AppError` when none can be opened. */
+  async open() {
+    if (!globalThis.isSecureContext || !navigator.mediaDevices) throw new AppError("INSECURE_CONTEXT");
+    let stream;
+    try {
+      stream = await navigator.mediaDevices.getUserMedia({ audio: CONSTRAINTS });
+    } catch (error) {
+      throw microphoneError(error);
+    }
+    const [track] = stream.getAudioTracks();
+    track.enabled = !this.#isMuted;
+    track.addEventListener("ended", () => {
+      this.#track = null;
+      this.#onEnded();
+    });
+    this.#track = track;
+    return track;
+  }
+
+  /** Mute or unmute: a muted track sends silence. */
+  toggleMute() {
+    this.#isMuted = !this.#isMuted;
+    if (this.#track) this.#track.enabled = !this.#isMuted;
+  }
+
+  /** Close the device; the browser's recording indicator goes out. */
+  close() {
+    this.#track?.stop();
+    this.#track = null;
+    this.#isMuted = false;
+  }
+}
