@@ -19,6 +19,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from packaging.requirements import Requirement
+
 from tests.support.server_process import ROOT
 
 SOURCES = ("LICENSE", "README.md", "mediaserver", "pipeline", "pyproject.toml", "setup.py", "web")
