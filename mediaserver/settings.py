@@ -25,11 +25,9 @@ def _comma_separated(value: object) -> object:
 
 
 def _rate(value: str) -> str:
-    if not _RATE.fullmatch(value.strip()):  # limits takes "-1/minute" for one a minute
+    # limits takes "-1/minute" for one a minute, and "0/minute" for a rate that admits nobody.
+    if not _RATE.fullmatch(value.strip()):
         raise ValueError("not a rate")
-    rate = parse(value)
-    if rate.amount < 1 or rate.multiples < 1:
-        raise ValueError("nobody would ever be admitted")
     return value
 
 
@@ -59,7 +57,9 @@ def _ice_urls(*schemes: str) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
     return check
 
 
-_RATE = re.compile(r"[0-9]+\s*(?:/|\s+per\s+)\s*(?:[0-9]+\s*)?(?:second|minute|hour|day|month|year)s?", re.IGNORECASE)
+_RATE = re.compile(
+    r"[1-9][0-9]*\s*(?:/|\s+per\s+)\s*(?:[1-9][0-9]*\s*)?(?:second|minute|hour|day|month|year)s?", re.IGNORECASE
+)
 _HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 # RFC 7064 section 3.1 and RFC 7065 section 3.1.
 _ICE_URL = re.compile(
