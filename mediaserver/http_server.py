@@ -3,8 +3,10 @@
 import asyncio
 import resource
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
+from ssl import SSLContext
 from typing import Any
 
 from aiohttp import web
@@ -135,21 +137,60 @@ class BoundedRunner(web.AppRunner):
         return server
 
 
-class Site(web.TCPSite):
-    """A listening socket that gives a TLS handshake ten seconds."""
+class ListenError(Exception):
+    """Another process has begun to listen on the address in the meantime."""
 
-    async def start(self) -> None:
-        """Bind and listen. Raises `OSError` when the address is taken or is not this machine's."""
-        await web.BaseSite.start(self)
-        assert self._runner.server is not None
-        self._server = await asyncio.get_running_loop().create_server(
-            self._runner.server,
-            self._host,
-            self._port,
-            ssl=self._ssl_context,
+    def __init__(self, reason: OSError):
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+class Listener:
+    """An address that is taken before the server is made, and answers once a site serves on it."""
+
+    def __init__(self) -> None:
+        self._server: asyncio.Server | None = None
+        self._make_handler: Callable[[], asyncio.Protocol] | None = None
+
+    @classmethod
+    async def bind(cls, host: str, port: int, ssl_context: SSLContext | None) -> "Listener":
+        """Take the address. Raises `OSError` when it is taken already or not this machine's."""
+        listener = cls()
+        listener._server = await asyncio.get_running_loop().create_server(
+            listener._handler,
+            host,
+            port,
+            ssl=ssl_context,
             backlog=BACKLOG,
-            ssl_handshake_timeout=_TLS_HANDSHAKE_DEADLINE if self._ssl_context else None,
+            ssl_handshake_timeout=_TLS_HANDSHAKE_DEADLINE if ssl_context else None,
+            start_serving=False,
         )
+        return listener
+
+    @property
+    def port(self) -> int:
+        """The port, also where 0 was asked for."""
+        assert self._server is not None
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def serve(self, runner: BoundedRunner) -> None:
+        """Answer with a runner that has been set up. Raises `ListenError`."""
+        assert self._server is not None
+        self._make_handler = runner.server
+        try:
+            await self._server.start_serving()
+        except OSError as error:
+            raise ListenError(error) from error
+
+    def close(self) -> None:
+        """Take no more connections; those that are open go on."""
+        assert self._server is not None
+        self._server.close()
+
+    def _handler(self) -> asyncio.Protocol:
+        assert self._make_handler is not None
+        return self._make_handler()
 
 
 def network_of(peer: object) -> str:

@@ -16,7 +16,7 @@ from mediaserver.http_server import (
     AcceptFailures,
     BoundedRunner,
     ConnectionLimits,
-    Site,
+    Listener,
     network_of,
     raise_descriptor_limit,
 )
@@ -35,10 +35,12 @@ async def listening(**limits: Any) -> AsyncIterator[int]:
     app.router.add_post("/echo", echo)
     runner = BoundedRunner(app, ConnectionLimits(**limits), shutdown_timeout=0.1)
     await runner.setup()
+    listener = await Listener.bind("127.0.0.1", 0, None)
     try:
-        await Site(runner, "127.0.0.1", 0).start()
-        yield runner.addresses[0][1]
+        await listener.serve(runner)
+        yield listener.port
     finally:
+        listener.close()
         await runner.cleanup()
 
 
@@ -115,6 +117,16 @@ async def test_a_compressed_body_is_refused_and_never_inflated(
             assert answer.status == 415
             assert (await answer.json())["error"]["code"] == "UNSUPPORTED_MEDIA_TYPE"
             assert answer.headers["Accept-Encoding"] == "identity"
+
+
+async def test_an_address_is_taken_before_it_is_served() -> None:
+    async with listening() as port:
+        with pytest.raises(OSError, match="in use"):
+            await Listener.bind("127.0.0.1", port, None)
+    listener = await Listener.bind("127.0.0.1", 0, None)
+    with pytest.raises(ConnectionRefusedError):
+        await connect(listener.port)
+    listener.close()
 
 
 async def test_a_body_that_is_said_to_be_as_it_is_is_taken() -> None:
