@@ -1,11 +1,13 @@
 """Reads every setting from the environment or a `.env` file, and names each one that does not parse."""
 
 import os
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from limits import RateLimitItem, parse
@@ -13,6 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIN_SECRET_BYTES = 32
+MAX_SECONDS = 365 * 24 * 3600.0
 
 _UNUSED = {"REDIS_URL": "has no use yet: sessions and rate limits are kept in this process"}
 
@@ -22,12 +25,53 @@ def _comma_separated(value: object) -> object:
 
 
 def _rate(value: str) -> str:
-    parse(value)
+    # limits takes "-1/minute" for one a minute, and "0/minute" for a rate that admits nobody.
+    if not _RATE.fullmatch(value.strip()):
+        raise ValueError("not a rate")
     return value
 
 
+def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if value == "*":
+            continue
+        parts = urlsplit(value)
+        _ = parts.port  # raises ValueError for one that is no number
+        if parts.scheme not in ("http", "https") or not parts.hostname or value != f"{parts.scheme}://{parts.netloc}":
+            raise ValueError("not an origin")
+        if "@" in parts.netloc or not _HOST.fullmatch(parts.hostname):
+            raise ValueError("not an origin")
+    return values
+
+
+def _ice_urls(*schemes: str) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    def check(values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            match = _ICE_URL.fullmatch(value)
+            if match is None or match["scheme"] not in schemes or not 0 < int(match["port"] or 1) < 65_536:
+                raise ValueError("not the address of an ICE server")
+            if match["transport"] and match["scheme"].startswith("stun"):
+                raise ValueError("a STUN address names no transport")
+        return values
+
+    return check
+
+
+_RATE = re.compile(
+    r"[1-9][0-9]*\s*(?:/|\s+per\s+)\s*(?:[1-9][0-9]*\s*)?(?:second|minute|hour|day|month|year)s?", re.IGNORECASE
+)
+_HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
+# RFC 7064 section 3.1 and RFC 7065 section 3.1.
+_ICE_URL = re.compile(
+    r"(?P<scheme>stuns?|turns?):(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
+    r"(?P<transport>\?transport=(?:udp|tcp))?"
+)
 Rate = Annotated[str, AfterValidator(_rate)]
+Seconds = Annotated[float, Field(allow_inf_nan=False, le=MAX_SECONDS)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
+Origins = Annotated[Names, AfterValidator(_origins)]
+IceUrls = Annotated[Names, AfterValidator(_ice_urls("stun", "stuns", "turn", "turns"))]
+TurnUrls = Annotated[Names, AfterValidator(_ice_urls("turn", "turns"))]
 
 
 class SettingsError(Exception):
@@ -67,7 +111,7 @@ class Settings(BaseSettings):
     registration: Literal["open", "closed"] | None = Field(
         None, description="open or closed; unset: open in development, closed in production"
     )
-    cors_origins: Names = Field((), description="origins such as https://app.example, separated by commas")
+    cors_origins: Origins = Field((), description="origins such as https://app.example, separated by commas, or *")
     metrics_token: SecretStr | None = Field(
         None, description="the bearer token of /api/v1/metrics; unset: open in development, off in production"
     )
@@ -110,11 +154,13 @@ class Settings(BaseSettings):
 
     max_sessions: int = Field(50, ge=1, description="a number from 1")
     max_sessions_per_user: int = Field(4, ge=1, description="a number from 1")
-    session_idle_seconds: float = Field(600, gt=0, description="seconds")
-    session_max_seconds: float = Field(3600, gt=0, description="seconds")
+    session_idle_seconds: Seconds = Field(600, gt=0, description="seconds above 0, up to 31536000 (a year)")
+    session_max_seconds: Seconds = Field(3600, gt=0, description="seconds above 0, up to 31536000 (a year)")
 
-    ice_servers: Names = Field((), description="stun: or turn: addresses, separated by commas")
-    turn_urls: Names = Field((), description="turn: or turns: addresses, separated by commas; needs TURN_SECRET")
+    ice_servers: IceUrls = Field(
+        (), description="stun: or turn: addresses such as stun:stun.example.org:3478, separated by commas"
+    )
+    turn_urls: TurnUrls = Field((), description="turn: or turns: addresses, separated by commas; needs TURN_SECRET")
     turn_secret: SecretStr | None = Field(
         None, description="the secret shared with the TURN server (coturn's static-auth-secret)"
     )
@@ -125,7 +171,7 @@ class Settings(BaseSettings):
 
     tls_cert: Path | None = Field(None, description="a PEM certificate chain; needs TLS_KEY")
     tls_key: Path | None = Field(None, description="the PEM key of TLS_CERT")
-    shutdown_grace_seconds: float = Field(30, ge=0, description="seconds")
+    shutdown_grace_seconds: Seconds = Field(30, ge=0, description="seconds from 0 to 31536000 (a year)")
 
     @property
     def is_production(self) -> bool:
@@ -178,11 +224,20 @@ def livekit_keys(settings: Settings) -> tuple[str, str] | None:
 
 
 def _stored_secret(path: Path) -> str:
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(MIN_SECRET_BYTES))
-    return path.read_text()
+    try:
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(secrets.token_urlsafe(MIN_SECRET_BYTES))
+        secret = path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise SettingsError([f"DATA_DIR: the secret in {path} cannot be kept or read: {reason}"]) from None
+    if len(secret.encode()) < MIN_SECRET_BYTES:
+        # A full disk leaves an empty file behind; signing with that would let anybody sign.
+        message = f"DATA_DIR: the secret in {path} is damaged; delete the file for a new one, which ends all logins"
+        raise SettingsError([message])
+    return secret
 
 
 def warnings(settings: Settings, env_file: str | None = ".env") -> Mapping[str, str]:
@@ -205,7 +260,7 @@ def _missing(settings: Settings) -> list[str]:
     faults = []
     if settings.is_production:
         secret = settings.secret_key
-        if secret is None or len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
+        if secret is None or _is_short(secret):
             faults.append(_describe("secret_key"))
         if settings.engine == "auto" and settings.gemini_api_key is None:
             faults.append(_describe("gemini_api_key"))
@@ -215,6 +270,9 @@ def _missing(settings: Settings) -> list[str]:
         faults.append(_describe("tls_cert" if settings.tls_cert is None else "tls_key"))
     if settings.is_production and (settings.livekit_api_key is None) != (settings.livekit_api_secret is None):
         faults.append(_describe("livekit_api_key" if settings.livekit_api_key is None else "livekit_api_secret"))
+    livekit_secret = settings.livekit_api_secret
+    if settings.is_production and livekit_secret is not None and _is_short(livekit_secret):
+        faults.append(_describe("livekit_api_secret"))
     if settings.turn_urls and settings.turn_secret is None:
         faults.append(_describe("turn_secret"))
     for name in ("tls_cert", "tls_key", "gemini_ca_file", "local_engine_script"):
@@ -222,6 +280,10 @@ def _missing(settings: Settings) -> list[str]:
         if path is not None and not path.is_file():
             faults.append(f"{name.upper()}: no such file; accepts {Settings.model_fields[name].description}")
     return faults
+
+
+def _is_short(secret: SecretStr) -> bool:
+    return len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES
 
 
 def _describe(name: str) -> str:

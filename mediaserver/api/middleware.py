@@ -47,6 +47,7 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
 
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
+        _check_encoding(request)
         return await handler(request)
     except HttpError as error:
         return error.response()
@@ -57,6 +58,14 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception as error:
         logger.opt(exception=error).error("request failed", path=request.path)
         return HttpError(500, "INTERNAL_ERROR", "The server made a mistake.").response()
+
+
+def _check_encoding(request: web.Request) -> None:
+    # A body of 1 MB can inflate to 1 GB: nothing here is worth that, so bodies come as they are.
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.strip().lower() not in ("", "identity"):
+        message = "The body must not be compressed: send it without Content-Encoding."
+        raise HttpError(415, "UNSUPPORTED_MEDIA_TYPE", message, headers={"Accept-Encoding": "identity"})
 
 
 def _from_aiohttp_error(error: web.HTTPException) -> web.StreamResponse:

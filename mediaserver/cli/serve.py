@@ -6,20 +6,17 @@ import gc
 import signal
 import sys
 
-from aiohttp import web
 from loguru import logger
 
 from mediaserver import __version__, logs
 from mediaserver.app import running_application, tls_context
 from mediaserver.auth.passwords import Passwords
 from mediaserver.cli import users as users_cli
+from mediaserver.http_server import AcceptFailures, BoundedRunner, Listener, ListenError, raise_descriptor_limit
 from mediaserver.settings import Settings, SettingsError, load, warnings
 from mediaserver.store.interface import StoreError
 from mediaserver.store.sql_store import open_store
 from pipeline.errors import MediaError
-
-MAX_REQUEST_LINE = 1 << 16
-"""Bytes: tokens and offers travel in queries."""
 
 
 def manage_accounts(options: argparse.Namespace) -> int:
@@ -57,42 +54,58 @@ def serve() -> int:
             sys.stderr.write(fault + "\n")
         return 2
     folder = settings.log_dir if settings.is_production else None
-    logs.configure(level="DEBUG" if settings.debug else settings.log_level, folder=folder, debug=settings.debug)
+    try:
+        logs.configure(level="DEBUG" if settings.debug else settings.log_level, folder=folder, debug=settings.debug)
+    except OSError as error:
+        sys.stderr.write(f"LOG_DIR: {folder} cannot be written to: {error.strerror or error}\n")
+        return 2
     for name, warning in warnings(settings).items():
         logger.warning(f"{name} {warning}")
     return asyncio.run(_serve(settings), debug=settings.debug)
 
 
 async def _serve(settings: Settings) -> int:
+    raise_descriptor_limit()
+    try:
+        # Before anything is loaded, so that a port that is taken is told at once.
+        listener = await Listener.bind(settings.host, settings.port, tls_context(settings))
+    except OSError as error:
+        return _cannot_listen(settings, error)
     try:
         async with running_application(settings) as app:
-            # Media goes over UDP and needs no HTTP access log; the middleware logs what matters.
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=2.0, max_line_size=MAX_REQUEST_LINE)
+            runner = BoundedRunner(app, shutdown_timeout=2.0)
             await runner.setup()
             try:
-                return await _listen(settings, runner)
+                await listener.serve(runner)
+                await _until_stopped(settings, listener.port)
             finally:
+                listener.close()
                 await runner.cleanup()
+    except ListenError as error:
+        return _cannot_listen(settings, error.reason)
     except (MediaError, SettingsError, StoreError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
+    finally:
+        listener.close()
+    return 0
 
 
-async def _listen(settings: Settings, runner: web.AppRunner) -> int:
-    try:
-        site = web.TCPSite(runner, settings.host, settings.port, ssl_context=tls_context(settings))
-        await site.start()
-    except OSError as error:
-        sys.stderr.write(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror or error}\n")
-        return 1
+def _cannot_listen(settings: Settings, error: OSError) -> int:
+    sys.stderr.write(f"Cannot listen on {settings.host}:{settings.port}: {error.strerror or error}\n")
+    return 1
+
+
+async def _until_stopped(settings: Settings, port: int) -> None:
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(AcceptFailures())
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+        loop.add_signal_handler(name, stop.set)
     freeze_gc()
-    _print_banner(settings, runner)
+    _print_banner(settings, port)
     await stop.wait()
     sys.stdout.write("Stopping: sessions are told and closed.\n")
-    return 0
 
 
 def freeze_gc() -> None:
@@ -102,8 +115,7 @@ def freeze_gc() -> None:
     gc.freeze()
 
 
-def _print_banner(settings: Settings, runner: web.AppRunner) -> None:
-    port = runner.addresses[0][1]
+def _print_banner(settings: Settings, port: int) -> None:
     scheme = "https" if settings.tls_cert else "http"
     lines = [f"Mediaserver {__version__}: {scheme}://localhost:{port}"]
     if settings.uses_gemini:

@@ -47,7 +47,7 @@ def protocol_error(error: ValidationError, models: Iterable[type[BaseModel]], ac
 
 
 def action_of(model: type[BaseModel]) -> str:
-    """The `action` that tells a message from the others."""
+    """The `action` that names the message."""
     (action,) = get_args(model.model_fields["action"].annotation)
     return str(action)
 

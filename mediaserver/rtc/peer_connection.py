@@ -20,6 +20,7 @@ from loguru import logger
 
 from mediaserver.rtc.aiortc_patches.media import BandwidthEstimator, route_by_mid
 from mediaserver.rtc.aiortc_patches.receivers import ConnectTask, LivenessMonitor, end_consent
+from mediaserver.rtc.aiortc_patches.transceivers import Reassembly
 from mediaserver.rtc.config import Config
 from mediaserver.rtc.sdp.candidates import MAX_CANDIDATES, is_mdns, parse_candidate
 
@@ -53,6 +54,7 @@ class Connection:
         self._group: asyncio.TaskGroup | None = None
         self._candidates: dict[tuple[str, int], RTCIceCandidate] = {}
         self._tried = 0
+        self._reassembly: Reassembly | None = None
         self._is_closed = False
 
     # Descriptions.
@@ -60,6 +62,8 @@ class Connection:
     async def apply_remote(self, sdp: str, kind: str) -> None:
         """Apply the far end's offer or answer. Raises one of `REFUSALS`."""
         await self.raw.setRemoteDescription(RTCSessionDescription(sdp, kind))
+        if self.raw.sctp is not None and self._reassembly is None:
+            self._reassembly = Reassembly(self.raw.sctp)
         self._secure()
         self._try_candidates()
 

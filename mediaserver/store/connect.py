@@ -74,6 +74,8 @@ def _url(text: str) -> URL:
             if not url.database or ":memory:" in url.database or url.database.startswith("file:"):
                 # A discarded connection, as after a cancelled query, would lose all stored data.
                 raise DatabaseUrlError(f"DATABASE_URL must name a file for SQLite; it accepts {ACCEPTED}.")
+            if url.query:  # such as ?mode=ro, with which every write would fail later
+                raise DatabaseUrlError(f"DATABASE_URL takes no parameters for SQLite; it accepts {ACCEPTED}.")
             return url.set(drivername="sqlite+aiosqlite")
         case "postgresql" | "postgres":
             return url.set(drivername=f"postgresql+{_postgresql_driver(POSTGRESQL_DRIVERS)}")

@@ -118,6 +118,57 @@ def test_a_secret_is_made_once_and_kept_for_its_owner_only(monkeypatch: pytest.M
     assert secret_from(load(None)) == SECRET
 
 
+@pytest.mark.parametrize(
+    ("name", "refused", "accepted"),
+    [
+        ("ICE_SERVERS", ["stun:", "http://evil", "stun:a:0", "stun:a:70000", "stun:a?transport=udp", "turn://a", "a"],
+         ["stun:a.example", "stuns:a:5349", "turn:[2001:db8::1]:3478?transport=tcp", "stun:192.0.2.1, turn:b"]),
+        ("TURN_URLS", ["stun:a.example", "turn:", "turn:a b"], ["turn:a.example:3478", "turns:a?transport=tcp"]),
+        ("CORS_ORIGINS", ["not a url", "app.example", "https://", "https://a/path", "https://a/", "ftp://a",
+                          "https://user@a", "https://a:port", "null"],
+         ["https://app.example", "http://localhost:3000", "https://[::1]:8443", "*", "https://a, https://b:1"]),
+        ("RATE_LIMIT_API", ["0/minute", "often", "10/0 minute", "-1/minute"],
+         ["1/second", "1000/hour", "5 per 10 minutes"]),
+        ("SESSION_MAX_SECONDS", ["inf", "nan", "-1", "0", "1e99"], ["1", "86400"]),
+        ("SESSION_IDLE_SECONDS", ["inf", "nan", "0"], ["0.5"]),
+        ("SHUTDOWN_GRACE_SECONDS", ["inf", "-1"], ["0"]),
+    ],
+)  # fmt: skip
+def test_a_value_that_could_not_work_is_refused_at_start(
+    monkeypatch: pytest.MonkeyPatch, name: str, refused: list[str], accepted: list[str]
+) -> None:
+    monkeypatch.setenv("TURN_SECRET", "s")
+    for value in refused:
+        monkeypatch.setenv(name, value)
+        with pytest.raises(SettingsError, match=f"^{name}: accepts ") as caught:
+            load(None)
+        assert value not in caught.value.faults[0].split("accepts")[0]
+    for value in accepted:
+        monkeypatch.setenv(name, value)
+        load(None)
+
+
+def test_a_short_livekit_secret_is_refused_in_production(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"ENVIRONMENT": "production", "ENGINE": "local", "SECRET_KEY": SECRET}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LIVEKIT_API_KEY", "k")
+    monkeypatch.setenv("LIVEKIT_API_SECRET", "short")
+    with pytest.raises(SettingsError, match="LIVEKIT_API_SECRET: accepts"):
+        load(None)
+    monkeypatch.setenv("LIVEKIT_API_SECRET", SECRET)
+    load(None)
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"\xff" * 40])
+def test_a_damaged_secret_file_is_told_and_never_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: bytes
+) -> None:
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    (tmp_path / "secret_key").write_bytes(content)
+    with pytest.raises(SettingsError, match=r"DATA_DIR: the secret in .*secret_key"):
+        secret_from(load(None))
+
+
 def test_the_example_environments_are_complete_and_parse(monkeypatch: pytest.MonkeyPatch) -> None:
     known = {name.upper() for name in Settings.model_fields}
     for path in (Path("config/env.development"), Path("config/env.production")):

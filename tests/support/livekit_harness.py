@@ -50,7 +50,7 @@ from pipeline.peer import ConversationPort
 from tests.support import fake_conversation as outside
 
 SECRET = "a secret of thirty-two bytes, it is"
-QUICK = Limits(resume=0.5, flush=0.5, farewell=0.0, hung_up=0.1, publish=0.05, tick=0.02, quality=0.05, grace=0.2)
+QUICK = Limits(resume=0.5, flush=0.5, leave_delay=0.0, hung_up=0.1, publish=0.05, tick=0.02, quality=0.05, grace=0.2)
 
 Section = dict[str, Any]
 Observe = Callable[[ConversationPort], Callable[[Event], None]]

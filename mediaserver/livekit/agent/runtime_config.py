@@ -19,7 +19,7 @@ class RuntimeConfig:
     """Changes of one client's settings; None leaves a setting unchanged."""
 
     audio: bool | None = None
-    """Whether the client receives the assistant's voice."""
+    """True: the client receives the assistant's voice."""
     threshold: float | None = None
     silence_ms: int | None = None
 

@@ -11,7 +11,7 @@ from mediaserver.livekit.media.incoming_track import IncomingTrack
 from mediaserver.livekit.media.outgoing_tracks import OutgoingTracks, prefer
 from mediaserver.livekit.media.renegotiation import RenegotiationOffer, parse_renegotiable
 from mediaserver.livekit.media.types import Answer, LinkEvents, MissingSections
-from mediaserver.rtc.aiortc_patches.transceivers import Reassembly, allow_layers, recycle_section, renew_receiver
+from mediaserver.rtc.aiortc_patches.transceivers import allow_layers, recycle_section, renew_receiver
 from mediaserver.rtc.config import Config
 from mediaserver.rtc.inbound.track_readers import TrackReaders
 from mediaserver.rtc.inbound.video_track import InboundVideoTrack
@@ -46,7 +46,6 @@ class PublisherConnection:
         self._followers: dict[str, list[ForwardedTrack]] = {}
         self._requests: dict[str, Throttle] = {}  # for key frame requests, by mid
         self._usable: list[RTCRtpTransceiver] = []  # sections of the newest offer for outgoing tracks
-        self._has_data = False
 
     def open(self, group: asyncio.TaskGroup) -> None:
         """Run in this task group."""
@@ -86,7 +85,6 @@ class PublisherConnection:
         await self.connection.apply_remote(offered.offer.sdp, "offer")
         for candidate in offered.offer.candidates:
             self.connection.add_candidate(candidate)
-        self._limit_data()
         self._assign_directions(offered, outgoing)
         sdp = await self.connection.answer()
         for incoming in self._incoming.values():
@@ -200,8 +198,3 @@ class PublisherConnection:
             incoming.follow(track)
         assert self.readers is not None
         self.readers.start(incoming.source)
-
-    def _limit_data(self) -> None:
-        if self.connection.raw.sctp is not None and not self._has_data:
-            self._has_data = True
-            Reassembly(self.connection.raw.sctp)

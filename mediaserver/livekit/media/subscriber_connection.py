@@ -8,7 +8,6 @@ from mediaserver.livekit.media.data_channels import DataChannels
 from mediaserver.livekit.media.outgoing_tracks import OutgoingTracks, prefer
 from mediaserver.livekit.media.renegotiation import limit_message_size
 from mediaserver.livekit.media.types import LocalOffer
-from mediaserver.rtc.aiortc_patches.transceivers import Reassembly
 from mediaserver.rtc.config import Config
 from mediaserver.rtc.peer_connection import Connection
 from mediaserver.rtc.sdp.offer import AGAIN, OfferError, parse_offer
@@ -34,8 +33,6 @@ class SubscriberConnection:
             # After a transceiver: were the SCTP transport first, aiortc would close the one it has with the bundle
             # when the answer comes (rtcpeerconnection.py:1020).
             channels.open(raw)
-            assert raw.sctp is not None
-            Reassembly(raw.sctp)
         for transceiver in raw.getTransceivers():
             transceiver.direction = "sendonly" if outgoing.is_sent_in(transceiver) else "inactive"
         sdp = await self.connection.offer()

@@ -17,7 +17,7 @@ class Limits:
     """Send timeout of one message."""
     flush: float = 3.0
     """Send timeout of all queued messages before a socket closes."""
-    farewell: float = 0.3
+    leave_delay: float = 0.3
     """Delay between the last event, on a data channel, and the leave message, on the socket."""
     publish: float = 0.5
     """Delay of a subscription report, in which the client finishes the publication."""

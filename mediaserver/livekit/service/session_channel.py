@@ -72,7 +72,7 @@ class SessionChannel:
 
     def on_conversation_ended(self, reason: EndReason) -> None:
         """Disconnect the client, after a delay in which the last event arrives."""
-        self._session.schedule_end(_DISCONNECT_REASONS[reason], self._context.limits.farewell)
+        self._session.schedule_end(_DISCONNECT_REASONS[reason], self._context.limits.leave_delay)
 
     def on_abuse(self) -> None:
         """Disconnect a client that sends only malformed messages."""

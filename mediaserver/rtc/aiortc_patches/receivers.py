@@ -23,6 +23,8 @@ from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtp import RtcpByePacket, RtpPacket
 from aiortc.sdp import MediaDescription
 
+from mediaserver.rtc.frame_size import MAX_PIXELS, FrameSizeError, frame_size
+
 VERSION = "1.16."
 
 MAX_BACKLOG = 90
@@ -124,24 +126,41 @@ class ConnectTask:
 
 
 class _BoundedQueue(queue.Queue[Any]):
-    """What waits for a decoder: bounded, and never an empty frame."""
+    """Queues encoded frames for a decoder: few of them, never an empty one, and none of more than 16 megapixels."""
 
-    def __init__(self, on_overrun: Callable[[], None]):
+    def __init__(self, on_overrun: Callable[[], None], on_oversized: Callable[[str], None] = lambda _: None):
         super().__init__()
         self._on_overrun = on_overrun
+        self._on_oversized = on_oversized
+        self._is_refused = False  # what comes refers to a key frame that was refused
 
     def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
         """Queue an encoded frame, or None to end the decoder."""
         if item is not None:
             # codecs/opus.py:25, codecs/vpx.py:168: FFmpeg takes an empty packet for the end of the stream, and every
             # later one fails. A padding-only RTP packet becomes such a frame (rtcrtpreceiver.py:545).
-            if not item[1].data:
+            codec, frame = item
+            if not frame.data or self._is_oversized(codec.name, frame.data):
                 return
             # rtcrtpreceiver.py:291: this queue has no bound of its own.
             if self.qsize() >= MAX_BACKLOG:
                 self.empty_out()
                 self._on_overrun()
         super().put(item, block, timeout)
+
+    def _is_oversized(self, codec: str, data: bytes) -> bool:
+        # A VP8 key frame of 67 bytes can declare 16383 x 16383: the decoder would take 0.9 GB before it fails.
+        try:
+            size = frame_size(codec, data)
+        except FrameSizeError as error:
+            self._on_oversized(str(error))
+            self._is_refused = True
+        else:
+            if size is not None:
+                self._is_refused = size[0] * size[1] > MAX_PIXELS
+                if self._is_refused:
+                    self._on_oversized(f"{size[0]}x{size[1]} pixels; {MAX_PIXELS} are accepted")
+        return self._is_refused
 
     def empty_out(self) -> None:
         """Drop every queued frame."""
@@ -243,12 +262,19 @@ class AudioReceiverHook:
 class VideoReceiverHook:
     """Keeps one aiortc video receiver alive after BYE and bad packets. Create it before the receiver starts."""
 
-    def __init__(self, receiver: RTCRtpReceiver, *, on_fault: Callable[[], None], on_bye: Callable[[], None]):
+    def __init__(
+        self,
+        receiver: RTCRtpReceiver,
+        *,
+        on_fault: Callable[[], None],
+        on_oversized: Callable[[str], None],
+        on_bye: Callable[[], None],
+    ):
         inside: Any = receiver
         self._inside = inside
         self._on_bye = on_bye
         self._alarm = _DecoderErrorFlag(on_fault)
-        self._inbox = _BoundedQueue(self._alarm.set)
+        self._inbox = _BoundedQueue(self._alarm.set, on_oversized)
         self._handle_rtcp = inside._handle_rtcp_packet
         inside._RTCRtpReceiver__decoder_error = self._alarm
         inside._RTCRtpReceiver__decoder_queue = self._inbox

@@ -15,6 +15,10 @@ RID_EXTENSIONS = (
 
 MAX_REASSEMBLY = 1_000_000
 """Bytes of incomplete messages accepted beyond the announced window."""
+MAX_PIECES = 2_000
+"""SCTP chunks of incomplete messages: a message of 1 MB has some 900."""
+MAX_STREAMS = 100
+"""SCTP streams on which a client may send."""
 
 
 def restrict_codecs(transceiver: RTCRtpTransceiver, names: Sequence[str]) -> None:
@@ -106,5 +110,10 @@ class Reassembly:
         inside._receive_data_chunk = self._on_chunk
 
     async def _on_chunk(self, chunk: DataChunk) -> None:
-        if self._inside._advertised_rwnd > -MAX_REASSEMBLY:
+        streams = self._inside._inbound_streams
+        if chunk.stream_id not in streams and len(streams) >= MAX_STREAMS:
+            return
+        # rtcsctptransport.py:570 looks at all pieces of a stream whenever one comes.
+        pieces = sum(len(stream.reassembly) for stream in streams.values())
+        if pieces < MAX_PIECES and self._inside._advertised_rwnd > -MAX_REASSEMBLY:
             await self._receive(chunk)

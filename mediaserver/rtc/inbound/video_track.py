@@ -50,7 +50,9 @@ class InboundVideoTrack:
         self.is_shown = False
         self.is_forwarded = False
         self._track = receiver.track
-        self._intake = VideoReceiverHook(receiver, on_fault=self._on_undecodable, on_bye=self._on_bye)
+        self._intake = VideoReceiverHook(
+            receiver, on_fault=self._on_undecodable, on_oversized=self._on_oversized, on_bye=self._on_bye
+        )
         self._tap = VideoTap(receiver, on_frame=on_encoded)
         estimate.include(receiver)
         self._faults = Throttle(_FAULT_PERIOD)
@@ -133,6 +135,11 @@ class InboundVideoTrack:
     def _on_undecodable(self) -> None:
         self._report_undecodable(
             FrameError("The shared screen's video cannot be decoded.", where="rtc"), time.monotonic()
+        )
+
+    def _on_oversized(self, reason: str) -> None:
+        self._report_undecodable(
+            FrameError(f"The shared screen's video is refused: {reason}.", where="rtc"), time.monotonic()
         )
 
     def _report_undecodable(self, error: FrameError, now: float) -> None:

@@ -82,6 +82,7 @@ async def test_the_file_keeps_its_promises_in_wal_mode(file: Path) -> None:
         "mysql://ada:pa55@host/db",
         "my.db",
         "sqlite+pysqlite:///x",
+        "sqlite:///x.db?mode=ro",
     ],
 )
 async def test_a_url_that_will_not_do_is_refused_with_what_would(tmp_path: Path, url: str) -> None:

@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection
 from aiortc.mediastreams import MediaStreamError
+from aiortc.rtcsctptransport import SCTP_DATA_FIRST_FRAG, DataChunk
 from aiortc.rtp import RtcpByePacket
 from av import AudioFrame, Packet
 
+from mediaserver.rtc.aiortc_patches.transceivers import MAX_REASSEMBLY
 from mediaserver.rtc.config import Limits
 from mediaserver.rtc.sdp.offer import OfferError, parse_offer
 from mediaserver.webrtc.events_channel import MAX_WAITING
@@ -23,6 +25,7 @@ from pipeline.events import EndReason, Interrupt, SessionEnded, State, StateChan
 from pipeline.media import SpeechFrame
 from pipeline.playout.opus_encoder import SILENCE_PACKET, OpusEncoder
 from tests.support.rtc_harness import TONE, Camera, ConnectedPeer, Microphone, Packets, loudest, picture, room, until
+from tests.support.video_frames import vp8_keyframe
 
 
 def said(here: ConnectedPeer) -> list[dict[str, Any]]:
@@ -120,6 +123,16 @@ async def test_corrupt_video_is_reported_once_and_good_video_is_seen_after_it() 
     async with room(Camera(*junk, picture(320, 240))) as here:
         await until(lambda: here.host.frames)
         assert [type(fault) for fault in here.host.faults] == [FrameError]
+
+
+async def test_a_video_too_large_to_decode_is_refused_and_the_next_key_frame_is_seen() -> None:
+    huge = [Packet(vp8_keyframe(16_383, 16_383)) for _ in range(3)]
+    async with room(Camera(*huge, picture(320, 240))) as here:
+        await until(lambda: here.host.faults)
+        assert here.host.faults[0].code is FaultCode.FRAME_PROCESSING_ERROR
+        assert "16383x16383" in str(here.host.faults[0])
+        await until(lambda: here.host.frames)
+        assert (here.host.frames[0].width, here.host.frames[0].height) == (320, 240)
 
 
 async def test_only_the_screen_is_seen_and_names_say_which_it_is() -> None:
@@ -296,6 +309,19 @@ async def test_twenty_bad_messages_in_a_row_end_the_peer() -> None:
         here.channel.send("?")
         await until(lambda: "detach" in here.host.calls)
         await until(lambda: sum(event["action"] == "error" for event in said(here)) == 39)
+
+
+async def test_a_message_that_never_ends_takes_bounded_memory() -> None:
+    async with room("audio") as here:
+        sctp: Any = here.peer._connection.raw.sctp
+        window = sctp._advertised_rwnd
+        for number in range(1, 4_000):
+            piece = DataChunk(flags=SCTP_DATA_FIRST_FRAG if number == 1 else 0)
+            piece.stream_id, piece.protocol, piece.user_data = 1, 51, bytes(1_000)
+            piece.tsn = (sctp._last_received_tsn + 1) % (1 << 32)
+            await sctp._receive_data_chunk(piece)
+        kept = sum(len(piece.user_data) for stream in sctp._inbound_streams.values() for piece in stream.reassembly)
+        assert MAX_REASSEMBLY <= kept < window + MAX_REASSEMBLY + 2_000
 
 
 async def test_a_channel_of_another_name_is_ignored() -> None:

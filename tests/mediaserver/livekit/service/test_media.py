@@ -34,7 +34,7 @@ from tests.support.livekit_harness import Server, join_request, serving, token
 from tests.support.media_link_harness import Sink
 from tests.support.rtc_harness import TONE, Camera, Microphone, loudest, picture, until
 
-CALM = Limits(tick=0.05, farewell=0.0)
+CALM = Limits(tick=0.05, leave_delay=0.0)
 
 
 def make_link(events: LinkEvents, is_dual: bool) -> Link:

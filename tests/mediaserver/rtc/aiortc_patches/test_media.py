@@ -31,7 +31,13 @@ from mediaserver.rtc.aiortc_patches.media import (
     _Control,
     is_keyframe,
 )
-from mediaserver.rtc.aiortc_patches.transceivers import MAX_REASSEMBLY, Reassembly, renew_sender
+from mediaserver.rtc.aiortc_patches.transceivers import (
+    MAX_PIECES,
+    MAX_REASSEMBLY,
+    MAX_STREAMS,
+    Reassembly,
+    renew_sender,
+)
 from mediaserver.rtc.voice_track import VoiceTrack
 from tests.support.rtc_harness import until
 from tests.support.virtual_time import in_virtual_time
@@ -301,16 +307,20 @@ async def test_a_section_that_ends_sending_is_fresh_and_its_track_lives_on() -> 
     await connection.close()
 
 
-async def test_messages_that_are_never_completed_take_bounded_memory() -> None:
-    taken = 0
+@pytest.mark.parametrize(
+    ("piece_bytes", "streams", "most"),
+    [(1_000, 1, MAX_REASSEMBLY // 1_000), (1, 1, MAX_PIECES), (1, 5_000, MAX_STREAMS)],
+)
+async def test_messages_that_are_never_completed_take_bounded_memory(piece_bytes: int, streams: int, most: int) -> None:
+    async def receive(piece: Any) -> None:
+        kept.setdefault(piece.stream_id, SimpleNamespace(reassembly=[])).reassembly.append(piece)
+        sctp._advertised_rwnd -= len(piece.user_data)
 
-    async def receive(chunk: Any) -> None:
-        nonlocal taken
-        taken += 1
-        sctp._advertised_rwnd -= len(chunk.user_data)
-
-    sctp: Any = SimpleNamespace(_advertised_rwnd=0, _receive_data_chunk=receive)
+    kept: dict[int, Any] = {}
+    sctp: Any = SimpleNamespace(_advertised_rwnd=0, _receive_data_chunk=receive, _inbound_streams=kept)
     Reassembly(sctp)
-    for _ in range(3_000):
-        await sctp._receive_data_chunk(SimpleNamespace(user_data=bytes(1_000)))
-    assert taken == MAX_REASSEMBLY // 1_000
+    for number in range(5_000):
+        await sctp._receive_data_chunk(SimpleNamespace(stream_id=number % streams, user_data=bytes(piece_bytes)))
+    assert sum(len(stream.reassembly) for stream in kept.values()) >= most
+    assert len(kept) <= MAX_STREAMS
+    assert sum(len(stream.reassembly) for stream in kept.values()) <= max(most, MAX_PIECES)

@@ -17,6 +17,7 @@ from mediaserver.webrtc.peer import RtcPeer
 from pipeline.errors import ProtocolError
 from tests.support.offers import CHROME
 from tests.support.rtc_harness import FakeConversation
+from tests.support.video_frames import vp8_keyframe
 
 
 def test_an_aiortc_whose_insides_were_not_read_is_refused() -> None:
@@ -25,8 +26,8 @@ def test_an_aiortc_whose_insides_were_not_read_is_refused() -> None:
         refuse_other_versions("1.17.0")
 
 
-def frame(data: bytes = b"data") -> tuple[str, Any]:
-    return ("codec", SimpleNamespace(data=data))
+def frame(data: bytes = b"data", codec: str = "VP9") -> tuple[Any, Any]:
+    return (SimpleNamespace(name=codec), SimpleNamespace(data=data))
 
 
 def test_a_decoder_that_cannot_keep_up_starts_anew_and_asks_for_a_key_frame() -> None:
@@ -43,6 +44,20 @@ def test_empty_frames_never_reach_a_decoder() -> None:
     inbox.put(frame(b""))
     inbox.put(None)
     assert inbox.get_nowait() is None
+
+
+def test_frames_too_large_for_a_decoder_are_refused_until_a_key_frame_that_is_not() -> None:
+    reasons: list[str] = []
+    inbox = _BoundedQueue(lambda: None, reasons.append)
+    small, interframe = vp8_keyframe(640, 480), b"\x01" + bytes(9)
+    for data in (small, vp8_keyframe(16_383, 16_383), interframe, b"\x10cut", interframe, small, interframe):
+        inbox.put(frame(data, "VP8"))
+    taken = [inbox.get_nowait()[1].data for _ in range(inbox.qsize())]
+    assert taken == [small, small, interframe]
+    assert reasons == [
+        "16383x16383 pixels; 16000000 are accepted",
+        "a VP8 key frame is shorter than its header",
+    ]
 
 
 def packet(ssrc: int, mid: str | None) -> Any:

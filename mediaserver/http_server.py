@@ -1,0 +1,239 @@
+"""The TCP side of the HTTP server: bounds on connections, deadlines for requests, no decompression of bodies."""
+
+import asyncio
+import resource
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from ssl import SSLContext
+from typing import Any
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+from loguru import logger
+
+MAX_REQUEST_LINE = 1 << 16
+"""Bytes: tokens and offers travel in queries."""
+BACKLOG = 128
+_TLS_HANDSHAKE_DEADLINE = 10.0
+_DESCRIPTORS = 16_384
+"""Wanted soft limit of open files: a connection takes one, a WebRTC session some five."""
+_LOG_INTERVAL = 1.0
+"""Seconds between two log lines on refused connections or failed accepts."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """Bounds on open TCP connections, and deadlines (s) for their requests."""
+
+    total: int = 4_096
+    per_address: int = 512
+    """An IPv6 address counts with its /64 network."""
+    first_request: float = 10.0
+    """From the connection, or from the end of its TLS handshake, to the last header of its first request."""
+    keepalive: float = 75.0
+    """From an answer to the last header of the next request."""
+
+
+class _Ledger:
+    """Counts open connections, in all and per network."""
+
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self.limits = limits
+        self._networks: Counter[str] = Counter()
+        self._total = 0
+        self._refused = 0
+        self._logged = float("-inf")
+
+    def admit(self, network: str, now: float) -> bool:
+        """Count a connection, unless the server or its network has enough; refusals are logged once a second."""
+        if self._total < self.limits.total and self._networks[network] < self.limits.per_address:
+            self._total += 1
+            self._networks[network] += 1
+            return True
+        self._refused += 1
+        if now - self._logged >= _LOG_INTERVAL:
+            self._logged = now
+            logger.warning("connections refused", count=self._refused, address=network, open=self._total)
+            self._refused = 0
+        return False
+
+    def release(self, network: str) -> None:
+        """Uncount a connection that was admitted."""
+        self._total -= 1
+        self._networks[network] -= 1
+        if not self._networks[network]:
+            del self._networks[network]
+
+
+class _Handler(RequestHandler):
+    """Closes its connection when the first request does not come in time."""
+
+    __slots__ = ("_deadline", "_ledger", "_network")
+
+    def __init__(self, ledger: _Ledger, server: web.Server, **options: Any) -> None:
+        super().__init__(server, **options)
+        self._ledger = ledger
+        self._network: str | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        network = network_of(transport.get_extra_info("peername"))
+        if not self._ledger.admit(network, self._loop.time()):
+            assert isinstance(transport, asyncio.Transport)
+            transport.abort()
+            self._manager = None  # so that connection_lost has nothing to take back
+            return
+        self._network = network
+        super().connection_made(transport)
+        self._deadline = self._loop.call_later(self._ledger.limits.first_request, self._close_if_silent)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if self._network is not None:
+            self._ledger.release(self._network)
+            self._network = None
+        if self._deadline is not None:
+            self._deadline.cancel()
+        super().connection_lost(exc)
+
+    def _close_if_silent(self) -> None:
+        if not self._request_count:
+            self.force_close()
+
+
+class _Server(web.Server):
+    """Makes a bounded handler for each connection."""
+
+    ledger: _Ledger
+
+    def __call__(self) -> RequestHandler:
+        return _Handler(self.ledger, self, loop=self._loop, **self._kwargs)
+
+
+class BoundedRunner(web.AppRunner):
+    """Runs an app on connections that are counted, must send their first request in time, and are never inflated."""
+
+    __slots__ = ("_limits",)
+
+    def __init__(self, app: web.Application, limits: ConnectionLimits | None = None, **options: Any) -> None:
+        self._limits = limits or ConnectionLimits()
+        super().__init__(
+            app,
+            access_log=None,  # the middleware logs requests
+            keepalive_timeout=self._limits.keepalive,
+            max_line_size=MAX_REQUEST_LINE,
+            auto_decompress=False,
+            **options,
+        )
+
+    async def _make_server(self) -> web.Server:
+        # aiohttp 3.14, web_app.py, Application._make_handler: the class of the server is fixed there.
+        plain = await super()._make_server()
+        server = _Server(
+            plain.request_handler, request_factory=plain.request_factory, loop=plain._loop, **plain._kwargs
+        )
+        server.ledger = _Ledger(self._limits)
+        return server
+
+
+class ListenError(Exception):
+    """Another process has begun to listen on the address in the meantime."""
+
+    def __init__(self, reason: OSError):
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+class Listener:
+    """An address that is taken before the server is made, and answers once a site serves on it."""
+
+    def __init__(self) -> None:
+        self._server: asyncio.Server | None = None
+        self._make_handler: Callable[[], asyncio.Protocol] | None = None
+
+    @classmethod
+    async def bind(cls, host: str, port: int, ssl_context: SSLContext | None) -> "Listener":
+        """Take the address. Raises `OSError` when it is taken already or not this machine's."""
+        listener = cls()
+        listener._server = await asyncio.get_running_loop().create_server(
+            listener._handler,
+            host,
+            port,
+            ssl=ssl_context,
+            backlog=BACKLOG,
+            ssl_handshake_timeout=_TLS_HANDSHAKE_DEADLINE if ssl_context else None,
+            start_serving=False,
+        )
+        return listener
+
+    @property
+    def port(self) -> int:
+        """The port, also where 0 was asked for."""
+        assert self._server is not None
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def serve(self, runner: BoundedRunner) -> None:
+        """Answer with a runner that has been set up. Raises `ListenError`."""
+        assert self._server is not None
+        self._make_handler = runner.server
+        try:
+            await self._server.start_serving()
+        except OSError as error:
+            raise ListenError(error) from error
+
+    def close(self) -> None:
+        """Take no more connections; those that are open go on."""
+        assert self._server is not None
+        self._server.close()
+
+    def _handler(self) -> asyncio.Protocol:
+        assert self._make_handler is not None
+        return self._make_handler()
+
+
+def network_of(peer: object) -> str:
+    """The IPv4 address or the IPv6 /64 network of a socket's peer name; "" for what has none, such as a Unix socket."""
+    match peer:
+        case (str(host), *_):
+            try:
+                address = ip_address(host.partition("%")[0])
+            except ValueError:
+                return ""
+            mapped = getattr(address, "ipv4_mapped", None)
+            if address.version == 4 or mapped is not None:
+                return str(mapped or address)
+            return f"{ip_address(int(address) >> 64 << 64)}/64"
+    return ""
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the soft limit of open files to 16,384 or the hard limit, and return it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        return wanted
+    return soft
+
+
+class AcceptFailures:
+    """Logs failed accepts once a second; asyncio calls its exception handler up to 128 times for each of them."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._logged = float("-inf")
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Handle what asyncio reports; anything else goes to its default handler."""
+        # CPython 3.11, asyncio/selector_events.py, _accept_connection.
+        if context.get("message") != "socket.accept() out of system resource":
+            loop.default_exception_handler(context)
+            return
+        self._count += 1
+        now = loop.time()
+        if now - self._logged >= _LOG_INTERVAL:
+            self._logged = now
+            logger.error("connections cannot be accepted", reason=str(context.get("exception")), count=self._count)
+            self._count = 0
