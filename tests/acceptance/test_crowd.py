@@ -86,9 +86,9 @@ def test_a_hundred_sockets_hold_a_conversation(tmp_path: Path) -> None:
             # Time itself: memory is measured while all of them talk, three seconds after the last has come.
             await asyncio.sleep(SOCKETS * 0.05 + 3)
             busy = rss()
-            told = await talks
+            results = await talks
             async with aiohttp.ClientSession(server.address) as http:
-                return told, busy, await (await http.get("/api/v1/metrics")).text()
+                return results, busy, await (await http.get("/api/v1/metrics")).text()
 
         before, began = rss(), time.monotonic()
         talks, busy, metrics = asyncio.run(crowd())

@@ -121,8 +121,8 @@ async def test_who_joins_anew_finds_the_conversation(server: Server, is_dual: bo
         await ada.room.simulate_scenario(SimulateScenarioKind.SIMULATE_FULL_RECONNECT)
         await ada.more_than(ready, "local_track_subscribed")
         assert ada.me.sid != before
-        said = [entry["text"] for entry in json.loads(await ada.call("get_history"))["entries"]]
-        assert said == ["what time is it", answer]
+        texts = [entry["text"] for entry in json.loads(await ada.call("get_history"))["entries"]]
+        assert texts == ["what time is it", answer]
         await ada.say(synthetic("what time is it"))
         assert "It is" in await ada.answered(2)
 
@@ -137,7 +137,7 @@ async def test_a_server_that_is_killed_three_times_is_rejoined(tmp_path: Path, i
             await ada.share(picture("Save"))
             for _ in range(3):
                 await _is_well(ada)
-                ada.notes.told.clear()
+                ada.notes.events.clear()
                 ada.notes.happened.clear()
                 server.process.kill()
                 server.process.wait(10)

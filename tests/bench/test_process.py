@@ -44,8 +44,10 @@ def test_what_is_started_while_pinned_stays_on_its_core() -> None:
     before = os.sched_getaffinity(0)
     core = min(before)
     with pinned(core):
-        told = subprocess.check_output([sys.executable, "-c", "import os; print(os.sched_getaffinity(0))"], text=True)
-    assert told.strip() == str({core})
+        printed = subprocess.check_output(
+            [sys.executable, "-c", "import os; print(os.sched_getaffinity(0))"], text=True
+        )
+    assert printed.strip() == str({core})
     assert os.sched_getaffinity(0) == before
 
 

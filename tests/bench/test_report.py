@@ -59,8 +59,8 @@ def test_every_run_is_a_column_beside_the_anchors() -> None:
 
 def test_date_machine_command_and_the_anchors_source_are_told() -> None:
     text = table([RUN], command="make bench BENCH=x")
-    for told in ("`make bench BENCH=x`, 2031-02-03 04:05 UTC, 2 x Test, Linux 9, Python 3.11.7", CAPTION):
-        assert told in text
+    for phrase in ("`make bench BENCH=x`, 2031-02-03 04:05 UTC, 2 x Test, Linux 9, Python 3.11.7", CAPTION):
+        assert phrase in text
 
 
 def test_what_was_not_measured_is_a_dash_and_what_was_not_tried_is_left_out() -> None:

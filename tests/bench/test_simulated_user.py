@@ -24,7 +24,7 @@ from pipeline.playout.opus_encoder import OpusEncoder
 from tests.support.fake_conversation import FakeConversation
 
 
-class House(FakeConversation):
+class FakeServer(FakeConversation):
     """The server's side: a recording conversation behind `/whip` and `/api/v1/guests`."""
 
     def __init__(self, status: int = 201) -> None:
@@ -50,11 +50,11 @@ class House(FakeConversation):
 
 
 @asynccontextmanager
-async def joined(house: House, *, has_screen: bool = False) -> AsyncIterator[SimulatedUser]:
+async def joined(fake_server: FakeServer, *, has_screen: bool = False) -> AsyncIterator[SimulatedUser]:
     app = web.Application()
-    app.router.add_post("/api/v1/guests", house.guest)
-    app.router.add_post("/whip", house.offer)
-    app.router.add_delete("/whip/1", house.leave)
+    app.router.add_post("/api/v1/guests", fake_server.guest)
+    app.router.add_post("/whip", fake_server.offer)
+    app.router.add_delete("/whip/1", fake_server.leave)
     material = Material(
         load_voice(),
         encode_share()[:10] if has_screen else (),
@@ -80,31 +80,31 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 async def test_a_user_is_heard_without_a_hole_and_its_screen_is_seen() -> None:
-    house = House()
-    async with joined(house, has_screen=True) as user:
+    fake_server = FakeServer()
+    async with joined(fake_server, has_screen=True) as user:
         user.is_sharing = True
-        await until(lambda: len(house.frames) > 5 and user.scenario.turns and user.scenario.turns[0].speech_end)
+        await until(lambda: len(fake_server.frames) > 5 and user.scenario.turns and user.scenario.turns[0].speech_end)
         assert user.failure is None
         assert user.connect is not None
         assert user.connect.posted < user.connect.answered < user.connect.connected
-    pcm = np.frombuffer(b"".join(chunk.pcm for chunk in house.heard), "<i2")
+    pcm = np.frombuffer(b"".join(chunk.pcm for chunk in fake_server.heard), "<i2")
     assert np.abs(pcm).max() > 5_000
-    steps = {round(b.pts - a.pts, 3) for a, b in zip(house.heard, house.heard[1:], strict=False)}
+    steps = {round(b.pts - a.pts, 3) for a, b in zip(fake_server.heard, fake_server.heard[1:], strict=False)}
     assert steps == {0.02}
-    assert {(frame.width, frame.height) for frame in house.frames} == {(WIDTH, HEIGHT)}
-    assert house.faults == []
-    assert house.left.is_set()
+    assert {(frame.width, frame.height) for frame in fake_server.frames} == {(WIDTH, HEIGHT)}
+    assert fake_server.faults == []
+    assert fake_server.left.is_set()
 
 
 async def test_the_assistant_is_heard_and_told_from_silence() -> None:
-    house = House()
+    fake_server = FakeServer()
     encoder = OpusEncoder()
     tone = (np.sin(np.arange(480) * 0.1) * 8_000).astype("<i2").tobytes()
-    async with joined(house) as user:
+    async with joined(fake_server) as user:
         await until(lambda: user.scenario.turns and user.scenario.turns[0].speech_end)
-        assert house.peer is not None
+        assert fake_server.peer is not None
         for _ in range(5):
-            house.peer.send_audio(SpeechFrame(1, tone, encoder.encode(tone)))
+            fake_server.peer.send_audio(SpeechFrame(1, tone, encoder.encode(tone)))
         turn = user.scenario.turns[0]
         await until(lambda: len(turn.arrivals) > 8)
         assert [arrival.slot for arrival in turn.arrivals[:5]] == list(range(5))
@@ -116,16 +116,16 @@ async def test_the_assistant_is_heard_and_told_from_silence() -> None:
 
 @pytest.mark.parametrize(("status", "why"), [(0, "HTTP 500 for a guest"), (503, "HTTP 503 for an offer")])
 async def test_a_user_that_is_not_let_in_says_why(status: int, why: str) -> None:
-    async with joined(House(status=status)) as user:
+    async with joined(FakeServer(status=status)) as user:
         assert user.failure == f"Refused: {why}"
 
 
 async def test_a_connection_that_the_server_ends_is_a_failure() -> None:
-    house = House()
-    async with joined(house) as user:
-        await until(lambda: house.heard)
-        assert house.peer is not None
-        await house.peer.close()
+    fake_server = FakeServer()
+    async with joined(fake_server) as user:
+        await until(lambda: fake_server.heard)
+        assert fake_server.peer is not None
+        await fake_server.peer.close()
         await until(lambda: user.failure)
         assert user.failure is not None
         assert "ConnectionError" in user.failure

@@ -108,8 +108,8 @@ def test_the_metrics_are_the_codes_with_types_and_labels() -> None:
 
 
 def test_the_events_are_the_codes_with_their_fields() -> None:
-    told = set(get_args(Event)) - {type(event) for event in SAMPLES}
-    assert {kind.__name__ for kind in told} == {"TurnStarted", "TurnUsageReport"}  # not told in JSON
+    unsent = set(get_args(Event)) - {type(event) for event in SAMPLES}
+    assert {kind.__name__ for kind in unsent} == {"TurnStarted", "TurnUsageReport"}  # not told in JSON
     bodies = [render(event, "label") or {} for event in SAMPLES]
     known = {body["action"]: [name for name in body if name not in ("action", "sessionId")] for body in bodies}
     assert {quoted(action)[0]: quoted(fields) for action, fields, _ in rows("docs/events.md", "events")} == known

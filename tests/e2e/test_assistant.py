@@ -10,12 +10,12 @@ from tests.support.server_process import EDITOR, Open, Server, person, quiet, sy
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
-PATIENCE = 60_000  # ms; reading a screen takes seconds, and longer while other tests run
+TIMEOUT = 60_000  # ms; reading a screen takes seconds, and longer while other tests run
 
 
 def start(page: Page) -> None:
     page.get_by_test_id("start").click()
-    expect(page.get_by_test_id("text")).to_be_enabled(timeout=PATIENCE)
+    expect(page.get_by_test_id("text")).to_be_enabled(timeout=TIMEOUT)
 
 
 def share(page: Page) -> Page:
@@ -24,7 +24,7 @@ def share(page: Page) -> Page:
     editor.set_content(EDITOR)
     page.bring_to_front()
     page.get_by_test_id("share").click()
-    expect(page.get_by_test_id("seen")).to_contain_text("Picture", timeout=PATIENCE)
+    expect(page.get_by_test_id("seen")).to_contain_text("Picture", timeout=TIMEOUT)
     return editor
 
 
@@ -41,7 +41,7 @@ def hear_the_assistant(page: Page) -> None:
     """Wait until the assistant's voice is heard in the page, as its meter shows."""
     page.wait_for_function(
         "() => Number(document.querySelector('[data-testid=voice-level]').getAttribute('aria-valuenow')) > 5",
-        timeout=PATIENCE,
+        timeout=TIMEOUT,
     )
 
 
@@ -55,8 +55,8 @@ def test_a_typed_question_about_the_shared_screen_is_answered_by_voice_and_shown
     editor = share(page)
     ask(page, "where is save")
     hear_the_assistant(page)
-    expect(page.get_by_test_id("transcript")).to_contain_text("where is save", timeout=PATIENCE)
-    expect(page.get_by_test_id("transcript")).to_contain_text(re.compile("Save is .*top.*left", re.S), timeout=PATIENCE)
+    expect(page.get_by_test_id("transcript")).to_contain_text("where is save", timeout=TIMEOUT)
+    expect(page.get_by_test_id("transcript")).to_contain_text(re.compile("Save is .*top.*left", re.S), timeout=TIMEOUT)
 
     button, size = editor.locator("#save").bounding_box(), editor.viewport_size
     assert button is not None
@@ -72,9 +72,9 @@ def test_a_spoken_command_is_understood_and_answered(server: Server, open_page: 
     microphone = quiet(4) + synthetic("what time is it") + quiet(60)
     page = open_page(server, write_wav(tmp_path / "mic.wav", microphone))
     start(page)
-    expect(page.get_by_test_id("transcript")).to_contain_text("what time is it", timeout=PATIENCE)
+    expect(page.get_by_test_id("transcript")).to_contain_text("what time is it", timeout=TIMEOUT)
     hear_the_assistant(page)
-    expect(page.get_by_test_id("transcript")).to_contain_text(re.compile(r"It is \d", re.S), timeout=PATIENCE)
+    expect(page.get_by_test_id("transcript")).to_contain_text(re.compile(r"It is \d", re.S), timeout=TIMEOUT)
 
 
 def test_a_person_who_says_something_else_is_honestly_not_understood(
@@ -82,7 +82,7 @@ def test_a_person_who_says_something_else_is_honestly_not_understood(
 ) -> None:
     page = open_page(server, write_wav(tmp_path / "mic.wav", quiet(3) + person() + quiet(60)))
     start(page)
-    expect(page.get_by_test_id("transcript")).to_contain_text("did not understand", timeout=PATIENCE)
+    expect(page.get_by_test_id("transcript")).to_contain_text("did not understand", timeout=TIMEOUT)
     hear_the_assistant(page)
 
 
@@ -93,14 +93,14 @@ def test_speaking_over_an_answer_silences_it(server: Server, open_page: Open, tm
     page = open_page(server, write_wav(tmp_path / "mic.wav", microphone))
     start(page)
     hear_the_assistant(page)
-    expect(page.get_by_test_id("transcript")).to_contain_text("interrupted", timeout=PATIENCE)
+    expect(page.get_by_test_id("transcript")).to_contain_text("interrupted", timeout=TIMEOUT)
 
 
 def test_without_a_screen_nothing_is_guessed(server: Server, open_page: Open, tmp_path: Path) -> None:
     page = open_page(server, write_wav(tmp_path / "mic.wav", quiet(60)))
     start(page)
     ask(page, "where is save")
-    expect(page.get_by_test_id("transcript")).to_contain_text(re.compile("share", re.I), timeout=PATIENCE)
+    expect(page.get_by_test_id("transcript")).to_contain_text(re.compile("share", re.I), timeout=TIMEOUT)
     assert page.get_by_test_id("pointer").count() == 0 or not page.get_by_test_id("pointer").first.is_visible()
 
 
@@ -108,5 +108,5 @@ def test_end_ends_the_session_on_the_server_too(server: Server, open_page: Open,
     page = open_page(server, write_wav(tmp_path / "mic.wav", quiet(60)))
     start(page)
     page.get_by_test_id("end").click()
-    expect(page.get_by_test_id("start")).to_be_visible(timeout=PATIENCE)
+    expect(page.get_by_test_id("start")).to_be_visible(timeout=TIMEOUT)
     expect(page.get_by_test_id("text")).to_be_disabled()

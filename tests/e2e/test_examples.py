@@ -103,7 +103,7 @@ def test_the_livekit_page_hears_sees_and_is_answered(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "told"), [("guest.sh", r'"sessions":\[\]'), ("account.sh", '"username":"ada".*"silence_ms":700')]
 )
-def test_a_shell_script_is_answered(script: str, told: str, server: Server) -> None:
+def test_a_shell_script_is_answered(script: str, expected: str, server: Server) -> None:
     shown = subprocess.run(
         ["sh", str(EXAMPLES / script)],
         env={**os.environ, "SERVER": server.address},
@@ -112,7 +112,7 @@ def test_a_shell_script_is_answered(script: str, told: str, server: Server) -> N
         timeout=20,
         check=True,
     )
-    assert re.search(told, shown.stdout)
+    assert re.search(expected, shown.stdout)
 
 
 def test_the_curl_commands_in_the_documents_are_answered_with_json(server: Server) -> None:

@@ -32,7 +32,7 @@ async def test_a_spoken_question_is_answered_by_voice_and_in_writing(ada: Caller
     assert question == "what time is it"
     assert answer.startswith("It is")
     voice = next(iter(ada.room.remote_participants["assistant"].track_publications))
-    spoken = {said.who: said for said in ada.notes.said}
+    spoken = {stream.who: stream for stream in ada.notes.texts}
     assert (spoken["ada"].track, spoken["assistant"].track) == (microphone.sid, voice)
     assert spoken["assistant"].pieces > 1, "as it is spoken, not at the end"
     assert {(who, segment.text) for who, segment in ada.notes.legacy if segment.final} >= {
@@ -55,7 +55,7 @@ async def test_a_chat_message_is_answered_about_the_shared_screen(ada: Caller) -
     await ada.more_than(0, "screen_seen")
     await ada.ask("where is save")
     assert "Save is at the top left." in await ada.answered(1)
-    (pointer,) = [event for event in ada.notes.told if event["action"] == "pointer"]
+    (pointer,) = [event for event in ada.notes.events if event["action"] == "pointer"]
     top, left, bottom, right = pointer["box"]
     assert 200 <= (left + right) / 2 / 1000 * 1280 <= 330
     assert 20 <= (top + bottom) / 2 / 1000 * 720 <= 70
@@ -93,7 +93,7 @@ async def test_a_muted_microphone_is_not_heard_until_it_is_unmuted(ada: Caller) 
     assert isinstance(track, rtc.LocalAudioTrack)
     track.mute()
     await ada.say(synthetic("hello"))
-    assert not [event for event in ada.notes.told if event.get("state") == "listening"]
+    assert not [event for event in ada.notes.events if event.get("state") == "listening"]
     track.unmute()
     await ada.say(synthetic("what time is it"))
     await ada.until(lambda notes: notes.final("ada"))
@@ -140,7 +140,7 @@ async def test_a_client_whose_server_is_killed_joins_another(tmp_path: Path) -> 
         async with caller(proxy.address) as ada:
             await ada.publish_microphone()
             before = ada.me.sid
-            ada.notes.told.clear()
+            ada.notes.events.clear()
             ada.notes.happened.clear()
             proxy.upstream = other.address
             server.process.kill()

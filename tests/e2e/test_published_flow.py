@@ -25,7 +25,7 @@ class Desk:
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse):
         self.socket = socket
-        self.told: list[Event] = []
+        self.events: list[Event] = []
 
     async def send(self, action: str, **fields: object) -> None:
         await self.socket.send_json({"action": action, "sessionId": "session456", **fields})
@@ -35,14 +35,14 @@ class Desk:
         async with asyncio.timeout(60):
             while True:
                 event: Event = await self.socket.receive_json()
-                self.told.append(event)
+                self.events.append(event)
                 assert event["action"] != "error", event
                 if is_it(event):
                     return event
 
     def audio_of(self, turn: int) -> bytes:
         """The voice of a turn, as it came: WAV files one after the other."""
-        pieces = [event["data"] for event in self.told if event["action"] == "audio_output" and event["turn"] == turn]
+        pieces = [event["data"] for event in self.events if event["action"] == "audio_output" and event["turn"] == turn]
         return b"".join(base64.b64decode(piece) for piece in pieces)
 
 
@@ -100,7 +100,7 @@ async def test_the_whole_published_flow(http: aiohttp.ClientSession, server: Ser
         await desk.send("audio_input", data=speech, format="wav", sample_rate=16000, channels=1)
         await desk.send("audio_end")
         await desk.until(is_over(1))
-        answer = next(event["text"] for event in desk.told if event["action"] == "text_response")
+        answer = next(event["text"] for event in desk.events if event["action"] == "text_response")
         assert "did not understand" in answer
         assert desk.audio_of(1).startswith(b"RIFF")
         assert len(desk.audio_of(1)) > 50_000

@@ -16,7 +16,7 @@ from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineConfig
 from pipeline.errors import FaultCode
 from pipeline.events import EndReason, Event, Pointer, TextInput, TurnEnded, TurnStarted
-from pipeline.events import Fault as Told
+from pipeline.events import Fault as EventRecorder
 from pipeline.gemini.bridge import GeminiBridge, make_client
 from pipeline.gemini.model_profiles import LOCAL
 from pipeline.gemini.retry_policy import EngineTimeouts
@@ -90,8 +90,8 @@ class Stage:
     def turns_heard(self) -> list[int]:
         return [event.turn for event in self.peer.events if isinstance(event, TurnEnded)]
 
-    def faults(self) -> list[Told]:
-        return [event for event in self.peer.events if isinstance(event, Told)]
+    def faults(self) -> list[EventRecorder]:
+        return [event for event in self.peer.events if isinstance(event, EventRecorder)]
 
 
 @asynccontextmanager
@@ -132,7 +132,7 @@ def assert_silence_after_every_fault(log: list[Event | SpeechFrame]) -> None:
     """From each fault on nothing is heard until a turn starts."""
     is_silent = False
     for item in log:
-        is_silent = (is_silent or isinstance(item, Told)) and not isinstance(item, TurnStarted)
+        is_silent = (is_silent or isinstance(item, EventRecorder)) and not isinstance(item, TurnStarted)
         assert not (is_silent and isinstance(item, SpeechFrame))
 
 
@@ -180,10 +180,10 @@ async def test_a_session_that_breaks_is_told_rightly_falls_silent_and_is_replace
         before = len(stage.turns_heard())
         stage.ask("still there")
         await stage.until(lambda: len(stage.turns_heard()) > before)
-        told = stage.faults()
-    assert [fault.code for fault in told] == expected(kind, code, point)
-    assert not any(fault.fatal for fault in told)
-    assert all(fault.message for fault in told)
+        recorder = stage.faults()
+    assert [fault.code for fault in recorder] == expected(kind, code, point)
+    assert not any(fault.fatal for fault in recorder)
+    assert all(fault.message for fault in recorder)
     assert_silence_after_every_fault(stage.peer.log)
 
 

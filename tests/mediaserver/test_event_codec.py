@@ -74,7 +74,7 @@ def test_every_client_action_is_read(message: str, command: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "told"),
+    ("message", "expected"),
     [
         ("", "not JSON"),
         ("[1]", "not a JSON object"),
@@ -95,8 +95,8 @@ def test_every_client_action_is_read(message: str, command: Command) -> None:
         ("[" * 100_000, "not JSON"),
     ],
 )
-def test_a_bad_message_is_told_what_is_accepted(message: str, told: str) -> None:
-    with pytest.raises(ProtocolError, match=told) as caught:
+def test_a_bad_message_is_told_what_is_accepted(message: str, expected: str) -> None:
+    with pytest.raises(ProtocolError, match=expected) as caught:
         parse_command(message)
     assert caught.value.code is FaultCode.INVALID_MESSAGE
 

@@ -77,9 +77,9 @@ async def test_the_server_and_each_user_have_a_limit() -> None:
 
 async def test_draining_tells_everybody_and_takes_nobody_new() -> None:
     registry = Registry(max_sessions=2, max_per_user=2)
-    talk, peer = conversation("id1"), FakePeer()
-    talk.attach(peer)
-    registry.start("ada", talk)
+    live, peer = conversation("id1"), FakePeer()
+    live.attach(peer)
+    registry.start("ada", live)
     await asyncio.sleep(0)
     await registry.drain(5.0)
     assert peer.events[-1] == SessionEnded(EndReason.SHUTDOWN)

@@ -62,8 +62,8 @@ def test_a_short_secret_is_refused_in_production_and_warned_of_elsewhere(monkeyp
 def test_a_name_in_the_env_file_that_is_no_setting_is_warned_of_with_the_nearest(tmp_path: Path) -> None:
     file = tmp_path / ".env"
     file.write_text("port=8001\nGEMINI_APIKEY=k\nexport VAD_SILENCE=400\n# HOTS=x\nNIGHTINGALE={1}\n")
-    told = warnings(load(str(file)), str(file))
-    assert told == {
+    shown = warnings(load(str(file)), str(file))
+    assert shown == {
         "GEMINI_APIKEY": f"in {file} is no setting; GEMINI_API_KEY is",
         "VAD_SILENCE": f"in {file} is no setting; VAD_SILENCE_MS is",
         "NIGHTINGALE": f"in {file} is no setting",

@@ -15,9 +15,9 @@ async def test_items_come_out_in_the_order_they_went_in() -> None:
 
 async def test_a_full_mailbox_drops_the_oldest_and_counts_it() -> None:
     mailbox = Mailbox[int](2)
-    told = [mailbox.put(item) for item in (1, 2, 3)]
+    results = [mailbox.put(item) for item in (1, 2, 3)]
     mailbox.close()
-    assert told == [False, False, True]
+    assert results == [False, False, True]
     assert mailbox.dropped == 1
     assert [item async for item in mailbox] == [2, 3]
 

@@ -78,7 +78,7 @@ class FakeEngine:
     """A fake bridge that records all input and emits the events of the test."""
 
     def __init__(self, listener: EngineListener) -> None:
-        self.tell = listener.on_engine_event
+        self.emit = listener.on_engine_event
         self.next_turn = listener.next_turn
         self.up: list[str] = []
         self.audio: list[AudioChunk] = []
@@ -95,7 +95,7 @@ class FakeEngine:
 
     def ready(self) -> None:
         self.is_ready = True
-        self.tell(EngineReady("fake"))
+        self.emit(EngineReady("fake"))
 
     def start_utterance(self, turn: int) -> None:
         self.up.append(f"start {turn}")
@@ -135,12 +135,12 @@ class FakeEngine:
 
     def reply(self, turn: int, text: str = "I can see a page.", *, seconds: int = 1, ended: bool = True) -> None:
         """Emit a whole reply at once, as fast as engines do."""
-        self.tell(ReplyText(turn, text))
+        self.emit(ReplyText(turn, text))
         for _ in range(seconds):
-            self.tell(ReplyAudio(turn, AudioChunk(SECOND_OF_TONE, SPEECH_SAMPLE_RATE, 0.0)))
-        self.tell(ReplyGenerated(turn))
+            self.emit(ReplyAudio(turn, AudioChunk(SECOND_OF_TONE, SPEECH_SAMPLE_RATE, 0.0)))
+        self.emit(ReplyGenerated(turn))
         if ended:
-            self.tell(ReplyEnded(turn, Usage({"total": 9}), None))
+            self.emit(ReplyEnded(turn, Usage({"total": 9}), None))
 
 
 @dataclass

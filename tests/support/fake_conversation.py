@@ -39,7 +39,7 @@ class FakeConversation:
         self.turns: TurnSettings | None = None
         self.speakers: dict[int, Peer] = {}
         self._observers: list[Observer] = []
-        self._news = asyncio.Event()
+        self._wakeup = asyncio.Event()
 
     def attach(self, peer: Peer, *, name: str = "") -> None:
         self.peers[peer] = name
@@ -50,7 +50,7 @@ class FakeConversation:
     def detach(self, peer: Peer, *, grace: float) -> None:
         if self.peers.pop(peer, None) is not None:
             self.graces.append(grace)
-            self._news.set()
+            self._wakeup.set()
 
     def add_observer(self, observer: Observer) -> None:
         self._observers.append(observer)
@@ -87,7 +87,7 @@ class FakeConversation:
         self.faults.append(error)
         self._note(error.code.value)
 
-    def tell(self, event: Event) -> None:
+    def emit(self, event: Event) -> None:
         for observer in self._observers:
             observer(event)
         for peer in self.peers:
@@ -95,7 +95,7 @@ class FakeConversation:
 
     def end(self, reason: EndReason) -> None:
         self.is_ending = True
-        self.tell(SessionEnded(reason))
+        self.emit(SessionEnded(reason))
         peers, self.peers = self.peers, {}
         for peer in peers:
             peer.disconnect(reason)
@@ -104,12 +104,12 @@ class FakeConversation:
         """Wait for what comes up to make it so."""
         async with asyncio.timeout(10):
             while not is_so():
-                self._news.clear()
-                await self._news.wait()
+                self._wakeup.clear()
+                await self._wakeup.wait()
 
     def _note(self, what: object) -> None:
         self.log.append(what)
-        self._news.set()
+        self._wakeup.set()
 
 
 class Counter:

@@ -46,7 +46,7 @@ class FakeSession:
 
     def __init__(self, socket: ServerConnection):
         self._socket = socket
-        self.over = asyncio.Event()
+        self.closed = asyncio.Event()
 
     async def heard(self) -> dict[str, Any]:
         """Return the next message of the client without its outermost key."""
@@ -141,7 +141,7 @@ class FakeEngine:
                 self._open.add(session)
                 self._sessions.put_nowait(session)
                 await socket.wait_closed()
-                session.over.set()
+                session.closed.set()
             await socket.wait_closed()
         except ConnectionClosed:
             pass
@@ -151,19 +151,19 @@ class FakeEngine:
             session.abort()
 
 
-class Told:
+class EventRecorder:
     """Records the events of a bridge, and lets tests wait for more."""
 
     def __init__(self) -> None:
         self.events: list[EngineEvent] = []
         self.react: Callable[[EngineEvent], None] = lambda event: None
         self._taken = 0
-        self._news = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self._turn = 100
 
     def on_engine_event(self, event: EngineEvent) -> None:
         self.events.append(event)
-        self._news.set()
+        self._wakeup.set()
         self.react(event)
 
     def next_turn(self) -> int:
@@ -175,8 +175,8 @@ class Told:
         async with asyncio.timeout(WAIT):
             while True:
                 while self._taken >= len(self.events):
-                    self._news.clear()
-                    await self._news.wait()
+                    self._wakeup.clear()
+                    await self._wakeup.wait()
                 self._taken += 1
                 event = self.events[self._taken - 1]
                 if not isinstance(event, EngineDisconnected | ReplyCancelled):
@@ -203,13 +203,13 @@ async def fake_engine() -> AsyncIterator[FakeEngine]:
 @asynccontextmanager
 async def bridged(
     engine: FakeEngine, *, config: EngineConfig = CONFIG, timeouts: EngineTimeouts = QUICK
-) -> AsyncIterator[tuple[GeminiBridge, Told]]:
+) -> AsyncIterator[tuple[GeminiBridge, EventRecorder]]:
     """Run a bridge against the fake engine, and cancel it at the end."""
-    told = Told()
-    bridge = GeminiBridge(engine.client(), config, listener=told, timeouts=timeouts, jitter=lambda: 1.0)
+    recorder = EventRecorder()
+    bridge = GeminiBridge(engine.client(), config, listener=recorder, timeouts=timeouts, jitter=lambda: 1.0)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(bridge.run())
-        yield bridge, told
+        yield bridge, recorder
         running.cancel()
 
 

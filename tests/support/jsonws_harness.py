@@ -21,7 +21,7 @@ from tests.support import fake_conversation
 Message = dict[str, Any]
 
 
-def terms(session: str, label: str, *, silence: float = 0.3) -> ConversationConfig:
+def conversation_config(session: str, label: str, *, silence: float = 0.3) -> ConversationConfig:
     return ConversationConfig(
         id=session,
         label=label,
@@ -65,7 +65,7 @@ class FakeSessionFactory:
         self.options.append(options)
         session = f"id-{len(self.conversations)}"
         label = options.label or session
-        return self.conversations.setdefault((owner, label), FakeConversation(terms(session, label)))
+        return self.conversations.setdefault((owner, label), FakeConversation(conversation_config(session, label)))
 
     @property
     def conversation(self) -> FakeConversation:

@@ -19,7 +19,7 @@ SECOND = bytes(32_000)
 
 
 @asynccontextmanager
-async def talk(
+async def open_session(
     engine: LocalEngine, *, key: str = "any", headers: dict[str, str] | None = None, **config: object
 ) -> AsyncIterator[AsyncSession]:
     """A session of the official SDK, which marks its own utterances and wants every transcript."""

@@ -207,9 +207,9 @@ class FakeLink:
 class FakeConversation(outside.FakeConversation):
     """A fake conversation with its options and observers."""
 
-    def __init__(self, session: str, wishes: SessionOptions) -> None:
-        super().__init__(ConversationConfig(session, wishes.label or session, "local", "local", None, "en", 600, 3600))
-        self.wishes = wishes
+    def __init__(self, session: str, options: SessionOptions) -> None:
+        super().__init__(ConversationConfig(session, options.label or session, "local", "local", None, "en", 600, 3600))
+        self.options = options
 
     @property
     def questions(self) -> list[str]:
@@ -221,7 +221,7 @@ class FakeSessionFactory:
 
     def __init__(self, observe: Observe) -> None:
         self.observe = observe
-        self.talks: list[FakeConversation] = []
+        self.conversations: list[FakeConversation] = []
         self.owners: list[str] = []
         self.refusal: Exception | None = None
         self.delay = 0.0
@@ -230,14 +230,14 @@ class FakeSessionFactory:
         await asyncio.sleep(self.delay)
         if self.refusal is not None:
             raise self.refusal
-        for talk, whose in zip(self.talks, self.owners, strict=True):
-            if whose == owner and talk.config.label == options.label and not talk.is_ending:
-                return talk
-        talk = FakeConversation(f"id{len(self.talks)}", options)
-        talk.add_observer(self.observe(talk))
-        self.talks.append(talk)
+        for conversation, whose in zip(self.conversations, self.owners, strict=True):
+            if whose == owner and conversation.config.label == options.label and not conversation.is_ending:
+                return conversation
+        conversation = FakeConversation(f"id{len(self.conversations)}", options)
+        conversation.add_observer(self.observe(conversation))
+        self.conversations.append(conversation)
         self.owners.append(owner)
-        return talk
+        return conversation
 
 
 @dataclass
@@ -324,7 +324,7 @@ class Server:
 
     http: "TestClient[web.Request, web.Application]"
     livekit: LiveKit
-    lobby: FakeSessionFactory
+    session_factory: FakeSessionFactory
     limiter: outside.Counter
     links: list[FakeLink]
     gone: set[str]
@@ -332,8 +332,8 @@ class Server:
     opened: list[ClientWebSocketResponse] = field(default_factory=list)
 
     @property
-    def talk(self) -> FakeConversation:
-        return self.lobby.talks[-1]
+    def conversation(self) -> FakeConversation:
+        return self.session_factory.conversations[-1]
 
     async def open(self, path: str, query: dict[str, str], access: str) -> Client:
         before = len(self.links)
@@ -406,14 +406,14 @@ async def serving(
 ) -> AsyncIterator[Server]:
     """Serve until the end of the context, with fake media unless `make_link` is given."""
     transcript_logs, gone = TranscriptLogs(), set[str]()
-    lobby, limiter, links = FakeSessionFactory(transcript_logs.observe), outside.Counter(), list[FakeLink]()
+    session_factory, limiter, links = FakeSessionFactory(transcript_logs.observe), outside.Counter(), list[FakeLink]()
 
     def make_fake(events: LinkEvents, is_dual: bool) -> Link:
         links.append(FakeLink(events, is_dual))
         return links[-1]
 
     livekit = LiveKit(
-        lobby,
+        session_factory,
         limiter,
         keys={"devkey": SECRET},
         transcript_logs=transcript_logs,
@@ -426,7 +426,7 @@ async def serving(
     app = web.Application(middlewares=[error_middleware])
     livekit.add_routes(app)
     async with TestClient(TestServer(app)) as http:
-        server = Server(http, livekit, lobby, limiter, links, gone)
+        server = Server(http, livekit, session_factory, limiter, links, gone)
         yield server
         await livekit.close()
         for ws in server.opened:

@@ -36,7 +36,7 @@ def picture(*labels: str, width: int = 1280, height: int = 720, shade: int = 255
 
 
 @dataclass
-class Said:
+class TextSegment:
     """One text stream of a transcription."""
 
     who: str
@@ -52,8 +52,8 @@ class Said:
 class Notes:
     """The events and levels so far; times are seconds of `monotonic()`."""
 
-    told: list[dict[str, Any]] = field(default_factory=list)
-    said: list[Said] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    texts: list[TextSegment] = field(default_factory=list)
     legacy: list[tuple[str, rtc.TranscriptionSegment]] = field(default_factory=list)
     states: list[str] = field(default_factory=list)
     levels: list[tuple[float, float]] = field(default_factory=list)
@@ -64,14 +64,14 @@ class Notes:
     """The width of each participant's video."""
 
     def actions(self) -> list[str]:
-        return [event["action"] for event in self.told]
+        return [event["action"] for event in self.events]
 
     def final(self, who: str) -> list[str]:
         """Return the final transcripts of a participant."""
-        return [said.text for said in self.said if said.who == who and said.is_over and said.is_final]
+        return [stream.text for stream in self.texts if stream.who == who and stream.is_over and stream.is_final]
 
     def so_far(self, who: str) -> str:
-        return " ".join(said.text for said in self.said if said.who == who)
+        return " ".join(stream.text for stream in self.texts if stream.who == who)
 
     def loud_since(self, at: float) -> list[float]:
         return [when for when, level in self.levels[bisect_left(self.levels, (at, 0.0)) :] if level > LOUD]
@@ -84,7 +84,7 @@ class Caller:
         self.room = room
         self.notes = Notes()
         self.connected_in = 0.0
-        self._news = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._source: rtc.AudioSource | None = None
         room.register_text_stream_handler("lk.transcription", lambda reader, who: self._spawn(self._read(reader, who)))
@@ -110,11 +110,11 @@ class Caller:
         try:
             async with asyncio.timeout(within):
                 while not (found := is_so(self.notes)):
-                    self._news.clear()
-                    await self._news.wait()
+                    self._wakeup.clear()
+                    await self._wakeup.wait()
         except TimeoutError:
             notes = self.notes
-            pytest.fail(f"not so within {within} s: {notes.told[-6:]}, {notes.said[-3:]}, {notes.happened}")
+            pytest.fail(f"not so within {within} s: {notes.events[-6:]}, {notes.texts[-3:]}, {notes.happened}")
         return found
 
     def times(self, what: str) -> int:
@@ -183,10 +183,10 @@ class Caller:
         """Wait for the end of an answer, and return its text."""
 
         def text(notes: Notes) -> str | None:
-            over = [event for event in notes.told if event.get("turn") == turn]
-            if not any(event["action"] in ("turn_complete", "interrupted") for event in over):
+            ended = [event for event in notes.events if event.get("turn") == turn]
+            if not any(event["action"] in ("turn_complete", "interrupted") for event in ended):
                 return None
-            return next((str(event["text"]) for event in over if event["action"] == "text_response"), None)
+            return next((str(event["text"]) for event in ended if event["action"] == "text_response"), None)
 
         found = await self.until(text, within)
         assert found is not None
@@ -197,7 +197,7 @@ class Caller:
     def _noting(self, event: str) -> Callable[..., None]:
         def note(*_: object) -> None:
             self.notes.happened.append(event)
-            self._news.set()
+            self._wakeup.set()
 
         return note
 
@@ -205,8 +205,8 @@ class Caller:
         if packet.topic == "events":
             assert packet.participant is not None
             assert packet.participant.identity == "assistant"
-            self.notes.told.append(json.loads(packet.data))
-            self._news.set()
+            self.notes.events.append(json.loads(packet.data))
+            self._wakeup.set()
 
     def _on_track(self, track: rtc.Track, _: object, participant: rtc.RemoteParticipant) -> None:
         if isinstance(track, rtc.RemoteAudioTrack):
@@ -218,12 +218,12 @@ class Caller:
         self, segments: list[rtc.TranscriptionSegment], participant: rtc.Participant, _: object
     ) -> None:
         self.notes.legacy += [(participant.identity, segment) for segment in segments]
-        self._news.set()
+        self._wakeup.set()
 
     def _on_attributes(self, changed: dict[str, str], participant: rtc.Participant) -> None:
         if "lk.agent.state" in changed:
             self.notes.states.append(changed["lk.agent.state"])
-            self._news.set()
+            self._wakeup.set()
 
     async def _listen(self, track: rtc.RemoteAudioTrack, who: str) -> None:
         stream = rtc.AudioStream(track, sample_rate=48_000)
@@ -235,7 +235,7 @@ class Caller:
                     self.notes.levels.append((monotonic(), level))
                 elif level > LOUD:
                     self.notes.others.setdefault(who, []).append(monotonic())
-                self._news.set()
+                self._wakeup.set()
         finally:
             await stream.aclose()
 
@@ -244,21 +244,21 @@ class Caller:
         try:
             async for event in stream:
                 self.notes.widths[who] = event.frame.width
-                self._news.set()
+                self._wakeup.set()
         finally:
             await stream.aclose()
 
     async def _read(self, reader: rtc.TextStreamReader, who: str) -> None:
         attributes = reader.info.attributes or {}
-        said = Said(who, attributes["lk.segment_id"], attributes["lk.transcribed_track_id"])
-        self.notes.said.append(said)
+        stream = TextSegment(who, attributes["lk.segment_id"], attributes["lk.transcribed_track_id"])
+        self.notes.texts.append(stream)
         async for piece in reader:
-            said.text += piece
-            said.pieces += 1
-            self._news.set()
-        said.is_final = (reader.info.attributes or {})["lk.transcription_final"] == "true"
-        said.is_over = True
-        self._news.set()
+            stream.text += piece
+            stream.pieces += 1
+            self._wakeup.set()
+        stream.is_final = (reader.info.attributes or {})["lk.transcription_final"] == "true"
+        stream.is_over = True
+        self._wakeup.set()
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -101,7 +101,7 @@ class Client:
         self.link = MediaLink(self.events, is_dual=is_dual, config=Config(lull=lull, limits=limits))
         self.offers: list[LocalOffer] = []
         self.answers: list[Answer] = []
-        self.told: list[tuple[str, bytes]] = []
+        self.messages: list[tuple[str, bytes]] = []
         self.sinks: dict[str, Sink] = {}
         self.channels: dict[str, RTCDataChannel] = {}
         self._connecting = [ConnectTask(self.raw), ConnectTask(self.down)]
@@ -146,7 +146,7 @@ class Client:
         return offered
 
     def _listen(self, channel: RTCDataChannel) -> None:
-        channel.on("message", lambda message: self.told.append((channel.label, message)))
+        channel.on("message", lambda message: self.messages.append((channel.label, message)))
 
     def _take_tracks(self, connection: RTCPeerConnection) -> None:
         for transceiver in connection.getTransceivers():

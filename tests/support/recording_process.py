@@ -23,10 +23,10 @@ class Telling:
     async def write(self, facts: Sequence[Fact]) -> None:
         await self._store.write(facts)
         numbers = [fact.turn for fact in facts if isinstance(fact, Entry)]
-        tell(f"kept {max(numbers, default=0)}")
+        write_line(f"kept {max(numbers, default=0)}")
 
 
-def tell(line: str) -> None:
+def write_line(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
@@ -40,7 +40,7 @@ async def record_for_ever(data_dir: Path) -> None:
         while True:
             number += 1
             writer.record(Entry("s", now, "user", f"fact {number} " * 20, number))
-            tell(f"recorded {number} {time.monotonic()}")
+            write_line(f"recorded {number} {time.monotonic()}")
             await asyncio.sleep(0.01)
 
 

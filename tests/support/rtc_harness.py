@@ -55,7 +55,7 @@ class ConnectedPeer:
         self.peer = peer
         self.host = host
         self.channel = channel
-        self.told: list[str] = []
+        self.messages: list[str] = []
         self.closed = 0
 
 
@@ -93,7 +93,7 @@ async def room(
         client, RtcPeer(host, offer, config=Config(lull=lull, limits=limits), on_closed=on_closed), host, channel
     )
     if channel is not None:
-        channel.on("message", here.told.append)
+        channel.on("message", here.messages.append)
     try:
         answer = await here.peer.answer()
         if is_connected:

@@ -40,7 +40,7 @@ HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
 
-class FullLobby:
+class FullSessionFactory:
     """Lets nobody in."""
 
     async def get_or_create(self, owner: str, options: SessionOptions) -> ConversationPort:
@@ -71,7 +71,7 @@ def published(store: Store | None = None) -> tuple[web.Application, Json]:
     metrics, registry = Metrics(), Registry(max_sessions=9, max_per_user=9)
     limiter = RateLimiter(parse("1000000/minute"))
     page = Page(engine="local", model="local-1", can_be_asked=("hello",))
-    whip = Whip(FullLobby(), TOKENS, limiter)
+    whip = Whip(FullSessionFactory(), TOKENS, limiter)
     users = Users(accounts, TOKENS, login_limiter=limiter, api_limiter=limiter, is_registration_open=True)
     rest = [
         *Health("local", {"engine": _is_well}).routes(),

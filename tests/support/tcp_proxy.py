@@ -34,17 +34,17 @@ class Proxy:
         return asyncio.run_coroutine_threadsafe(cut(), self._loop).result(10)
 
     def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._over.set)
+        self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
         assert not self._thread.is_alive()
         self._loop.close()
 
     async def _serve(self) -> None:
-        self._over = asyncio.Event()
+        self._stop = asyncio.Event()
         server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.address = f"http://localhost:{server.sockets[0].getsockname()[1]}"
         self._is_open.set()
-        await self._over.wait()
+        await self._stop.wait()
         server.close()
         for writer in self._writers:
             writer.transport.abort()

@@ -75,8 +75,8 @@ def test_the_channels_list_what_is_accepted_and_sent_on_each() -> None:
     assert ", ".join(actions("receiveCommand")) == COMMANDS
     assert set(actions("sendEvent")) - set(actions("sendEventOnDataChannel")) == {"audio_output"}
     unsent = {events.TurnStarted, events.TurnUsageReport}
-    told = {event for event in get_args(events.Event) if event not in unsent and event.__name__ != "AssistantSpeech"}
-    assert len(actions("sendEventOnDataChannel")) == len(told)
+    sent = {event for event in get_args(events.Event) if event not in unsent and event.__name__ != "AssistantSpeech"}
+    assert len(actions("sendEventOnDataChannel")) == len(sent)
     for name, operation in DOCUMENT["operations"].items():
         assert set(actions(name)) <= set(find(operation["channel"]["$ref"])["messages"])
 
@@ -98,9 +98,9 @@ def test_the_examples_of_a_client_are_accepted(action: str) -> None:
 
 
 def test_every_error_code_is_listed_with_its_severity() -> None:
-    told = find("#/components/schemas/FaultCode")
-    assert told["enum"] == list(FaultCode)
-    lines = {line.split()[1]: line for line in told["description"].splitlines()[1:]}
+    sent = find("#/components/schemas/FaultCode")
+    assert sent["enum"] == list(FaultCode)
+    lines = {line.split()[1]: line for line in sent["description"].splitlines()[1:]}
     for code in FaultCode:
         assert code in lines[code.severity]
 

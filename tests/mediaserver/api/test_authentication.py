@@ -24,9 +24,9 @@ def test_a_request_is_from_whom_its_token_stands_for() -> None:
 
 @pytest.mark.parametrize("headers", [{}, bearing("nonsense"), {"Authorization": "Basic YTpi"}])
 def test_a_request_without_a_good_token_is_refused(headers: dict[str, str]) -> None:
-    with pytest.raises(HttpError) as told:
+    with pytest.raises(HttpError) as raised:
         user_of(make_mocked_request("GET", "/", headers), TOKENS)
-    assert told.value.status == 401
+    assert raised.value.status == 401
 
 
 def test_who_has_no_good_token_is_counted_by_address_and_others_by_name() -> None:
@@ -34,8 +34,8 @@ def test_who_has_no_good_token_is_counted_by_address_and_others_by_name() -> Non
     bad, good = make_mocked_request("GET", "/", {}), make_mocked_request("GET", "/", bearing(TOKENS.issue(ADA)))
     statuses = []
     for _ in range(3):
-        with pytest.raises(HttpError) as told:
+        with pytest.raises(HttpError) as raised:
             authenticate(bad, TOKENS, limiter)
-        statuses.append(told.value.status)
+        statuses.append(raised.value.status)
     assert statuses == [401, 401, 429]
     assert authenticate(good, TOKENS, limiter) == ADA

@@ -82,7 +82,7 @@ async def test_pages_follow_one_another_by_cursor(client: Client) -> None:
 async def test_a_wrong_page_is_422_and_names_the_field(client: Client, query: str, field: str) -> None:
     response = await client.get(f"/api/v1/sessions?{query}", headers=token_of(ADA))
     assert response.status == 422
-    assert [told["field"] for told in (await response.json())["error"]["details"]["fields"]] == [field]
+    assert [fault["field"] for fault in (await response.json())["error"]["details"]["fields"]] == [field]
 
 
 @pytest.mark.parametrize("name", ["s2", "mine"])
@@ -120,9 +120,9 @@ async def test_a_deleted_session_is_gone(client: Client) -> None:
 async def test_deleting_a_live_session_ends_it_and_leaves_an_older_one_of_its_label(
     client: Client, store: MemoryStore, registry: Registry
 ) -> None:
-    talk, peer = conversation("s4", "mine"), FakePeer()
-    talk.attach(peer)
-    registry.start(ADA.id, talk)
+    live, peer = conversation("s4", "mine"), FakePeer()
+    live.attach(peer)
+    registry.start(ADA.id, live)
     store.records.append(record("s4", minutes=4, label="mine"))
     assert (await client.delete("/api/v1/sessions/mine", headers=token_of(ADA))).status == 204
     await registry.drain(5.0)
@@ -148,14 +148,14 @@ async def test_a_live_session_of_which_nothing_is_kept_can_be_deleted(client: Cl
 async def test_another_users_session_is_as_unknown_as_one_that_never_was(
     client: Client, store: MemoryStore, registry: Registry, method: str, path: str
 ) -> None:
-    talk = conversation("live", "live")
-    talk._screen_share.latest_screenshot = EncodedFrame(b"jpeg", 2, 2, 1, 0.0)
-    registry.start(ADA.id, talk)
+    live = conversation("live", "live")
+    live._screen_share.latest_screenshot = EncodedFrame(b"jpeg", 2, 2, 1, 0.0)
+    registry.start(ADA.id, live)
     response = await client.request(method, path, headers=token_of(BOB))
     never = await client.request(method, path.replace("s1", "zz").replace("live", "zz"), headers=token_of(BOB))
     assert response.status == never.status == 404
     assert await response.json() == await never.json()
-    assert registry.find(ADA.id, "live") is talk
+    assert registry.find(ADA.id, "live") is live
     assert len(store.records) == 4
 
 
@@ -191,10 +191,10 @@ async def test_history_that_fails_half_way_is_503_and_never_half_an_answer(
 
 
 async def test_the_frame_is_the_one_the_engine_saw_last(client: Client, registry: Registry) -> None:
-    talk = conversation("s6", "s6")
-    registry.start(ADA.id, talk)
+    live = conversation("s6", "s6")
+    registry.start(ADA.id, live)
     assert (await client.get("/api/v1/sessions/s6/frame", headers=token_of(ADA))).status == 404
-    talk._screen_share.latest_screenshot = EncodedFrame(b"jpeg", 2, 2, 7, 0.0)
+    live._screen_share.latest_screenshot = EncodedFrame(b"jpeg", 2, 2, 7, 0.0)
     response = await client.get("/api/v1/sessions/s6/frame", headers=token_of(ADA))
     assert (response.status, response.content_type, response.headers["X-Frame"]) == (200, "image/jpeg", "7")
     assert await response.read() == b"jpeg"

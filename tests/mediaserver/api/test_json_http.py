@@ -93,15 +93,15 @@ async def test_every_wrong_field_is_named_with_what_it_accepts_and_nothing_is_ec
     error = (await response.json())["error"]
     assert response.status == 422
     assert error["code"] == "INVALID_FIELDS"
-    told = {fault["field"]: fault["message"] for fault in error["details"]["fields"]}
-    assert told == {
+    messages = {fault["field"]: fault["message"] for fault in error["details"]["fields"]}
+    assert messages == {
         "username": "String should have at most 9 characters.",
         "email": "Accepts an e-mail address.",
         "password": "Accepts 8 characters or more.",
         "age": "Input should be greater than or equal to 0.",
         "device": "Not accepted.",  # pydantic's sentence would quote it
     }
-    assert all(name in error["message"] for name in told)
+    assert all(name in error["message"] for name in messages)
     assert SECRET not in await response.text()
 
 

@@ -118,7 +118,7 @@ async def test_what_is_too_long_or_of_another_kind_is_422_and_named(
 ) -> None:
     response = await client.post(PATH, json=asked, headers=token_of(ADA))
     assert response.status == 422
-    assert field in [told["field"] for told in (await response.json())["error"]["details"]["fields"]]
+    assert field in [fault["field"] for fault in (await response.json())["error"]["details"]["fields"]]
 
 
 async def test_without_a_bearer_token_there_is_none_for_livekit(client: Client) -> None:

@@ -63,35 +63,35 @@ def test_models_stand_once_under_their_names_with_what_they_hold() -> None:
 
 
 def test_a_body_and_an_answer_refer_to_their_models() -> None:
-    told = operation(body=Thing)
-    body = told["requestBody"]["content"]["application/json"]["schema"]["$ref"]
-    answer = told["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
+    described = operation(body=Thing)
+    body = described["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    answer = described["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
     assert body == answer == "#/components/schemas/Thing"
 
 
 def test_every_error_that_can_happen_is_told_in_the_one_shape() -> None:
-    told = operation(body=Thing, needs_token=True, errors=(404, 409, 429, 503))
-    assert list(told["responses"]) == ["200", "400", "401", "404", "408", "409", "413", "415", "422", "429", "503"]
-    for status, answer in told["responses"].items():
+    described = operation(body=Thing, needs_token=True, errors=(404, 409, 429, 503))
+    assert list(described["responses"]) == ["200", "400", "401", "404", "408", "409", "413", "415", "422", "429", "503"]
+    for status, answer in described["responses"].items():
         if status != "200":
             ref = answer["content"]["application/json"]["schema"]["$ref"]
             assert ref == "#/components/schemas/ErrorResponse"
-    assert "Retry-After" in told["responses"]["429"]["headers"]
-    assert "WWW-Authenticate" in told["responses"]["401"]["headers"]
-    assert told["security"] == [{"bearer": []}]
+    assert "Retry-After" in described["responses"]["429"]["headers"]
+    assert "WWW-Authenticate" in described["responses"]["401"]["headers"]
+    assert described["security"] == [{"bearer": []}]
 
 
 def test_what_needs_no_token_and_no_body_asks_for_neither() -> None:
-    told = operation(answers={204: None})
-    assert list(told["responses"]) == ["204"]
-    assert "content" not in told["responses"]["204"]
-    assert "security" not in told
-    assert "requestBody" not in told
+    described = operation(answers={204: None})
+    assert list(described["responses"]) == ["204"]
+    assert "content" not in described["responses"]["204"]
+    assert "security" not in described
+    assert "requestBody" not in described
 
 
 def test_a_query_is_told_field_by_field_and_is_never_null() -> None:
-    told = operation(query=Search, parameters={"id": "which thing"})
-    by_name = {parameter["name"]: parameter for parameter in told["parameters"]}
+    described = operation(query=Search, parameters={"id": "which thing"})
+    by_name = {parameter["name"]: parameter for parameter in described["parameters"]}
     assert (by_name["id"]["in"], by_name["id"]["description"]) == ("path", "which thing")
     assert (by_name["text"]["required"], by_name["text"]["description"]) == (True, "what to look for")
     assert by_name["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
@@ -99,19 +99,21 @@ def test_a_query_is_told_field_by_field_and_is_never_null() -> None:
 
 
 def test_other_media_types_are_told_with_their_headers() -> None:
-    told = operation(body="application/sdp", answers={201: "image/jpeg"}, headers={"Location": "where"})
-    assert told["requestBody"]["content"] == {"application/sdp": {"schema": {"type": "string"}}}
-    assert told["responses"]["201"]["content"] == {"image/jpeg": {}}
-    assert told["responses"]["201"]["headers"]["Location"]["description"] == "where"
+    described = operation(body="application/sdp", answers={201: "image/jpeg"}, headers={"Location": "where"})
+    assert described["requestBody"]["content"] == {"application/sdp": {"schema": {"type": "string"}}}
+    assert described["responses"]["201"]["content"] == {"image/jpeg": {}}
+    assert described["responses"]["201"]["headers"]["Location"]["description"] == "where"
 
 
 def operations(made: Json) -> list[tuple[str, str, Json]]:
-    return [(path, method, told) for path, methods in made["paths"].items() for method, told in methods.items()]
+    return [
+        (path, method, described) for path, methods in made["paths"].items() for method, described in methods.items()
+    ]
 
 
 def test_every_operation_has_a_name_of_its_own_and_every_reference_is_met() -> None:
     _, made = published()
-    names = [told["operationId"] for _, _, told in operations(made)]
+    names = [described["operationId"] for _, _, described in operations(made)]
     assert len(names) == len(set(names)) > 15
 
     def references(node: object) -> list[str]:
@@ -133,9 +135,11 @@ def test_every_served_path_of_the_interface_is_documented() -> None:
     app, made = published()
     beside = ("/static", "/docs", "/openapi.json", "/asyncapi.json", "/favicon.ico")
     served = {
-        (told.resource.canonical, told.method.lower())
-        for told in app.router.routes()
-        if told.resource is not None and told.method != "HEAD" and not told.resource.canonical.startswith(beside)
+        (described.resource.canonical, described.method.lower())
+        for described in app.router.routes()
+        if described.resource is not None
+        and described.method != "HEAD"
+        and not described.resource.canonical.startswith(beside)
     }
     assert served == {(path, method) for path, method, _ in operations(made)}
 

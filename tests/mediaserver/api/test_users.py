@@ -39,7 +39,7 @@ WITH_TOKEN = [("GET", ME), ("PATCH", ME), ("DELETE", ME), ("GET", f"{ME}/setting
 
 
 @dataclass
-class House:
+class AccountsBackend:
     """What stands behind the routes."""
 
     store: Store
@@ -85,15 +85,15 @@ class Person:
 
 
 @pytest.fixture
-async def house(store: Store) -> AsyncIterator[House]:
+async def backend(store: Store) -> AsyncIterator[AccountsBackend]:
     passwords = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-    yield House(store, passwords)
+    yield AccountsBackend(store, passwords)
     passwords.close()
 
 
 @pytest.fixture
-async def client(house: House, aiohttp_client: MakeClient) -> Client:
-    return await aiohttp_client(house.app())
+async def client(backend: AccountsBackend, aiohttp_client: MakeClient) -> Client:
+    return await aiohttp_client(backend.app())
 
 
 async def post(client: Client, path: str, body: object, **headers: str) -> tuple[int, Any]:
@@ -141,11 +141,11 @@ async def test_a_taken_name_and_a_taken_email_are_told_apart(client: Client, ada
     assert (status, body["error"]["code"]) == (409, "EMAIL_TAKEN")
 
 
-async def test_where_registration_is_closed_nobody_may(house: House, aiohttp_client: MakeClient) -> None:
-    client = await aiohttp_client(house.app(is_open=False))
+async def test_where_registration_is_closed_nobody_may(backend: AccountsBackend, aiohttp_client: MakeClient) -> None:
+    client = await aiohttp_client(backend.app(is_open=False))
     status, body = await post(client, "register", ADA)
     assert (status, body["error"]["code"]) == (403, "FORBIDDEN")
-    assert await house.store.accounts() == ()
+    assert await backend.store.accounts() == ()
 
 
 @pytest.mark.parametrize(
@@ -187,14 +187,14 @@ async def test_passwords_have_8_to_128_characters_of_any_kind(client: Client, pa
 # Logging in.
 
 
-async def test_login_answers_tokens_and_the_user(client: Client, ada: Person, house: House) -> None:
+async def test_login_answers_tokens_and_the_user(client: Client, ada: Person, backend: AccountsBackend) -> None:
     response = await client.post(f"{USERS}/login", json={"username": "ada@example.org", "password": PASSWORD})
     body = await response.json()
     assert response.headers["Cache-Control"] == "no-store"
     assert list(body) == ["access_token", "refresh_token", "token_type", "expires_in", "user"]
     assert (body["token_type"], body["expires_in"]) == ("bearer", 3600)
     assert (body["user"]["username"], body["user"]["guest"]) == ("Ada", False)
-    assert house.tokens.verify(body["access_token"]).id == body["user"]["id"]
+    assert backend.tokens.verify(body["access_token"]).id == body["user"]["id"]
 
 
 async def test_a_wrong_name_and_a_wrong_password_are_told_with_the_same_bytes(client: Client, ada: Person) -> None:
@@ -212,26 +212,28 @@ async def test_a_login_without_its_fields_is_invalid(client: Client, body: objec
     assert (await post(client, "login", body))[0] == 422
 
 
-async def test_after_five_failures_a_name_is_told_when_to_come_back(client: Client, ada: Person, house: House) -> None:
+async def test_after_five_failures_a_name_is_told_when_to_come_back(
+    client: Client, ada: Person, backend: AccountsBackend
+) -> None:
     for _ in range(5):
         assert (await post(client, "login", {"username": "ada", "password": "wrong password"}))[0] == 401
     response = await client.post(f"{USERS}/login", json={"username": "ADA", "password": PASSWORD})
     assert (response.status, response.headers["Retry-After"]) == (429, "1")
-    house.time += 1
+    backend.time += 1
     await login(client, "ada", PASSWORD)
 
 
 @pytest.mark.parametrize("path", ["register", "login", "refresh"])
 async def test_who_asks_too_often_to_be_let_in_is_told_when_to_come_back(
-    house: House, aiohttp_client: MakeClient, path: str
+    backend: AccountsBackend, aiohttp_client: MakeClient, path: str
 ) -> None:
-    client = await aiohttp_client(house.app(login="2/minute"))
+    client = await aiohttp_client(backend.app(login="2/minute"))
     statuses = [(await post(client, path, {}))[0] for _ in range(3)]
     assert statuses == [422, 422, 429]
 
 
-async def test_users_are_counted_one_by_one(house: House, aiohttp_client: MakeClient) -> None:
-    client = await aiohttp_client(house.app(api="3/minute"))
+async def test_users_are_counted_one_by_one(backend: AccountsBackend, aiohttp_client: MakeClient) -> None:
+    client = await aiohttp_client(backend.app(api="3/minute"))
     people = []
     for person in (ADA, GRACE):
         await post(client, "register", person)
@@ -337,9 +339,9 @@ async def test_a_name_may_change_its_case_only(ada: Person) -> None:
     ],
 )
 async def test_a_profile_takes_no_wrong_field(ada: Person, body: dict[str, object]) -> None:
-    status, told = await ada.ask("PATCH", ME, body)
+    status, answer = await ada.ask("PATCH", ME, body)
     assert status == 422
-    assert fields_of(told) == list(body)
+    assert fields_of(answer) == list(body)
 
 
 async def test_anothers_name_or_email_cannot_be_taken_over(ada: Person, grace: Person) -> None:
@@ -383,27 +385,29 @@ async def test_guesses_at_the_current_password_are_slowed(ada: Person) -> None:
     assert statuses == [403] * 5 + [429]
 
 
-async def test_deleting_takes_everything_and_lets_nobody_in(client: Client, ada: Person, house: House) -> None:
+async def test_deleting_takes_everything_and_lets_nobody_in(
+    client: Client, ada: Person, backend: AccountsBackend
+) -> None:
     user = ada.login["user"]["id"]
     now = datetime.fromisoformat("2026-05-01T00:00:00+00:00")
-    await house.store.write([SessionRecord("s", user, "s", "whip", "local", "local", "en", started_at=now)])
+    await backend.store.write([SessionRecord("s", user, "s", "whip", "local", "local", "en", started_at=now)])
     await ada.ask("PUT", f"{ME}/settings", {"voice": "Puck"})
     assert await ada.ask("DELETE", ME) == (204, None)
-    assert house.left == [user]
+    assert backend.left == [user]
     assert (await ada.ask("GET", ME))[0] == 401
     assert (await post(client, "refresh", {"refresh_token": ada.login["refresh_token"]}))[0] == 401
     assert (await post(client, "login", {"username": "ada", "password": PASSWORD}))[0] == 401
-    assert (await house.store.sessions(user, limit=10, cursor=None)).sessions == ()
+    assert (await backend.store.sessions(user, limit=10, cursor=None)).sessions == ()
     assert (await post(client, "register", ADA))[0] == 201
 
 
 @pytest.mark.parametrize(("method", "path"), WITH_TOKEN)
 async def test_a_deleted_user_is_refused_everywhere_also_after_a_restart(
-    ada: Person, house: House, aiohttp_client: MakeClient, method: str, path: str
+    ada: Person, backend: AccountsBackend, aiohttp_client: MakeClient, method: str, path: str
 ) -> None:
     assert (await ada.ask("DELETE", ME))[0] == 204
     assert (await ada.ask(method, path, {}))[0] == 401
-    again = House(house.store, house.passwords)
+    again = AccountsBackend(backend.store, backend.passwords)
     ada.client = await aiohttp_client(again.app())
     assert (await ada.ask(method, path, {}))[0] == 401
     assert again.left == []
@@ -451,8 +455,8 @@ async def test_a_setting_that_cannot_be_obeyed_is_named_and_nothing_changes(
 # Guests.
 
 
-async def test_a_guest_has_a_profile_without_email_and_settings_too(client: Client, house: House) -> None:
-    grant = await house.accounts.guest()
+async def test_a_guest_has_a_profile_without_email_and_settings_too(client: Client, backend: AccountsBackend) -> None:
+    grant = await backend.accounts.guest()
     guest = Person(client, {"access_token": grant.access_token})
     status, body = await guest.ask("GET", ME)
     assert status == 200
@@ -476,19 +480,19 @@ async def test_a_guest_has_a_profile_without_email_and_settings_too(client: Clie
 @pytest.mark.parametrize("place", ["header", "field"])
 @pytest.mark.parametrize("path", ["login", "register"])
 async def test_a_guests_token_sent_along_gives_its_history_to_the_account(
-    client: Client, house: House, grace: Person, path: str, place: str
+    client: Client, backend: AccountsBackend, grace: Person, path: str, place: str
 ) -> None:
-    grant = await house.accounts.guest()
+    grant = await backend.accounts.guest()
     now = datetime.fromisoformat("2026-05-01T00:00:00+00:00")
     record = SessionRecord("s", grant.user.id, "s", "whip", "local", "local", "en", started_at=now)
-    await house.store.write([record])
+    await backend.store.write([record])
     body = ADA if path == "register" else {"username": "grace", "password": GRACE["password"]}
     headers = {"Authorization": f"Bearer {grant.access_token}"} if place == "header" else {}
     extra = {"guest_token": grant.access_token} if place == "field" else {}
-    status, told = await post(client, path, {**body, **extra}, **headers)
+    status, answer = await post(client, path, {**body, **extra}, **headers)
     assert status in (200, 201)
-    user = told["id"] if path == "register" else told["user"]["id"]
-    page = await house.store.sessions(user, limit=10, cursor=None)
+    user = answer["id"] if path == "register" else answer["user"]["id"]
+    page = await backend.store.sessions(user, limit=10, cursor=None)
     assert [session.id for session in page.sessions] == ["s"]
 
 
@@ -522,13 +526,13 @@ async def test_a_second_user_reads_changes_and_deletes_only_themselves(
 
 
 async def test_a_database_that_does_not_answer_is_503_on_every_route(
-    house: House, client: Client, ada: Person, monkeypatch: pytest.MonkeyPatch
+    backend: AccountsBackend, client: Client, ada: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(*_: object) -> Account | None:
         raise StoreError("disk I/O error at /secret/place")
 
     for name in ("account", "account_named", "spend_token"):
-        monkeypatch.setattr(house.store, name, fail)
+        monkeypatch.setattr(backend.store, name, fail)
     answers = [await ada.ask(method, path, {}) for method, path in WITH_TOKEN]
     answers += [
         await post(client, path, {**GRACE, "refresh_token": "x"}) for path in ("register", "login", "refresh", "logout")
@@ -537,15 +541,19 @@ async def test_a_database_that_does_not_answer_is_503_on_every_route(
     assert "secret" not in str(answers)
 
 
-async def test_more_logins_than_can_be_checked_are_told_to_come_back(house: House, aiohttp_client: MakeClient) -> None:
-    full = House(house.store, Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1), max_waiting=-1))
+async def test_more_logins_than_can_be_checked_are_told_to_come_back(
+    backend: AccountsBackend, aiohttp_client: MakeClient
+) -> None:
+    full = AccountsBackend(
+        backend.store, Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1), max_waiting=-1)
+    )
     client = await aiohttp_client(full.app())
     response = await client.post(f"{USERS}/login", json={"username": "ada", "password": PASSWORD})
     assert (response.status, response.headers["Retry-After"]) == (503, "2")
     full.passwords.close()
 
 
-async def test_no_password_token_or_hash_is_logged(house: House, client: Client, ada: Person) -> None:
+async def test_no_password_token_or_hash_is_logged(backend: AccountsBackend, client: Client, ada: Person) -> None:
     lines: list[str] = []
     sink = logger.add(lines.append, level="TRACE", format="{message} {extra} {exception}")
     again = await login(client, "ada", PASSWORD)
@@ -556,9 +564,9 @@ async def test_no_password_token_or_hash_is_logged(house: House, client: Client,
     await ada.ask("PATCH", ME, {"password": "a new password", "current_password": PASSWORD})
     await ada.ask("GET", f"{ME}/settings")
     logger.remove(sink)
-    (account,) = await house.store.accounts()
-    told = "".join(lines)
-    assert "/api/v1/users/login" in told
+    (account,) = await backend.store.accounts()
+    answer = "".join(lines)
+    assert "/api/v1/users/login" in answer
     secrets = [PASSWORD, "a wrong password", "a new password", account.password_hash, refreshed["access_token"]]
     secrets += [again.login["access_token"], again.login["refresh_token"], refreshed["refresh_token"]]
-    assert [secret for secret in secrets if secret in told] == []
+    assert [secret for secret in secrets if secret in answer] == []

@@ -63,16 +63,16 @@ async def statuses_of(asked: list[tuple[tuple[str, str], bytes, bool]]) -> list[
         add_routes(
             app, Users(accounts, tokens, login_limiter=often, api_limiter=often, is_registration_open=True).routes()
         )
-        told = []
+        answers = []
         async with TestClient(TestServer(app)) as client:
             for (method, path), body, is_ada in asked:
                 token = ada if is_ada else tokens.issue(new_guest())
                 headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
                 response = await client.request(method, path, data=body, headers=headers)
-                told.append((response.status, await response.text()))
+                answers.append((response.status, await response.text()))
         await store.close()
         passwords.close()
-        return told
+        return answers
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])

@@ -51,7 +51,7 @@ class Clock:
 
 
 @dataclass
-class House:
+class AccountsHarness:
     """Accounts on a store, with what they were made of."""
 
     store: Store
@@ -74,11 +74,11 @@ class House:
 
 
 @pytest.fixture
-def house(store: Store) -> Iterator[House]:
+def harness(store: Store) -> Iterator[AccountsHarness]:
     clock, hasher, tokens = Clock(), CountingHasher(), Tokens(SECRET)
     passwords = Passwords(hasher)
     accounts = Accounts(store, tokens, passwords, clock, lockout=Lockout(lambda: 0.0))
-    yield House(store, clock, hasher, tokens, passwords, accounts)
+    yield AccountsHarness(store, clock, hasher, tokens, passwords, accounts)
     passwords.close()
 
 
@@ -94,28 +94,28 @@ def same(account: Account) -> Account:
     return account
 
 
-async def test_username_and_email_let_in_in_any_case(house: House) -> None:
-    ada = await house.ada()
+async def test_username_and_email_let_in_in_any_case(harness: AccountsHarness) -> None:
+    ada = await harness.ada()
     for name in ("Ada", "aDA", "ADA@example.org"):
-        grant = await house.login(name)
+        grant = await harness.login(name)
         assert grant.account == ada
-        assert house.tokens.verify(grant.access_token) == User(ada.id, "Ada", is_guest=False)
+        assert harness.tokens.verify(grant.access_token) == User(ada.id, "Ada", is_guest=False)
 
 
-async def test_a_password_is_kept_as_argon2id_only(house: House) -> None:
-    ada = await house.ada()
+async def test_a_password_is_kept_as_argon2id_only(harness: AccountsHarness) -> None:
+    ada = await harness.ada()
     assert ada.password_hash.startswith("$argon2id$")
     assert PASSWORD not in str(ada)
 
 
-async def test_an_unknown_name_costs_the_work_of_a_wrong_password(house: House) -> None:
-    await house.ada()
+async def test_an_unknown_name_costs_the_work_of_a_wrong_password(harness: AccountsHarness) -> None:
+    await harness.ada()
     work = []
     for name in ("ada", "nobody", "ada@example.org", "nobody@example.org"):
-        before = (house.hasher.hashed, house.hasher.verified)
+        before = (harness.hasher.hashed, harness.hasher.verified)
         with pytest.raises(CredentialsError):
-            await house.login(name, "wrong password")
-        work.append((house.hasher.hashed - before[0], house.hasher.verified - before[1]))
+            await harness.login(name, "wrong password")
+        work.append((harness.hasher.hashed - before[0], harness.hasher.verified - before[1]))
     assert work == [(0, 1)] * 4
 
 
@@ -126,14 +126,14 @@ async def test_lockout_does_not_tell_whether_a_name_exists(store: Store) -> None
     await accounts.register(username="ada", email="ada@example.org", full_name=None, password=PASSWORD)
 
     async def outcomes(name: str, block: int) -> list[object]:
-        told: list[object] = []
+        raised: list[object] = []
         for attempt in range(10):
             try:
                 await accounts.login(name, "wrong password", address=f"10.{block}.0.{attempt}")
             except (CredentialsError, LockedOut) as error:
-                told.append((type(error), error.args))
+                raised.append((type(error), error.args))
             now[0] += 1.0
-        return told
+        return raised
 
     somebody, nobody = await outcomes("ada", 1), await outcomes("nobody", 2)
     assert somebody == nobody
@@ -141,38 +141,38 @@ async def test_lockout_does_not_tell_whether_a_name_exists(store: Store) -> None
     passwords.close()
 
 
-async def test_a_locked_name_is_refused_without_work_even_with_the_right_password(house: House) -> None:
-    await house.ada()
+async def test_a_locked_name_is_refused_without_work_even_with_the_right_password(harness: AccountsHarness) -> None:
+    await harness.ada()
     for _ in range(5):
         with pytest.raises(CredentialsError):
-            await house.login("ada", "wrong password")
-    before = house.hasher.verified
+            await harness.login("ada", "wrong password")
+    before = harness.hasher.verified
     with pytest.raises(LockedOut):
-        await house.login()
-    assert house.hasher.verified == before
+        await harness.login()
+    assert harness.hasher.verified == before
 
 
-async def test_a_taken_name_is_told_apart_before_any_hashing(house: House) -> None:
-    await house.ada()
-    before = house.hasher.hashed
+async def test_a_taken_name_is_told_apart_before_any_hashing(harness: AccountsHarness) -> None:
+    await harness.ada()
+    before = harness.hasher.hashed
     for username, email, field in (("ADA", "new@example.org", "username"), ("new", "ADA@example.org", "email")):
-        with pytest.raises(TakenError) as told:
-            await house.accounts.register(username=username, email=email, full_name=None, password=PASSWORD)
-        assert told.value.field == field
-    assert house.hasher.hashed == before
+        with pytest.raises(TakenError) as raised:
+            await harness.accounts.register(username=username, email=email, full_name=None, password=PASSWORD)
+        assert raised.value.field == field
+    assert harness.hasher.hashed == before
 
 
-async def test_of_two_who_register_one_name_at_once_one_gets_it(house: House) -> None:
-    both = await asyncio.gather(house.ada(), house.ada(), return_exceptions=True)
+async def test_of_two_who_register_one_name_at_once_one_gets_it(harness: AccountsHarness) -> None:
+    both = await asyncio.gather(harness.ada(), harness.ada(), return_exceptions=True)
     assert sorted(type(outcome).__name__ for outcome in both) == ["Account", "TakenError"]
 
 
-async def test_a_password_of_old_parameters_is_hashed_anew_at_login(house: House) -> None:
-    ada = await house.ada()
+async def test_a_password_of_old_parameters_is_hashed_anew_at_login(harness: AccountsHarness) -> None:
+    ada = await harness.ada()
     stronger = Passwords(CountingHasher(time_cost=2))
-    accounts = Accounts(house.store, house.tokens, stronger, house.clock)
+    accounts = Accounts(harness.store, harness.tokens, stronger, harness.clock)
     both = await asyncio.gather(*(accounts.login("ada", PASSWORD, address=HERE) for _ in range(2)))
-    kept = await house.store.account(ada.id)
+    kept = await harness.store.account(ada.id)
     assert kept is not None
     assert not stronger.is_outdated(kept.password_hash)
     assert all(grant.account is not None for grant in both)
@@ -180,137 +180,137 @@ async def test_a_password_of_old_parameters_is_hashed_anew_at_login(house: House
     stronger.close()
 
 
-async def test_a_refresh_token_works_once_and_its_successor_after_it(house: House) -> None:
-    await house.ada()
-    first = await house.login()
-    second = await house.accounts.refresh(first.refresh_token)
-    third = await house.accounts.refresh(second.refresh_token)
+async def test_a_refresh_token_works_once_and_its_successor_after_it(harness: AccountsHarness) -> None:
+    await harness.ada()
+    first = await harness.login()
+    second = await harness.accounts.refresh(first.refresh_token)
+    third = await harness.accounts.refresh(second.refresh_token)
     assert len({first.refresh_token, second.refresh_token, third.refresh_token}) == 3
-    assert house.tokens.verify(third.access_token).username == "Ada"
+    assert harness.tokens.verify(third.access_token).username == "Ada"
 
 
-async def test_reuse_of_a_spent_token_ends_its_family_and_no_other(house: House) -> None:
-    await house.ada()
-    stolen, other = await house.login(), await house.login()
-    newest = await house.accounts.refresh(stolen.refresh_token)
+async def test_reuse_of_a_spent_token_ends_its_family_and_no_other(harness: AccountsHarness) -> None:
+    await harness.ada()
+    stolen, other = await harness.login(), await harness.login()
+    newest = await harness.accounts.refresh(stolen.refresh_token)
     with pytest.raises(AuthError, match="used before"):
-        await house.accounts.refresh(stolen.refresh_token)
-    assert not await is_alive(house.accounts, newest.refresh_token)
-    assert await is_alive(house.accounts, other.refresh_token)
+        await harness.accounts.refresh(stolen.refresh_token)
+    assert not await is_alive(harness.accounts, newest.refresh_token)
+    assert await is_alive(harness.accounts, other.refresh_token)
 
 
 async def test_of_two_who_spend_one_token_at_once_none_keeps_the_family(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    harness: AccountsHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await house.ada()
-    grant = await house.login()
-    add_token, is_spent, go = house.store.add_token, asyncio.Event(), asyncio.Event()
+    await harness.ada()
+    grant = await harness.login()
+    add_token, is_spent, go = harness.store.add_token, asyncio.Event(), asyncio.Event()
 
     async def add_late(token: RefreshToken) -> None:
         is_spent.set()
         await go.wait()
         await add_token(token)
 
-    monkeypatch.setattr(house.store, "add_token", add_late)
-    first = asyncio.create_task(house.accounts.refresh(grant.refresh_token))
+    monkeypatch.setattr(harness.store, "add_token", add_late)
+    first = asyncio.create_task(harness.accounts.refresh(grant.refresh_token))
     await is_spent.wait()
-    second = asyncio.create_task(house.accounts.refresh(grant.refresh_token))
+    second = asyncio.create_task(harness.accounts.refresh(grant.refresh_token))
     await asyncio.wait([second], timeout=0.1)  # long enough to be told of the reuse, if it did not wait its turn
     go.set()
     newest = await first
     with pytest.raises(AuthError, match="used before"):
         await second
-    assert not await is_alive(house.accounts, newest.refresh_token)
+    assert not await is_alive(harness.accounts, newest.refresh_token)
 
 
-async def test_a_restart_keeps_families_and_revives_none(house: House) -> None:
-    await house.ada()
-    kept, reused, left = await house.login(), await house.login(), await house.login()
-    newest = await house.accounts.refresh(reused.refresh_token)
-    assert not await is_alive(house.accounts, reused.refresh_token)
-    await house.accounts.logout(left.refresh_token)
-    again = house.restarted()
+async def test_a_restart_keeps_families_and_revives_none(harness: AccountsHarness) -> None:
+    await harness.ada()
+    kept, reused, left = await harness.login(), await harness.login(), await harness.login()
+    newest = await harness.accounts.refresh(reused.refresh_token)
+    assert not await is_alive(harness.accounts, reused.refresh_token)
+    await harness.accounts.logout(left.refresh_token)
+    again = harness.restarted()
     for token in (reused.refresh_token, newest.refresh_token, left.refresh_token):
         assert not await is_alive(again, token)
     assert await is_alive(again, kept.refresh_token)
 
 
-async def test_a_token_spent_before_a_restart_ends_its_family_after_it(house: House) -> None:
-    await house.ada()
-    first = await house.login()
-    second = await house.accounts.refresh(first.refresh_token)
-    again = house.restarted()
+async def test_a_token_spent_before_a_restart_ends_its_family_after_it(harness: AccountsHarness) -> None:
+    await harness.ada()
+    first = await harness.login()
+    second = await harness.accounts.refresh(first.refresh_token)
+    again = harness.restarted()
     assert not await is_alive(again, first.refresh_token)
     assert not await is_alive(again, second.refresh_token)
 
 
 @pytest.mark.parametrize("who", ["account", "guest"])
-async def test_refresh_tokens_expire_after_thirty_days_of_disuse(house: House, who: str) -> None:
-    await house.ada()
-    grant = await (house.login() if who == "account" else house.accounts.guest())
-    house.clock.now += timedelta(days=29)
-    grant = await house.accounts.refresh(grant.refresh_token)
-    house.clock.now += timedelta(days=30)
-    assert not await is_alive(house.accounts, grant.refresh_token)
+async def test_refresh_tokens_expire_after_thirty_days_of_disuse(harness: AccountsHarness, who: str) -> None:
+    await harness.ada()
+    grant = await (harness.login() if who == "account" else harness.accounts.guest())
+    harness.clock.now += timedelta(days=29)
+    grant = await harness.accounts.refresh(grant.refresh_token)
+    harness.clock.now += timedelta(days=30)
+    assert not await is_alive(harness.accounts, grant.refresh_token)
 
 
-async def test_a_guest_stays_the_same_guest(house: House) -> None:
-    guest = await house.accounts.guest()
-    later = await house.accounts.refresh(guest.refresh_token)
+async def test_a_guest_stays_the_same_guest(harness: AccountsHarness) -> None:
+    guest = await harness.accounts.guest()
+    later = await harness.accounts.refresh(guest.refresh_token)
     assert later.user == guest.user
-    assert house.tokens.verify(later.access_token) == guest.user
+    assert harness.tokens.verify(later.access_token) == guest.user
     assert later.account is None
 
 
-async def test_refresh_tells_the_name_as_it_is_now(house: House) -> None:
-    await house.ada()
-    grant = await house.login()
-    await house.accounts.change(grant.user, lambda account: replace(account, username="Countess"))
-    later = await house.accounts.refresh(grant.refresh_token)
+async def test_refresh_tells_the_name_as_it_is_now(harness: AccountsHarness) -> None:
+    await harness.ada()
+    grant = await harness.login()
+    await harness.accounts.change(grant.user, lambda account: replace(account, username="Countess"))
+    later = await harness.accounts.refresh(grant.refresh_token)
     assert later.user.username == "Countess"
 
 
-async def test_logout_ends_one_family_and_forgives_nonsense(house: House) -> None:
-    await house.ada()
-    here, there = await house.login(), await house.login()
-    await house.accounts.logout(here.refresh_token)
-    await house.accounts.logout(here.refresh_token)
-    await house.accounts.logout("nonsense")
-    assert not await is_alive(house.accounts, here.refresh_token)
-    assert await is_alive(house.accounts, there.refresh_token)
+async def test_logout_ends_one_family_and_forgives_nonsense(harness: AccountsHarness) -> None:
+    await harness.ada()
+    here, there = await harness.login(), await harness.login()
+    await harness.accounts.logout(here.refresh_token)
+    await harness.accounts.logout(here.refresh_token)
+    await harness.accounts.logout("nonsense")
+    assert not await is_alive(harness.accounts, here.refresh_token)
+    assert await is_alive(harness.accounts, there.refresh_token)
 
 
-async def test_a_new_password_logs_out_everywhere_else(house: House) -> None:
-    await house.ada()
-    here, there = await house.login(), await house.login()
+async def test_a_new_password_logs_out_everywhere_else(harness: AccountsHarness) -> None:
+    await harness.ada()
+    here, there = await harness.login(), await harness.login()
     password = NewPassword(PASSWORD, "a new password")
-    grant = await house.accounts.change_with_password(here.user, same, password, address=HERE)
+    grant = await harness.accounts.change_with_password(here.user, same, password, address=HERE)
     for token in (here.refresh_token, there.refresh_token):
-        assert not await is_alive(house.accounts, token)
-    assert await is_alive(house.accounts, grant.refresh_token)
+        assert not await is_alive(harness.accounts, token)
+    assert await is_alive(harness.accounts, grant.refresh_token)
     with pytest.raises(CredentialsError):
-        await house.login()
-    assert await house.login(password="a new password")
+        await harness.login()
+    assert await harness.login(password="a new password")
 
 
-async def test_a_new_password_needs_the_current_one_and_guesses_at_it_are_counted(house: House) -> None:
-    await house.ada()
-    here = await house.login()
+async def test_a_new_password_needs_the_current_one_and_guesses_at_it_are_counted(harness: AccountsHarness) -> None:
+    await harness.ada()
+    here = await harness.login()
     wrong = NewPassword("wrong password", "a new password")
     for _ in range(5):
         with pytest.raises(CredentialsError):
-            await house.accounts.change_with_password(here.user, same, wrong, address=HERE)
+            await harness.accounts.change_with_password(here.user, same, wrong, address=HERE)
     with pytest.raises(LockedOut):
-        await house.accounts.change_with_password(here.user, same, wrong, address=HERE)
-    assert await is_alive(house.accounts, here.refresh_token)
+        await harness.accounts.change_with_password(here.user, same, wrong, address=HERE)
+    assert await is_alive(harness.accounts, here.refresh_token)
 
 
-async def test_who_loses_the_race_to_change_a_password_is_refused(house: House) -> None:
-    await house.ada()
-    here = await house.login()
+async def test_who_loses_the_race_to_change_a_password_is_refused(harness: AccountsHarness) -> None:
+    await harness.ada()
+    here = await harness.login()
     outcomes = await asyncio.gather(
         *(
-            house.accounts.change_with_password(here.user, same, NewPassword(PASSWORD, new), address=HERE)
+            harness.accounts.change_with_password(here.user, same, NewPassword(PASSWORD, new), address=HERE)
             for new in ("the first password", "the second password")
         ),
         return_exceptions=True,
@@ -318,7 +318,7 @@ async def test_who_loses_the_race_to_change_a_password_is_refused(house: House) 
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["CredentialsError", "Grant"]
 
 
-async def test_a_login_with_a_password_that_is_changed_meanwhile_is_refused(house: House) -> None:
+async def test_a_login_with_a_password_that_is_changed_meanwhile_is_refused(harness: AccountsHarness) -> None:
     proven, go = threading.Event(), threading.Event()
 
     class StandingHasher(CountingHasher):
@@ -329,38 +329,38 @@ async def test_a_login_with_a_password_that_is_changed_meanwhile_is_refused(hous
             go.wait()
             return super().hash(password, salt=salt)
 
-    ada = await house.ada()
-    changed = replace(ada, password_hash=await house.passwords.hash("a new password"))
+    ada = await harness.ada()
+    changed = replace(ada, password_hash=await harness.passwords.hash("a new password"))
     passwords = Passwords(StandingHasher(time_cost=2))
-    accounts = Accounts(house.store, house.tokens, passwords, house.clock)
+    accounts = Accounts(harness.store, harness.tokens, passwords, harness.clock)
     login = asyncio.create_task(accounts.login("ada", PASSWORD, address=HERE))
     await asyncio.to_thread(proven.wait)
-    await house.store.change_account(changed)
+    await harness.store.change_account(changed)
     go.set()
     with pytest.raises(CredentialsError):
         await login
-    assert await house.store.account(ada.id) == changed
+    assert await harness.store.account(ada.id) == changed
     passwords.close()
 
 
-async def test_a_deleted_user_is_refused_at_once(house: House) -> None:
-    await house.ada()
-    grant, other = await house.login(), await house.accounts.guest()
-    await house.accounts.set_preferences(grant.user, Preferences(voice="Puck"))
-    await house.accounts.delete(grant.user)
+async def test_a_deleted_user_is_refused_at_once(harness: AccountsHarness) -> None:
+    await harness.ada()
+    grant, other = await harness.login(), await harness.accounts.guest()
+    await harness.accounts.set_preferences(grant.user, Preferences(voice="Puck"))
+    await harness.accounts.delete(grant.user)
     with pytest.raises(AuthError):
-        house.tokens.verify(grant.access_token)
-    assert not await is_alive(house.accounts, grant.refresh_token)
-    assert await house.store.accounts() == ()
-    assert await house.store.preferences(grant.user.id) == Preferences()
-    assert house.tokens.verify(other.access_token) == other.user
+        harness.tokens.verify(grant.access_token)
+    assert not await is_alive(harness.accounts, grant.refresh_token)
+    assert await harness.store.accounts() == ()
+    assert await harness.store.preferences(grant.user.id) == Preferences()
+    assert harness.tokens.verify(other.access_token) == other.user
 
 
-async def test_a_deleted_user_whose_token_survives_a_restart_has_no_account(house: House) -> None:
-    await house.ada()
-    grant = await house.login()
-    await house.accounts.delete(grant.user)
-    again = house.restarted()
+async def test_a_deleted_user_whose_token_survives_a_restart_has_no_account(harness: AccountsHarness) -> None:
+    await harness.ada()
+    grant = await harness.login()
+    await harness.accounts.delete(grant.user)
+    again = harness.restarted()
     user = Tokens(SECRET).verify(grant.access_token)
     with pytest.raises(AuthError):
         await again.account(user)
@@ -372,65 +372,65 @@ async def test_a_deleted_user_whose_token_survives_a_restart_has_no_account(hous
         await again.change(user, same)
 
 
-async def test_a_guest_has_no_account_to_change(house: House) -> None:
-    guest = await house.accounts.guest()
+async def test_a_guest_has_no_account_to_change(harness: AccountsHarness) -> None:
+    guest = await harness.accounts.guest()
     with pytest.raises(AuthError):
-        await house.accounts.change(guest.user, same)
+        await harness.accounts.change(guest.user, same)
 
 
 @pytest.mark.parametrize("way", ["login", "register"])
-async def test_an_account_takes_over_what_the_guest_did(house: House, way: str) -> None:
-    guest, stranger = await house.accounts.guest(), await house.accounts.guest()
-    now = house.clock.now
+async def test_an_account_takes_over_what_the_guest_did(harness: AccountsHarness, way: str) -> None:
+    guest, stranger = await harness.accounts.guest(), await harness.accounts.guest()
+    now = harness.clock.now
     for name, owner in (("mine", guest), ("theirs", stranger)):
-        await house.store.write(
+        await harness.store.write(
             [SessionRecord(name, owner.user.id, name, "whip", "local", "local", "en", started_at=now)]
         )
-    await house.accounts.set_preferences(guest.user, Preferences(language="de"))
+    await harness.accounts.set_preferences(guest.user, Preferences(language="de"))
     if way == "register":
-        ada = await house.accounts.register(
+        ada = await harness.accounts.register(
             username="ada", email="ada@example.org", full_name=None, password=PASSWORD, guest_token=guest.access_token
         )
     else:
-        ada = await house.ada()
-        await house.accounts.login("ada", PASSWORD, address=HERE, guest_token=guest.access_token)
-    page = await house.store.sessions(ada.id, limit=10, cursor=None)
+        ada = await harness.ada()
+        await harness.accounts.login("ada", PASSWORD, address=HERE, guest_token=guest.access_token)
+    page = await harness.store.sessions(ada.id, limit=10, cursor=None)
     assert [record.id for record in page.sessions] == ["mine"]
-    assert await house.store.preferences(ada.id) == Preferences(language="de")
-    assert not await is_alive(house.accounts, guest.refresh_token)
-    assert await is_alive(house.accounts, stranger.refresh_token)
+    assert await harness.store.preferences(ada.id) == Preferences(language="de")
+    assert not await is_alive(harness.accounts, guest.refresh_token)
+    assert await is_alive(harness.accounts, stranger.refresh_token)
 
 
-async def test_adoption_keeps_the_preferences_an_account_has(house: House) -> None:
-    ada = await house.ada()
-    guest = await house.accounts.guest()
-    await house.accounts.set_preferences(guest.user, Preferences(language="de"))
-    await house.store.set_preferences(ada.id, Preferences(language="fr"))
-    await house.accounts.login("ada", PASSWORD, address=HERE, guest_token=guest.access_token)
-    assert await house.store.preferences(ada.id) == Preferences(language="fr")
+async def test_adoption_keeps_the_preferences_an_account_has(harness: AccountsHarness) -> None:
+    ada = await harness.ada()
+    guest = await harness.accounts.guest()
+    await harness.accounts.set_preferences(guest.user, Preferences(language="de"))
+    await harness.store.set_preferences(ada.id, Preferences(language="fr"))
+    await harness.accounts.login("ada", PASSWORD, address=HERE, guest_token=guest.access_token)
+    assert await harness.store.preferences(ada.id) == Preferences(language="fr")
 
 
-async def test_only_a_guests_own_token_gives_anything_away(house: House) -> None:
-    await house.ada()
-    grace = await house.accounts.register(
+async def test_only_a_guests_own_token_gives_anything_away(harness: AccountsHarness) -> None:
+    await harness.ada()
+    grace = await harness.accounts.register(
         username="grace", email="grace@example.org", full_name=None, password=PASSWORD
     )
-    record = SessionRecord("hers", grace.id, "hers", "whip", "local", "local", "en", started_at=house.clock.now)
-    await house.store.write([record])
-    login = await house.login("grace")
+    record = SessionRecord("hers", grace.id, "hers", "whip", "local", "local", "en", started_at=harness.clock.now)
+    await harness.store.write([record])
+    login = await harness.login("grace")
     hers = login.access_token
     forged = Tokens("another secret of thirty-two bytes").issue(User(grace.id, "guest", is_guest=True))
     for token in (hers, forged, "nonsense", ""):
-        await house.accounts.login("ada", PASSWORD, address=HERE, guest_token=token)
-    page = await house.store.sessions(grace.id, limit=10, cursor=None)
+        await harness.accounts.login("ada", PASSWORD, address=HERE, guest_token=token)
+    page = await harness.store.sessions(grace.id, limit=10, cursor=None)
     assert [session.id for session in page.sessions] == ["hers"]
-    assert await is_alive(house.accounts, login.refresh_token)
+    assert await is_alive(harness.accounts, login.refresh_token)
 
 
-async def test_a_server_too_busy_to_check_counts_no_failure(house: House) -> None:
-    await house.ada()
-    full = Passwords(house.hasher, max_threads=1, max_waiting=-1)
-    accounts = Accounts(house.store, house.tokens, full, house.clock)
+async def test_a_server_too_busy_to_check_counts_no_failure(harness: AccountsHarness) -> None:
+    await harness.ada()
+    full = Passwords(harness.hasher, max_threads=1, max_waiting=-1)
+    accounts = Accounts(harness.store, harness.tokens, full, harness.clock)
     for _ in range(10):
         with pytest.raises(BusyError):
             await accounts.login("ada", PASSWORD, address=HERE)

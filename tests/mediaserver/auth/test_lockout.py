@@ -15,7 +15,7 @@ class Clock:
         return self.now
 
 
-class Door:
+class LockoutHarness:
     """Somebody at a lockout's door."""
 
     def __init__(self, capacity: int = 1000) -> None:
@@ -31,102 +31,102 @@ class Door:
             pass
 
     def refused(self, name: str = "ada", address: str = "192.0.2.1") -> int:
-        with pytest.raises(LockedOut) as told, self.lockout.attempt(name, address):
+        with pytest.raises(LockedOut) as raised, self.lockout.attempt(name, address):
             pytest.fail("let in")
-        return told.value.retry_after
+        return raised.value.retry_after
 
 
 def test_after_five_failures_the_wait_doubles_from_one_second_to_fifteen_minutes() -> None:
-    door = Door()
+    harness = LockoutHarness()
     for _ in range(5):
-        door.wrong()
+        harness.wrong()
     waits = []
     for _ in range(13):
-        waits.append(door.refused())
-        door.clock.now += waits[-1]
-        door.wrong()
+        waits.append(harness.refused())
+        harness.clock.now += waits[-1]
+        harness.wrong()
     assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900]
 
 
 def test_a_name_is_refused_from_everywhere_and_in_every_spelling() -> None:
-    door = Door()
+    harness = LockoutHarness()
     for number in range(5):
-        door.wrong("Ada", f"192.0.2.{number}")
-    assert door.refused("aDA", "198.51.100.1") == 1
-    assert door.refused("ａｄａ", "198.51.100.1") == 1
-    door.right("grace", "198.51.100.1")
+        harness.wrong("Ada", f"192.0.2.{number}")
+    assert harness.refused("aDA", "198.51.100.1") == 1
+    assert harness.refused("ａｄａ", "198.51.100.1") == 1
+    harness.right("grace", "198.51.100.1")
 
 
 def test_success_forgets_the_failures_of_the_name() -> None:
-    door = Door()
+    harness = LockoutHarness()
     for _ in range(4):
-        door.wrong()
-    door.right()
+        harness.wrong()
+    harness.right()
     for _ in range(4):
-        door.wrong()
-    door.right()
+        harness.wrong()
+    harness.right()
 
 
 def test_an_attempt_that_is_refused_does_not_count() -> None:
-    door = Door()
+    harness = LockoutHarness()
     for _ in range(5):
-        door.wrong()
-    assert [door.refused() for _ in range(50)] == [1] * 50
+        harness.wrong()
+    assert [harness.refused() for _ in range(50)] == [1] * 50
 
 
 def test_an_address_that_guesses_at_many_names_is_refused_whatever_its_own_account_does() -> None:
-    door = Door()
+    harness = LockoutHarness()
     for number in range(MAX_FAILURES_PER_NETWORK):
-        door.wrong(f"user{number}")
+        harness.wrong(f"user{number}")
         if number < MAX_FAILURES_PER_NETWORK - 1:
-            door.right("mallory")
-    assert door.refused("another") == 1
-    door.right("another", "192.0.2.2")
+            harness.right("mallory")
+    assert harness.refused("another") == 1
+    harness.right("another", "192.0.2.2")
 
 
 def test_attempts_in_flight_count_before_they_are_known_to_fail() -> None:
-    door = Door()
-    pending = [door.lockout.attempt("ada", f"192.0.2.{number}") for number in range(5)]
+    harness = LockoutHarness()
+    pending = [harness.lockout.attempt("ada", f"192.0.2.{number}") for number in range(5)]
     for attempt in pending:
         attempt.__enter__()
-    assert door.refused() == 1
+    assert harness.refused() == 1
 
 
 def test_an_attempt_that_could_not_be_decided_does_not_count() -> None:
-    door = Door()
+    harness = LockoutHarness()
     for _ in range(30):
-        with pytest.raises(OSError, match="down"), door.lockout.attempt("ada", "192.0.2.1"):
+        with pytest.raises(OSError, match="down"), harness.lockout.attempt("ada", "192.0.2.1"):
             raise OSError("down")
-    door.right()
+    harness.right()
 
 
 def test_failures_are_forgotten_after_a_day() -> None:
-    door = Door()
+    harness = LockoutHarness()
     for _ in range(5):
-        door.wrong()
-    door.clock.now += 24 * 3600 + 1
+        harness.wrong()
+    harness.clock.now += 24 * 3600 + 1
     for _ in range(4):
-        door.wrong()
-    door.right()
+        harness.wrong()
+    harness.right()
 
 
 def test_memory_is_bounded_and_keeps_who_failed_last() -> None:
-    door = Door(capacity=10)
+    harness = LockoutHarness(capacity=10)
     for number in range(100):
-        door.wrong(f"user{number}", f"192.0.2.{number}")
+        harness.wrong(f"user{number}", f"192.0.2.{number}")
     for _ in range(4):
-        door.wrong("user99", "198.51.100.1")
-    assert door.refused("user99") == 1
-    assert len(door.lockout) == 20
+        harness.wrong("user99", "198.51.100.1")
+    assert harness.refused("user99") == 1
+    assert len(harness.lockout) == 20
 
 
 def test_a_thousand_failures_still_have_a_number_of_seconds() -> None:
-    door = Door()
+    harness = LockoutHarness()
     for _ in range(1200):
-        door.wrong()
-        door.clock.now += 900
-    door.clock.now -= 1
-    assert door.refused() == 1
+        harness.wrong()
+        harness.clock.now += 900
+    harness.clock.now -= 1
+    assert harness.refused() == 1
 
 
 @pytest.mark.parametrize(

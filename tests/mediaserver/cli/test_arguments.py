@@ -27,9 +27,9 @@ def test_without_a_command_it_serves() -> None:
 )
 def test_help_is_no_error(words: list[str], shown: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 0
-    told = capsys.readouterr()
-    assert [word for word in shown if word not in told.out] == []
-    assert told.err == ""
+    output = capsys.readouterr()
+    assert [word for word in shown if word not in output.out] == []
+    assert output.err == ""
 
 
 @pytest.mark.parametrize(

@@ -35,11 +35,11 @@ class Running:
 
     @property
     def url(self) -> str:
-        return self._told("Local engine")
+        return self._printed("Local engine")
 
     @property
     def certificate(self) -> Path:
-        return Path(self._told("Certificate"))
+        return Path(self._printed("Certificate"))
 
     def client(self, key: str = "any", headers: dict[str, str] | None = None) -> genai.Client:
         tls = ssl.create_default_context(cafile=str(self.certificate))
@@ -54,7 +54,7 @@ class Running:
         listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         return [int(child) for child in listed.split()]
 
-    def _told(self, name: str) -> str:
+    def _printed(self, name: str) -> str:
         (found,) = re.findall(rf"^{name}: (.*)$", self.greeting, re.MULTILINE)
         return str(found)
 
@@ -145,9 +145,9 @@ def test_faults_are_ordered_only_if_they_are_turned_on() -> None:
 def test_connections_last_as_long_as_was_asked() -> None:
     async def leave(running: Running) -> None:
         async with running.client().aio.live.connect(model="local") as session:
-            told = [message.go_away async for message in session.receive()]
-            assert told[0] is not None
-            assert told[0].time_left == "0.2s"
+            warnings = [message.go_away async for message in session.receive()]
+            assert warnings[0] is not None
+            assert warnings[0].time_left == "0.2s"
 
     short = ("--go-away", "0.1", "--time-left", "0.2")
     with engine(*TONE, *short) as running, pytest.raises(errors.APIError, match="Deadline expired"):
@@ -166,7 +166,7 @@ def test_an_interrupt_tells_every_client_and_leaves_no_worker_process() -> None:
             assert caught.value.code == 1001
             return children
 
-    with engine() as running:  # the real brain: ear, eye and voice are processes
+    with engine() as running:  # the real responder: speech recognition, OCR and speech synthesis are processes
         children = asyncio.run(interrupted(running))
         assert running.process.wait(timeout=30) == 0
     assert children

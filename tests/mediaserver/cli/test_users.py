@@ -62,7 +62,7 @@ async def test_who_is_added_can_log_in(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "email", "told"),
+    ("name", "email", "message"),
     [
         ("a b", "ada@example.org", "username: accepts 3 to 32"),
         ("ada", "nobody", "email: accepts an email address"),
@@ -70,10 +70,10 @@ async def test_who_is_added_can_log_in(terminal: Terminal) -> None:
         ("ada", "GRACE@example.org", "An account with this email exists."),
     ],
 )
-async def test_who_cannot_be_added_is_told_why(terminal: Terminal, name: str, email: str, told: str) -> None:
+async def test_who_cannot_be_added_is_told_why(terminal: Terminal, name: str, email: str, message: str) -> None:
     await terminal.run("add", "grace", "grace@example.org")
     assert await terminal.run("add", name, email) == 1
-    assert terminal.err.startswith(told)
+    assert terminal.err.startswith(message)
     assert len(await terminal.store.accounts()) == 1
 
 

@@ -148,8 +148,8 @@ async def test_a_full_server_reports_session_limit_and_closes(
     server.session_factory.refusal = refusal
     client = await server.connect()
     await client.send("start_session", sessionId="desk")
-    told = await client.until("error")
-    assert (told["code"], told["sessionId"]) == ("SESSION_LIMIT", "desk")
+    error = await client.until("error")
+    assert (error["code"], error["sessionId"]) == ("SESSION_LIMIT", "desk")
     assert await client.closed() == close_code
 
 
@@ -211,8 +211,8 @@ async def test_messages_name_their_session_by_label_or_id_or_not_at_all(server: 
 async def test_a_session_that_is_not_here_is_not_found(server: Server, is_started: bool) -> None:
     client = await server.started("one") if is_started else await server.connect()
     await client.send("interrupt", sessionId="another")
-    told = await client.until("error")
-    assert (told["code"], told["fatal"]) == ("SESSION_NOT_FOUND", False)
+    error = await client.until("error")
+    assert (error["code"], error["fatal"]) == ("SESSION_NOT_FOUND", False)
 
 
 # What is not understood
@@ -453,7 +453,7 @@ async def test_speech_has_the_requested_format_and_rate(server: Server, audio_fo
     client = await server.started(config={"output": {"format": audio_format, "sample_rate": rate}})
     conversation = server.session_factory.conversation
     speak(conversation.peer, 3, 12)
-    conversation.tell(ended(3))
+    conversation.emit(ended(3))
     await client.until("turn_complete")
     voice = client.voice()
     assert [message["seq"] for message in voice] == [0, 1, 2]
@@ -484,7 +484,7 @@ async def test_text_only_means_no_voice(server: Server) -> None:
     client = await server.started(config={"audio": False})
     conversation = server.session_factory.conversation
     speak(conversation.peer, 1, 20)
-    conversation.tell(ended(1))
+    conversation.emit(ended(1))
     await client.until("turn_complete")
     assert client.voice() == []
 
@@ -495,8 +495,8 @@ async def test_after_an_interruption_nothing_stale_is_heard(server: Server) -> N
     speak(conversation.peer, 1, 33)  # nothing of it can have been sent yet: nobody else has had a turn
     conversation.peer.flush_audio()
     speak(conversation.peer, 1, 2)
-    conversation.tell(Interrupted(1, 660, "I can"))
-    conversation.tell(TextResponse(1, "I can", None))
+    conversation.emit(Interrupted(1, 660, "I can"))
+    conversation.emit(TextResponse(1, "I can", None))
     speak(conversation.peer, 2, 5)
     await client.until("audio_output")
     assert [m["action"] for m in client.seen[-3:]] == ["interrupted", "text_response", "audio_output"]
@@ -508,7 +508,7 @@ async def test_the_end_of_a_reply_that_was_heard_out_is_sent(server: Server) -> 
     conversation = server.session_factory.conversation
     speak(conversation.peer, 1, 33)
     conversation.peer.flush_audio()  # as is said at the end of every reply
-    conversation.tell(TextResponse(1, "I can see it.", None))
+    conversation.emit(TextResponse(1, "I can see it.", None))
     await client.until("text_response")
     assert pcm_of(client.voice()) == TONE * 33
 
@@ -518,7 +518,7 @@ async def test_a_fault_of_the_turn_is_silent_at_once(server: Server, code: Fault
     client = await server.started()
     conversation = server.session_factory.conversation
     speak(conversation.peer, 1, 33)
-    conversation.tell(Fault(code, "It broke."))
+    conversation.emit(Fault(code, "It broke."))
     await client.until("error")
     assert bool(client.voice()) is is_heard
 
@@ -619,7 +619,7 @@ async def test_a_client_that_never_reads_again_is_disconnected(server: Server) -
     conversation = server.session_factory.conversation
     client.ws._reader._protocol.pause_reading()
     for turn in range(1, 200):  # more than the kernel keeps
-        conversation.tell(TextResponse(turn, "x" * 30_000, None))
+        conversation.emit(TextResponse(turn, "x" * 30_000, None))
         await asyncio.sleep(0)
     await conversation.until(lambda: not conversation.peers)
     async with asyncio.timeout(10):

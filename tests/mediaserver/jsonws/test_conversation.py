@@ -62,9 +62,9 @@ async def setup(vad: VadModel) -> AsyncIterator[Setup]:
         client = make_client(api_key="local", base_url=engine.base_url, ssl_context=engine.client_ssl)
         registry = Registry(max_sessions=50, max_per_user=50)
         link = EngineClient("local", client, LOCAL, None, "medium")
-        lobby = SessionFactory(registry, link, Rules(600, 3600, 1280, TurnSettings()), vad, FrameClock())
+        session_factory = SessionFactory(registry, link, Rules(600, 3600, 1280, TurnSettings()), vad, FrameClock())
         limiter = Counter()
-        socket = JsonSocket(lobby, FakeVerifier(), limiter, origin_is_allowed=lambda _: True, limits=QUICK)
+        socket = JsonSocket(session_factory, FakeVerifier(), limiter, origin_is_allowed=lambda _: True, limits=QUICK)
         app = web.Application(middlewares=[error_middleware])
         socket.add_routes(app)
         async with TestClient(TestServer(app)) as http:

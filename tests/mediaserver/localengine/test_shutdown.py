@@ -1,4 +1,4 @@
-"""The engine ends cleanly and in time, whatever its clients and its brain do (statement 31)."""
+"""The engine ends cleanly and in time, whatever its clients and its responder do (statement 31)."""
 
 import asyncio
 import os
@@ -16,7 +16,7 @@ from mediaserver.localengine.responder.interface import Call, Memory, Question, 
 from mediaserver.localengine.responder.tone import tone_responder
 from mediaserver.localengine.server import LocalEngine
 from pipeline.audio.vad import VadModel
-from tests.support.live_client import dial, kinds, reply, setup, talk, until
+from tests.support.live_client import dial, kinds, open_session, reply, setup, until
 
 BOUND = 15.0  # s; each of the few steps of an end takes 2 s at most
 
@@ -27,28 +27,28 @@ def open_files() -> int:
 
 async def test_every_session_is_told_to_go_and_then_closed_with_1001(vad: VadModel) -> None:
     engine = LocalEngine(tone_responder(600), vad=vad)
-    async with engine, talk(engine) as idle, talk(engine) as answered:
+    async with engine, open_session(engine) as idle, open_session(engine) as answered:
         await answered.send_realtime_input(text="hi")
         await until(answered, "audio")
         closing = asyncio.create_task(engine.close())
         for session in (idle, answered):
-            told: list[str] = []
+            seen: list[str] = []
             with pytest.raises(errors.APIError) as caught:  # noqa: PT012
                 async for message in session.receive():
-                    told += kinds(message)
+                    seen += kinds(message)
                     if message.go_away:
                         assert message.go_away.time_left == "0s"
-            assert told[-1] == "go away"
+            assert seen[-1] == "go away"
             assert caught.value.code == 1001
         await closing
 
 
 async def test_nothing_is_left(vad: VadModel) -> None:
-    async with LocalEngine(tone_responder(1), vad=vad) as engine, talk(engine):
+    async with LocalEngine(tone_responder(1), vad=vad) as engine, open_session(engine):
         pass  # whatever is made once
     tasks, files = asyncio.all_tasks(), open_files()
     engine = LocalEngine(tone_responder(600), vad=vad)
-    async with engine, talk(engine, session_resumption={}) as session, dial(engine) as silent:
+    async with engine, open_session(engine, session_resumption={}) as session, dial(engine) as silent:
         await session.send_realtime_input(text="hi")
         await until(session, "audio")
         await engine.close()
@@ -69,7 +69,7 @@ async def test_nobody_is_let_in_any_more(vad: VadModel) -> None:
 
 
 class Verbose:
-    """A brain that says more than any socket buffers."""
+    """A responder that says more than any socket buffers."""
 
     def new_memory(self) -> Memory:
         return Memory()
@@ -124,7 +124,7 @@ async def test_an_upgrade_that_stalls_does_not_hold_up_the_end(vad: VadModel) ->
 
 
 class Stubborn:
-    """A brain that has to be told twice to stop."""
+    """A responder that has to be told twice to stop."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
@@ -145,15 +145,15 @@ class Stubborn:
                 self.stopped.set()
 
 
-async def test_a_brain_that_does_not_stop_at_once_does_not_hold_up_the_end(vad: VadModel) -> None:
-    brain = Stubborn()
-    async with LocalEngine(brain, vad=vad) as engine, dial(engine) as peer:
+async def test_a_responder_that_does_not_stop_at_once_does_not_hold_up_the_end(vad: VadModel) -> None:
+    responder = Stubborn()
+    async with LocalEngine(responder, vad=vad) as engine, dial(engine) as peer:
         await peer.send(setup())
         await peer.send('{"realtimeInput": {"text": "hi"}}')
-        await brain.asked.wait()
+        await responder.asked.wait()
         async with asyncio.timeout(BOUND):
             await engine.close()
-        await brain.stopped.wait()
+        await responder.stopped.wait()
 
 
 async def test_closing_twice_or_before_the_start_is_harmless(vad: VadModel) -> None:

@@ -49,7 +49,7 @@ class Clock:
         return self.now
 
 
-class Room:
+class RecorderHarness:
     """A conversation as the recorder hears it, and what the store then holds of it."""
 
     def __init__(self, store: SqlStore, writer: HistoryWriter) -> None:
@@ -58,7 +58,7 @@ class Room:
         self.recorder = Recorder(writer, owner="ada", transport="webrtc", clock=Clock())
         self.recorder.begin("s", label="work", engine="local", model="local-1", language="en")
 
-    async def hear(self, *events: Event) -> None:
+    async def record(self, *events: Event) -> None:
         for event in events:
             self.recorder(event)
         await self._writer.flush()
@@ -79,9 +79,9 @@ class Room:
 
 
 @pytest.fixture
-async def room(store: SqlStore) -> AsyncIterator[Room]:
+async def harness(store: SqlStore) -> AsyncIterator[RecorderHarness]:
     async with HistoryWriter(store, on_failure=lambda _: None) as writer:
-        yield Room(store, writer)
+        yield RecorderHarness(store, writer)
 
 
 def user(turn: int, text: str, *, final: bool = True) -> Transcript:
@@ -107,20 +107,20 @@ def exchange(turn: int, question: str, answer: str) -> Iterable[Event]:
     yield StateChanged(State.IDLE)
 
 
-async def test_a_session_is_kept_from_its_beginning(room: Room) -> None:
-    await room.hear()
+async def test_a_session_is_kept_from_its_beginning(harness: RecorderHarness) -> None:
+    await harness.record()
     begun = SessionRecord("s", "ada", "work", "webrtc", "local", "local-1", "en", NOON + timedelta(seconds=1))
-    assert await room.session() == begun
+    assert await harness.session() == begun
 
 
-async def test_a_session_begins_once_however_many_join(room: Room) -> None:
+async def test_a_session_begins_once_however_many_join(harness: RecorderHarness) -> None:
     joined = SessionStarted("s", "another label", "local", "local-1", None, "en", {})
-    await room.hear(*exchange(1, "hello", "Hi there."), joined)
-    assert (await room.session()).label == "work"
-    assert (await room.session()).turns == 1
+    await harness.record(*exchange(1, "hello", "Hi there."), joined)
+    assert (await harness.session()).label == "work"
+    assert (await harness.session()).turns == 1
 
 
-async def test_a_recorder_can_begin_with_what_the_first_peer_is_told(room: Room, store: SqlStore) -> None:
+async def test_a_recorder_can_begin_with_what_the_first_peer_is_told(harness: RecorderHarness, store: SqlStore) -> None:
     async with HistoryWriter(store, on_failure=lambda _: None) as writer:
         recorder = Recorder(writer, owner="bob", transport="json", clock=Clock())
         recorder(user(1, "too early"))
@@ -130,34 +130,34 @@ async def test_a_recorder_can_begin_with_what_the_first_peer_is_told(room: Room,
     assert (found.label, found.language, found.turns) == ("label", "de", 0)
 
 
-async def test_each_turn_has_one_entry_for_the_question_and_one_for_the_answer(room: Room) -> None:
-    await room.hear(*exchange(1, "what is this", "A spreadsheet."), *exchange(2, "thank you", "You are welcome."))
-    assert await room.said() == [
+async def test_each_turn_has_one_entry_for_the_question_and_one_for_the_answer(harness: RecorderHarness) -> None:
+    await harness.record(*exchange(1, "what is this", "A spreadsheet."), *exchange(2, "thank you", "You are welcome."))
+    assert await harness.said() == [
         (1, "user", "what is this"),
         (1, "assistant", "A spreadsheet."),
         (2, "user", "thank you"),
         (2, "assistant", "You are welcome."),
     ]
-    assert [entry.heard_ms for entry in await room.entries()] == [None, 1500, None, 1500]
-    assert not any(entry.interrupted for entry in await room.entries())
-    assert await room.tokens() == [(1, {"total": 101}), (2, {"total": 102})]
-    assert (await room.session()).turns == 2
+    assert [entry.heard_ms for entry in await harness.entries()] == [None, 1500, None, 1500]
+    assert not any(entry.interrupted for entry in await harness.entries())
+    assert await harness.tokens() == [(1, {"total": 101}), (2, {"total": 102})]
+    assert (await harness.session()).turns == 2
 
 
-async def test_an_entry_is_dated_from_its_first_word(room: Room) -> None:
-    await room.hear(user(1, "wh", final=False))
-    (first,) = await room.entries()
-    await room.hear(user(1, "what is this"))
-    assert [entry.at for entry in await room.entries()] == [first.at]
+async def test_an_entry_is_dated_from_its_first_word(harness: RecorderHarness) -> None:
+    await harness.record(user(1, "wh", final=False))
+    (first,) = await harness.entries()
+    await harness.record(user(1, "what is this"))
+    assert [entry.at for entry in await harness.entries()] == [first.at]
 
 
-async def test_what_is_being_said_is_kept_before_it_is_final(room: Room) -> None:
-    await room.hear(user(1, "what is"), assistant(1, "A spread", final=False))
-    assert await room.said() == [(1, "user", "what is"), (1, "assistant", "A spread")]
+async def test_what_is_being_said_is_kept_before_it_is_final(harness: RecorderHarness) -> None:
+    await harness.record(user(1, "what is"), assistant(1, "A spread", final=False))
+    assert await harness.said() == [(1, "user", "what is"), (1, "assistant", "A spread")]
 
 
-async def test_of_an_interrupted_reply_what_was_heard_is_kept(room: Room) -> None:
-    await room.hear(
+async def test_of_an_interrupted_reply_what_was_heard_is_kept(harness: RecorderHarness) -> None:
+    await harness.record(
         user(1, "what is this"),
         assistant(1, "I can see a spreadsheet with", final=False),
         Interrupted(1, 700, "I can see"),
@@ -165,80 +165,82 @@ async def test_of_an_interrupted_reply_what_was_heard_is_kept(room: Room) -> Non
         TextResponse(1, "I can see", None),
         user(2, "stop"),
     )
-    entry = (await room.entries())[1]
+    entry = (await harness.entries())[1]
     assert (entry.role, entry.text, entry.interrupted, entry.heard_ms) == ("assistant", "I can see", True, 700)
-    assert await room.said() == [(1, "user", "what is this"), (1, "assistant", "I can see"), (2, "user", "stop")]
+    assert await harness.said() == [(1, "user", "what is this"), (1, "assistant", "I can see"), (2, "user", "stop")]
 
 
-async def test_a_reply_that_was_cut_before_a_word_of_it_was_heard_is_kept_as_such(room: Room) -> None:
-    await room.hear(user(1, "hm"), assistant(1, "I can", final=False), Interrupted(1, 0, ""), TextResponse(1, "", None))
-    entry = (await room.entries())[1]
+async def test_a_reply_that_was_cut_before_a_word_of_it_was_heard_is_kept_as_such(harness: RecorderHarness) -> None:
+    await harness.record(
+        user(1, "hm"), assistant(1, "I can", final=False), Interrupted(1, 0, ""), TextResponse(1, "", None)
+    )
+    entry = (await harness.entries())[1]
     assert (entry.text, entry.interrupted, entry.heard_ms) == ("", True, 0)
 
 
-async def test_a_turn_in_which_nobody_said_anything_is_not_kept(room: Room) -> None:
-    await room.hear(Interrupted(1, 0, ""), TextResponse(1, "", None), TurnEnded(2, 0, {}, Usage()))
-    assert await room.entries() == ()
-    assert await room.tokens() == []
-    assert (await room.session()).turns == 0
+async def test_a_turn_in_which_nobody_said_anything_is_not_kept(harness: RecorderHarness) -> None:
+    await harness.record(Interrupted(1, 0, ""), TextResponse(1, "", None), TurnEnded(2, 0, {}, Usage()))
+    assert await harness.entries() == ()
+    assert await harness.tokens() == []
+    assert (await harness.session()).turns == 0
 
 
-async def test_a_reply_without_a_transcript_says_how_much_was_heard(room: Room) -> None:
-    await room.hear(TurnStarted(1), TurnEnded(1, 800, {}, Usage({"total": 9})))
-    (entry,) = await room.entries()
+async def test_a_reply_without_a_transcript_says_how_much_was_heard(harness: RecorderHarness) -> None:
+    await harness.record(TurnStarted(1), TurnEnded(1, 800, {}, Usage({"total": 9})))
+    (entry,) = await harness.entries()
     assert (entry.role, entry.text, entry.heard_ms) == ("assistant", "", 800)
-    assert (await room.session()).turns == 1
+    assert (await harness.session()).turns == 1
 
 
-async def test_a_question_that_is_understood_in_two_parts_is_whole(room: Room) -> None:
-    await room.hear(
+async def test_a_question_that_is_understood_in_two_parts_is_whole(harness: RecorderHarness) -> None:
+    await harness.record(
         user(1, "where is", final=False),
         user(1, "where is"),
         assistant(1, "There", final=False),
         user(1, "where is the"),
         user(1, "where is the save button"),
     )
-    assert (await room.said())[0] == (1, "user", "where is the save button")
-    await room.hear(assistant(1, "There."), TurnEnded(1, 300, {}, Usage()))
-    assert await room.said() == [(1, "user", "where is the save button"), (1, "assistant", "There.")]
+    assert (await harness.said())[0] == (1, "user", "where is the save button")
+    await harness.record(assistant(1, "There."), TurnEnded(1, 300, {}, Usage()))
+    assert await harness.said() == [(1, "user", "where is the save button"), (1, "assistant", "There.")]
 
 
-async def test_a_fatal_fault_is_kept_and_a_passing_one_is_not(room: Room) -> None:
-    await room.hear(user(1, "hello"), Fault(FaultCode.ENGINE_NETWORK, "The line broke."))
-    assert len(await room.entries()) == 1
-    await room.hear(Fault(FaultCode.ENGINE_FAILED, "It gave up.", fatal=True), SessionEnded(EndReason.ERROR))
-    entry = (await room.entries())[-1]
+async def test_a_fatal_fault_is_kept_and_a_passing_one_is_not(harness: RecorderHarness) -> None:
+    await harness.record(user(1, "hello"), Fault(FaultCode.ENGINE_NETWORK, "The line broke."))
+    assert len(await harness.entries()) == 1
+    await harness.record(Fault(FaultCode.ENGINE_FAILED, "It gave up.", fatal=True), SessionEnded(EndReason.ERROR))
+    entry = (await harness.entries())[-1]
     assert (entry.turn, entry.role, entry.text) == (1, "system", "ENGINE_FAILED: It gave up.")
-    assert (await room.session()).end_reason == "error"
-    assert (await room.session()).turns == 1
+    assert (await harness.session()).end_reason == "error"
+    assert (await harness.session()).turns == 1
 
 
-async def test_a_fault_before_the_first_turn_makes_no_turn(room: Room) -> None:
-    await room.hear(Fault(FaultCode.ENGINE_AUTH_INVALID, "The key is wrong.", fatal=True))
-    assert [(entry.turn, entry.role) for entry in await room.entries()] == [(0, "system")]
-    assert (await room.session()).turns == 0
+async def test_a_fault_before_the_first_turn_makes_no_turn(harness: RecorderHarness) -> None:
+    await harness.record(Fault(FaultCode.ENGINE_AUTH_INVALID, "The key is wrong.", fatal=True))
+    assert [(entry.turn, entry.role) for entry in await harness.entries()] == [(0, "system")]
+    assert (await harness.session()).turns == 0
 
 
-async def test_the_end_is_kept_and_a_reply_it_broke_off_counts_as_interrupted(room: Room) -> None:
-    await room.hear(*exchange(1, "hello", "Hi there."), assistant(2, "By the way", final=False))
-    await room.hear(SessionEnded(EndReason.CLIENT))
-    ended = await room.session()
+async def test_the_end_is_kept_and_a_reply_it_broke_off_counts_as_interrupted(harness: RecorderHarness) -> None:
+    await harness.record(*exchange(1, "hello", "Hi there."), assistant(2, "By the way", final=False))
+    await harness.record(SessionEnded(EndReason.CLIENT))
+    ended = await harness.session()
     assert (ended.end_reason, ended.turns) == ("client", 2)
     assert ended.ended_at is not None
     assert ended.ended_at > ended.started_at
-    assert [entry.interrupted for entry in await room.entries()] == [False, False, True]
-    assert (await room.entries())[-1].heard_ms is None
+    assert [entry.interrupted for entry in await harness.entries()] == [False, False, True]
+    assert (await harness.entries())[-1].heard_ms is None
 
 
-async def test_what_only_lives_on_the_screen_is_not_kept(room: Room) -> None:
-    await room.hear(
+async def test_what_only_lives_on_the_screen_is_not_kept(harness: RecorderHarness) -> None:
+    await harness.record(
         ScreenFrameSent(1, 80, SeenReason.FIRST),
         Guidance("Save", ()),
         Pointer(1, (0, 0, 10, 10), "Save"),
         Pong(1),
         StateChanged(State.IDLE),
     )
-    assert await room.entries() == ()
+    assert await harness.entries() == ()
 
 
 async def test_a_real_conversation_is_kept_as_it_was_heard(store: SqlStore) -> None:
@@ -254,13 +256,13 @@ async def test_a_real_conversation_is_kept_as_it_was_heard(store: SqlStore) -> N
                 live.engine.reply(2, "It is in the menu.", seconds=3)
                 live.frame_clock.tick(50)
             case _:
-                live.engine.tell(
+                live.engine.emit(
                     EngineUnavailable(
                         EngineError(FaultCode.ENGINE_NETWORK, "The line broke.", where="test"), is_turn_lost=True
                     )
                 )
     live.engine.ready()
-    live.engine.tell(UserText(3, "too late"))
+    live.engine.emit(UserText(3, "too late"))
     live.engine.reply(live.engine.next_turn(), "By the way, you can", seconds=9)
     await live.leave()
 

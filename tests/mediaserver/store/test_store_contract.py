@@ -124,8 +124,8 @@ async def test_changing_an_account_that_is_gone_does_not_bring_it_back(store: St
 
 
 async def test_of_many_who_want_one_name_exactly_one_gets_it(store: Store) -> None:
-    wishes = [store.add_account(account(str(number), "ada", f"{number}@example.org")) for number in range(20)]
-    answers = await asyncio.gather(*wishes, return_exceptions=True)
+    registrations = [store.add_account(account(str(number), "ada", f"{number}@example.org")) for number in range(20)]
+    answers = await asyncio.gather(*registrations, return_exceptions=True)
     assert answers.count(None) == 1
     assert sum(isinstance(answer, TakenError) for answer in answers) == 19
 

@@ -26,11 +26,11 @@ class FakeDatabase:
         self.refuses = ""
         self.open = asyncio.Event()
         self.open.set()
-        self.news = asyncio.Event()
+        self.wakeup = asyncio.Event()
 
     async def write(self, facts: Sequence[Fact]) -> None:
         self.attempts += 1
-        self.news.set()
+        self.wakeup.set()
         await self.open.wait()
         if self.is_down:
             raise StoreError("down")
@@ -46,8 +46,8 @@ class FakeDatabase:
         """Wait until `times` writes were attempted."""
         async with asyncio.timeout(10):
             while self.attempts < times:
-                self.news.clear()
-                await self.news.wait()
+                self.wakeup.clear()
+                await self.wakeup.wait()
 
 
 def session(name: str = "s") -> SessionRecord:
@@ -59,18 +59,18 @@ def entry(turn: int, text: str = "hello") -> Entry:
 
 
 def writer_to(database: FakeDatabase, failures: list[StoreError] | None = None) -> HistoryWriter:
-    told = failures if failures is not None else []
-    return HistoryWriter(cast(Store, database), on_failure=told.append)
+    reported = failures if failures is not None else []
+    return HistoryWriter(cast(Store, database), on_failure=reported.append)
 
 
 @pytest.fixture
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_timed_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is written because of the time, only because enough waits or somebody asks."""
     monkeypatch.setattr(writing, "BATCH_WAIT", 3600.0)
 
 
 @pytest.fixture
-def haste(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waiting takes no time."""
     monkeypatch.setattr(writing, "BATCH_WAIT", 0.001)
     monkeypatch.setattr(writing, "RETRY_DELAY", 0.001)
@@ -87,7 +87,7 @@ async def test_facts_reach_a_real_store(store: SqlStore) -> None:
         assert await store.session("ada", "s") == session()
 
 
-@pytest.mark.usefixtures("haste")
+@pytest.mark.usefixtures("no_waits")
 async def test_a_fact_is_written_without_being_asked_for() -> None:
     database = FakeDatabase()
     async with writer_to(database) as writer:
@@ -102,7 +102,7 @@ def test_a_fact_waits_half_a_second_at_most() -> None:
     assert writing.BATCH_WAIT == 0.5
 
 
-@pytest.mark.usefixtures("patience")
+@pytest.mark.usefixtures("no_timed_writes")
 async def test_enough_facts_are_written_at_once() -> None:
     database = FakeDatabase()
     async with writer_to(database) as writer:
@@ -112,7 +112,7 @@ async def test_enough_facts_are_written_at_once() -> None:
         assert len(database.batches[0]) == writing.BATCH_SIZE
 
 
-@pytest.mark.usefixtures("patience")
+@pytest.mark.usefixtures("no_timed_writes")
 async def test_recording_never_waits_for_the_database() -> None:
     database = FakeDatabase()
     database.open.clear()
@@ -128,7 +128,7 @@ async def test_recording_never_waits_for_the_database() -> None:
     assert max(len(batch) for batch in database.batches) == writing.BATCH_SIZE
 
 
-@pytest.mark.usefixtures("patience")
+@pytest.mark.usefixtures("no_timed_writes")
 async def test_what_waits_when_the_writer_closes_is_written() -> None:
     database = FakeDatabase()
     async with writer_to(database) as writer:
@@ -139,7 +139,7 @@ async def test_what_waits_when_the_writer_closes_is_written() -> None:
     assert writer.dropped == 0
 
 
-@pytest.mark.usefixtures("haste")
+@pytest.mark.usefixtures("no_waits")
 async def test_a_writer_that_is_closed_while_it_writes_its_last_fact_ends() -> None:
     database = FakeDatabase()
     database.open.clear()
@@ -154,7 +154,7 @@ async def test_a_writer_that_is_closed_while_it_writes_its_last_fact_ends() -> N
     assert database.facts == [entry(1)]
 
 
-@pytest.mark.usefixtures("patience")
+@pytest.mark.usefixtures("no_timed_writes")
 async def test_a_fact_takes_the_place_of_the_one_it_replaces() -> None:
     database = FakeDatabase()
     async with writer_to(database) as writer:
@@ -165,7 +165,7 @@ async def test_a_fact_takes_the_place_of_the_one_it_replaces() -> None:
     assert database.batches == [[session(), entry(1, "hello"), entry(2)]]
 
 
-@pytest.mark.usefixtures("patience")
+@pytest.mark.usefixtures("no_timed_writes")
 async def test_a_fact_that_is_replaced_while_it_is_written_is_written_again() -> None:
     database = FakeDatabase()
     database.open.clear()
@@ -180,7 +180,7 @@ async def test_a_fact_that_is_replaced_while_it_is_written_is_written_again() ->
     assert database.facts == [entry(1, "hel"), entry(1, "hello")]
 
 
-@pytest.mark.usefixtures("patience")
+@pytest.mark.usefixtures("no_timed_writes")
 async def test_a_flush_that_is_cancelled_loses_nothing() -> None:
     database = FakeDatabase()
     database.open.clear()
@@ -195,7 +195,7 @@ async def test_a_flush_that_is_cancelled_loses_nothing() -> None:
     assert database.facts == [entry(1)]
 
 
-@pytest.mark.usefixtures("haste")
+@pytest.mark.usefixtures("no_waits")
 async def test_an_outage_is_told_once_and_ends_without_loss() -> None:
     database, failures = FakeDatabase(), list[StoreError]()
     database.is_down = True
@@ -218,7 +218,7 @@ async def test_an_outage_is_told_once_and_ends_without_loss() -> None:
     assert writer.dropped == 0
 
 
-@pytest.mark.usefixtures("patience")
+@pytest.mark.usefixtures("no_timed_writes")
 async def test_asking_for_a_flush_tells_that_the_database_is_down() -> None:
     database = FakeDatabase()
     database.is_down = True
@@ -230,7 +230,7 @@ async def test_asking_for_a_flush_tells_that_the_database_is_down() -> None:
     assert writer.dropped == 1  # still down when the writer closed
 
 
-@pytest.mark.usefixtures("patience")
+@pytest.mark.usefixtures("no_timed_writes")
 async def test_memory_is_bounded_the_oldest_goes_first_and_session_records_last(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -255,7 +255,7 @@ async def test_memory_is_bounded_the_oldest_goes_first_and_session_records_last(
         assert writer.waiting == 0
 
 
-@pytest.mark.usefixtures("patience")
+@pytest.mark.usefixtures("no_timed_writes")
 async def test_long_texts_that_replace_one_another_count_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "MAX_QUEUED_SIZE", 5000)
     database = FakeDatabase()
@@ -266,7 +266,7 @@ async def test_long_texts_that_replace_one_another_count_once(monkeypatch: pytes
         assert (writer.waiting, writer.dropped) == (2, 0)
 
 
-@pytest.mark.usefixtures("patience")
+@pytest.mark.usefixtures("no_timed_writes")
 async def test_a_fact_the_store_refuses_holds_up_no_other() -> None:
     database, failures = FakeDatabase(), list[StoreError]()
     database.refuses = "poison"
@@ -279,7 +279,7 @@ async def test_a_fact_the_store_refuses_holds_up_no_other() -> None:
         assert len(failures) == 1
 
 
-@pytest.mark.usefixtures("patience")
+@pytest.mark.usefixtures("no_timed_writes")
 async def test_an_outage_among_refusals_keeps_what_is_not_yet_written() -> None:
     class Failing(FakeDatabase):
         async def write(self, facts: Sequence[Fact]) -> None:

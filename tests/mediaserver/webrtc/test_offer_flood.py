@@ -17,7 +17,7 @@ from pipeline.peer import ConversationPort
 TOKENS = Tokens("a secret of thirty-two bytes or more")
 
 
-class ClosedLobby:
+class ClosedSessionFactory:
     """Nobody may get this far with garbage."""
 
     async def get_or_create(self, owner: str, options: SessionOptions) -> ConversationPort:
@@ -26,7 +26,7 @@ class ClosedLobby:
 
 async def test_offers_beyond_the_rate_are_told_to_wait_whoever_the_guest_says_it_is() -> None:
     app = web.Application(middlewares=[error_middleware])
-    add_routes(app, Whip(ClosedLobby(), TOKENS, RateLimiter(parse("30/minute"))).routes())
+    add_routes(app, Whip(ClosedSessionFactory(), TOKENS, RateLimiter(parse("30/minute"))).routes())
     async with TestClient(TestServer(app)) as client:
         statuses: Counter[int] = Counter()
         for _ in range(1000):

@@ -29,7 +29,7 @@ from tests.support.video_frames import vp8_keyframe
 
 
 def said(here: ConnectedPeer) -> list[dict[str, Any]]:
-    return [json.loads(text) for text in here.told]
+    return [json.loads(text) for text in here.messages]
 
 
 @pytest.mark.parametrize(("rate", "channels"), [(48_000, 1), (48_000, 2), (8_000, 1)])
@@ -161,7 +161,7 @@ async def test_two_videos_without_ssrc_lines_are_told_apart() -> None:
 
 async def test_video_and_events_work_without_audio() -> None:
     async with room(Camera(picture(320, 240))) as here:
-        await until(lambda: here.host.frames and here.told)
+        await until(lambda: here.host.frames and here.messages)
         here.peer.send_audio(SpeechFrame(1, b"", SILENCE_PACKET))
         here.peer.flush_audio()
 
@@ -178,7 +178,7 @@ async def test_a_client_that_only_types_is_not_taken_for_dead(monkeypatch: pytes
         await until(lambda: here.host.commands == [Interrupt()])
 
 
-class Ear:
+class AudioRecorder:
     """Takes what the client hears."""
 
     def __init__(self, client: RTCPeerConnection):
@@ -209,35 +209,35 @@ def speech(seconds: float, encoder: OpusEncoder) -> list[SpeechFrame]:
 
 async def test_the_assistants_voice_arrives_and_a_flush_cuts_it() -> None:
     async with room("audio") as here:
-        ear = Ear(here.client)
+        recorder = AudioRecorder(here.client)
         frames = speech(1.0, OpusEncoder())
         for frame in frames:
             here.peer.send_audio(frame)
             await asyncio.sleep(0.02)
-        await until(lambda: len(ear.heard) >= 40)
-        assert abs(loudest(np.concatenate(ear.heard[5:35]), 48_000) - 500) < 20
+        await until(lambda: len(recorder.heard) >= 40)
+        assert abs(loudest(np.concatenate(recorder.heard[5:35]), 48_000) - 500) < 20
         for frame in frames[:9]:
             here.peer.send_audio(frame)
         here.peer.flush_audio()
         # The end of the last frame heard, as its beginning still overlaps the tone.
-        await until(lambda: np.abs(ear.heard[-1][480:].astype(int)).max() < 500)
-        spoken = sum(np.abs(piece.astype(int)).max() > 2_000 for piece in ear.heard)
+        await until(lambda: np.abs(recorder.heard[-1][480:].astype(int)).max() < 500)
+        spoken = sum(np.abs(piece.astype(int)).max() > 2_000 for piece in recorder.heard)
         assert spoken <= len(frames) + 1
 
 
 async def test_the_voices_time_follows_the_clock_across_silence() -> None:
     async with room("audio") as here:
-        ear = Ear(here.client)
+        recorder = AudioRecorder(here.client)
         encoder, began = OpusEncoder(), []
         for _ in range(2):
-            begun = len(ear.stamps)
+            begun = len(recorder.stamps)
             began.append(time.monotonic())
             for frame in speech(0.3, encoder):
                 here.peer.send_audio(frame)
                 await asyncio.sleep(0.02)
-            await until(lambda begun=begun: len(ear.stamps) >= begun + 15)  # type: ignore[misc]
+            await until(lambda begun=begun: len(recorder.stamps) >= begun + 15)  # type: ignore[misc]
             await asyncio.sleep(0.2)  # the clock that stamps must follow is the machine's own
-        steps = np.diff(ear.stamps)
+        steps = np.diff(recorder.stamps)
         assert steps.min() == 960
         assert 0.1 * 48_000 < steps.max() < (began[1] - began[0]) * 48_000
 
@@ -273,7 +273,7 @@ async def test_an_offer_whose_data_comes_first_connects() -> None:
 async def test_events_told_before_the_channel_opens_arrive_in_order() -> None:
     async with room() as here:
         here.peer.send_event(StateChanged(State.LISTENING))
-        await until(lambda: len(here.told) >= 2)
+        await until(lambda: len(here.messages) >= 2)
         assert [(event["action"], event["sessionId"]) for event in said(here)] == [
             ("session_started", "label-1"),
             ("state", "label-1"),
@@ -304,7 +304,7 @@ async def test_twenty_bad_messages_in_a_row_end_the_peer() -> None:
         here.channel.send('{"action": "ping"}')
         for _ in range(19):
             here.channel.send("?")
-        await until(lambda: len(here.told) >= 39)
+        await until(lambda: len(here.messages) >= 39)
         assert not here.peer.is_over
         here.channel.send("?")
         await until(lambda: "detach" in here.host.calls)
@@ -354,7 +354,7 @@ async def test_a_client_that_opens_no_channel_wants_no_events() -> None:
         assert not here.peer.is_over
 
 
-async def test_dismissed_clients_are_told_and_then_disconnected() -> None:
+async def test_the_end_is_sent_before_clients_are_disconnected() -> None:
     async with room() as here:
         here.peer.send_event(StateChanged(State.IDLE))
         here.peer.disconnect(EndReason.IDLE)
@@ -366,7 +366,7 @@ async def test_dismissed_clients_are_told_and_then_disconnected() -> None:
         here.peer.send_event(StateChanged(State.IDLE))
 
 
-async def test_a_farewell_is_not_said_twice() -> None:
+async def test_the_end_of_a_session_is_sent_once() -> None:
     async with room() as here:
         here.peer.send_event(SessionEnded(EndReason.CLIENT))
         here.peer.disconnect(EndReason.CLIENT)
@@ -472,9 +472,9 @@ async def test_an_offer_that_aiortc_cannot_answer_leaves_nothing(monkeypatch: py
 async def test_a_peer_that_was_never_answered_can_be_closed() -> None:
     async with room(Microphone()) as here:
         offer = parse_offer(here.client.localDescription.sdp)
-        peer = RtcPeer(here.host, offer, config=here.peer._config, on_closed=lambda: here.told.append("closed"))
+        peer = RtcPeer(here.host, offer, config=here.peer._config, on_closed=lambda: here.messages.append("closed"))
         await peer.close()
-        assert "closed" in here.told
+        assert "closed" in here.messages
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -29,19 +29,21 @@ from tests.support.leak_check import nothing_left
 HOST_CANDIDATE = "candidate:1 1 udp 2113937151 192.0.2.9 50000 typ host"
 
 
-class Lobby:
+class FakeSessionFactory:
     """Lets everyone in, until told otherwise."""
 
     def __init__(self) -> None:
         self.entered: list[tuple[str, SessionOptions]] = []
-        self.talk = FakeConversation(ConversationConfig("id1", "label", "local", "local", None, "en", 600, 3600))
+        self.conversation = FakeConversation(
+            ConversationConfig("id1", "label", "local", "local", None, "en", 600, 3600)
+        )
         self.refusal: Exception | None = None
 
     async def get_or_create(self, owner: str, options: SessionOptions) -> FakeConversation:
         if self.refusal is not None:
             raise self.refusal
         self.entered.append((owner, options))
-        return self.talk
+        return self.conversation
 
 
 class Names:
@@ -53,12 +55,18 @@ class Names:
         return User(token, token, is_guest=False)
 
 
-class House:
+class WhipHarness:
     """A server, and the HTTP client of its user "ann"."""
 
-    def __init__(self, client: "TestClient[web.Request, web.Application]", lobby: Lobby, limiter: Counter, whip: Whip):
+    def __init__(
+        self,
+        client: "TestClient[web.Request, web.Application]",
+        session_factory: FakeSessionFactory,
+        limiter: Counter,
+        whip: Whip,
+    ):
         self.client = client
-        self.lobby = lobby
+        self.session_factory = session_factory
         self.limiter = limiter
         self.whip = whip
 
@@ -78,17 +86,17 @@ class House:
 
 
 @pytest.fixture
-async def house() -> AsyncIterator[House]:
+async def harness() -> AsyncIterator[WhipHarness]:
     vars(aioice.ice._mdns).clear()  # holds a lock for the process, which belongs to the loop of an earlier test
-    lobby, limiter = Lobby(), Counter()
+    session_factory, limiter = FakeSessionFactory(), Counter()
     servers = (IceServer(("stun:stun.example:3478",)), IceServer(("turn:turn.example?transport=udp",), "u", "c"))
-    whip = Whip(lobby, Names(), limiter, ice_servers=lambda: servers, config=Config(limits=Limits(tick=0.05)))
+    whip = Whip(session_factory, Names(), limiter, ice_servers=lambda: servers, config=Config(limits=Limits(tick=0.05)))
     app = web.Application(middlewares=[error_middleware])
     add_routes(app, whip.routes())
     async with nothing_left(), TestClient(TestServer(app)) as client:
-        yield House(client, lobby, limiter, whip)
+        yield WhipHarness(client, session_factory, limiter, whip)
         await whip.close()
-        assert not lobby.talk.peers
+        assert not session_factory.conversation.peers
     assert not [thread for thread in threading.enumerate() if "decoder" in thread.name]
 
 
@@ -115,8 +123,8 @@ async def code_of(response: ClientResponse) -> str:
     return str(body["error"]["code"])
 
 
-async def test_an_offer_is_answered_and_connects(house: House, caller: RTCPeerConnection) -> None:
-    response = await house.post(
+async def test_an_offer_is_answered_and_connects(harness: WhipHarness, caller: RTCPeerConnection) -> None:
+    response = await harness.post(
         caller.localDescription.sdp, "/whip?session=s1&model=m&language=pt-BR&voice=Kore&token=x"
     )
     assert response.status == 201
@@ -129,13 +137,15 @@ async def test_an_offer_is_answered_and_connects(house: House, caller: RTCPeerCo
         '<turn:turn.example?transport=udp>; rel="ice-server"; username="u"; credential="c"; credential-type="password"',
     ]
     assert response.headers["Access-Control-Expose-Headers"] == "Location, ETag, Link"
-    assert house.lobby.entered == [("ann", SessionOptions(label="s1", model="m", language="pt-BR", voice="Kore"))]
+    assert harness.session_factory.entered == [
+        ("ann", SessionOptions(label="s1", model="m", language="pt-BR", voice="Kore"))
+    ]
     await caller.setRemoteDescription(RTCSessionDescription(await response.text(), "answer"))
-    await until(lambda: len(house.lobby.talk.heard) > 5)
+    await until(lambda: len(harness.session_factory.conversation.heard) > 5)
 
 
 async def test_names_that_nobody_answers_to_do_not_hold_up_the_answer(
-    house: House, caller: RTCPeerConnection, monkeypatch: pytest.MonkeyPatch
+    harness: WhipHarness, caller: RTCPeerConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
 
@@ -145,30 +155,30 @@ async def test_names_that_nobody_answers_to_do_not_hold_up_the_answer(
 
     monkeypatch.setattr(MDnsProtocol, "resolve", never)
     names = "".join(f"a=candidate:{at} 1 udp 1 nobody-{at}.local 9 typ host\r\n" for at in range(5))
-    response = await house.post(caller.localDescription.sdp + names)
+    response = await harness.post(caller.localDescription.sdp + names)
     await caller.setRemoteDescription(RTCSessionDescription(await response.text(), "answer"))
-    await until(lambda: house.lobby.talk.heard and len(asked) == 5)
+    await until(lambda: harness.session_factory.conversation.heard and len(asked) == 5)
 
 
-async def answered(house: House, caller: RTCPeerConnection) -> ClientResponse:
-    response = await house.post(caller.localDescription.sdp)
+async def answered(harness: WhipHarness, caller: RTCPeerConnection) -> ClientResponse:
+    response = await harness.post(caller.localDescription.sdp)
     assert response.status == 201
     return response
 
 
-async def test_delete_ends_the_connection(house: House, caller: RTCPeerConnection) -> None:
-    response = await answered(house, caller)
+async def test_delete_ends_the_connection(harness: WhipHarness, caller: RTCPeerConnection) -> None:
+    response = await answered(harness, caller)
     where = response.headers["Location"]
     await caller.setRemoteDescription(RTCSessionDescription(await response.text(), "answer"))
-    await until(lambda: house.lobby.talk.heard)
-    assert (await house.ask("DELETE", where)).status == 200
+    await until(lambda: harness.session_factory.conversation.heard)
+    assert (await harness.ask("DELETE", where)).status == 200
     await until(lambda: caller.connectionState == "closed")
-    assert house.lobby.talk.graces == [0.0], "nobody is waited for after a goodbye"
-    assert (await house.ask("DELETE", where)).status == 404
+    assert harness.session_factory.conversation.graces == [0.0], "nobody is waited for after a goodbye"
+    assert (await harness.ask("DELETE", where)).status == 404
 
 
-async def test_candidates_can_follow(house: House, caller: RTCPeerConnection) -> None:
-    response = await answered(house, caller)
+async def test_candidates_can_follow(harness: WhipHarness, caller: RTCPeerConnection) -> None:
+    response = await answered(harness, caller)
     lines = [
         f"a=ice-ufrag:{ufrag(caller)}",
         "m=audio 9 RTP/AVP 0",
@@ -178,9 +188,9 @@ async def test_candidates_can_follow(house: House, caller: RTCPeerConnection) ->
     ]
     body = "\r\n".join(lines)
     for tag in (response.headers["ETag"], "*"):
-        took = await house.ask("PATCH", response.headers["Location"], body, FRAGMENT, If_Match=tag)
+        took = await harness.ask("PATCH", response.headers["Location"], body, FRAGMENT, If_Match=tag)
         assert took.status == 204
-    assert (await house.ask("PATCH", response.headers["Location"], body, FRAGMENT)).status == 204
+    assert (await harness.ask("PATCH", response.headers["Location"], body, FRAGMENT)).status == 204
 
 
 def ufrag(caller: RTCPeerConnection) -> str:
@@ -200,46 +210,52 @@ def ufrag(caller: RTCPeerConnection) -> str:
     ],
 )
 async def test_candidates_that_cannot_be_taken(
-    house: House, caller: RTCPeerConnection, body: str, kind: str, headers: dict[str, str], status: int, code: str
+    harness: WhipHarness,
+    caller: RTCPeerConnection,
+    body: str,
+    kind: str,
+    headers: dict[str, str],
+    status: int,
+    code: str,
 ) -> None:
-    response = await answered(house, caller)
-    refused = await house.ask("PATCH", response.headers["Location"], body, kind, **headers)
+    response = await answered(harness, caller)
+    refused = await harness.ask("PATCH", response.headers["Location"], body, kind, **headers)
     assert (refused.status, await code_of(refused)) == (status, code)
 
 
-async def test_candidates_after_the_end_find_nothing(house: House, caller: RTCPeerConnection) -> None:
-    response = await answered(house, caller)
-    await house.ask("DELETE", response.headers["Location"])
-    late = await house.ask("PATCH", response.headers["Location"], f"a={HOST_CANDIDATE}", FRAGMENT)
+async def test_candidates_after_the_end_find_nothing(harness: WhipHarness, caller: RTCPeerConnection) -> None:
+    response = await answered(harness, caller)
+    await harness.ask("DELETE", response.headers["Location"])
+    late = await harness.ask("PATCH", response.headers["Location"], f"a={HOST_CANDIDATE}", FRAGMENT)
     assert (late.status, await code_of(late)) == (404, "NOT_FOUND")
 
 
-async def test_candidates_while_the_session_ends_find_nothing(house: House, caller: RTCPeerConnection) -> None:
-    response = await answered(house, caller)
-    peer = house.whip._resources[response.headers["Location"].removeprefix("/whip/")].peer
+async def test_candidates_while_the_session_ends_find_nothing(harness: WhipHarness, caller: RTCPeerConnection) -> None:
+    response = await answered(harness, caller)
+    peer = harness.whip._resources[response.headers["Location"].removeprefix("/whip/")].peer
 
     async def ending() -> AsyncIterator[bytes]:
         peer._begin_close("while the body was read")
         yield f"a={HOST_CANDIDATE}".encode()
 
     headers = {"Authorization": "Bearer ann", "Content-Type": FRAGMENT}
-    late = await house.client.patch(response.headers["Location"], data=ending(), headers=headers)
+    late = await harness.client.patch(response.headers["Location"], data=ending(), headers=headers)
     assert late.status == 404
 
 
-async def test_an_unknown_id_and_another_users_are_the_same(house: House, caller: RTCPeerConnection) -> None:
-    response = await answered(house, caller)
+async def test_an_unknown_id_and_another_users_are_the_same(harness: WhipHarness, caller: RTCPeerConnection) -> None:
+    response = await answered(harness, caller)
     for method, body, kind in (("DELETE", "", ""), ("PATCH", f"a={HOST_CANDIDATE}", FRAGMENT)):
         for path, user in (("/whip/unknown", "ann"), (response.headers["Location"], "bob")):
-            refused = await house.ask(method, path, body, kind, user)
+            refused = await harness.ask(method, path, body, kind, user)
             assert (refused.status, await code_of(refused)) == (404, "NOT_FOUND")
-    assert (await house.ask("DELETE", response.headers["Location"])).status == 200
+    assert (await harness.ask("DELETE", response.headers["Location"])).status == 200
 
 
-async def test_options_say_what_is_accepted(house: House) -> None:
-    response = await house.ask("OPTIONS", "/whip", user="")
+async def test_options_say_what_is_accepted(harness: WhipHarness) -> None:
+    response = await harness.ask("OPTIONS", "/whip", user="")
     assert (response.status, response.headers["Accept-Post"]) == (204, SDP)
-    response = await house.ask("OPTIONS", "/whip/any", user="")
+    response = await harness.ask("OPTIONS", "/whip/any", user="")
     assert (response.status, response.headers["Accept-Patch"]) == (204, FRAGMENT)
 
 
@@ -255,37 +271,37 @@ async def test_options_say_what_is_accepted(house: House) -> None:
     ],
 )
 async def test_a_bad_offer_starts_no_conversation(
-    house: House, caller: RTCPeerConnection, body: str | bytes, kind: str, status: int, code: str
+    harness: WhipHarness, caller: RTCPeerConnection, body: str | bytes, kind: str, status: int, code: str
 ) -> None:
     if body == "no codec":
         body = caller.localDescription.sdp.replace("opus", "speex")
-    refused = await house.post(body, kind=kind)
+    refused = await harness.post(body, kind=kind)
     assert (refused.status, await code_of(refused)) == (status, code)
-    assert not house.lobby.entered
+    assert not harness.session_factory.entered
 
 
-async def test_wrong_options_are_named(house: House, caller: RTCPeerConnection) -> None:
-    refused = await house.post(caller.localDescription.sdp, "/whip?language=x&voice=%3Cscript%3E&model=fine")
+async def test_wrong_options_are_named(harness: WhipHarness, caller: RTCPeerConnection) -> None:
+    refused = await harness.post(caller.localDescription.sdp, "/whip?language=x&voice=%3Cscript%3E&model=fine")
     assert refused.status == 422
     wrong = (await refused.json())["error"]["details"]["fields"]
     assert [field["field"] for field in wrong] == ["language", "voice"]
-    assert not house.lobby.entered
+    assert not harness.session_factory.entered
 
 
-async def test_who_cannot_say_who_they_are_is_refused(house: House, caller: RTCPeerConnection) -> None:
+async def test_who_cannot_say_who_they_are_is_refused(harness: WhipHarness, caller: RTCPeerConnection) -> None:
     for method, path in (("POST", "/whip"), ("PATCH", "/whip/x"), ("DELETE", "/whip/x")):
         for user in ("", "forged"):
-            assert (await house.ask(method, path, caller.localDescription.sdp, SDP, user)).status == 401
-    assert not house.lobby.entered
+            assert (await harness.ask(method, path, caller.localDescription.sdp, SDP, user)).status == 401
+    assert not harness.session_factory.entered
 
 
-async def test_too_many_offers_are_turned_away(house: House) -> None:
-    house.limiter.most = 3
+async def test_too_many_offers_are_turned_away(harness: WhipHarness) -> None:
+    harness.limiter.most = 3
     for user in ("ann", "forged", ""):
-        house.limiter.counts.clear()
-        statuses = [(await house.post("garbage", user=user)).status for _ in range(5)]
+        harness.limiter.counts.clear()
+        statuses = [(await harness.post("garbage", user=user)).status for _ in range(5)]
         assert statuses[3:] == [429, 429]
-    refused = await house.post("garbage", user="forged")
+    refused = await harness.post("garbage", user="forged")
     assert refused.headers["Retry-After"] == "7"
 
 
@@ -298,16 +314,16 @@ async def test_too_many_offers_are_turned_away(house: House) -> None:
     ],
 )
 async def test_a_full_server_says_when_to_come_back(
-    house: House, caller: RTCPeerConnection, refusal: Exception, status: int, code: str
+    harness: WhipHarness, caller: RTCPeerConnection, refusal: Exception, status: int, code: str
 ) -> None:
-    house.lobby.refusal = refusal
-    refused = await house.post(caller.localDescription.sdp)
+    harness.session_factory.refusal = refusal
+    refused = await harness.post(caller.localDescription.sdp)
     assert (refused.status, await code_of(refused)) == (status, code)
     assert int(refused.headers["Retry-After"]) > 0
 
 
 async def test_an_offer_that_fails_after_all_is_forgotten(
-    house: House, caller: RTCPeerConnection, monkeypatch: pytest.MonkeyPatch
+    harness: WhipHarness, caller: RTCPeerConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(error: Exception) -> Callable[..., Awaitable[Any]]:
         async def fail(*_: object) -> None:
@@ -317,12 +333,12 @@ async def test_an_offer_that_fails_after_all_is_forgotten(
 
     for error, status in ((ValueError("no"), 400), (OSError("no sockets left"), 500)):
         monkeypatch.setattr(RTCPeerConnection, "setLocalDescription", failing(error))
-        assert (await house.post(caller.localDescription.sdp)).status == status
-    assert not house.lobby.talk.peers
-    assert not house.whip._resources
+        assert (await harness.post(caller.localDescription.sdp)).status == status
+    assert not harness.session_factory.conversation.peers
+    assert not harness.whip._resources
 
 
-async def test_a_body_that_never_ends_is_given_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_never_ends_is_given_up(harness: WhipHarness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mediaserver.http_route.READ_TIMEOUT", 0.1)
     stop = asyncio.Event()
 
@@ -331,7 +347,7 @@ async def test_a_body_that_never_ends_is_given_up(house: House, monkeypatch: pyt
         await stop.wait()
 
     headers = {"Authorization": "Bearer ann", "Content-Type": SDP}
-    response = await house.client.post("/whip", data=slowly(), headers=headers)
+    response = await harness.client.post("/whip", data=slowly(), headers=headers)
     stop.set()
     assert response.status == 408
 

@@ -154,8 +154,8 @@ def test_the_model_is_that_of_the_locked_package() -> None:
     package = distribution("silero-vad")
     published = Path(str(package.locate_file("silero_vad/data/silero_vad.onnx")))
     assert sha256(MODEL.read_bytes()).hexdigest() == sha256(published.read_bytes()).hexdigest()
-    (terms,) = [file for file in package.files or () if file.name == "LICENSE"]
-    assert MODEL.with_name("LICENSE").read_text() == terms.read_text()
+    (license_file,) = [file for file in package.files or () if file.name == "LICENSE"]
+    assert MODEL.with_name("LICENSE").read_text() == license_file.read_text()
 
 
 def test_a_missing_model_is_told(tmp_path: Path) -> None:

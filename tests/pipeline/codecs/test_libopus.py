@@ -188,8 +188,8 @@ def test_what_libopus_does_not_take_is_an_audio_error() -> None:
 
 def test_codecs_start_no_thread() -> None:
     before = len(list(Path("/proc/self/task").iterdir()))
-    voice, ear = encoder(), Decoder(rate=RATE)
-    assert ear.decode(voice.encode(bytes(640)))
+    voice, far_end = encoder(), Decoder(rate=RATE)
+    assert far_end.decode(voice.encode(bytes(640)))
     assert len(list(Path("/proc/self/task").iterdir())) == before
 
 

@@ -113,7 +113,7 @@ async def test_a_turn_ends_only_when_the_engine_says_so_too() -> None:
     harness.engine.reply(1, ended=False)
     harness.frame_clock.tick(60)
     assert not any(isinstance(event, TurnEnded) for event in harness.peer.events)
-    harness.engine.tell(ReplyEnded(1, Usage(), None))
+    harness.engine.emit(ReplyEnded(1, Usage(), None))
     assert any(isinstance(event, TurnEnded) for event in harness.peer.events)
     await harness.leave()
 
@@ -121,7 +121,7 @@ async def test_a_turn_ends_only_when_the_engine_says_so_too() -> None:
 async def test_a_reply_without_voice_ends_its_turn() -> None:
     harness = await enter()
     await ask(harness)
-    harness.engine.tell(ReplyEnded(1, Usage(), None))
+    harness.engine.emit(ReplyEnded(1, Usage(), None))
     assert TurnEnded(1, 0, {}, Usage()) in harness.peer.events
     assert harness.peer.states[-1] == "idle"
     await harness.leave()
@@ -149,8 +149,8 @@ async def test_the_transcript_of_a_cut_reply_is_what_was_heard() -> None:
     harness = await enter()
     await ask(harness)
     for word in ("I ", "can ", "see "):
-        harness.engine.tell(ReplyText(1, word))
-        harness.engine.tell(ReplyAudio(1, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
+        harness.engine.emit(ReplyText(1, word))
+        harness.engine.emit(ReplyAudio(1, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
     harness.frame_clock.tick(60)  # 1.2 of 3 seconds
     harness.conversation.submit(harness.peer, Interrupt())
     await harness.settle()
@@ -280,8 +280,8 @@ async def test_what_the_engine_understood_becomes_the_users_transcript() -> None
     harness = await enter()
     harness.say(speech())
     await harness.until(lambda: "end" in harness.engine.up)
-    harness.engine.tell(UserText(1, "go for"))
-    harness.engine.tell(UserText(1, "ward"))
+    harness.engine.emit(UserText(1, "go for"))
+    harness.engine.emit(UserText(1, "ward"))
     harness.engine.reply(1)
     said = [event for event in harness.peer.events if isinstance(event, Transcript) and event.role is Role.USER]
     assert said == [
@@ -296,9 +296,9 @@ async def test_words_understood_after_the_answer_began_join_the_question() -> No
     harness = await enter()
     harness.say(speech())
     await harness.until(lambda: "end" in harness.engine.up)
-    harness.engine.tell(UserText(1, "go"))
+    harness.engine.emit(UserText(1, "go"))
     harness.engine.reply(1)
-    harness.engine.tell(UserText(1, " forward"))
+    harness.engine.emit(UserText(1, " forward"))
     said = [event for event in harness.peer.events if isinstance(event, Transcript) and event.role is Role.USER]
     assert said[-1] == Transcript(1, Role.USER, "go forward", final=True)
     await harness.leave()
@@ -374,9 +374,9 @@ async def test_a_fresh_engine_is_shown_the_current_frame_again() -> None:
     harness = await enter()
     harness.conversation.push_frame(harness.peer, picture())
     await harness.until(lambda: len(harness.engine.stills) == 1)
-    harness.engine.tell(EngineUnavailable(EngineError(FaultCode.ENGINE_NETWORK, "gone", where="test")))
+    harness.engine.emit(EngineUnavailable(EngineError(FaultCode.ENGINE_NETWORK, "gone", where="test")))
     assert harness.peer.states[-1] == "reconnecting"
-    harness.engine.tell(EngineReady("fake"))
+    harness.engine.emit(EngineReady("fake"))
     await harness.until(lambda: len(harness.engine.stills) == 2)
     assert harness.peer.states[-1] == "idle"
     await harness.leave()
@@ -402,7 +402,7 @@ async def test_a_share_that_ended_is_forgotten() -> None:
     harness.conversation.submit(harness.peer, ScreenShareEnd())
     await harness.settle()
     assert harness.conversation.latest_screenshot is None
-    harness.engine.tell(ToolCall(1, "c1", "point_at", {"box_2d": [1, 2, 3, 4], "label": "x"}))
+    harness.engine.emit(ToolCall(1, "c1", "point_at", {"box_2d": [1, 2, 3, 4], "label": "x"}))
     await harness.settle()
     assert harness.engine.answers == [{"error": "No screen is shared, so there is nothing to point at."}]
     await harness.leave()
@@ -413,12 +413,12 @@ async def test_a_tool_call_becomes_an_event_and_is_always_answered() -> None:
     harness.conversation.push_frame(harness.peer, picture())
     await harness.until(lambda: bool(harness.engine.stills))
     await ask(harness)
-    harness.engine.tell(ToolCall(1, "c1", "point_at", {"box_2d": [120, 40, 160, 110], "label": "Save"}))
+    harness.engine.emit(ToolCall(1, "c1", "point_at", {"box_2d": [120, 40, 160, 110], "label": "Save"}))
     await harness.settle()
     steps = [{"text": "Press Save", "state": "current"}]
-    harness.engine.tell(ToolCall(1, "c2", "show_steps", {"title": "Saving", "steps": steps}))
+    harness.engine.emit(ToolCall(1, "c2", "show_steps", {"title": "Saving", "steps": steps}))
     await harness.settle()
-    harness.engine.tell(ToolCall(1, "c3", "no_such_thing", {}))
+    harness.engine.emit(ToolCall(1, "c3", "no_such_thing", {}))
     await harness.settle()
     assert Pointer(1, (120, 40, 160, 110), "Save") in harness.peer.events
     assert any(isinstance(event, Guidance) for event in harness.peer.events)
@@ -433,7 +433,7 @@ async def test_a_tool_call_of_an_interrupted_turn_shows_nothing() -> None:
     await ask(harness)
     harness.conversation.submit(harness.peer, Interrupt())
     await harness.settle()
-    harness.engine.tell(ToolCall(1, "c1", "point_at", {"box_2d": [120, 40, 160, 110], "label": "Save"}))
+    harness.engine.emit(ToolCall(1, "c1", "point_at", {"box_2d": [120, 40, 160, 110], "label": "Save"}))
     await harness.settle()
     assert not any(isinstance(event, Pointer) for event in harness.peer.events)
     assert list(harness.engine.answers[0]) == ["error"]
@@ -487,7 +487,7 @@ async def test_a_conversation_that_awaits_an_answer_is_not_idle() -> None:
     await ask(harness)
     await asyncio.sleep(200.0)
     assert not harness.task.done()
-    harness.engine.tell(ReplyEnded(1, Usage(), None))
+    harness.engine.emit(ReplyEnded(1, Usage(), None))
     assert await harness.task is EndReason.IDLE
 
 
@@ -514,7 +514,7 @@ async def test_a_lost_engine_silences_tells_once_and_recovers() -> None:
     await ask(harness)
     harness.engine.reply(1, seconds=3)
     harness.frame_clock.tick(10)
-    harness.engine.tell(
+    harness.engine.emit(
         EngineUnavailable(EngineError(FaultCode.ENGINE_NETWORK, "The engine is gone.", where="test"), is_turn_lost=True)
     )
     played = len(harness.peer.frames)
@@ -523,7 +523,7 @@ async def test_a_lost_engine_silences_tells_once_and_recovers() -> None:
     faults = [event for event in harness.peer.events if isinstance(event, Fault)]
     assert [(fault.code, fault.fatal) for fault in faults] == [(FaultCode.ENGINE_NETWORK, False)]
     assert any(isinstance(event, Interrupted) and event.heard_ms == 200 for event in harness.peer.events)
-    harness.engine.tell(EngineReady("fake"))
+    harness.engine.emit(EngineReady("fake"))
     await ask(harness, "again")
     harness.engine.reply(2)
     harness.frame_clock.tick(60)
@@ -536,8 +536,8 @@ async def test_a_reply_that_has_come_whole_is_heard_whole_before_an_outage_is_to
     await ask(harness)
     harness.engine.reply(1, seconds=3)
     harness.frame_clock.tick(10)
-    harness.engine.tell(EngineDisconnected())
-    harness.engine.tell(EngineUnavailable(EngineError(FaultCode.ENGINE_NETWORK, "The engine is gone.", where="test")))
+    harness.engine.emit(EngineDisconnected())
+    harness.engine.emit(EngineUnavailable(EngineError(FaultCode.ENGINE_NETWORK, "The engine is gone.", where="test")))
     harness.frame_clock.tick(20)
     assert not [event for event in harness.peer.events if isinstance(event, Fault)]
     harness.frame_clock.tick(200)
@@ -552,8 +552,8 @@ async def test_an_outage_that_is_over_before_the_reply_is_never_told() -> None:
     await ask(harness)
     harness.engine.reply(1, seconds=3)
     harness.frame_clock.tick(10)
-    harness.engine.tell(EngineUnavailable(EngineError(FaultCode.ENGINE_NETWORK, "The engine is gone.", where="test")))
-    harness.engine.tell(EngineReady("fake"))
+    harness.engine.emit(EngineUnavailable(EngineError(FaultCode.ENGINE_NETWORK, "The engine is gone.", where="test")))
+    harness.engine.emit(EngineReady("fake"))
     harness.frame_clock.tick(200)
     assert not [event for event in harness.peer.events if isinstance(event, Fault)]
     await harness.leave()
@@ -567,7 +567,7 @@ async def test_the_end_of_a_reply_is_not_clipped_when_the_engine_closes_it_betwe
         harness.engine.reply(1, ended=closes_early)
         harness.frame_clock.tick(50)
         if not closes_early:
-            harness.engine.tell(ReplyEnded(1, Usage(), None))
+            harness.engine.emit(ReplyEnded(1, Usage(), None))
         harness.frame_clock.tick(10)
         played.append(len(harness.peer.frames))
         await harness.leave()
@@ -578,7 +578,7 @@ async def test_a_remark_that_begins_before_the_answer_waits_for_it() -> None:
     harness = await enter()
     await ask(harness)
     remark = harness.engine.next_turn()
-    harness.engine.tell(ReplyAudio(remark, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
+    harness.engine.emit(ReplyAudio(remark, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
     harness.engine.reply(1)
     harness.frame_clock.tick(60)
     assert {frame.turn for frame in harness.peer.frames[:52]} == {1}
@@ -591,7 +591,7 @@ async def test_blocked_content_is_a_turn_fault() -> None:
     await ask(harness)
     harness.engine.reply(1, ended=False)
     blocked = EngineError(FaultCode.ENGINE_CONTENT_BLOCKED, "The engine will not answer that.", where="test")
-    harness.engine.tell(ReplyEnded(1, Usage(), blocked))
+    harness.engine.emit(ReplyEnded(1, Usage(), blocked))
     assert [event.code for event in harness.peer.events if isinstance(event, Fault)] == [
         FaultCode.ENGINE_CONTENT_BLOCKED
     ]
@@ -605,7 +605,7 @@ async def test_what_a_blocked_turn_has_cost_is_counted() -> None:
     harness.conversation.add_observer(seen.append)
     await ask(harness)
     blocked = EngineError(FaultCode.ENGINE_CONTENT_BLOCKED, "The engine will not answer that.", where="test")
-    harness.engine.tell(ReplyEnded(1, Usage({"total": 7}), blocked))
+    harness.engine.emit(ReplyEnded(1, Usage({"total": 7}), blocked))
     assert [event for event in seen if isinstance(event, TurnUsageReport)] == [TurnUsageReport(1, Usage({"total": 7}))]
     await harness.leave()
 
@@ -614,7 +614,7 @@ async def test_a_turn_tells_the_newest_count_of_what_it_has_cost() -> None:
     harness = await enter()
     await ask(harness)
     harness.engine.reply(1)
-    harness.engine.tell(ReplyCancelled(1, Usage({"total": 12})))
+    harness.engine.emit(ReplyCancelled(1, Usage({"total": 12})))
     harness.frame_clock.tick(80)
     assert next(event for event in harness.peer.events if isinstance(event, TurnEnded)).usage == Usage({"total": 12})
     await harness.leave()
@@ -642,7 +642,7 @@ async def test_a_bug_is_an_internal_error_without_detail() -> None:
     assert "secret" not in fault.message
 
 
-async def test_a_fault_on_the_ticker_reaches_the_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_fault_on_the_frame_clock_reaches_the_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
     harness = await enter()
     await ask(harness)
     harness.engine.reply(1)

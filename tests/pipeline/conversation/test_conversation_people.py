@@ -91,9 +91,9 @@ async def test_settings_of_somebody_unknown_change_nothing() -> None:
 
 
 async def test_the_newest_note_goes_to_the_engine_right_before_the_question() -> None:
-    async with fake_engine() as engine, bridged(engine) as (bridge, told):
+    async with fake_engine() as engine, bridged(engine) as (bridge, recorder):
         session = await engine.session()
-        await told.next()
+        await recorder.next()
         bridge.add_context_note("[Ada is speaking.]")
         bridge.add_context_note("[Bob writes.]")
         bridge.submit_text(1, "hello")
@@ -111,9 +111,9 @@ async def test_the_newest_note_goes_to_the_engine_right_before_the_question() ->
 
 async def test_a_model_that_takes_no_notes_gets_none() -> None:
     config = replace(CONFIG, model="gemini-3.1-flash-live-preview")
-    async with fake_engine() as engine, bridged(engine, config=config) as (bridge, told):
+    async with fake_engine() as engine, bridged(engine, config=config) as (bridge, recorder):
         session = await engine.session()
-        await told.next()
+        await recorder.next()
         bridge.add_context_note("[Bob writes.]")
         bridge.submit_text(1, "hello")
         assert await session.heard() == {"text": "hello"}

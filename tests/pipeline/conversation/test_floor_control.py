@@ -137,13 +137,13 @@ async def test_a_question_typed_over_a_reply_survives_the_loss_of_that_reply(mon
     await harness.until(lambda: bool(harness.engine.stills))
     harness.conversation.submit(harness.peer, TextInput("one"))
     await harness.settle()
-    harness.engine.tell(ReplyText(1, "It is "))
-    harness.engine.tell(ReplyAudio(1, AudioChunk(bytes(4_800), 24_000, 0.0)))
+    harness.engine.emit(ReplyText(1, "It is "))
+    harness.engine.emit(ReplyAudio(1, AudioChunk(bytes(4_800), 24_000, 0.0)))
     async with slow_picture(harness, monkeypatch):
         harness.conversation.submit(harness.peer, TextInput("two"))
         await harness.settle()
-        harness.engine.tell(EngineUnavailable(make_engine_error(FaultCode.ENGINE_NETWORK), is_turn_lost=True))
-        harness.engine.tell(EngineReady("fake"))
+        harness.engine.emit(EngineUnavailable(make_engine_error(FaultCode.ENGINE_NETWORK), is_turn_lost=True))
+        harness.engine.emit(EngineReady("fake"))
     assert harness.engine.up[-1] == "ask 2 two"
     harness.engine.reply(2)
     harness.frame_clock.tick(80)

@@ -26,7 +26,7 @@ def test_everybody_is_told_and_played_while_they_are_there() -> None:
     assert not group.leave(goes)
 
 
-def test_a_witness_sees_what_peers_are_told_and_what_they_are_not() -> None:
+def test_an_observer_gets_the_events_that_peers_get_and_the_internal_ones() -> None:
     group, peer = PeerGroup(), FakePeer()
     seen: list[Event] = []
     group.join(peer)
@@ -37,7 +37,7 @@ def test_a_witness_sees_what_peers_are_told_and_what_they_are_not() -> None:
     assert peer.log == [Pong(1)]
 
 
-def test_who_is_dismissed_may_leave_at_once_and_is_told_nothing_more() -> None:
+def test_who_is_disconnected_may_leave_at_once_and_is_sent_nothing_more() -> None:
     group = PeerGroup()
 
     class Hasty(FakePeer):

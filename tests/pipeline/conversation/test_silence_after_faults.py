@@ -43,13 +43,13 @@ async def share(harness: ConversationHarness) -> None:
 
 
 async def begin_reply(harness: ConversationHarness) -> None:
-    harness.engine.tell(ReplyText(harness.conversation._dialogue.turn, "It is "))
-    harness.engine.tell(ReplyAudio(harness.conversation._dialogue.turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
+    harness.engine.emit(ReplyText(harness.conversation._dialogue.turn, "It is "))
+    harness.engine.emit(ReplyAudio(harness.conversation._dialogue.turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
 
 
 async def end_reply(harness: ConversationHarness) -> None:
-    harness.engine.tell(ReplyGenerated(harness.conversation._dialogue.turn))
-    harness.engine.tell(ReplyEnded(harness.conversation._dialogue.turn, Usage(), None))
+    harness.engine.emit(ReplyGenerated(harness.conversation._dialogue.turn))
+    harness.engine.emit(ReplyEnded(harness.conversation._dialogue.turn, Usage(), None))
 
 
 async def listen(harness: ConversationHarness) -> None:
@@ -104,11 +104,11 @@ def test_a_turn_fault_at_any_step_is_silent_told_once_and_the_next_turn_is_heard
         since = len(harness.peer.log)
         error = EngineError(code, "It broke.", where="test")
         if is_engine:
-            harness.engine.tell(EngineUnavailable(error, is_turn_lost=True))
+            harness.engine.emit(EngineUnavailable(error, is_turn_lost=True))
         else:
             harness.conversation.report_error(error)
         # What the engine still sends of the old turn, and what the user was still saying, must not be heard.
-        harness.engine.tell(ReplyAudio(harness.conversation._dialogue.turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
+        harness.engine.emit(ReplyAudio(harness.conversation._dialogue.turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
         harness.frame_clock.tick(60)
         await harness.settle()
         after = harness.peer.log[since:]
@@ -117,7 +117,7 @@ def test_a_turn_fault_at_any_step_is_silent_told_once_and_the_next_turn_is_heard
         assert not faults_in(after)[0].fatal
 
         if is_engine:
-            harness.engine.tell(EngineReady("fake"))
+            harness.engine.emit(EngineReady("fake"))
         await ask(harness)
         turn = harness.conversation._dialogue.turn
         harness.engine.reply(turn)
@@ -138,7 +138,7 @@ def test_a_fatal_fault_at_any_step_is_silent_told_once_and_closes(script: list[S
         assert harness.engine.fails is not None
         harness.engine.fails.set_exception(error)
         assert await harness.task is EndReason.ERROR
-        harness.engine.tell(ReplyAudio(harness.conversation._dialogue.turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
+        harness.engine.emit(ReplyAudio(harness.conversation._dialogue.turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
         harness.frame_clock.tick(60)
         after = harness.peer.log[since:]
         assert_silent(frames_before_the_next_turn(after))

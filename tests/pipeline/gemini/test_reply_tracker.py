@@ -388,7 +388,7 @@ def test_however_messages_cross_only_the_reply_to_the_newest_turn_is_heard(
     turn = 0
     spoken: int | None = None
     newest: int | None = None  # the turn whose reply may be heard; None: nobody's
-    told: list[int] = []
+    reported: list[int] = []
 
     def number() -> int:
         nonlocal turn
@@ -404,7 +404,7 @@ def test_however_messages_cross_only_the_reply_to_the_newest_turn_is_heard(
         match kind:
             case "audio":
                 for heard in turns_heard(replies.on_audio(of.to_bytes(2, "little", signed=True), 24_000)):
-                    told.append(heard)
+                    reported.append(heard)
                     # The generation that the server made for another question is never taken for this one.
                     assert of < 0 or of == heard == newest
                     assert spoken is None
@@ -454,7 +454,7 @@ def test_however_messages_cross_only_the_reply_to_the_newest_turn_is_heard(
                 arrive()
             case _:
                 pass
-    assert told == sorted(told)
+    assert reported == sorted(reported)
 
 
 @given(STEPS.map(lambda steps: [step for step in steps if step not in ("stop", "remark", "phantom")]))

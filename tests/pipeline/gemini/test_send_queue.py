@@ -6,9 +6,9 @@ from pipeline.media import AudioChunk, EncodedFrame
 from tests.support.fake_engine import encoded_frame, speech
 
 
-def drain(uplink: SendQueue) -> list[Item]:
+def drain(queue: SendQueue) -> list[Item]:
     items = []
-    while (item := uplink.pop()) is not None:
+    while (item := queue.pop()) is not None:
         items.append(item)
     return items
 
@@ -19,10 +19,10 @@ def kinds(items: list[Item]) -> list[str]:
 
 def settled() -> SendQueue:
     """A link whose first rush is over."""
-    uplink = SendQueue()
-    uplink.push_control(Text("hello"))
-    drain(uplink)
-    return uplink
+    queue = SendQueue()
+    queue.push_control(Text("hello"))
+    drain(queue)
+    return queue
 
 
 def seconds(items: list[Item]) -> float:
@@ -30,12 +30,12 @@ def seconds(items: list[Item]) -> float:
 
 
 def test_short_chunks_are_gathered_and_the_rest_goes_with_the_end() -> None:
-    uplink = settled()
-    uplink.push_control(ActivityStart())
+    queue = settled()
+    queue.push_control(ActivityStart())
     for number in range(5):
-        uplink.push_audio(speech(0.032, pts=number * 0.032))
-    uplink.push_control(ActivityEnd())
-    _, first, second, third, _ = drain(uplink)
+        queue.push_audio(speech(0.032, pts=number * 0.032))
+    queue.push_control(ActivityEnd())
+    _, first, second, third, _ = drain(queue)
     assert isinstance(first, AudioChunk)
     assert isinstance(third, AudioChunk)
     assert (first.duration, first.pts) == (0.064, 0.0)
@@ -44,78 +44,78 @@ def test_short_chunks_are_gathered_and_the_rest_goes_with_the_end() -> None:
 
 
 def test_audio_outside_a_window_is_not_sent() -> None:
-    uplink = settled()
-    uplink.push_audio(speech())
-    uplink.push_control(ActivityStart())
-    uplink.push_control(ActivityEnd())
-    uplink.push_audio(speech())
-    assert kinds(drain(uplink)) == ["ActivityStart", "ActivityEnd"]
+    queue = settled()
+    queue.push_audio(speech())
+    queue.push_control(ActivityStart())
+    queue.push_control(ActivityEnd())
+    queue.push_audio(speech())
+    assert kinds(drain(queue)) == ["ActivityStart", "ActivityEnd"]
 
 
 def test_a_window_opens_with_audio_whatever_was_shown_first() -> None:
-    uplink = settled()
-    uplink.push_control(ActivityStart())
-    assert kinds(drain(uplink)) == ["ActivityStart"]
-    uplink.push_frame(encoded_frame(1))
-    assert drain(uplink) == []
-    uplink.push_frame(encoded_frame(2))
-    uplink.push_audio(speech())
-    uplink.push_control(ActivityEnd())
-    assert kinds(drain(uplink)) == ["AudioChunk", "frame 2", "ActivityEnd"]
+    queue = settled()
+    queue.push_control(ActivityStart())
+    assert kinds(drain(queue)) == ["ActivityStart"]
+    queue.push_frame(encoded_frame(1))
+    assert drain(queue) == []
+    queue.push_frame(encoded_frame(2))
+    queue.push_audio(speech())
+    queue.push_control(ActivityEnd())
+    assert kinds(drain(queue)) == ["AudioChunk", "frame 2", "ActivityEnd"]
 
 
 def test_a_window_without_audio_gets_its_frame_after_the_end() -> None:
-    uplink = settled()
-    uplink.push_control(ActivityStart())
-    uplink.push_frame(encoded_frame(1))
-    uplink.push_control(ActivityEnd())
-    assert kinds(drain(uplink)) == ["ActivityStart", "ActivityEnd", "frame 1"]
+    queue = settled()
+    queue.push_control(ActivityStart())
+    queue.push_frame(encoded_frame(1))
+    queue.push_control(ActivityEnd())
+    assert kinds(drain(queue)) == ["ActivityStart", "ActivityEnd", "frame 1"]
 
 
 def test_only_the_newest_frame_waits_but_an_utterance_keeps_its_own() -> None:
-    uplink = settled()
-    uplink.push_frame(encoded_frame(1))
-    uplink.push_frame(encoded_frame(2))
-    uplink.push_control(ActivityStart())
-    uplink.push_audio(speech())
-    uplink.push_frame(encoded_frame(3))
-    uplink.push_audio(speech())
-    uplink.push_frame(encoded_frame(4))
-    uplink.push_control(ActivityEnd())
-    uplink.push_frame(encoded_frame(5))
-    uplink.push_frame(encoded_frame(6))
+    queue = settled()
+    queue.push_frame(encoded_frame(1))
+    queue.push_frame(encoded_frame(2))
+    queue.push_control(ActivityStart())
+    queue.push_audio(speech())
+    queue.push_frame(encoded_frame(3))
+    queue.push_audio(speech())
+    queue.push_frame(encoded_frame(4))
+    queue.push_control(ActivityEnd())
+    queue.push_frame(encoded_frame(5))
+    queue.push_frame(encoded_frame(6))
     expected = ["frame 2", "ActivityStart", "AudioChunk", "AudioChunk", "frame 4", "ActivityEnd", "frame 6"]
-    assert kinds(drain(uplink)) == expected
+    assert kinds(drain(queue)) == expected
 
 
 def test_a_stuck_socket_loses_the_oldest_audio_and_no_control() -> None:
-    uplink = settled()
-    uplink.push_control(ActivityStart())
-    uplink.push_frame(encoded_frame(1))
+    queue = settled()
+    queue.push_control(ActivityStart())
+    queue.push_frame(encoded_frame(1))
     most = int(MAX_QUEUED_SECONDS)
     for number in range(most + 7):
-        uplink.push_audio(speech(1.0, pts=float(number)))
-    uplink.push_control(ActivityEnd())
-    uplink.push_control(Text("still there?"))
-    items = drain(uplink)
+        queue.push_audio(speech(1.0, pts=float(number)))
+    queue.push_control(ActivityEnd())
+    queue.push_control(Text("still there?"))
+    items = drain(queue)
     voice = ["AudioChunk"] * (most - 1)
     assert kinds(items) == ["ActivityStart", "AudioChunk", "frame 1", *voice, "ActivityEnd", "Text"]
     assert [item.pts for item in items if isinstance(item, AudioChunk)] == [number + 7.0 for number in range(most)]
-    assert uplink.dropped_seconds == 7.0
+    assert queue.dropped_seconds == 7.0
 
 
 def test_all_that_is_kept_while_there_is_no_connection_fits() -> None:
-    uplink = SendQueue()
-    uplink.push_control(ActivityStart())
-    uplink.push_audio(speech(MAX_PENDING_SECONDS))
-    uplink.push_audio(speech(1.0))
-    assert uplink.dropped_seconds == 0
+    queue = SendQueue()
+    queue.push_control(ActivityStart())
+    queue.push_audio(speech(MAX_PENDING_SECONDS))
+    queue.push_audio(speech(1.0))
+    assert queue.dropped_seconds == 0
 
 
 async def test_the_next_item_is_waited_for() -> None:
-    uplink = settled()
-    waiting = asyncio.ensure_future(uplink.next())
+    queue = settled()
+    waiting = asyncio.ensure_future(queue.next())
     await asyncio.sleep(0)
     assert not waiting.done()
-    uplink.push_control(Text("hello"))
+    queue.push_control(Text("hello"))
     assert await waiting == Text("hello")

@@ -54,7 +54,7 @@ class Scene:
     def __init__(self, model: str) -> None:
         self.now = 0.0
         self.turn = 0
-        self.told: list[EngineEvent] = []
+        self.events: list[EngineEvent] = []
         self.asked: set[int] = set()
         self.supervisor = SessionSupervisor(
             CONFIG if model == CONFIG.model else type(CONFIG)(model, None, None, "", "low"),
@@ -66,7 +66,7 @@ class Scene:
         self.open()
 
     def on_engine_event(self, event: EngineEvent) -> None:
-        self.told.append(event)
+        self.events.append(event)
 
     def next_turn(self) -> int:
         self.turn += 1
@@ -86,7 +86,7 @@ class Scene:
             case "hear":
                 supervisor.push_audio(speech())
             case "answer":
-                for call in [event for event in self.told if isinstance(event, ToolCall)][-1:]:
+                for call in [event for event in self.events if isinstance(event, ToolCall)][-1:]:
                     supervisor.send_tool_response(call, {}, is_silent=False)
             case "end" | "cancel":
                 {"end": supervisor.end_utterance, "cancel": supervisor.cancel_utterance}[act]()

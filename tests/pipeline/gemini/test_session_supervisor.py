@@ -37,7 +37,7 @@ from pipeline.gemini.session_supervisor import Phase, SessionSupervisor
 from pipeline.media import AudioChunk, EncodedFrame
 from tests.support.fake_engine import CONFIG, encoded_frame, speech
 
-SAYS = types.LiveServerMessage.model_validate
+server_message = types.LiveServerMessage.model_validate
 VOICE = {"modelTurn": {"parts": [{"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": "AAAAAAAA"}}]}}
 
 LONG = {"modelTurn": {"parts": [{"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": "AAAA" * 16_000}}]}}
@@ -52,7 +52,7 @@ class Scene:
     fallback: str | None = None
     timeouts: EngineTimeouts = field(default_factory=EngineTimeouts)
     now: float = 0.0
-    told: list[EngineEvent] = field(default_factory=list)
+    emitted: list[EngineEvent] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.supervisor = SessionSupervisor(
@@ -64,7 +64,7 @@ class Scene:
         )
 
     def on_engine_event(self, event: EngineEvent) -> None:
-        self.told.append(event)
+        self.emitted.append(event)
 
     def next_turn(self) -> int:
         return 100
@@ -74,11 +74,11 @@ class Scene:
         self.supervisor.on_session_opened()
         return attempt
 
-    def says(self, **message: Any) -> None:
-        self.supervisor.on_server_message(SAYS(message))
+    def receive(self, **message: Any) -> None:
+        self.supervisor.on_server_message(server_message(message))
 
-    def hears(self, **content: Any) -> None:
-        self.says(serverContent=content)
+    def receive_content(self, **content: Any) -> None:
+        self.receive(serverContent=content)
 
     def wait(self, seconds: float) -> None:
         self.now += seconds
@@ -101,7 +101,7 @@ class Scene:
         return kinds
 
     def kinds(self) -> list[str]:
-        kinds, self.told[:] = [type(event).__name__ for event in self.told], []
+        kinds, self.emitted[:] = [type(event).__name__ for event in self.emitted], []
         return kinds
 
 
@@ -130,8 +130,8 @@ def test_the_phases_follow_what_happens() -> None:
     phases.append(supervisor.phase)
     supervisor.end_utterance()
     phases.append(supervisor.phase)
-    scene.hears(**VOICE)
-    scene.says(goAway={"timeLeft": "50s"})
+    scene.receive_content(**VOICE)
+    scene.receive(goAway={"timeLeft": "50s"})
     phases.append(supervisor.phase)
     supervisor.on_session_lost(broke(1006))
     phases.append(supervisor.phase)
@@ -179,7 +179,7 @@ def test_a_reply_that_has_begun_takes_the_question_off_what_is_kept() -> None:
     scene = Scene()
     scene.open()
     scene.supervisor.submit_text(1, "hello")
-    scene.hears(**VOICE)
+    scene.receive_content(**VOICE)
     scene.supervisor.on_session_lost(broke(1006))
     assert scene.kinds() == ["EngineReady", "ReplyAudio", "EngineDisconnected", "EngineUnavailable"]
     scene.open()
@@ -200,12 +200,12 @@ def test_what_the_user_was_understood_to_say_is_told_anew_by_the_next_session() 
     scene = Scene()
     scene.open()
     speak(scene.supervisor, 1)
-    scene.hears(inputTranscription={"text": "where is"})
+    scene.receive_content(inputTranscription={"text": "where is"})
     scene.supervisor.on_session_lost(broke(1006))
     scene.open()
-    scene.hears(inputTranscription={"text": "where"})
-    scene.hears(inputTranscription={"text": " is save"})
-    understood = [event for event in scene.told if isinstance(event, UserText)]
+    scene.receive_content(inputTranscription={"text": "where"})
+    scene.receive_content(inputTranscription={"text": " is save"})
+    understood = [event for event in scene.emitted if isinstance(event, UserText)]
     assert [(event.text, event.is_restart) for event in understood] == [
         ("where is", True),
         ("where", True),
@@ -217,9 +217,9 @@ def test_a_reply_that_has_arrived_whole_is_complete_though_its_session_dies() ->
     scene = Scene()
     scene.open()
     scene.supervisor.submit_text(1, "hello")
-    scene.hears(**VOICE, generationComplete=True)
+    scene.receive_content(**VOICE, generationComplete=True)
     scene.supervisor.on_session_lost(broke(1006))
-    assert [type(event) for event in scene.told] == [
+    assert [type(event) for event in scene.emitted] == [
         EngineReady,
         ReplyAudio,
         ReplyGenerated,
@@ -235,24 +235,24 @@ def test_the_time_to_go_is_the_first_moment_at_which_nothing_is_lost(stage: str)
     if stage in ("asked", "answering", "all sent"):
         scene.supervisor.submit_text(1, "hello")
     if stage == "answering":
-        scene.hears(**VOICE)
+        scene.receive_content(**VOICE)
     if stage == "all sent":
-        scene.hears(**VOICE, generationComplete=True)
+        scene.receive_content(**VOICE, generationComplete=True)
     if stage == "spoken":
         scene.supervisor.start_utterance(1)
     live = scene.supervisor.live
     assert live is not None
-    scene.says(goAway={"timeLeft": "50s"})
+    scene.receive(goAway={"timeLeft": "50s"})
     at_once = live.is_over
     for _ in range(9):
         if stage == "answering":
-            scene.hears(outputTranscription={"text": "and "})
+            scene.receive_content(outputTranscription={"text": "and "})
         scene.wait(4.95)
     early = live.is_over
     scene.wait(0.5)
     in_time = live.is_over
     if stage == "answering":
-        scene.hears(generationComplete=True)
+        scene.receive_content(generationComplete=True)
     assert (at_once, early, in_time, live.is_over) == {
         "idle": (True, True, True, True),
         "asked": (False, True, True, True),  # by then it has been silent for too long
@@ -268,10 +268,10 @@ def test_a_session_waits_a_moment_for_the_handle_of_its_last_turn_before_it_is_l
     live = scene.supervisor.live
     assert live is not None
     scene.supervisor.submit_text(1, "hello")
-    scene.says(goAway={"timeLeft": "50s"})
-    scene.hears(**VOICE, turnComplete=True)
+    scene.receive(goAway={"timeLeft": "50s"})
+    scene.receive_content(**VOICE, turnComplete=True)
     assert not live.is_over
-    scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+    scene.receive(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
     assert live.is_over
 
 
@@ -281,8 +281,8 @@ def test_a_session_whose_engine_gives_no_handle_is_left_all_the_same() -> None:
     live = scene.supervisor.live
     assert live is not None
     scene.supervisor.submit_text(1, "hello")
-    scene.says(goAway={"timeLeft": "50s"})
-    scene.hears(**VOICE, turnComplete=True)
+    scene.receive(goAway={"timeLeft": "50s"})
+    scene.receive_content(**VOICE, turnComplete=True)
     scene.wait(scene.timeouts.handle)
     assert live.is_over
 
@@ -294,7 +294,7 @@ def test_an_old_session_is_left_when_idle_if_it_can_be_resumed() -> None:
         live = scene.supervisor.live
         assert live is not None
         if has_handle:
-            scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+            scene.receive(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
         assert live.deadline == (scene.timeouts.roll_over if has_handle else NEVER)
         scene.wait(scene.timeouts.roll_over)
         assert live.is_over is has_handle
@@ -304,8 +304,8 @@ def test_an_old_session_is_left_when_idle_if_it_can_be_resumed() -> None:
 def test_the_handle_is_the_newest_that_can_be_resumed() -> None:
     scene = Scene()
     assert not scene.open().is_resumed
-    scene.says(sessionResumptionUpdate={"newHandle": "h1", "resumable": True})
-    scene.says(sessionResumptionUpdate={"resumable": False})
+    scene.receive(sessionResumptionUpdate={"newHandle": "h1", "resumable": True})
+    scene.receive(sessionResumptionUpdate={"resumable": False})
     scene.supervisor.on_session_closed()
     attempt = scene.open()
     assert attempt.is_resumed
@@ -316,12 +316,12 @@ def test_a_resumed_session_is_told_what_was_said_since_its_handle_with_the_next_
     scene = Scene()
     scene.open()
     scene.supervisor.submit_text(1, "one")
-    scene.hears(**VOICE, turnComplete=True)
-    scene.says(sessionResumptionUpdate={"newHandle": "h1", "resumable": True})
+    scene.receive_content(**VOICE, turnComplete=True)
+    scene.receive(sessionResumptionUpdate={"newHandle": "h1", "resumable": True})
     scene.supervisor.submit_text(2, "two")
     scene.supervisor.add_transcript(1, Role.USER, "one")
     scene.supervisor.add_transcript(2, Role.USER, "two")
-    scene.hears(**VOICE, outputTranscription={"text": "because"})
+    scene.receive_content(**VOICE, outputTranscription={"text": "because"})
     scene.supervisor.on_session_lost(broke(1006))
     scene.open()
     assert scene.sent() == []
@@ -335,7 +335,7 @@ def test_a_resumed_session_is_told_what_was_said_since_its_handle_with_the_next_
 def test_a_resumed_session_learns_that_the_screen_it_remembers_is_gone() -> None:
     scene = Scene()
     scene.open()
-    scene.says(sessionResumptionUpdate={"newHandle": "h1", "resumable": True})
+    scene.receive(sessionResumptionUpdate={"newHandle": "h1", "resumable": True})
     scene.supervisor.push_frame(encoded_frame(1))
     scene.supervisor.on_session_closed()
     scene.supervisor.stop_screen_share()
@@ -349,12 +349,12 @@ def test_a_handle_that_may_be_older_than_what_the_session_was_told_is_not_taken(
     scene.supervisor.add_transcript(1, Role.USER, "one")
     assert scene.open().history == InitialHistory(((True, "one"),))
     assert scene.sent() == ["InitialHistory"]
-    scene.says(sessionResumptionUpdate={"newHandle": "too old", "resumable": True})
+    scene.receive(sessionResumptionUpdate={"newHandle": "too old", "resumable": True})
     scene.supervisor.on_session_closed()
     assert scene.open().history == InitialHistory(((True, "one"),))
     scene.supervisor.submit_text(2, "two")
-    scene.hears(**VOICE, turnComplete=True)
-    scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+    scene.receive_content(**VOICE, turnComplete=True)
+    scene.receive(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
     scene.supervisor.on_session_closed()
     assert scene.open().is_resumed
 
@@ -363,7 +363,7 @@ def test_a_handle_that_may_be_older_than_what_the_session_was_told_is_not_taken(
 def test_a_handle_that_is_refused_is_replaced_by_what_was_said(code: int) -> None:
     scene = Scene()
     scene.open()
-    scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+    scene.receive(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
     scene.supervisor.add_transcript(1, Role.USER, "one")
     scene.supervisor.on_session_closed()
     scene.open()
@@ -379,7 +379,7 @@ def test_a_handle_that_is_refused_is_replaced_by_what_was_said(code: int) -> Non
 def test_trouble_at_a_resumption_is_given_a_second_chance() -> None:
     scene = Scene()
     scene.open()
-    scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+    scene.receive(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
     scene.supervisor.on_session_closed()
     tries = []
     for _ in range(3):
@@ -391,7 +391,7 @@ def test_trouble_at_a_resumption_is_given_a_second_chance() -> None:
 def test_a_network_that_is_down_costs_no_handle() -> None:
     scene = Scene()
     scene.open()
-    scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+    scene.receive(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
     for _ in range(3):
         scene.supervisor.on_session_lost(make_engine_error(FaultCode.ENGINE_NETWORK))
         assert scene.supervisor.next_plan().is_resumed
@@ -417,13 +417,13 @@ def test_a_session_with_a_large_context_is_told_to_have_grown_too_long_and_begin
     for tokens, code in ((LARGE_CONTEXT, FaultCode.ENGINE_CONTEXT_LIMIT), (500, FaultCode.ENGINE_PROTOCOL)):
         scene = Scene()
         scene.open()
-        scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+        scene.receive(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
         scene.supervisor.submit_text(1, "hello")
-        scene.hears(**VOICE)
-        scene.says(usageMetadata={"promptTokenCount": tokens})
+        scene.receive_content(**VOICE)
+        scene.receive(usageMetadata={"promptTokenCount": tokens})
         scene.now += 60.0
         scene.supervisor.on_session_lost(broke(1007))
-        lost = scene.told[-1]
+        lost = scene.emitted[-1]
         assert isinstance(lost, EngineUnavailable)
         assert (lost.error.code, lost.is_turn_lost) == (code, True)
         assert scene.supervisor.next_plan().is_resumed is (code is FaultCode.ENGINE_PROTOCOL)
@@ -437,7 +437,7 @@ def test_an_outage_is_told_once_and_says_that_the_question_is_kept() -> None:
     for _ in range(3):
         scene.supervisor.next_plan()
         scene.supervisor.on_session_lost(make_engine_error(FaultCode.ENGINE_NETWORK))
-    losses = [event for event in scene.told if isinstance(event, EngineUnavailable)]
+    losses = [event for event in scene.emitted if isinstance(event, EngineUnavailable)]
     assert [loss.is_turn_lost for loss in losses] == [False]
     assert "kept" in losses[0].error.message
 
@@ -456,7 +456,7 @@ def test_an_engine_that_stalls_is_asked_again_once() -> None:
         assert live.is_over
         assert live.error is not None
         scene.supervisor.on_session_lost(live.error)
-        lost = scene.told[-1]
+        lost = scene.emitted[-1]
         assert isinstance(lost, EngineUnavailable)
         assert (lost.error.code, lost.is_turn_lost) == (FaultCode.ENGINE_STALLED, is_cut)
 
@@ -466,8 +466,8 @@ def test_a_reply_that_is_never_closed_ends_some_time_after_it_was_heard() -> Non
     scene.open()
     scene.supervisor.submit_text(1, "hello")
     for _ in range(5):
-        scene.hears(**LONG)
-    scene.hears(generationComplete=True)
+        scene.receive_content(**LONG)
+    scene.receive_content(generationComplete=True)
     live = scene.supervisor.live
     assert live is not None
     scene.wait(5.0 + scene.timeouts.response - 0.1)
@@ -476,14 +476,14 @@ def test_a_reply_that_is_never_closed_ends_some_time_after_it_was_heard() -> Non
     assert live.is_over
     assert live.error is None
     scene.supervisor.on_session_closed()
-    assert [type(event) for event in scene.told[-2:]] == [ReplyEnded, EngineDisconnected]
+    assert [type(event) for event in scene.emitted[-2:]] == [ReplyEnded, EngineDisconnected]
 
 
 def test_an_engine_owes_nothing_after_it_has_said_all_or_while_the_user_speaks() -> None:
     scene = Scene()
     scene.open()
     scene.supervisor.submit_text(1, "hello")
-    scene.hears(**VOICE, generationComplete=True, turnComplete=True)
+    scene.receive_content(**VOICE, generationComplete=True, turnComplete=True)
     live = scene.supervisor.live
     assert live is not None
     scene.wait(10 * scene.timeouts.response)
@@ -491,8 +491,8 @@ def test_an_engine_owes_nothing_after_it_has_said_all_or_while_the_user_speaks()
     scene.supervisor.start_utterance(2)
     scene.wait(10 * scene.timeouts.response)
     assert not live.is_over
-    scene.hears(inputTranscription={"text": "well"})
-    assert scene.told[-1] == UserText(2, "well", is_restart=True)
+    scene.receive_content(inputTranscription={"text": "well"})
+    assert scene.emitted[-1] == UserText(2, "well", is_restart=True)
     scene.supervisor.end_utterance()
     scene.wait(scene.timeouts.response)
     assert live.is_over
@@ -501,42 +501,42 @@ def test_an_engine_owes_nothing_after_it_has_said_all_or_while_the_user_speaks()
 def test_a_remark_that_stops_half_way_is_cut_and_said_to_be() -> None:
     scene = Scene()
     scene.open()
-    scene.hears(**VOICE)
+    scene.receive_content(**VOICE)
     live = scene.supervisor.live
     assert live is not None
     scene.wait(scene.timeouts.response)
     assert live.error is not None
     scene.supervisor.on_session_lost(live.error)
-    assert scene.told[-1] == EngineUnavailable(live.error, is_turn_lost=True)
+    assert scene.emitted[-1] == EngineUnavailable(live.error, is_turn_lost=True)
 
 
 def test_nothing_begins_in_a_session_that_is_over() -> None:
     scene = Scene()
     scene.open()
     scene.supervisor.submit_text(1, "hello")
-    scene.says(goAway={"timeLeft": "0s"})
+    scene.receive(goAway={"timeLeft": "0s"})
     scene.wait(0.0)
-    scene.hears(**VOICE)
+    scene.receive_content(**VOICE)
     assert scene.kinds() == ["EngineReady"]
     scene.supervisor.on_session_closed()
     scene.open()
     assert scene.sent() == ["Text hello"]
 
 
-def test_a_call_that_dies_with_its_session_is_not_hushed_up() -> None:
+def test_a_call_that_is_lost_with_its_session_is_reported() -> None:
     scene = Scene()
     scene.open()
     scene.supervisor.submit_text(1, "hello")
-    scene.hears(**VOICE)
-    scene.says(toolCall={"functionCalls": [{"id": "c1", "name": "weather"}]})
-    scene.hears(turnComplete=True)
-    scene.says(goAway={"timeLeft": "1s"})
+    scene.receive_content(**VOICE)
+    scene.receive(toolCall={"functionCalls": [{"id": "c1", "name": "weather"}]})
+    scene.receive_content(turnComplete=True)
+    scene.receive(goAway={"timeLeft": "1s"})
     scene.wait(2.0)
     live = scene.supervisor.live
     assert live is not None
     assert not live.is_over  # what it finds out is worth waiting for
     scene.supervisor.on_session_lost(broke(1006))
-    lost = scene.told[-1]
+    lost = scene.emitted[-1]
     assert isinstance(lost, EngineUnavailable)
     assert lost.is_turn_lost
 
@@ -561,20 +561,20 @@ def test_questions_in_a_row_are_asked_as_one() -> None:
     scene.supervisor.submit_text(2, "two")
     scene.open()
     assert scene.sent() == ["Text one\ntwo"]
-    scene.hears(**VOICE)
-    assert isinstance(scene.told[-1], ReplyAudio)
-    assert scene.told[-1].turn == 2
+    scene.receive_content(**VOICE)
+    assert isinstance(scene.emitted[-1], ReplyAudio)
+    assert scene.emitted[-1].turn == 2
 
 
 def test_a_model_that_takes_no_notes_begins_afresh_with_what_was_said_since_its_handle() -> None:
     scene = Scene(model="gemini-3.1-flash-live-preview")
     scene.open()
-    scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+    scene.receive(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
     scene.supervisor.on_session_closed()
     assert scene.open().is_resumed
     scene.supervisor.submit_text(1, "one")
     scene.supervisor.add_transcript(1, Role.USER, "one")
-    scene.hears(**VOICE)
+    scene.receive_content(**VOICE)
     scene.supervisor.on_session_lost(broke(1006))
     attempt = scene.open()
     assert (attempt.is_resumed, attempt.history) == (False, InitialHistory(((True, "one"),)))
@@ -583,12 +583,12 @@ def test_a_model_that_takes_no_notes_begins_afresh_with_what_was_said_since_its_
 def test_a_limit_at_a_resumption_is_told_and_costs_no_handle() -> None:
     scene = Scene()
     scene.open()
-    scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+    scene.receive(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
     scene.supervisor.on_session_closed()
     for _ in range(2):
         assert scene.supervisor.next_plan().is_resumed
         scene.supervisor.on_session_lost(make_engine_error(FaultCode.ENGINE_QUOTA, close_code=1011))
-    assert [type(event) for event in scene.told].count(EngineUnavailable) == 1
+    assert [type(event) for event in scene.emitted].count(EngineUnavailable) == 1
 
 
 def test_a_limit_is_told_and_waited_for() -> None:
@@ -609,7 +609,7 @@ def test_settings_that_are_refused_are_left_out_before_anything_is_given_up() ->
     scene = Scene()
     scene.supervisor.next_plan()
     scene.supervisor.on_session_lost(make_engine_error(FaultCode.ENGINE_CONFIG_REJECTED, close_code=1007))
-    assert [type(event) for event in scene.told] == [EngineDowngraded]
+    assert [type(event) for event in scene.emitted] == [EngineDowngraded]
     assert scene.supervisor.next_plan().setup.context_window_compression is None
     scene.supervisor.on_session_lost(make_engine_error(FaultCode.ENGINE_CONFIG_REJECTED, close_code=1007))
     assert scene.supervisor.failure is not None
@@ -619,7 +619,7 @@ def test_settings_that_are_refused_are_left_out_before_anything_is_given_up() ->
 def test_a_handle_may_be_what_the_settings_are_refused_for() -> None:
     scene = Scene()
     scene.open()
-    scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+    scene.receive(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
     scene.supervisor.on_session_closed()
     scene.supervisor.next_plan()
     scene.kinds()
@@ -635,7 +635,7 @@ def test_a_model_that_is_not_there_is_replaced_once() -> None:
     scene.supervisor.next_plan()
     scene.supervisor.on_session_lost(make_engine_error(FaultCode.ENGINE_MODEL_UNAVAILABLE))
     assert scene.open().model == "gemini-3.8-live"
-    assert scene.told[-1] == EngineReady("gemini-3.8-live")
+    assert scene.emitted[-1] == EngineReady("gemini-3.8-live")
     scene.supervisor.on_session_lost(make_engine_error(FaultCode.ENGINE_MODEL_UNAVAILABLE))
     assert scene.supervisor.failure is not None
 
@@ -657,9 +657,9 @@ def test_a_question_that_was_talked_over_is_known_once_the_engine_has_closed_it(
     scene.open()
     scene.supervisor.submit_text(1, "hello")
     scene.supervisor.start_utterance(2)
-    scene.hears(interrupted=True)
-    scene.hears(turnComplete=True)
-    assert isinstance(scene.told[-1], ReplyCancelled)
+    scene.receive_content(interrupted=True)
+    scene.receive_content(turnComplete=True)
+    assert isinstance(scene.emitted[-1], ReplyCancelled)
     scene.supervisor.on_session_lost(broke(1006))
     scene.open()
     assert scene.sent() == ["ActivityStart"]
@@ -678,7 +678,7 @@ def test_what_the_user_is_saying_survives_a_loss_whatever_function_was_running_b
     scene = Scene()
     scene.open()
     scene.supervisor.submit_text(1, "hello")
-    scene.says(toolCall={"functionCalls": [{"id": "c1", "name": "weather"}]})
+    scene.receive(toolCall={"functionCalls": [{"id": "c1", "name": "weather"}]})
     scene.supervisor.start_utterance(2)
     scene.supervisor.push_audio(speech(0.2))
     scene.kinds()
@@ -690,9 +690,9 @@ def test_a_session_is_not_kept_for_the_call_of_a_reply_that_was_stopped() -> Non
     scene = Scene()
     scene.open()
     scene.supervisor.submit_text(1, "hello")
-    scene.says(toolCall={"functionCalls": [{"id": "c1", "name": "weather"}]})
+    scene.receive(toolCall={"functionCalls": [{"id": "c1", "name": "weather"}]})
     scene.supervisor.interrupt_reply()
-    scene.says(goAway={"timeLeft": "50s"})
+    scene.receive(goAway={"timeLeft": "50s"})
     live = scene.supervisor.live
     assert live is not None
     assert live.is_over
@@ -703,10 +703,10 @@ def test_a_reply_that_is_cut_by_a_model_that_is_gone_is_said_to_be() -> None:
     scene = Scene(fallback="gemini-2.5-flash-native-audio-preview-12-2025")
     scene.open()
     scene.supervisor.submit_text(1, "hello")
-    scene.hears(**VOICE)
+    scene.receive_content(**VOICE)
     scene.kinds()
     scene.supervisor.on_session_lost(make_engine_error(FaultCode.ENGINE_MODEL_UNAVAILABLE, close_code=1008))
-    lost = [event for event in scene.told if isinstance(event, EngineUnavailable)]
+    lost = [event for event in scene.emitted if isinstance(event, EngineUnavailable)]
     assert [(loss.is_turn_lost, loss.error.severity) for loss in lost] == [(True, Severity.TURN)]
     assert scene.kinds() == ["EngineDisconnected", "EngineUnavailable", "EngineDowngraded"]
     assert scene.supervisor.failure is None
@@ -715,7 +715,7 @@ def test_a_reply_that_is_cut_by_a_model_that_is_gone_is_said_to_be() -> None:
 def test_a_model_that_was_there_a_moment_ago_is_asked_for_without_the_handle_before_it_is_given_up() -> None:
     scene = Scene()
     scene.open()
-    scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+    scene.receive(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
     scene.supervisor.on_session_closed()
     assert scene.supervisor.next_plan().is_resumed
     gone = make_engine_error(FaultCode.ENGINE_MODEL_UNAVAILABLE, close_code=1008)
@@ -732,13 +732,13 @@ def test_an_engine_may_be_mute_while_what_it_has_sent_is_being_heard(model: str)
     scene.open()
     scene.supervisor.submit_text(1, "hello")
     for _ in range(60):
-        scene.hears(**LONG)
-    scene.hears(generationComplete=True)
+        scene.receive_content(**LONG)
+    scene.receive_content(generationComplete=True)
     scene.wait(59.0)
     live = scene.supervisor.live
     assert live is not None
     assert not live.is_over
-    scene.hears(turnComplete=True)
+    scene.receive_content(turnComplete=True)
     assert "ReplyEnded" in scene.kinds()
 
 
@@ -750,7 +750,7 @@ def test_a_question_that_waits_while_sessions_are_left_in_peace_is_never_given_u
         scene.supervisor.on_session_closed()
         scene.open()
         assert scene.sent() == ["Text hello"]
-    assert not [event for event in scene.told if isinstance(event, EngineUnavailable)]
+    assert not [event for event in scene.emitted if isinstance(event, EngineUnavailable)]
 
 
 @pytest.mark.parametrize(
@@ -769,7 +769,7 @@ def test_a_session_that_has_reached_its_age_is_replaced_without_a_wait(reason: s
 def test_trouble_at_a_resumption_is_forgiven_by_a_session_that_lasts() -> None:
     scene = Scene()
     scene.open()
-    scene.says(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
+    scene.receive(sessionResumptionUpdate={"newHandle": "h", "resumable": True})
     scene.supervisor.on_session_closed()
     for lasts in (0.1, 5.0, 0.1):
         assert scene.open().is_resumed
@@ -790,22 +790,22 @@ def test_after_a_session_that_lasts_the_next_is_told_again_what_was_said() -> No
 
 
 @pytest.mark.parametrize(
-    ("model", "calls", "patience"),
+    ("model", "calls", "max_silence"),
     [
         (CONFIG.model, False, 8.0),
         (CONFIG.model, True, 30.0),
         ("gemini-3.8-live-extended-thinking", False, 30.0),
     ],
 )
-def test_an_engine_that_works_may_be_mute_for_longer(model: str, calls: bool, patience: float) -> None:
+def test_an_engine_that_works_may_be_mute_for_longer(model: str, calls: bool, max_silence: float) -> None:
     scene = Scene(model=model, timeouts=EngineTimeouts(tool_call=100.0))
     scene.open()
     scene.supervisor.submit_text(1, "hello")
     if calls:
-        scene.says(toolCall={"functionCalls": [{"id": "c1", "name": "weather"}]})
+        scene.receive(toolCall={"functionCalls": [{"id": "c1", "name": "weather"}]})
     live = scene.supervisor.live
     assert live is not None
-    scene.wait(patience - 0.1)
+    scene.wait(max_silence - 0.1)
     assert not live.is_over
     scene.wait(0.2)
     assert live.error is not None
@@ -815,7 +815,7 @@ def test_an_engine_that_works_may_be_mute_for_longer(model: str, calls: bool, pa
 def test_a_fresh_session_that_breaks_has_not_grown_too_long() -> None:
     scene = Scene()
     scene.open()
-    scene.says(usageMetadata={"promptTokenCount": LARGE_CONTEXT})
+    scene.receive(usageMetadata={"promptTokenCount": LARGE_CONTEXT})
     scene.now += 60.0
     scene.supervisor.on_session_lost(broke(1007))
     scene.open()

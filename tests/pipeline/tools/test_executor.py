@@ -32,7 +32,7 @@ async def called(weather: Weather, tool: Tool | None = None) -> ConversationHarn
     harness = await enter(tools=(tool or weather.tool,))
     harness.conversation.submit(harness.peer, TextInput("what is the weather"))
     await harness.settle()
-    harness.engine.tell(ToolCall(1, "c1", "weather", {}))
+    harness.engine.emit(ToolCall(1, "c1", "weather", {}))
     await weather.started.wait()
     return harness
 
@@ -73,15 +73,15 @@ async def test_what_is_found_out_after_the_next_question_is_of_no_interest() -> 
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [(ToolError("No such place."), "No such place."), (ZeroDivisionError("a secret"), "weather failed.")],
 )
-async def test_a_tool_that_fails_is_answered_for_and_harms_nobody(error: Exception, told: str) -> None:
+async def test_a_tool_that_fails_is_answered_for_and_harms_nobody(error: Exception, message: str) -> None:
     weather = Weather()
     harness = await called(weather)
     weather.result.set_exception(error)
     await harness.settle()
-    assert harness.engine.answers == [{"error": told}]
+    assert harness.engine.answers == [{"error": message}]
     assert not [event for event in harness.peer.events if isinstance(event, Fault)]
     await harness.leave()
 
@@ -91,7 +91,7 @@ async def test_a_tool_that_returns_nonsense_is_answered_for(result: Any) -> None
     harness = await enter(tools=(Tool("weather", "Say the weather.", NOTHING, lambda args, context: result),))
     harness.conversation.submit(harness.peer, TextInput("what is the weather"))
     await harness.settle()
-    harness.engine.tell(ToolCall(1, "c1", "weather", {}))
+    harness.engine.emit(ToolCall(1, "c1", "weather", {}))
     await harness.settle()
     assert harness.engine.answers == [{"error": "weather failed."}]
     await harness.leave()
@@ -104,7 +104,7 @@ async def test_a_tool_that_is_no_coroutine_may_fail_too() -> None:
     harness = await enter(tools=(Tool("weather", "Say the weather.", NOTHING, fails),))
     harness.conversation.submit(harness.peer, TextInput("what is the weather"))
     await harness.settle()
-    harness.engine.tell(ToolCall(1, "c1", "weather", {}))
+    harness.engine.emit(ToolCall(1, "c1", "weather", {}))
     await harness.settle()
     assert harness.engine.answers == [{"error": "weather failed."}]
     await harness.leave()
@@ -135,7 +135,7 @@ async def test_a_tool_that_takes_too_long_is_answered_for() -> None:
 async def test_a_call_that_nobody_waits_for_is_stopped(event: ToolCallCancelled | EngineDisconnected) -> None:
     weather = Weather()
     harness = await called(weather)
-    harness.engine.tell(event)
+    harness.engine.emit(event)
     await harness.settle()
     assert weather.result.cancelled()
     assert not harness.engine.answers
@@ -153,7 +153,7 @@ async def test_a_function_nobody_has_is_refused_with_those_there_are() -> None:
     harness = await enter()
     harness.conversation.submit(harness.peer, TextInput("erase it all"))
     await harness.settle()
-    harness.engine.tell(ToolCall(1, "c1", "erase", {}))
+    harness.engine.emit(ToolCall(1, "c1", "erase", {}))
     await harness.settle()
     (answer,) = harness.engine.answers
     assert answer == {"error": "There is no function 'erase'; there are: point_at, show_steps."}

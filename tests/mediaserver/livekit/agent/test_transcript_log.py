@@ -9,20 +9,20 @@ from tests.support.livekit_harness import FakeConversation
 
 
 def test_a_conversation_that_was_not_observed_is_remembered_from_now_on() -> None:
-    chronicles, talk = TranscriptLogs(), FakeConversation("id", SessionOptions())
-    talk.tell(Transcript(1, Role.USER, "before", final=True))
+    logs, conversation = TranscriptLogs(), FakeConversation("id", SessionOptions())
+    conversation.emit(Transcript(1, Role.USER, "before", final=True))
 
-    chronicle = chronicles.of(talk)
-    talk.tell(Transcript(2, Role.USER, "after", final=True))
+    log = logs.of(conversation)
+    conversation.emit(Transcript(2, Role.USER, "after", final=True))
 
-    assert [entry["text"] for entry in chronicle.newest(9)] == ["after"]
-    assert chronicles.of(talk) is chronicle
+    assert [entry["text"] for entry in log.newest(9)] == ["after"]
+    assert logs.of(conversation) is log
 
 
 def test_a_conversation_that_is_gone_is_forgotten() -> None:
-    chronicles, talk = TranscriptLogs(), FakeConversation("id", SessionOptions())
-    chronicle = weakref.ref(chronicles.of(talk))
+    logs, conversation = TranscriptLogs(), FakeConversation("id", SessionOptions())
+    log = weakref.ref(logs.of(conversation))
 
-    del talk
+    del conversation
 
-    assert chronicle() is None
+    assert log() is None

@@ -75,8 +75,8 @@ async def test_packets_go_both_ways_on_the_channels_the_client_makes() -> None:
         assert sorted(here.events.data) == [(LOSSY, b"up _lossy"), (RELIABLE, b"up _reliable")]
         assert here.link.send(LOSSY, b"down")
         assert here.link.send(RELIABLE, b"down")
-        await until(lambda: len(here.told) == 3)
-        assert sorted(here.told) == [(LOSSY, b"down"), (RELIABLE, b"down"), (RELIABLE, b"early")]
+        await until(lambda: len(here.messages) == 3)
+        assert sorted(here.messages) == [(LOSSY, b"down"), (RELIABLE, b"down"), (RELIABLE, b"early")]
 
 
 async def say(here: Client, mid: str) -> None:
@@ -265,11 +265,11 @@ async def test_humans_hear_and_see_one_another_as_it_was_encoded() -> None:
         listener.link.forward(CAMERA, speaker.link, mid_of(answer, camera.id))
         sent = {track: mid for mid, track in (await listener.negotiate()).sent.items()}
         assert sent.keys() == {"TR_voice", "TR_human", "TR_camera"}
-        ear, eye = listener.sinks[sent["TR_human"]], listener.sinks[sent["TR_camera"]]
-        await until(lambda: len(ear.heard) > 60 and len(eye.seen) > 20)
-        assert abs(loudest(ear.sound(30), 48_000) - TONE) < 20
-        assert {(width, height) for width, height, _ in eye.seen} == {(320, 240)}
-        assert all(abs(luma - 90) < 12 for *_, luma in eye.seen)
+        audio, video = listener.sinks[sent["TR_human"]], listener.sinks[sent["TR_camera"]]
+        await until(lambda: len(audio.heard) > 60 and len(video.seen) > 20)
+        assert abs(loudest(audio.sound(30), 48_000) - TONE) < 20
+        assert {(width, height) for width, height, _ in video.seen} == {(320, 240)}
+        assert all(abs(luma - 90) < 12 for *_, luma in video.seen)
         assert not speaker.events.chunks
         assert not speaker.events.frames
 
@@ -430,7 +430,7 @@ async def test_a_dual_client_is_offered_what_it_is_sent_and_offers_what_it_sends
         await say(here, voice)
         assert here.link.send(RELIABLE, b"down")
         assert here.link.send(LOSSY, b"down")
-        await until(lambda: sorted(here.told) == [(LOSSY, b"down"), (RELIABLE, b"down")])
+        await until(lambda: sorted(here.messages) == [(LOSSY, b"down"), (RELIABLE, b"down")])
 
         camera = Camera(picture(320, 240))
         here.prepare(audios=0, videos=0)
@@ -458,7 +458,7 @@ async def test_a_dual_client_that_is_sent_nothing_still_gets_data() -> None:
     async with client(is_dual=True) as here:
         await here.subscribe()
         assert here.link.send(RELIABLE, b"down")
-        await until(lambda: here.told == [(RELIABLE, b"down")])
+        await until(lambda: here.messages == [(RELIABLE, b"down")])
         here.link.speak(VOICE)
         (voice,) = (await here.subscribe()).sent
         await say(here, voice)

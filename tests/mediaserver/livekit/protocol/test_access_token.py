@@ -96,7 +96,7 @@ def test_without_a_subject_the_id_is_the_identity() -> None:
 
 
 @pytest.mark.parametrize(
-    ("claims", "told"),
+    ("claims", "expected"),
     [
         ({"exp": None}, "`exp`"),
         ({"exp": time.time() - 61}, "expired"),
@@ -117,8 +117,8 @@ def test_without_a_subject_the_id_is_the_identity() -> None:
         ({"sub": "\ud800"}, "`sub`"),
     ],
 )
-def test_a_token_that_does_not_do_is_refused_with_the_reason(claims: dict[str, Any], told: str) -> None:
-    with pytest.raises(GrantError, match=told) as refused:
+def test_a_token_that_does_not_do_is_refused_with_the_reason(claims: dict[str, Any], expected: str) -> None:
+    with pytest.raises(GrantError, match=expected) as refused:
         KEYS.read(signed(**claims))
 
     assert refused.value.status == 401
@@ -139,7 +139,7 @@ def grant(**said: Any) -> AccessTokenClaims:
 
 
 @pytest.mark.parametrize(
-    ("said", "room", "status", "told"),
+    ("said", "room", "status", "expected"),
     [
         ({}, None, 401, "roomJoin"),
         ({"room_join": True, "identity": "", "room": "r"}, None, 400, "identity"),
@@ -149,8 +149,8 @@ def grant(**said: Any) -> AccessTokenClaims:
         ({"room_join": True, "room": "r", "kind": "agent"}, None, 401, "standard"),
     ],
 )
-def test_who_may_not_join_is_told_why(said: dict[str, object], room: str | None, status: int, told: str) -> None:
-    with pytest.raises(GrantError, match=told) as refused:
+def test_who_may_not_join_is_told_why(said: dict[str, object], room: str | None, status: int, expected: str) -> None:
+    with pytest.raises(GrantError, match=expected) as refused:
         check_join(grant(**said), room)
 
     assert refused.value.status == status

@@ -107,7 +107,7 @@ def test_other_topics_pass_unread() -> None:
 
 
 @pytest.mark.parametrize(
-    ("packets", "told"),
+    ("packets", "expected"),
     [
         ([header(), chunk(b"x", 1)], "lacks its chunk 0"),
         ([header(total_length=3), chunk(b"xy"), trailer()], "was to have 3 bytes and has 2"),
@@ -119,8 +119,8 @@ def test_other_topics_pass_unread() -> None:
         ([header(inline_content=b"", compression=9)], "unknown compression"),
     ],
 )
-def test_a_malformed_stream_is_refused_with_the_reason(packets: list[DataPacket], told: str) -> None:
-    with pytest.raises(ProtocolError, match=told):
+def test_a_malformed_stream_is_refused_with_the_reason(packets: list[DataPacket], expected: str) -> None:
+    with pytest.raises(ProtocolError, match=expected):
         assemble(packets, Assembler(["t"], max_bytes=1000))
 
 

@@ -74,7 +74,7 @@ def test_without_settings_everything_is_subscribed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("", "missing"),
         ("!", "base64url"),
@@ -88,8 +88,8 @@ def test_without_settings_everything_is_subscribed() -> None:
         (wrapped(JoinRequest(add_track_requests=[AddTrackRequest()] * 33)), "add_track"),
     ],
 )
-def test_a_malformed_join_request_is_refused_with_the_reason(text: str, told: str) -> None:
-    with pytest.raises(JoinError, match=told):
+def test_a_malformed_join_request_is_refused_with_the_reason(text: str, expected: str) -> None:
+    with pytest.raises(JoinError, match=expected):
         parse(text)
 
 

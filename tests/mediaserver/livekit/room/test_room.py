@@ -110,8 +110,8 @@ def test_who_joins_is_told_of_all_others_and_they_of_it(room: Room, mail: Mail) 
     bob = enter(room, "bob")
 
     assert [info.identity for info in room.others(bob)] == ["assistant", "ada"]
-    (told,) = mail.updates(ada)
-    assert (told.identity, told.state, told.client_protocol) == ("bob", ParticipantInfo.JOINED, 2)
+    (info,) = mail.updates(ada)
+    assert (info.identity, info.state, info.client_protocol) == ("bob", ParticipantInfo.JOINED, 2)
     assert mail.updates(bob) == []
 
 
@@ -144,9 +144,9 @@ def test_who_leaves_is_told_as_disconnected_with_the_reason(room: Room, mail: Ma
     room.leave(bob.sid, DisconnectReason.DUPLICATE_IDENTITY)
     room.leave(bob.sid, DisconnectReason.CLIENT_INITIATED)
 
-    (told,) = mail.updates(ada)
-    assert (told.identity, told.state) == ("bob", ParticipantInfo.DISCONNECTED)
-    assert told.disconnect_reason == DisconnectReason.DUPLICATE_IDENTITY
+    (info,) = mail.updates(ada)
+    assert (info.identity, info.state) == ("bob", ParticipantInfo.DISCONNECTED)
+    assert info.disconnect_reason == DisconnectReason.DUPLICATE_IDENTITY
     assert room.find("bob") is None
 
 
@@ -193,9 +193,9 @@ def test_a_track_is_confirmed_at_once_and_told_to_the_others(room: Room, mail: M
 
     (confirmed,) = mail.take(ada)
     assert (confirmed.track_published.cid, confirmed.track_published.track.name) == ("c", "mic")
-    (told,) = mail.updates(bob)
-    assert told.tracks[0].sid == confirmed.track_published.track.sid
-    assert told.is_publisher
+    (info,) = mail.updates(bob)
+    assert info.tracks[0].sid == confirmed.track_published.track.sid
+    assert info.is_publisher
 
 
 @pytest.mark.parametrize(
@@ -248,8 +248,8 @@ def test_an_announcement_that_is_told_to_everybody_is_short(room: Room, mail: Ma
 
     apply_request(room, ada, SignalRequest(add_track=AddTrackRequest(cid="a", source="MICROPHONE", **said)))
 
-    (told,) = mail.take(ada)
-    assert told.request_response.reason == RequestResponse.INVALID_REQUEST
+    (info,) = mail.take(ada)
+    assert info.request_response.reason == RequestResponse.INVALID_REQUEST
     assert ada.publications.tracks == {}
 
 
@@ -290,8 +290,8 @@ def test_a_track_that_ends_is_told_by_its_absence(room: Room, mail: Mail) -> Non
     matched = room.match(ada, [OfferedSection("1", "audio", False, False, "a")])
 
     assert len(matched.ended) == 1
-    (told,) = mail.updates(bob)
-    assert (list(told.tracks), told.is_publisher) == ([], False)
+    (info,) = mail.updates(bob)
+    assert (list(info.tracks), info.is_publisher) == ([], False)
 
 
 def test_a_track_of_no_common_codec_is_unpublished(room: Room, mail: Mail) -> None:
@@ -489,9 +489,9 @@ def test_a_publisher_says_who_may_subscribe(room: Room, mail: Mail) -> None:
     apply_request(room, ada, SignalRequest(subscription_permission=permission))
 
     assert (sid in room.forwards(bob), sid in room.forwards(eve)) == (True, False)
-    (told,) = mail.take(eve)
-    assert told.subscription_permission_update.track_sid == sid
-    assert not told.subscription_permission_update.allowed
+    (info,) = mail.take(eve)
+    assert info.subscription_permission_update.track_sid == sid
+    assert not info.subscription_permission_update.allowed
 
 
 def user(**said: Any) -> DataPacket:
@@ -551,9 +551,9 @@ def test_the_assistants_state_is_told_when_it_changes(room: Room, mail: Mail) ->
     room.set_agent_state("listening")
     room.set_agent_state("listening")
 
-    (told,) = mail.updates(ada)
-    assert told.attributes["lk.agent.state"] == "listening"
-    assert told.version == 2
+    (info,) = mail.updates(ada)
+    assert info.attributes["lk.agent.state"] == "listening"
+    assert info.version == 2
 
 
 def test_rights_can_be_taken_and_with_them_tracks(room: Room, mail: Mail) -> None:
@@ -587,8 +587,8 @@ def test_who_has_come_back_is_told_who_has_gone_meanwhile(room: Room, mail: Mail
 
     room.refresh(ada.sid)
 
-    told = [(info.identity, info.state == ParticipantInfo.DISCONNECTED) for info in mail.updates(ada)]
-    assert told == [("bob", True), ("ada", False), ("assistant", False), ("eve", False)]
+    info = [(info.identity, info.state == ParticipantInfo.DISCONNECTED) for info in mail.updates(ada)]
+    assert info == [("bob", True), ("ada", False), ("assistant", False), ("eve", False)]
 
 
 def test_who_has_come_back_knows_the_rooms_metadata(room: Room, mail: Mail) -> None:
@@ -598,7 +598,7 @@ def test_who_has_come_back_knows_the_rooms_metadata(room: Room, mail: Mail) -> N
 
     room.refresh(ada.sid)
 
-    assert [told.room_update.room.metadata for told in mail.take(ada) if told.HasField("room_update")] == ["new"]
+    assert [info.room_update.room.metadata for info in mail.take(ada) if info.HasField("room_update")] == ["new"]
 
 
 def test_who_has_come_back_is_told_of_everybody(room: Room, mail: Mail) -> None:
@@ -615,9 +615,9 @@ def test_who_has_come_back_is_told_of_everybody(room: Room, mail: Mail) -> None:
     [("DISCONNECT", LeaveRequest.DISCONNECT, False), ("RESUME", 1, True), ("RECONNECT", 2, True)],
 )
 def test_a_client_is_told_how_to_leave(action: Any, number: int, can_reconnect: bool) -> None:
-    told = leave_response(DisconnectReason.STATE_MISMATCH, action)
+    info = leave_response(DisconnectReason.STATE_MISMATCH, action)
 
-    assert told.leave == LeaveRequest(reason="STATE_MISMATCH", action=number, can_reconnect=can_reconnect)  # type: ignore[arg-type]
+    assert info.leave == LeaveRequest(reason="STATE_MISMATCH", action=number, can_reconnect=can_reconnect)  # type: ignore[arg-type]
 
 
 def test_the_rooms_metadata_is_told(room: Room, mail: Mail) -> None:

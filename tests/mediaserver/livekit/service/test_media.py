@@ -58,7 +58,7 @@ class WireClient:
         self._ws: ClientWebSocketResponse | None = None
         self._connecting = [ConnectTask(self.up), ConnectTask(self.down)]
         self._reading: asyncio.Task[None] | None = None
-        self._news = asyncio.Event()
+        self._wakeup = asyncio.Event()
         self._number = 0
         self.down.on("datachannel", self._listen)
 
@@ -125,8 +125,8 @@ class WireClient:
                     if response.WhichOneof("message") == kind:
                         del self.seen[index]
                         return getattr(response, kind)
-                self._news.clear()
-                await self._news.wait()
+                self._wakeup.clear()
+                await self._wakeup.wait()
 
     def say(self, packet: DataPacket) -> None:
         assert self.channel is not None
@@ -157,7 +157,7 @@ class WireClient:
     async def _read(self, ws: ClientWebSocketResponse) -> None:
         async for message in ws:
             self.seen.append(SignalResponse.FromString(message.data))
-            self._news.set()
+            self._wakeup.set()
 
     def _listen(self, channel: RTCDataChannel) -> None:
         channel.on("message", lambda data: self.packets.append(DataPacket.FromString(data)))
@@ -194,13 +194,13 @@ async def speak(server: Server, hertz: float, seconds: float = 1.0) -> None:
         times = (np.arange(480) + number * 480) / 24_000
         pcm = (9_000 * np.sin(2 * np.pi * hertz * times)).astype("<i2").tobytes()
         frame = SpeechFrame(1, pcm, encoder.encode(pcm))
-        for peer in server.talk.peers:
+        for peer in server.conversation.peers:
             peer.send_audio(frame)
         await asyncio.sleep(0.02)
 
 
 def pcm(server: Server) -> Any:
-    return np.frombuffer(b"".join(chunk.pcm for chunk in server.talk.heard), np.int16)
+    return np.frombuffer(b"".join(chunk.pcm for chunk in server.conversation.heard), np.int16)
 
 
 @pytest.mark.parametrize("is_dual", [False, True])
@@ -208,9 +208,9 @@ async def test_a_client_is_heard_and_seen_and_hears(is_dual: bool) -> None:
     async with talking("ada", is_dual=is_dual) as (server, ada):
         await ada.publish(Microphone(), type="AUDIO", source="MICROPHONE")
         await ada.publish(Camera(picture(320, 240)), type="VIDEO", source="SCREEN_SHARE")
-        await until(lambda: len(server.talk.heard) > 40 and server.talk.frames)
-        assert abs(loudest(pcm(server)[-24_000:], server.talk.heard[0].rate) - TONE) < 20
-        assert server.talk.frames[-1].width == 320
+        await until(lambda: len(server.conversation.heard) > 40 and server.conversation.frames)
+        assert abs(loudest(pcm(server)[-24_000:], server.conversation.heard[0].rate) - TONE) < 20
+        assert server.conversation.frames[-1].width == 320
         await ada.until("track_subscribed")
 
         (voice,) = ada.sinks
@@ -223,7 +223,7 @@ async def test_questions_go_up_and_events_come_down(is_dual: bool) -> None:
     async with talking("ada", is_dual=is_dual) as (server, ada):
         ada.say(DataPacket(chat_message={"message": "where is save?"}))
 
-        await until(lambda: server.talk.questions == ["where is save?"])
+        await until(lambda: server.conversation.questions == ["where is save?"])
         await until(lambda: any(b"session_started" in packet.user.payload for packet in ada.packets))
 
 
@@ -243,19 +243,19 @@ async def test_two_people_hear_each_other(is_dual: bool) -> None:
 async def test_media_and_conversation_outlive_a_lost_socket() -> None:
     async with talking("ada") as (server, ada):
         await ada.publish(Microphone(), type="AUDIO", source="MICROPHONE")
-        await until(lambda: server.talk.heard)
+        await until(lambda: server.conversation.heard)
         sid = next(iter(server.livekit.rooms.all)).room.find("ada").sid
         await ada.lose_socket()
         await ada.open("/rtc/v1", {"join_request": join_request(reconnect=True, participant_sid=sid)})
         await ada.until("reconnect")
         await ada.negotiate()
 
-        count = len(server.talk.heard)
-        await until(lambda: len(server.talk.heard) > count + 20)
+        count = len(server.conversation.heard)
+        await until(lambda: len(server.conversation.heard) > count + 20)
         (voice,) = (track for track in ada.sinks)
         await speak(server, 700)
         await until(lambda: abs(ada.heard(voice) - 700) < 30)
-        assert server.talk.graces == []
+        assert server.conversation.graces == []
 
 
 async def test_a_client_trickles_and_says_goodbye() -> None:
@@ -264,5 +264,5 @@ async def test_a_client_trickles_and_says_goodbye() -> None:
         await ada.send(trickle=TrickleRequest(candidateInit=json.dumps(candidate), target=SignalTarget.PUBLISHER))
         await ada.send(leave=LeaveRequest())
 
-        await until(lambda: server.talk.graces == [CALM.grace])
-        await until(lambda: ada.up.connectionState == "closed" or not server.talk.peers)
+        await until(lambda: server.conversation.graces == [CALM.grace])
+        await until(lambda: ada.up.connectionState == "closed" or not server.conversation.peers)

@@ -33,7 +33,7 @@ async def test_another_user_does_not_come_in_by_the_rooms_name(server: Server) -
     with pytest.raises(Exception, match="403"):
         await server.join("eve", owner="u-eve")
     assert await refused(server, token("eve", owner="u-eve"))
-    assert len(server.talk.peers) == 1
+    assert len(server.conversation.peers) == 1
 
 
 async def test_whom_its_user_has_asked_a_token_for_comes_in(server: Server) -> None:
@@ -42,7 +42,7 @@ async def test_whom_its_user_has_asked_a_token_for_comes_in(server: Server) -> N
     await server.join("bob", owner="u-ada")
 
     assert not await refused(server, token("bob", owner="u-ada"))
-    assert list(server.talk.peers.values()) == ["Ada", "Bob"]
+    assert list(server.conversation.peers.values()) == ["Ada", "Bob"]
 
 
 async def test_whoever_signs_tokens_says_who_comes_in(server: Server) -> None:
@@ -51,7 +51,7 @@ async def test_whoever_signs_tokens_says_who_comes_in(server: Server) -> None:
     await server.join("bob", owner=None)
     await server.join("carol", owner=None)
 
-    assert len(server.talk.peers) == 3
+    assert len(server.conversation.peers) == 3
 
 
 async def test_a_room_of_those_whom_another_server_lets_in_is_no_users(server: Server) -> None:
@@ -69,24 +69,24 @@ async def test_a_room_that_was_made_for_all_takes_all(server: Server) -> None:
     await server.join("ada", owner="u-ada")
     await server.join("bob", owner="u-bob")
 
-    assert len(server.talk.peers) == 2
+    assert len(server.conversation.peers) == 2
 
 
 async def test_after_the_end_of_its_conversation_a_room_is_anybodys(server: Server) -> None:
     ada = await server.join("ada", owner="u-ada")
-    server.talk.end(EndReason.IDLE)
+    server.conversation.end(EndReason.IDLE)
     await ada.closed()
 
     assert not await refused(server, token("bob", owner="u-bob"))
     bob = await server.join("bob", owner="u-bob")
     bob.link.say(DataPacket(chat_message={"message": "hello"}))
 
-    assert server.lobby.owners == ["u-ada", "u-bob"]
-    assert server.talk.questions == ["hello"]
+    assert server.session_factory.owners == ["u-ada", "u-bob"]
+    assert server.conversation.questions == ["hello"]
 
 
 async def test_two_users_who_come_at_once_do_not_share_a_conversation(server: Server) -> None:
-    server.lobby.delay = 0.05
+    server.session_factory.delay = 0.05
     room = await server.livekit.rooms.get_or_create("r")
     join = Join(is_dual=False, client=ClientInfo())
 
@@ -95,5 +95,5 @@ async def test_two_users_who_come_at_once_do_not_share_a_conversation(server: Se
         return_exceptions=True,
     )
 
-    assert hosts[0] is server.talk
+    assert hosts[0] is server.conversation
     assert isinstance(hosts[1], RoomNotOwned)

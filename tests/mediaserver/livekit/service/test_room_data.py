@@ -52,7 +52,7 @@ def event_packet(**message: Any) -> DataPacket:
 
 
 def peer_of(server: Server, name: str = "Ada") -> ParticipantPeer:
-    peer = next(peer for peer, whose in server.talk.peers.items() if whose == name)
+    peer = next(peer for peer, whose in server.conversation.peers.items() if whose == name)
     assert isinstance(peer, ParticipantPeer)
     return peer
 
@@ -66,7 +66,7 @@ def chunk(seconds: float = 0.02, level: int = 8_000, pts: float = 0.0) -> AudioC
 
 async def test_a_client_gets_every_event_in_the_assistants_name_and_in_order(server: Server) -> None:
     client = await server.join()
-    server.talk.tell(StateChanged(State.THINKING))
+    server.conversation.emit(StateChanged(State.THINKING))
 
     packets = client.link.packets()
     assert [event["action"] for event in events(packets)] == ["session_started", "state", "state"]
@@ -88,10 +88,10 @@ async def test_a_client_gets_every_event_in_the_assistants_name_and_in_order(ser
 )
 async def test_what_the_assistant_does_is_an_attribute(server: Server, state: State, shown: str) -> None:
     client = await server.join()
-    server.talk.tell(StateChanged(State.THINKING if shown != "thinking" else State.SPEAKING))
+    server.conversation.emit(StateChanged(State.THINKING if shown != "thinking" else State.SPEAKING))
     await client.about("assistant", lambda info: info.attributes["lk.agent.state"] != "listening")
 
-    server.talk.tell(StateChanged(state))
+    server.conversation.emit(StateChanged(state))
 
     assert (await client.about("assistant")).attributes["lk.agent.state"] == shown
 
@@ -100,7 +100,7 @@ async def test_a_reply_is_one_stream_of_what_is_said_next(server: Server) -> Non
     client = await server.join()
     client.link.packets()
     for text in ("I can", "I can see", "I can see a page."):
-        server.talk.tell(Transcript(3, Role.ASSISTANT, text, final=text.endswith(".")))
+        server.conversation.emit(Transcript(3, Role.ASSISTANT, text, final=text.endswith(".")))
 
     packets = client.link.packets()
     header = next(packet.stream_header for packet in packets if packet.HasField("stream_header"))
@@ -121,8 +121,8 @@ async def test_a_reply_is_one_stream_of_what_is_said_next(server: Server) -> Non
 
 async def test_a_reply_that_was_cut_short_ends_its_stream(server: Server) -> None:
     client = await server.join()
-    server.talk.tell(Transcript(3, Role.ASSISTANT, "I can see a page.", final=False))
-    server.talk.tell(Transcript(3, Role.ASSISTANT, "I can", final=True))
+    server.conversation.emit(Transcript(3, Role.ASSISTANT, "I can see a page.", final=False))
+    server.conversation.emit(Transcript(3, Role.ASSISTANT, "I can", final=True))
 
     packets = client.link.packets()
     ((_, stream),) = streams(packets, "lk.transcription")
@@ -133,9 +133,9 @@ async def test_a_reply_that_was_cut_short_ends_its_stream(server: Server) -> Non
 
 async def test_a_new_reply_and_the_end_close_the_stream_of_the_old_one(server: Server) -> None:
     client = await server.join()
-    server.talk.tell(Transcript(3, Role.ASSISTANT, "Never", final=False))
-    server.talk.tell(Transcript(4, Role.ASSISTANT, "Hello", final=False))
-    server.talk.end(EndReason.CLIENT)
+    server.conversation.emit(Transcript(3, Role.ASSISTANT, "Never", final=False))
+    server.conversation.emit(Transcript(4, Role.ASSISTANT, "Hello", final=False))
+    server.conversation.end(EndReason.CLIENT)
 
     texts = [stream.text for _, stream in streams(client.link.packets(), "lk.transcription")]
     assert texts == ["Never", "Hello"]
@@ -144,17 +144,17 @@ async def test_a_new_reply_and_the_end_close_the_stream_of_the_old_one(server: S
 async def test_what_a_user_says_is_told_in_their_name_to_everybody(server: Server) -> None:
     ada, bob = await server.join("ada"), await server.join("bob")
     sid = await bob.publish()
-    server.talk.speakers[5] = peer_of(server, "Bob")
+    server.conversation.speakers[5] = peer_of(server, "Bob")
     ada.link.packets()
-    server.talk.tell(Transcript(5, Role.USER, "where is", final=False))
-    server.talk.tell(Transcript(5, Role.USER, "where is save", final=True))
+    server.conversation.emit(Transcript(5, Role.USER, "where is", final=False))
+    server.conversation.emit(Transcript(5, Role.USER, "where is save", final=True))
 
     packets = ada.link.packets()
-    told = streams(packets, "lk.transcription")
-    assert [(who, stream.text) for who, stream in told] == [("bob", "where is"), ("bob", "where is save")]
-    assert [stream.attributes["lk.transcription_final"] for _, stream in told] == ["false", "true"]
-    assert {stream.attributes["lk.transcribed_track_id"] for _, stream in told} == {sid}
-    assert len({stream.attributes["lk.segment_id"] for _, stream in told}) == 1
+    sent = streams(packets, "lk.transcription")
+    assert [(who, stream.text) for who, stream in sent] == [("bob", "where is"), ("bob", "where is save")]
+    assert [stream.attributes["lk.transcription_final"] for _, stream in sent] == ["false", "true"]
+    assert {stream.attributes["lk.transcribed_track_id"] for _, stream in sent} == {sid}
+    assert len({stream.attributes["lk.segment_id"] for _, stream in sent}) == 1
     legacy = [packet.transcription for packet in packets if packet.HasField("transcription")]
     assert {(each.transcribed_participant_identity, each.track_id) for each in legacy} == {("bob", sid)}
 
@@ -162,7 +162,7 @@ async def test_what_a_user_says_is_told_in_their_name_to_everybody(server: Serve
 async def test_what_was_typed_is_no_transcription(server: Server) -> None:
     client = await server.join()
     client.link.packets()
-    server.talk.tell(Transcript(5, Role.USER, "where is save", final=True))
+    server.conversation.emit(Transcript(5, Role.USER, "where is save", final=True))
 
     packets = client.link.packets()
     assert streams(packets, "lk.transcription") == []
@@ -172,7 +172,7 @@ async def test_what_was_typed_is_no_transcription(server: Server) -> None:
 async def test_a_long_event_is_a_stream(server: Server) -> None:
     client = await server.join()
     client.link.packets()
-    server.talk.tell(Transcript(5, Role.USER, "é" * 9_000, final=True))
+    server.conversation.emit(Transcript(5, Role.USER, "é" * 9_000, final=True))
 
     ((_, stream),) = streams(client.link.packets(), "events")
     assert json.loads(stream.text)["text"] == "é" * 9_000
@@ -182,13 +182,13 @@ async def test_the_assistants_voice_goes_to_every_connection_and_makes_it_a_spea
     ada, bob = await server.join("ada"), await server.join("bob")
     loud = SpeechFrame(1, np.full(480, 9_000, "<i2").tobytes(), b"opus")
 
-    for peer in server.talk.peers:
+    for peer in server.conversation.peers:
         peer.send_audio(loud)
 
     assert ada.link.played == bob.link.played == [b"opus"]
-    told = await ada.until("speakers_changed")
-    assert [(each.sid, each.active) for each in told.speakers] == [(joined(ada).other_participants[0].sid, True)]
-    for peer in server.talk.peers:
+    sent = await ada.until("speakers_changed")
+    assert [(each.sid, each.active) for each in sent.speakers] == [(joined(ada).other_participants[0].sid, True)]
+    for peer in server.conversation.peers:
         peer.flush_audio()
     assert ada.link.flushed == bob.link.flushed == 1
 
@@ -197,8 +197,8 @@ async def test_a_client_that_takes_nothing_is_left(server: Server) -> None:
     client = await server.join()
     client.link.takes_data = False
 
-    server.talk.tell(StateChanged(State.THINKING))
-    server.talk.tell(StateChanged(State.IDLE))
+    server.conversation.emit(StateChanged(State.THINKING))
+    server.conversation.emit(StateChanged(State.IDLE))
 
     assert (await client.until("leave")).action == 0
 
@@ -212,7 +212,7 @@ async def test_a_chat_is_a_question(server: Server) -> None:
     for packet in text_stream("lk.chat", "  where is save?  ", {}):
         client.link.say(packet)
 
-    assert server.talk.questions == ["where is save?"]
+    assert server.conversation.questions == ["where is save?"]
 
 
 async def test_a_chat_of_older_clients_is_a_question_once(server: Server) -> None:
@@ -223,7 +223,7 @@ async def test_a_chat_of_older_clients_is_a_question_once(server: Server) -> Non
     client.link.say(DataPacket(chat_message=ChatMessage(message="hi")))
     client.link.say(DataPacket(chat_message=ChatMessage(message="gone", deleted=True)))
 
-    assert server.talk.questions == ["hello", "hi"]
+    assert server.conversation.questions == ["hello", "hi"]
 
 
 async def test_commands_of_the_other_transports_are_obeyed(server: Server) -> None:
@@ -234,7 +234,11 @@ async def test_commands_of_the_other_transports_are_obeyed(server: Server) -> No
     for packet in text_stream("events", '{"action": "audio_end"}', {}):
         client.link.say(packet)
 
-    assert [type(command) for command in server.talk.commands] == [Interrupt, type(server.talk.commands[1]), AudioEnd]
+    assert [type(command) for command in server.conversation.commands] == [
+        Interrupt,
+        type(server.conversation.commands[1]),
+        AudioEnd,
+    ]
     assert events(client.link.packets()) == [{"action": "pong", "sessionId": "r", "t": 5}]
 
 
@@ -260,7 +264,7 @@ async def test_a_malformed_message_is_told_and_changes_nothing(server: Server, p
     client.link.say(packet)
 
     assert [event["code"] for event in events(client.link.packets())] == [code]
-    assert server.talk.commands == []
+    assert server.conversation.commands == []
 
 
 async def test_what_is_no_packet_is_told(server: Server) -> None:
@@ -299,7 +303,7 @@ async def test_a_packet_that_comes_twice_is_taken_once(server: Server) -> None:
     for _ in range(2):
         client.link.say(DataPacket(chat_message=ChatMessage(message="hi"), sequence=1))
 
-    assert server.talk.questions == ["hi"]
+    assert server.conversation.questions == ["hi"]
 
 
 async def test_who_may_not_send_data_is_not_heard(server: Server) -> None:
@@ -307,7 +311,7 @@ async def test_who_may_not_send_data_is_not_heard(server: Server) -> None:
 
     client.link.say(DataPacket(chat_message=ChatMessage(message="hi")))
 
-    assert server.talk.questions == []
+    assert server.conversation.questions == []
 
 
 # Calls.
@@ -327,17 +331,17 @@ async def test_a_call_interrupts(server: Server) -> None:
     client = await server.join()
 
     assert call(client, "interrupt").payload == "{}"
-    assert server.talk.commands == [Interrupt()]
+    assert server.conversation.commands == [Interrupt()]
 
 
 async def test_a_call_asks_what_was_said(server: Server) -> None:
     client = await server.join()
-    server.talk.tell(Transcript(1, Role.USER, "hello", final=True))
-    server.talk.tell(Transcript(1, Role.ASSISTANT, "Hi there.", final=True))
-    server.talk.tell(TurnEnded(1, 900, {}, Usage()))
-    server.talk.tell(Transcript(2, Role.ASSISTANT, "By the way", final=False))
-    server.talk.tell(Interrupted(2, 300, "By the"))
-    server.talk.tell(Interrupted(3, 0, ""))
+    server.conversation.emit(Transcript(1, Role.USER, "hello", final=True))
+    server.conversation.emit(Transcript(1, Role.ASSISTANT, "Hi there.", final=True))
+    server.conversation.emit(TurnEnded(1, 900, {}, Usage()))
+    server.conversation.emit(Transcript(2, Role.ASSISTANT, "By the way", final=False))
+    server.conversation.emit(Interrupted(2, 300, "By the"))
+    server.conversation.emit(Interrupted(3, 0, ""))
 
     history = json.loads(call(client, "get_history").payload)
     assert history["sessionId"] == "r"
@@ -351,19 +355,21 @@ async def test_a_call_asks_what_was_said(server: Server) -> None:
 
 
 async def test_what_was_said_before_livekit_came_is_history_too(server: Server) -> None:
-    talk = await server.lobby.get_or_create("u-ada", SessionOptions(label="r", transport="websocket"))
-    talk.tell(Transcript(1, Role.USER, "hello", final=True))
+    conversation = await server.session_factory.get_or_create("u-ada", SessionOptions(label="r", transport="websocket"))
+    conversation.emit(Transcript(1, Role.USER, "hello", final=True))
 
     client = await server.join()
 
     (entry,) = json.loads(call(client, "get_history").payload)["entries"]
-    assert (server.talk, entry["text"]) == (talk, "hello")
+    assert (server.conversation, entry["text"]) == (conversation, "hello")
 
 
 async def test_a_long_history_is_answered_from_its_newest_end(server: Server) -> None:
     client = await server.join()
     for turn in range(30):
-        server.talk.tell(Transcript(turn, Role.USER, f"{turn} " + "\N{GREEK SMALL LETTER PI}" * 500, final=True))
+        server.conversation.emit(
+            Transcript(turn, Role.USER, f"{turn} " + "\N{GREEK SMALL LETTER PI}" * 500, final=True)
+        )
 
     payload = call(client, "get_history").payload
     entries = json.loads(payload)["entries"]
@@ -373,7 +379,7 @@ async def test_a_long_history_is_answered_from_its_newest_end(server: Server) ->
 
 async def test_what_is_too_long_for_an_answer_is_left_out_of_it(server: Server) -> None:
     client = await server.join()
-    server.talk.tell(Transcript(1, Role.USER, "x" * 20_000, final=True))
+    server.conversation.emit(Transcript(1, Role.USER, "x" * 20_000, final=True))
 
     assert json.loads(call(client, "get_history").payload)["entries"] == []
 
@@ -384,8 +390,12 @@ async def test_a_call_changes_the_settings_of_one_microphone(server: Server) -> 
     answer = json.loads(call(client, "set_config", '{"vad": {"threshold": 0.8, "silence_ms": 300}}').payload)
 
     assert answer == {"vad": {"threshold": 0.8, "silence_ms": 300}}
-    assert server.talk.turns is not None
-    assert (server.talk.turns.threshold, server.talk.turns.audible_threshold, server.talk.turns.silence) == (
+    assert server.conversation.turns is not None
+    assert (
+        server.conversation.turns.threshold,
+        server.conversation.turns.audible_threshold,
+        server.conversation.turns.silence,
+    ) == (
         0.8,
         0.8,
         0.3,
@@ -403,7 +413,7 @@ async def test_a_call_turns_the_voice_off_and_on(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "payload", "code", "told"),
+    ("method", "payload", "code", "sent"),
     [
         ("dance", "", 1400, "get_history, interrupt, set_config"),
         ("get_history", '{"limit": 0}', 1500, "limit"),
@@ -418,12 +428,12 @@ async def test_a_call_turns_the_voice_off_and_on(server: Server) -> None:
     ],
 )
 async def test_a_call_that_cannot_be_answered_says_why(
-    server: Server, method: str, payload: str, code: int, told: str
+    server: Server, method: str, payload: str, code: int, sent: str
 ) -> None:
     error = call(await server.join(), method, payload).error
 
     assert error.code == code
-    assert told in error.message
+    assert sent in error.message
 
 
 async def test_a_call_to_nobody_is_answered_so(server: Server) -> None:
@@ -454,9 +464,9 @@ async def test_a_voice_is_heard_as_one_stream_over_all_its_tracks(server: Server
     await client.publish(mid="4")
     client.link.events.on_audio("4", chunk())
 
-    assert [round(each.pts, 3) for each in server.talk.heard] == [0.0, 0.02]
-    told = await client.until("speakers_changed")
-    assert told.speakers[0].sid == joined(client).participant.sid
+    assert [round(each.pts, 3) for each in server.conversation.heard] == [0.0, 0.02]
+    sent = await client.until("speakers_changed")
+    assert sent.speakers[0].sid == joined(client).participant.sid
 
 
 async def test_a_muted_microphone_is_not_heard(server: Server) -> None:
@@ -465,7 +475,7 @@ async def test_a_muted_microphone_is_not_heard(server: Server) -> None:
 
     client.link.events.on_audio("3", chunk())
 
-    assert server.talk.heard == []
+    assert server.conversation.heard == []
 
 
 async def test_the_screen_is_seen_and_a_camera_is_not(server: Server) -> None:
@@ -478,10 +488,10 @@ async def test_the_screen_is_seen_and_a_camera_is_not(server: Server) -> None:
     client.link.events.on_frame("5", frame)
     client.link.events.on_frame("6", frame)
     client.link.events.on_pause("5")
-    assert (server.talk.frames, server.talk.calls.count("unwatch")) == ([frame], 1)
+    assert (server.conversation.frames, server.conversation.calls.count("unwatch")) == ([frame], 1)
 
     client.link.events.on_pause("6")
-    assert server.talk.calls.count("unwatch") == 2
+    assert server.conversation.calls.count("unwatch") == 2
 
 
 async def test_a_client_can_say_which_video_is_the_screen(server: Server) -> None:
@@ -511,7 +521,7 @@ async def test_a_fault_of_what_is_heard_is_told(server: Server) -> None:
     client.link.events.on_fault("3", error)
     client.link.events.on_fault("8", error)
 
-    assert server.talk.faults == [error]
+    assert server.conversation.faults == [error]
 
 
 def recording(sid: str, content: bytes, mime: str = "audio/opus", **attributes: str) -> list[DataPacket]:
@@ -542,14 +552,14 @@ async def test_what_was_said_before_the_connection_is_heard_first(server: Server
     client.link.events.on_audio("3", chunk(level=76))  # this is in the recording too, which goes on
     await client.until("track_subscribed")
     client.link.events.on_audio("3", chunk(level=77))
-    assert server.talk.heard == []
+    assert server.conversation.heard == []
 
     for packet in recording(sid, speech(), "audio/pcm", sampleRate="16000"):
         client.link.say(packet)
-    await server.until(lambda: server.talk.heard and server.talk.heard[-1].rate == 48_000)
+    await server.until(lambda: server.conversation.heard and server.conversation.heard[-1].rate == 48_000)
     client.link.events.on_audio("3", chunk(level=78))
 
-    heard = server.talk.heard
+    heard = server.conversation.heard
     assert b"".join(each.pcm for each in heard if each.rate == 16_000) == speech()
     assert [each.pts for each in heard] == sorted(each.pts for each in heard)
     assert heard[-1].pts == pytest.approx(len(speech()) / 32_000 + 0.02)
@@ -566,7 +576,7 @@ async def test_a_recording_that_cannot_be_decoded_is_told_and_live_audio_goes_on
     for packet in recording(sid, b"\xff" * 2_000):
         client.link.say(packet)
 
-    await server.until(lambda: server.talk.heard)
+    await server.until(lambda: server.conversation.heard)
     assert [event["action"] for event in events(client.link.packets())] == ["error"]
 
 
@@ -581,9 +591,9 @@ async def test_what_waits_for_a_recording_is_heard_when_none_comes_though_the_mi
     client.link.events.on_audio("3", chunk())
 
     await client.send(mute=MuteTrackRequest(sid=sid, muted=True))
-    await server.until(lambda: server.talk.calls.count("silence") == 2)
+    await server.until(lambda: server.conversation.calls.count("silence") == 2)
 
-    assert len(server.talk.heard) == 1  # and what was open with it is closed
+    assert len(server.conversation.heard) == 1  # and what was open with it is closed
 
 
 async def test_a_client_can_name_no_more_videos_than_it_can_have(server: Server) -> None:
@@ -610,5 +620,5 @@ async def test_a_recording_nobody_waits_for_is_not_heard(server: Server) -> None
     await client.send(ping=1)
     await client.until("pong")
 
-    assert len(server.talk.heard) == 1
-    assert TextInput("x") not in server.talk.commands
+    assert len(server.conversation.heard) == 1
+    assert TextInput("x") not in server.conversation.commands

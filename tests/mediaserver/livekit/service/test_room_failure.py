@@ -34,7 +34,7 @@ async def test_a_bug_in_a_room_sends_its_clients_to_a_new_one(server: Server, mo
     assert leave.action == LeaveRequest.RECONNECT
     await client.closed()
     await server.until(lambda: client.link.is_closed)
-    assert server.lobby.talks[0].graces == [QUICK.grace]
+    assert server.session_factory.conversations[0].graces == [QUICK.grace]
     await other.send(ping=1)
     await other.until("pong")
     again = await server.join("ada", room="r")
@@ -96,23 +96,23 @@ async def test_two_who_come_first_at_once_share_a_conversation(server: Server) -
         *(room.prepare(AccessTokenClaims(name, name, "devkey", 0.0), join) for name in ("ada", "bob"))
     )
 
-    assert hosts == [server.talk, server.talk]
+    assert hosts == [server.conversation, server.conversation]
 
 
 async def test_a_room_does_not_end_while_somebody_is_about_to_come_in(server: Server) -> None:
     room = await server.livekit.rooms.get_or_create("r")
     room.room.empty_timeout = 0
     room.configure(metadata="", max_participants=0, empty_timeout=0, departure_timeout=0)
-    server.lobby.delay = 5 * QUICK.tick
+    server.session_factory.delay = 5 * QUICK.tick
 
     host = await room.prepare(AccessTokenClaims("ada", "ada", "devkey", 0.0), Join(is_dual=False, client=ClientInfo()))
 
     assert not room.is_closed
-    assert host is server.talk
+    assert host is server.conversation
 
 
 async def test_who_was_about_to_enter_a_room_that_is_deleted_comes_again(server: Server) -> None:
-    server.lobby.delay = 0.1
+    server.session_factory.delay = 0.1
     joining = asyncio.create_task(server.open("/rtc/v1", {"join_request": join_request()}, token()))
     await server.until(lambda: len(server.livekit.rooms))
     server.livekit.rooms.delete("r")
@@ -128,10 +128,10 @@ async def test_who_was_about_to_enter_a_conversation_that_ends_comes_again(
     over = FakeConversation("over", SessionOptions(label="r"))
     over.is_ending = True
 
-    async def enter(owner: str, wishes: SessionOptions) -> FakeConversation:
+    async def enter(owner: str, options: SessionOptions) -> FakeConversation:
         return over
 
-    monkeypatch.setattr(server.lobby, "get_or_create", enter)
+    monkeypatch.setattr(server.session_factory, "get_or_create", enter)
     client = await server.open("/rtc/v1", {"join_request": join_request()}, token())
 
     assert (await client.next()).leave.action == LeaveRequest.RECONNECT
@@ -141,10 +141,10 @@ async def test_who_was_about_to_enter_a_conversation_that_ends_comes_again(
 async def test_the_goodbye_is_said_once_whoever_says_it(server: Server) -> None:
     ada, bob = await server.join("ada", room="r"), await server.join("bob", room="q")
 
-    (peer,) = server.lobby.talks[0].peers
+    (peer,) = server.session_factory.conversations[0].peers
     peer.disconnect(EndReason.IDLE)
     peer.send_event(StateChanged(State.THINKING))
-    server.lobby.talks[1].end(EndReason.IDLE)
+    server.session_factory.conversations[1].end(EndReason.IDLE)
 
     assert (goodbyes(ada), goodbyes(bob)) == (1, 1)
     await ada.until("leave")

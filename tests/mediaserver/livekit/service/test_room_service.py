@@ -76,9 +76,9 @@ async def test_a_deleted_room_is_left_by_everybody_and_its_conversation_ends(
     await library.room.delete_room(api.DeleteRoomRequest(room="r"))
 
     assert (await client.until("leave")).reason == 5
-    assert server.talk.is_ending
+    assert server.conversation.is_ending
     await server.join()
-    assert len(server.lobby.talks) == 2
+    assert len(server.session_factory.conversations) == 2
 
 
 async def test_participants_are_listed_with_the_assistant(server: Server, library: api.LiveKitAPI) -> None:
@@ -269,12 +269,12 @@ async def test_the_answer_is_of_the_kind_of_the_question(server: Server) -> None
         data=CreateRoomRequest(name="r").SerializeToString(),
         headers={**headers, "Content-Type": "application/protobuf"},
     )
-    told = await server.http.post(
+    response = await server.http.post(
         f"{path}/ListRooms", data="{}", headers={**headers, "Content-Type": "application/json;charset=UTF-8"}
     )
 
     assert packed.headers["Content-Type"] == "application/protobuf"
-    rooms = (await told.json())["rooms"]
+    rooms = (await response.json())["rooms"]
     assert [room["name"] for room in rooms] == ["r"]
     assert "creationTimeMs" in rooms[0]
 

@@ -61,7 +61,7 @@ async def test_a_good_token_is_valid_in_the_header_and_in_the_query(server: Serv
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(
-    ("access", "status", "told"),
+    ("access", "status", "expected"),
     [
         ("", 401, "no authorization token"),
         ("nonsense", 401, "no JWT"),
@@ -73,14 +73,14 @@ async def test_a_good_token_is_valid_in_the_header_and_in_the_query(server: Serv
     ],
 )
 async def test_a_bad_token_is_told_why_before_and_instead_of_the_socket(
-    server: Server, path: str, access: str, status: int, told: str
+    server: Server, path: str, access: str, status: int, expected: str
 ) -> None:
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
     upgrade["Sec-WebSocket-Key"] = "dGhlIHNhbXBsZSBub25jZQ=="
     for asked in (f"{path}/validate", path):
         answer = await server.http.get(asked, params={"access_token": access}, headers=upgrade)
         assert answer.status == status
-        assert told in await answer.text()
+        assert expected in await answer.text()
 
 
 async def test_a_token_is_for_one_room(server: Server) -> None:
@@ -135,7 +135,7 @@ async def test_a_malformed_query_is_told_why(server: Server, path: str, query: d
     [(Full(is_personal=False), 503), (Full(is_personal=True), 429), (Draining(), 503)],
 )
 async def test_a_server_that_takes_nobody_says_so(server: Server, refusal: Exception, status: int) -> None:
-    server.lobby.refusal = refusal
+    server.session_factory.refusal = refusal
 
     with pytest.raises(Exception, match=str(status)):
         await server.join()
@@ -227,7 +227,7 @@ async def test_an_answer_to_no_offer_is_ignored(server: Server) -> None:
 async def test_who_is_connected_is_active_and_hears_what_the_assistant_does(server: Server) -> None:
     client = await server.join()
 
-    server.talk.tell(StateChanged(State.SPEAKING))
+    server.conversation.emit(StateChanged(State.SPEAKING))
 
     state = await client.about("assistant")
     assert state.attributes["lk.agent.state"] == "speaking"
@@ -237,24 +237,24 @@ async def test_a_conversation_belongs_to_who_came_first_and_has_the_rooms_name(s
     await server.join("ada", room="desk")
     await server.join("bob", room="desk")
 
-    assert server.lobby.owners == ["u-ada"]
-    assert server.talk.wishes.label == "desk"
-    assert server.talk.wishes.transport == "livekit"
-    assert sorted(server.talk.peers.values()) == ["Ada", "Bob"]
+    assert server.session_factory.owners == ["u-ada"]
+    assert server.conversation.options.label == "desk"
+    assert server.conversation.options.transport == "livekit"
+    assert sorted(server.conversation.peers.values()) == ["Ada", "Bob"]
 
 
 async def test_a_token_of_another_server_owns_by_identity(server: Server) -> None:
     await server.join(owner=None)
 
-    assert server.lobby.owners == ["livekit:ada"]
+    assert server.session_factory.owners == ["livekit:ada"]
 
 
-async def test_attributes_wish_for_a_voice_and_a_language(server: Server) -> None:
+async def test_attributes_request_a_voice_and_a_language(server: Server) -> None:
     query = {"participant_attributes": {"language": "de", "voice": "not a voice!", "model": "x"}}
     await server.join(query=query, attributes={"model": "gemini-3.8-live"})
 
-    wishes = server.talk.wishes
-    assert (wishes.language, wishes.voice, wishes.model) == ("de", None, "gemini-3.8-live")
+    options = server.conversation.options
+    assert (options.language, options.voice, options.model) == ("de", None, "gemini-3.8-live")
 
 
 async def test_tracks_announced_with_the_join_are_published(server: Server) -> None:
@@ -364,7 +364,7 @@ async def test_a_track_that_is_unpublished_is_heard_no_more(server: Server) -> N
     await client.offer(offer(*receiving("0"), sending("3", "mic", sends=False)))
 
     assert client.link.listening == set()
-    assert "silence" in server.talk.calls
+    assert "silence" in server.conversation.calls
 
 
 async def test_a_track_can_be_published_three_times(server: Server) -> None:
@@ -393,12 +393,12 @@ async def test_a_voice_that_was_sought_in_the_wrong_section_is_found(server: Ser
 async def test_a_mute_closes_the_utterance(server: Server) -> None:
     client = await server.join()
     sid = await client.publish()
-    server.talk.calls.clear()
+    server.conversation.calls.clear()
 
     await client.send(mute=MuteTrackRequest(sid=sid, muted=True))
 
     await client.about("ada", lambda info: info.tracks[0].muted)
-    await server.until(lambda: "silence" in server.talk.calls)
+    await server.until(lambda: "silence" in server.conversation.calls)
 
 
 async def test_a_share_that_is_muted_or_replaced_is_seen_no_more(server: Server) -> None:
@@ -409,7 +409,7 @@ async def test_a_share_that_is_muted_or_replaced_is_seen_no_more(server: Server)
     await client.send(mute=MuteTrackRequest(sid=sid, muted=True))
 
     await server.until(lambda: client.link.listening == set())
-    assert "unwatch" in server.talk.calls
+    assert "unwatch" in server.conversation.calls
 
 
 async def test_the_assistants_voice_stops_where_nobody_subscribes(server: Server) -> None:
@@ -536,12 +536,12 @@ async def test_a_bad_connection_is_told(server: Server) -> None:
     sid = joined(client).participant.sid
 
     client.link.loss = 0.2
-    told = await client.until("connection_quality", lambda told: told.updates[0].quality == 0)
-    assert [each.participant_sid for each in told.updates] == [sid]
+    expected = await client.until("connection_quality", lambda expected: expected.updates[0].quality == 0)
+    assert [each.participant_sid for each in expected.updates] == [sid]
 
     client.link.loss = 0.0
-    told = await client.until("connection_quality", lambda told: told.updates[0].quality == 2)
-    assert told.updates[0].score == 5.0
+    expected = await client.until("connection_quality", lambda expected: expected.updates[0].quality == 2)
+    assert expected.updates[0].score == 5.0
 
 
 async def test_who_comes_or_comes_back_is_told_how_everybody_is_connected(server: Server) -> None:
@@ -549,13 +549,15 @@ async def test_who_comes_or_comes_back_is_told_how_everybody_is_connected(server
     await ada.first("connection_quality")
 
     bob = await server.join("bob")
-    told = await bob.first("connection_quality")
+    expected = await bob.first("connection_quality")
     await bob.ws.close()
     back = await server.resume(bob, identity="bob", owner="u-bob")
     again = await back.until("connection_quality")
 
     sids = {joined(each).participant.sid for each in (ada, bob)}
-    assert {each.participant_sid for each in told.updates} == {each.participant_sid for each in again.updates} == sids
+    assert (
+        {each.participant_sid for each in expected.updates} == {each.participant_sid for each in again.updates} == sids
+    )
 
 
 async def test_who_comes_back_is_told_who_speaks_and_who_does_not_any_more(
@@ -566,18 +568,20 @@ async def test_who_comes_back_is_told_who_speaks_and_who_does_not_any_more(
     track = await ada.publish(mid="3")
     ada.link.events.on_audio("3", AudioChunk(bytes([77]) * 1_920, 48_000, 0.0))
     sid = joined(ada).participant.sid
-    await bob.until("speakers_changed", lambda told: told.speakers[0].active)
+    await bob.until("speakers_changed", lambda expected: expected.speakers[0].active)
     eve = await server.join("eve")
-    told = {each.sid: each.active for each in (await eve.first("speakers_changed")).speakers}
-    assert told[sid]
+    expected = {each.sid: each.active for each in (await eve.first("speakers_changed")).speakers}
+    assert expected[sid]
 
     await bob.ws.close()
     await ada.send(mute=MuteTrackRequest(sid=track, muted=True))
-    await eve.until("speakers_changed", lambda told: any(each.sid == sid and not each.active for each in told.speakers))
+    await eve.until(
+        "speakers_changed", lambda expected: any(each.sid == sid and not each.active for each in expected.speakers)
+    )
     back = await server.resume(bob, identity="bob", owner="u-bob")
 
-    told = {each.sid: each.active for each in (await back.until("speakers_changed")).speakers}
-    assert told[sid] is False
+    expected = {each.sid: each.active for each in (await back.until("speakers_changed")).speakers}
+    assert expected[sid] is False
 
 
 # Leaving.
@@ -589,36 +593,36 @@ async def test_who_says_goodbye_is_gone_and_the_conversation_waits(server: Serve
     await client.send(leave=LeaveRequest())
 
     assert await client.closed() == 1000
-    assert server.talk.graces == [QUICK.grace]
+    assert server.conversation.graces == [QUICK.grace]
     assert client.link.is_closed
 
 
 @pytest.mark.parametrize(
-    ("reason", "told"),
+    ("reason", "expected"),
     [
         (EndReason.IDLE, DisconnectReason.ROOM_CLOSED),
         (EndReason.SHUTDOWN, DisconnectReason.SERVER_SHUTDOWN),
         (EndReason.ERROR, DisconnectReason.AGENT_ERROR),
     ],
 )
-async def test_the_end_of_the_conversation_is_told(server: Server, reason: EndReason, told: int) -> None:
+async def test_the_end_of_the_conversation_is_told(server: Server, reason: EndReason, expected: int) -> None:
     client = await server.join()
 
-    server.talk.end(reason)
+    server.conversation.end(reason)
 
     leave = await client.until("leave")
-    assert (leave.action, leave.reason) == (LeaveRequest.DISCONNECT, told)
+    assert (leave.action, leave.reason) == (LeaveRequest.DISCONNECT, expected)
     assert await client.closed() == 1000
 
 
 async def test_after_the_end_a_new_conversation_begins_in_the_room(server: Server) -> None:
     client = await server.join()
-    server.talk.end(EndReason.IDLE)
+    server.conversation.end(EndReason.IDLE)
     await client.closed()
 
     await server.join()
 
-    assert len(server.lobby.talks) == 2
+    assert len(server.session_factory.conversations) == 2
 
 
 async def test_a_server_that_stops_says_so(server: Server) -> None:
@@ -638,7 +642,7 @@ async def test_the_same_identity_again_takes_the_place_of_the_first(server: Serv
     leave = await first.until("leave")
     assert (leave.action, leave.reason) == (LeaveRequest.DISCONNECT, DisconnectReason.DUPLICATE_IDENTITY)
     assert joined(first).participant.sid != joined(second).participant.sid
-    assert len(server.lobby.talks) == 1
+    assert len(server.session_factory.conversations) == 1
 
 
 async def test_a_connection_that_fails_is_made_anew(server: Server) -> None:
@@ -691,7 +695,7 @@ async def test_a_lost_socket_is_replaced_and_nothing_else(server: Server, dual: 
     assert [info.identity for info in update.participants] == ["ada", "assistant"]
     assert len(server.links) == 1
     assert not client.link.is_closed
-    assert server.talk.graces == []
+    assert server.conversation.graces == []
     if dual:
         assert (await back.until("offer")).id == 2
 
@@ -714,7 +718,7 @@ async def test_who_does_not_come_back_is_gone_after_a_while(server: Server) -> N
 
     gone = await bob.about("ada", lambda info: info.state == ParticipantInfo.DISCONNECTED)
     assert gone.disconnect_reason == DisconnectReason.SIGNAL_CLOSE
-    assert server.talk.graces == [QUICK.grace]
+    assert server.conversation.graces == [QUICK.grace]
 
 
 async def test_without_a_socket_a_connection_that_fails_is_the_end(server: Server) -> None:
@@ -773,8 +777,8 @@ async def test_a_conversation_outlives_a_full_reconnect(server: Server) -> None:
     second = await server.join()
     second.link.say(DataPacket(chat_message={"message": "still there?"}))
 
-    assert len(server.lobby.talks) == 1
-    assert server.talk.commands == [TextInput("still there?")]
+    assert len(server.session_factory.conversations) == 1
+    assert server.conversation.commands == [TextInput("still there?")]
 
 
 async def test_a_client_that_falls_silent_counts_as_lost() -> None:
@@ -793,6 +797,6 @@ async def test_a_room_is_forgotten_when_nobody_comes_back(server: Server) -> Non
 
     await client.send(leave=LeaveRequest())
     await client.closed()
-    server.talk.is_ending = True
+    server.conversation.is_ending = True
 
     await server.until(lambda: len(server.livekit.rooms) == 0)

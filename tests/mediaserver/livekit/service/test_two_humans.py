@@ -135,7 +135,7 @@ async def test_a_flood_of_data_does_not_drive_others_out(server: Server) -> None
     bob.link.takes_data_of_others = False
 
     ada.link.say(DataPacket(user=UserPacket(payload=b"x" * 50_000, topic="t"), sequence=1))
-    server.talk.tell(StateChanged(State.THINKING))
+    server.conversation.emit(StateChanged(State.THINKING))
 
     assert [event["code"] for event in events(ada.link.packets()) if event["action"] == "error"] == ["RATE_LIMITED"]
     await bob.send(ping=1)
@@ -149,8 +149,8 @@ async def test_a_publisher_may_keep_others_out(server: Server) -> None:
 
     await ada.send(subscription_permission=SubscriptionPermission(all_participants=False))
 
-    told = await bob.until("subscription_permission_update")
-    assert (told.track_sid, told.allowed) == (sid, False)
+    permission = await bob.until("subscription_permission_update")
+    assert (permission.track_sid, permission.allowed) == (sid, False)
     await server.until(lambda: sid not in bob.link.outgoing)
 
 
@@ -177,7 +177,7 @@ async def test_data_for_one_goes_to_no_other_and_not_to_the_assistant(server: Se
 
     assert len(bob.link.packets()) == 1
     assert eve.link.packets() == []
-    assert server.talk.questions == []
+    assert server.conversation.questions == []
 
 
 async def test_rooms_know_nothing_of_one_another(server: Server) -> None:
@@ -189,7 +189,7 @@ async def test_rooms_know_nothing_of_one_another(server: Server) -> None:
 
     assert bob.link.packets() == []
     assert len(bob.link.outgoing) == 1
-    assert server.lobby.owners == ["u-ada", "u-bob"]
+    assert server.session_factory.owners == ["u-ada", "u-bob"]
 
 
 async def test_the_conversation_goes_on_when_who_began_it_leaves(server: Server) -> None:
@@ -200,8 +200,8 @@ async def test_the_conversation_goes_on_when_who_began_it_leaves(server: Server)
     bob.link.say(DataPacket(chat_message={"message": "still there?"}))
     eve = await server.join("eve")
 
-    assert server.lobby.owners == ["u-ada"]
-    assert server.talk.questions == ["still there?"]
-    server.talk.end(EndReason.IDLE)
+    assert server.session_factory.owners == ["u-ada"]
+    assert server.conversation.questions == ["still there?"]
+    server.conversation.end(EndReason.IDLE)
     for each in (bob, eve):
         await each.until("leave")

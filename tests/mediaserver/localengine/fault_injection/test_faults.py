@@ -31,7 +31,7 @@ from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.localengine.session.session import Session
 from pipeline.audio.vad import VadModel
-from tests.support.live_client import closing, dial, kinds, reply, setup, speak, talk, turn, until
+from tests.support.live_client import closing, dial, kinds, open_session, reply, setup, speak, turn, until
 from tests.support.virtual_time import run_fast
 
 SCRIPT = parse_script("""
@@ -194,10 +194,10 @@ class Script:
 def test_each_point_stands_where_it_is_said_to_stand() -> None:
     client = Script()
     wanted = Setup("models/local", functions={"f": Behavior.UNSPECIFIED}, transcribe_input=True)
-    brain: Responder = SCRIPT
+    responder: Responder = SCRIPT
 
     async def converse() -> None:
-        await Session(client, wanted, brain, None, reached=client.reached).run()
+        await Session(client, wanted, responder, None, reached=client.reached).run()
 
     run_fast(converse())
     answer = ["modelTurn", "<speaking>", "modelTurn", "modelTurn", "modelTurn"]
@@ -217,7 +217,7 @@ async def test_a_close_at_any_point_reaches_the_sdk_with_its_code_and_reason(
 ) -> None:
     headers = {HEADER: f'close=1011 at={point} reason="Internal error encountered."'}
     with pytest.raises(errors.APIError, match="Internal error encountered") as caught:  # noqa: PT012
-        async with talk(engine, headers=headers, tools=TOOLS) as session:
+        async with open_session(engine, headers=headers, tools=TOOLS) as session:
             assert point is not FaultPoint.SETUP
             await speak(session)
             while True:
@@ -228,7 +228,7 @@ async def test_a_close_at_any_point_reaches_the_sdk_with_its_code_and_reason(
 @pytest.mark.parametrize("point", WITHIN)
 async def test_an_abort_at_any_point_is_an_abnormal_closure(engine: LocalEngine, point: FaultPoint) -> None:
     with pytest.raises(errors.APIError) as caught:  # noqa: PT012
-        async with talk(engine, headers={HEADER: f"abort at={point}"}, tools=TOOLS) as session:
+        async with open_session(engine, headers={HEADER: f"abort at={point}"}, tools=TOOLS) as session:
             with contextlib.suppress(ConnectionClosed):
                 await speak(session)
             while True:
@@ -250,7 +250,7 @@ async def test_a_stalled_engine_says_nothing_more_though_it_still_hears_and_answ
     engine: LocalEngine, point: FaultPoint
 ) -> None:
     order = f'stall at={point}; close=1011 at=idle reason="the turn is over"'
-    async with talk(engine, headers={HEADER: order}, tools=TOOLS) as session:
+    async with open_session(engine, headers={HEADER: order}, tools=TOOLS) as session:
         await speak(session)
         await (await session._ws.ping())
         heard: list[str] = []
@@ -262,7 +262,7 @@ async def test_a_stalled_engine_says_nothing_more_though_it_still_hears_and_answ
 
 async def test_an_engine_that_stalls_after_a_turn_leaves_the_next_question_unanswered(engine: LocalEngine) -> None:
     order = 'stall at=idle; close=1011 at=idle skip=1 reason="the turn is over"'
-    async with talk(engine, headers={HEADER: order}) as session:
+    async with open_session(engine, headers={HEADER: order}) as session:
         await session.send_realtime_input(text="hi")
         assert await turn(session) == ANSWER_TO_TEXT
         await session.send_realtime_input(text="hi")
@@ -274,12 +274,12 @@ async def test_a_stall_before_setup_complete_leaves_the_sdk_waiting(engine: Loca
     injection = engine.inject(Fault(FaultAction.STALL, FaultPoint.SETUP))
 
     async def connect() -> None:
-        async with talk(engine):
+        async with open_session(engine):
             raise AssertionError("the session is ready")
 
     waiting = asyncio.create_task(connect())
     await injection.happened.wait()
-    async with talk(engine):  # somebody who came later is let in
+    async with open_session(engine):  # somebody who came later is let in
         assert not waiting.done()
     waiting.cancel()
     await asyncio.wait({waiting})
@@ -310,7 +310,7 @@ async def test_what_is_no_message_breaks_the_sdk_as_it_would(
     if act is FaultAction.UNKNOWN and point is FaultPoint.SETUP:
         return  # the SDK takes whatever comes first for the end of the setup
     with pytest.raises(error):  # noqa: PT012
-        async with talk(engine, headers={HEADER: f"{act} at={point}"}, tools=TOOLS) as session:
+        async with open_session(engine, headers={HEADER: f"{act} at={point}"}, tools=TOOLS) as session:
             await speak(session)
             while True:
                 await turn(session)
@@ -321,7 +321,7 @@ async def test_a_message_of_two_mebibytes_is_too_long_for_a_client_with_the_usua
     engine: LocalEngine, point: FaultPoint
 ) -> None:
     with pytest.raises(errors.APIError) as caught:  # noqa: PT012
-        async with talk(engine, headers={HEADER: f"huge at={point}"}) as session:
+        async with open_session(engine, headers={HEADER: f"huge at={point}"}) as session:
             with contextlib.suppress(ConnectionClosed):
                 await speak(session)
             while True:
@@ -343,13 +343,13 @@ async def test_a_client_with_a_higher_limit_reads_the_long_message_as_a_thought(
 
 
 async def test_a_phantom_interruption_cuts_nothing(engine: LocalEngine) -> None:
-    async with talk(engine, headers={HEADER: "interrupted at=speaking"}) as session:
+    async with open_session(engine, headers={HEADER: "interrupted at=speaking"}) as session:
         await session.send_realtime_input(text="hi")
         assert await turn(session) == [*ANSWER_TO_TEXT[:2], "interrupted", *ANSWER_TO_TEXT[2:]]
 
 
 async def test_an_early_end_of_the_turn_is_followed_by_the_rest_of_it(engine: LocalEngine) -> None:
-    async with talk(engine, headers={HEADER: "turn-complete at=speaking"}) as session:
+    async with open_session(engine, headers={HEADER: "turn-complete at=speaking"}) as session:
         await session.send_realtime_input(text="hi")
         assert await turn(session) == [*ANSWER_TO_TEXT[:2], "turn_complete"]
         assert await turn(session) == ANSWER_TO_TEXT[2:]
@@ -357,7 +357,7 @@ async def test_an_early_end_of_the_turn_is_followed_by_the_rest_of_it(engine: Lo
 
 async def test_several_faults_happen_in_their_order(engine: LocalEngine) -> None:
     order = 'interrupted at=speaking; turn-complete at=speaking; close=1011 at=speaking reason="gone"'
-    async with talk(engine, headers={HEADER: order}) as session:
+    async with open_session(engine, headers={HEADER: order}) as session:
         await session.send_realtime_input(text="hi")
         assert await turn(session) == [*ANSWER_TO_TEXT[:2], "interrupted", "turn_complete"]
         with pytest.raises(errors.APIError, match="gone"):
@@ -367,10 +367,10 @@ async def test_several_faults_happen_in_their_order(engine: LocalEngine) -> None
 @pytest.mark.parametrize("code", [401, 403, 404, 429, 500, 503])
 async def test_an_upgrade_is_refused_with_a_status(engine: LocalEngine, code: int) -> None:
     with pytest.raises(InvalidStatus) as caught:
-        async with talk(engine, headers={HEADER: f"status={code}"}):
+        async with open_session(engine, headers={HEADER: f"status={code}"}):
             pass
     assert caught.value.response.status_code == code
-    async with talk(engine, headers={HEADER: f"status={code}"}):
+    async with open_session(engine, headers={HEADER: f"status={code}"}):
         pass  # once is what was ordered
 
 
@@ -383,40 +383,40 @@ async def test_an_upgrade_is_left_unanswered(engine: LocalEngine) -> None:
     injection = engine.inject(Fault(FaultAction.STALL, FaultPoint.UPGRADE))
     dialing = asyncio.ensure_future(dial(engine).__aenter__())
     await injection.happened.wait()
-    async with talk(engine):  # somebody who came later is let in
+    async with open_session(engine):  # somebody who came later is let in
         assert not dialing.done()
     dialing.cancel()
     await asyncio.wait({dialing})
 
 
 async def test_a_good_handle_is_refused_as_often_as_ordered(engine: LocalEngine) -> None:
-    async with talk(engine, session_resumption={}) as session:
+    async with open_session(engine, session_resumption={}) as session:
         update = (await until(session, "resumable")).session_resumption_update
         assert update is not None
     resumption = {"handle": update.new_handle}
     for order in ("refuse times=2", "refuse times=2", 'close=1011 at=resume reason="Internal error encountered."'):
         with pytest.raises(errors.APIError) as caught:
-            async with talk(engine, headers={HEADER: order}, session_resumption=resumption):
+            async with open_session(engine, headers={HEADER: order}, session_resumption=resumption):
                 pass
         assert caught.value.code == (1008 if "refuse" in order else 1011)
-    async with talk(engine, headers={HEADER: "refuse times=2"}, session_resumption=resumption):
+    async with open_session(engine, headers={HEADER: "refuse times=2"}, session_resumption=resumption):
         pass
-    async with talk(engine, headers={HEADER: "refuse id=fresh"}, session_resumption={}):
+    async with open_session(engine, headers={HEADER: "refuse id=fresh"}, session_resumption={}):
         pass  # who brings no handle is not refused one
 
 
 async def test_who_comes_back_with_the_same_header_is_spared(engine: LocalEngine) -> None:
     headers = {HEADER: "close=1011 at=ready"}
-    async with talk(engine, headers=headers) as session:
+    async with open_session(engine, headers=headers) as session:
         with pytest.raises(errors.APIError):
             await turn(session)
-    async with talk(engine, headers=headers) as session:
+    async with open_session(engine, headers=headers) as session:
         await session.send_realtime_input(text="hi")
         assert await turn(session) == ANSWER_TO_TEXT
 
 
 async def test_a_later_turn_can_be_chosen(engine: LocalEngine) -> None:
-    async with talk(engine, headers={HEADER: "close=1011 at=thinking skip=1"}) as session:
+    async with open_session(engine, headers={HEADER: "close=1011 at=thinking skip=1"}) as session:
         await session.send_realtime_input(text="hi")
         assert await turn(session) == ANSWER_TO_TEXT
         await session.send_realtime_input(text="hi")
@@ -443,13 +443,13 @@ async def test_a_nonsensical_order_is_a_bad_request_that_names_what_is_accepted(
 
 @pytest.mark.parametrize("order", ["close=1011 at=ready", "status=503", "explode at=once"])
 async def test_nobody_orders_faults_unless_they_are_turned_on(vad: VadModel, order: str) -> None:
-    async with LocalEngine(SCRIPT, vad=vad) as engine, talk(engine, headers={HEADER: order}) as session:
+    async with LocalEngine(SCRIPT, vad=vad) as engine, open_session(engine, headers={HEADER: order}) as session:
         await session.send_realtime_input(text="hi")
         assert await turn(session) == ANSWER_TO_TEXT
 
 
 async def test_a_fault_from_within_needs_no_permission_and_reaches_a_session_that_is_open(vad: VadModel) -> None:
-    async with LocalEngine(SCRIPT, vad=vad) as engine, talk(engine) as session:
+    async with LocalEngine(SCRIPT, vad=vad) as engine, open_session(engine) as session:
         await session.send_realtime_input(text="hi")
         assert await turn(session) == ANSWER_TO_TEXT
         injection = engine.inject(Fault(Close(1011, "gone"), FaultPoint.SPEAKING))

@@ -14,7 +14,7 @@ from mediaserver.localengine.protocol.fields import FIELDS
 from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
 from pipeline.audio.vad import VadModel
-from tests.support.live_client import talk
+from tests.support.live_client import open_session
 
 NEWEST = "gemini-3.8-live"
 EXTENDED = "gemini-3.8-live-extended-thinking"
@@ -158,7 +158,7 @@ async def test_whatever_the_sdk_can_ask_for_is_accepted_from_a_model_that_has_it
     engine: LocalEngine, model: str, more: dict[str, Any]
 ) -> None:
     wanted: dict[str, Any] = {**RICH, **more}
-    async with talk(engine, model=model, **wanted):
+    async with open_session(engine, model=model, **wanted):
         pass
 
 
@@ -187,6 +187,6 @@ async def test_what_a_model_does_not_have_is_refused_by_name(
     engine: LocalEngine, model: str, config: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(errors.APIError, match=named) as caught:
-        async with talk(engine, model=model, **config):
+        async with open_session(engine, model=model, **config):
             pass
     assert caught.value.code == 1007

@@ -6,7 +6,7 @@ from mediaserver.localengine.responder.intents import LONGEST_NAME, Ask, Find, i
 from mediaserver.localengine.responder.local import CAN_BE_ASKED
 from mediaserver.localengine.responder.speech_to_text import SENTENCES
 
-ASKED = {
+QUESTIONS = {
     Ask.HELLO: ["hello", "Hi!", "hey there", "Good morning.", "HELLO", "hello again", "How are you?"],
     Ask.HELP: ["help", "Help me, please", "what can you do?", "What can I ask you?", "who are you", "Are you Gemini?"],
     Ask.DESCRIBE: [
@@ -67,9 +67,9 @@ NOT_UNDERSTOOD = [
 ]
 
 
-@pytest.mark.parametrize(("text", "ask"), [(text, ask) for ask, texts in ASKED.items() for text in texts])
-def test_a_question_is_understood_in_many_wordings(text: str, ask: Ask) -> None:
-    assert intent_of(text) is ask
+@pytest.mark.parametrize(("text", "kind"), [(text, kind) for kind, texts in QUESTIONS.items() for text in texts])
+def test_a_question_is_understood_in_many_wordings(text: str, kind: Ask) -> None:
+    assert intent_of(text) is kind
 
 
 @pytest.mark.parametrize(("text", "names"), LOOKED_FOR.items())

@@ -118,11 +118,11 @@ def test_a_place_is_said_in_words(box: Box, words: str) -> None:
 
 
 def test_a_screen_is_described_from_its_largest_text_on() -> None:
-    told = " ".join(describe(MAIL))
-    assert told.startswith("I can read 9 pieces of text. The largest, at the top left, says: Inbox.")
-    assert "One more I could not read well." in told
-    assert "Settings" not in told
-    assert told.endswith("I read text only and do not understand pictures.")
+    description = " ".join(describe(MAIL))
+    assert description.startswith("I can read 9 pieces of text. The largest, at the top left, says: Inbox.")
+    assert "One more I could not read well." in description
+    assert "Settings" not in description
+    assert description.endswith("I read text only and do not understand pictures.")
 
 
 def test_a_small_screen_is_read_out_whole() -> None:

@@ -14,9 +14,9 @@ def typed(text: str, *, screen: bytes | None = None) -> Question:
     return Question(b"", text, screen)
 
 
-async def answers(brain: ScriptedResponder, *questions: Question) -> list[list[Recognition | Speech | Call]]:
-    memory = brain.new_memory()
-    return [[piece async for piece in brain.answer(question, memory)] for question in questions]
+async def answers(responder: ScriptedResponder, *questions: Question) -> list[list[Recognition | Speech | Call]]:
+    memory = responder.new_memory()
+    return [[piece async for piece in responder.answer(question, memory)] for question in questions]
 
 
 def calls(*conditions: str) -> ScriptedResponder:
@@ -25,8 +25,8 @@ def calls(*conditions: str) -> ScriptedResponder:
 
 
 async def test_the_first_rule_that_fits_answers() -> None:
-    brain = calls("{text: Where is}", "typed", "anything")
-    assert await answers(brain, typed("so WHERE IS it"), typed("hello"), SPOKEN) == [
+    responder = calls("{text: Where is}", "typed", "anything")
+    assert await answers(responder, typed("so WHERE IS it"), typed("hello"), SPOKEN) == [
         [Call("r0", {})],
         [Call("r1", {})],
         [Recognition(""), Call("r2", {})],
@@ -34,9 +34,9 @@ async def test_the_first_rule_that_fits_answers() -> None:
 
 
 async def test_turns_are_counted_per_session() -> None:
-    brain = calls("{turn: 2}", "anything")
+    responder = calls("{turn: 2}", "anything")
     for _ in range(2):
-        assert await answers(brain, typed("a"), typed("a"), typed("a")) == [
+        assert await answers(responder, typed("a"), typed("a"), typed("a")) == [
             [Call("r1", {})],
             [Call("r0", {})],
             [Call("r1", {})],
@@ -44,9 +44,9 @@ async def test_turns_are_counted_per_session() -> None:
 
 
 async def test_conditions_are_met_together() -> None:
-    brain = calls("{typed: true, screen: true}", "{spoken: true}", "{screen: false}")
+    responder = calls("{typed: true, screen: true}", "{spoken: true}", "{screen: false}")
     seen, unseen = typed("a", screen=b"jpeg"), typed("a")
-    assert await answers(brain, seen, SPOKEN, unseen) == [
+    assert await answers(responder, seen, SPOKEN, unseen) == [
         [Call("r0", {})],
         [Recognition(""), Call("r1", {})],
         [Call("r2", {})],
@@ -58,13 +58,13 @@ async def test_what_no_rule_fits_is_answered_with_nothing() -> None:
 
 
 async def test_a_spoken_rule_says_what_was_heard() -> None:
-    brain = parse_script("rules: [{when: spoken, heard: hello, answer: []}]")
-    assert await answers(brain, SPOKEN) == [[Recognition("hello")]]
+    responder = parse_script("rules: [{when: spoken, heard: hello, answer: []}]")
+    assert await answers(responder, SPOKEN) == [[Recognition("hello")]]
 
 
 async def test_words_are_spread_evenly_over_their_tone() -> None:
-    brain = parse_script("rules: [{when: anything, answer: [{say: one two, tone: 1000, seconds: 2}]}]")
-    ((speech,),) = await answers(brain, typed("a"))
+    responder = parse_script("rules: [{when: anything, answer: [{say: one two, tone: 1000, seconds: 2}]}]")
+    ((speech,),) = await answers(responder, typed("a"))
     assert isinstance(speech, Speech)
     assert speech.words == ((0, "one "), (24_000, "two "))
     samples = np.frombuffer(speech.pcm, "<i2")
@@ -73,12 +73,12 @@ async def test_words_are_spread_evenly_over_their_tone() -> None:
 
 
 async def test_a_line_without_tone_or_length_is_spoken_word_by_word() -> None:
-    brain = parse_script("rules: [{when: anything, answer: [say: Good morning., {say: Bye., seconds: 1}]}]")
+    responder = parse_script("rules: [{when: anything, answer: [say: Good morning., {say: Bye., seconds: 1}]}]")
     try:
-        await brain.start()
-        ((spoken, tone),) = await answers(brain, typed("a"))
+        await responder.start()
+        ((spoken, tone),) = await answers(responder, typed("a"))
     finally:
-        await brain.close()
+        await responder.close()
     assert isinstance(spoken, Speech)
     assert isinstance(tone, Speech)
     assert [word for _, word in spoken.words] == ["Good ", "morning. "]
@@ -94,15 +94,15 @@ def _purity(speech: Speech) -> float:
 
 
 async def test_the_voice_reads_in_the_language_of_the_session() -> None:
-    brain = parse_script("rules: [{when: anything, answer: [say: Guten Morgen]}]")
+    responder = parse_script("rules: [{when: anything, answer: [say: Guten Morgen]}]")
     spoken = []
     try:
         for language in ("en-US", "de-DE"):
-            memory = brain.new_memory()
+            memory = responder.new_memory()
             memory.language = language
-            spoken += [piece async for piece in brain.answer(typed("a"), memory)]
+            spoken += [piece async for piece in responder.answer(typed("a"), memory)]
     finally:
-        await brain.close()
+        await responder.close()
     english, german = spoken
     assert isinstance(english, Speech)
     assert isinstance(german, Speech)
@@ -135,7 +135,7 @@ async def test_a_wav_beside_the_script_is_played_at_24_khz(tmp_path: Path, rate:
 
 
 @pytest.mark.parametrize(
-    ("script", "told"),
+    ("script", "message"),
     [
         ("", "line 1: the script is empty; it takes `rules`"),
         ("rules: [", "line 1: this is not YAML"),
@@ -167,10 +167,10 @@ async def test_a_wav_beside_the_script_is_played_at_24_khz(tmp_path: Path, rate:
         ),
     ],
 )
-def test_a_malformed_script_is_told_by_line_field_and_what_is_accepted(script: str, told: str) -> None:
+def test_a_malformed_script_is_told_by_line_field_and_what_is_accepted(script: str, message: str) -> None:
     with pytest.raises(ScriptError) as caught:
         parse_script(script)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
 
 
 def test_a_wav_of_8_bits_is_refused(tmp_path: Path) -> None:
@@ -183,10 +183,10 @@ def test_a_wav_of_8_bits_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("role", ["model", "user"])
 async def test_a_rule_can_ask_for_what_was_said_before_by_either(role: Role) -> None:
-    brain = calls("{remembers: The Sky is}", "anything")
-    memory = brain.new_memory()
+    responder = calls("{remembers: The Sky is}", "anything")
+    memory = responder.new_memory()
     memory.append("user", "Why: the sky is?")  # the question, which its session notes before it is answered
-    assert [piece async for piece in brain.answer(typed("Why: the sky is?"), memory)] == [Call("r1", {})]
+    assert [piece async for piece in responder.answer(typed("Why: the sky is?"), memory)] == [Call("r1", {})]
     memory.append(role, "the sky is blue")
     memory.append("user", "and now?")
-    assert [piece async for piece in brain.answer(typed("and now?"), memory)] == [Call("r0", {})]
+    assert [piece async for piece in responder.answer(typed("and now?"), memory)] == [Call("r0", {})]

@@ -40,11 +40,11 @@ REFUSED = {
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def ear() -> AsyncIterator[SpeechToText]:
-    ear = SpeechToText()
-    await ear.start()
-    yield ear
-    await ear.close()
+async def recognizer() -> AsyncIterator[SpeechToText]:
+    recognizer = SpeechToText()
+    await recognizer.start()
+    yield recognizer
+    await recognizer.close()
 
 
 def synthetic(text: str, voice: str) -> bytes:
@@ -132,11 +132,11 @@ def test_every_name_can_be_asked_for() -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_the_worker_hears_what_would_be_heard_here(ear: SpeechToText) -> None:
-    assert await ear.transcribe(synthetic("where is the save button", "en-us+f3")) == "where is the save button"
+async def test_the_worker_hears_what_would_be_heard_here(recognizer: SpeechToText) -> None:
+    assert await recognizer.transcribe(synthetic("where is the save button", "en-us+f3")) == "where is the save button"
 
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("pcm", [b"", b"\0", b"\0" * 2_001, b"\0" * int(2 * INPUT_SAMPLE_RATE * (LONGEST + 1))])
-async def test_what_is_too_short_or_too_long_is_no_command(ear: SpeechToText, pcm: bytes) -> None:
-    assert await ear.transcribe(pcm) is None
+async def test_what_is_too_short_or_too_long_is_no_command(recognizer: SpeechToText, pcm: bytes) -> None:
+    assert await recognizer.transcribe(pcm) is None

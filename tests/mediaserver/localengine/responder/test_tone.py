@@ -8,8 +8,8 @@ SPOKEN = Question(bytes(3_200), None, None)
 
 
 async def answer(seconds: float) -> tuple[Recognition, Speech]:
-    brain = tone_responder(seconds)
-    heard, speech = [piece async for piece in brain.answer(SPOKEN, brain.new_memory())]
+    responder = tone_responder(seconds)
+    heard, speech = [piece async for piece in responder.answer(SPOKEN, responder.new_memory())]
     assert isinstance(heard, Recognition)
     assert isinstance(speech, Speech)
     return heard, speech

@@ -23,7 +23,7 @@ SPOKEN = Question(bytes(32_000), None, None)
 
 
 class Answer:
-    """A brain that gives the same pieces to every question."""
+    """A responder that gives the same pieces to every question."""
 
     def __init__(self, *pieces: Recognition | Speech | Call | float):
         self.is_closed = False
@@ -69,9 +69,9 @@ def speech(seconds: float, *words: tuple[int, str]) -> Speech:
 
 async def answered(wire: Wire, *pieces: Recognition | Speech | Call | float, setup: Setup = ALL) -> Generation:
     generation = Generation(SPOKEN, setup, send=wire.send, call=wire.call, answered=wire.answered)
-    brain = Answer(*pieces)
-    await generation.run(brain, brain.new_memory())
-    assert brain.is_closed
+    responder = Answer(*pieces)
+    await generation.run(responder, responder.new_memory())
+    assert responder.is_closed
     return generation
 
 
@@ -142,7 +142,7 @@ def test_usage_counts_what_was_heard_and_what_was_sent() -> None:
     assert usage.response == {"AUDIO": 50, "TEXT": 4}
 
 
-def test_a_cut_answer_says_nothing_more_even_if_its_brain_does_not_stop() -> None:
+def test_a_cut_answer_sends_nothing_more_even_if_its_responder_does_not_stop() -> None:
     class Stubborn(Answer):
         async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
             try:
@@ -151,9 +151,9 @@ def test_a_cut_answer_says_nothing_more_even_if_its_brain_does_not_stop() -> Non
                 yield speech(0.2)
 
     async def cut() -> list[ServerMessage]:
-        wire, brain = Wire(), Stubborn()
+        wire, responder = Wire(), Stubborn()
         generation = Generation(SPOKEN, ALL, send=wire.send, call=wire.call, answered=wire.answered)
-        task = asyncio.create_task(generation.run(brain, brain.new_memory()))
+        task = asyncio.create_task(generation.run(responder, responder.new_memory()))
         await asyncio.sleep(0.1)
         generation.interrupt()
         task.cancel()
@@ -165,16 +165,16 @@ def test_a_cut_answer_says_nothing_more_even_if_its_brain_does_not_stop() -> Non
 
 def test_cancelling_while_audio_waits_to_leave_closes_the_answer() -> None:
     async def cancelled() -> bool:
-        wire, brain = Wire(), Answer(speech(60.0))
+        wire, responder = Wire(), Answer(speech(60.0))
         task = asyncio.create_task(
             Generation(SPOKEN, ALL, send=wire.send, call=wire.call, answered=wire.answered).run(
-                brain, brain.new_memory()
+                responder, responder.new_memory()
             )
         )
         await asyncio.sleep(1)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        return brain.is_closed
+        return responder.is_closed
 
     assert run_fast(cancelled())

@@ -17,12 +17,12 @@ from mediaserver.localengine.server import LocalEngine
 from mediaserver.localengine.session.connection_lifetime import Lifetime, expire
 from mediaserver.localengine.session.session import Session
 from pipeline.audio.vad import VadModel
-from tests.support.live_client import dial, reply, setup, talk, turn, until
+from tests.support.live_client import dial, open_session, reply, setup, turn, until
 from tests.support.virtual_time import run_fast
 
 
 class Verbose:
-    """A brain that says more than any socket buffers."""
+    """A responder that says more than any socket buffers."""
 
     def new_memory(self) -> Memory:
         return Memory()
@@ -35,7 +35,7 @@ class Verbose:
 async def test_the_sdk_is_told_to_go_with_the_time_that_is_left_and_then_closed(vad: VadModel) -> None:
     async with (
         LocalEngine(tone_responder(1), vad=vad, lifetime=Lifetime(0.05, 0.25)) as engine,
-        talk(engine) as session,
+        open_session(engine) as session,
     ):
         go_away = (await until(session, "go away")).go_away
         assert go_away is not None
@@ -48,7 +48,7 @@ async def test_the_sdk_is_told_to_go_with_the_time_that_is_left_and_then_closed(
 async def test_an_answer_is_not_disturbed_by_the_warning(vad: VadModel) -> None:
     async with (
         LocalEngine(tone_responder(0.2), vad=vad, lifetime=Lifetime(0.01, 60)) as engine,
-        talk(engine) as session,
+        open_session(engine) as session,
     ):
         await until(session, "go away")
         await session.send_realtime_input(text="hi")
@@ -69,10 +69,10 @@ async def test_a_client_that_does_not_read_is_closed_in_time_all_the_same(vad: V
 
 
 def test_by_default_the_warning_comes_after_nine_minutes_and_the_end_after_ten() -> None:
-    told: list[tuple[float, GoAway]] = []
+    sent: list[tuple[float, GoAway]] = []
 
     async def send(message: GoAway) -> None:
-        told.append((asyncio.get_running_loop().time(), message))
+        sent.append((asyncio.get_running_loop().time(), message))
 
     async def wait() -> float:
         with pytest.raises(WireError):
@@ -80,7 +80,7 @@ def test_by_default_the_warning_comes_after_nine_minutes_and_the_end_after_ten()
         return asyncio.get_running_loop().time()
 
     assert run_fast(wait()) == 600
-    assert told == [(540, GoAway(60))]
+    assert sent == [(540, GoAway(60))]
     assert render(GoAway(60)) == b'{"goAway":{"timeLeft":"60s"}}'
 
 

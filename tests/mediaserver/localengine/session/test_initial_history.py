@@ -12,7 +12,7 @@ from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
 from pipeline.audio.vad import VadModel
 from pipeline.screen.ocr import ReadText
-from tests.support.live_client import closing, dial, reply, said_by, setup, talk, turn
+from tests.support.live_client import closing, dial, open_session, reply, said_by, setup, turn
 
 SCRIPT = parse_script("""
 rules:
@@ -40,7 +40,7 @@ async def ask(session: AsyncSession, text: str) -> str:
 
 @pytest.mark.parametrize("role", ["model", "user"])
 async def test_the_first_content_is_remembered_and_not_answered(engine: LocalEngine, role: str) -> None:
-    async with talk(engine, history_config=HISTORY) as session:
+    async with open_session(engine, history_config=HISTORY) as session:
         await session.send_client_content(
             turns=[content("user", "hello"), content(role, "The sky is blue.")], turn_complete=True
         )
@@ -48,7 +48,7 @@ async def test_the_first_content_is_remembered_and_not_answered(engine: LocalEng
 
 
 async def test_history_may_come_in_several_messages(engine: LocalEngine) -> None:
-    async with talk(engine, history_config=HISTORY) as session:
+    async with open_session(engine, history_config=HISTORY) as session:
         await session.send_client_content(turns=content("user", "The sky is blue."), turn_complete=False)
         await session.send_client_content(turns=content("model", "Indeed."), turn_complete=False)
         await session.send_client_content(turn_complete=True)
@@ -56,28 +56,28 @@ async def test_history_may_come_in_several_messages(engine: LocalEngine) -> None
 
 
 async def test_a_picture_of_the_history_is_seen(engine: LocalEngine) -> None:
-    async with talk(engine, history_config=HISTORY) as session:
+    async with open_session(engine, history_config=HISTORY) as session:
         picture = types.Part(inline_data=types.Blob(data=b"\xff\xd8", mime_type="image/jpeg"))
         await session.send_client_content(turns=types.Content(role="user", parts=[picture]), turn_complete=True)
         assert await ask(session, "What?") == "A picture. "
 
 
 async def test_the_content_after_the_history_is_answered(engine: LocalEngine) -> None:
-    async with talk(engine, history_config=HISTORY) as session:
+    async with open_session(engine, history_config=HISTORY) as session:
         await session.send_client_content(turns=content("user", "The sky is blue."), turn_complete=True)
         await session.send_client_content(turns=content("user", "What?"), turn_complete=True)
         assert await said_by(session) == "Blue. "
 
 
 async def test_without_the_configuration_the_first_content_is_answered(engine: LocalEngine) -> None:
-    async with talk(engine) as session:
+    async with open_session(engine) as session:
         await session.send_client_content(turns=content("user", "The sky is blue."), turn_complete=True)
         assert await said_by(session) == "No idea. "
         assert await ask(session, "What?") == "Blue. "
 
 
 async def test_nobody_may_speak_before_the_history_is_complete(engine: LocalEngine) -> None:
-    async with talk(engine, history_config=HISTORY) as session:
+    async with open_session(engine, history_config=HISTORY) as session:
         await session.send_client_content(turns=content("user", "The sky is blue."), turn_complete=False)
         await session.send_realtime_input(text="What?")
         with pytest.raises(errors.APIError, match="initial history") as caught:
@@ -99,7 +99,7 @@ async def test_a_resumed_session_is_not_told_again(engine: LocalEngine) -> None:
 
 
 async def test_on_a_model_that_takes_content_as_history_only_other_content_is_refused(engine: LocalEngine) -> None:
-    async with talk(engine, model="gemini-3.1-flash-live-preview", history_config=HISTORY) as session:
+    async with open_session(engine, model="gemini-3.1-flash-live-preview", history_config=HISTORY) as session:
         await session.send_client_content(turns=content("user", "The sky is blue."), turn_complete=True)
         assert await ask(session, "What?") == "Blue. "
         await session.send_client_content(turns=content("user", "What?"), turn_complete=True)
@@ -132,18 +132,18 @@ def test_what_is_kept_of_a_conversation_is_bounded() -> None:
     assert len(memory.history[0].text) == MAX_ENTRY_LENGTH
 
 
-async def test_the_local_brain_can_repeat_what_was_said_before_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
-    brain = LocalResponder(Blind())
+async def test_the_local_responder_can_repeat_what_was_said_before_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    responder = LocalResponder(Blind())
     said: list[str] = []
 
     async def say(text: str, *, language: str = "en") -> object:
         said.append(text)
         return text
 
-    monkeypatch.setattr(brain._text_to_speech, "synthesize", say)
+    monkeypatch.setattr(responder._text_to_speech, "synthesize", say)
     memory = LocalMemory()
     memory.append("model", "Save is at the top.")
     memory.append("user", "say that again")
-    async for _ in brain.answer(Question(b"", "Say that again", None), memory):
+    async for _ in responder.answer(Question(b"", "Say that again", None), memory):
         pass
     assert said == ["Save is at the top."]

@@ -10,7 +10,7 @@ from google.genai import types
 from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
 from pipeline.audio.vad import VadModel
-from tests.support.live_client import MANUAL, SECOND, speak, talk, turn, until
+from tests.support.live_client import MANUAL, SECOND, open_session, speak, turn, until
 
 SCRIPT = parse_script("""
 rules:
@@ -38,7 +38,7 @@ async def engine(vad: VadModel) -> AsyncIterator[LocalEngine]:
 
 async def test_speaking_over_an_answer_cuts_nothing_and_is_answered_next(engine: LocalEngine) -> None:
     config = uninterrupted(automatic=False)
-    async with talk(engine, realtime_input_config=config, tools=TOOLS) as session:
+    async with open_session(engine, realtime_input_config=config, tools=TOOLS) as session:
         await session.send_realtime_input(text="long")
         await until(session, "audio")
         await speak(session)
@@ -52,7 +52,7 @@ async def test_speaking_over_an_answer_cuts_nothing_and_is_answered_next(engine:
 async def test_speech_that_the_engine_finds_itself_cuts_nothing_either(engine: LocalEngine) -> None:
     with wave.open(str(SPEECH)) as file:
         pcm = file.readframes(file.getnframes())
-    async with talk(engine, realtime_input_config=uninterrupted(automatic=True)) as session:
+    async with open_session(engine, realtime_input_config=uninterrupted(automatic=True)) as session:
         await session.send_realtime_input(text="long")
         await until(session, "audio")
         for data in (SECOND, pcm, SECOND):
@@ -64,7 +64,7 @@ async def test_speech_that_the_engine_finds_itself_cuts_nothing_either(engine: L
 
 
 async def test_several_questions_are_answered_in_their_order(engine: LocalEngine) -> None:
-    async with talk(engine, realtime_input_config=uninterrupted(automatic=False)) as session:
+    async with open_session(engine, realtime_input_config=uninterrupted(automatic=False)) as session:
         await session.send_realtime_input(text="long")
         await speak(session)
         await session.send_realtime_input(text="hi")
@@ -75,7 +75,7 @@ async def test_several_questions_are_answered_in_their_order(engine: LocalEngine
 
 async def test_client_content_interrupts_all_the_same(engine: LocalEngine) -> None:
     # activityHandling is about what is spoken; client content always takes the turn (ai.google.dev/api/live).
-    async with talk(engine, realtime_input_config=uninterrupted(automatic=False)) as session:
+    async with open_session(engine, realtime_input_config=uninterrupted(automatic=False)) as session:
         await session.send_realtime_input(text="long")
         await until(session, "audio")
         await session.send_client_content(turns=types.Content(role="user", parts=[types.Part(text="hi")]))

@@ -16,7 +16,7 @@ from mediaserver.localengine.server import LocalEngine
 from mediaserver.localengine.session.context import Context
 from mediaserver.localengine.session.resumption import Handles, Resumption
 from pipeline.audio.vad import VadModel
-from tests.support.live_client import closing, dial, said_by, setup, speak, talk, turn, until
+from tests.support.live_client import closing, dial, open_session, said_by, setup, speak, turn, until
 
 SCRIPT = parse_script("""
 rules:
@@ -45,7 +45,7 @@ async def resumable(
     engine: LocalEngine, handle: str | None = None, key: str = "any", tools: object = None
 ) -> AsyncIterator[AsyncSession]:
     resumption = types.SessionResumptionConfig(handle=handle)
-    async with talk(engine, key=key, session_resumption=resumption, tools=tools) as session:
+    async with open_session(engine, key=key, session_resumption=resumption, tools=tools) as session:
         yield session
 
 
@@ -85,7 +85,7 @@ async def test_a_fresh_handle_comes_after_setup_and_after_each_turn_and_none_is_
 
 
 async def test_who_does_not_ask_for_handles_is_told_none(engine: LocalEngine) -> None:
-    async with talk(engine) as session:
+    async with open_session(engine) as session:
         for _ in range(2):
             await session.send_realtime_input(text="hi")
             assert not {"resumable", "not resumable"} & set(await turn(session))
@@ -307,7 +307,7 @@ def test_what_handles_hold_is_bounded_in_bytes() -> None:
     assert len(handles) == 0
 
 
-def test_what_a_brain_keeps_is_restored_apart_from_what_goes_on() -> None:
+def test_what_a_responder_keeps_is_restored_apart_from_what_goes_on() -> None:
     handles = Handles(Resumption(while_open=True))
     connection = handles.begin("key")
     memory = LocalMemory(last_answer="Hello.", pieces=("Hello.",))

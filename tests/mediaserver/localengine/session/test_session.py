@@ -40,7 +40,7 @@ async def engine(vad: VadModel) -> AsyncIterator[LocalEngine]:
 
 
 @asynccontextmanager
-async def talk(engine: LocalEngine, **config: object) -> AsyncIterator[AsyncSession]:
+async def open_session(engine: LocalEngine, **config: object) -> AsyncIterator[AsyncSession]:
     options = {
         "base_url": engine.base_url,
         "api_version": "v1beta",
@@ -93,13 +93,13 @@ ANSWER_TO_TEXT = ["out:You ", "audio", "out:typed. ", "audio", "generation_compl
 
 
 async def test_a_typed_question_is_answered_at_once(engine: LocalEngine) -> None:
-    async with talk(engine) as session:
+    async with open_session(engine) as session:
         await session.send_realtime_input(text="hi")
         assert await turn(session) == ANSWER_TO_TEXT
 
 
 async def test_a_spoken_question_is_answered_when_its_window_ends(engine: LocalEngine) -> None:
-    async with talk(engine) as session:
+    async with open_session(engine) as session:
         await speak(session)
         said = await turn(session)
         assert said[0] == "in:hello"
@@ -108,13 +108,13 @@ async def test_a_spoken_question_is_answered_when_its_window_ends(engine: LocalE
 
 
 async def test_transcripts_are_sent_only_if_configured(engine: LocalEngine) -> None:
-    async with talk(engine, input_audio_transcription=None, output_audio_transcription=None) as session:
+    async with open_session(engine, input_audio_transcription=None, output_audio_transcription=None) as session:
         await speak(session)
         assert set(await turn(session)) == {"audio", "generation_complete", "turn_complete"}
 
 
 async def test_audio_outside_a_window_is_ignored(engine: LocalEngine) -> None:
-    async with talk(engine) as session:
+    async with open_session(engine) as session:
         await session.send_realtime_input(audio=types.Blob(data=SECOND, mime_type="audio/pcm"))
         await session.send_realtime_input(activity_end=types.ActivityEnd())
         await session.send_realtime_input(text="hi")
@@ -122,7 +122,7 @@ async def test_audio_outside_a_window_is_ignored(engine: LocalEngine) -> None:
 
 
 async def test_audio_is_24_khz_in_40_to_200_ms(engine: LocalEngine) -> None:
-    async with talk(engine) as session:
+    async with open_session(engine) as session:
         await speak(session)
         blobs = [
             part.inline_data
@@ -137,7 +137,7 @@ async def test_audio_is_24_khz_in_40_to_200_ms(engine: LocalEngine) -> None:
 
 
 async def test_speaking_over_an_answer_silences_it(engine: LocalEngine) -> None:
-    async with talk(engine, tools=[POINT]) as session:
+    async with open_session(engine, tools=[POINT]) as session:
         await session.send_realtime_input(text="endless")
         await until(session, "audio")
         await speak(session)
@@ -148,7 +148,7 @@ async def test_speaking_over_an_answer_silences_it(engine: LocalEngine) -> None:
 
 
 async def test_an_answer_is_interrupted_also_before_its_first_sound(engine: LocalEngine) -> None:
-    async with talk(engine) as session:
+    async with open_session(engine) as session:
         await session.send_realtime_input(text="nothing")
         await session.send_realtime_input(text="hi")
         assert await turn(session) == ["interrupted", "turn_complete"]
@@ -156,7 +156,7 @@ async def test_an_answer_is_interrupted_also_before_its_first_sound(engine: Loca
 
 
 async def test_an_answer_that_is_complete_can_still_be_interrupted_while_it_plays(engine: LocalEngine) -> None:
-    async with talk(engine) as session:
+    async with open_session(engine) as session:
         await session.send_realtime_input(text="long")
         await until(session, "generation_complete")
         await session.send_realtime_input(activity_start=types.ActivityStart())
@@ -164,7 +164,7 @@ async def test_an_answer_that_is_complete_can_still_be_interrupted_while_it_play
 
 
 async def test_complete_content_interrupts_and_is_answered(engine: LocalEngine) -> None:
-    async with talk(engine) as session:
+    async with open_session(engine) as session:
         await session.send_realtime_input(text="nothing")
         await session.send_client_content(
             turns=types.Content(role="user", parts=[types.Part(text="hi")]), turn_complete=True
@@ -174,7 +174,7 @@ async def test_complete_content_interrupts_and_is_answered(engine: LocalEngine) 
 
 
 async def test_incomplete_content_stops_an_answer_and_starts_none(engine: LocalEngine) -> None:
-    async with talk(engine) as session:
+    async with open_session(engine) as session:
         note = types.Content(role="user", parts=[types.Part(text="[cut off]")])
         await session.send_client_content(turns=note, turn_complete=False)
         await session.send_realtime_input(text="nothing")
@@ -189,7 +189,7 @@ async def test_without_interruption_a_question_waits_for_the_end_of_the_turn(eng
         automatic_activity_detection=MANUAL.automatic_activity_detection,
         activity_handling=types.ActivityHandling.NO_INTERRUPTION,
     )
-    async with talk(engine, realtime_input_config=config) as session:
+    async with open_session(engine, realtime_input_config=config) as session:
         await session.send_realtime_input(text="hi")
         await speak(session)
         assert await turn(session) == ANSWER_TO_TEXT
@@ -197,14 +197,14 @@ async def test_without_interruption_a_question_waits_for_the_end_of_the_turn(eng
 
 
 async def test_the_newest_picture_is_seen(engine: LocalEngine) -> None:
-    async with talk(engine) as session:
+    async with open_session(engine) as session:
         await session.send_realtime_input(video=types.Blob(data=b"\xff\xd8", mime_type="image/jpeg"))
         await session.send_realtime_input(text="hi")
         assert "out:see " in await turn(session)
 
 
 async def test_usage_counts_each_turn_by_kind(engine: LocalEngine) -> None:
-    async with talk(engine) as session:
+    async with open_session(engine) as session:
         await session.send_realtime_input(video=types.Blob(data=b"\xff\xd8", mime_type="image/jpeg"))
         for seconds in (1, 2):
             await speak(session, SECOND * seconds)
@@ -218,7 +218,7 @@ async def test_usage_counts_each_turn_by_kind(engine: LocalEngine) -> None:
 
 
 async def test_a_call_does_not_hold_up_speech_and_its_silent_answer_is_not_spoken_of(engine: LocalEngine) -> None:
-    async with talk(engine, tools=[POINT]) as session:
+    async with open_session(engine, tools=[POINT]) as session:
         ids = []
         for _ in range(2):
             await session.send_realtime_input(text="point")
@@ -237,13 +237,13 @@ async def test_a_call_does_not_hold_up_speech_and_its_silent_answer_is_not_spoke
 
 
 async def test_a_function_that_was_not_declared_is_not_called(engine: LocalEngine) -> None:
-    async with talk(engine) as session:
+    async with open_session(engine) as session:
         await session.send_realtime_input(text="point")
         assert "call" not in await turn(session)
 
 
 async def test_an_answered_call_is_not_cancelled(engine: LocalEngine) -> None:
-    async with talk(engine, tools=[POINT]) as session:
+    async with open_session(engine, tools=[POINT]) as session:
         await session.send_realtime_input(text="endless")
         message = await until(session, "call")
         assert message.tool_call is not None
@@ -257,7 +257,7 @@ async def test_an_answered_call_is_not_cancelled(engine: LocalEngine) -> None:
 async def test_by_default_the_server_finds_utterances_itself(engine: LocalEngine) -> None:
     with wave.open(str(SPEECH)) as file:
         pcm = file.readframes(file.getnframes())
-    async with talk(engine, realtime_input_config=None) as session:
+    async with open_session(engine, realtime_input_config=None) as session:
         for data in (SECOND, pcm, SECOND):
             await session.send_realtime_input(audio=types.Blob(data=data, mime_type="audio/pcm;rate=16000"))
         assert (await turn(session))[0] == "in:hello"
@@ -278,7 +278,7 @@ async def test_by_default_the_server_finds_utterances_itself(engine: LocalEngine
 async def test_what_has_no_place_closes_the_session(
     engine: LocalEngine, realtime: object, sent: dict[str, object], reason: str
 ) -> None:
-    async with talk(engine, realtime_input_config=realtime) as session:
+    async with open_session(engine, realtime_input_config=realtime) as session:
         await session.send_realtime_input(**sent)  # type: ignore[arg-type]
         with pytest.raises(errors.APIError, match=reason) as caught:
             await turn(session)
@@ -286,7 +286,7 @@ async def test_what_has_no_place_closes_the_session(
 
 
 async def test_text_may_not_open_a_window(engine: LocalEngine) -> None:
-    async with talk(engine) as session:
+    async with open_session(engine) as session:
         await session.send_realtime_input(activity_start=types.ActivityStart())
         await session.send_realtime_input(text="hi")
         with pytest.raises(errors.APIError) as caught:
@@ -296,7 +296,7 @@ async def test_text_may_not_open_a_window(engine: LocalEngine) -> None:
 
 async def test_many_sessions_are_answered_side_by_side(engine: LocalEngine) -> None:
     async def one() -> list[str]:
-        async with talk(engine) as session:
+        async with open_session(engine) as session:
             await session.send_realtime_input(text="hi")
             return await turn(session)
 
@@ -316,24 +316,27 @@ async def test_pings_are_answered_while_an_answer_is_on_its_way(engine: LocalEng
 
 
 async def test_a_client_that_vanishes_ends_its_answer(vad: VadModel) -> None:
-    brain = Held()
-    async with LocalEngine(brain, vad=vad) as engine:
-        async with talk(engine) as session:
+    responder = Held()
+    async with LocalEngine(responder, vad=vad) as engine:
+        async with open_session(engine) as session:
             await session.send_realtime_input(text="hi")
-            await brain.asked.wait()
-        await brain.ended.wait()
+            await responder.asked.wait()
+        await responder.ended.wait()
 
 
-async def test_the_language_of_the_setup_reaches_the_brain(vad: VadModel) -> None:
-    brain = Held()
-    async with LocalEngine(brain, vad=vad) as engine, talk(engine, speech_config={"language_code": "de-DE"}) as session:
+async def test_the_language_of_the_setup_reaches_the_responder(vad: VadModel) -> None:
+    responder = Held()
+    async with (
+        LocalEngine(responder, vad=vad) as engine,
+        open_session(engine, speech_config={"language_code": "de-DE"}) as session,
+    ):
         await session.send_realtime_input(text="hi")
-        await brain.asked.wait()
-        assert brain.memories[0].language == "de-DE"
+        await responder.asked.wait()
+        assert responder.memories[0].language == "de-DE"
 
 
 class Held:
-    """A brain that never comes to an answer."""
+    """A responder that never comes to an answer."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
@@ -354,7 +357,7 @@ class Held:
 
 
 class Broken:
-    """A brain that fails."""
+    """A responder that fails."""
 
     def __init__(self, error: Exception):
         self._error = error
@@ -368,9 +371,9 @@ class Broken:
 
 
 @pytest.mark.parametrize("error", [EngineError(FaultCode.ENGINE_INTERNAL, "no voice"), ZeroDivisionError()])
-async def test_a_brain_that_fails_closes_its_session_as_an_internal_error(vad: VadModel, error: Exception) -> None:
-    brain: Responder = Broken(error)
-    async with LocalEngine(brain, vad=vad) as engine, talk(engine) as session:
+async def test_a_responder_that_fails_closes_its_session_as_an_internal_error(vad: VadModel, error: Exception) -> None:
+    responder: Responder = Broken(error)
+    async with LocalEngine(responder, vad=vad) as engine, open_session(engine) as session:
         await session.send_realtime_input(text="hi")
         with pytest.raises(errors.APIError) as caught:
             await turn(session)

@@ -62,7 +62,7 @@ def kinds(message: dict[str, Any]) -> list[str]:
 
 
 async def converse(
-    client: Client, brain: Responder = SCRIPT, *, may_interrupt: bool = True, connection: Connection | None = None
+    client: Client, responder: Responder = SCRIPT, *, may_interrupt: bool = True, connection: Connection | None = None
 ) -> None:
     setup = Setup(
         "models/local",
@@ -71,7 +71,7 @@ async def converse(
         transcribe_output=True,
         may_interrupt=may_interrupt,
     )
-    await Session(client, setup, brain, None, connection=connection).run()
+    await Session(client, setup, responder, None, connection=connection).run()
 
 
 def turns(heard: list[tuple[float, str]]) -> list[list[str]]:
@@ -168,7 +168,7 @@ def test_a_handle_is_good_between_turns_only(acts: list[tuple[str, float]]) -> N
 
 
 class Stubborn:
-    """A brain that will not be cancelled."""
+    """A responder that will not be cancelled."""
 
     def new_memory(self) -> Memory:
         return Memory()
@@ -187,7 +187,7 @@ def test_an_answer_that_will_not_stop_is_not_heard() -> None:
 
 
 class Patient:
-    """A brain that works for an hour, and notes when it was stopped."""
+    """A responder that works for an hour, and notes when it was stopped."""
 
     def __init__(self) -> None:
         self.stopped: list[float] = []
@@ -204,15 +204,15 @@ class Patient:
 
 
 def test_an_interruption_also_ends_the_work_on_the_answer() -> None:
-    brain = Patient()
-    run_fast(converse(Client([("text", 0.5), ("note", 0.0)]), brain))
-    assert brain.stopped == [0.5]
+    responder = Patient()
+    run_fast(converse(Client([("text", 0.5), ("note", 0.0)]), responder))
+    assert responder.stopped == [0.5]
 
 
 def test_a_client_that_leaves_ends_the_work_on_its_answer() -> None:
-    brain = Patient()
-    run_fast(converse(Client([("text", 0.5)]), brain))
-    assert brain.stopped == [60.5]
+    responder = Patient()
+    run_fast(converse(Client([("text", 0.5)]), responder))
+    assert responder.stopped == [60.5]
 
 
 def test_of_too_many_waiting_questions_the_newest_are_answered() -> None:

@@ -14,7 +14,7 @@ from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.localengine.session.tool_calls import PendingToolCalls
 from pipeline.audio.vad import VadModel
-from tests.support.live_client import closing, dial, kinds, setup, speak, talk, turn, until
+from tests.support.live_client import closing, dial, kinds, open_session, setup, speak, turn, until
 
 SCRIPT = parse_script("""
 rules:
@@ -52,7 +52,7 @@ async def answer(session: AsyncSession, call_id: str | None, scheduling: str | N
 async def test_no_two_calls_have_the_same_id(engine: LocalEngine) -> None:
     ids: list[str | None] = []
     for _ in range(2):
-        async with talk(engine, tools=declared()) as session:
+        async with open_session(engine, tools=declared()) as session:
             for _ in range(2):
                 await session.send_realtime_input(text="twice")
                 ids += [(await call_of(session)).id, (await call_of(session)).id]
@@ -62,14 +62,14 @@ async def test_no_two_calls_have_the_same_id(engine: LocalEngine) -> None:
 
 
 async def test_a_non_blocking_call_does_not_hold_up_what_is_said(engine: LocalEngine) -> None:
-    async with talk(engine, tools=declared("NON_BLOCKING")) as session:
+    async with open_session(engine, tools=declared("NON_BLOCKING")) as session:
         await session.send_realtime_input(text="hi")
         await call_of(session)
         assert await turn(session) == HERE
 
 
 async def test_a_silent_response_stays_unspoken(engine: LocalEngine) -> None:
-    async with talk(engine, tools=declared("NON_BLOCKING")) as session:
+    async with open_session(engine, tools=declared("NON_BLOCKING")) as session:
         await session.send_realtime_input(text="hi")
         call = await call_of(session)
         assert await turn(session) == HERE
@@ -80,7 +80,7 @@ async def test_a_silent_response_stays_unspoken(engine: LocalEngine) -> None:
 
 async def expected_of(engine: LocalEngine) -> list[str]:
     """What is said to an utterance when nothing went before."""
-    async with talk(engine) as session:
+    async with open_session(engine) as session:
         await speak(session)
         return (await turn(session))[1:]
 
@@ -92,7 +92,7 @@ async def expected_of(engine: LocalEngine) -> list[str]:
 async def test_a_blocking_call_silences_the_answer_until_it_is_answered(
     engine: LocalEngine, model: str, behavior: str | None
 ) -> None:
-    async with talk(engine, model=model, tools=declared(behavior)) as session:
+    async with open_session(engine, model=model, tools=declared(behavior)) as session:
         await session.send_realtime_input(text="hi")
         call = await call_of(session)
         rest = asyncio.create_task(turn(session))
@@ -105,7 +105,7 @@ async def test_a_blocking_call_silences_the_answer_until_it_is_answered(
 
 
 async def test_an_answer_to_no_call_or_to_an_answered_one_is_ignored(engine: LocalEngine) -> None:
-    async with talk(engine, tools=declared("BLOCKING")) as session:
+    async with open_session(engine, tools=declared("BLOCKING")) as session:
         await session.send_realtime_input(text="twice")
         first = await call_of(session)
         await answer(session, "unknown")
@@ -120,7 +120,7 @@ async def test_an_answer_to_no_call_or_to_an_answered_one_is_ignored(engine: Loc
 
 @pytest.mark.parametrize("behavior", ["BLOCKING", "NON_BLOCKING"])
 async def test_speaking_over_an_answer_takes_its_open_calls_back(engine: LocalEngine, behavior: str) -> None:
-    async with talk(engine, tools=declared(behavior)) as session:
+    async with open_session(engine, tools=declared(behavior)) as session:
         await session.send_realtime_input(text="endless")
         call = await call_of(session)
         await session.send_realtime_input(activity_start=types.ActivityStart())
@@ -136,7 +136,7 @@ async def test_speaking_over_an_answer_takes_its_open_calls_back(engine: LocalEn
 
 
 async def test_text_takes_the_place_of_an_answer_that_waits_for_its_function(engine: LocalEngine) -> None:
-    async with talk(engine, tools=declared("BLOCKING")) as session:
+    async with open_session(engine, tools=declared("BLOCKING")) as session:
         await session.send_realtime_input(text="hi")
         await call_of(session)
         await session.send_realtime_input(text="hi again")
@@ -146,7 +146,7 @@ async def test_text_takes_the_place_of_an_answer_that_waits_for_its_function(eng
 
 
 async def test_functions_can_be_taken_away_in_mid_session(engine: LocalEngine) -> None:
-    async with talk(engine, tools=declared()) as session:
+    async with open_session(engine, tools=declared()) as session:
         await session._ws.send('{"contextUpdate": {"tools": {"tools": []}}}')
         await session.send_realtime_input(text="hi")
         assert await turn(session) == HERE

@@ -10,11 +10,11 @@ from google.genai import types
 from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
 from mediaserver.localengine.server import LocalEngine
 from pipeline.audio.vad import VadModel
-from tests.support.live_client import closing, dial, setup, talk, turn, until
+from tests.support.live_client import closing, dial, open_session, setup, turn, until
 
 
-class Eye:
-    """A brain that keeps what it was shown."""
+class FrameRecorder:
+    """A responder that keeps what it was shown."""
 
     def __init__(self) -> None:
         self.screens: list[bytes | None] = []
@@ -29,14 +29,14 @@ class Eye:
 
 @pytest.mark.parametrize("frames", [2, 60])
 async def test_of_fast_video_the_newest_frame_is_seen_and_one_is_counted(vad: VadModel, frames: int) -> None:
-    eye = Eye()
-    async with LocalEngine(eye, vad=vad) as engine, talk(engine) as session:
+    recorder = FrameRecorder()
+    async with LocalEngine(recorder, vad=vad) as engine, open_session(engine) as session:
         for number in range(frames):
             picture = types.Blob(data=b"\xff\xd8" + bytes([number]) * 1_000, mime_type="image/jpeg")
             await session.send_realtime_input(video=picture)
         await session.send_realtime_input(text="hi")
         usage = (await until(session, "turn_complete")).usage_metadata
-        assert eye.screens == [b"\xff\xd8" + bytes([frames - 1]) * 1_000]
+        assert recorder.screens == [b"\xff\xd8" + bytes([frames - 1]) * 1_000]
         assert usage is not None
         images = [
             detail.token_count
@@ -47,7 +47,7 @@ async def test_of_fast_video_the_newest_frame_is_seen_and_one_is_counted(vad: Va
 
 
 async def test_fast_video_does_not_disturb_an_answer(vad: VadModel) -> None:
-    async with LocalEngine(Eye(), vad=vad) as engine, talk(engine) as session:
+    async with LocalEngine(FrameRecorder(), vad=vad) as engine, open_session(engine) as session:
         await session.send_realtime_input(text="hi")
         for _ in range(30):
             await session.send_realtime_input(video=types.Blob(data=b"\xff\xd8", mime_type="image/jpeg"))
@@ -57,7 +57,7 @@ async def test_fast_video_does_not_disturb_an_answer(vad: VadModel) -> None:
 @pytest.mark.parametrize("mime", ["audio/pcm;rate=16000", "video/mp4", "text/plain", ""])
 async def test_video_that_is_no_image_closes_the_session(vad: VadModel, mime: str) -> None:
     blob = {"data": base64.b64encode(b"abcd").decode(), "mimeType": mime}
-    async with LocalEngine(Eye(), vad=vad) as engine, dial(engine) as peer:
+    async with LocalEngine(FrameRecorder(), vad=vad) as engine, dial(engine) as peer:
         await peer.send(setup())
         await peer.send(json.dumps({"realtimeInput": {"video": blob}}))
         code, reason = await closing(peer)
@@ -66,7 +66,7 @@ async def test_video_that_is_no_image_closes_the_session(vad: VadModel, mime: st
 
 
 async def test_audio_that_is_an_image_closes_the_session(vad: VadModel) -> None:
-    async with LocalEngine(Eye(), vad=vad) as engine, dial(engine) as peer:
+    async with LocalEngine(FrameRecorder(), vad=vad) as engine, dial(engine) as peer:
         await peer.send(setup())
         await peer.send(json.dumps({"realtimeInput": {"audio": {"data": "/9g=", "mimeType": "image/jpeg"}}}))
         assert (await closing(peer))[0] == 1007

@@ -55,7 +55,9 @@ class Booth:
     async def _send(self, data: bytes) -> None:
         self.sent.append(data)
 
-    async def hear(self, number: int, *, ssrc: int = 1, payload: bytes | None = None, payload_type: int = 111) -> None:
+    async def deliver(
+        self, number: int, *, ssrc: int = 1, payload: bytes | None = None, payload_type: int = 111
+    ) -> None:
         """Receive one packet of 20 ms."""
         packet = RtpPacket(payload_type, sequence_number=number % 65_536, timestamp=number * 960 % 2**32, ssrc=ssrc)
         packet.payload = next(self._voice) if payload is None else payload
@@ -64,7 +66,7 @@ class Booth:
     async def stream(self, numbers: range, *, ssrc: int = 1) -> None:
         """Receive packets 20 ms apart."""
         for number in numbers:
-            await self.hear(number, ssrc=ssrc)
+            await self.deliver(number, ssrc=ssrc)
             self.now += 0.02
 
     @property
@@ -105,7 +107,7 @@ async def booth(lull: float = 60.0) -> AsyncIterator[Booth]:
 async def test_each_packet_is_heard_before_the_next_one_is_looked_at() -> None:
     async with booth() as here:
         for number in range(50):
-            await here.hear(number)
+            await here.deliver(number)
             assert len(here.chunks) == number + 1
         assert {(chunk.rate, len(chunk.pcm)) for chunk in here.chunks} == {(16_000, 640)}
         assert here.seconds == pytest.approx(1.0)
@@ -115,13 +117,13 @@ async def test_each_packet_is_heard_before_the_next_one_is_looked_at() -> None:
 async def test_after_a_loss_sound_waits_20_ms_once_and_never_again() -> None:
     async with booth() as here:
         await here.stream(range(10))
-        await here.hear(11)
+        await here.deliver(11)
         assert len(here.chunks) == 10
         here.now += 0.02
         await until(lambda: len(here.chunks) == 12)
         assert here.loudness(0.2, 0.22) > 2_000  # the lost one was made up
         for number in range(12, 30):
-            await here.hear(number)
+            await here.deliver(number)
             assert len(here.chunks) == number + 1
         assert here.seconds == pytest.approx(0.6)
         assert not here.faults
@@ -142,7 +144,7 @@ async def test_a_gap_costs_one_timer_and_a_clean_link_none(monkeypatch: pytest.M
         await here.stream(range(20))
         assert not delays
         for number in (21, 22, 23):
-            await here.hear(number)
+            await here.deliver(number)
         assert delays == [pytest.approx(0.02)]
         here.now += 0.02
         await until(lambda: len(here.chunks) == 24)
@@ -151,24 +153,24 @@ async def test_a_gap_costs_one_timer_and_a_clean_link_none(monkeypatch: pytest.M
 
 async def test_packets_of_another_kind_are_not_heard() -> None:
     async with booth() as here:
-        await here.hear(0, payload_type=0)
+        await here.deliver(0, payload_type=0)
         assert not here.chunks
 
 
 async def test_nothing_is_heard_while_the_section_is_not_to_be_received() -> None:
     async with booth() as here:
         here.receiver._enabled = False
-        await here.hear(0)
+        await here.deliver(0)
         assert not here.chunks
         here.receiver._enabled = True
-        await here.hear(1)
+        await here.deliver(1)
         assert len(here.chunks) == 1
 
 
 async def test_malformed_packets_are_told_every_10_s_and_the_rest_is_heard() -> None:
     async with booth() as here:
         for number in range(600):
-            await here.hear(number, payload=b"\xff\xff\xff" if number % 10 == 5 else None)
+            await here.deliver(number, payload=b"\xff\xff\xff" if number % 10 == 5 else None)
             here.now += 0.02
         assert [fault.message for fault in here.faults] == ["The microphone's audio cannot be decoded."] * 2
         assert here.seconds == pytest.approx(12.0)
@@ -186,8 +188,8 @@ async def test_another_source_takes_over_once_the_first_is_silent() -> None:
 async def test_two_sources_at_once_are_not_mixed_up() -> None:
     async with booth() as here:
         for number in range(50):
-            await here.hear(number, ssrc=1)
-            await here.hear(9_000 + number, ssrc=2)
+            await here.deliver(number, ssrc=1)
+            await here.deliver(9_000 + number, ssrc=2)
             here.now += 0.02
         assert here.seconds == pytest.approx(1.0)
 
@@ -195,7 +197,7 @@ async def test_two_sources_at_once_are_not_mixed_up() -> None:
 async def test_a_flood_is_dropped_and_told_and_does_not_last() -> None:
     async with booth() as here:
         for number in range(500):
-            await here.hear(number)
+            await here.deliver(number)
         assert MAX_AHEAD <= here.seconds <= MAX_AHEAD + 0.05
         assert [fault.message for fault in here.faults] == [
             "The microphone's audio comes faster than time; some is dropped."
@@ -211,7 +213,7 @@ async def test_a_hitch_of_the_network_loses_nothing() -> None:
         await here.stream(range(50))
         here.now += 1.9
         for number in range(50, 145):
-            await here.hear(number)
+            await here.deliver(number)
         assert here.seconds == pytest.approx(2.9)
 
 
@@ -219,7 +221,7 @@ async def test_a_sender_whose_clock_runs_faster_is_heard_for_ever() -> None:
     async with booth() as here:
         payload = next(speech())
         for number in range(30_000):
-            await here.hear(number, payload=payload)
+            await here.deliver(number, payload=payload)
             here.now += 0.02 / 1.005
         assert here.seconds == pytest.approx(600)  # 3 s more than have passed
         assert not here.faults
@@ -233,8 +235,8 @@ async def test_what_goes_wrong_in_the_conversation_is_raised_by_run_and_nothing_
             raise RuntimeError("a bug")
 
         here.microphone._on_chunk = fail
-        await here.hear(0)
-        await here.hear(1)
+        await here.deliver(0)
+        await here.deliver(1)
         with pytest.raises(RuntimeError, match="a bug"):
             await here.microphone.run()
         assert len(here.chunks) == 1
@@ -254,19 +256,19 @@ async def test_it_ends_with_its_receiver() -> None:
 
 async def test_it_outlives_bye() -> None:
     async with booth() as here:
-        await here.hear(0)
+        await here.deliver(0)
         await here.receiver._handle_rtcp_packet(RtcpByePacket(sources=[1]))
-        await here.hear(1)
+        await here.deliver(1)
         assert len(here.chunks) == 2
 
 
 @in_virtual_time
 async def test_nothing_is_heard_after_the_end_not_even_what_waits() -> None:
     async with booth() as here:
-        await here.hear(0)
-        await here.hear(2)
+        await here.deliver(0)
+        await here.deliver(2)
         here.microphone.end()
-        await here.hear(3)
+        await here.deliver(3)
         here.now += 1.0
         await asyncio.sleep(1.0)
         assert len(here.chunks) == 1
@@ -286,7 +288,7 @@ async def test_senders_are_told_what_was_lost() -> None:
     async with booth() as here:
         for number in range(65_500, 65_600):
             if number % 10:
-                await here.hear(number)
+                await here.deliver(number)
         (info,) = await report(here)
         assert (info.ssrc, info.packets_lost, info.highest_sequence) == (1, 9, 65_599 - 65_536)
         assert info.fraction_lost == 9 * 256 // 99
@@ -310,5 +312,5 @@ async def test_stamps_that_leap_do_not_end_the_reports(monkeypatch: pytest.Monke
 async def test_any_number_of_sources_fits_the_reports() -> None:
     async with booth() as here:
         for ssrc in range(1, 2 * MAX_SOURCES):
-            await here.hear(0, ssrc=ssrc)
+            await here.deliver(0, ssrc=ssrc)
         assert [info.ssrc for info in await report(here)] == list(range(MAX_SOURCES, 2 * MAX_SOURCES))
