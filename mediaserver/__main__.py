@@ -18,16 +18,16 @@ sets everything up and starts; by hand that is
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command, by default that of the process; 2 when it is not understood or its dependencies are missing."""
     try:
-        asked = parse(sys.argv[1:] if words is None else words)
+        options = parse(sys.argv[1:] if words is None else words)
     except SystemExit as stop:
         return int(stop.code or 0)
     # Imported only now: --help and --version wait for none of it, and Gemini needs no package of the local engine.
     try:
-        if asked.command == "engine":
+        if options.command == "engine":
             check_packages()
             from mediaserver.cli import engine
 
-            return engine.main(asked)
+            return engine.main(options)
         from mediaserver.cli import serve
     except PackagesMissingError as error:
         sys.stderr.write(f"{error}\n")
@@ -35,7 +35,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         sys.stderr.write(MISSING.format(name=error.name))
         return 2
-    return serve.manage_accounts(asked) if asked.command == "user" else serve.serve()
+    return serve.manage_accounts(options) if options.command == "user" else serve.serve()
 
 
 if __name__ == "__main__":

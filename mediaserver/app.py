@@ -17,7 +17,7 @@ from mediaserver.api.livekit_token import LiveKitTokens
 from mediaserver.api.metrics import MetricsPage, measure
 from mediaserver.api.middleware import error_middleware
 from mediaserver.api.page import Page
-from mediaserver.api.rate_limit import RateLimiter
+from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.api.sessions import HistoryRoutes, Sessions
 from mediaserver.api.users import Users
 from mediaserver.auth.accounts import Accounts
@@ -30,7 +30,7 @@ from mediaserver.ice import ice_servers
 from mediaserver.jsonws.routes import JsonSocket
 from mediaserver.livekit.agent.transcript_log import TranscriptLogs
 from mediaserver.livekit.media.media_link import MediaLink
-from mediaserver.livekit.protocol.access_token import TokenIssuer
+from mediaserver.livekit.protocol.access_token import JoinTokenIssuer
 from mediaserver.livekit.service.server import LiveKit
 from mediaserver.metrics import LoopLag, Metrics
 from mediaserver.plugins import load_toolbox
@@ -73,8 +73,8 @@ class _Access:
 
     tokens: Tokens
     accounts: Accounts
-    api_limiter: RateLimiter
-    offer_limiter: RateLimiter
+    api_limiter: SlidingWindowRateLimiter
+    offer_limiter: SlidingWindowRateLimiter
     livekit_key: tuple[str, str] | None
     """LiveKit's API key and secret; None where LiveKit is off."""
 
@@ -174,8 +174,8 @@ def _access(settings: Settings, services: _Services, stack: AsyncExitStack) -> _
     return _Access(
         tokens,
         Accounts(services.history.store, tokens, passwords),
-        api_limiter=RateLimiter(settings.limit(settings.rate_limit_api)),
-        offer_limiter=RateLimiter(settings.limit(settings.rate_limit_offer)),
+        api_limiter=SlidingWindowRateLimiter(settings.limit(settings.rate_limit_api)),
+        offer_limiter=SlidingWindowRateLimiter(settings.limit(settings.rate_limit_offer)),
         livekit_key=livekit_keys(settings),
     )
 
@@ -249,7 +249,7 @@ def _page(settings: Settings, services: _Services) -> Page:
     return Page(
         engine=engine.client.name,
         model=engine.client.default_model,
-        can_be_asked=engine.example_questions,
+        example_questions=engine.example_questions,
         is_registration_open=_is_registration_open(settings),
         history_days=settings.history_days,
     )
@@ -281,14 +281,14 @@ def _user_routes(settings: Settings, services: _Services, access: _Access) -> tu
     allowed = settings.allow_guests
     guests = Guests(
         access.accounts,
-        RateLimiter(settings.limit(settings.rate_limit_api)),
+        SlidingWindowRateLimiter(settings.limit(settings.rate_limit_api)),
         are_allowed=not settings.is_production if allowed is None else allowed,
         loopback_only=allowed is None and settings.uses_gemini,
     )
     users = Users(
         access.accounts,
         access.tokens,
-        login_limiter=RateLimiter(settings.limit(settings.rate_limit_login)),
+        login_limiter=SlidingWindowRateLimiter(settings.limit(settings.rate_limit_login)),
         api_limiter=access.api_limiter,
         is_registration_open=_is_registration_open(settings),
         before_delete=services.history.end_sessions_of,
@@ -302,7 +302,7 @@ def _is_registration_open(settings: Settings) -> bool:
 
 def _session_routes(services: _Services, access: _Access, whip: Whip) -> tuple[Route, ...]:
     registry, history, tokens, limiter = services.registry, services.history, access.tokens, access.api_limiter
-    issuer = None if access.livekit_key is None else TokenIssuer(*access.livekit_key)
+    issuer = None if access.livekit_key is None else JoinTokenIssuer(*access.livekit_key)
     return (
         *HistoryRoutes(registry, history.store, tokens, limiter, flush=history.writer.flush).routes(),
         *Sessions(registry, tokens, limiter).routes(),

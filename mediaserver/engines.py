@@ -56,7 +56,7 @@ async def _local(settings: Settings, vad: VadModel, stack: AsyncExitStack) -> Ru
     except PackagesMissingError as error:
         raise SettingsError([f"{error}; or set GEMINI_API_KEY"]) from None
     # Imported here, so that a server that talks to Gemini does without the packages.
-    from mediaserver.localengine.responder.local import CAN_BE_ASKED
+    from mediaserver.localengine.responder.local import EXAMPLE_QUESTIONS
     from mediaserver.localengine.server import LocalEngine
 
     responder = await _responder(settings, stack)
@@ -67,7 +67,7 @@ async def _local(settings: Settings, vad: VadModel, stack: AsyncExitStack) -> Ru
     async def is_healthy() -> bool:
         return local.is_serving()
 
-    return RunningEngine(client, is_healthy, CAN_BE_ASKED if settings.local_engine_script is None else ())
+    return RunningEngine(client, is_healthy, EXAMPLE_QUESTIONS if settings.local_engine_script is None else ())
 
 
 async def _responder(settings: Settings, stack: AsyncExitStack) -> "Responder":

@@ -36,7 +36,7 @@ class ConnectionLimits:
     """From an answer to the last header of the next request."""
 
 
-class _Ledger:
+class _ConnectionCounter:
     """Counts open connections, in all and per network."""
 
     def __init__(self, limits: ConnectionLimits) -> None:
@@ -70,28 +70,28 @@ class _Ledger:
 class _Handler(RequestHandler):
     """Closes its connection when the first request does not come in time."""
 
-    __slots__ = ("_deadline", "_ledger", "_network")
+    __slots__ = ("_counter", "_deadline", "_network")
 
-    def __init__(self, ledger: _Ledger, server: web.Server, **options: Any) -> None:
+    def __init__(self, counter: _ConnectionCounter, server: web.Server, **options: Any) -> None:
         super().__init__(server, **options)
-        self._ledger = ledger
+        self._counter = counter
         self._network: str | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         network = network_of(transport.get_extra_info("peername"))
-        if not self._ledger.admit(network, self._loop.time()):
+        if not self._counter.admit(network, self._loop.time()):
             assert isinstance(transport, asyncio.Transport)
             transport.abort()
             self._manager = None  # so that connection_lost has nothing to take back
             return
         self._network = network
         super().connection_made(transport)
-        self._deadline = self._loop.call_later(self._ledger.limits.first_request, self._close_if_silent)
+        self._deadline = self._loop.call_later(self._counter.limits.first_request, self._close_if_silent)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._network is not None:
-            self._ledger.release(self._network)
+            self._counter.release(self._network)
             self._network = None
         if self._deadline is not None:
             self._deadline.cancel()
@@ -105,10 +105,10 @@ class _Handler(RequestHandler):
 class _Server(web.Server):
     """Makes a bounded handler for each connection."""
 
-    ledger: _Ledger
+    counter: _ConnectionCounter
 
     def __call__(self) -> RequestHandler:
-        return _Handler(self.ledger, self, loop=self._loop, **self._kwargs)
+        return _Handler(self.counter, self, loop=self._loop, **self._kwargs)
 
 
 class BoundedRunner(web.AppRunner):
@@ -133,7 +133,7 @@ class BoundedRunner(web.AppRunner):
         server = _Server(
             plain.request_handler, request_factory=plain.request_factory, loop=plain._loop, **plain._kwargs
         )
-        server.ledger = _Ledger(self._limits)
+        server.counter = _ConnectionCounter(self._limits)
         return server
 
 

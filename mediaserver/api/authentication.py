@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from mediaserver.api.rate_limit import RateLimiter, address
+from mediaserver.api.rate_limit import SlidingWindowRateLimiter, address
 from mediaserver.auth.users import AuthError, User, Verifier
 from mediaserver.http_errors import HttpError, bearer
 
@@ -15,7 +15,7 @@ def user_of(request: web.Request, verifier: Verifier) -> User:
         raise HttpError(401, "UNAUTHORIZED", str(error)) from None
 
 
-def authenticate(request: web.Request, verifier: Verifier, limiter: RateLimiter) -> User:
+def authenticate(request: web.Request, verifier: Verifier, limiter: SlidingWindowRateLimiter) -> User:
     """Verify the token and count the request, by user or without one by address.
 
     Raises `HttpError` 401, and 429 above the limit.

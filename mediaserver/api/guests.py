@@ -6,7 +6,7 @@ from typing import Protocol
 from aiohttp import web
 
 from mediaserver.api.json_http import json_response
-from mediaserver.api.rate_limit import RateLimiter, address
+from mediaserver.api.rate_limit import SlidingWindowRateLimiter, address
 from mediaserver.api.user_schemas import LoginResponse
 from mediaserver.api.users import store_errors_as_http
 from mediaserver.auth.accounts import Grant
@@ -25,7 +25,9 @@ class GuestIssuer(Protocol):
 class Guests:
     """Handles POST /api/v1/guests."""
 
-    def __init__(self, accounts: GuestIssuer, limiter: RateLimiter, *, are_allowed: bool, loopback_only: bool):
+    def __init__(
+        self, accounts: GuestIssuer, limiter: SlidingWindowRateLimiter, *, are_allowed: bool, loopback_only: bool
+    ):
         self._accounts = accounts
         self._limiter = limiter
         self._are_allowed = are_allowed

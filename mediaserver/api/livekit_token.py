@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringCo
 
 from mediaserver.api.authentication import authenticate
 from mediaserver.api.json_http import json_response, read_body, read_query
-from mediaserver.api.rate_limit import RateLimiter
+from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.auth.users import User, Verifier
 from mediaserver.http_errors import HttpError
 from mediaserver.http_route import Route
@@ -104,7 +104,7 @@ class TokenIssuer(Protocol):
 class LiveKitTokens:
     """Handles POST and GET /api/v1/livekit/token; 404 without an issuer, which means that LiveKit is off."""
 
-    def __init__(self, verifier: Verifier, limiter: RateLimiter, issuer: TokenIssuer | None):
+    def __init__(self, verifier: Verifier, limiter: SlidingWindowRateLimiter, issuer: TokenIssuer | None):
         self._verifier = verifier
         self._limiter = limiter
         self._issuer = issuer

@@ -137,22 +137,22 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
 
 
 def _responses(route: Route, schemas: _Schemas) -> Json:
-    told: dict[int, Json] = {}
+    documented: dict[int, Json] = {}
     for status, answer in route.answers.items():
         headers = route.headers if status < 300 else _ERROR_HEADERS.get(status, {})
-        told[status] = {
+        documented[status] = {
             "description": HTTPStatus(status).phrase,
             **schemas.content(answer, "serialization"),
             **_headers(headers),
         }
     for status in route.possible_errors:
-        if status not in told:
-            told[status] = {
+        if status not in documented:
+            documented[status] = {
                 "description": _ERRORS[status],
                 **schemas.content(ErrorResponse, "serialization"),
                 **_headers(_ERROR_HEADERS.get(status, {})),
             }
-    return {str(status): told[status] for status in sorted(told)}
+    return {str(status): documented[status] for status in sorted(documented)}
 
 
 def _headers(described: Mapping[str, str]) -> Json:

@@ -29,11 +29,11 @@ class Page:
         *,
         engine: str,
         model: str,
-        can_be_asked: Sequence[str],
+        example_questions: Sequence[str],
         is_registration_open: bool = True,
         history_days: int = 90,
     ):
-        self._engine = EngineResponse(engine=engine, model=model, can_be_asked=list(can_be_asked))
+        self._engine = EngineResponse(engine=engine, model=model, can_be_asked=list(example_questions))
         self._context = {
             "version": __version__,
             "static": "/static",

@@ -10,7 +10,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from mediaserver.http_errors import HttpError
 
 
-class RateLimiter:
+class SlidingWindowRateLimiter:
     """Limits requests to one rate, counted separately for each name."""
 
     def __init__(self, rate: RateLimitItem):

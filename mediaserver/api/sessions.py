@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from mediaserver.api.authentication import authenticate
 from mediaserver.api.json_http import json_response, read_query
-from mediaserver.api.rate_limit import RateLimiter
+from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.auth.users import Verifier
 from mediaserver.http_errors import HttpError
 from mediaserver.http_route import Route
@@ -83,7 +83,7 @@ class HistoryResponse(BaseModel):
 class Sessions:
     """Handles GET /api/v1/sessions/{id}/frame."""
 
-    def __init__(self, registry: Registry, verifier: Verifier, limiter: RateLimiter):
+    def __init__(self, registry: Registry, verifier: Verifier, limiter: SlidingWindowRateLimiter):
         self._registry = registry
         self._verifier = verifier
         self._limiter = limiter
@@ -133,7 +133,7 @@ class HistoryRoutes:
         registry: Registry,
         store: Store,
         verifier: Verifier,
-        limiter: RateLimiter,
+        limiter: SlidingWindowRateLimiter,
         *,
         flush: Callable[[], Awaitable[None]] = _no_flush,
     ):
@@ -226,10 +226,10 @@ class HistoryRoutes:
             # A label may have been used before: the live session is deleted, not an older one.
             record = None if conversation is not None else await self._store.session(user.id, name)
             session = conversation.config.id if conversation is not None else record.id if record else None
-            was_kept = session is not None and await self._store.forget_session(user.id, session)
+            was_stored = session is not None and await self._store.forget_session(user.id, session)
         except StoreError:
             raise _history_unavailable() from None
-        if conversation is None and not was_kept:
+        if conversation is None and not was_stored:
             raise _session_not_found()
         return web.Response(status=204)
 

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 
 from mediaserver.api.authentication import authenticate
 from mediaserver.api.json_http import json_response, read_body
-from mediaserver.api.rate_limit import RateLimiter, address
+from mediaserver.api.rate_limit import SlidingWindowRateLimiter, address
 from mediaserver.api.user_schemas import (
     ChangedProfile,
     Credentials,
@@ -47,8 +47,8 @@ class Users:
         accounts: Accounts,
         verifier: Verifier,
         *,
-        login_limiter: RateLimiter,
-        api_limiter: RateLimiter,
+        login_limiter: SlidingWindowRateLimiter,
+        api_limiter: SlidingWindowRateLimiter,
         is_registration_open: bool,
         before_delete: Callable[[str], Awaitable[None]] = _do_nothing,
     ):

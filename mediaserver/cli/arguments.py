@@ -36,10 +36,10 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     )
     _add_engine_arguments(engine)
     whole.set_defaults(command="serve")
-    asked = whole.parse_args(words)
-    if asked.command == "engine" and asked.api_key is None and not ipaddress.ip_address(asked.host).is_loopback:
-        engine.error(f"others can reach {asked.host}: give an --api-key")
-    return asked
+    options = whole.parse_args(words)
+    if options.command == "engine" and options.api_key is None and not ipaddress.ip_address(options.host).is_loopback:
+        engine.error(f"others can reach {options.host}: give an --api-key")
+    return options
 
 
 def _program() -> str:

@@ -41,7 +41,7 @@ _CLOSE_CODES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class SocketLimits:
     """Timeouts of a socket, in seconds."""
 
     start: float = 60.0
@@ -76,7 +76,7 @@ OpenSession = Callable[["Connection", StartSession, SendQueue, MediaFeedback], A
 class Connection:
     """Serves one WebSocket from the handshake to the close."""
 
-    def __init__(self, user: User | None, open_session: OpenSession, limits: Limits):
+    def __init__(self, user: User | None, open_session: OpenSession, limits: SocketLimits):
         self.user = user
         """The user of the handshake's token; None without one."""
         self.sessions = 0

@@ -9,7 +9,7 @@ from aiohttp.http_websocket import WSCloseCode
 from mediaserver.auth.users import AuthError, User, Verifier
 from mediaserver.http_errors import HttpError, bearer
 from mediaserver.jsonws.codec import StartSession
-from mediaserver.jsonws.connection import Connection, Limits, SessionRefused
+from mediaserver.jsonws.connection import Connection, SessionRefused, SocketLimits
 from mediaserver.jsonws.media_input import MediaFeedback
 from mediaserver.jsonws.send_queue import SendQueue
 from mediaserver.jsonws.session import Session
@@ -36,13 +36,13 @@ class JsonSocket:
         limiter: RateLimiter,
         *,
         origin_is_allowed: Callable[[web.Request], bool],
-        limits: Limits | None = None,
+        limits: SocketLimits | None = None,
     ):
         self._session_factory = session_factory
         self._verifier = verifier
         self._limiter = limiter
         self._origin_is_allowed = origin_is_allowed
-        self._limits = limits or Limits()
+        self._limits = limits or SocketLimits()
         self._decoder_slots = asyncio.Semaphore(MAX_DECODERS)
         self._connections: dict[Connection, asyncio.Event] = {}
         self._attached: dict[str, Session] = {}

@@ -17,7 +17,7 @@ from websockets.protocol import State
 
 from mediaserver.localengine.certificate import make_certificate
 from mediaserver.localengine.fault_injection.faulty_socket import EngineConnection, FaultySocket, order_of, refused
-from mediaserver.localengine.fault_injection.spec import HEADER, Fault, FaultError, Faults, Injection
+from mediaserver.localengine.fault_injection.spec import HEADER, FaultError, Faults, InjectedFault, Injection
 from mediaserver.localengine.fault_points import FaultPoint
 from mediaserver.localengine.protocol.codec import (
     GOING_AWAY,
@@ -32,10 +32,10 @@ from mediaserver.localengine.protocol.messages import Setup
 from mediaserver.localengine.protocol.model_rules import check
 from mediaserver.localengine.responder.interface import Responder
 from mediaserver.localengine.session.audio_input import Detector
-from mediaserver.localengine.session.connection_lifetime import DEADLINE_EXPIRED, TEN_MINUTES, Lifetime
+from mediaserver.localengine.session.connection_lifetime import DEADLINE_EXPIRED, DEFAULT_LIFETIME, Lifetime
 from mediaserver.localengine.session.context import Context
-from mediaserver.localengine.session.resumption import LIKE_GOOGLES, Connection, Handles, Resumption
-from mediaserver.localengine.session.session import Session
+from mediaserver.localengine.session.resumption import DEFAULT_RESUMPTION, Handles, Resumption, SessionConnection
+from mediaserver.localengine.session.session import EngineSession
 from pipeline.audio.vad import VadModel
 from pipeline.errors import MediaError
 
@@ -74,8 +74,8 @@ class LocalEngine:
         port: int = 0,
         key: str | None = None,
         vad: VadModel | None = None,
-        lifetime: Lifetime = TEN_MINUTES,
-        resumption: Resumption = LIKE_GOOGLES,
+        lifetime: Lifetime = DEFAULT_LIFETIME,
+        resumption: Resumption = DEFAULT_RESUMPTION,
         takes_faults: bool = False,
     ):
         self._responder = responder
@@ -89,7 +89,7 @@ class LocalEngine:
         self._takes_faults = takes_faults
         self._certificate = make_certificate(host)
         self._server: Server | None = None
-        self._sessions: set[Session] = set()
+        self._sessions: set[EngineSession] = set()
 
     async def start(self) -> None:
         """Start listening; `base_url` is valid from then on. Raises OSError (taken port) or ModelMissingError."""
@@ -139,7 +139,7 @@ class LocalEngine:
     ) -> None:
         await self.close()
 
-    def inject(self, fault: Fault) -> Injection:
+    def inject(self, fault: InjectedFault) -> Injection:
         """Schedule a fault for the next connection, open or new, that reaches its point."""
         return self._faults.inject(fault)
 
@@ -199,7 +199,7 @@ class LocalEngine:
         if setup.resumption:
             await faulty.reached(FaultPoint.RESUME)
         connection, context = self._resume(setup, socket)
-        session = Session(
+        session = EngineSession(
             faulty,
             setup,
             self._responder,
@@ -232,7 +232,7 @@ class LocalEngine:
         check(setup, _version_of(socket.request))
         return setup
 
-    def _resume(self, setup: Setup, socket: ServerConnection) -> tuple[Connection | None, Context | None]:
+    def _resume(self, setup: Setup, socket: ServerConnection) -> tuple[SessionConnection | None, Context | None]:
         assert socket.request is not None
         if setup.resumption is None:
             return None, None

@@ -13,7 +13,7 @@ class IceServer:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RtcLimits:
     """Timeouts of a peer connection, and its health check interval `tick`, in seconds."""
 
     connect: float = 20.0
@@ -32,4 +32,4 @@ class Config:
 
     ice_servers: tuple[IceServer, ...] = ()
     lull: float = 0.5
-    limits: Limits = Limits()
+    limits: RtcLimits = RtcLimits()

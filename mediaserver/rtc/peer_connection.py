@@ -31,7 +31,7 @@ _MDNS_DEADLINE = 2.0
 _CLOSE_DEADLINE = 5.0
 
 
-class Connection:
+class PeerConnection:
     """Accepts descriptions and candidates in any order, until it is closed."""
 
     def __init__(

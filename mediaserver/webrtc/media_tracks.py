@@ -8,7 +8,7 @@ from mediaserver.rtc.aiortc_patches.transceivers import restrict_codecs
 from mediaserver.rtc.inbound.audio_track import InboundAudioTrack
 from mediaserver.rtc.inbound.track_readers import Source
 from mediaserver.rtc.inbound.video_track import InboundVideoTrack, choose_screen
-from mediaserver.rtc.peer_connection import Connection
+from mediaserver.rtc.peer_connection import PeerConnection
 from mediaserver.rtc.sdp.offer import Section
 from mediaserver.rtc.voice_track import VoiceTrack
 from pipeline.media import AudioChunk, ScreenFrame
@@ -18,7 +18,9 @@ from pipeline.peer import ConversationPort, Peer
 class MediaTracks:
     """Attaches the sections of an offer to the conversation, once the connection has applied that offer."""
 
-    def __init__(self, peer: Peer, conversation: ConversationPort, connection: Connection, sections: Sequence[Section]):
+    def __init__(
+        self, peer: Peer, conversation: ConversationPort, connection: PeerConnection, sections: Sequence[Section]
+    ):
         self._peer = peer
         self._conversation = conversation
         self._connection = connection

@@ -10,7 +10,7 @@ from loguru import logger
 from mediaserver.event_codec import parse_command, render
 from mediaserver.rtc.config import Config
 from mediaserver.rtc.inbound.track_readers import Source, TrackReaders
-from mediaserver.rtc.peer_connection import REFUSALS, Connection
+from mediaserver.rtc.peer_connection import REFUSALS, PeerConnection
 from mediaserver.rtc.sdp.offer import Offer, OfferError
 from mediaserver.rtc.voice_track import VoiceTrack
 from mediaserver.webrtc.events_channel import EventsChannel
@@ -43,7 +43,7 @@ class RtcPeer:
         self._on_closed = on_closed
         self._speech = VoiceTrack()
         self._channel = EventsChannel(is_offered=offer.has_data, on_message=self._on_message)
-        self._connection = Connection(config, on_state=self._on_state, on_channel=self._channel.bind)
+        self._connection = PeerConnection(config, on_state=self._on_state, on_channel=self._channel.bind)
         self._media = MediaTracks(self, conversation, self._connection, offer.sections)
         self._label = ""
         self._bad_messages = 0

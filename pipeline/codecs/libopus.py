@@ -85,16 +85,16 @@ class Decoder:
     """Decodes Opus packets, mono or stereo, to mono audio of `rate` (8, 12, 16, 24 or 48 kHz)."""
 
     def __init__(self, *, rate: int):
-        self._most = int(rate * MAX_SECONDS)
+        self._max_samples = int(rate * MAX_SECONDS)
         self._grain = rate // 400  # Opus counts time in 2.5 ms
         self._state = ctypes.create_string_buffer(_lib.opus_decoder_get_size(1))
-        self._pcm = ctypes.create_string_buffer(self._most * SAMPLE_BYTES)
+        self._pcm = ctypes.create_string_buffer(self._max_samples * SAMPLE_BYTES)
         self._at = ctypes.addressof(self._pcm)
         _check(_lib.opus_decoder_init(self._state, rate, 1), "The decoder could not be made")
 
     def decode(self, packet: bytes) -> bytes:
         """Return a packet's 16-bit PCM (2.5 to 120 ms), or raise `AudioError`."""
-        return self._decode(packet, self._most, is_lost=False)
+        return self._decode(packet, self._max_samples, is_lost=False)
 
     def recover(self, packet: bytes, samples: int) -> bytes:
         """Return PCM for about `samples` (at most 120 ms) lost right before `packet`, or raise `AudioError`.
@@ -102,7 +102,7 @@ class Decoder:
         The end of it comes from the packet's copy of its predecessor (in-band FEC), if it has one. The rest is
         concealment, which fades. Then `decode` the packet itself.
         """
-        samples = min(samples, self._most) // self._grain * self._grain
+        samples = min(samples, self._max_samples) // self._grain * self._grain
         return self._decode(packet, samples, is_lost=True) if samples > 0 else b""
 
     def _decode(self, packet: bytes, samples: int, *, is_lost: bool) -> bytes:

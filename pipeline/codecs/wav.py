@@ -104,7 +104,7 @@ class WavReader:
         self._pad = 0  # and of the padding after it
         self._reader: PcmReader | None = None
         self._is_started = False
-        self._was_heard = False
+        self._has_samples = False
 
     def begin(self, start: bytes) -> None:
         """Begin a message with these bytes: a header ends whatever was not complete."""
@@ -119,17 +119,17 @@ class WavReader:
                 taken = min(self._skip, len(self._buffer))
                 self._buffer, self._skip = self._buffer[taken:], self._skip - taken
             elif self._left and self._reader is not None:
-                yield self._hear(self._reader)
+                yield self._read_samples(self._reader)
             elif not self._read_chunk():
                 return
 
-    def _hear(self, reader: PcmReader) -> tuple[Samples, int]:
+    def _read_samples(self, reader: PcmReader) -> tuple[Samples, int]:
         taken = self._buffer[: self._left]
         self._buffer = self._buffer[len(taken) :]
         if self._left < _ENDLESS:
             self._left -= len(taken)
             self._skip = 0 if self._left else self._pad
-        self._was_heard = True
+        self._has_samples = True
         return reader.push(taken), reader.layout.rate
 
     def _read_chunk(self) -> bool:
@@ -137,7 +137,7 @@ class WavReader:
         name = self._buffer[:4]
         if not self._is_started and not _may_be(name, _RIFFS):
             raise unsupported_format("it does not begin with a WAV header")
-        if self._was_heard and not _may_be(name, _TRAILERS):
+        if self._has_samples and not _may_be(name, _TRAILERS):
             self._left = _ENDLESS
             return True
         if len(self._buffer) < (12 if name in _RIFFS else 8):
@@ -161,7 +161,7 @@ class WavReader:
         if self._buffer[8:12] != b"WAVE":
             raise unsupported_format("it is RIFF, but not WAVE")
         self._buffer = self._buffer[12:]
-        self._is_started, self._was_heard, self._reader = True, False, None
+        self._is_started, self._has_samples, self._reader = True, False, None
 
     def _read_layout(self, size: int) -> bool:
         if size > MAX_HEADER:

@@ -119,8 +119,8 @@ def _number(data: bytes | bytearray, at: int, *, is_name: bool = False) -> tuple
     if length > (4 if is_name else 8) or at + length > len(data):
         return None
     value = int.from_bytes(data[at : at + length])
-    most = (1 << (7 * length)) - 1
-    return value if is_name else value & most, most, at + length
+    largest = (1 << (7 * length)) - 1
+    return value if is_name else value & largest, largest, at + length
 
 
 def _head(data: bytes | bytearray, at: int) -> tuple[int, int | None, int] | None:

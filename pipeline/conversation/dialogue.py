@@ -81,7 +81,7 @@ class Dialogue:
         self._final_user_turns: set[int] = set()
         self._deferred: deque[DialogueEvent] = deque()
         self._deferred_seconds = 0.0
-        self._last_over = 0
+        self._last_ended = 0
         self._last_interrupted = 0
 
     @property
@@ -101,7 +101,7 @@ class Dialogue:
 
     def is_over(self, turn: int) -> bool:
         """Whether this turn is over, so that nothing of it may be played or shown any more."""
-        return turn <= self._last_over
+        return turn <= self._last_ended
 
     def was_interrupted(self, turn: int) -> bool:
         """Whether this turn was interrupted, so that results of its tool calls are not wanted."""
@@ -156,7 +156,7 @@ class Dialogue:
         played = self._player.stop(fades=fades)
         current, self._current = self._current, None
         self.drop_proactive()
-        self._last_over = self._last_interrupted = self.turn
+        self._last_ended = self._last_interrupted = self.turn
         if played is None and current is not None:
             played = PlayedReply(current.turn, 0, "")
         return played
@@ -202,7 +202,7 @@ class Dialogue:
         if current is None or current.usage is None:
             return
         self._current = None
-        self._last_over = current.turn
+        self._last_ended = current.turn
         self._finish_user_text(current.turn)
         text = self._player.text
         played = self._player.end() or PlayedReply(current.turn, 0, "")

@@ -88,9 +88,9 @@ _LIVE_ID = re.compile(r"(?=.*(live|native-audio))[a-z0-9][a-z0-9._-]{0,99}")
 # Google's own example of a cap: without explicit values nothing is ever compressed, and the whole context is billed
 # again with every turn.
 _TRIGGER_TOKENS = 25_600
-_KEPT_TOKENS = 12_800
+_TARGET_TOKENS = 12_800
 _COMPRESSION = types.ContextWindowCompressionConfig(
-    trigger_tokens=_TRIGGER_TOKENS, sliding_window=types.SlidingWindow(target_tokens=_KEPT_TOKENS)
+    trigger_tokens=_TRIGGER_TOKENS, sliding_window=types.SlidingWindow(target_tokens=_TARGET_TOKENS)
 )
 
 

@@ -98,12 +98,12 @@ class PendingInput:
             if not _is_open(item):
                 self._remove(item)
 
-    def record_failed_attempt(self, most: int) -> int | None:
+    def record_failed_attempt(self, limit: int) -> int | None:
         """Count a lost connection; returns the newest turn dropped after `most` of them, or None."""
         given_up = None
         for item in self:
             item.failed_attempts += 1
-            if item.failed_attempts >= most and not _is_open(item):
+            if item.failed_attempts >= limit and not _is_open(item):
                 self._remove(item)
                 given_up = item.turn
         return given_up

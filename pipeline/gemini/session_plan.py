@@ -64,12 +64,12 @@ class SessionPlanner:
         """Whether the next session resumes the last one."""
         return self._handle is not None
 
-    def plan_next(self, kept_turns: Set[int]) -> SessionPlan:
+    def plan_next(self, pending_turns: Set[int]) -> SessionPlan:
         """Plan the next session. Its history leaves out `kept_turns`, which will be sent again."""
         config, profile = self._config, self.profile
-        if self._transcript.lines(after=self._handle_turn, but=kept_turns) and not profile.takes_content:
+        if self._transcript.lines(after=self._handle_turn, but=pending_turns) and not profile.takes_content:
             self._forget_handle()  # the missed transcript could not be sent to a resumed session
-        lines = self._transcript.lines(but=kept_turns) if self._handle is None and self._may_send_history else ()
+        lines = self._transcript.lines(but=pending_turns) if self._handle is None and self._may_send_history else ()
         has_history = bool(lines) and profile.takes_history
         setup = setup_of(
             config,
@@ -89,9 +89,9 @@ class SessionPlanner:
         assert self._latest is not None
         return self._latest
 
-    def missed_transcript(self, kept_turns: Set[int]) -> str | None:
+    def missed_transcript(self, pending_turns: Set[int]) -> str | None:
         """Return the transcript that the resumed session has missed, without `kept_turns`, or None."""
-        lines = self._transcript.lines(after=self._handle_turn, but=kept_turns)
+        lines = self._transcript.lines(after=self._handle_turn, but=pending_turns)
         return format_as_context(lines, _MISSED_HEADING) if lines else None
 
     # Outcomes.

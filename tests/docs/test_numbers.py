@@ -6,10 +6,10 @@ import pytest
 
 from mediaserver.auth.accounts import REFRESH_DAYS
 from mediaserver.auth.tokens import ACCESS_SECONDS
-from mediaserver.jsonws.connection import Limits as SocketLimits
+from mediaserver.jsonws.connection import SocketLimits
 from mediaserver.jsonws.pacer import MAX_AHEAD
 from mediaserver.jsonws.session import GRACE as SOCKET_GRACE
-from mediaserver.livekit.room.limits import Limits as RoomLimits
+from mediaserver.livekit.room.limits import RoomLimits
 from mediaserver.livekit.room.room import MAX_PARTICIPANTS
 from mediaserver.messages.fields import MAX_BAD_MESSAGES, MAX_MESSAGE_BYTES, MAX_TEXT
 from mediaserver.webrtc.peer import GRACE as WHIP_GRACE

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from mediaserver.localengine.fault_injection.spec import Close, Fault, FaultAction, Status
+from mediaserver.localengine.fault_injection.spec import Close, FaultAction, InjectedFault, Status
 from mediaserver.localengine.fault_points import FaultPoint
 from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
@@ -15,8 +15,7 @@ from pipeline.config import ConversationConfig
 from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineConfig
 from pipeline.errors import FaultCode
-from pipeline.events import EndReason, Event, Pointer, TextInput, TurnEnded, TurnStarted
-from pipeline.events import Fault as EventRecorder
+from pipeline.events import EndReason, Event, Fault, Pointer, TextInput, TurnEnded, TurnStarted
 from pipeline.gemini.bridge import GeminiBridge, make_client
 from pipeline.gemini.model_profiles import LOCAL
 from pipeline.gemini.retry_policy import EngineTimeouts
@@ -90,8 +89,8 @@ class Stage:
     def turns_heard(self) -> list[int]:
         return [event.turn for event in self.peer.events if isinstance(event, TurnEnded)]
 
-    def faults(self) -> list[EventRecorder]:
-        return [event for event in self.peer.events if isinstance(event, EventRecorder)]
+    def faults(self) -> list[Fault]:
+        return [event for event in self.peer.events if isinstance(event, Fault)]
 
 
 @asynccontextmanager
@@ -132,7 +131,7 @@ def assert_silence_after_every_fault(log: list[Event | SpeechFrame]) -> None:
     """From each fault on nothing is heard until a turn starts."""
     is_silent = False
     for item in log:
-        is_silent = (is_silent or isinstance(item, EventRecorder)) and not isinstance(item, TurnStarted)
+        is_silent = (is_silent or isinstance(item, Fault)) and not isinstance(item, TurnStarted)
         assert not (is_silent and isinstance(item, SpeechFrame))
 
 
@@ -169,7 +168,7 @@ async def test_a_session_that_breaks_is_told_rightly_falls_silent_and_is_replace
             await stage.until(lambda: bool(stage.turns_heard()))
         elif point not in (FaultPoint.SETUP, FaultPoint.READY):
             await stage.until(lambda: stage.engine.sessions == 1)
-        injected = stage.engine.inject(Fault(act, point))
+        injected = stage.engine.inject(InjectedFault(act, point))
         await reach(stage, point)
         async with asyncio.timeout(10):
             await injected.happened.wait()
@@ -202,7 +201,7 @@ async def test_a_session_that_breaks_is_told_rightly_falls_silent_and_is_replace
 async def test_what_a_client_should_bear_is_borne(kind: str, point: FaultPoint) -> None:
     async with staged() as stage:
         await stage.until(lambda: stage.engine.sessions == 1)
-        injected = stage.engine.inject(Fault(HARMLESS[kind], point))
+        injected = stage.engine.inject(InjectedFault(HARMLESS[kind], point))
         await reach(stage, point)
         stage_turns = stage.turns_heard
         await stage.until(lambda: bool(stage_turns()))
@@ -227,7 +226,7 @@ async def test_what_a_client_should_bear_is_borne(kind: str, point: FaultPoint) 
 async def test_what_cannot_be_helped_ends_the_conversation_cleanly(kind: str, point: FaultPoint) -> None:
     act, code = REFUSALS[kind]
     async with staged() as stage:
-        injected = stage.engine.inject(Fault(act, point))
+        injected = stage.engine.inject(InjectedFault(act, point))
         await reach(stage, point)
         async with asyncio.timeout(10):
             assert await stage.running is EndReason.ERROR
@@ -252,7 +251,7 @@ async def test_an_upgrade_that_is_refused_is_told_and_tried_again_where_that_hel
     status: int, codes: list[FaultCode], reason: EndReason
 ) -> None:
     async with staged() as stage:
-        stage.engine.inject(Fault(Status(status), FaultPoint.UPGRADE))
+        stage.engine.inject(InjectedFault(Status(status), FaultPoint.UPGRADE))
         stage.ask("hello")
         await stage.until(lambda: bool(stage.turns_heard()) or stage.running.done())
         stage.conversation.end(EndReason.CLIENT)
@@ -263,8 +262,8 @@ async def test_an_upgrade_that_is_refused_is_told_and_tried_again_where_that_hel
 async def test_an_engine_that_never_comes_back_ends_the_conversation() -> None:
     async with staged() as stage:
         await stage.until(lambda: stage.engine.sessions == 1)
-        stage.engine.inject(Fault(Status(503), FaultPoint.UPGRADE, times=100))
-        stage.engine.inject(Fault(FaultAction.ABORT, FaultPoint.SPEAKING))
+        stage.engine.inject(InjectedFault(Status(503), FaultPoint.UPGRADE, times=100))
+        stage.engine.inject(InjectedFault(FaultAction.ABORT, FaultPoint.SPEAKING))
         stage.ask("hello")
         async with asyncio.timeout(10):
             assert await stage.running is EndReason.ERROR
@@ -279,8 +278,10 @@ async def test_a_handle_that_is_refused_is_not_noticed() -> None:
     async with staged() as stage:
         stage.ask("hello")
         await stage.until(lambda: bool(stage.turns_heard()))
-        refused = stage.engine.inject(Fault(Close(1008, "BidiGenerateContent session not found"), FaultPoint.RESUME))
-        stage.engine.inject(Fault(FaultAction.ABORT, FaultPoint.IDLE))
+        refused = stage.engine.inject(
+            InjectedFault(Close(1008, "BidiGenerateContent session not found"), FaultPoint.RESUME)
+        )
+        stage.engine.inject(InjectedFault(FaultAction.ABORT, FaultPoint.IDLE))
         stage.ask("again")
         await stage.until(lambda: len(stage.turns_heard()) == 2)
         stage.ask("and again")
@@ -292,7 +293,7 @@ async def test_a_handle_that_is_refused_is_not_noticed() -> None:
 async def test_an_early_end_of_a_turn_loses_nothing_of_the_answer() -> None:
     async with staged() as stage:
         await stage.until(lambda: stage.engine.sessions == 1)
-        stage.engine.inject(Fault(FaultAction.TURN_COMPLETE, FaultPoint.SPEAKING))
+        stage.engine.inject(InjectedFault(FaultAction.TURN_COMPLETE, FaultPoint.SPEAKING))
         stage.ask("hello")
         await stage.until(lambda: sum(isinstance(item, SpeechFrame) for item in stage.peer.log) >= 15)
     assert not stage.faults()

@@ -8,7 +8,7 @@ from playwright.async_api import Page, async_playwright
 
 from mediaserver.livekit.media.media_link import MediaLink
 from mediaserver.livekit.media.types import Answer
-from mediaserver.rtc.config import Config, Limits
+from mediaserver.rtc.config import Config, RtcLimits
 from tests.support.chromium import CHROMIUM, require_chromium
 from tests.support.media_link_harness import Events
 
@@ -145,7 +145,7 @@ async def tabs(count: int) -> AsyncIterator[list[Tab]]:
             for _ in range(count):
                 page = await (await browser.new_context()).new_page()
                 events = Events()
-                here = Tab(page, MediaLink(events, is_dual=False, config=Config(limits=Limits(tick=0.2))), events)
+                here = Tab(page, MediaLink(events, is_dual=False, config=Config(limits=RtcLimits(tick=0.2))), events)
                 opened.append(here)
                 await page.expose_function("answer", here.answer)
                 await page.add_script_tag(content=PAGE)

@@ -11,7 +11,7 @@ from aiohttp import ClientWebSocketResponse, WSMsgType, web
 from aiohttp.test_utils import TestClient
 
 from mediaserver.auth.users import AuthError, User
-from mediaserver.jsonws.connection import Limits
+from mediaserver.jsonws.connection import SocketLimits
 from mediaserver.jsonws.routes import JsonSocket
 from mediaserver.session_factory import SessionOptions
 from pipeline.config import ConversationConfig, TurnSettings
@@ -160,4 +160,4 @@ class Server:
                 await client.ws.close()
 
 
-QUICK = Limits(start=5.0, send=5.0, ping_interval=1.0, silence=5.0, flush=0.5)
+QUICK = SocketLimits(start=5.0, send=5.0, ping_interval=1.0, silence=5.0, flush=0.5)

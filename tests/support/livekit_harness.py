@@ -38,7 +38,7 @@ from mediaserver.livekit.media.types import (
     Reception,
     Target,
 )
-from mediaserver.livekit.room.limits import Limits
+from mediaserver.livekit.room.limits import RoomLimits
 from mediaserver.livekit.service.server import LiveKit
 from mediaserver.rtc.config import IceServer
 from mediaserver.rtc.sdp.offer import OfferError
@@ -50,7 +50,9 @@ from pipeline.peer import ConversationPort
 from tests.support import fake_conversation as outside
 
 SECRET = "a secret of thirty-two bytes, it is"
-QUICK = Limits(resume=0.5, flush=0.5, leave_delay=0.0, hung_up=0.1, publish=0.05, tick=0.02, quality=0.05, grace=0.2)
+QUICK = RoomLimits(
+    resume=0.5, flush=0.5, leave_delay=0.0, hung_up=0.1, publish=0.05, tick=0.02, quality=0.05, grace=0.2
+)
 
 Section = dict[str, Any]
 Observe = Callable[[ConversationPort], Callable[[Event], None]]
@@ -402,7 +404,7 @@ def events(packets: Iterable[DataPacket]) -> list[dict[str, Any]]:
 
 @asynccontextmanager
 async def serving(
-    limits: Limits = QUICK, *, make_link: MakeLink | None = None, are_rooms_shared: bool = True
+    limits: RoomLimits = QUICK, *, make_link: MakeLink | None = None, are_rooms_shared: bool = True
 ) -> AsyncIterator[Server]:
     """Serve until the end of the context, with fake media unless `make_link` is given."""
     transcript_logs, gone = TranscriptLogs(), set[str]()

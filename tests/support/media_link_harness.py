@@ -21,7 +21,7 @@ from mediaserver.livekit.media.media_link import MediaLink
 from mediaserver.livekit.media.types import LOSSY, RELIABLE, Answer, LinkState, LocalOffer, Outgoing
 from mediaserver.rtc.aiortc_patches.media import route_by_mid
 from mediaserver.rtc.aiortc_patches.receivers import ConnectTask, end_consent
-from mediaserver.rtc.config import Config, Limits
+from mediaserver.rtc.config import Config, RtcLimits
 from pipeline.errors import MediaError
 from pipeline.media import AudioChunk, ScreenFrame
 from tests.support.rtc_harness import until
@@ -94,7 +94,7 @@ class Sink:
 class Client:
     """aiortc as a LiveKit client: with a single connection it alone offers; a dual one has another, `down`."""
 
-    def __init__(self, *, is_dual: bool = False, limits: Limits = Limits(tick=0.05), lull: float = 0.3):  # noqa: B008
+    def __init__(self, *, is_dual: bool = False, limits: RtcLimits = RtcLimits(tick=0.05), lull: float = 0.3):  # noqa: B008
         self.raw = RTCPeerConnection(RTCConfiguration([]))
         self.down = RTCPeerConnection(RTCConfiguration([]))
         self.events = Events()
@@ -183,7 +183,7 @@ def mid_of(answer: Answer, cid: str) -> str:
 async def client(
     *,
     is_dual: bool = False,
-    limits: Limits = Limits(tick=0.05),  # noqa: B008
+    limits: RtcLimits = RtcLimits(tick=0.05),  # noqa: B008
     lull: float = 0.3,
 ) -> AsyncIterator[Client]:
     """A client that is closed in the end, with its link."""

@@ -13,7 +13,7 @@ from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, Packet, VideoFrame
 
 from mediaserver.rtc.aiortc_patches.receivers import ConnectTask, end_consent
-from mediaserver.rtc.config import Config, Limits
+from mediaserver.rtc.config import Config, RtcLimits
 from mediaserver.rtc.sdp.offer import parse_offer
 from mediaserver.webrtc.peer import RtcPeer
 from pipeline.config import ConversationConfig
@@ -70,7 +70,7 @@ async def until(condition: Callable[[], object], within: float = 15.0) -> None:
 async def room(
     *tracks: MediaStreamTrack | str,
     events: bool = True,
-    limits: Limits = Limits(tick=0.05),  # noqa: B008
+    limits: RtcLimits = RtcLimits(tick=0.05),  # noqa: B008
     lull: float = 0.5,
     edit: Callable[[str], str] = lambda sdp: sdp,
     is_connected: bool = True,

@@ -16,7 +16,7 @@ from mediaserver.api.metrics import MetricsPage, measure
 from mediaserver.api.middleware import error_middleware
 from mediaserver.api.openapi import Json, document
 from mediaserver.api.page import Page
-from mediaserver.api.rate_limit import RateLimiter
+from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.api.sessions import HistoryRoutes, Sessions
 from mediaserver.api.users import Users
 from mediaserver.auth.accounts import Accounts
@@ -24,7 +24,7 @@ from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
 from mediaserver.http_route import add_routes
-from mediaserver.livekit.protocol.access_token import TokenIssuer
+from mediaserver.livekit.protocol.access_token import JoinTokenIssuer
 from mediaserver.metrics import Metrics
 from mediaserver.registry import Full, Registry
 from mediaserver.session_factory import SessionOptions
@@ -69,8 +69,8 @@ def published(store: Store | None = None) -> tuple[web.Application, Json]:
     passwords = Passwords(HASHER)
     accounts = Accounts(store, TOKENS, passwords)
     metrics, registry = Metrics(), Registry(max_sessions=9, max_per_user=9)
-    limiter = RateLimiter(parse("1000000/minute"))
-    page = Page(engine="local", model="local-1", can_be_asked=("hello",))
+    limiter = SlidingWindowRateLimiter(parse("1000000/minute"))
+    page = Page(engine="local", model="local-1", example_questions=("hello",))
     whip = Whip(FullSessionFactory(), TOKENS, limiter)
     users = Users(accounts, TOKENS, login_limiter=limiter, api_limiter=limiter, is_registration_open=True)
     rest = [
@@ -79,7 +79,7 @@ def published(store: Store | None = None) -> tuple[web.Application, Json]:
         *Guests(accounts, limiter, are_allowed=True, loopback_only=False).routes(),
         *HistoryRoutes(registry, store, TOKENS, limiter).routes(),
         *Sessions(registry, TOKENS, limiter).routes(),
-        *LiveKitTokens(TOKENS, limiter, TokenIssuer("devkey", "s" * 32)).routes(),
+        *LiveKitTokens(TOKENS, limiter, JoinTokenIssuer("devkey", "s" * 32)).routes(),
         *whip.routes(),
         *users.routes(),
     ]

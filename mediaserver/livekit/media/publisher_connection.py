@@ -15,7 +15,7 @@ from mediaserver.rtc.aiortc_patches.transceivers import allow_layers, recycle_se
 from mediaserver.rtc.config import Config
 from mediaserver.rtc.inbound.track_readers import TrackReaders
 from mediaserver.rtc.inbound.video_track import InboundVideoTrack
-from mediaserver.rtc.peer_connection import Connection
+from mediaserver.rtc.peer_connection import PeerConnection
 from mediaserver.rtc.sdp.offer import OfferError, parse_sdp
 from mediaserver.rtc.throttle import Throttle
 
@@ -34,7 +34,7 @@ class PublisherConnection:
         on_state: Callable[[str], None],
         on_channel: Callable[[RTCDataChannel], None],
     ):
-        self.connection = Connection(config, on_state=on_state, on_channel=on_channel)
+        self.connection = PeerConnection(config, on_state=on_state, on_channel=on_channel)
         self.readers: TrackReaders | None = None
         self._config = config
         self._group: asyncio.TaskGroup | None = None

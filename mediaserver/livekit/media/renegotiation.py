@@ -5,7 +5,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mediaserver.livekit.media.types import OfferedSection
-from mediaserver.rtc.sdp.offer import AGAIN, Offer, OfferError, is_answerable, parse_offer, parse_sdp, sdp_lines
+from mediaserver.rtc.sdp.offer import (
+    RENEGOTIATION_LIMITS,
+    Offer,
+    OfferError,
+    is_answerable,
+    parse_offer,
+    parse_sdp,
+    sdp_lines,
+)
 
 MAX_MESSAGE = 65_536
 """Bytes of a data channel message, announced in the answer; clients send at most 64,000."""
@@ -66,7 +74,7 @@ def limit_message_size(line: str) -> str:
 
 def parse_renegotiable(text: str) -> RenegotiationOffer:
     """Parse an offer. Raises only `OfferError`."""
-    head, groups = _split(sdp_lines(text, AGAIN))
+    head, groups = _split(sdp_lines(text, RENEGOTIATION_LIMITS))
     sections: list[OfferedSection] = []
     layers: dict[str, str] = {}
     refused: dict[str, tuple[str, ...]] = {}
@@ -87,7 +95,7 @@ def parse_renegotiable(text: str) -> RenegotiationOffer:
         for section, group in zip(sections, groups, strict=True)
     ]
     lines = [*_bundle_all(head, sections, groups), *(line for group in mended for line in group)]
-    return RenegotiationOffer(parse_offer("\r\n".join(lines), AGAIN), tuple(sections), layers, refused)
+    return RenegotiationOffer(parse_offer("\r\n".join(lines), RENEGOTIATION_LIMITS), tuple(sections), layers, refused)
 
 
 def _split(lines: _Lines) -> tuple[_Lines, list[_Lines]]:

@@ -9,15 +9,15 @@ from mediaserver.livekit.media.outgoing_tracks import OutgoingTracks, prefer
 from mediaserver.livekit.media.renegotiation import limit_message_size
 from mediaserver.livekit.media.types import LocalOffer
 from mediaserver.rtc.config import Config
-from mediaserver.rtc.peer_connection import Connection
-from mediaserver.rtc.sdp.offer import AGAIN, OfferError, parse_offer
+from mediaserver.rtc.peer_connection import PeerConnection
+from mediaserver.rtc.sdp.offer import RENEGOTIATION_LIMITS, OfferError, parse_offer
 
 
 class SubscriberConnection:
     """Offers the outgoing tracks. The caller awaits each call before the next."""
 
     def __init__(self, config: Config, *, on_state: Callable[[str], None]):
-        self.connection = Connection(config, on_state=on_state, on_channel=_ignore)
+        self.connection = PeerConnection(config, on_state=on_state, on_channel=_ignore)
         self._has_channels = False
 
     async def offer(self, outgoing: OutgoingTracks, channels: DataChannels) -> LocalOffer:
@@ -40,11 +40,11 @@ class SubscriberConnection:
 
     async def take_answer(self, sdp: str, outgoing: OutgoingTracks) -> None:
         """Apply the answer to the newest offer. Raises `OfferError`, or one of `REFUSALS`, which are fatal."""
-        answer = parse_offer(sdp, AGAIN)
+        answer = parse_offer(sdp, RENEGOTIATION_LIMITS)
         offered = self.connection.raw.localDescription
         if self.connection.raw.signalingState != "have-local-offer" or offered is None:
             raise OfferError("No offer waits for an answer.")
-        mids = [section.mid for section in parse_offer(offered.sdp, AGAIN).sections]
+        mids = [section.mid for section in parse_offer(offered.sdp, RENEGOTIATION_LIMITS).sections]
         if [section.mid for section in answer.sections] != mids:
             raise OfferError("The answer is not to the newest offer: its sections are others.")
         await self.connection.apply_remote(answer.sdp, "answer")

@@ -141,7 +141,7 @@ class ApiKeys:
         return jwt.encode(_payload(grant, now), self._secrets[grant.key], ALGORITHM)
 
 
-class TokenIssuer:
+class JoinTokenIssuer:
     """Issues tokens that let this server's own users join a room, signed with one API key."""
 
     def __init__(self, key: str, secret: str, clock: Callable[[], float] = time.time):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class RoomLimits:
     """Timeouts and intervals, in seconds."""
 
     resume: float = 30.0

@@ -15,7 +15,7 @@ from mediaserver.livekit.media.link_protocol import Link, MakeLink
 from mediaserver.livekit.protocol.access_token import AccessTokenClaims, ApiKeys
 from mediaserver.livekit.protocol.join_request import Join
 from mediaserver.livekit.room.active_speakers import ActiveSpeakers
-from mediaserver.livekit.room.limits import Limits
+from mediaserver.livekit.room.limits import RoomLimits
 from mediaserver.livekit.room.participant import Participant
 from mediaserver.livekit.room.room import Room
 from mediaserver.livekit.service.participant_session import ParticipantSession
@@ -51,7 +51,7 @@ class RoomRuntime:
         *,
         transcript_logs: TranscriptLogs,
         ice_servers: Callable[[], Sequence[IceServer]],
-        limits: Limits,
+        limits: RoomLimits,
         is_shared: bool,
     ):
         self.room = Room(name, post=self._post, now_ms=_now_ms())

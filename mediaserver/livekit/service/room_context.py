@@ -8,7 +8,7 @@ from livekit.protocol.rtc import ICEServer
 
 from mediaserver.livekit.agent.transcript_log import TranscriptLog
 from mediaserver.livekit.media.link_protocol import Link
-from mediaserver.livekit.room.limits import Limits
+from mediaserver.livekit.room.limits import RoomLimits
 from mediaserver.livekit.room.participant import Participant
 from mediaserver.livekit.room.room import Room
 from pipeline.peer import ConversationPort
@@ -18,7 +18,7 @@ class RoomContext(Protocol):
     """Services that a room offers its sessions; `RoomRuntime` implements it."""
 
     room: Room
-    limits: Limits
+    limits: RoomLimits
 
     def transcript_log(self, conversation: ConversationPort) -> TranscriptLog:
         """Return the transcript log of a conversation."""

@@ -8,7 +8,7 @@ from mediaserver.livekit.agent.transcript_log import TranscriptLogs
 from mediaserver.livekit.media.link_protocol import MakeLink
 from mediaserver.livekit.protocol.access_token import ApiKeys
 from mediaserver.livekit.protocol.twirp import bad_route
-from mediaserver.livekit.room.limits import Limits
+from mediaserver.livekit.room.limits import RoomLimits
 from mediaserver.livekit.service.live_room import RoomRuntime
 from mediaserver.livekit.service.room_registry import RoomRegistry
 from mediaserver.livekit.service.room_service import RoomService
@@ -36,9 +36,9 @@ class LiveKit:
         are_rooms_shared: bool = True,
         is_user_deleted: Callable[[str], bool] = lambda _: False,
         ice_servers: Callable[[], Sequence[IceServer]] = tuple,
-        limits: Limits | None = None,
+        limits: RoomLimits | None = None,
     ):
-        limits, transcript_logs = limits or Limits(), transcript_logs or TranscriptLogs()
+        limits, transcript_logs = limits or RoomLimits(), transcript_logs or TranscriptLogs()
         api_keys = ApiKeys(keys, is_user_deleted=is_user_deleted)
         self.rooms = RoomRegistry(
             lambda name: RoomRuntime(

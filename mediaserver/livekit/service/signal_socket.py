@@ -13,7 +13,7 @@ from loguru import logger
 
 from mediaserver.livekit.protocol.signal_codec import MAX_MESSAGE, parse_request, render_response
 from mediaserver.livekit.protocol.token_bucket import TokenBucket
-from mediaserver.livekit.room.limits import Limits
+from mediaserver.livekit.room.limits import RoomLimits
 from mediaserver.livekit.room.room import leave_response
 from mediaserver.livekit.room.signal_requests import refuse
 from pipeline.errors import ProtocolError
@@ -39,7 +39,7 @@ class _SocketClosed(Exception):
 class SignalSocket:
     """Reads requests and writes queued responses, from `prepare` to the end of `run`."""
 
-    def __init__(self, limits: Limits):
+    def __init__(self, limits: RoomLimits):
         self._limits = limits
         self._ws = web.WebSocketResponse(timeout=2.0, compress=False, max_msg_size=MAX_MESSAGE)
         self._queue: deque[SignalResponse] = deque()

@@ -9,7 +9,7 @@ from livekit.protocol.models import DisconnectReason
 from mediaserver.http_errors import HttpError, bearer
 from mediaserver.livekit.protocol.access_token import AccessTokenClaims, ApiKeys, GrantError, check_join
 from mediaserver.livekit.protocol.join_request import Join, JoinError, parse_join
-from mediaserver.livekit.room.limits import Limits
+from mediaserver.livekit.room.limits import RoomLimits
 from mediaserver.livekit.room.participant import MAX_METADATA, TooLong, checked_details
 from mediaserver.livekit.room.room import RoomFull, leave_response
 from mediaserver.livekit.service.live_room import RoomClosed, RoomNotOwned, RoomRuntime
@@ -29,7 +29,7 @@ _RETRY_DRAINING = "30"
 class Signalling:
     """Serves GET on both paths and `/validate` below them; the page answers the clients' `HEAD /`."""
 
-    def __init__(self, rooms: RoomRegistry, keys: ApiKeys, limiter: RateLimiter, limits: Limits):
+    def __init__(self, rooms: RoomRegistry, keys: ApiKeys, limiter: RateLimiter, limits: RoomLimits):
         self._rooms = rooms
         self._keys = keys
         self._limiter = limiter

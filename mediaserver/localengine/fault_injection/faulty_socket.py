@@ -9,7 +9,7 @@ from weakref import WeakSet
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request, Response
 
-from mediaserver.localengine.fault_injection.spec import HEADER, Close, Fault, FaultAction, Faults, Status
+from mediaserver.localengine.fault_injection.spec import HEADER, Close, FaultAction, Faults, InjectedFault, Status
 from mediaserver.localengine.fault_points import FaultPoint
 from mediaserver.localengine.protocol.codec import WireError
 
@@ -73,7 +73,7 @@ class FaultySocket:
         for fault in self._faults.due(point, self._header):
             await self._apply(fault)
 
-    async def _apply(self, fault: Fault) -> None:
+    async def _apply(self, fault: InjectedFault) -> None:
         match fault.act:
             case Close(code, reason):
                 raise WireError(code, reason)

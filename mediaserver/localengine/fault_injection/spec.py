@@ -94,7 +94,7 @@ class FaultAction(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class InjectedFault:
     """An action at a point, done `times` times after `skip` occasions."""
 
     act: Status | Close | FaultAction
@@ -110,7 +110,7 @@ class FaultError(ValueError):
 class Injection:
     """A scheduled fault, and the count of its occurrences."""
 
-    def __init__(self, fault: Fault):
+    def __init__(self, fault: InjectedFault):
         self.fault = fault
         self.count = 0
         self.happened = asyncio.Event()
@@ -136,7 +136,7 @@ class Faults:
         self._injected: list[Injection] = []
         self._scheduled: OrderedDict[str, tuple[Injection, ...]] = OrderedDict()
 
-    def inject(self, fault: Fault) -> Injection:
+    def inject(self, fault: InjectedFault) -> Injection:
         """Schedule a fault for the next connection that reaches its point."""
         self._injected = [injection for injection in self._injected if injection.count < injection.fault.times]
         self._injected.append(Injection(fault))
@@ -149,14 +149,14 @@ class Faults:
             if len(self._scheduled) > MAX_HEADERS:
                 self._scheduled.popitem(last=False)
 
-    def due(self, point: FaultPoint, header: str) -> Iterator[Fault]:
+    def due(self, point: FaultPoint, header: str) -> Iterator[InjectedFault]:
         """Yield the faults due on a connection with this header at this point."""
         for injection in (*self._injected, *self._scheduled.get(header, ())):
             if injection.is_due(point):
                 yield injection.fault
 
 
-def parse_faults(text: str) -> tuple[Fault, ...]:
+def parse_faults(text: str) -> tuple[InjectedFault, ...]:
     """Parse a header, or raise `FaultError` and nothing else."""
     orders: list[dict[str, str]] = [{}]
     for token in _TOKEN.finditer(text):
@@ -173,7 +173,7 @@ def parse_faults(text: str) -> tuple[Fault, ...]:
     return tuple(_fault(words) for words in orders)
 
 
-def _fault(words: dict[str, str]) -> Fault:
+def _fault(words: dict[str, str]) -> InjectedFault:
     words.pop("id", None)
     times = _number(words, "times", 1, range(1, MAX_TIMES + 1))
     skip = _number(words, "skip", 0, range(MAX_TIMES + 1))
@@ -187,7 +187,7 @@ def _fault(words: dict[str, str]) -> Fault:
         raise _wrong("at=upgrade takes status, abort or stall")
     if isinstance(act, Status) and at is not FaultPoint.UPGRADE:
         raise _wrong("status is for at=upgrade")
-    return Fault(act, at, times, skip)
+    return InjectedFault(act, at, times, skip)
 
 
 def _act(words: dict[str, str], at: FaultPoint | None) -> tuple[Status | Close | FaultAction, FaultPoint | None]:

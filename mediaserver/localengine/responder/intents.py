@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Ask(Enum):
+class Intent(Enum):
     """Intents without parameters."""
 
     HELLO = "hello"
@@ -32,16 +32,16 @@ LONGEST_NAME = 80
 _LONGEST_SENTENCE = 300
 
 
-def intent_of(text: str) -> Ask | Find | None:
+def intent_of(text: str) -> Intent | Find | None:
     """Return the intent of a typed or recognised sentence, None if there is none. Accepts any text."""
     if len(text) > _LONGEST_SENTENCE:
         return None
     sentence = _plain(text)
     bare = _strip_politeness(sentence)
     for form in (sentence, bare):
-        for ask, pattern in _ASKS.items():
+        for intent, pattern in _INTENTS.items():
             if pattern.fullmatch(form):
-                return ask
+                return intent
     found = _FIND.fullmatch(bare)
     names = _names(found["lost"] or found["placed"] or found["hidden"]) if found else ()
     return Find(names) if names else None
@@ -74,19 +74,19 @@ def _pattern(*alternatives: str) -> re.Pattern[str]:
 
 _SCREEN = r"(?:(?:my|the|this|that|your) )?(?:shared )?(?:screen|page|window|display|monitor|desktop|app|website|site)"
 
-_ASKS = {
-    Ask.HELLO: _pattern(
+_INTENTS = {
+    Intent.HELLO: _pattern(
         r"(?:hello|hi|hey|howdy|greetings|good (?:morning|afternoon|evening|day))(?: (?:there|again|assistant|you))?",
         r"how are you(?: doing)?(?: today)?",
     ),
-    Ask.HELP: _pattern(
+    Intent.HELP: _pattern(
         r"help(?: me)?|commands?|usage|how can you help(?: me)?",
         r"what (?:can|could|should|may) (?:you do|i (?:ask|say|do|type))(?: you)?(?: for me| here)?",
         r"what (?:do|can) you (?:understand|know)|how (?:do|does) (?:this|it|you) work",
         r"(?:who|what) are you|what(?:'s| is) your name|are you (?:gemini|an? (?:ai|bot|robot|human))",
         r"(?:show|tell) me what (?:you can do|i can (?:ask|say|do)(?: you)?)",
     ),
-    Ask.DESCRIBE: _pattern(
+    Intent.DESCRIBE: _pattern(
         rf"what(?:'s|s| is| are)?(?: there| shown| visible| displayed| written| (?:do|can) you see)? on {_SCREEN}",
         rf"what (?:do|can) you (?:see|read)(?: (?:now|here|there|on {_SCREEN}))?",
         rf"(?:read|describe|summari[sz]e|look at|check|explain)(?: (?:me|to me|out))? {_SCREEN}(?: to me| out| aloud)?",
@@ -96,21 +96,21 @@ _ASKS = {
         rf"what does (?:it|this|that|{_SCREEN}) say",
         r"read(?: (?:it|this|that|everything|all))?(?: aloud| out)?(?: to me)?",
     ),
-    Ask.TIME: _pattern(
+    Intent.TIME: _pattern(
         r"what time (?:is it|it is|do (?:we|you) have)(?: now)?|what(?:'s|s| is) the (?:current )?time(?: now)?",
         r"(?:do you (?:know|have)|give me) (?:what time it is|the time)|(?:the |current )?time",
     ),
-    Ask.REPEAT: _pattern(
+    Intent.REPEAT: _pattern(
         r"(?:please )?repeat(?: (?:that|it|this|yourself))?|(?:once|say (?:that|it|this)|one more time) again",
         r"(?:say that |say it )?(?:again|one more time|once more)|what did you (?:just )?say|what was that",
         r"pardon(?: me)?|come again|i (?:didn't|did not) (?:hear|catch|get) (?:that|you|it)",
     ),
-    Ask.THANKS: _pattern(r"(?:many )?(?:thanks|thank you|thx|ty|cheers)(?: (?:you|a lot|very much|so much|again))?"),
-    Ask.STOP: _pattern(
+    Intent.THANKS: _pattern(r"(?:many )?(?:thanks|thank you|thx|ty|cheers)(?: (?:you|a lot|very much|so much|again))?"),
+    Intent.STOP: _pattern(
         r"(?:please )?(?:stop|quiet|silence|hush|enough|shut up|be quiet|never ?mind)",
         r"(?:please )?stop (?:it|that|now|talking|speaking)",
     ),
-    Ask.BYE: _pattern(
+    Intent.BYE: _pattern(
         r"(?:good ?)?bye(?: ?bye)?(?: now| for now)?|good ?night|farewell",
         r"see (?:you|ya)(?: later| soon)?|that(?:'s| is) all",
     ),

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, assert_never
 
-from mediaserver.localengine.responder.intents import Ask, Find, intent_of
+from mediaserver.localengine.responder.intents import Find, Intent, intent_of
 from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
 from mediaserver.localengine.responder.screen_text import SURE, Match, describe, find, near, place, quoted
 from mediaserver.localengine.responder.speech_to_text import SpeechToText
 from mediaserver.localengine.responder.text_to_speech import TextToSpeech
 from pipeline.screen.ocr import ReadText
 
-CAN_BE_ASKED: tuple[str, ...] = (
+EXAMPLE_QUESTIONS: tuple[str, ...] = (
     "What is on my screen?",
     "Where is the save button?",
     "Find settings",
@@ -28,7 +28,7 @@ MAX_SILENT_READING = 0.15
 
 _LOOKING = "Let me look."
 _NO_SCREEN = "I see no screen. Please share your screen, then ask me again."
-_NOT_HEARD = (
+_NOT_UNDERSTOOD = (
     "I did not understand that. By voice I know only a few sentences, such as: where is save?",
     "You can also type your question.",
 )
@@ -42,10 +42,10 @@ _HELP = (
     "You can also ask what time it is, or say: repeat, stop, or goodbye.",
     "By voice I know only a fixed list of sentences. Typed, I can look for any words.",
 )
-_SAID = {
-    Ask.HELLO: ("Hello. I am the local engine.", "Share your screen and ask me where something is, or say help."),
-    Ask.THANKS: ("You are welcome.",),
-    Ask.BYE: ("Goodbye.",),
+_ANSWERS = {
+    Intent.HELLO: ("Hello. I am the local engine.", "Share your screen and ask me where something is, or say help."),
+    Intent.THANKS: ("You are welcome.",),
+    Intent.BYE: ("Goodbye.",),
 }
 
 Piece = str | Call
@@ -65,7 +65,7 @@ class LocalMemory(Memory):
     """The state of one session: the last answer, and its subject."""
 
     pieces: tuple[Piece, ...] = ()
-    asked: Find | None = None
+    last_find: Find | None = None
     screen: bytes | None = None
 
 
@@ -99,16 +99,16 @@ class LocalResponder:
             text = await self._speech_to_text.transcribe(question.audio)
             yield Recognition(text or "")
         intent = intent_of(text) if text else None
-        if intent is Ask.STOP:
+        if intent is Intent.STOP:
             return
-        if intent is Ask.REPEAT:
-            if memory.asked is None or memory.screen == question.screen:
-                for piece in memory.pieces or (_last_said(memory) or "I have not said anything yet.",):
+        if intent is Intent.REPEAT:
+            if memory.last_find is None or memory.screen == question.screen:
+                for piece in memory.pieces or (_last_answer(memory) or "I have not said anything yet.",):
                     yield await self._uttered(piece, memory)
                 return
-            intent = memory.asked  # a pointer on a screen that has changed would mislead
+            intent = memory.last_find  # a pointer on a screen that has changed would mislead
         lines: tuple[ReadText, ...] | None = None
-        if question.screen is not None and (intent is Ask.DESCRIBE or isinstance(intent, Find)):
+        if question.screen is not None and (intent is Intent.DESCRIBE or isinstance(intent, Find)):
             reading = asyncio.ensure_future(self._reader.read(question.screen))
             reading.add_done_callback(_retrieve)
             try:
@@ -119,29 +119,29 @@ class LocalResponder:
             finally:
                 reading.cancel()
         pieces = spaced(self._reply(intent, question, lines))
-        memory.asked = intent if isinstance(intent, Find) else None
+        memory.last_find = intent if isinstance(intent, Find) else None
         memory.pieces, memory.screen = pieces, question.screen
         memory.last_answer = "".join(piece for piece in pieces if isinstance(piece, str))
         for piece in pieces:
             yield await self._uttered(piece, memory)
 
     def _reply(
-        self, intent: Ask | Find | None, question: Question, lines: tuple[ReadText, ...] | None
+        self, intent: Intent | Find | None, question: Question, lines: tuple[ReadText, ...] | None
     ) -> Sequence[Piece]:
         match intent:
             case None:
-                return _NOT_HEARD if question.text is None else _NOT_READ
+                return _NOT_UNDERSTOOD if question.text is None else _NOT_READ
             case Find(names):
                 return (_NO_SCREEN,) if lines is None else tuple(found(lines, names))
-            case Ask.DESCRIBE:
+            case Intent.DESCRIBE:
                 return (_NO_SCREEN,) if lines is None else tuple(describe(lines))
-            case Ask.HELP:
+            case Intent.HELP:
                 return (first_steps(is_shared=question.screen is not None), *_HELP)
-            case Ask.TIME:
+            case Intent.TIME:
                 return (clock(self._now()),)
-            case Ask.HELLO | Ask.THANKS | Ask.BYE:
-                return _SAID[intent]
-            case Ask.STOP | Ask.REPEAT:
+            case Intent.HELLO | Intent.THANKS | Intent.BYE:
+                return _ANSWERS[intent]
+            case Intent.STOP | Intent.REPEAT:
                 return ()
             case _:
                 assert_never(intent)
@@ -154,7 +154,7 @@ class LocalResponder:
         return await self._text_to_speech.synthesize(piece, language=language)
 
 
-def _last_said(memory: Memory) -> str:
+def _last_answer(memory: Memory) -> str:
     # In a conversation that the client seeded.
     return next((remark.text for remark in reversed(memory.history) if remark.role == "model"), "")
 

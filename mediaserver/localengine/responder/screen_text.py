@@ -14,7 +14,7 @@ SURE = 0.6
 """Least confidence at which a match counts as found."""
 
 LONGEST_QUOTE = 60  # characters; more is not listened to
-_MOST_QUOTES = 6
+_MAX_QUOTES = 6
 _TITLE_RATIO = 1.25  # of the median height of a line
 
 _EXACT, _WHOLE_WORDS, _PART, _SIMILAR = 1.0, 0.95, 0.85, 0.8  # quality of a match; the last two are also thresholds
@@ -52,7 +52,7 @@ def find(lines: Sequence[ReadText], names: Sequence[str]) -> tuple[Match, ...]:
     return tuple(match for match, _ in ranked)
 
 
-def near(lines: Sequence[ReadText], names: Sequence[str], *, most: int = 3) -> tuple[str, ...]:
+def near(lines: Sequence[ReadText], names: Sequence[str], *, limit: int = 3) -> tuple[str, ...]:
     """Return labels similar to one of `names`, the most similar first."""
     similar = {
         quoted(line.text): max(_similarity(_squash(line.text), _squash(name)) for name in names)
@@ -60,7 +60,7 @@ def near(lines: Sequence[ReadText], names: Sequence[str], *, most: int = 3) -> t
         if names and line.confidence >= SURE and _squash(line.text)
     }
     ranked = sorted(similar, key=lambda text: -similar[text])
-    return tuple(text for text in ranked if similar[text] >= _NEAR)[:most]
+    return tuple(text for text in ranked if similar[text] >= _NEAR)[:limit]
 
 
 def place(box: Box) -> str:
@@ -79,7 +79,7 @@ def describe(lines: Sequence[ReadText]) -> Iterator[str]:
         yield "I read text only, so I do not know what a picture shows."
         return
     count = len(legible)
-    if count <= _MOST_QUOTES:
+    if count <= _MAX_QUOTES:
         yield f"Your screen says: {_listed([quoted(line.text) for line in legible])}."
     else:
         yield f"I can read {count} pieces of text."
@@ -111,7 +111,7 @@ def _highlights(lines: list[ReadText]) -> Iterator[str]:
     if _height(title) >= _TITLE_RATIO * statistics.median(_height(line) for line in lines):
         yield f"The largest, {place(title.box)}, says: {quoted(title.text)}."
         largest = largest[1:]
-    chosen = set(map(id, largest[: _MOST_QUOTES - 1]))
+    chosen = set(map(id, largest[: _MAX_QUOTES - 1]))
     texts = [quoted(line.text) for line in lines if id(line) in chosen]
     yield f"There is also: {_listed(list(dict.fromkeys(texts)))}."
     yield "Ask me where something is, and I will point at it."

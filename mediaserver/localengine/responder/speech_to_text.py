@@ -58,7 +58,7 @@ SENTENCES = frozenset(_PHRASES) | {
 WORST_SENTENCE = 2.5
 WORST_WORD = 6.0
 LONGEST_WORD = 120  # frames
-MOST_UNEXPLAINED = 25  # frames that the phones call speech and the grammar does not
+MAX_UNEXPLAINED = 25  # frames that the phones call speech and the grammar does not
 
 # Digital silence and synthetic voices are too clean for the model; noise of 2 % of the speech level cures it.
 DITHER = 0.02
@@ -123,7 +123,7 @@ def _is_likely(words: list[_Segment], spelling: list[_Segment], frames: int) -> 
         deficit[in_words].mean() <= WORST_SENTENCE
         and all(deficit[first : last + 1].mean() <= WORST_WORD for _, first, last, _ in spoken)
         and all(last - first < LONGEST_WORD for _, first, last, _ in spoken)
-        and np.count_nonzero(in_speech & ~in_words) <= MOST_UNEXPLAINED
+        and np.count_nonzero(in_speech & ~in_words) <= MAX_UNEXPLAINED
     )
 
 

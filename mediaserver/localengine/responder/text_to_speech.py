@@ -150,7 +150,7 @@ class _Espeak:
         failed = self._library.espeak_Synth(
             data, len(data) + 1, 0, _POSITION_CHARACTER, 0, _CHARS_UTF8 | _END_PAUSE, None, None
         )
-        if failed or len(self._pcm) >= self._most_bytes:
+        if failed or len(self._pcm) >= self._max_bytes:
             raise RuntimeError("espeak-ng failed" if failed else "too long to say")
         return np.frombuffer(bytes(self._pcm), np.int16), list(self._marks)
 
@@ -163,7 +163,7 @@ class _Espeak:
         raise ValueError("espeak-ng does not speak this language")
 
     @property
-    def _most_bytes(self) -> int:
+    def _max_bytes(self) -> int:
         return LONGEST * self.rate * 2
 
     def _take(self, wave: int | None, count: int, events: Any) -> int:
@@ -174,7 +174,7 @@ class _Espeak:
             if events[index].type == _EVENT_WORD:
                 self._marks.append((events[index].text_position - 1, events[index].sample))
             index += 1
-        return int(len(self._pcm) >= self._most_bytes)  # 1 ends the synthesis
+        return int(len(self._pcm) >= self._max_bytes)  # 1 ends the synthesis
 
 
 @functools.cache

@@ -19,7 +19,7 @@ class Lifetime:
     after_warning: float = 60.0
 
 
-TEN_MINUTES = Lifetime()
+DEFAULT_LIFETIME = Lifetime()
 
 
 async def expire(lifetime: Lifetime, send: Callable[[GoAway], Awaitable[None]]) -> None:

@@ -27,7 +27,7 @@ class Resumption:
     """Whether a connected session can be resumed; Google's server was seen to refuse."""
 
 
-LIKE_GOOGLES = Resumption()
+DEFAULT_RESUMPTION = Resumption()
 
 
 @dataclass(slots=True)
@@ -50,17 +50,17 @@ class _Snapshot:
 class Handles:
     """The resumable sessions; beyond the limits, the oldest handles are dropped."""
 
-    def __init__(self, rules: Resumption = LIKE_GOOGLES, *, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, rules: Resumption = DEFAULT_RESUMPTION, *, clock: Callable[[], float] = time.monotonic):
         self._rules = rules
         self._clock = clock
         self._saved: dict[str, _Snapshot] = {}  # oldest first
         self._bytes = 0
 
-    def begin(self, key: str) -> "Connection":
+    def begin(self, key: str) -> "SessionConnection":
         """Open a new session of the client with this API key."""
-        return Connection(self, _SessionLineage(_digest(key)))
+        return SessionConnection(self, _SessionLineage(_digest(key)))
 
-    def resume(self, handle: str, key: str) -> tuple["Connection", Context]:
+    def resume(self, handle: str, key: str) -> tuple["SessionConnection", Context]:
         """Reconnect the session of a handle, and return its context; raises `WireError`."""
         self._forget_expired()
         saved = self._saved.get(handle)
@@ -68,7 +68,7 @@ class Handles:
             raise WireError(POLICY, SESSION_NOT_FOUND)
         if saved.lineage.connections and not self._rules.while_open:
             raise WireError(INTERNAL, STILL_OPEN)
-        return Connection(self, saved.lineage), saved.context.copy()
+        return SessionConnection(self, saved.lineage), saved.context.copy()
 
     def __len__(self) -> int:
         return len(self._saved)
@@ -102,7 +102,7 @@ class Handles:
         self._bytes -= saved.size
 
 
-class Connection:
+class SessionConnection:
     """The link of one connection to its session."""
 
     def __init__(self, handles: Handles, lineage: _SessionLineage):

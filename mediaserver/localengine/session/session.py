@@ -30,11 +30,11 @@ from mediaserver.localengine.protocol.model_rules import is_blocking
 from mediaserver.localengine.protocol.rendering import render
 from mediaserver.localengine.responder.interface import Call, Question, Responder
 from mediaserver.localengine.session.audio_input import Detector
-from mediaserver.localengine.session.connection_lifetime import TEN_MINUTES, Lifetime, expire
+from mediaserver.localengine.session.connection_lifetime import DEFAULT_LIFETIME, Lifetime, expire
 from mediaserver.localengine.session.context import Context
 from mediaserver.localengine.session.generation import Generation
 from mediaserver.localengine.session.input_reducer import InputReducer, StopReply
-from mediaserver.localengine.session.resumption import Connection
+from mediaserver.localengine.session.resumption import SessionConnection
 from mediaserver.localengine.session.tool_calls import PendingToolCalls
 
 _MAX_WAITING = 8  # questions that may not interrupt; the newest are kept
@@ -54,7 +54,7 @@ async def _no_fault(point: FaultPoint) -> None:
     """Do nothing: no fault is scheduled."""
 
 
-class Session:
+class EngineSession:
     """The session after an accepted setup, until the socket closes."""
 
     def __init__(
@@ -64,9 +64,9 @@ class Session:
         responder: Responder,
         detector: Detector | None,
         *,
-        lifetime: Lifetime = TEN_MINUTES,
+        lifetime: Lifetime = DEFAULT_LIFETIME,
         context: Context | None = None,
-        connection: Connection | None = None,
+        connection: SessionConnection | None = None,
         reached: Callable[[FaultPoint], Awaitable[None]] = _no_fault,
     ):
         self.id = f"local-{secrets.token_hex(12)}"

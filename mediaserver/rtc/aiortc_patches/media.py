@@ -200,15 +200,15 @@ class VideoTap:
         while True:
             await self._wakeup.wait()
             self._wakeup.clear()
-            hole, since, asked = self._buffer._origin, time.monotonic(), float("-inf")
+            hole, since, requested_at = self._buffer._origin, time.monotonic(), float("-inf")
             while self._is_on and (self._find_missing() or self._awaits_keyframe):
                 now = time.monotonic()
                 if self._buffer._origin != hole or not self._missing:
                     hole, since = self._buffer._origin, now
                 if now - since > MAX_NACK_WAIT:
                     self._skip()
-                if self._awaits_keyframe and now - asked > KEYFRAME_PERIOD:
-                    asked = now
+                if self._awaits_keyframe and now - requested_at > KEYFRAME_PERIOD:
+                    requested_at = now
                     await self.request_keyframe()
                 await asyncio.sleep(NACK_PERIOD)
                 if self._ssrc is not None and self._find_missing():
@@ -299,11 +299,11 @@ def is_keyframe(codec: str, data: bytes) -> bool:
             return False
 
 
-def on_keyframe_wanted(sender: RTCRtpSender, ask: Callable[[], None]) -> None:
+def on_keyframe_wanted(sender: RTCRtpSender, request: Callable[[], None]) -> None:
     """Call `ask` when the far end requests a key frame from a sender of encoded frames."""
     # rtcrtpsender.py:374 notes it for an encoder, which such a sender has not.
     inside: Any = sender
-    inside._send_keyframe = ask
+    inside._send_keyframe = request
 
 
 def received(receiver: RTCRtpReceiver) -> tuple[int, int]:

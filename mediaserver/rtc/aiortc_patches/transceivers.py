@@ -86,10 +86,10 @@ async def renew_receiver(transceiver: RTCRtpTransceiver) -> None:
     await old.stop()
 
 
-def _forget_direction(transceiver: RTCRtpTransceiver, kept: str) -> None:
+def _forget_direction(transceiver: RTCRtpTransceiver, direction: str) -> None:
     # rtcpeerconnection.py:1057 may be about to start all that was agreed on, once the transport stands.
-    goes_on = transceiver.currentDirection in ("sendrecv", kept)
-    transceiver._setCurrentDirection(kept if goes_on else "inactive")
+    goes_on = transceiver.currentDirection in ("sendrecv", direction)
+    transceiver._setCurrentDirection(direction if goes_on else "inactive")
 
 
 def recycle_section(transceiver: RTCRtpTransceiver) -> None:

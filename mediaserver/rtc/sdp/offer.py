@@ -34,10 +34,10 @@ class Bounds:
     sections: int
 
 
-ONCE = Bounds(MAX_BYTES, lines=2_000, sections=16)
+SINGLE_OFFER_LIMITS = Bounds(MAX_BYTES, lines=2_000, sections=16)
 """Bounds for a client that offers once."""
 
-AGAIN = Bounds(500_000, lines=16_000, sections=64)
+RENEGOTIATION_LIMITS = Bounds(500_000, lines=16_000, sections=64)
 """Bounds for a client that renegotiates, and adds a section for each track it publishes."""
 
 
@@ -71,7 +71,7 @@ class Offer:
         return any(section.kind == "application" for section in self.sections)
 
 
-def parse_offer(text: str, bounds: Bounds = ONCE) -> Offer:
+def parse_offer(text: str, bounds: Bounds = SINGLE_OFFER_LIMITS) -> Offer:
     """Parse an offer, or raise `OfferError` and nothing else."""
     sdp, candidates = _split(sdp_lines(text, bounds))
     description = parse_sdp(sdp)
@@ -116,10 +116,10 @@ def is_answerable(media: MediaDescription) -> bool:
     return has_common_codec(media, CODECS[media.kind])
 
 
-def _check_counts(lines: list[str], most: int) -> None:
+def _check_counts(lines: list[str], limit: int) -> None:
     # aiortc's parser compares every codec with every rtcp-fb line and every ssrc line with every SSRC.
-    if sum(line.startswith("m=") for line in lines) > most:
-        raise OfferError(f"The offer has more than {most} media sections.")
+    if sum(line.startswith("m=") for line in lines) > limit:
+        raise OfferError(f"The offer has more than {limit} media sections.")
     codecs = ssrcs = 0
     for line in [*lines, "m="]:
         if line.startswith("m="):

@@ -5,7 +5,7 @@ from aiohttp.test_utils import make_mocked_request
 from limits import parse
 
 from mediaserver.api.authentication import authenticate, user_of
-from mediaserver.api.rate_limit import RateLimiter
+from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
 from mediaserver.http_errors import HttpError
@@ -30,7 +30,7 @@ def test_a_request_without_a_good_token_is_refused(headers: dict[str, str]) -> N
 
 
 def test_who_has_no_good_token_is_counted_by_address_and_others_by_name() -> None:
-    limiter = RateLimiter(parse("2/minute"))
+    limiter = SlidingWindowRateLimiter(parse("2/minute"))
     bad, good = make_mocked_request("GET", "/", {}), make_mocked_request("GET", "/", bearing(TOKENS.issue(ADA)))
     statuses = []
     for _ in range(3):

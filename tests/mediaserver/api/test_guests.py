@@ -10,7 +10,7 @@ from limits import parse
 
 from mediaserver.api.guests import Guests
 from mediaserver.api.middleware import error_middleware
-from mediaserver.api.rate_limit import RateLimiter
+from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
@@ -35,7 +35,10 @@ def app_with(
 ) -> web.Application:
     app = web.Application(middlewares=[error_middleware])
     add_routes(
-        app, Guests(accounts, RateLimiter(parse(rate)), are_allowed=are_allowed, loopback_only=loopback_only).routes()
+        app,
+        Guests(
+            accounts, SlidingWindowRateLimiter(parse(rate)), are_allowed=are_allowed, loopback_only=loopback_only
+        ).routes(),
     )
     return app
 

@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestClient
 from limits import parse
 
 from mediaserver.api.middleware import error_middleware
-from mediaserver.api.rate_limit import RateLimiter
+from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.api.sessions import HistoryRoutes, Sessions
 from mediaserver.http_route import add_routes
 from mediaserver.registry import Registry
@@ -42,7 +42,7 @@ async def registry() -> AsyncIterator[Registry]:
 @pytest.fixture
 async def client(aiohttp_client: MakeClient, store: MemoryStore, registry: Registry) -> Client:
     app = web.Application(middlewares=[error_middleware])
-    limiter = RateLimiter(parse("1000/minute"))
+    limiter = SlidingWindowRateLimiter(parse("1000/minute"))
     add_routes(app, HistoryRoutes(registry, cast(Store, store), TOKENS, limiter).routes())
     add_routes(app, Sessions(registry, TOKENS, limiter).routes())
     return await aiohttp_client(app)

@@ -8,7 +8,7 @@ from aiohttp.test_utils import TestClient
 from limits import parse
 
 from mediaserver.api.middleware import error_middleware
-from mediaserver.api.rate_limit import RateLimiter
+from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.api.sessions import HistoryRoutes
 from mediaserver.http_route import add_routes
 from mediaserver.registry import Registry
@@ -38,7 +38,10 @@ def writer(store: Store) -> HistoryWriter:
 async def client(aiohttp_client: MakeClient, store: Store, registry: Registry, writer: HistoryWriter) -> Client:
     app = web.Application(middlewares=[error_middleware])
     add_routes(
-        app, HistoryRoutes(registry, store, TOKENS, RateLimiter(parse("1000/minute")), flush=writer.flush).routes()
+        app,
+        HistoryRoutes(
+            registry, store, TOKENS, SlidingWindowRateLimiter(parse("1000/minute")), flush=writer.flush
+        ).routes(),
     )
     return await aiohttp_client(app)
 

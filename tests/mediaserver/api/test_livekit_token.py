@@ -11,11 +11,11 @@ from livekit.api import TokenVerifier
 
 from mediaserver.api.livekit_token import TOKEN_SECONDS, LiveKitTokens
 from mediaserver.api.middleware import error_middleware
-from mediaserver.api.rate_limit import RateLimiter
+from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
 from mediaserver.http_route import add_routes
-from mediaserver.livekit.protocol.access_token import USER_CLAIM, TokenIssuer
+from mediaserver.livekit.protocol.access_token import USER_CLAIM, JoinTokenIssuer
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]
@@ -30,15 +30,15 @@ def token_of(user: User) -> dict[str, str]:
     return {"Authorization": f"Bearer {TOKENS.issue(user)}"}
 
 
-def app_with(issuer: TokenIssuer | None) -> web.Application:
+def app_with(issuer: JoinTokenIssuer | None) -> web.Application:
     app = web.Application(middlewares=[error_middleware])
-    add_routes(app, LiveKitTokens(TOKENS, RateLimiter(parse("100/minute")), issuer).routes())
+    add_routes(app, LiveKitTokens(TOKENS, SlidingWindowRateLimiter(parse("100/minute")), issuer).routes())
     return app
 
 
 @pytest.fixture
 async def client(aiohttp_client: MakeClient) -> Client:
-    return await aiohttp_client(app_with(TokenIssuer(KEY, SECRET)))
+    return await aiohttp_client(app_with(JoinTokenIssuer(KEY, SECRET)))
 
 
 async def test_livekits_own_verifier_takes_the_token_with_all_that_was_asked(client: Client) -> None:

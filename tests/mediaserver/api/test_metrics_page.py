@@ -10,7 +10,7 @@ from limits import parse
 from mediaserver.api.guests import Guests
 from mediaserver.api.metrics import MetricsPage, measure
 from mediaserver.api.middleware import error_middleware
-from mediaserver.api.rate_limit import RateLimiter
+from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.auth.accounts import Grant
 from mediaserver.auth.tokens import Tokens, new_guest
 from mediaserver.http_errors import HttpError
@@ -44,7 +44,10 @@ async def full(_: web.Request) -> web.Response:
 def app_with(metrics: Metrics, *, token: str | None = None, is_open: bool = True) -> web.Application:
     app = web.Application(middlewares=[measure(metrics), error_middleware])
     add_routes(app, MetricsPage(metrics, token=token, is_open=is_open).routes())
-    add_routes(app, Guests(Welcome(), RateLimiter(parse("1/minute")), are_allowed=True, loopback_only=False).routes())
+    add_routes(
+        app,
+        Guests(Welcome(), SlidingWindowRateLimiter(parse("1/minute")), are_allowed=True, loopback_only=False).routes(),
+    )
     app.router.add_get("/things/{id}", moved)
     app.router.add_get("/broken", broken)
     app.router.add_get("/full", full)

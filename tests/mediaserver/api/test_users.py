@@ -14,7 +14,7 @@ from limits import parse
 from loguru import logger
 
 from mediaserver.api.middleware import error_middleware
-from mediaserver.api.rate_limit import RateLimiter
+from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.api.users import Users
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.lockout import Lockout
@@ -62,8 +62,8 @@ class AccountsBackend:
             Users(
                 self.accounts,
                 self.tokens,
-                login_limiter=RateLimiter(parse(login)),
-                api_limiter=RateLimiter(parse(api)),
+                login_limiter=SlidingWindowRateLimiter(parse(login)),
+                api_limiter=SlidingWindowRateLimiter(parse(api)),
                 is_registration_open=is_open,
                 before_delete=leave,
             ).routes(),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from limits import parse
 
 from mediaserver.api.middleware import error_middleware
-from mediaserver.api.rate_limit import RateLimiter
+from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.api.users import Users
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.lockout import Lockout
@@ -59,7 +59,7 @@ async def statuses_of(asked: list[tuple[tuple[str, str], bytes, bool]]) -> list[
         await accounts.register(username="ada", email="ada@example.org", full_name=None, password=password)
         ada = (await accounts.login("ada", password, address="here")).access_token
         app = web.Application(middlewares=[error_middleware])
-        often = RateLimiter(parse("100000/minute"))
+        often = SlidingWindowRateLimiter(parse("100000/minute"))
         add_routes(
             app, Users(accounts, tokens, login_limiter=often, api_limiter=often, is_registration_open=True).routes()
         )

@@ -4,7 +4,7 @@ import pytest
 
 from mediaserver.__main__ import main
 from mediaserver.cli.arguments import parse
-from mediaserver.localengine.session.connection_lifetime import TEN_MINUTES
+from mediaserver.localengine.session.connection_lifetime import DEFAULT_LIFETIME
 
 
 def test_without_a_command_it_serves() -> None:
@@ -51,7 +51,7 @@ def test_what_is_not_understood_is_named_and_exits_with_2(
 
 def test_the_engine_s_defaults_are_those_of_its_help() -> None:
     asked = parse(["engine"])
-    assert (asked.go_away, asked.time_left) == (TEN_MINUTES.until_warning, TEN_MINUTES.after_warning)
+    assert (asked.go_away, asked.time_left) == (DEFAULT_LIFETIME.until_warning, DEFAULT_LIFETIME.after_warning)
 
 
 def test_usage_names_the_program_that_was_started(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mediaserver.jsonws import media_input, send_queue
 from mediaserver.jsonws.codec import SessionConfig, wav
-from mediaserver.jsonws.connection import Limits
+from mediaserver.jsonws.connection import SocketLimits
 from mediaserver.messages.fields import MAX_BAD_MESSAGES
 from mediaserver.registry import Draining, Full
 from pipeline.codecs.image_decoder import decode_image
@@ -566,13 +566,13 @@ async def test_closing_closes_sockets_without_a_session_too(server: Server) -> N
 
 
 async def test_a_socket_on_which_nothing_is_started_is_closed(server: Server) -> None:
-    server.socket._limits = Limits(start=0.05)
+    server.socket._limits = SocketLimits(start=0.05)
     client = await server.connect()
     assert await client.closed() == 1008
 
 
 async def test_a_silent_client_is_disconnected(server: Server) -> None:
-    server.socket._limits = Limits(ping_interval=0.05, silence=0.2, flush=0.2)
+    server.socket._limits = SocketLimits(ping_interval=0.05, silence=0.2, flush=0.2)
     client = await server.connect()
     client.ws._autoping = False
     await client.send("start_session")
@@ -584,7 +584,7 @@ async def test_a_silent_client_is_disconnected(server: Server) -> None:
 
 
 async def test_a_client_that_answers_pings_stays_connected(server: Server) -> None:
-    server.socket._limits = Limits(ping_interval=0.05, silence=0.3, flush=0.2)
+    server.socket._limits = SocketLimits(ping_interval=0.05, silence=0.3, flush=0.2)
     client = await server.started()
     reading = asyncio.create_task(client.closed())
     with pytest.raises(TimeoutError):
@@ -614,7 +614,7 @@ async def test_a_slow_consumer_is_disconnected_with_a_bounded_queue(server: Serv
 
 
 async def test_a_client_that_never_reads_again_is_disconnected(server: Server) -> None:
-    server.socket._limits = Limits(send=0.2, flush=0.2)
+    server.socket._limits = SocketLimits(send=0.2, flush=0.2)
     client = await server.started()
     conversation = server.session_factory.conversation
     client.ws._reader._protocol.pause_reading()

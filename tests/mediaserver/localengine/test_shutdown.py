@@ -10,7 +10,7 @@ from google.genai import errors
 from websockets.exceptions import ConnectionClosed
 
 from mediaserver.localengine.fault_injection.faulty_socket import EngineConnection
-from mediaserver.localengine.fault_injection.spec import Fault, FaultAction
+from mediaserver.localengine.fault_injection.spec import FaultAction, InjectedFault
 from mediaserver.localengine.fault_points import FaultPoint
 from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
 from mediaserver.localengine.responder.tone import tone_responder
@@ -114,7 +114,7 @@ async def test_a_client_that_has_not_asked_yet_does_not_hold_up_the_end(vad: Vad
 
 async def test_an_upgrade_that_stalls_does_not_hold_up_the_end(vad: VadModel) -> None:
     async with LocalEngine(tone_responder(1), vad=vad) as engine:
-        injection = engine.inject(Fault(FaultAction.STALL, FaultPoint.UPGRADE))
+        injection = engine.inject(InjectedFault(FaultAction.STALL, FaultPoint.UPGRADE))
         dialing = asyncio.ensure_future(dial(engine).__aenter__())
         await injection.happened.wait()
         async with asyncio.timeout(BOUND):

@@ -7,7 +7,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from limits import parse
 
 from mediaserver.api.middleware import error_middleware
-from mediaserver.api.rate_limit import RateLimiter
+from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.auth.tokens import Tokens, new_guest
 from mediaserver.http_route import add_routes
 from mediaserver.session_factory import SessionOptions
@@ -26,7 +26,7 @@ class ClosedSessionFactory:
 
 async def test_offers_beyond_the_rate_are_told_to_wait_whoever_the_guest_says_it_is() -> None:
     app = web.Application(middlewares=[error_middleware])
-    add_routes(app, Whip(ClosedSessionFactory(), TOKENS, RateLimiter(parse("30/minute"))).routes())
+    add_routes(app, Whip(ClosedSessionFactory(), TOKENS, SlidingWindowRateLimiter(parse("30/minute"))).routes())
     async with TestClient(TestServer(app)) as client:
         statuses: Counter[int] = Counter()
         for _ in range(1000):

@@ -16,7 +16,7 @@ from aiortc.rtp import RtcpByePacket
 from av import AudioFrame, Packet
 
 from mediaserver.rtc.aiortc_patches.transceivers import MAX_REASSEMBLY
-from mediaserver.rtc.config import Limits
+from mediaserver.rtc.config import RtcLimits
 from mediaserver.rtc.sdp.offer import OfferError, parse_offer
 from mediaserver.webrtc.events_channel import MAX_WAITING
 from mediaserver.webrtc.peer import RtcPeer
@@ -168,7 +168,7 @@ async def test_video_and_events_work_without_audio() -> None:
 
 async def test_a_client_that_only_types_is_not_taken_for_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("aioice.ice.CONSENT_INTERVAL", 0.1)
-    async with room(limits=Limits(silence=0.5, tick=0.05)) as here:
+    async with room(limits=RtcLimits(silence=0.5, tick=0.05)) as here:
         assert here.channel is not None
         pulse = here.peer._connection._liveness
         assert pulse is not None
@@ -344,9 +344,9 @@ async def test_a_client_that_takes_no_events_is_disconnected() -> None:
 
 
 async def test_a_client_that_opens_no_channel_wants_no_events() -> None:
-    async with room(Microphone(), events=True, limits=Limits(connect=1.0, tick=0.05)) as here:
+    async with room(Microphone(), events=True, limits=RtcLimits(connect=1.0, tick=0.05)) as here:
         pass
-    async with room(Microphone(), limits=Limits(connect=0.1, tick=0.05), is_connected=False) as here:
+    async with room(Microphone(), limits=RtcLimits(connect=0.1, tick=0.05), is_connected=False) as here:
         here.peer._connection.connected_at = asyncio.get_running_loop().time()
         await until(lambda: here.peer._channel.is_flushed)  # nobody is waited for any more
         for _ in range(MAX_WAITING + 5):
@@ -383,7 +383,7 @@ async def test_a_client_that_hangs_up_is_forgotten_at_once() -> None:
 
 
 async def test_a_client_that_vanishes_is_noticed() -> None:
-    async with room(Microphone(), limits=Limits(silence=0.6, tick=0.05)) as here:
+    async with room(Microphone(), limits=RtcLimits(silence=0.6, tick=0.05)) as here:
         await until(lambda: here.host.chunks)
         ice = here.client.getTransceivers()[0].receiver.transport.transport
         for protocol in ice._connection._protocols:
@@ -393,7 +393,7 @@ async def test_a_client_that_vanishes_is_noticed() -> None:
 
 
 async def test_a_client_that_never_connects_is_given_up() -> None:
-    async with room(Microphone(), is_connected=False, limits=Limits(connect=0.3, tick=0.05)) as here:
+    async with room(Microphone(), is_connected=False, limits=RtcLimits(connect=0.3, tick=0.05)) as here:
         await until(lambda: here.closed)
         assert here.peer._close_reason == "never connected"
         assert here.host.calls == ["attach", "detach"]

@@ -17,7 +17,7 @@ from mediaserver.api.middleware import error_middleware
 from mediaserver.auth.users import AuthError, User
 from mediaserver.http_route import add_routes
 from mediaserver.registry import Draining, Full
-from mediaserver.rtc.config import Config, IceServer, Limits
+from mediaserver.rtc.config import Config, IceServer, RtcLimits
 from mediaserver.session_factory import SessionOptions
 from mediaserver.webrtc.routes import FRAGMENT, SDP, Whip, ice_links
 from mediaserver.webrtc.sdp_fragment import parse_fragment
@@ -90,7 +90,9 @@ async def harness() -> AsyncIterator[WhipHarness]:
     vars(aioice.ice._mdns).clear()  # holds a lock for the process, which belongs to the loop of an earlier test
     session_factory, limiter = FakeSessionFactory(), Counter()
     servers = (IceServer(("stun:stun.example:3478",)), IceServer(("turn:turn.example?transport=udp",), "u", "c"))
-    whip = Whip(session_factory, Names(), limiter, ice_servers=lambda: servers, config=Config(limits=Limits(tick=0.05)))
+    whip = Whip(
+        session_factory, Names(), limiter, ice_servers=lambda: servers, config=Config(limits=RtcLimits(tick=0.05))
+    )
     app = web.Application(middlewares=[error_middleware])
     add_routes(app, whip.routes())
     async with nothing_left(), TestClient(TestServer(app)) as client:

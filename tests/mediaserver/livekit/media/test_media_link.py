@@ -12,7 +12,7 @@ from mediaserver.livekit.media.forwarded_track import KEYFRAME_PERIOD
 from mediaserver.livekit.media.media_link import MAX_NEGOTIATIONS
 from mediaserver.livekit.media.types import LOSSY, RELIABLE, LinkState, MissingSections, Outgoing, Target
 from mediaserver.rtc.aiortc_patches.media import received
-from mediaserver.rtc.config import Limits
+from mediaserver.rtc.config import RtcLimits
 from mediaserver.rtc.sdp.offer import OfferError
 from pipeline.errors import ProtocolError
 from pipeline.playout.opus_encoder import OpusEncoder
@@ -554,7 +554,7 @@ async def test_a_client_that_hangs_up_is_told_of_as_closed_once() -> None:
 
 
 async def test_a_client_that_never_connects_fails() -> None:
-    async with client(limits=Limits(connect=0.3, tick=0.05)) as here:
+    async with client(limits=RtcLimits(connect=0.3, tick=0.05)) as here:
         here.prepare()
         await here.raw.setLocalDescription(await here.raw.createOffer())
         await here.link.answer(here.raw.localDescription.sdp)
@@ -562,7 +562,7 @@ async def test_a_client_that_never_connects_fails() -> None:
 
 
 async def test_a_client_that_vanishes_fails() -> None:
-    async with client(limits=Limits(silence=0.6, tick=0.05)) as here:
+    async with client(limits=RtcLimits(silence=0.6, tick=0.05)) as here:
         here.publish(Microphone())
         await here.negotiate()
         await here.connected()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mediaserver.livekit.media.publisher_connection import MAX_SECTIONS_EVER
 from mediaserver.livekit.media.renegotiation import parse_renegotiable
 from mediaserver.livekit.media.types import LinkState
-from mediaserver.rtc.sdp.offer import AGAIN, OfferError
+from mediaserver.rtc.sdp.offer import RENEGOTIATION_LIMITS, OfferError
 from pipeline.errors import ProtocolError
 from tests.support.media_link_harness import VOICE, client
 from tests.support.offers import CHROME, DATA_ONLY, mangled
@@ -185,9 +185,9 @@ async def test_a_connection_has_had_its_sections_some_day() -> None:
 
 async def test_an_offer_of_as_many_sections_as_allowed_is_answered() -> None:
     async with client() as here:
-        answer = await here.link.answer(many(AGAIN.sections - 3))
-        assert len(answer.sections) == AGAIN.sections
-        assert answer.sdp.count("a=recvonly") == AGAIN.sections - 1
+        answer = await here.link.answer(many(RENEGOTIATION_LIMITS.sections - 3))
+        assert len(answer.sections) == RENEGOTIATION_LIMITS.sections
+        assert answer.sdp.count("a=recvonly") == RENEGOTIATION_LIMITS.sections - 1
 
 
 @pytest.mark.parametrize(
@@ -196,8 +196,8 @@ async def test_an_offer_of_as_many_sections_as_allowed_is_answered() -> None:
         (lambda _: "", "v=0"),
         (lambda _: "hello", "v=0"),
         (lambda _: many(100), "sections"),
-        (lambda _: "v=0\r\n" * (AGAIN.lines + 1), "lines"),
-        (lambda sdp: sdp + "a=" + "x" * AGAIN.bytes, "bytes"),
+        (lambda _: "v=0\r\n" * (RENEGOTIATION_LIMITS.lines + 1), "lines"),
+        (lambda sdp: sdp + "a=" + "x" * RENEGOTIATION_LIMITS.bytes, "bytes"),
         (lambda _: "v=0\r\n", "no media"),
         (lambda sdp: sdp.replace("a=mid:1\r\n", ""), "a=mid"),
         (lambda sdp: sdp.replace("m=video 9", "m=video"), "m="),

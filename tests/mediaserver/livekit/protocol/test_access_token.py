@@ -14,7 +14,7 @@ from mediaserver.livekit.protocol.access_token import (
     AccessTokenClaims,
     ApiKeys,
     GrantError,
-    TokenIssuer,
+    JoinTokenIssuer,
     check_admin,
     check_create,
     check_join,
@@ -70,7 +70,7 @@ def test_what_is_not_said_is_allowed_as_livekit_does() -> None:
 
 
 def test_a_token_of_this_servers_endpoint_names_whose_conversation_it_is() -> None:
-    token = TokenIssuer("devkey", SECRET).issue(
+    token = JoinTokenIssuer("devkey", SECRET).issue(
         owner="u-ada", room="r", identity="tablet", name="Ada", metadata="", attributes={"floor": "2"}, lifetime=60
     )
 

@@ -45,7 +45,7 @@ def test_noise_is_no_speech() -> None:
     assert list(speakers.changes(1.0)) == []
 
 
-def test_who_is_muted_stops_at_once() -> None:
+def test_a_removed_speaker_stops_at_once() -> None:
     speakers = ActiveSpeakers()
     speakers.push_level("PA_1", 0.5, 1.0)
     list(speakers.changes(1.0))

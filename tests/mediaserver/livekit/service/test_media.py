@@ -24,21 +24,20 @@ from livekit.protocol.rtc import (
 from mediaserver.livekit.media.link_protocol import Link
 from mediaserver.livekit.media.media_link import MediaLink
 from mediaserver.livekit.media.types import LinkEvents
-from mediaserver.livekit.room.limits import Limits
+from mediaserver.livekit.room.limits import RoomLimits
 from mediaserver.rtc.aiortc_patches.receivers import ConnectTask, end_consent
-from mediaserver.rtc.config import Config
-from mediaserver.rtc.config import Limits as LinkLimits
+from mediaserver.rtc.config import Config, RtcLimits
 from pipeline.media import SpeechFrame
 from pipeline.playout.opus_encoder import OpusEncoder
 from tests.support.livekit_harness import Server, join_request, serving, token
 from tests.support.media_link_harness import Sink
 from tests.support.rtc_harness import TONE, Camera, Microphone, loudest, picture, until
 
-CALM = Limits(tick=0.05, leave_delay=0.0)
+CALM = RoomLimits(tick=0.05, leave_delay=0.0)
 
 
 def make_link(events: LinkEvents, is_dual: bool) -> Link:
-    return MediaLink(events, is_dual=is_dual, config=Config(lull=0.3, limits=LinkLimits(tick=0.05)))
+    return MediaLink(events, is_dual=is_dual, config=Config(lull=0.3, limits=RtcLimits(tick=0.05)))
 
 
 class WireClient:

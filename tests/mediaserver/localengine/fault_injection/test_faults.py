@@ -16,10 +16,10 @@ from mediaserver.localengine.fault_injection.faulty_socket import HUGE
 from mediaserver.localengine.fault_injection.spec import (
     HEADER,
     Close,
-    Fault,
     FaultAction,
     FaultError,
     Faults,
+    InjectedFault,
     Status,
     parse_faults,
 )
@@ -29,7 +29,7 @@ from mediaserver.localengine.protocol.messages import Behavior, Setup
 from mediaserver.localengine.responder.interface import Responder
 from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
-from mediaserver.localengine.session.session import Session
+from mediaserver.localengine.session.session import EngineSession
 from pipeline.audio.vad import VadModel
 from tests.support.live_client import closing, dial, kinds, open_session, reply, setup, speak, turn, until
 from tests.support.virtual_time import run_fast
@@ -56,25 +56,28 @@ async def engine(vad: VadModel) -> AsyncIterator[LocalEngine]:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("abort at=idle", (Fault(FaultAction.ABORT, FaultPoint.IDLE),)),
-        ("at=idle abort", (Fault(FaultAction.ABORT, FaultPoint.IDLE),)),
-        ("close=1011 at=speaking", (Fault(Close(1011), FaultPoint.SPEAKING),)),
+        ("abort at=idle", (InjectedFault(FaultAction.ABORT, FaultPoint.IDLE),)),
+        ("at=idle abort", (InjectedFault(FaultAction.ABORT, FaultPoint.IDLE),)),
+        ("close=1011 at=speaking", (InjectedFault(Close(1011), FaultPoint.SPEAKING),)),
         (
             'close=4000 at=setup reason="so; it=is" times=3 skip=2 id=x',
-            (Fault(Close(4000, "so; it=is"), FaultPoint.SETUP, 3, 2),),
+            (InjectedFault(Close(4000, "so; it=is"), FaultPoint.SETUP, 3, 2),),
         ),
-        ("close=1000 at=tool reason=short", (Fault(Close(1000, "short"), FaultPoint.TOOL),)),
-        ("status=503", (Fault(Status(503), FaultPoint.UPGRADE),)),
-        ("status=429 at=upgrade times=2;", (Fault(Status(429), FaultPoint.UPGRADE, 2),)),
-        ("refuse", (Fault(Close(1008, SESSION_NOT_FOUND), FaultPoint.RESUME),)),
-        ("stall at=upgrade", (Fault(FaultAction.STALL, FaultPoint.UPGRADE),)),
+        ("close=1000 at=tool reason=short", (InjectedFault(Close(1000, "short"), FaultPoint.TOOL),)),
+        ("status=503", (InjectedFault(Status(503), FaultPoint.UPGRADE),)),
+        ("status=429 at=upgrade times=2;", (InjectedFault(Status(429), FaultPoint.UPGRADE, 2),)),
+        ("refuse", (InjectedFault(Close(1008, SESSION_NOT_FOUND), FaultPoint.RESUME),)),
+        ("stall at=upgrade", (InjectedFault(FaultAction.STALL, FaultPoint.UPGRADE),)),
         (
             " interrupted at=speaking ; stall at=speaking",
-            (Fault(FaultAction.INTERRUPTED, FaultPoint.SPEAKING), Fault(FaultAction.STALL, FaultPoint.SPEAKING)),
+            (
+                InjectedFault(FaultAction.INTERRUPTED, FaultPoint.SPEAKING),
+                InjectedFault(FaultAction.STALL, FaultPoint.SPEAKING),
+            ),
         ),
     ],
 )
-def test_an_order_says_what_happens_where_and_how_often(text: str, expected: tuple[Fault, ...]) -> None:
+def test_an_order_says_what_happens_where_and_how_often(text: str, expected: tuple[InjectedFault, ...]) -> None:
     assert parse_faults(text) == expected
 
 
@@ -116,7 +119,7 @@ WORDS = st.sampled_from(
 def test_any_words_are_an_order_or_a_fault_error(words: list[str]) -> None:
     with contextlib.suppress(FaultError):
         for fault in parse_faults(" ".join(words)):
-            assert isinstance(fault, Fault)
+            assert isinstance(fault, InjectedFault)
 
 
 def test_the_documentation_names_every_act_and_every_point() -> None:
@@ -141,7 +144,7 @@ def test_a_fault_happens_at_its_point_to_those_who_ordered_it() -> None:
     assert list(ordered.due(FaultPoint.TOOL, "abort at=idle")) == []
     assert list(ordered.due(FaultPoint.IDLE, "")) == []
     assert list(ordered.due(FaultPoint.IDLE, "abort at=idle id=2")) == []
-    assert list(ordered.due(FaultPoint.IDLE, "abort at=idle")) == [Fault(FaultAction.ABORT, FaultPoint.IDLE)]
+    assert list(ordered.due(FaultPoint.IDLE, "abort at=idle")) == [InjectedFault(FaultAction.ABORT, FaultPoint.IDLE)]
 
 
 def test_what_is_counted_of_orders_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +157,7 @@ def test_what_is_counted_of_orders_is_bounded(monkeypatch: pytest.MonkeyPatch) -
 
 def test_what_was_injected_happens_to_anybody_and_says_so() -> None:
     ordered = Faults()
-    injection = ordered.inject(Fault(FaultAction.ABORT, FaultPoint.IDLE, times=2))
+    injection = ordered.inject(InjectedFault(FaultAction.ABORT, FaultPoint.IDLE, times=2))
     assert not injection.happened.is_set()
     assert len(list(ordered.due(FaultPoint.IDLE, ""))) == 1
     assert injection.happened.is_set()
@@ -197,7 +200,7 @@ def test_each_point_stands_where_it_is_said_to_stand() -> None:
     responder: Responder = SCRIPT
 
     async def converse() -> None:
-        await Session(client, wanted, responder, None, reached=client.reached).run()
+        await EngineSession(client, wanted, responder, None, reached=client.reached).run()
 
     run_fast(converse())
     answer = ["modelTurn", "<speaking>", "modelTurn", "modelTurn", "modelTurn"]
@@ -271,7 +274,7 @@ async def test_an_engine_that_stalls_after_a_turn_leaves_the_next_question_unans
 
 
 async def test_a_stall_before_setup_complete_leaves_the_sdk_waiting(engine: LocalEngine) -> None:
-    injection = engine.inject(Fault(FaultAction.STALL, FaultPoint.SETUP))
+    injection = engine.inject(InjectedFault(FaultAction.STALL, FaultPoint.SETUP))
 
     async def connect() -> None:
         async with open_session(engine):
@@ -380,7 +383,7 @@ async def test_an_upgrade_is_aborted(engine: LocalEngine) -> None:
 
 
 async def test_an_upgrade_is_left_unanswered(engine: LocalEngine) -> None:
-    injection = engine.inject(Fault(FaultAction.STALL, FaultPoint.UPGRADE))
+    injection = engine.inject(InjectedFault(FaultAction.STALL, FaultPoint.UPGRADE))
     dialing = asyncio.ensure_future(dial(engine).__aenter__())
     await injection.happened.wait()
     async with open_session(engine):  # somebody who came later is let in
@@ -452,7 +455,7 @@ async def test_a_fault_from_within_needs_no_permission_and_reaches_a_session_tha
     async with LocalEngine(SCRIPT, vad=vad) as engine, open_session(engine) as session:
         await session.send_realtime_input(text="hi")
         assert await turn(session) == ANSWER_TO_TEXT
-        injection = engine.inject(Fault(Close(1011, "gone"), FaultPoint.SPEAKING))
+        injection = engine.inject(InjectedFault(Close(1011, "gone"), FaultPoint.SPEAKING))
         await session.send_realtime_input(text="hi")
         with pytest.raises(errors.APIError, match="gone"):
             await turn(session)

@@ -2,14 +2,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediaserver.localengine.responder.intents import LONGEST_NAME, Ask, Find, intent_of
-from mediaserver.localengine.responder.local import CAN_BE_ASKED
+from mediaserver.localengine.responder.intents import LONGEST_NAME, Find, Intent, intent_of
+from mediaserver.localengine.responder.local import EXAMPLE_QUESTIONS
 from mediaserver.localengine.responder.speech_to_text import SENTENCES
 
 QUESTIONS = {
-    Ask.HELLO: ["hello", "Hi!", "hey there", "Good morning.", "HELLO", "hello again", "How are you?"],
-    Ask.HELP: ["help", "Help me, please", "what can you do?", "What can I ask you?", "who are you", "Are you Gemini?"],
-    Ask.DESCRIBE: [
+    Intent.HELLO: ["hello", "Hi!", "hey there", "Good morning.", "HELLO", "hello again", "How are you?"],
+    Intent.HELP: [
+        "help",
+        "Help me, please",
+        "what can you do?",
+        "What can I ask you?",
+        "who are you",
+        "Are you Gemini?",
+    ],
+    Intent.DESCRIBE: [
         "What's on my screen?",
         "what’s on my screen",
         "whats on the screen",
@@ -23,11 +30,11 @@ QUESTIONS = {
         "what does it say?",
         "what am I looking at?",
     ],
-    Ask.TIME: ["what time is it", "What's the time?", "Can you tell me what time it is?", "Do you know the time?"],
-    Ask.REPEAT: ["repeat", "Repeat that, please.", "say that again", "Say it again!", "What did you say?", "again"],
-    Ask.THANKS: ["thanks", "Thank you!", "thank you very much", "ok thanks"],
-    Ask.STOP: ["stop", "Stop!", "please stop", "stop talking", "Be quiet.", "never mind"],
-    Ask.BYE: ["bye", "Goodbye.", "good bye", "bye bye", "See you later!"],
+    Intent.TIME: ["what time is it", "What's the time?", "Can you tell me what time it is?", "Do you know the time?"],
+    Intent.REPEAT: ["repeat", "Repeat that, please.", "say that again", "Say it again!", "What did you say?", "again"],
+    Intent.THANKS: ["thanks", "Thank you!", "thank you very much", "ok thanks"],
+    Intent.STOP: ["stop", "Stop!", "please stop", "stop talking", "Be quiet.", "never mind"],
+    Intent.BYE: ["bye", "Goodbye.", "good bye", "bye bye", "See you later!"],
 }
 
 LOOKED_FOR = {
@@ -68,7 +75,7 @@ NOT_UNDERSTOOD = [
 
 
 @pytest.mark.parametrize(("text", "kind"), [(text, kind) for kind, texts in QUESTIONS.items() for text in texts])
-def test_a_question_is_understood_in_many_wordings(text: str, kind: Ask) -> None:
+def test_a_question_is_understood_in_many_wordings(text: str, kind: Intent) -> None:
     assert intent_of(text) is kind
 
 
@@ -87,7 +94,7 @@ def test_every_spoken_sentence_means_something(sentence: str) -> None:
     assert intent_of(sentence) is not None
 
 
-@pytest.mark.parametrize("text", CAN_BE_ASKED)
+@pytest.mark.parametrize("text", EXAMPLE_QUESTIONS)
 def test_what_the_page_offers_is_understood(text: str) -> None:
     assert intent_of(text) is not None
 

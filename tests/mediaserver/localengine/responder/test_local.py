@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mediaserver.localengine.responder.interface import Call, Question, Recognition, Speech
-from mediaserver.localengine.responder.local import CAN_BE_ASKED, LocalMemory, LocalResponder, clock
+from mediaserver.localengine.responder.local import EXAMPLE_QUESTIONS, LocalMemory, LocalResponder, clock
 from mediaserver.localengine.responder.speech_to_text import SpeechToText
 from pipeline.errors import FaultCode, FrameError, MediaError
 from pipeline.screen.ocr import Ocr, ReadText
@@ -227,7 +227,7 @@ async def test_what_is_typed_and_not_understood_is_said_to_be_so(responder: Loca
     assert answer.startswith("I did not understand that. I am the small local engine.")
 
 
-@pytest.mark.parametrize("text", CAN_BE_ASKED)
+@pytest.mark.parametrize("text", EXAMPLE_QUESTIONS)
 async def test_what_the_page_offers_is_answered(responder: LocalResponder, page: Page, text: str) -> None:
     assert "did not understand" not in said(await ask(responder, text))
 

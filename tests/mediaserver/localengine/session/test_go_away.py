@@ -15,7 +15,7 @@ from mediaserver.localengine.responder.interface import Call, Memory, Question, 
 from mediaserver.localengine.responder.tone import tone_responder
 from mediaserver.localengine.server import LocalEngine
 from mediaserver.localengine.session.connection_lifetime import Lifetime, expire
-from mediaserver.localengine.session.session import Session
+from mediaserver.localengine.session.session import EngineSession
 from pipeline.audio.vad import VadModel
 from tests.support.live_client import dial, open_session, reply, setup, turn, until
 from tests.support.virtual_time import run_fast
@@ -102,7 +102,7 @@ def test_the_age_of_a_connection_counts_from_its_setup() -> None:
     listener = Listener()
 
     async def listen() -> Any:
-        session = Session(listener, Setup("models/local"), tone_responder(1), None, lifetime=Lifetime(10, 2.5))
+        session = EngineSession(listener, Setup("models/local"), tone_responder(1), None, lifetime=Lifetime(10, 2.5))
         with pytest.raises(ExceptionGroup) as caught:
             await session.run()
         return asyncio.get_running_loop().time(), caught.value.exceptions

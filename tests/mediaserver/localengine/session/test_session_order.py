@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from mediaserver.localengine.protocol.messages import Behavior, Setup
 from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Responder, Speech
 from mediaserver.localengine.responder.scripted import parse_script
-from mediaserver.localengine.session.resumption import Connection, Handles
-from mediaserver.localengine.session.session import Session
+from mediaserver.localengine.session.resumption import Handles, SessionConnection
+from mediaserver.localengine.session.session import EngineSession
 from tests.support.virtual_time import run_fast
 
 SCRIPT = parse_script("""
@@ -62,7 +62,11 @@ def kinds(message: dict[str, Any]) -> list[str]:
 
 
 async def converse(
-    client: Client, responder: Responder = SCRIPT, *, may_interrupt: bool = True, connection: Connection | None = None
+    client: Client,
+    responder: Responder = SCRIPT,
+    *,
+    may_interrupt: bool = True,
+    connection: SessionConnection | None = None,
 ) -> None:
     setup = Setup(
         "models/local",
@@ -71,7 +75,7 @@ async def converse(
         transcribe_output=True,
         may_interrupt=may_interrupt,
     )
-    await Session(client, setup, responder, None, connection=connection).run()
+    await EngineSession(client, setup, responder, None, connection=connection).run()
 
 
 def turns(heard: list[tuple[float, str]]) -> list[list[str]]:
