@@ -23,7 +23,7 @@ from pipeline.peer import Observer, Peer
 
 
 class FakeConversation:
-    """A conversation that notes what comes up, and does and says at once what it is told to."""
+    """A conversation that records its input, and answers commands at once."""
 
     def __init__(self, config: ConversationConfig) -> None:
         self.config = config

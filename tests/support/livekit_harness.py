@@ -183,7 +183,7 @@ class FakeLink:
         await asyncio.sleep(0)
         self.is_closed = True
 
-    # What tests do with it.
+    # Actions of tests.
 
     def become(self, state: LinkState) -> None:
         self.state = state

@@ -25,7 +25,7 @@ TONE = 1_000
 
 
 class FakeConversation(fake_conversation.FakeConversation):
-    """A conversation that remembers what it was told."""
+    """A conversation that records its input."""
 
     def __init__(self) -> None:
         super().__init__(ConversationConfig("id-1", "label-1", "local", "local", None, "en", 600, 3600))
@@ -49,11 +49,11 @@ class ConnectedPeer:
     """One client connected to one peer."""
 
     def __init__(
-        self, client: RTCPeerConnection, peer: RtcPeer, host: FakeConversation, channel: RTCDataChannel | None
+        self, client: RTCPeerConnection, peer: RtcPeer, conversation: FakeConversation, channel: RTCDataChannel | None
     ):
         self.client = client
         self.peer = peer
-        self.host = host
+        self.conversation = conversation
         self.channel = channel
         self.messages: list[str] = []
         self.closed = 0
@@ -67,7 +67,7 @@ async def until(condition: Callable[[], object], within: float = 15.0) -> None:
 
 
 @asynccontextmanager
-async def room(
+async def connected_peer(
     *tracks: MediaStreamTrack | str,
     events: bool = True,
     limits: RtcLimits = RtcLimits(tick=0.05),  # noqa: B008
@@ -83,14 +83,17 @@ async def room(
         client.addTransceiver(track, "recvonly" if isinstance(track, str) else "sendrecv")
     channel = client.createDataChannel("events") if events else None
     await client.setLocalDescription(await client.createOffer())
-    host = FakeConversation()
+    conversation = FakeConversation()
 
     def on_closed() -> None:
         here.closed += 1
 
     offer = parse_offer(edit(client.localDescription.sdp))
     here = ConnectedPeer(
-        client, RtcPeer(host, offer, config=Config(lull=lull, limits=limits), on_closed=on_closed), host, channel
+        client,
+        RtcPeer(conversation, offer, config=Config(lull=lull, limits=limits), on_closed=on_closed),
+        conversation,
+        channel,
     )
     if channel is not None:
         channel.on("message", here.messages.append)

@@ -57,7 +57,7 @@ class Session:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    # What the client says.
+    # Client messages.
 
     async def send_realtime_input(
         self,
@@ -119,7 +119,7 @@ class Session:
             if message.server_content is not None and message.server_content.turn_complete:
                 return
 
-    # What the model does.
+    # Replies of the model.
 
     def _say(self, content: types.LiveServerContent) -> None:
         self._inbox.put_nowait(types.LiveServerMessage(server_content=content))

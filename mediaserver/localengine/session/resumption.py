@@ -103,7 +103,7 @@ class Handles:
 
 
 class SessionConnection:
-    """The link of one connection to its session."""
+    """One connection of a resumable session."""
 
     def __init__(self, handles: Handles, lineage: _SessionLineage):
         self._handles = handles

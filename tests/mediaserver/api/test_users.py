@@ -40,7 +40,7 @@ WITH_TOKEN = [("GET", ME), ("PATCH", ME), ("DELETE", ME), ("GET", f"{ME}/setting
 
 @dataclass
 class AccountsBackend:
-    """What stands behind the routes."""
+    """The accounts behind the routes."""
 
     store: Store
     passwords: Passwords

@@ -16,7 +16,7 @@ class Clock:
 
 
 class LockoutHarness:
-    """Somebody at a lockout's door."""
+    """A lockout with a test clock."""
 
     def __init__(self, capacity: int = 1000) -> None:
         self.clock = Clock()

@@ -49,7 +49,7 @@ def picture(level: int = 200, side: int = 64, kind: str = ".png") -> bytes:
     return cv2.imencode(kind, np.full((side, side, 3), level, np.uint8))[1].tobytes()
 
 
-# Who
+# Access
 
 
 async def test_a_session_is_started_as_documented(server: Server) -> None:
@@ -116,7 +116,7 @@ async def test_a_plain_get_is_refused(server: Server) -> None:
     assert response.status == 400
 
 
-# How often
+# Rate and number
 
 
 async def test_sockets_are_limited_by_user_and_nameless_ones_by_address(server: Server) -> None:
@@ -153,7 +153,7 @@ async def test_a_full_server_reports_session_limit_and_closes(
     assert await client.closed() == close_code
 
 
-# Which session
+# Session options
 
 
 async def test_a_socket_has_one_session_at_a_time(server: Server) -> None:
@@ -215,7 +215,7 @@ async def test_a_session_that_is_not_here_is_not_found(server: Server, is_starte
     assert (error["code"], error["fatal"]) == ("SESSION_NOT_FOUND", False)
 
 
-# What is not understood
+# Invalid messages
 
 
 async def test_a_bad_message_loses_nothing_and_ends_nothing(server: Server) -> None:
@@ -531,7 +531,7 @@ async def test_playback_reports_go_up(server: Server) -> None:
     )
 
 
-# How it ends
+# The end
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ class Clock:
 
 
 class RecorderHarness:
-    """A conversation as the recorder hears it, and what the store then holds of it."""
+    """A recorder with its writer, and the records in the store."""
 
     def __init__(self, store: SqlStore, writer: HistoryWriter) -> None:
         self._store = store

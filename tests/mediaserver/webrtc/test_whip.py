@@ -30,7 +30,7 @@ HOST_CANDIDATE = "candidate:1 1 udp 2113937151 192.0.2.9 50000 typ host"
 
 
 class FakeSessionFactory:
-    """Lets everyone in, until told otherwise."""
+    """Returns one conversation, or raises `refusal` if it is set."""
 
     def __init__(self) -> None:
         self.entered: list[tuple[str, SessionOptions]] = []

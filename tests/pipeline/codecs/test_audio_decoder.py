@@ -216,7 +216,7 @@ def test_pcm_may_be_cut_inside_a_sample() -> None:
     assert pcm(decode_all([SOME[:1601], SOME[1601:]], "pcm", channels=2)) == pcm(decode_all([SOME], "pcm", channels=2))
 
 
-# What is refused
+# Refused files
 
 
 @pytest.mark.parametrize(

@@ -178,7 +178,7 @@ def test_a_picture_that_becomes_sharp_differs_for_a_question_only() -> None:
     assert not detector.has_changed(frames[-1], tolerance=TURN_TOLERANCE)
 
 
-# What goes up, and when
+# Frames sent, and their times
 
 DARK, GREY, LIGHT = plain(40), plain(120), plain(200)
 

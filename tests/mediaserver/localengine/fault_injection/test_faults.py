@@ -128,7 +128,7 @@ def test_the_documentation_names_every_act_and_every_point() -> None:
     assert {"status", "close", "refuse", *FaultAction, *FaultPoint} <= named
 
 
-# How often.
+# Counts and rates.
 
 
 def test_a_fault_happens_as_often_as_was_ordered_after_what_is_skipped() -> None:
@@ -211,7 +211,7 @@ def test_each_point_stands_where_it_is_said_to_stand() -> None:
     ]
 
 
-# What: with the official client.
+# Kinds of faults, with the official client.
 
 
 @pytest.mark.parametrize("point", WITHIN)
