@@ -5,6 +5,7 @@ A new command needs a dataclass in `pipeline/events.py` (`Command`), a model in 
 `jsonws/session.py`. In each model null means the same as a field left out, and unknown fields are ignored.
 """
 
+from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, TypeAdapter, ValidationError
@@ -26,13 +27,14 @@ class ClientMessage(BaseModel):
     )
 
 
-class CommandMessage(ClientMessage):
+class CommandMessage(ClientMessage, ABC):
     """A message that is a command to the conversation."""
 
     @property
+    @abstractmethod
     def command(self) -> events.Command:
         """The command that the conversation executes."""
-        raise NotImplementedError
+        ...
 
 
 _TEXT = Refusal(f"text_input takes `text`: a string of 1 to {MAX_TEXT} characters, not blank.")
