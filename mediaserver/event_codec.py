@@ -42,7 +42,7 @@ from pipeline.events import (
 
 
 def parse_command(text: str | bytes) -> Command:
-    """Parse one client message, or raise `ProtocolError` and nothing else."""
+    """Parse one message of a data channel or LiveKit data, or raise `ProtocolError` and nothing else."""
     try:
         message = json.loads(text, parse_constant=_refuse_constant)
     except (ValueError, RecursionError):

@@ -17,8 +17,8 @@ MAX_REQUEST_LINE = 1 << 16
 """Bytes: tokens and offers travel in queries."""
 BACKLOG = 128
 _TLS_HANDSHAKE_DEADLINE = 10.0
-_DESCRIPTORS = 16_384
-"""Wanted soft limit of open files: a connection takes one, a WebRTC session some five."""
+MAX_DESCRIPTORS = 16_384
+"""Soft limit of open files that is wanted: a connection takes one, a WebRTC session some five."""
 _LOG_INTERVAL = 1.0
 """Seconds between two log lines on refused connections or failed accepts."""
 
@@ -211,7 +211,7 @@ def network_of(peer: object) -> str:
 def raise_descriptor_limit() -> int:
     """Raise the soft limit of open files to 16,384 or the hard limit, and return it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(_DESCRIPTORS, hard)
+    wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(MAX_DESCRIPTORS, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         return wanted

@@ -94,7 +94,7 @@ class JsonPeer:
             self._timer = asyncio.get_running_loop().call_later(MAX_BUFFERED_SECONDS, self._send_buffer)
 
     def flush_audio(self) -> None:
-        """Do nothing: completed replies are flushed too, and the next event says whether this one was cut."""
+        """Do nothing: the event that follows, an interruption or a fault, drops the queued speech."""
 
     def disconnect(self, reason: EndReason) -> None:
         """Send session_ended and report the disconnect; the queue is still sent before any close."""

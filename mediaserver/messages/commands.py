@@ -1,8 +1,11 @@
-"""Commands that clients send on every transport, as models.
+"""Commands that clients send, as models: `SharedCommandUnion` on every transport, `tracks` on data channels only.
 
-In each model null means the same as a field left out, and unknown fields are ignored.
+A new command needs a dataclass in `pipeline/events.py` (`Command`), a model in `SharedCommandUnion`, and a case in
+`Conversation`. On the JSON WebSocket, one that must keep its place behind audio also needs a case in
+`jsonws/session.py`. In each model null means the same as a field left out, and unknown fields are ignored.
 """
 
+from abc import ABC, abstractmethod
 from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation, TypeAdapter, ValidationError
@@ -24,13 +27,14 @@ class ClientMessage(BaseModel):
     )
 
 
-class CommandMessage(ClientMessage):
+class CommandMessage(ClientMessage, ABC):
     """A message that is a command to the conversation."""
 
     @property
+    @abstractmethod
     def command(self) -> events.Command:
         """The command that the conversation executes."""
-        raise NotImplementedError
+        ...
 
 
 _TEXT = Refusal(f"text_input takes `text`: a string of 1 to {MAX_TEXT} characters, not blank.")
@@ -160,16 +164,16 @@ class TracksMessage(CommandMessage):
         return events.NameTracks(self.mids)
 
 
-CommandUnion = (
+SharedCommandUnion = (
     TextInputMessage
     | InterruptMessage
     | AudioEndMessage
     | ScreenShareEndMessage
     | PlaybackMessage
     | PingMessage
-    | TracksMessage
     | EndSessionMessage
 )
+CommandUnion = SharedCommandUnion | TracksMessage
 COMMAND_MODELS: tuple[type[CommandMessage], ...] = get_args(CommandUnion)
 """Accepted on the data channel `events` and as LiveKit data."""
 
@@ -180,7 +184,7 @@ _ADAPTER: TypeAdapter[CommandUnion] = TypeAdapter(Annotated[CommandUnion, Field(
 
 
 def validate_command(message: dict[str, Any]) -> CommandMessage:
-    """Validate a decoded message of a data channel, or raise `ProtocolError` and nothing else."""
+    """Validate a decoded message of a data channel or of LiveKit data, or raise `ProtocolError` and nothing else."""
     try:
         return _ADAPTER.validate_python(message)
     except ValidationError as error:

@@ -4,16 +4,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from mediaserver.messages.commands import (
-    AudioEndMessage,
-    ClientMessage,
-    EndSessionMessage,
-    InterruptMessage,
-    PingMessage,
-    PlaybackMessage,
-    ScreenShareEndMessage,
-    TextInputMessage,
-)
+from mediaserver.messages.commands import ClientMessage, SharedCommandUnion
 from mediaserver.messages.fields import (
     MAX_FRAME_BYTES,
     MAX_TOKEN,
@@ -207,18 +198,7 @@ class ScreenShareFrameMessage(ClientMessage):
     )
 
 
-WebSocketUnion = (
-    StartSessionMessage
-    | AudioInputMessage
-    | ScreenShareFrameMessage
-    | TextInputMessage
-    | InterruptMessage
-    | AudioEndMessage
-    | ScreenShareEndMessage
-    | PlaybackMessage
-    | PingMessage
-    | EndSessionMessage
-)
+WebSocketUnion = StartSessionMessage | AudioInputMessage | ScreenShareFrameMessage | SharedCommandUnion
 WEBSOCKET_MODELS: tuple[type[ClientMessage], ...] = get_args(WebSocketUnion)
 """Accepted on the JSON WebSocket, which has no tracks to name."""
 

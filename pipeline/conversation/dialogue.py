@@ -162,7 +162,10 @@ class Dialogue:
         return played
 
     def interrupt(self, since: float | None = None) -> bool:
-        """Stop the reply for the user, who speaks `since` then (monotonic s); whether there was a reply."""
+        """Stop the reply at once (barge-in): the user speaks since `since` (monotonic s). True if there was one.
+
+        Does not inform the engine: an utterance does that by itself, and `Conversation` does it for other commands.
+        """
         was_audible = self.is_audible
         played = self.stop_playback(fades=True)
         if played is None:

@@ -1,4 +1,4 @@
-"""Timeouts of the bridge, its reconnect backoff, and the limits at which it gives up."""
+"""Timeouts of the bridge, its reconnect back-off (`bridge.py` sleeps it), and the limits at which it gives up."""
 
 from collections import deque
 from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""The assistant's speech on its way out: buffer, 20 ms clock, Opus."""
+"""The assistant's speech on its way out: `speech_player` writes, `frame_clock` paces, `playout_buffer` queues."""

@@ -124,7 +124,7 @@ class SpeechPlayer:
         return None if reply is None else _played(reply, self._playout.played_samples)
 
     def stop(self, *, fades: bool) -> PlayedReply | None:
-        """Stop at once; returns the part that was played, or None if no reply was open.
+        """Stop at once, as for a barge-in, and drop queued speech; returns what was played, None without a reply.
 
         `fades` ramps the last sample to zero within 5 ms, so that an interruption does not click. After an error there
         is no ramp, as the encoder itself may be broken.

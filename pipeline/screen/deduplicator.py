@@ -77,8 +77,8 @@ class ChangeDetector:
 class Deduplicator:
     """Selects frames for the engine: only the newest, only if it has changed, and one per second.
 
-    It has no clock: `now` is any monotonic clock in seconds. When `reason_to_send` or `for_turn` returns a reason, the
-    caller calls `sent(latest, now)` before it encodes, so that the same frame is not sent twice.
+    It has no clock: `now` is any monotonic clock in seconds. When `reason_to_send` or `reason_for_turn` returns a
+    reason, the caller calls `mark_sent(latest, now)` before it encodes, so that the same frame is not sent twice.
     """
 
     def __init__(self) -> None:

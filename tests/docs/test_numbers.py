@@ -6,12 +6,14 @@ import pytest
 
 from mediaserver.auth.accounts import REFRESH_DAYS
 from mediaserver.auth.tokens import ACCESS_SECONDS
+from mediaserver.http_server import MAX_DESCRIPTORS, ConnectionLimits
 from mediaserver.jsonws.connection import SocketLimits
 from mediaserver.jsonws.pacer import MAX_AHEAD
 from mediaserver.jsonws.session import GRACE as SOCKET_GRACE
 from mediaserver.livekit.room.limits import RoomLimits
 from mediaserver.livekit.room.room import MAX_PARTICIPANTS
 from mediaserver.messages.fields import MAX_BAD_MESSAGES, MAX_MESSAGE_BYTES, MAX_TEXT
+from mediaserver.rtc.frame_size import MAX_PIXELS as MAX_FRAME_PIXELS
 from mediaserver.webrtc.peer import GRACE as WHIP_GRACE
 from pipeline.audio.vad import WINDOW_SECONDS
 from pipeline.codecs.image_decoder import MAX_BYTES, MAX_PIXELS
@@ -24,6 +26,7 @@ from tests.docs.documents import ROOT, prose
 
 ENGINE = EngineTimeouts()
 TURNS = TurnSettings()
+CONNECTIONS = ConnectionLimits()
 
 PROMISES = {
     "README.md": (
@@ -33,7 +36,14 @@ PROMISES = {
         f"up to {'an hour' if ACCESS_SECONDS == 3600 else ACCESS_SECONDS} after a logout",
     ),
     "SECURITY.md": (f"up to {'an hour' if ACCESS_SECONDS == 3600 else ACCESS_SECONDS} after a logout",),
-    "docs/deploy.md": (f"{WINDOW_SECONDS * 1000:g} ms windows",),
+    "docs/deploy.md": (
+        f"{WINDOW_SECONDS * 1000:g} ms windows",
+        f"Up to {CONNECTIONS.total:,} TCP connections",
+        f"up to {CONNECTIONS.per_address} of them",
+        f"within {CONNECTIONS.first_request:g} seconds, or no other one within {CONNECTIONS.keepalive:g} seconds",
+        f"to {MAX_DESCRIPTORS:,}, or to the hard limit",
+        f"more than {MAX_FRAME_PIXELS // 1_000_000} megapixels",
+    ),
     "docs/events.md": (
         f"(up to {MAX_TEXT:,} characters)",
         f"{ {20: 'Twenty'}[MAX_BAD_MESSAGES] } such messages in a row",

@@ -1,4 +1,4 @@
-"""The pending function calls of one session."""
+"""The pending function calls of one session, on the engine's side; `pipeline/tools/executor.py` runs them."""
 
 import asyncio
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Reordering of RTP packets: immediate without loss, after a short wait with it."""
+"""The reorder buffer of microphone RTP, in place of a jitter buffer: no delay without loss, 20 to 60 ms with it."""
 
 from dataclasses import dataclass
 

@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -498,7 +499,7 @@ async def test_a_decoder_that_died_is_reported(monkeypatch: pytest.MonkeyPatch) 
         (video,) = here.peer._media.videos
         assert video._intake._thread is not None
         inbox = video._intake._inbox
-        type(inbox).put(inbox, ("no codec", type("Frame", (), {"data": b"x"})()))
+        type(inbox).put(inbox, (SimpleNamespace(name="no codec"), SimpleNamespace(data=b"x")))
         await until(lambda: here.conversation.faults)
         assert [type(fault) for fault in here.conversation.faults] == [FrameError]
 
