@@ -101,7 +101,7 @@ def test_the_livekit_page_hears_sees_and_is_answered(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "told"), [("guest.sh", r'"sessions":\[\]'), ("account.sh", '"username":"ada".*"silence_ms":700')]
+    ("script", "expected"), [("guest.sh", r'"sessions":\[\]'), ("account.sh", '"username":"ada".*"silence_ms":700')]
 )
 def test_a_shell_script_is_answered(script: str, expected: str, server: Server) -> None:
     shown = subprocess.run(
