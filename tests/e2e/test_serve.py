@@ -20,11 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from mediaserver import __version__
 from mediaserver.cli.serve import freeze_gc
 from mediaserver.localengine.certificate import _sign
-from tests.support.server_process import ROOT, serving
+from tests.support.server_process import GEMINI, ROOT, serving
 
 SECRET = "0123456789abcdef0123456789abcdef"
-GEMINI = {"ENGINE": "gemini", "GEMINI_API_KEY": "k"}
-"""An engine that has nothing to load; it is not called before a session begins."""
 
 
 def run(*flags: str, cwd: Path = ROOT, timeout: float = 30, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -80,7 +78,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        shown = run(HOST="127.0.0.1", PORT=port, DATA_DIR=str(tmp_path), **GEMINI)
+        shown = run(HOST="127.0.0.1", PORT=port, DATA_DIR=str(tmp_path), ENGINE="gemini", GEMINI_API_KEY="k")
     assert shown.returncode == 1
     assert f"Cannot listen on 127.0.0.1:{port}" in shown.stderr
 
