@@ -12,6 +12,9 @@ from mediaserver.jsonws.pacer import MAX_AHEAD
 from mediaserver.jsonws.session import GRACE as SOCKET_GRACE
 from mediaserver.livekit.room.limits import RoomLimits
 from mediaserver.livekit.room.room import MAX_PARTICIPANTS
+from mediaserver.log_flood import ERRORS, LINES
+from mediaserver.log_lines import MAX_FIELD, MAX_MESSAGE
+from mediaserver.logs import KEPT_FILES, ROTATION_MB
 from mediaserver.messages.fields import MAX_BAD_MESSAGES, MAX_MESSAGE_BYTES, MAX_TEXT
 from mediaserver.rtc.frame_size import MAX_PIXELS as MAX_FRAME_PIXELS
 from mediaserver.webrtc.peer import GRACE as WHIP_GRACE
@@ -43,6 +46,10 @@ PROMISES = {
         f"within {CONNECTIONS.first_request:g} seconds, or no other one within {CONNECTIONS.keepalive:g} seconds",
         f"to {MAX_DESCRIPTORS:,}, or to the hard limit",
         f"more than {MAX_FRAME_PIXELS // 1_000_000} megapixels",
+        f"rotated at {ROTATION_MB} MB and { {10: 'ten'}[KEPT_FILES] } old ones are kept",
+        f"at most {MAX_FIELD} characters and a message {MAX_MESSAGE:,}",
+        f"at most {LINES.per_address} are written for one address in {LINES.seconds:g} seconds, and {LINES.lines} in all",
+        f"{ERRORS.per_address} for one address in { {3600: 'an hour'}[ERRORS.seconds] }, and {ERRORS.lines} in all",
     ),
     "docs/events.md": (
         f"(up to {MAX_TEXT:,} characters)",
