@@ -38,10 +38,14 @@ def configure(*, level: str, folder: Path | None) -> "FloodGate":
     logger.configure(patcher=prepare)
     # diagnose prints the values of variables into tracebacks: tokens and speech among them. Never on.
     if folder is None:
-        logger.add(sys.stderr, level=level, format=log_lines.terminal_line, filter=_is_written, diagnose=False)
+        logger.add(
+            sys.stderr, level=level, format=log_lines.terminal_line, filter=_is_written, backtrace=False, diagnose=False
+        )
     else:
         folder.mkdir(parents=True, exist_ok=True)
-        logger.add(sys.stderr, level=level, format=log_lines.json_line, filter=_is_written, diagnose=False)
+        logger.add(
+            sys.stderr, level=level, format=log_lines.json_line, filter=_is_written, backtrace=False, diagnose=False
+        )
         for name, least in (("app.log", level), ("error.log", "ERROR")):
             logger.add(
                 folder / name,
@@ -51,6 +55,7 @@ def configure(*, level: str, folder: Path | None) -> "FloodGate":
                 rotation=f"{ROTATION_MB} MB",
                 retention=KEPT_FILES,
                 opener=_open_private,
+                backtrace=False,
                 diagnose=False,
             )
     logging.basicConfig(handlers=[_Intercept()], level=logging.WARNING, force=True)
@@ -65,6 +70,8 @@ class FloodGate:
         self._counter = FloodCounter()
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
+        self._due = float("inf")
+        """Time at which the timer ends."""
 
     def admit(self, record: "Record") -> bool:
         """Count a record; False if it is to be left out. May be called in any thread."""
@@ -78,22 +85,29 @@ class FloodGate:
     def close(self) -> None:
         """Log what has been left out so far; idempotent."""
         with self._lock:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._stop_timer()
         self._log(until=float("inf"))
 
     def _start_timer(self) -> None:
         # A thread of its own: lines come from every thread, and before and after the event loop.
         due = self._counter.next_summary()
-        if due is not None and self._timer is None:
-            self._timer = threading.Timer(max(0.0, due - time.monotonic()), self._log_due)
-            self._timer.daemon = True
-            self._timer.start()
+        if due is None or due >= self._due:
+            return
+        self._stop_timer()
+        self._due = due
+        self._timer = threading.Timer(max(0.0, due - time.monotonic()), self._log_due)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._due = None, float("inf")
 
     def _log_due(self) -> None:
         self._log(until=time.monotonic())
         with self._lock:
-            self._timer = None
+            self._stop_timer()
             self._start_timer()
 
     def _log(self, *, until: float) -> None:

@@ -33,7 +33,10 @@ FIXED: dict[str, tuple[float, str]] = {
     "Pixels of a video frame, read from its header": (frame_size.MAX_PIXELS, ""),
     "Pixels of a picture, read from its header": (image_decoder.MAX_PIXELS, ""),
     "Bytes of a picture": (image_decoder.MAX_BYTES, ""),
-    "Bytes of data channel messages whose end has not come, per connection": (transceivers.MAX_REASSEMBLY, ""),
+    "Bytes of data channel messages whose end has not come, beyond the announced window": (
+        transceivers.MAX_REASSEMBLY,
+        "",
+    ),
     "Message of a WebRTC data channel": (peer.MAX_MESSAGE, "bytes"),
     "People in a LiveKit room": (room.MAX_PARTICIPANTS, ""),
     "Message of LiveKit's signalling": (signal_codec.MAX_MESSAGE, "bytes"),

@@ -166,24 +166,30 @@ def test_a_flood_is_summed_up_and_an_older_error_stays(configure: Configure, tmp
     assert "address" not in summary
 
 
-def test_a_summary_comes_by_itself_when_the_flood_is_over(
+def test_a_summary_comes_by_itself_when_its_flood_is_over_also_beside_a_longer_one(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    timers: list[tuple[float, Callable[[], None]]] = []
+    timers: list[threading.Timer] = []
 
     class Timer(threading.Timer):
         def start(self) -> None:
-            timers.append((self.interval, self.function))
+            timers.append(self)
 
     now = 1000.0
     monkeypatch.setattr("mediaserver.logs.threading.Timer", Timer)
     monkeypatch.setattr("mediaserver.logs.time.monotonic", lambda: now)
     configure(folder=tmp_path)
     for _ in range(60):
+        fail()
+    for _ in range(60):
         logger.info("http")
-    ((interval, expire),) = timers
-    assert interval == 10
-    now += interval
-    expire()
+    assert [timer.interval for timer in timers] == [3600, 10]
+    now += 10
+    timers[1].function()
     assert lines_of(tmp_path / "app.log")[-1]["message"] == "http: and 10 more like it in 10 s"
-    assert len(timers) == 1
+    assert [timer.interval for timer in timers] == [3600, 10, 3590]
+    assert [timer.finished.is_set() for timer in timers] == [True, True, False]  # the first two are stopped
+    now += 3590
+    timers[2].function()
+    assert lines_of(tmp_path / "error.log")[-1]["message"] == "failed: and 50 more like it in 3600 s"
+    assert len(timers) == 3
