@@ -28,6 +28,10 @@ async def broken(_: web.Request) -> web.Response:
     raise ValueError("a secret detail")
 
 
+async def unreachable(_: web.Request) -> web.Response:
+    raise ConnectionRefusedError("the server's own connection")
+
+
 async def moved(_: web.Request) -> web.Response:
     raise web.HTTPFound("/fine")
 
@@ -49,6 +53,7 @@ async def client(aiohttp_client: MakeClient) -> Client:
             web.get("/refused", refused),
             web.get("/broken", broken),
             web.get("/moved", moved),
+            web.get("/unreachable", unreachable),
             web.get("/socket", socket),
         ]
     )
@@ -86,6 +91,11 @@ async def test_a_bug_is_an_internal_error_that_shows_nothing_of_itself(client: C
     assert "secret detail" not in await response.text()
     assert "ValueError" in "".join(lines)
     assert "hunter2" not in "".join(lines)
+
+
+async def test_a_connection_that_the_server_itself_loses_is_a_bug(client: Client) -> None:
+    response = await client.get("/unreachable")
+    assert (response.status, (await response.json())["error"]["code"]) == (500, "INTERNAL_ERROR")
 
 
 @pytest.mark.parametrize(
