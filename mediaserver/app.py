@@ -15,7 +15,7 @@ from mediaserver.api.guests import Guests
 from mediaserver.api.health import Health
 from mediaserver.api.livekit_token import LiveKitTokens
 from mediaserver.api.metrics import MetricsPage, measure
-from mediaserver.api.middleware import error_middleware
+from mediaserver.api.middleware import error_middleware, set_security_headers
 from mediaserver.api.page import Page
 from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.api.sessions import HistoryRoutes, Sessions
@@ -227,6 +227,7 @@ def _application(settings: Settings, services: _Services, access: _Access, trans
         await transports.close()
 
     app = web.Application(middlewares=[measure(services.metrics), error_middleware], client_max_size=MAX_BODY)
+    app.on_response_prepare.append(set_security_headers)
     page = _page(settings, services)
     routes = [
         *_server_routes(settings, services),
@@ -270,6 +271,9 @@ def _server_routes(settings: Settings, services: _Services) -> tuple[Route, ...]
 
 
 async def _is_vad_healthy(vad: VadModel) -> bool:
+    if not vad.is_failing:
+        return True
+    # Without sessions only a window of our own can show that it works again.
     try:
         list(SileroVad(vad).push(AudioChunk(bytes(1024), INPUT_SAMPLE_RATE, 0.0)))
     except MediaError:

@@ -15,6 +15,8 @@ from loguru import logger
 
 MAX_REQUEST_LINE = 1 << 16
 """Bytes: tokens and offers travel in queries."""
+SERVER_NAME = "Mediaserver"
+"""The header `Server`: without versions, which would tell what to attack."""
 BACKLOG = 128
 _TLS_HANDSHAKE_DEADLINE = 10.0
 MAX_DESCRIPTORS = 16_384
@@ -96,6 +98,20 @@ class _Handler(RequestHandler):
         if self._deadline is not None:
             self._deadline.cancel()
         super().connection_lost(exc)
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """Answer what is not HTTP, and log one line; a failure of the server itself is logged with its traceback."""
+        if status >= 500:
+            response = super().handle_error(request, status, exc, message)
+        else:
+            # aiohttp would log a traceback, and repeat the request, with any token in it, in the log and the answer.
+            logger.info("malformed request", address=request.remote or "unknown", reason=type(exc).__name__)
+            response = web.Response(status=status, text="This is not a well-formed HTTP request.\n")
+            response.force_close()
+        response.headers["Server"] = SERVER_NAME
+        return response
 
     def _close_if_silent(self) -> None:
         if not self._request_count:

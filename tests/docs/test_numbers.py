@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from mediaserver.api.health import CHECK_DEADLINE, MAX_AGE
 from mediaserver.auth.accounts import REFRESH_DAYS
 from mediaserver.auth.tokens import ACCESS_SECONDS
 from mediaserver.http_server import MAX_DESCRIPTORS, ConnectionLimits
@@ -12,8 +13,12 @@ from mediaserver.jsonws.pacer import MAX_AHEAD
 from mediaserver.jsonws.session import GRACE as SOCKET_GRACE
 from mediaserver.livekit.room.limits import RoomLimits
 from mediaserver.livekit.room.room import MAX_PARTICIPANTS
+from mediaserver.log_flood import ERRORS, LINES
+from mediaserver.log_lines import MAX_FIELD, MAX_MESSAGE
+from mediaserver.logs import KEPT_FILES, ROTATION_MB
 from mediaserver.messages.fields import MAX_BAD_MESSAGES, MAX_MESSAGE_BYTES, MAX_TEXT
 from mediaserver.rtc.frame_size import MAX_PIXELS as MAX_FRAME_PIXELS
+from mediaserver.store.database import READ_DEADLINE
 from mediaserver.webrtc.peer import GRACE as WHIP_GRACE
 from pipeline.audio.vad import WINDOW_SECONDS
 from pipeline.codecs.image_decoder import MAX_BYTES, MAX_PIXELS
@@ -27,6 +32,7 @@ from tests.docs.documents import ROOT, prose
 ENGINE = EngineTimeouts()
 TURNS = TurnSettings()
 CONNECTIONS = ConnectionLimits()
+AN_HOUR = {3600.0: "an hour"}
 
 PROMISES = {
     "README.md": (
@@ -43,6 +49,13 @@ PROMISES = {
         f"within {CONNECTIONS.first_request:g} seconds, or no other one within {CONNECTIONS.keepalive:g} seconds",
         f"to {MAX_DESCRIPTORS:,}, or to the hard limit",
         f"more than {MAX_FRAME_PIXELS // 1_000_000} megapixels",
+        f"takes longer than {CHECK_DEADLINE:g} seconds has failed. Results are reused for {MAX_AGE:g} second",
+        f"answer 503 after {READ_DEADLINE:g} seconds",
+        f"rotated at {ROTATION_MB} MB and { {10: 'ten'}[KEPT_FILES] } old ones are kept",
+        f"at most {MAX_FIELD} characters and a message {MAX_MESSAGE:,}",
+        f"at most {LINES.per_address} are written for one address in {LINES.seconds:g} seconds",
+        f"in {LINES.seconds:g} seconds, and {LINES.lines} in all",
+        f"{ERRORS.per_address} for one address in {AN_HOUR[ERRORS.seconds]}, and {ERRORS.lines} in all",
     ),
     "docs/events.md": (
         f"(up to {MAX_TEXT:,} characters)",

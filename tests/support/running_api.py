@@ -13,7 +13,7 @@ from mediaserver.api.guests import Guests
 from mediaserver.api.health import Health
 from mediaserver.api.livekit_token import LiveKitTokens
 from mediaserver.api.metrics import MetricsPage, measure
-from mediaserver.api.middleware import error_middleware
+from mediaserver.api.middleware import error_middleware, set_security_headers
 from mediaserver.api.openapi import Json, document
 from mediaserver.api.page import Page
 from mediaserver.api.rate_limit import SlidingWindowRateLimiter
@@ -88,6 +88,7 @@ def published(store: Store | None = None) -> tuple[web.Application, Json]:
         passwords.close()
 
     app = web.Application(middlewares=[measure(metrics), error_middleware])
+    app.on_response_prepare.append(set_security_headers)
     page.add_routes(app)
     add_routes(app, rest)
     app.on_cleanup.append(close)

@@ -1,17 +1,24 @@
 """Sessions over HTTP while they are being written, with the database they are written to."""
 
+import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 from limits import parse
 
+from mediaserver import deadline
 from mediaserver.api.middleware import error_middleware
 from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.api.sessions import HistoryRoutes
 from mediaserver.http_route import add_routes
 from mediaserver.registry import Registry
+from mediaserver.store.connect import FILE
+from mediaserver.store.database import READ_DEADLINE
 from mediaserver.store.interface import Store, StoreError
 from mediaserver.store.records import Entry
 from mediaserver.store.writer import HistoryWriter
@@ -75,3 +82,23 @@ async def test_what_cannot_be_written_is_not_answered_in_part(
     writer.record(record("s1"))
     monkeypatch.setattr(store, "write", fail)
     assert (await client.get("/api/v1/sessions", headers=token_of(ADA))).status == 503
+
+
+@pytest.mark.parametrize("path", ["/api/v1/sessions", "/api/v1/sessions/s1", "/api/v1/sessions/s1/history"])
+async def test_a_locked_database_is_told_in_time_and_not_when_sqlite_gives_up(
+    client: Client, tmp_path: Path, writer: HistoryWriter, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr("mediaserver.store.database.READ_DEADLINE", 0.05)
+    writer.record(record("s1"))
+    with closing(sqlite3.connect(tmp_path / "data" / FILE, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        response = await client.get(path, headers=token_of(ADA))
+        assert (response.status, response.headers["Retry-After"]) == (503, "5")
+        assert deadline._late  # SQLite still waits for the lock
+    await asyncio.wait(deadline._late, timeout=5)
+    monkeypatch.setattr("mediaserver.store.database.READ_DEADLINE", READ_DEADLINE)
+    assert (await client.get(path, headers=token_of(ADA))).status == 200
+
+
+def test_a_late_answer_still_comes_within_five_seconds() -> None:
+    assert READ_DEADLINE < 5
