@@ -77,13 +77,22 @@ OpenSession = Callable[["Connection", StartSession, SendQueue, MediaFeedback], A
 class Connection:
     """Serves one WebSocket from the handshake to the close."""
 
-    def __init__(self, user: User | None, open_session: OpenSession, limits: SocketLimits):
+    def __init__(
+        self,
+        user: User | None,
+        open_session: OpenSession,
+        limits: SocketLimits,
+        parser_slot: asyncio.Semaphore,
+        count_bad_message: Callable[[], bool],
+    ):
         self.user = user
         """The user of the handshake's token; None without one."""
         self.sessions = 0
         """Number of sessions started on this socket."""
         self._open_session = open_session
         self._limits = limits
+        self._parser_slot = parser_slot
+        self._count_bad_message = count_bad_message
         # No compression: a small frame could inflate to a huge one, and base64 of media hardly shrinks.
         self._ws = web.WebSocketResponse(
             timeout=2.0, autoping=False, compress=False, max_msg_size=_MAX_FRAME_BYTES, decode_text=False
@@ -184,7 +193,7 @@ class Connection:
             self._refuse_long_message()
             return
         try:
-            envelope = parse(data) if len(data) < _MAX_INLINE_PARSE else await asyncio.to_thread(parse, data)
+            envelope = await self._parse(data)
             await self._execute(envelope)
         except BadMessage as error:
             self._report_bad_message(error, error.session)
@@ -192,6 +201,12 @@ class Connection:
             self._report_bad_message(refusal.error, envelope.session)
             if refusal.error.severity is Severity.FATAL:
                 self.close(refusal.error.code.value, refusal.close_code)
+
+    async def _parse(self, data: bytes) -> Envelope:
+        if len(data) < _MAX_INLINE_PARSE:
+            return parse(data)
+        async with self._parser_slot:
+            return await asyncio.to_thread(parse, data)
 
     async def _execute(self, envelope: Envelope) -> None:
         session, message = self._session, envelope.message
@@ -248,9 +263,10 @@ class Connection:
 
     def _report_bad_message(self, error: MediaError, label: str | None = None) -> None:
         self._bad_messages += 1
+        is_within_budget = self._count_bad_message()
         if not isinstance(error, AudioError):  # the conversation reports those to every peer
             self._send_error(error, label)
-        if self._bad_messages >= MAX_BAD_MESSAGES:
+        if self._bad_messages >= MAX_BAD_MESSAGES or not is_within_budget:
             self.close("too many bad messages", WSCloseCode.POLICY_VIOLATION)
 
     def _send_error(self, error: MediaError, label: str | None) -> None:

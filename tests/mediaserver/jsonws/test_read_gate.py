@@ -92,7 +92,8 @@ async def test_what_is_taken_makes_room_for_as_much() -> None:
     gated.gate.take(44)  # and the 6 bytes of its header
     assert gated.reader.read == bytes(range(150))
     gated.gate.take(44)
-    assert (gated.reader.read, gated.wire.is_reading_now) == (bytes(range(200)), True)
+    assert bytes(gated.reader.read) == bytes(range(200))
+    assert gated.wire.is_reading_now
     await gated.wait()
     assert gated.exceeded == 0
 
