@@ -14,7 +14,7 @@ class ReadGate(asyncio.Protocol):
     """Stands before aiohttp's protocol, and passes on no more than `limit` bytes that the application has not taken.
 
     aiohttp collects a message of any length up to its own limit, which must allow the longest message of a session;
-    its reader cannot be told another limit later. Until `open`, the rest waits in the kernel, but for one read of at
+    the limit of its reader cannot change later. Until `open`, the rest waits in the kernel, but for one read of at
     most 256 kB (CPython 3.11, asyncio/selector_events.py, max_size).
     """
 

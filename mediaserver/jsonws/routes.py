@@ -39,6 +39,7 @@ class JsonSocket:
         *,
         origin_is_allowed: Callable[[web.Request], bool],
         limits: SocketLimits | None = None,
+        bad_messages: BadMessageBudget | None = None,
     ):
         self._session_factory = session_factory
         self._verifier = verifier
@@ -48,7 +49,7 @@ class JsonSocket:
         self._decoder_slots = asyncio.Semaphore(MAX_DECODERS)
         # Parsing holds the interpreter: more threads would only hold more messages in memory.
         self._parser_slot = asyncio.Semaphore(1)
-        self._bad_messages = BadMessageBudget()
+        self._bad_messages = bad_messages or BadMessageBudget()
         self._connections: dict[Connection, asyncio.Event] = {}
         self._attached: dict[str, Session] = {}
 

@@ -6,13 +6,15 @@ import pytest
 
 from mediaserver.auth.accounts import REFRESH_DAYS
 from mediaserver.auth.tokens import ACCESS_SECONDS
+from mediaserver.bad_messages import PER_MINUTE
+from mediaserver.bounded_json import MAX_SEPARATORS
 from mediaserver.http_server import MAX_DESCRIPTORS, ConnectionLimits
 from mediaserver.jsonws.connection import SocketLimits
 from mediaserver.jsonws.pacer import MAX_AHEAD
 from mediaserver.jsonws.session import GRACE as SOCKET_GRACE
 from mediaserver.livekit.room.limits import RoomLimits
 from mediaserver.livekit.room.room import MAX_PARTICIPANTS
-from mediaserver.messages.fields import MAX_BAD_MESSAGES, MAX_MESSAGE_BYTES, MAX_TEXT
+from mediaserver.messages.fields import MAX_BAD_MESSAGES, MAX_FIRST_MESSAGE_BYTES, MAX_MESSAGE_BYTES, MAX_TEXT
 from mediaserver.rtc.frame_size import MAX_PIXELS as MAX_FRAME_PIXELS
 from mediaserver.webrtc.peer import GRACE as WHIP_GRACE
 from pipeline.audio.vad import WINDOW_SECONDS
@@ -69,6 +71,9 @@ PROMISES = {
     ),
     "docs/webrtc.md": (f"within {WHIP_GRACE:g} seconds",),
     "docs/websocket.md": (
+        f"at most {MAX_FIRST_MESSAGE_BYTES:,} bytes",
+        f"at most {MAX_SEPARATORS:,} commas and opening brackets",
+        f"may send {PER_MINUTE} such messages a minute",
         f"within {SocketLimits().start:g} seconds",
         f"at most {MAX_AHEAD:g} seconds ahead of real time",
         f"within {SOCKET_GRACE:g} seconds",
