@@ -7,6 +7,8 @@ import pytest
 from mediaserver.api.health import CHECK_DEADLINE, MAX_AGE
 from mediaserver.auth.accounts import REFRESH_DAYS
 from mediaserver.auth.tokens import ACCESS_SECONDS
+from mediaserver.bad_messages import PER_MINUTE
+from mediaserver.bounded_json import MAX_SEPARATORS
 from mediaserver.http_server import MAX_DESCRIPTORS, ConnectionLimits
 from mediaserver.jsonws.connection import SocketLimits
 from mediaserver.jsonws.pacer import MAX_AHEAD
@@ -16,7 +18,7 @@ from mediaserver.livekit.room.room import MAX_PARTICIPANTS
 from mediaserver.log_flood import ERRORS, LINES
 from mediaserver.log_lines import MAX_FIELD, MAX_MESSAGE
 from mediaserver.logs import KEPT_FILES, ROTATION_MB
-from mediaserver.messages.fields import MAX_BAD_MESSAGES, MAX_MESSAGE_BYTES, MAX_TEXT
+from mediaserver.messages.fields import MAX_BAD_MESSAGES, MAX_FIRST_MESSAGE_BYTES, MAX_MESSAGE_BYTES, MAX_TEXT
 from mediaserver.rtc.frame_size import MAX_PIXELS as MAX_FRAME_PIXELS
 from mediaserver.store.database import READ_DEADLINE
 from mediaserver.webrtc.peer import GRACE as WHIP_GRACE
@@ -82,6 +84,9 @@ PROMISES = {
     ),
     "docs/webrtc.md": (f"within {WHIP_GRACE:g} seconds",),
     "docs/websocket.md": (
+        f"at most {MAX_FIRST_MESSAGE_BYTES:,} bytes",
+        f"at most {MAX_SEPARATORS:,} commas and opening brackets",
+        f"may send {PER_MINUTE} such messages a minute",
         f"within {SocketLimits().start:g} seconds",
         f"at most {MAX_AHEAD:g} seconds ahead of real time",
         f"within {SOCKET_GRACE:g} seconds",

@@ -43,7 +43,7 @@ DATA = Path(__file__).parents[3] / "data"
 
 def streams(packets: Iterable[DataPacket], topic: str) -> list[tuple[str, Received]]:
     """The streams that are complete, and in whose name each is."""
-    assembler = Assembler([topic])
+    assembler = Assembler({topic: 100_000})
     return [(packet.participant_identity, done) for packet in packets if (done := assembler.push(packet, 0.0))]
 
 
