@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.events import Box
-from pipeline.screen.ocr import ReadText
+from pipeline.screen.read_text import ReadText
 from pipeline.screen.surfaces import Surfaces
 
 _MIN_CONFIDENCE = 0.5
@@ -59,6 +59,8 @@ class Field:
     box: Box
     note: str = ""
     """The smaller text under the label."""
+    label_box: Box | None = None
+    """The box of the label alone; None without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,14 +323,26 @@ def _fields(lines: list[_Line]) -> tuple[list[_Line], list[Field]]:
         notes = [other for other in lines if _is_note_of(line, other) and id(other) not in used]
         used |= {id(line), id(value), *map(id, notes)}
         box = _around(each.box for each in (line, value, *notes))
-        fields.append(Field(line.text, value.text, box, " ".join(note.text for note in notes)))
+        fields.append(Field(line.text, value.text, box, " ".join(note.text for note in notes), line.box))
     return [line for line in lines if id(line) not in used], fields
 
 
 def _inputs(lines: list[_Line]) -> tuple[list[_Line], list[Field]]:
-    found = [line for line in lines if _is_on_input(line, lines)]
-    taken = set(map(id, found))
-    return [line for line in lines if id(line) not in taken], [Field("", line.text, line.ground) for line in found]
+    fields: list[Field] = []
+    used: set[int] = set()
+    for line in (line for line in lines if _is_on_input(line, lines)):
+        label = next((other for other in lines if _is_label_above(other, line) and id(other) not in used), None)
+        used |= {id(line), id(label)}
+        box = line.ground if label is None else _around((label.box, line.ground))
+        name, place = ("", None) if label is None else (label.text, label.box)
+        fields.append(Field(name, line.text, box, label_box=place))
+    return [line for line in lines if id(line) not in used], fields
+
+
+def _is_label_above(label: _Line, line: _Line) -> bool:
+    gap = line.ground[0] - label.box[2]
+    is_aligned = abs(label.box[1] - line.ground[1]) < label.em
+    return -0.3 * label.height < gap < label.height and is_aligned and len(label.text.split()) <= 4
 
 
 def _is_value_of(label: _Line, other: _Line) -> bool:
@@ -351,7 +365,7 @@ def _is_on_input(line: _Line, lines: list[_Line]) -> bool:
     is_at_left = line.box[1] - left < 1.5 * line.em and right - line.box[3] > line.em
     is_of_a_list = any(
         other is not line
-        and abs(other.box[1] - line.box[1]) < 0.5 * line.em
+        and abs(other.box[1] - line.box[1]) < 0.25 * line.em
         and abs(other.middle - line.middle) < 2.5 * line.height
         for other in lines
     )
@@ -383,7 +397,7 @@ def _texts(lines: list[_Line], height: float) -> Iterator[Heading | Paragraph]:
 def _continues_text(above: _Line, line: _Line) -> bool:
     is_below = -0.35 * above.height < line.box[0] - above.box[2] < 0.35 * above.height
     is_aligned = abs(line.box[1] - above.box[1]) < 0.6 * above.em
-    is_alike = abs(line.height - above.height) <= 0.35 * above.height
+    is_alike = abs(line.height - above.height) <= 0.25 * above.height
     is_full = above.box[3] - above.box[1] > 12 * above.em or not above.text.endswith((".", ":", "!", "?"))
     return is_below and is_aligned and is_alike and line.ground == above.ground and is_full
 

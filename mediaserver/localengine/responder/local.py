@@ -11,7 +11,7 @@ from mediaserver.localengine.responder.interface import Call, Memory, Question, 
 from mediaserver.localengine.responder.screen_text import SURE, Match, describe, find, near, place, quoted
 from mediaserver.localengine.responder.speech_to_text import SpeechToText
 from mediaserver.localengine.responder.text_to_speech import TextToSpeech
-from pipeline.screen.ocr import ReadText
+from pipeline.screen.read_text import ReadText
 
 EXAMPLE_QUESTIONS: tuple[str, ...] = (
     "What is on my screen?",

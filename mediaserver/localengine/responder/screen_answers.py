@@ -10,6 +10,7 @@ from pipeline.events import Box
 from pipeline.screen.layout import (
     Block,
     Button,
+    Cell,
     Field,
     Heading,
     Menu,
@@ -22,6 +23,8 @@ _MAX_ROWS, _MAX_ITEMS = 6, 8
 """Rows of a table and items of a list that are read aloud."""
 _ALIKE = 0.84
 """Similarity from which on two words count as one: plurals, and letters that the reader confuses."""
+_RIGHT_EDGE = 900
+"""xmax from which on a bar at the top reaches the right edge."""
 _MAX_READ = 400
 """Characters that are read aloud at once."""
 
@@ -107,6 +110,14 @@ def _error(layout: ScreenLayout, _: re.Match[str]) -> ScreenAnswer:
     return ScreenAnswer(("I can read no error message on your screen. I read text only, not colours.",))
 
 
+def _user(layout: ScreenLayout, _: re.Match[str]) -> ScreenAnswer:
+    """The name of a user stands at the right end of the bar at the top."""
+    menus = [block for block in layout.page if isinstance(block, Menu) and block.box[3] > _RIGHT_EDGE]
+    if not menus:
+        return ScreenAnswer(("I can read no user name at the top of your screen.",))
+    return ScreenAnswer((f"At the top right it says {quoted(menus[0].items[-1])}.",))
+
+
 def _buttons(layout: ScreenLayout, _: re.Match[str]) -> ScreenAnswer:
     blocks = layout.dialog or layout.page
     buttons = [block.text for block in blocks if isinstance(block, Button)]
@@ -126,9 +137,10 @@ def _table(layout: ScreenLayout, _: re.Match[str]) -> ScreenAnswer:
     if table is None:
         return ScreenAnswer(("I see no table on your screen.",))
     header, *rows = table.rows
-    sentences = [f"The columns are {_joined([cell.text for cell in header if cell])}."]
-    for row in rows[:_MAX_ROWS]:
-        sentences.append(f"{', '.join(cell.text for cell in row if cell)}.")
+    sentences = [
+        f"The columns are {_joined([cell.text for cell in header if cell])}.",
+        *(f"{', '.join(cell.text for cell in row if cell)}." for row in rows[:_MAX_ROWS]),
+    ]
     if len(rows) > _MAX_ROWS:
         sentences.append(f"There are {len(rows) - _MAX_ROWS} more rows.")
     return ScreenAnswer(tuple(sentences), table.box, "table")
@@ -145,7 +157,7 @@ def _paragraph(layout: ScreenLayout, found: re.Match[str]) -> ScreenAnswer:
 
 
 def _cell(layout: ScreenLayout, found: re.Match[str]) -> ScreenAnswer:
-    name = found["cell"].upper()
+    name = found["cell"].replace(" ", "").upper()
     sheets = [block for block in layout.blocks if isinstance(block, Table) and block.first_row is not None]
     if not sheets:
         return ScreenAnswer(("I see no spreadsheet with row numbers and column letters.",))
@@ -161,7 +173,7 @@ def _field(layout: ScreenLayout, found: re.Match[str]) -> ScreenAnswer | None:
         if words and _covers(_content_words(field.label), words):
             note = f" {_sentence(field.note)}" if field.note else ""
             value = f"Its value is {field.value}." if field.value else ""
-            return ScreenAnswer((f"{field.label}.{note} {value}".strip(),), field.box, field.label)
+            return ScreenAnswer((f"{field.label}.{note} {value}".strip(),), field.label_box or field.box, field.label)
     return _from_block(layout, words)
 
 
@@ -170,22 +182,26 @@ def _from_table(layout: ScreenLayout, words: Sequence[str]) -> ScreenAnswer | No
     for table in (block for block in layout.blocks if isinstance(block, Table)):
         header, *rows = table.rows
         columns = [index for index, cell in enumerate(header) if index and cell and _mentions(words, cell.text)]
-        named = [row for row in rows if row[0] is not None and _mentions(words, row[0].text)]
-        if len(columns) == 1 and len(named) == 1:
-            column, row = header[columns[0]], named[0]
-            cell = row[columns[0]]
+        named = [(name, row) for row in rows if (name := _row_name(row, words)) is not None]
+        if len(named) != 1:
+            continue
+        name, row = named[0]
+        if len(columns) == 1:
+            column, cell = header[columns[0]], row[columns[0]]
             assert column is not None
-            assert row[0] is not None
             if cell is None:
-                return ScreenAnswer((f"{column.text} for {row[0].text} is empty.",), row[0].box, row[0].text)
-            return ScreenAnswer((f"{column.text} for {row[0].text} is {cell.text}.",), cell.box, cell.text)
-        if len(named) == 1:
-            pairs = [
-                f"{head.text} {cell.text}" for head, cell in zip(header[1:], named[0][1:], strict=True) if head and cell
-            ]
-            assert named[0][0] is not None
-            return ScreenAnswer((f"{named[0][0].text}: {_joined(pairs)}.",), named[0][0].box, named[0][0].text)
+                return ScreenAnswer((f"{column.text} for {name.text} is empty.",), name.box, name.text)
+            return ScreenAnswer((f"{column.text} for {name.text} is {cell.text}.",), cell.box, cell.text)
+        others = [(head, cell) for head, cell in zip(header, row, strict=True) if head and cell and cell is not name]
+        pairs = [f"{head.text} {cell.text}" for head, cell in others]
+        return ScreenAnswer((f"{name.text}: {_joined(pairs)}.",), name.box, name.text)
     return None
+
+
+def _row_name(row: Sequence[Cell | None], words: Sequence[str]) -> Cell | None:
+    """The cell that the words name, the first of a row before the others."""
+    named = (cell for cell in row if cell and re.search(r"[^\W\d_]", cell.text))
+    return next((cell for cell in named if _mentions(words, cell.text)), None)
 
 
 def _from_part(layout: ScreenLayout, words: Sequence[str]) -> ScreenAnswer | None:
@@ -247,7 +263,7 @@ def _from_block(layout: ScreenLayout, words: Sequence[str]) -> ScreenAnswer | No
     if isinstance(block, Field):
         label = block.label or block.value
         said = f"{block.label}: {block.value}." if block.label else f"There is a field that says {quoted(block.value)}."
-        return ScreenAnswer((said,), block.box, quoted(label))
+        return ScreenAnswer((said,), block.label_box or block.box, quoted(label))
     if isinstance(block, Button):
         return ScreenAnswer((f"There is a button {quoted(block.text)} {place(block.box)}.",), block.box, block.text)
     text = _text_of(block)
@@ -258,7 +274,7 @@ def _text_of(block: Block) -> str:
     match block:
         case Heading(text=text) | Paragraph(text=text) | Button(text=text):
             return text
-        case Field(label, value, _, note):
+        case Field(label=label, value=value, note=note):
             return " ".join(filter(None, (label, value, note)))
         case Menu(items, _):
             return " ".join(items)
@@ -316,113 +332,24 @@ def _pattern(*alternatives: str) -> re.Pattern[str]:
 _SCREEN = r"(?:(?:my|the|this|that|your) )?(?:screen|page|window|display|monitor|app|website|site)"
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "last": -1, "1st": 1, "2nd": 2, "3rd": 3}
 _ERROR = re.compile(
-    r"\b(?:error|failed|failure|could ?n[o']t|cannot|can't|unable|invalid|denied|not found|exceeded|warning|problem)\b",
+    r"\b(?:wrong|incorrect|expired|error|failed|failure|could ?n[o']t|cannot|can't|unable|"
+    r"invalid|denied|not found|exceeded|warning|problem)\b",
     re.IGNORECASE,
 )
-_STOP_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "am",
-        "are",
-        "at",
-        "be",
-        "can",
-        "could",
-        "did",
-        "do",
-        "does",
-        "for",
-        "from",
-        "have",
-        "he",
-        "her",
-        "his",
-        "how",
-        "i",
-        "in",
-        "is",
-        "it",
-        "its",
-        "like",
-        "look",
-        "me",
-        "much",
-        "my",
-        "need",
-        "of",
-        "on",
-        "or",
-        "our",
-        "please",
-        "press",
-        "read",
-        "say",
-        "says",
-        "see",
-        "she",
-        "should",
-        "show",
-        "so",
-        "some",
-        "tell",
-        "than",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "to",
-        "us",
-        "want",
-        "was",
-        "we",
-        "what",
-        "what's",
-        "whats",
-        "when",
-        "where",
-        "which",
-        "who",
-        "why",
-        "will",
-        "with",
-        "would",
-        "you",
-        "your",
-        "change",
-        "make",
-        "use",
-        "set",
-        "turn",
-        "click",
-        "open",
-        "find",
-        "go",
-        "get",
-        "thing",
-        "one",
-        "many",
-        "any",
-        "about",
-        "value",
-        "amount",
-        "price",
-        "cost",
-        "costs",
-    ]
-)
+_STOP_TEXT = """a an and am are at be can could did do does for from have he her his how i in is it its like look me
+much my need of on or our please press read say says see she should show so some tell than that the
+their them then there these they this to us want was we what what's whats when where which who why
+will with would you your change make use set turn click open find go get thing one many any about
+value amount price cost costs"""
+_STOP_WORDS = frozenset(_STOP_TEXT.split())
 _QUESTIONS: tuple[tuple[re.Pattern[str], Callable[[ScreenLayout, re.Match[str]], ScreenAnswer | None]], ...] = (
     (
         _pattern(
             r"(?:is|are) there (?:an? |any )?(?:\w+ )?(?:errors?|warnings?|problems?)(?: messages?)?(?: .*)?",
-            r"what(?:'s| is| does| do)? (?:the|this|that)? ?(?:errors?|warnings?|problem)(?: messages?)?(?: (?:mean|say|here|now|about))?",
-            r"what(?:'s| is| went)(?: gone)? wrong(?: here)?|why did (?:it|this|that) fail|did (?:it|something) (?:fail|go wrong)",
+            r"what(?:'s| is| does| do)? (?:the|this|that)? ?(?:errors?|warnings?|problem)(?: messages?)?"
+            r"(?: (?:mean|say|here|now|about))?",
+            r"what(?:'s| is| went)(?: gone)? wrong(?: here)?|why did (?:it|this|that) fail",
+            r"did (?:it|something) (?:fail|go wrong)",
             r"(?:explain|read) (?:me )?(?:the|this) (?:error|warning|message)(?: message)?",
         ),
         _error,
@@ -430,7 +357,8 @@ _QUESTIONS: tuple[tuple[re.Pattern[str], Callable[[ScreenLayout, re.Match[str]],
     (
         _pattern(
             rf"what does (?:it|this|that|the (?:dialog|message|text|window|popup|page)|{_SCREEN}) say",
-            rf"read (?:me )?(?:it|this|that|everything|all|{_SCREEN}|the (?:dialog|message|text))(?: aloud| out)?(?: to me)?",
+            rf"read (?:me )?(?:it|this|that|everything|all|{_SCREEN}|the (?:dialog|message|text))"
+            r"(?: aloud| out)?(?: to me)?",
         ),
         _read,
     ),
@@ -441,6 +369,7 @@ _QUESTIONS: tuple[tuple[re.Pattern[str], Callable[[ScreenLayout, re.Match[str]],
         ),
         _buttons,
     ),
+    (_pattern(r"who (?:is|am i|are you)? ?(?:logged|signed) in(?: here| as)?", r"whose account is (?:this|it)"), _user),
     (_pattern(r"read (?:me )?(?:the |this )?table(?: aloud| out)?(?: to me)?", r"what(?:'s| is) in the table"), _table),
     (
         _pattern(rf"read (?:me )?(?:the )?(?P<which>{'|'.join(_ORDINALS)}) paragraph(?: aloud| out)?(?: to me)?"),

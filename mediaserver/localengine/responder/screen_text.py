@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from pipeline.events import Box
-from pipeline.screen.ocr import ReadText
+from pipeline.screen.read_text import ReadText
 
 SURE = 0.6
 """Least confidence at which a match counts as found."""

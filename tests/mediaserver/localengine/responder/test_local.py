@@ -14,7 +14,8 @@ from mediaserver.localengine.responder.interface import Call, Question, Recognit
 from mediaserver.localengine.responder.local import EXAMPLE_QUESTIONS, LocalMemory, LocalResponder, clock
 from mediaserver.localengine.responder.speech_to_text import SpeechToText
 from pipeline.errors import FaultCode, FrameError, MediaError
-from pipeline.screen.ocr import Ocr, ReadText
+from pipeline.screen.ocr import Ocr
+from pipeline.screen.read_text import ReadText
 
 Answer = list[Recognition | Speech | Call]
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mediaserver.localengine.responder.screen_text import LONGEST_QUOTE, SURE, describe, find, near, place, quoted
-from pipeline.screen.ocr import ReadText
+from pipeline.screen.read_text import ReadText
 
 Box = tuple[int, int, int, int]
 
