@@ -53,7 +53,9 @@ def describe(layout: ScreenLayout) -> tuple[str, ...]:
     if layout.dialog:
         return tuple(_dialog(layout.dialog))
     if not layout.page:
-        return ("I can read no text on your screen.",)
+        return ("I can read no text on your screen.", "I read text only, so I do not know what a picture shows.")
+    if len(layout.page) <= _MAX_ITEMS and all(isinstance(block, Heading | Paragraph) for block in layout.page):
+        return (f"Your screen says: {_short(' '.join(_sentence(_text_of(block)) for block in layout.page))}",)
     title = layout.title
     first = next((block for block in layout.page if isinstance(block, Paragraph)), None)
     name = title.text if title else first.text if first else ""
