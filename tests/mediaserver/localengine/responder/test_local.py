@@ -14,7 +14,10 @@ from mediaserver.localengine.responder.interface import Call, Question, Recognit
 from mediaserver.localengine.responder.local import EXAMPLE_QUESTIONS, LocalMemory, LocalResponder, clock
 from mediaserver.localengine.responder.speech_to_text import SpeechToText
 from pipeline.errors import FaultCode, FrameError, MediaError
-from pipeline.screen.ocr import Ocr, ReadText
+from pipeline.screen.layout import ScreenLayout, layout_of
+from pipeline.screen.ocr import Ocr
+from pipeline.screen.read_text import ReadText
+from pipeline.screen.surfaces import Surfaces
 
 Answer = list[Recognition | Speech | Call]
 
@@ -49,6 +52,10 @@ class Page:
         if jpeg == b"broken":
             raise FrameError("The frame is not a JPEG picture.", where="ocr")
         return self.lines
+
+    async def layout(self, jpeg: bytes, /) -> ScreenLayout:
+        lines = await self.read(jpeg)
+        return layout_of(lines, Surfaces((None,) * len(lines), (), None), aspect=1.6)
 
 
 Asked = Callable[..., Awaitable[Answer]]
