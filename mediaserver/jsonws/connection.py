@@ -76,9 +76,11 @@ OpenSession = Callable[["Connection", StartSession, SendQueue, MediaFeedback], A
 class Connection:
     """Serves one WebSocket from the handshake to the close."""
 
-    def __init__(self, user: User | None, open_session: OpenSession, limits: SocketLimits):
+    def __init__(self, user: User | None, address: str, open_session: OpenSession, limits: SocketLimits):
         self.user = user
         """The user of the handshake's token; None without one."""
+        self.address = address
+        """The client's IP address."""
         self.sessions = 0
         """Number of sessions started on this socket."""
         self._open_session = open_session

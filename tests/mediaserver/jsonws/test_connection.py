@@ -16,7 +16,7 @@ from mediaserver.jsonws import media_input, send_queue
 from mediaserver.jsonws.codec import SessionConfig, wav
 from mediaserver.jsonws.connection import SocketLimits
 from mediaserver.messages.fields import MAX_BAD_MESSAGES
-from mediaserver.registry import Draining, Full
+from mediaserver.registry import Draining, Full, SessionLimit
 from pipeline.codecs.image_decoder import decode_image
 from pipeline.errors import FaultCode
 from pipeline.events import (
@@ -140,7 +140,7 @@ async def test_sessions_after_the_first_of_a_socket_are_limited_too(server: Serv
 
 
 @pytest.mark.parametrize(
-    ("refusal", "close_code"), [(Full(is_personal=True), 1013), (Full(is_personal=False), 1013), (Draining(), 1012)]
+    ("refusal", "close_code"), [(Full(SessionLimit.USER), 1013), (Full(SessionLimit.SERVER), 1013), (Draining(), 1012)]
 )
 async def test_a_full_server_reports_session_limit_and_closes(
     server: Server, refusal: Exception, close_code: int

@@ -15,8 +15,9 @@ from aiortc.mediastreams import AudioStreamTrack
 
 from mediaserver.api.middleware import error_middleware
 from mediaserver.auth.users import AuthError, User
+from mediaserver.caller import Caller
 from mediaserver.http_route import add_routes
-from mediaserver.registry import Draining, Full
+from mediaserver.registry import Draining, Full, SessionLimit
 from mediaserver.rtc.config import Config, IceServer, RtcLimits
 from mediaserver.session_factory import SessionOptions
 from mediaserver.webrtc.routes import FRAGMENT, SDP, Whip, ice_links
@@ -39,10 +40,10 @@ class FakeSessionFactory:
         )
         self.refusal: Exception | None = None
 
-    async def get_or_create(self, owner: str, options: SessionOptions) -> FakeConversation:
+    async def get_or_create(self, caller: Caller, options: SessionOptions) -> FakeConversation:
         if self.refusal is not None:
             raise self.refusal
-        self.entered.append((owner, options))
+        self.entered.append((caller.user, options))
         return self.conversation
 
 
@@ -91,7 +92,7 @@ async def harness() -> AsyncIterator[WhipHarness]:
     session_factory, limiter = FakeSessionFactory(), Counter()
     servers = (IceServer(("stun:stun.example:3478",)), IceServer(("turn:turn.example?transport=udp",), "u", "c"))
     whip = Whip(
-        session_factory, Names(), limiter, ice_servers=lambda: servers, config=Config(limits=RtcLimits(tick=0.05))
+        session_factory, Names(), limiter, ice_servers=lambda _: servers, config=Config(limits=RtcLimits(tick=0.05))
     )
     app = web.Application(middlewares=[error_middleware])
     add_routes(app, whip.routes())
@@ -310,8 +311,8 @@ async def test_too_many_offers_are_turned_away(harness: WhipHarness) -> None:
 @pytest.mark.parametrize(
     ("refusal", "status", "code"),
     [
-        (Full(is_personal=False), 503, "SESSION_LIMIT"),
-        (Full(is_personal=True), 429, "SESSION_LIMIT"),
+        (Full(SessionLimit.SERVER), 503, "SESSION_LIMIT"),
+        (Full(SessionLimit.USER), 429, "SESSION_LIMIT"),
         (Draining(), 503, "SHUTTING_DOWN"),
     ],
 )

@@ -28,7 +28,7 @@ from mediaserver.livekit.protocol.access_token import ApiKeys
 from mediaserver.livekit.room import active_speakers as speakers
 from mediaserver.livekit.service import signal_socket
 from mediaserver.livekit.service.signal_socket import BURST, MAX_BAD_MESSAGES
-from mediaserver.registry import Draining, Full
+from mediaserver.registry import Draining, Full, SessionLimit
 from pipeline.events import EndReason, State, StateChanged, TextInput
 from pipeline.media import AudioChunk
 from tests.support.livekit_harness import (
@@ -132,7 +132,7 @@ async def test_a_malformed_query_is_told_why(server: Server, path: str, query: d
 
 @pytest.mark.parametrize(
     ("refusal", "status"),
-    [(Full(is_personal=False), 503), (Full(is_personal=True), 429), (Draining(), 503)],
+    [(Full(SessionLimit.SERVER), 503), (Full(SessionLimit.USER), 429), (Draining(), 503)],
 )
 async def test_a_server_that_takes_nobody_says_so(server: Server, refusal: Exception, status: int) -> None:
     server.session_factory.refusal = refusal
