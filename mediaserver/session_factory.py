@@ -109,7 +109,7 @@ class SessionFactory:
         half_open: HalfOpenConnections | None = None,
     ):
         self._registry = registry
-        self._half_open = half_open or HalfOpenConnections()
+        self._half_open = HalfOpenConnections() if half_open is None else half_open
         self._engine = engine
         self._server_defaults = server_defaults
         self._vad = vad

@@ -67,7 +67,7 @@ class Whip:
         self._verifier = verifier
         self._limiter = limiter
         self._ice_servers = ice_servers  # by user, for each answer: TURN credentials name the user and expire
-        self._half_open = half_open or HalfOpenConnections()
+        self._half_open = HalfOpenConnections() if half_open is None else half_open
         self._config = config or Config()
         self._resources: dict[str, _Resource] = {}
 

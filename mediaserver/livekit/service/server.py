@@ -54,7 +54,9 @@ class LiveKit:
                 is_shared=are_rooms_shared,
             )
         )
-        self._signalling = Signalling(self.rooms, api_keys, limiter, limits, half_open or HalfOpenConnections())
+        self._signalling = Signalling(
+            self.rooms, api_keys, limiter, limits, HalfOpenConnections() if half_open is None else half_open
+        )
         self._service = RoomService(self.rooms, api_keys).service
 
     def add_routes(self, app: web.Application) -> None:
