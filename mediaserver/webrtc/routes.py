@@ -165,13 +165,13 @@ class Whip:
                 on_closed=on_closed,
             )
             stack.pop_all()  # the peer releases it
-        half_open.open(conversation, partial(peer.close, is_final=True))
         resource = _Resource(caller.user, peer, offer, f'"{secrets.token_hex(8)}"')
         self._resources[name] = resource
         try:
             answer = await peer.answer()
         except OfferError as error:
             raise HttpError(400, "INVALID_OFFER", error.message) from None
+        half_open.open(conversation, partial(peer.close, is_final=True))
         response = web.Response(status=201, text=answer, content_type=SDP, headers=EXPOSED)
         response.headers["Location"] = f"/whip/{name}"
         response.headers["ETag"] = resource.etag
