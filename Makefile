@@ -13,13 +13,14 @@ run: $(VENV)/installed
 
 test: $(VENV)/installed-tests lint $(PAGES)/node_modules/installed
 	$(call page_check,test)
-	$(BIN)/python -m pytest -n 3 --dist worksteal --cov=pipeline --cov=mediaserver.localengine --cov-report=
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --cov=pipeline --cov=mediaserver.localengine --cov-report=
 	$(BIN)/coverage report --include='pipeline/*' --fail-under=90
 	$(BIN)/coverage report --include='mediaserver/localengine/*' --fail-under=90
 	tests/second_python.sh $(VENV)
 
 acceptance: $(VENV)/installed-tests $(PAGES)/node_modules/installed
 	$(BIN)/python -m pytest -m acceptance --timeout=1200
+	$(BIN)/python -m pytest -m 'hypothesis and not acceptance' -n 2 --dist worksteal --hypothesis-profile thorough --timeout=600
 
 # JSON lines, then the table of docs/bench.md; such as `make bench BENCH="--sessions 1 20 --screen"`.
 bench: $(VENV)/installed

@@ -7,7 +7,7 @@ from contextlib import suppress
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.codecs.image_decoder import MAX_SCANS, decode_image
@@ -144,7 +144,6 @@ def test_a_picture_without_a_picture_is_damaged(data: bytes) -> None:
     assert code(data) is FaultCode.FRAME_PROCESSING_ERROR
 
 
-@settings(max_examples=300)
 @given(
     st.sampled_from(sorted(PICTURES)),
     st.lists(st.tuples(st.integers(0, 100_000), st.binary(min_size=1, max_size=6)), max_size=6),

@@ -286,7 +286,7 @@ async def test_a_real_picture_is_read_and_pointed_at(responder: LocalResponder) 
 async def test_anything_typed_is_answered(responder: LocalResponder, page: Page) -> None:
     loop = asyncio.get_running_loop()
 
-    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         st.text(), st.sampled_from(["{}", "where is {}", "what is {} on my screen", "find {} please"]), st.booleans()
     )

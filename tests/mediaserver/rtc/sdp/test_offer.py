@@ -91,7 +91,7 @@ def test_an_offer_that_cannot_be_answered_is_refused_in_words(edit: Callable[[st
 
 
 # The first draw on a machine builds hypothesis' tables of characters, which is no sign of a slow test.
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(mangled(CHROME))
 def test_no_offer_however_mangled_raises_anything_else(text: str) -> None:
     try:
