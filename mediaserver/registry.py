@@ -18,6 +18,9 @@ CANCEL_DEADLINE = 5.0
 RETRY_AFTER = 10
 """Seconds after which a refused client should try again."""
 
+RETRY_DRAINING = 30
+"""The same while the server restarts."""
+
 
 class SessionLimit(StrEnum):
     """The limits on live sessions, as clients see their names."""

@@ -15,7 +15,7 @@ from mediaserver.jsonws.media_input import MediaFeedback
 from mediaserver.jsonws.send_queue import SendQueue
 from mediaserver.jsonws.session import Session
 from mediaserver.rate_limiter import RateLimiter
-from mediaserver.registry import Draining, Full
+from mediaserver.registry import RETRY_DRAINING, Draining, Full
 from mediaserver.session_factory import SessionFactoryPort
 from pipeline.errors import FaultCode, MediaError, ProtocolError
 from pipeline.peer import ConversationPort
@@ -154,5 +154,6 @@ class JsonSocket:
             error = MediaError(FaultCode.SESSION_LIMIT, full.message, where="jsonws", details=full.details)
             raise SessionRefused(error, WSCloseCode.TRY_AGAIN_LATER) from None
         except Draining:
-            error = MediaError(FaultCode.SESSION_LIMIT, "The server is restarting.", where="jsonws")
+            details: dict[str, object] = {"retry_after": RETRY_DRAINING}
+            error = MediaError(FaultCode.SESSION_LIMIT, "The server is restarting.", where="jsonws", details=details)
             raise SessionRefused(error, WSCloseCode.SERVICE_RESTART) from None

@@ -17,7 +17,7 @@ from mediaserver.http_errors import HttpError, bearer
 from mediaserver.http_route import Route, read_bytes
 from mediaserver.rate_limiter import RateLimiter
 from mediaserver.registry import RETRY_AFTER as RETRY_FULL
-from mediaserver.registry import Draining, Full
+from mediaserver.registry import RETRY_DRAINING, Draining, Full
 from mediaserver.rtc.config import Config, IceServer
 from mediaserver.rtc.sdp.offer import MAX_BYTES as MAX_OFFER
 from mediaserver.rtc.sdp.offer import Offer, OfferError, parse_offer
@@ -36,8 +36,6 @@ EXPOSED = {"Access-Control-Expose-Headers": "Location, ETag, Link"}
 _TAGS = ("webrtc",)
 _ID = {"id": "what `Location` named"}
 _ETAG = {"ETag": "The ICE session, for `If-Match`."}
-
-_RETRY_DRAINING = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +238,7 @@ class Whip:
                 ) from None
             raise HttpError(503, "SESSION_LIMIT", full.message, details=full.details, retry_after=RETRY_FULL) from None
         except Draining:
-            raise HttpError(503, "SHUTTING_DOWN", "The server is restarting.", retry_after=_RETRY_DRAINING) from None
+            raise HttpError(503, "SHUTTING_DOWN", "The server is restarting.", retry_after=RETRY_DRAINING) from None
 
     def _resource(self, request: web.Request) -> _Resource:
         """Return the caller's own resource; another user's is 404 like an unknown one."""

@@ -23,12 +23,10 @@ from mediaserver.livekit.service.room_registry import RoomRegistry
 from mediaserver.livekit.service.signal_socket import HandleRequest, SignalSocket
 from mediaserver.rate_limiter import RateLimiter
 from mediaserver.registry import RETRY_AFTER as RETRY_FULL
-from mediaserver.registry import Draining, Full
+from mediaserver.registry import RETRY_DRAINING, Draining, Full
 from pipeline.peer import ConversationPort
 
 SINGLE, DUAL = "/rtc/v1", "/rtc"
-
-_RETRY_DRAINING = "30"
 
 
 class Signalling:
@@ -143,7 +141,7 @@ class Signalling:
             headers = {"Retry-After": str(RETRY_FULL)}
             raise _Refused(429 if full.is_personal else 503, full.message, headers) from None
         except Draining:
-            raise _Refused(503, "the server is restarting", {"Retry-After": _RETRY_DRAINING}) from None
+            raise _Refused(503, "the server is restarting", {"Retry-After": str(RETRY_DRAINING)}) from None
 
     def _rate_limited_grant(self, request: web.Request) -> AccessTokenClaims:
         try:

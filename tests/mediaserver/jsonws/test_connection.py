@@ -146,7 +146,7 @@ async def test_sessions_after_the_first_of_a_socket_are_limited_too(server: Serv
         (Full(SessionLimit.ADDRESS), 1013, {"limit": "address", "retry_after": 10}),
         (Full(SessionLimit.GUESTS), 1013, {"limit": "guests", "retry_after": 10}),
         (Full(SessionLimit.SERVER), 1013, {"limit": "server", "retry_after": 10}),
-        (Draining(), 1012, {}),
+        (Draining(), 1012, {"retry_after": 30}),
     ],
 )
 async def test_a_full_server_reports_session_limit_and_closes(
