@@ -4,7 +4,7 @@ from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
-from mediaserver.http_server import network_of
+from mediaserver.caller import network_of
 
 PER_MINUTE = 200
 """Bad messages of one IPv4 address or IPv6 /64 network; an error costs more than the message it answers."""
@@ -27,4 +27,4 @@ class BadMessageBudget:
 
 
 def _network(address: str) -> str:
-    return network_of((address,)) or address
+    return network_of(address) or address

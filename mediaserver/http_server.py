@@ -5,13 +5,14 @@ import resource
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from ssl import SSLContext
 from typing import Any
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 from loguru import logger
+
+from mediaserver.caller import network_of
 
 MAX_REQUEST_LINE = 1 << 16
 """Bytes: tokens and offers travel in queries."""
@@ -81,7 +82,8 @@ class _Handler(RequestHandler):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        network = network_of(transport.get_extra_info("peername"))
+        peer = transport.get_extra_info("peername")  # "" for a Unix socket
+        network = network_of(peer[0] if peer else "")
         if not self._counter.admit(network, self._loop.time()):
             assert isinstance(transport, asyncio.Transport)
             transport.abort()
@@ -207,21 +209,6 @@ class Listener:
     def _handler(self) -> asyncio.Protocol:
         assert self._make_handler is not None
         return self._make_handler()
-
-
-def network_of(peer: object) -> str:
-    """The IPv4 address or the IPv6 /64 network of a socket's peer name; "" for what has none, such as a Unix socket."""
-    match peer:
-        case (str(host), *_):
-            try:
-                address = ip_address(host.partition("%")[0])
-            except ValueError:
-                return ""
-            mapped = getattr(address, "ipv4_mapped", None)
-            if address.version == 4 or mapped is not None:
-                return str(mapped or address)
-            return f"{ip_address(int(address) >> 64 << 64)}/64"
-    return ""
 
 
 def raise_descriptor_limit() -> int:

@@ -80,6 +80,7 @@ class Connection:
     def __init__(
         self,
         user: User | None,
+        address: str,
         open_session: OpenSession,
         limits: SocketLimits,
         parser_slot: asyncio.Semaphore,
@@ -87,6 +88,8 @@ class Connection:
     ):
         self.user = user
         """The user of the handshake's token; None without one."""
+        self.address = address
+        """The client's IP address."""
         self.sessions = 0
         """Number of sessions started on this socket."""
         self._open_session = open_session

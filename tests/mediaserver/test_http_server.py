@@ -18,7 +18,6 @@ from mediaserver.http_server import (
     BoundedRunner,
     ConnectionLimits,
     Listener,
-    network_of,
     raise_descriptor_limit,
 )
 
@@ -144,21 +143,6 @@ async def test_a_body_that_is_said_to_be_as_it_is_is_taken() -> None:
         headers = {"Content-Encoding": "identity"}
         async with client.post(f"http://127.0.0.1:{port}/echo", data=b"hello", headers=headers) as answer:
             assert (answer.status, await answer.read()) == (200, b"hello")
-
-
-@pytest.mark.parametrize(
-    ("peer", "network"),
-    [
-        (("192.0.2.7", 4000), "192.0.2.7"),
-        (("2001:db8:1:2:3:4:5:6", 4000, 0, 0), "2001:db8:1:2::/64"),
-        (("fe80::1%eth0", 4000, 0, 2), "fe80::/64"),
-        (("::ffff:192.0.2.7", 4000, 0, 0), "192.0.2.7"),
-        ("", ""),
-        (None, ""),
-    ],
-)
-def test_an_ipv6_address_counts_with_its_network(peer: object, network: str) -> None:
-    assert network_of(peer) == network
 
 
 def test_the_descriptor_limit_is_raised_and_never_lowered() -> None:

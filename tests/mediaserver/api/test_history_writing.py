@@ -15,8 +15,9 @@ from mediaserver import deadline
 from mediaserver.api.middleware import error_middleware
 from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.api.sessions import HistoryRoutes
+from mediaserver.caller import Caller
 from mediaserver.http_route import add_routes
-from mediaserver.registry import Registry
+from mediaserver.registry import Capacity, Registry
 from mediaserver.store.connect import FILE
 from mediaserver.store.database import READ_DEADLINE
 from mediaserver.store.interface import Store, StoreError
@@ -30,7 +31,7 @@ MakeClient = Callable[[web.Application], Awaitable[Client]]
 
 @pytest.fixture
 async def registry() -> AsyncIterator[Registry]:
-    registry = Registry(max_sessions=9, max_per_user=9)
+    registry = Registry(Capacity(9, 9, 9, 9))
     yield registry
     await registry.drain(1.0)
 
@@ -65,7 +66,7 @@ async def test_what_was_said_a_moment_ago_is_in_the_answer(client: Client, write
 async def test_a_live_session_that_was_deleted_does_not_come_back_with_its_last_words(
     client: Client, writer: HistoryWriter, registry: Registry
 ) -> None:
-    registry.start(ADA.id, conversation("s1", "mine"))
+    registry.start(Caller(ADA.id, is_guest=False), conversation("s1", "mine"))
     writer.record(record("s1", label="mine"))
     assert (await client.delete("/api/v1/sessions/mine", headers=token_of(ADA))).status == 204
     writer.record(Entry("s1", NOON, "assistant", "Goodbye.", 1))

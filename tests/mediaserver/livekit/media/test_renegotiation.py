@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from mediaserver.livekit.media.publisher_connection import MAX_SECTIONS_EVER
 from mediaserver.livekit.media.renegotiation import parse_renegotiable
 from mediaserver.livekit.media.types import LinkState
+from mediaserver.rtc.config import RtcLimits
 from mediaserver.rtc.sdp.offer import RENEGOTIATION_LIMITS, OfferError
 from pipeline.errors import ProtocolError
 from tests.support.media_link_harness import VOICE, client
@@ -173,7 +174,7 @@ async def test_a_later_offer_whose_sections_have_moved_is_refused_without_harm(e
 
 
 async def test_a_connection_has_had_its_sections_some_day() -> None:
-    async with client() as here:
+    async with client(limits=RtcLimits(connect=600.0)) as here:
         offers = [
             CHROME.replace("a=mid:1", f"a=mid:n{n}").replace("0 1 2", f"0 n{n} 2") for n in range(MAX_SECTIONS_EVER)
         ]
