@@ -22,6 +22,7 @@ from mediaserver.api.sessions import HistoryRoutes, Sessions
 from mediaserver.api.users import Users
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
+from mediaserver.auth.revocations import RevocationReader
 from mediaserver.auth.tokens import Tokens
 from mediaserver.engines import RunningEngine, start_engine
 from mediaserver.history_service import HistoryService
@@ -103,7 +104,7 @@ async def running_application(settings: Settings) -> AsyncIterator[web.Applicati
     vad = await asyncio.to_thread(VadModel)
     async with AsyncExitStack() as stack:
         services = await _start_services(settings, vad, stack)
-        access = _access(settings, services, stack)
+        access = await _access(settings, services, stack)
         yield _application(settings, services, access, _transports(settings, services, access))
 
 
@@ -167,13 +168,15 @@ def _server_defaults(settings: Settings) -> ServerDefaults:
     return ServerDefaults(settings.session_idle_seconds, settings.session_max_seconds, settings.frame_max_side, turns)
 
 
-def _access(settings: Settings, services: _Services, stack: AsyncExitStack) -> _Access:
+async def _access(settings: Settings, services: _Services, stack: AsyncExitStack) -> _Access:
     tokens = Tokens(secret_from(settings))
     passwords = Passwords()
     stack.callback(passwords.close)
+    store, registry = services.history.store, services.registry
+    await stack.enter_async_context(RevocationReader(store, tokens.revocations, on_revoked=registry.end_sessions_of))
     return _Access(
         tokens,
-        Accounts(services.history.store, tokens, passwords),
+        Accounts(store, tokens, passwords),
         api_limiter=SlidingWindowRateLimiter(settings.limit(settings.rate_limit_api)),
         offer_limiter=SlidingWindowRateLimiter(settings.limit(settings.rate_limit_offer)),
         livekit_key=livekit_keys(settings),
@@ -209,7 +212,8 @@ def _livekit(settings: Settings, services: _Services, access: _Access) -> LiveKi
         access.offer_limiter,
         keys={key: secret},
         transcript_logs=logs,
-        is_user_deleted=access.tokens.is_refused,
+        revoked=access.tokens.revocations,
+        user_exists=access.accounts.exists,
         are_rooms_shared=settings.livekit_rooms == "shared"
         or (settings.livekit_rooms is None and not settings.is_production),
         make_link=lambda events, is_dual: MediaLink(events, is_dual=is_dual, config=config),
@@ -306,6 +310,6 @@ def _session_routes(services: _Services, access: _Access, whip: Whip) -> tuple[R
     return (
         *HistoryRoutes(registry, history.store, tokens, limiter, flush=history.writer.flush).routes(),
         *Sessions(registry, tokens, limiter).routes(),
-        *LiveKitTokens(tokens, limiter, issuer).routes(),
+        *LiveKitTokens(tokens, limiter, issuer, access.accounts.take_back).routes(),
         *whip.routes(),
     )

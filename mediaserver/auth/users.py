@@ -1,20 +1,21 @@
 """The authenticated user, and the interface that verifies tokens."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """An authenticated user; a guest has no account."""
+    """An authenticated user; a guest has no account. `login` is the id of the login that the token came from."""
 
     id: str
     username: str
     is_guest: bool
+    login: str = field(default="", compare=False)
 
 
 class AuthError(Exception):
-    """The token is missing, forged, expired or for another server; the message is for the client."""
+    """The token is missing, forged, expired, revoked or for another server; the message is for the client."""
 
 
 class Verifier(Protocol):

@@ -10,11 +10,13 @@ from mediaserver.store.connect import DatabaseConnections, open_engines
 from mediaserver.store.database import Database, failures_translated
 from mediaserver.store.history import SqlHistory
 from mediaserver.store.interface import StoreError
+from mediaserver.store.known_networks import SqlKnownNetworks
 from mediaserver.store.migration import migrate
-from mediaserver.store.tokens import SqlTokens
+from mediaserver.store.refresh_tokens import SqlRefreshTokens
+from mediaserver.store.revocations import SqlRevocations
 
 
-class SqlStore(SqlAccounts, SqlTokens, SqlHistory):
+class SqlStore(SqlAccounts, SqlRefreshTokens, SqlRevocations, SqlKnownNetworks, SqlHistory):
     """Implements `Store` in one database, opened by `open_store`."""
 
     async def check(self) -> None:

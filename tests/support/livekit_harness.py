@@ -419,7 +419,7 @@ async def serving(
         limiter,
         keys={"devkey": SECRET},
         transcript_logs=transcript_logs,
-        is_user_deleted=gone.__contains__,
+        revoked=gone,
         are_rooms_shared=are_rooms_shared,
         make_link=make_link or make_fake,
         ice_servers=lambda: (IceServer(("turn:turn.example",), "user", "word"),),

@@ -79,7 +79,7 @@ def published(store: Store | None = None) -> tuple[web.Application, Json]:
         *Guests(accounts, limiter, are_allowed=True, loopback_only=False).routes(),
         *HistoryRoutes(registry, store, TOKENS, limiter).routes(),
         *Sessions(registry, TOKENS, limiter).routes(),
-        *LiveKitTokens(TOKENS, limiter, JoinTokenIssuer("devkey", "s" * 32)).routes(),
+        *LiveKitTokens(TOKENS, limiter, JoinTokenIssuer("devkey", "s" * 32), accounts.take_back).routes(),
         *whip.routes(),
         *users.routes(),
     ]

@@ -1,6 +1,6 @@
 """Tokens for LiveKit's clients."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import jwt
 import pytest
@@ -31,8 +31,11 @@ def token_of(user: User) -> dict[str, str]:
 
 
 def app_with(issuer: JoinTokenIssuer | None) -> web.Application:
+    async def revoke(ids: Collection[str]) -> None:
+        TOKENS.revocations.add(ids)
+
     app = web.Application(middlewares=[error_middleware])
-    add_routes(app, LiveKitTokens(TOKENS, SlidingWindowRateLimiter(parse("100/minute")), issuer).routes())
+    add_routes(app, LiveKitTokens(TOKENS, SlidingWindowRateLimiter(parse("100/minute")), issuer, revoke).routes())
     return app
 
 

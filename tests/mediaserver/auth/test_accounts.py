@@ -11,7 +11,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from mediaserver.auth.accounts import Accounts, Grant, NewPassword
-from mediaserver.auth.lockout import CredentialsError, LockedOut, Lockout
+from mediaserver.auth.lockout import CredentialsError, LockedOut, Lockout, LoginClient
 from mediaserver.auth.passwords import BusyError, Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import AuthError, User
@@ -70,7 +70,7 @@ class AccountsHarness:
         )
 
     async def login(self, name: str = "ada", password: str = PASSWORD) -> Grant:
-        return await self.accounts.login(name, password, address=HERE)
+        return await self.accounts.login(name, password, client=LoginClient(HERE))
 
 
 @pytest.fixture
@@ -122,22 +122,30 @@ async def test_an_unknown_name_costs_the_work_of_a_wrong_password(harness: Accou
 async def test_lockout_does_not_tell_whether_a_name_exists(store: Store) -> None:
     passwords = Passwords(CountingHasher())
     now = [0.0]
-    accounts = Accounts(store, Tokens(SECRET), passwords, lockout=Lockout(lambda: now[0]))
+    delays: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        delays.append(seconds)
+
+    accounts = Accounts(store, Tokens(SECRET), passwords, lockout=Lockout(lambda: now[0], sleep=sleep))
     await accounts.register(username="ada", email="ada@example.org", full_name=None, password=PASSWORD)
 
     async def outcomes(name: str, block: int) -> list[object]:
         raised: list[object] = []
-        for attempt in range(10):
+        delays.clear()
+        for attempt in range(20):
+            client = await accounts.login_client(name, f"10.{block}.0.{attempt // 7}")
             try:
-                await accounts.login(name, "wrong password", address=f"10.{block}.0.{attempt}")
+                await accounts.login(name, "wrong password", client=client)
             except (CredentialsError, LockedOut) as error:
                 raised.append((type(error), error.args))
             now[0] += 1.0
-        return raised
+        return [*raised, *delays]
 
     somebody, nobody = await outcomes("ada", 1), await outcomes("nobody", 2)
     assert somebody == nobody
     assert (LockedOut, ("locked for 1 s",)) in somebody
+    assert 1.0 in somebody
     passwords.close()
 
 
@@ -171,12 +179,12 @@ async def test_a_password_of_old_parameters_is_hashed_anew_at_login(harness: Acc
     ada = await harness.ada()
     stronger = Passwords(CountingHasher(time_cost=2))
     accounts = Accounts(harness.store, harness.tokens, stronger, harness.clock)
-    both = await asyncio.gather(*(accounts.login("ada", PASSWORD, address=HERE) for _ in range(2)))
+    both = await asyncio.gather(*(accounts.login("ada", PASSWORD, client=LoginClient(HERE)) for _ in range(2)))
     kept = await harness.store.account(ada.id)
     assert kept is not None
     assert not stronger.is_outdated(kept.password_hash)
     assert all(grant.account is not None for grant in both)
-    await accounts.login("ada", PASSWORD, address=HERE)
+    await accounts.login("ada", PASSWORD, client=LoginClient(HERE))
     stronger.close()
 
 
@@ -265,7 +273,7 @@ async def test_a_guest_stays_the_same_guest(harness: AccountsHarness) -> None:
 async def test_refresh_tells_the_name_as_it_is_now(harness: AccountsHarness) -> None:
     await harness.ada()
     grant = await harness.login()
-    await harness.accounts.change(grant.user, lambda account: replace(account, username="Countess"))
+    await harness.accounts.change(grant.user, lambda account: replace(account, username="Countess"), address=HERE)
     later = await harness.accounts.refresh(grant.refresh_token)
     assert later.user.username == "Countess"
 
@@ -333,7 +341,7 @@ async def test_a_login_with_a_password_that_is_changed_meanwhile_is_refused(harn
     changed = replace(ada, password_hash=await harness.passwords.hash("a new password"))
     passwords = Passwords(StandingHasher(time_cost=2))
     accounts = Accounts(harness.store, harness.tokens, passwords, harness.clock)
-    login = asyncio.create_task(accounts.login("ada", PASSWORD, address=HERE))
+    login = asyncio.create_task(accounts.login("ada", PASSWORD, client=LoginClient(HERE)))
     await asyncio.to_thread(proven.wait)
     await harness.store.change_account(changed)
     go.set()
@@ -369,13 +377,13 @@ async def test_a_deleted_user_whose_token_survives_a_restart_has_no_account(harn
     with pytest.raises(AuthError):
         await again.set_preferences(user, Preferences(voice="Puck"))
     with pytest.raises(AuthError):
-        await again.change(user, same)
+        await again.change(user, same, address=HERE)
 
 
 async def test_a_guest_has_no_account_to_change(harness: AccountsHarness) -> None:
     guest = await harness.accounts.guest()
     with pytest.raises(AuthError):
-        await harness.accounts.change(guest.user, same)
+        await harness.accounts.change(guest.user, same, address=HERE)
 
 
 @pytest.mark.parametrize("way", ["login", "register"])
@@ -393,7 +401,7 @@ async def test_an_account_takes_over_what_the_guest_did(harness: AccountsHarness
         )
     else:
         ada = await harness.ada()
-        await harness.accounts.login("ada", PASSWORD, address=HERE, guest_token=guest.access_token)
+        await harness.accounts.login("ada", PASSWORD, client=LoginClient(HERE), guest_token=guest.access_token)
     page = await harness.store.sessions(ada.id, limit=10, cursor=None)
     assert [record.id for record in page.sessions] == ["mine"]
     assert await harness.store.preferences(ada.id) == Preferences(language="de")
@@ -406,7 +414,7 @@ async def test_adoption_keeps_the_preferences_an_account_has(harness: AccountsHa
     guest = await harness.accounts.guest()
     await harness.accounts.set_preferences(guest.user, Preferences(language="de"))
     await harness.store.set_preferences(ada.id, Preferences(language="fr"))
-    await harness.accounts.login("ada", PASSWORD, address=HERE, guest_token=guest.access_token)
+    await harness.accounts.login("ada", PASSWORD, client=LoginClient(HERE), guest_token=guest.access_token)
     assert await harness.store.preferences(ada.id) == Preferences(language="fr")
 
 
@@ -421,7 +429,7 @@ async def test_only_a_guests_own_token_gives_anything_away(harness: AccountsHarn
     hers = login.access_token
     forged = Tokens("another secret of thirty-two bytes").issue(User(grace.id, "guest", is_guest=True))
     for token in (hers, forged, "nonsense", ""):
-        await harness.accounts.login("ada", PASSWORD, address=HERE, guest_token=token)
+        await harness.accounts.login("ada", PASSWORD, client=LoginClient(HERE), guest_token=token)
     page = await harness.store.sessions(grace.id, limit=10, cursor=None)
     assert [session.id for session in page.sessions] == ["hers"]
     assert await is_alive(harness.accounts, login.refresh_token)
@@ -433,5 +441,5 @@ async def test_a_server_too_busy_to_check_counts_no_failure(harness: AccountsHar
     accounts = Accounts(harness.store, harness.tokens, full, harness.clock)
     for _ in range(10):
         with pytest.raises(BusyError):
-            await accounts.login("ada", PASSWORD, address=HERE)
+            await accounts.login("ada", PASSWORD, client=LoginClient(HERE))
     full.close()
