@@ -47,8 +47,8 @@ class Revocations:
 class RevocationReader:
     """Reads revocations from the store at its start and then every 2 s, as an async context manager that owns its task.
 
-    `on_revoked` is awaited with each id that another process has revoked, and raises nothing. The start raises `StoreError`; later failures
-    are logged, and the next read catches up.
+    `on_revoked` is awaited with each id that another process has revoked, and raises nothing. The start raises
+    `StoreError`; later failures are logged, and the next read catches up.
     """
 
     def __init__(

@@ -329,8 +329,10 @@ class Server:
     session_factory: FakeSessionFactory
     limiter: outside.Counter
     links: list[FakeLink]
-    gone: set[str]
-    """The deleted users."""
+    revoked: set[str]
+    """Ids of tokens, logins and users."""
+    deleted: set[str]
+    """Users without an account, as the store knows them."""
     opened: list[ClientWebSocketResponse] = field(default_factory=list)
 
     @property
@@ -407,19 +409,23 @@ async def serving(
     limits: RoomLimits = QUICK, *, make_link: MakeLink | None = None, are_rooms_shared: bool = True
 ) -> AsyncIterator[Server]:
     """Serve until the end of the context, with fake media unless `make_link` is given."""
-    transcript_logs, gone = TranscriptLogs(), set[str]()
+    transcript_logs, revoked, deleted = TranscriptLogs(), set[str](), set[str]()
     session_factory, limiter, links = FakeSessionFactory(transcript_logs.observe), outside.Counter(), list[FakeLink]()
 
     def make_fake(events: LinkEvents, is_dual: bool) -> Link:
         links.append(FakeLink(events, is_dual))
         return links[-1]
 
+    async def user_exists(user: str) -> bool:
+        return user not in deleted
+
     livekit = LiveKit(
         session_factory,
         limiter,
         keys={"devkey": SECRET},
         transcript_logs=transcript_logs,
-        revoked=gone,
+        revoked=revoked,
+        user_exists=user_exists,
         are_rooms_shared=are_rooms_shared,
         make_link=make_link or make_fake,
         ice_servers=lambda: (IceServer(("turn:turn.example",), "user", "word"),),
@@ -428,7 +434,7 @@ async def serving(
     app = web.Application(middlewares=[error_middleware])
     livekit.add_routes(app)
     async with TestClient(TestServer(app)) as http:
-        server = Server(http, livekit, session_factory, limiter, links, gone)
+        server = Server(http, livekit, session_factory, limiter, links, revoked, deleted)
         yield server
         await livekit.close()
         for ws in server.opened:
