@@ -3,7 +3,7 @@
 import io
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from argon2 import PasswordHasher
@@ -107,7 +107,9 @@ async def test_a_new_password_logs_the_user_out(terminal: Terminal) -> None:
     await terminal.run("add", "ada", "ada@example.org")
     grant = await terminal.accounts().login("ada", PASSWORD, client=LoginClient("here"))
     assert await terminal.run("password", "ADA@example.org", password="a new password") == 0
-    assert "ada has a new password" in terminal.out
+    assert terminal.out.startswith("ada has a new password")
+    assert terminal.out.endswith("A running server refuses earlier tokens within 2 s.\n")
+    assert await terminal.store.revoked_since(datetime.now(UTC) - timedelta(minutes=1)) == (grant.user.login,)
     with pytest.raises(AuthError):
         await terminal.accounts().refresh(grant.refresh_token)
     await terminal.accounts().login("ada", "a new password", client=LoginClient("here"))
@@ -130,6 +132,7 @@ async def test_who_is_deleted_is_gone(terminal: Terminal) -> None:
     await terminal.run("add", "ada", "ada@example.org")
     assert await terminal.run("delete", "ada") == 0
     assert terminal.out.startswith("Deleted ada ")
+    assert terminal.out.endswith("A running server ends live sessions within 2 s.\n")
     assert await terminal.store.accounts() == ()
     assert await terminal.run("delete", "ada") == 1
     assert terminal.err == "There is no account named ada.\n"
