@@ -38,7 +38,7 @@ class LockedOut(Exception):
 class LoginClient:
     """The client of an attempt at one name.
 
-    `device` is the id of an earlier login to that account which a token proves, or None. `is_known` tells whether
+    `device` is the id of an earlier login to that account which a token proves, or None. `is_known` is true if
     somebody has logged in to that account from this network before.
     """
 

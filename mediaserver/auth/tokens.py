@@ -66,9 +66,13 @@ class Tokens:
                 user = User(user_id, name, is_guest, _login(claims.get("sid")))
             case _:
                 raise AuthError("The token is not valid.")
+        self.check(user)
+        return user
+
+    def check(self, user: User) -> None:
+        """Raise `AuthError` if a user whose token was verified before has been revoked since, or their login has."""
         if user.id in self.revocations or user.login in self.revocations:
             raise AuthError("The token was revoked; log in.")
-        return user
 
 
 def new_guest() -> User:

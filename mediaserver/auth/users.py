@@ -24,3 +24,7 @@ class Verifier(Protocol):
     def verify(self, token: str) -> User:
         """Verify a token and return its user; raises `AuthError`."""
         ...
+
+    def check(self, user: User) -> None:
+        """Raise `AuthError` if a user whose token was verified before has been revoked since, or their login has."""
+        ...

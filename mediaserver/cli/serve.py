@@ -74,8 +74,8 @@ def log_guest_policy(settings: Settings) -> None:
             logger.warning("ALLOW_GUESTS is true: all who reach this server may be guests and use GEMINI_API_KEY")
         case None if not settings.is_production:
             logger.warning(
-                "ALLOW_GUESTS is not set: users of this machine may be guests and use GEMINI_API_KEY. So may all who "
-                "come through a proxy or tunnel on it that adds no forwarding header; ALLOW_GUESTS=false takes no guests"
+                "ALLOW_GUESTS is not set: users of this machine may be guests and use GEMINI_API_KEY, and so may users "
+                "of a proxy or tunnel on it that adds no forwarding header. ALLOW_GUESTS=false takes no guests"
             )
         case _:
             logger.info("nobody may be a guest")

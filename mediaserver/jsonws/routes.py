@@ -119,16 +119,15 @@ class JsonSocket:
 
     def _authenticate_start(self, connection: Connection, start: StartSession) -> User:
         user = connection.user
-        if user is None:
-            try:
+        if user is None and not start.token:
+            raise _unauthorized("Send a token: in the Authorization header, `?token=` or start_session.")
+        try:
+            if user is None:
                 user = self._verifier.verify(start.token or "")
-            except AuthError as error:
-                message = (
-                    str(error)
-                    if start.token
-                    else "Send a token: in the Authorization header, `?token=` or start_session."
-                )
-                raise SessionRefused(MediaError(FaultCode.UNAUTHORIZED, message, where="jsonws")) from None
+            else:
+                self._verifier.check(user)  # the handshake may be long ago
+        except AuthError as error:
+            raise _unauthorized(str(error)) from None
         if connection.user is None or connection.sessions:
             self._check_rate_limit(user)  # the handshake counted the first session
         if start.user is not None and not user.is_guest and start.user not in (user.id, user.username):
@@ -155,3 +154,7 @@ class JsonSocket:
         except Draining:
             error = MediaError(FaultCode.SESSION_LIMIT, "The server is restarting.", where="jsonws")
             raise SessionRefused(error, WSCloseCode.SERVICE_RESTART) from None
+
+
+def _unauthorized(message: str) -> SessionRefused:
+    return SessionRefused(MediaError(FaultCode.UNAUTHORIZED, message, where="jsonws"))

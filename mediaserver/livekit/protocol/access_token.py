@@ -43,7 +43,7 @@ SOURCES = ("camera", "microphone", "screen_share", "screen_share_audio")
 
 
 UserExists = Callable[[str], Awaitable[bool]]
-"""Tells whether the user with an id still has an account, or is a guest, who has none."""
+"""Whether the user with an id still has an account, or is a guest, who has none."""
 
 
 class GrantError(Exception):

@@ -464,8 +464,9 @@ async def test_a_new_email_needs_the_password_and_the_same_one_does_not(ada: Per
 
 
 async def test_a_deletion_needs_the_password(ada: Person, backend: AccountsBackend) -> None:
-    for body in (None, {}):
-        status, answer = await ada.ask("DELETE", ME, body)
+    proofs: tuple[dict[str, str] | None, ...] = (None, {})
+    for without in proofs:
+        status, answer = await ada.ask("DELETE", ME, without)
         assert (status, fields_of(answer)) == (422, ["current_password"])
     status, answer = await ada.ask("DELETE", ME, {"current_password": "wrong password"})
     assert (status, answer["error"]["code"]) == (403, "WRONG_PASSWORD")

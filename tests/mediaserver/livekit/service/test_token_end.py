@@ -3,6 +3,7 @@
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from aiohttp import WSServerHandshakeError
@@ -12,7 +13,7 @@ from mediaserver.livekit.protocol.access_token import ABSOLUTE_LIFETIME, ApiKeys
 from tests.support.livekit_harness import QUICK, SECRET, Client, Server, serving, token
 
 KEYS = ApiKeys({"devkey": SECRET})
-CLAIMS = {"user_login": "login-1", "user_token": "token-1"}
+CLAIMS: dict[str, Any] = {"user_login": "login-1", "user_token": "token-1"}
 ORIGINS = ["u-ada", "login-1", "u-ada/token-1"]
 PATHS = ["/rtc", "/rtc/v1"]
 
