@@ -228,14 +228,12 @@ class Users:
         current = _revealed(body.current_password)
         with store_errors_as_http(), _password_errors_as_http():
             if body.password is None:
-                account = await self._accounts.change(
-                    user, body.apply, address=address(request), current_password=current
-                )
+                account = await self._accounts.change(user, body.apply, current_password=current)
                 return json_response(ChangedProfile(**Profile.of(user, account).model_dump(), tokens=None))
             if current is None:
                 raise PasswordRequiredError
             password = NewPassword(current, body.password.get_secret_value())
-            grant = await self._accounts.change_with_password(user, body.apply, password, address=address(request))
+            grant = await self._accounts.change_with_password(user, body.apply, password)
         tokens = LoginResponse.of(grant)
         return json_response(ChangedProfile(**tokens.user.model_dump(), tokens=tokens))
 
@@ -244,7 +242,7 @@ class Users:
         user = self._user(request)
         body = await read_body(request, Deletion) if request.body_exists else Deletion()
         with store_errors_as_http(), _password_errors_as_http():
-            await self._accounts.prove_password(user, _revealed(body.current_password), address=address(request))
+            await self._accounts.prove_password(user, _revealed(body.current_password))
             await self._before_delete(user.id)
             await self._accounts.delete(user)
         return web.Response(status=204)
@@ -275,14 +273,14 @@ class Users:
             raise
 
     def _admit_login(self, name: str, client: LoginClient) -> None:
-        """Count a login by its device, else by name and network, and by network if it has not logged in before."""
+        """Count a login by its device, else by network if it has not logged in before, and by name and network."""
         if client.device is not None:
             self._login_limiter.admit(f"device {client.device}")
             return
         network = network_of(client.address)
-        self._login_limiter.admit(f"login {network} {name_digest(name)}")
         if not client.is_known:
             self._login_limiter.admit(f"logins {network}", NAMES_PER_ADDRESS)
+        self._login_limiter.admit(f"login {network} {name_digest(name)}")
 
     async def _admit_token(self, request: web.Request, body: RefreshBody, limiter: SlidingWindowRateLimiter) -> None:
         """Count a refresh token by its login, and an unknown one by address."""

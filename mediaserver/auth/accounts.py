@@ -165,7 +165,7 @@ class Accounts:
             return True
 
     async def change(
-        self, user: User, edit: Callable[[Account], Account], *, address: str, current_password: str | None = None
+        self, user: User, edit: Callable[[Account], Account], *, current_password: str | None = None
     ) -> Account:
         """Change a profile; a new email needs the current password.
 
@@ -174,7 +174,7 @@ class Accounts:
         account = await self._require_account(user)
         is_proven = edit(account).email != account.email
         if is_proven:
-            await self._prove_password(user, account, current_password, address)
+            await self._prove_password(user, account, current_password)
         async with self._lock:
             if is_proven and current_password is not None:
                 account = await self._reload_if_unchanged(account, current_password)
@@ -187,14 +187,14 @@ class Accounts:
             return changed
 
     async def change_with_password(
-        self, user: User, edit: Callable[[Account], Account], password: NewPassword, *, address: str
+        self, user: User, edit: Callable[[Account], Account], password: NewPassword
     ) -> Grant:
         """Change profile and password in one step and revoke all logins; returns a new one for this client.
 
         Raises `CredentialsError`, `TakenError`, and `AuthError` without an account.
         """
         account = await self._require_account(user)
-        await self._prove_password(user, account, password.current, address)
+        await self._prove_password(user, account, password.current)
         password_hash = await self._passwords.hash(password.new)
         async with self._lock:
             account = replace(
@@ -204,14 +204,14 @@ class Accounts:
             self._tokens.revocations.add(await self._store.revoke_user(user.id, self._clock()))
             return await self._grant(_user(account), account, uuid.uuid4().hex)
 
-    async def prove_password(self, user: User, password: str | None, *, address: str) -> None:
+    async def prove_password(self, user: User, password: str | None) -> None:
         """Check a user's password, unless the user is a guest, who has none.
 
         Raises `PasswordRequiredError`, `CredentialsError`, and `AuthError` if the account was deleted.
         """
         account = await self.account(user)
         if account is not None:
-            await self._prove_password(user, account, password, address)
+            await self._prove_password(user, account, password)
 
     async def delete(self, user: User) -> None:
         """Delete a user with all stored data and refuse their tokens from now on."""
@@ -235,11 +235,11 @@ class Accounts:
             await self.account(user)
             await self._store.set_preferences(user.id, preferences)
 
-    async def _prove_password(self, user: User, account: Account, password: str | None, address: str) -> None:
+    async def _prove_password(self, user: User, account: Account, password: str | None) -> None:
         if password is None:
             raise PasswordRequiredError
         # The access token proves a device, so guesses with a stolen one keep nobody else out.
-        client = LoginClient(address, device=user.login or f"without login {user.id}")
+        client = LoginClient(device=user.login or f"without login {user.id}")
         async with self._lockout.attempt(account.username, client):
             await self._verify_password(account, password)
 

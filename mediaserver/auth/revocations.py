@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Self
 
 from loguru import logger
@@ -35,9 +36,7 @@ class Revocations:
         """Refuse these ids from now on; returns those that were not refused before."""
         now = self._clock()
         # In the order of their expiry, because each is kept for the same time and none is moved.
-        for known, until in list(self._until.items()):
-            if until > now:
-                break
+        for known, _ in list(takewhile(lambda item: item[1] <= now, self._until.items())):
             del self._until[known]
         new = tuple(dict.fromkeys(revoked for revoked in ids if revoked not in self._until))
         self._until.update(dict.fromkeys(new, now + REVOKED_FOR.total_seconds()))

@@ -273,7 +273,7 @@ async def test_a_guest_stays_the_same_guest(harness: AccountsHarness) -> None:
 async def test_refresh_tells_the_name_as_it_is_now(harness: AccountsHarness) -> None:
     await harness.ada()
     grant = await harness.login()
-    await harness.accounts.change(grant.user, lambda account: replace(account, username="Countess"), address=HERE)
+    await harness.accounts.change(grant.user, lambda account: replace(account, username="Countess"))
     later = await harness.accounts.refresh(grant.refresh_token)
     assert later.user.username == "Countess"
 
@@ -292,7 +292,7 @@ async def test_a_new_password_logs_out_everywhere_else(harness: AccountsHarness)
     await harness.ada()
     here, there = await harness.login(), await harness.login()
     password = NewPassword(PASSWORD, "a new password")
-    grant = await harness.accounts.change_with_password(here.user, same, password, address=HERE)
+    grant = await harness.accounts.change_with_password(here.user, same, password)
     for token in (here.refresh_token, there.refresh_token):
         assert not await is_alive(harness.accounts, token)
     assert await is_alive(harness.accounts, grant.refresh_token)
@@ -307,9 +307,9 @@ async def test_a_new_password_needs_the_current_one_and_guesses_at_it_are_counte
     wrong = NewPassword("wrong password", "a new password")
     for _ in range(5):
         with pytest.raises(CredentialsError):
-            await harness.accounts.change_with_password(here.user, same, wrong, address=HERE)
+            await harness.accounts.change_with_password(here.user, same, wrong)
     with pytest.raises(LockedOut):
-        await harness.accounts.change_with_password(here.user, same, wrong, address=HERE)
+        await harness.accounts.change_with_password(here.user, same, wrong)
     assert await is_alive(harness.accounts, here.refresh_token)
 
 
@@ -318,7 +318,7 @@ async def test_who_loses_the_race_to_change_a_password_is_refused(harness: Accou
     here = await harness.login()
     outcomes = await asyncio.gather(
         *(
-            harness.accounts.change_with_password(here.user, same, NewPassword(PASSWORD, new), address=HERE)
+            harness.accounts.change_with_password(here.user, same, NewPassword(PASSWORD, new))
             for new in ("the first password", "the second password")
         ),
         return_exceptions=True,
@@ -377,13 +377,13 @@ async def test_a_deleted_user_whose_token_survives_a_restart_has_no_account(harn
     with pytest.raises(AuthError):
         await again.set_preferences(user, Preferences(voice="Puck"))
     with pytest.raises(AuthError):
-        await again.change(user, same, address=HERE)
+        await again.change(user, same)
 
 
 async def test_a_guest_has_no_account_to_change(harness: AccountsHarness) -> None:
     guest = await harness.accounts.guest()
     with pytest.raises(AuthError):
-        await harness.accounts.change(guest.user, same, address=HERE)
+        await harness.accounts.change(guest.user, same)
 
 
 @pytest.mark.parametrize("way", ["login", "register"])

@@ -167,6 +167,23 @@ async def test_an_older_database_is_migrated_and_keeps_what_it_holds(file: Path)
     assert query(file, "SELECT version_num FROM alembic_version") == [("next",)]
 
 
+async def test_a_database_of_the_first_version_keeps_its_accounts_and_tokens(tmp_path: Path) -> None:
+    file, versions = tmp_path / engines.FILE, tmp_path / "versions"
+    versions.mkdir()
+    (versions / "revision_1.py").write_text((migration.SCRIPTS / "versions" / "revision_1.py").read_text())
+    await migrate(file, versions)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        at = "2026-01-01 00:00:00.000000"
+        row = ("1", "ada", "ada", "ada@example.org", "ada@example.org", None, "argon2", at)
+        connection.execute("INSERT INTO accounts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        connection.execute("INSERT INTO refresh_tokens VALUES ('t', 'f', '1', 'ada', 0, ?, ?, NULL)", (at, at))
+    store = await open_store(None, data_dir=tmp_path)
+    assert await store.account("1") == ADA
+    assert await store.revoke_user("1", ADA.created_at) == ("f",)
+    assert await store.revoked_since(ADA.created_at) == ("f",)
+    await store.close()
+
+
 async def test_a_migration_that_fails_half_way_leaves_the_database_as_it_was(file: Path) -> None:
     before = query(file, "SELECT name, sql FROM sqlite_master ORDER BY name")
     with pytest.raises(ZeroDivisionError):
