@@ -295,7 +295,7 @@ def _user_routes(settings: Settings, services: _Services, access: _Access) -> tu
         login_limiter=SlidingWindowRateLimiter(settings.limit(settings.rate_limit_login)),
         api_limiter=access.api_limiter,
         is_registration_open=_is_registration_open(settings),
-        before_delete=services.history.end_sessions_of,
+        after_delete=services.registry.end_sessions_of,
     )
     return *guests.routes(), *users.routes()
 

@@ -49,7 +49,7 @@ async def _do_nothing(_: str) -> None:
 
 
 class Users:
-    """Handles `/api/v1/users/...`; `before_delete` is awaited with a user's id before the user is deleted."""
+    """Handles `/api/v1/users/...`; `after_delete` is awaited with the id of a user who was deleted."""
 
     def __init__(
         self,
@@ -59,14 +59,14 @@ class Users:
         login_limiter: SlidingWindowRateLimiter,
         api_limiter: SlidingWindowRateLimiter,
         is_registration_open: bool,
-        before_delete: Callable[[str], Awaitable[None]] = _do_nothing,
+        after_delete: Callable[[str], Awaitable[None]] = _do_nothing,
     ):
         self._accounts = accounts
         self._verifier = verifier
         self._login_limiter = login_limiter
         self._api_limiter = api_limiter
         self._is_registration_open = is_registration_open
-        self._before_delete = before_delete
+        self._after_delete = after_delete
 
     def routes(self) -> tuple[Route, ...]:
         """List the routes."""
@@ -243,8 +243,9 @@ class Users:
         body = await read_body(request, Deletion) if request.body_exists else Deletion()
         with store_errors_as_http(), _password_errors_as_http():
             await self._accounts.prove_password(user, _revealed(body.current_password))
-            await self._before_delete(user.id)
             await self._accounts.delete(user)
+        # Now that no token of the user starts another session.
+        await self._after_delete(user.id)
         return web.Response(status=204)
 
     async def show_settings(self, request: web.Request) -> web.Response:

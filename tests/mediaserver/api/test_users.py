@@ -58,6 +58,7 @@ class AccountsBackend:
 
     def app(self, *, login: str = "10000/minute", api: str = "10000/minute", is_open: bool = True) -> web.Application:
         async def leave(user: str) -> None:
+            assert await self.store.account(user) is None  # so that no session begins after this
             self.left.append(user)
 
         app = web.Application(middlewares=[error_middleware])
@@ -69,7 +70,7 @@ class AccountsBackend:
                 login_limiter=SlidingWindowRateLimiter(parse(login)),
                 api_limiter=SlidingWindowRateLimiter(parse(api)),
                 is_registration_open=is_open,
-                before_delete=leave,
+                after_delete=leave,
             ).routes(),
         )
         return app
