@@ -36,7 +36,7 @@ class LockedOut(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LoginClient:
-    """The client of an attempt at one name, told by its device or else by its address.
+    """The client of an attempt at one name, known by its device or else by its address.
 
     `device` is the id of an earlier login to that account which a token proves, or None. `is_known` is true if
     somebody has logged in to that account from the address's network before.
