@@ -20,6 +20,7 @@ from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.api.sessions import HistoryRoutes, Sessions
 from mediaserver.api.users import Users
 from mediaserver.auth.accounts import Accounts
+from mediaserver.auth.lockout import Lockout
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
@@ -63,11 +64,15 @@ async def _is_well() -> bool:
     return True
 
 
+async def _without_delay(_: float) -> None:
+    return None
+
+
 def published(store: Store | None = None) -> tuple[web.Application, Json]:
     """The app, and what is published about it; without a store nobody has said anything."""
     store = cast(Store, MemoryStore()) if store is None else store
     passwords = Passwords(HASHER)
-    accounts = Accounts(store, TOKENS, passwords)
+    accounts = Accounts(store, TOKENS, passwords, lockout=Lockout(sleep=_without_delay))
     metrics, registry = Metrics(), Registry(max_sessions=9, max_per_user=9)
     limiter = SlidingWindowRateLimiter(parse("1000000/minute"))
     page = Page(engine="local", model="local-1", example_questions=("hello",))
