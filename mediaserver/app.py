@@ -22,6 +22,7 @@ from mediaserver.api.sessions import HistoryRoutes, Sessions
 from mediaserver.api.users import Users
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
+from mediaserver.auth.revocations import RevocationReader
 from mediaserver.auth.tokens import Tokens
 from mediaserver.engines import RunningEngine, start_engine
 from mediaserver.half_open import HalfOpenConnections
@@ -105,7 +106,7 @@ async def running_application(settings: Settings) -> AsyncIterator[web.Applicati
     vad = await asyncio.to_thread(VadModel)
     async with AsyncExitStack() as stack:
         services = await _start_services(settings, vad, stack)
-        access = _access(settings, services, stack)
+        access = await _access(settings, services, stack)
         yield _application(settings, services, access, _transports(settings, services, access))
 
 
@@ -186,13 +187,15 @@ def _server_defaults(settings: Settings) -> ServerDefaults:
     )
 
 
-def _access(settings: Settings, services: _Services, stack: AsyncExitStack) -> _Access:
+async def _access(settings: Settings, services: _Services, stack: AsyncExitStack) -> _Access:
     tokens = Tokens(secret_from(settings))
     passwords = Passwords()
     stack.callback(passwords.close)
+    store, registry = services.history.store, services.registry
+    await stack.enter_async_context(RevocationReader(store, tokens.revocations, on_revoked=registry.end_sessions_of))
     return _Access(
         tokens,
-        Accounts(services.history.store, tokens, passwords),
+        Accounts(store, tokens, passwords),
         api_limiter=SlidingWindowRateLimiter(settings.limit(settings.rate_limit_api)),
         offer_limiter=SlidingWindowRateLimiter(settings.limit(settings.rate_limit_offer)),
         livekit_key=livekit_keys(settings),
@@ -229,7 +232,8 @@ def _livekit(settings: Settings, services: _Services, access: _Access) -> LiveKi
         access.offer_limiter,
         keys={key: secret},
         transcript_logs=logs,
-        is_user_deleted=access.tokens.is_refused,
+        revoked=access.tokens.revocations,
+        user_exists=access.accounts.exists,
         are_rooms_shared=settings.livekit_rooms == "shared"
         or (settings.livekit_rooms is None and not settings.is_production),
         make_link=lambda events, is_dual, client: MediaLink(events, is_dual=is_dual, config=config, client=client),
@@ -316,7 +320,7 @@ def _user_routes(settings: Settings, services: _Services, access: _Access) -> tu
         login_limiter=SlidingWindowRateLimiter(settings.limit(settings.rate_limit_login)),
         api_limiter=access.api_limiter,
         is_registration_open=_is_registration_open(settings),
-        before_delete=services.history.end_sessions_of,
+        after_delete=services.registry.end_sessions_of,
     )
     return *guests.routes(), *users.routes()
 
@@ -331,6 +335,6 @@ def _session_routes(services: _Services, access: _Access, whip: Whip) -> tuple[R
     return (
         *HistoryRoutes(registry, history.store, tokens, limiter, flush=history.writer.flush).routes(),
         *Sessions(registry, tokens, limiter).routes(),
-        *LiveKitTokens(tokens, limiter, issuer).routes(),
+        *LiveKitTokens(tokens, limiter, issuer, access.accounts.take_back).routes(),
         *whip.routes(),
     )
