@@ -98,6 +98,10 @@ def test_half_a_pair_is_told_its_other_half(monkeypatch: pytest.MonkeyPatch, nam
 
 
 def test_a_file_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_VOICE_DIR", "/nowhere")
+    with pytest.raises(SettingsError, match="LOCAL_VOICE_DIR: no such folder"):
+        load(None)
+    monkeypatch.delenv("LOCAL_VOICE_DIR")
     monkeypatch.setenv("LOCAL_ENGINE_SCRIPT", "/nowhere.yaml")
     with pytest.raises(SettingsError, match="LOCAL_ENGINE_SCRIPT: no such file"):
         load(None)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, assert_never
@@ -10,7 +11,8 @@ from mediaserver.localengine.responder.intents import Find, Intent, intent_of
 from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
 from mediaserver.localengine.responder.screen_text import SURE, Match, describe, find, near, place, quoted
 from mediaserver.localengine.responder.speech_to_text import SpeechToText
-from mediaserver.localengine.responder.text_to_speech import TextToSpeech
+from mediaserver.localengine.responder.voice.pace import slow_down, speed_up
+from mediaserver.localengine.responder.voice.text_to_speech import TextToSpeech
 from pipeline.screen.ocr import ReadText
 
 EXAMPLE_QUESTIONS: tuple[str, ...] = (
@@ -39,13 +41,20 @@ _NOT_READ = (
 _HELP = (
     "I am the small local engine of this server, and I work without the internet.",
     "Share your screen, and ask: what is on my screen? Or: where is the save button?",
-    "You can also ask what time it is, or say: repeat, stop, or goodbye.",
+    "You can also ask what time it is, or say: repeat, slower, faster, stop, or goodbye.",
     "By voice I know only a fixed list of sentences. Typed, I can look for any words.",
 )
 _ANSWERS = {
     Intent.HELLO: ("Hello. I am the local engine.", "Share your screen and ask me where something is, or say help."),
     Intent.THANKS: ("You are welcome.",),
     Intent.BYE: ("Goodbye.",),
+}
+
+_SPEED_ANSWERS = {
+    (Intent.SLOWER, True): "I will speak more slowly.",
+    (Intent.SLOWER, False): "I cannot speak any slower.",
+    (Intent.FASTER, True): "I will speak faster.",
+    (Intent.FASTER, False): "I cannot speak any faster.",
 }
 
 Piece = str | Call
@@ -72,11 +81,13 @@ class LocalMemory(Memory):
 class LocalResponder:
     """Answers a few kinds of questions by speech; heavy work runs in worker processes."""
 
-    def __init__(self, reader: Reader, *, now: Callable[[], datetime] = datetime.now):
+    def __init__(
+        self, reader: Reader, *, voice: TextToSpeech | None = None, now: Callable[[], datetime] = datetime.now
+    ):
         self._reader = reader
         self._now = now
         self._speech_to_text = SpeechToText()
-        self._text_to_speech = TextToSpeech()
+        self._text_to_speech = voice or TextToSpeech()
 
     async def start(self) -> None:
         """Load the speech models in advance; the caller warms the reader."""
@@ -101,10 +112,19 @@ class LocalResponder:
         intent = intent_of(text) if text else None
         if intent is Intent.STOP:
             return
+        if intent is Intent.SLOWER or intent is Intent.FASTER:
+            is_changed = slow_down(memory) if intent is Intent.SLOWER else speed_up(memory)
+            has_spoken = bool(memory.pieces or _last_answer(memory))
+            if intent is Intent.FASTER or not is_changed or not has_spoken:
+                async for part in self._utter(_SPEED_ANSWERS[intent, is_changed], memory):
+                    yield part
+                return
+            intent = Intent.REPEAT  # who wants it slower has not followed
         if intent is Intent.REPEAT:
             if memory.last_find is None or memory.screen == question.screen:
                 for piece in memory.pieces or (_last_answer(memory) or "I have not said anything yet.",):
-                    yield await self._uttered(piece, memory)
+                    async for part in self._utter(piece, memory):
+                        yield part
                 return
             intent = memory.last_find  # a pointer on a screen that has changed would mislead
         lines: tuple[ReadText, ...] | None = None
@@ -114,7 +134,8 @@ class LocalResponder:
             try:
                 await asyncio.wait({reading}, timeout=MAX_SILENT_READING)
                 if not reading.done():
-                    yield await self._uttered(_LOOKING + " ", memory)
+                    async for part in self._utter(_LOOKING + " ", memory):
+                        yield part
                 lines = await reading
             finally:
                 reading.cancel()
@@ -123,7 +144,8 @@ class LocalResponder:
         memory.pieces, memory.screen = pieces, question.screen
         memory.last_answer = "".join(piece for piece in pieces if isinstance(piece, str))
         for piece in pieces:
-            yield await self._uttered(piece, memory)
+            async for part in self._utter(piece, memory):
+                yield part
 
     def _reply(
         self, intent: Intent | Find | None, question: Question, lines: tuple[ReadText, ...] | None
@@ -141,17 +163,20 @@ class LocalResponder:
                 return (clock(self._now()),)
             case Intent.HELLO | Intent.THANKS | Intent.BYE:
                 return _ANSWERS[intent]
-            case Intent.STOP | Intent.REPEAT:
+            case Intent.STOP | Intent.REPEAT | Intent.SLOWER | Intent.FASTER:
                 return ()
             case _:
                 assert_never(intent)
 
-    async def _uttered(self, piece: Piece, memory: Memory) -> Speech | Call:
+    async def _utter(self, piece: Piece, memory: Memory) -> AsyncIterator[Speech | Call]:
         if isinstance(piece, Call):
-            return piece
+            yield piece
+            return
         # What is said is English, whatever language the client asked for.
         language = memory.language if memory.language.lower().startswith("en") else "en"
-        return await self._text_to_speech.synthesize(piece, language=language)
+        async with aclosing(self._text_to_speech.stream(piece, language=language, speed=memory.speed)) as speech:
+            async for part in speech:
+                yield part
 
 
 def _last_answer(memory: Memory) -> str:
