@@ -1,7 +1,7 @@
 """The offline responder: speech recognition, screen reading and speech synthesis."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -104,6 +104,18 @@ class LocalResponder:
     async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
         """Answer piece by piece; raises `MediaError` if OCR, recognition or synthesis fails."""
         assert isinstance(memory, LocalMemory)
+        # What is said is English, whatever language the client asked for.
+        language = memory.language if memory.language.lower().startswith("en") else "en"
+        async with aclosing(self._pieces(question, memory)) as pieces:
+            async for piece in pieces:
+                if not isinstance(piece, str):
+                    yield piece
+                    continue
+                async with aclosing(self._text_to_speech.stream(piece, language=language, speed=memory.speed)) as parts:
+                    async for speech in parts:
+                        yield speech
+
+    async def _pieces(self, question: Question, memory: LocalMemory) -> AsyncGenerator[Recognition | Piece, None]:
         memory.turns += 1
         text = question.text
         if text is None:
@@ -116,15 +128,13 @@ class LocalResponder:
             is_changed = slow_down(memory) if intent is Intent.SLOWER else speed_up(memory)
             has_spoken = bool(memory.pieces or _last_answer(memory))
             if intent is Intent.FASTER or not is_changed or not has_spoken:
-                async for part in self._utter(_SPEED_ANSWERS[intent, is_changed], memory):
-                    yield part
+                yield _SPEED_ANSWERS[intent, is_changed]
                 return
             intent = Intent.REPEAT  # who wants it slower has not followed
         if intent is Intent.REPEAT:
             if memory.last_find is None or memory.screen == question.screen:
                 for piece in memory.pieces or (_last_answer(memory) or "I have not said anything yet.",):
-                    async for part in self._utter(piece, memory):
-                        yield part
+                    yield piece
                 return
             intent = memory.last_find  # a pointer on a screen that has changed would mislead
         lines: tuple[ReadText, ...] | None = None
@@ -134,8 +144,7 @@ class LocalResponder:
             try:
                 await asyncio.wait({reading}, timeout=MAX_SILENT_READING)
                 if not reading.done():
-                    async for part in self._utter(_LOOKING + " ", memory):
-                        yield part
+                    yield _LOOKING + " "
                 lines = await reading
             finally:
                 reading.cancel()
@@ -144,8 +153,7 @@ class LocalResponder:
         memory.pieces, memory.screen = pieces, question.screen
         memory.last_answer = "".join(piece for piece in pieces if isinstance(piece, str))
         for piece in pieces:
-            async for part in self._utter(piece, memory):
-                yield part
+            yield piece
 
     def _reply(
         self, intent: Intent | Find | None, question: Question, lines: tuple[ReadText, ...] | None
@@ -167,16 +175,6 @@ class LocalResponder:
                 return ()
             case _:
                 assert_never(intent)
-
-    async def _utter(self, piece: Piece, memory: Memory) -> AsyncIterator[Speech | Call]:
-        if isinstance(piece, Call):
-            yield piece
-            return
-        # What is said is English, whatever language the client asked for.
-        language = memory.language if memory.language.lower().startswith("en") else "en"
-        async with aclosing(self._text_to_speech.stream(piece, language=language, speed=memory.speed)) as speech:
-            async for part in speech:
-                yield part
 
 
 def _last_answer(memory: Memory) -> str:

@@ -53,14 +53,15 @@ CODE = r"\S*(?:[a-z][A-Z]|[A-Z]{2}[a-z]|[_(){}\[\]=<>\\|^#$&@*+~/]|[A-Za-z0-9][.
 _PIECES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+|[^\W\d_]+|[^\w\s]|_")
 
 
-def url(match: re.Match[str]) -> str | None:
-    """Read a web address without its scheme, and the first parts of its path."""
-    return _address(match)
-
-
-def host(match: re.Match[str]) -> str | None:
-    """Read an address that has no scheme, such as example.org/docs or localhost:8000."""
-    return _address(match)
+def address(match: re.Match[str]) -> str | None:
+    """Read a web address without its scheme: the host, the port and the first parts of the path."""
+    words = [_domain(match["host"])] if match["host"] else []
+    if match["port"]:
+        words.append(f"port {pairs(match['port'])}")
+    names = [name for name in (match["path"] or "").split("/") if name]
+    if names:
+        words.append(f"slash {_segments(names, ' slash ')}")
+    return " ".join(words) or None
 
 
 def email(match: re.Match[str]) -> str | None:
@@ -161,16 +162,6 @@ def spell(letters: str) -> str:
     """Return letters as an abbreviation that every voice spells: "P.D.F."; one letter stays bare, but for A."""
     letters = letters.upper()
     return letters if len(letters) == 1 and letters != "A" else "".join(f"{letter}." for letter in letters)
-
-
-def _address(match: re.Match[str]) -> str | None:
-    words = [_domain(match["host"])] if match["host"] else []
-    if match["port"]:
-        words.append(f"port {pairs(match['port'])}")
-    names = [name for name in (match["path"] or "").split("/") if name]
-    if names:
-        words.append(f"slash {_segments(names, ' slash ')}")
-    return " ".join(words) or None
 
 
 def _domain(name: str) -> str:

@@ -107,7 +107,7 @@ _TITLE = rf"(?P<title>{'|'.join(TITLES)})\.?"
 
 _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str | None]], ...] = (
     (_LINK_RULE, _link),
-    (_rule(identifiers.URL), identifiers.url),
+    (_rule(identifiers.URL), identifiers.address),
     (_rule(identifiers.EMAIL), identifiers.email),
     (_rule(_SHORT, flags=re.IGNORECASE), _abbreviation),
     (_rule(r"(?:[A-Za-z]\.){2,}"), _initials),
@@ -132,7 +132,7 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str | None]], ...
     (_rule(identifiers.HASH), identifiers.hash_code),
     (_rule(identifiers.HEX), identifiers.hexadecimal),
     (_rule(quantities.PLAIN), quantities.number),
-    (_rule(identifiers.HOST), identifiers.host),
+    (_rule(identifiers.HOST), identifiers.address),
     (_rule(quantities.VERSION), quantities.version),
     (_rule(identifiers.FILE, flags=re.IGNORECASE), identifiers.file_name),
     (_rule(identifiers.WINDOWS_PATH), identifiers.windows_path),

@@ -69,7 +69,7 @@ class TextToSpeech:
             except VoiceUnavailableError as error:
                 self._rest(voice, error)
             except MediaError as error:
-                logger.error("a voice cannot be used", voice=voice.name, reason=str(error.__cause__ or error))
+                logger.error("a voice cannot be used", voice=voice.name, reason=_reason(error))
                 self._voices.remove(voice)
                 await voice.close()
             else:
@@ -128,6 +128,11 @@ class TextToSpeech:
     def _rest(self, voice: Voice, error: VoiceUnavailableError) -> None:
         self._resting[voice.name] = _now() + RETRY_AFTER
         logger.error("a voice does not work", voice=voice.name, reason=error.reason, retry_after=RETRY_AFTER)
+
+
+def _reason(error: MediaError) -> str:
+    # The cause of a failed worker is the whole traceback; its last line says what was wrong.
+    return str(error.__cause__ or error).strip().rpartition("\n")[2]
 
 
 def _now() -> float:

@@ -285,6 +285,7 @@ def test_the_pace_of_a_voice_is_learned() -> None:
     for _ in range(30):
         estimate.learn("a" * 10, 24_000, 1.0)
     places = estimate.places(words, 2.0)
-    (first, second) = places.take(24_000, is_last=False)
+    first, (start, word) = places.take(24_000, is_last=False)
     assert first == (0, "a ")
-    assert second == (pytest.approx(12_000, abs=10), "b")
+    assert word == "b"
+    assert abs(start - 12_000) < 10
