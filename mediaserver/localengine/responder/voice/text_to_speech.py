@@ -53,11 +53,6 @@ class TextToSpeech:
         self._voices = list(self._configured(config or VoiceConfig()) if voices is None else voices)
         self._resting: dict[str, float] = {}  # by the name of a voice: the monotonic time until when
 
-    @property
-    def name(self) -> str:
-        """The name of the voice that speaks English now."""
-        return self._voice_for("en").name
-
     async def start(self) -> None:
         """Load the voice that speaks English; a voice that cannot be loaded is reported and replaced by the next."""
         if self._missing:

@@ -141,5 +141,5 @@ async def test_without_a_package_the_next_voice_speaks(
     if not has_espeak:
         monkeypatch.setattr(espeak, "PACKAGE", "no_such_package")
     voices = TextToSpeech()
-    assert voices.name.startswith(expected)
+    assert voices._voice_for("en").name.startswith(expected)
     await voices.close()
