@@ -4,22 +4,24 @@ VENV := .venv
 BIN := $(VENV)/bin
 PAGES := tests/livekit_page
 WEB := web
+SBOM := sbom.json
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: run test acceptance bench lint lock clean system-packages
+.PHONY: run test acceptance bench lint audit sbom lock clean system-packages
 
 run: $(VENV)/installed
 	@$(BIN)/python run.py
 
 test: $(VENV)/installed-tests lint $(PAGES)/node_modules/installed
 	$(call page_check,test)
-	$(BIN)/python -m pytest -n 3 --dist worksteal --cov=pipeline --cov=mediaserver.localengine --cov-report=
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --cov=pipeline --cov=mediaserver.localengine --cov-report=
 	$(BIN)/coverage report --include='pipeline/*' --fail-under=90
 	$(BIN)/coverage report --include='mediaserver/localengine/*' --fail-under=90
 	tests/second_python.sh $(VENV)
 
 acceptance: $(VENV)/installed-tests $(PAGES)/node_modules/installed
 	$(BIN)/python -m pytest -m acceptance --timeout=1200
+	$(BIN)/python -m pytest -m 'hypothesis and not acceptance' -n 2 --dist worksteal --hypothesis-profile thorough --timeout=600
 
 # JSON lines, then the table of docs/bench.md; such as `make bench BENCH="--sessions 1 20 --screen"`.
 bench: $(VENV)/installed
@@ -31,6 +33,14 @@ lint: $(VENV)/installed-tests $(WEB)/node_modules/installed
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(call page_check,lint)
+
+# Known vulnerabilities of the locked packages; needs an advisory database, and fails if a package cannot be looked up.
+audit: $(VENV)/installed-tests
+	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip --strict --progress-spinner off
+
+# The locked packages with their hashes, as CycloneDX.
+sbom: $(VENV)/installed-tests
+	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible --of JSON -o $(SBOM)
 
 lock:
 	$(PYTHON) -m venv $(VENV)/lock && $(VENV)/lock/bin/pip install --quiet uv

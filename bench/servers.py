@@ -58,6 +58,8 @@ def server(folder: Path, engine_address: str, certificate: Path, *, core: int | 
         "PORT": "0",
         "DATA_DIR": str(folder / "data"),
         "MAX_SESSIONS": "10000",
+        "MAX_SESSIONS_PER_ADDRESS": "10000",
+        "MAX_GUEST_SHARE": "1",
         "RATE_LIMIT_API": "1000000/minute",
         "RATE_LIMIT_OFFER": "1000000/minute",
     }

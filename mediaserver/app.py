@@ -15,7 +15,7 @@ from mediaserver.api.guests import Guests
 from mediaserver.api.health import Health
 from mediaserver.api.livekit_token import LiveKitTokens
 from mediaserver.api.metrics import MetricsPage, measure
-from mediaserver.api.middleware import error_middleware
+from mediaserver.api.middleware import error_middleware, set_security_headers
 from mediaserver.api.page import Page
 from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.api.sessions import HistoryRoutes, Sessions
@@ -24,9 +24,10 @@ from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.engines import RunningEngine, start_engine
+from mediaserver.half_open import HalfOpenConnections
 from mediaserver.history_service import HistoryService
 from mediaserver.http_route import Route, add_routes
-from mediaserver.ice import ice_servers
+from mediaserver.ice import ice_servers, stun_servers
 from mediaserver.jsonws.routes import JsonSocket
 from mediaserver.livekit.agent.transcript_log import TranscriptLogs
 from mediaserver.livekit.media.media_link import MediaLink
@@ -34,7 +35,7 @@ from mediaserver.livekit.protocol.access_token import JoinTokenIssuer
 from mediaserver.livekit.service.server import LiveKit
 from mediaserver.metrics import LoopLag, Metrics
 from mediaserver.plugins import load_toolbox
-from mediaserver.registry import Registry
+from mediaserver.registry import Capacity, Registry
 from mediaserver.rtc.config import Config
 from mediaserver.session_factory import ObserverFactory, ServerDefaults, SessionFactory
 from mediaserver.settings import Settings, livekit_keys, secret_from
@@ -65,6 +66,7 @@ class _Services:
     engine: RunningEngine
     vad: VadModel
     session_factory: SessionFactory
+    half_open: HalfOpenConnections
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ async def _start_services(settings: Settings, vad: VadModel, stack: AsyncExitSta
     metrics = Metrics()
     await stack.enter_async_context(LoopLag(metrics))
     toolbox = load_toolbox(settings.tools)
-    registry = Registry(max_sessions=settings.max_sessions, max_per_user=settings.max_sessions_per_user)
+    registry, half_open = Registry(_capacity(settings)), HalfOpenConnections()
     history = await _history(settings, registry, stack)
     engine = await start_engine(settings, vad, stack)
     session_factory = SessionFactory(
@@ -132,8 +134,19 @@ async def _start_services(settings: Settings, vad: VadModel, stack: AsyncExitSta
         toolbox=toolbox,
         load_defaults=history.defaults,
         observer_factories=(*history.observer_factories, _metrics_observer(metrics)),
+        half_open=half_open,
     )
-    return _Services(metrics, registry, history, engine, vad, session_factory)
+    return _Services(metrics, registry, history, engine, vad, session_factory, half_open)
+
+
+def _capacity(settings: Settings) -> Capacity:
+    return Capacity(
+        total=settings.max_sessions,
+        guests=max(1, int(settings.max_sessions * settings.max_guest_share)),
+        per_user=settings.max_sessions_per_user,
+        per_address=settings.max_sessions_per_address,
+        counts_accounts_by_address=_is_registration_open(settings),
+    )
 
 
 async def _history(settings: Settings, registry: Registry, stack: AsyncExitStack) -> HistoryService:
@@ -164,7 +177,13 @@ def _server_defaults(settings: Settings) -> ServerDefaults:
         silence=settings.vad_silence_ms / 1000,
         pre_roll=settings.vad_pre_roll_ms / 1000,
     )
-    return ServerDefaults(settings.session_idle_seconds, settings.session_max_seconds, settings.frame_max_side, turns)
+    return ServerDefaults(
+        settings.session_idle_seconds,
+        settings.session_max_seconds,
+        settings.frame_max_side,
+        turns,
+        unused_seconds=settings.session_unused_seconds,
+    )
 
 
 def _access(settings: Settings, services: _Services, stack: AsyncExitStack) -> _Access:
@@ -185,8 +204,9 @@ def _transports(settings: Settings, services: _Services, access: _Access) -> _Tr
         services.session_factory,
         access.tokens,
         access.offer_limiter,
-        ice_servers=lambda: ice_servers(settings),
+        ice_servers=lambda user: ice_servers(settings, user),
         config=_rtc_config(settings),
+        half_open=services.half_open,
     )
     json_socket = JsonSocket(
         services.session_factory,
@@ -212,13 +232,14 @@ def _livekit(settings: Settings, services: _Services, access: _Access) -> LiveKi
         is_user_deleted=access.tokens.is_refused,
         are_rooms_shared=settings.livekit_rooms == "shared"
         or (settings.livekit_rooms is None and not settings.is_production),
-        make_link=lambda events, is_dual: MediaLink(events, is_dual=is_dual, config=config),
-        ice_servers=lambda: ice_servers(settings),
+        make_link=lambda events, is_dual, client: MediaLink(events, is_dual=is_dual, config=config, client=client),
+        ice_servers=lambda user: ice_servers(settings, user),
+        half_open=services.half_open,
     )
 
 
 def _rtc_config(settings: Settings) -> Config:
-    return Config(ice_servers(settings), lull=settings.vad_silence_ms / 1000)
+    return Config(stun_servers(settings), lull=settings.vad_silence_ms / 1000)
 
 
 def _application(settings: Settings, services: _Services, access: _Access, transports: _Transports) -> web.Application:
@@ -227,6 +248,7 @@ def _application(settings: Settings, services: _Services, access: _Access, trans
         await transports.close()
 
     app = web.Application(middlewares=[measure(services.metrics), error_middleware], client_max_size=MAX_BODY)
+    app.on_response_prepare.append(set_security_headers)
     page = _page(settings, services)
     routes = [
         *_server_routes(settings, services),
@@ -270,6 +292,9 @@ def _server_routes(settings: Settings, services: _Services) -> tuple[Route, ...]
 
 
 async def _is_vad_healthy(vad: VadModel) -> bool:
+    if not vad.is_failing:
+        return True
+    # Without sessions only a window of our own can show that it works again.
     try:
         list(SileroVad(vad).push(AudioChunk(bytes(1024), INPUT_SAMPLE_RATE, 0.0)))
     except MediaError:

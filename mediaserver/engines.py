@@ -2,10 +2,10 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
@@ -28,7 +28,7 @@ class RunningEngine:
     """The engine of this server, ready for sessions."""
 
     client: EngineClient
-    is_healthy: Callable[[], Awaitable[bool]]
+    is_healthy: Callable[[], Coroutine[Any, Any, bool]]
     example_questions: tuple[str, ...] = ()
     """Questions the local engine can answer; empty where any question may be asked."""
 

@@ -1,8 +1,8 @@
 """Codec between events or commands and the JSON messages of every transport."""
 
-import json
 from typing import Any, assert_never
 
+from mediaserver.bounded_json import JsonError, parse_json
 from mediaserver.messages.commands import validate_command
 from mediaserver.messages.server import (
     ErrorMessage,
@@ -44,9 +44,9 @@ from pipeline.events import (
 def parse_command(text: str | bytes) -> Command:
     """Parse one message of a data channel or LiveKit data, or raise `ProtocolError` and nothing else."""
     try:
-        message = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        raise ProtocolError("The message is not JSON; send one JSON object per message.") from None
+        message = parse_json(text)
+    except JsonError as error:
+        raise ProtocolError(f"{error} Send one JSON object per message.") from None
     if not isinstance(message, dict):
         raise ProtocolError("The message is not a JSON object with an `action`.")
     return command_from(message)
@@ -123,8 +123,3 @@ def _message(event: Event, label: str) -> ServerUnion | None:
             return None
         case _:
             assert_never(event)
-
-
-def _refuse_constant(name: str) -> float:
-    # Python's json accepts NaN and Infinity, which are not JSON and could not be sent back.
-    raise ValueError(name)

@@ -64,7 +64,7 @@ class HistoryService:
         await self.writer.flush()
 
     async def is_healthy(self) -> bool:
-        """Whether the store answers."""
+        """Whether the store takes a write."""
         try:
             await self.store.check()
         except StoreError:

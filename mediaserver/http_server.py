@@ -5,7 +5,6 @@ import resource
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
 from ssl import SSLContext
 from typing import Any
 
@@ -13,8 +12,12 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 from loguru import logger
 
+from mediaserver.caller import network_of
+
 MAX_REQUEST_LINE = 1 << 16
 """Bytes: tokens and offers travel in queries."""
+SERVER_NAME = "Mediaserver"
+"""The header `Server`: without versions, which would tell what to attack."""
 BACKLOG = 128
 _TLS_HANDSHAKE_DEADLINE = 10.0
 MAX_DESCRIPTORS = 16_384
@@ -79,7 +82,8 @@ class _Handler(RequestHandler):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        network = network_of(transport.get_extra_info("peername"))
+        peer = transport.get_extra_info("peername")  # "" for a Unix socket
+        network = network_of(peer[0] if peer else "")
         if not self._counter.admit(network, self._loop.time()):
             assert isinstance(transport, asyncio.Transport)
             transport.abort()
@@ -96,6 +100,20 @@ class _Handler(RequestHandler):
         if self._deadline is not None:
             self._deadline.cancel()
         super().connection_lost(exc)
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """Answer what is not HTTP, and log one line; a failure of the server itself is logged with its traceback."""
+        if status >= 500:
+            response = super().handle_error(request, status, exc, message)
+        else:
+            # aiohttp would log a traceback, and repeat the request, with any token in it, in the log and the answer.
+            logger.info("malformed request", address=request.remote or "unknown", reason=type(exc).__name__)
+            response = web.Response(status=status, text="This is not a well-formed HTTP request.\n")
+            response.force_close()
+        response.headers["Server"] = SERVER_NAME
+        return response
 
     def _close_if_silent(self) -> None:
         if not self._request_count:
@@ -191,21 +209,6 @@ class Listener:
     def _handler(self) -> asyncio.Protocol:
         assert self._make_handler is not None
         return self._make_handler()
-
-
-def network_of(peer: object) -> str:
-    """The IPv4 address or the IPv6 /64 network of a socket's peer name; "" for what has none, such as a Unix socket."""
-    match peer:
-        case (str(host), *_):
-            try:
-                address = ip_address(host.partition("%")[0])
-            except ValueError:
-                return ""
-            mapped = getattr(address, "ipv4_mapped", None)
-            if address.version == 4 or mapped is not None:
-                return str(mapped or address)
-            return f"{ip_address(int(address) >> 64 << 64)}/64"
-    return ""
 
 
 def raise_descriptor_limit() -> int:

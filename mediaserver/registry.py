@@ -1,10 +1,13 @@
 """The registry of live conversations: start, find, limit, drain."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
+from enum import StrEnum
 
 from loguru import logger
 
+from mediaserver.caller import Caller
 from pipeline.conversation.conversation import Conversation
 from pipeline.events import EndReason
 
@@ -12,12 +15,51 @@ CANCEL_DEADLINE = 5.0
 """Seconds a cancelled conversation may take to clean up before shutdown goes on without it."""
 
 
-class Full(Exception):
-    """A session limit is reached; `is_personal` if it is the limit of this user."""
+RETRY_AFTER = 10
+"""Seconds after which a refused client should try again."""
 
-    def __init__(self, *, is_personal: bool):
-        super().__init__("session limit")
-        self.is_personal = is_personal
+RETRY_DRAINING = 30
+"""The same while the server restarts."""
+
+
+class SessionLimit(StrEnum):
+    """The limits on live sessions, as clients see their names."""
+
+    SERVER = "server"
+    GUESTS = "guests"
+    USER = "user"
+    ADDRESS = "address"
+
+
+_MESSAGES = {
+    SessionLimit.SERVER: f"The server is full; try again in {RETRY_AFTER} seconds.",
+    SessionLimit.GUESTS: f"The server is full for guests; log in, or try again in {RETRY_AFTER} seconds.",
+    SessionLimit.USER: "You have too many live sessions; end one.",
+    SessionLimit.ADDRESS: "Your address has too many live sessions; end one, or try again when one has ended.",
+}
+
+
+class Full(Exception):
+    """A session limit is reached; the message is for the client."""
+
+    def __init__(self, limit: SessionLimit):
+        super().__init__(_MESSAGES[limit])
+        self.limit = limit
+
+    @property
+    def message(self) -> str:
+        """The limit in words, and the remedy."""
+        return _MESSAGES[self.limit]
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether the caller's own sessions, or those of its address, are too many."""
+        return self.limit in (SessionLimit.USER, SessionLimit.ADDRESS)
+
+    @property
+    def details(self) -> dict[str, object]:
+        """The limit for programs."""
+        return {"limit": self.limit.value, "retry_after": RETRY_AFTER}
 
 
 class Draining(Exception):
@@ -26,18 +68,34 @@ class Draining(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OwnedConversation:
-    """A live conversation and the id of its owner."""
+    """A live conversation and the caller who started it."""
 
-    owner: str
+    caller: Caller
     conversation: Conversation
+
+    @property
+    def owner(self) -> str:
+        """The id of its user."""
+        return self.caller.user
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """The most live sessions: in all, of guests, of one user, and of the guests of one network."""
+
+    total: int
+    guests: int
+    per_user: int
+    per_address: int
+    counts_accounts_by_address: bool = False
+    """Whether accounts count by address too, as they must where anybody can make them."""
 
 
 class Registry:
     """Holds every live conversation and the one task each runs in."""
 
-    def __init__(self, *, max_sessions: int, max_per_user: int):
-        self._max_sessions = max_sessions
-        self._max_per_user = max_per_user
+    def __init__(self, capacity: Capacity):
+        self._capacity = capacity
         self._entries: dict[str, OwnedConversation] = {}
         self._tasks: set[asyncio.Task[EndReason]] = set()
         self._is_draining = False
@@ -45,20 +103,27 @@ class Registry:
     def __len__(self) -> int:
         return len(self._entries)
 
-    def check_capacity(self, owner: str) -> None:
-        """Raise `Full` or `Draining` if `owner` cannot start a conversation now."""
+    def check_capacity(self, caller: Caller) -> None:
+        """Raise `Full` or `Draining` if the caller cannot start a conversation now."""
         if self._is_draining:
             raise Draining
-        if len(self._entries) >= self._max_sessions:
-            raise Full(is_personal=False)
-        if sum(entry.owner == owner for entry in self._entries.values()) >= self._max_per_user:
-            raise Full(is_personal=True)
+        capacity, live = self._capacity, [entry.caller for entry in self._entries.values()]
+        if sum(other.user == caller.user for other in live) >= capacity.per_user:
+            raise Full(SessionLimit.USER)
+        if self._counts_by_address(caller):
+            neighbours = sum(self._counts_by_address(other) and other.network == caller.network for other in live)
+            if neighbours >= capacity.per_address:
+                raise Full(SessionLimit.ADDRESS)
+        if len(live) >= capacity.total:
+            raise Full(SessionLimit.SERVER)
+        if caller.is_guest and sum(other.is_guest for other in live) >= capacity.guests:
+            raise Full(SessionLimit.GUESTS)
 
-    def start(self, owner: str, conversation: Conversation) -> None:
+    def start(self, caller: Caller, conversation: Conversation) -> None:
         """Run a conversation until it ends; raises `Full` or `Draining`."""
-        self.check_capacity(owner)
+        self.check_capacity(caller)
         session = conversation.config.id
-        self._entries[session] = OwnedConversation(owner, conversation)
+        self._entries[session] = OwnedConversation(caller, conversation)
         task = asyncio.create_task(conversation.run(), name=f"session {session}")
         self._tasks.add(task)
         task.add_done_callback(lambda done: self._forget(session, done))
@@ -84,7 +149,11 @@ class Registry:
         leaving = {conversation.config.id for conversation in self.conversations(owner)}
         for conversation in self.conversations(owner):
             conversation.end(EndReason.CLIENT)
-        tasks = [task for task in self._tasks if task.get_name().removeprefix("session ") in leaving]
+        await self.wait_for_end(leaving)
+
+    async def wait_for_end(self, sessions: Collection[str]) -> None:
+        """Wait until the conversations with these ids have ended, at most `CANCEL_DEADLINE`."""
+        tasks = [task for task in self._tasks if task.get_name().removeprefix("session ") in sessions]
         if tasks:
             await asyncio.wait(tasks, timeout=CANCEL_DEADLINE)
 
@@ -102,6 +171,9 @@ class Registry:
             _, stuck = await asyncio.wait(late, timeout=CANCEL_DEADLINE)
             for task in stuck:
                 logger.error("a session does not end", task=task.get_name())
+
+    def _counts_by_address(self, caller: Caller) -> bool:
+        return caller.is_guest or self._capacity.counts_accounts_by_address
 
     def _forget(self, session: str, task: asyncio.Task[EndReason]) -> None:
         self._tasks.discard(task)

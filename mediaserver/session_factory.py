@@ -7,9 +7,11 @@ from typing import Protocol
 
 from google import genai
 
-from mediaserver.registry import Registry
+from mediaserver.caller import Caller
+from mediaserver.half_open import HalfOpenConnections
+from mediaserver.registry import Full, Registry
 from pipeline.audio.vad import VadModel
-from pipeline.config import ConversationConfig, TurnSettings
+from pipeline.config import DEFAULT_UNUSED_SECONDS, ConversationConfig, TurnSettings
 from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineConfig
 from pipeline.gemini.bridge import GeminiBridge
@@ -67,6 +69,7 @@ class ServerDefaults:
     max_seconds: float
     frame_max_side: int
     turns: TurnSettings
+    unused_seconds: float = DEFAULT_UNUSED_SECONDS
 
 
 LoadDefaults = Callable[[str], Awaitable[SessionOptions]]
@@ -84,8 +87,8 @@ async def no_defaults(_: str) -> SessionOptions:
 class SessionFactoryPort(Protocol):
     """A session factory as the transports use it."""
 
-    async def get_or_create(self, owner: str, options: SessionOptions) -> ConversationPort:
-        """Return the owner's live conversation of that label, else a new one; raises `registry.Full` or `Draining`."""
+    async def get_or_create(self, caller: Caller, options: SessionOptions) -> ConversationPort:
+        """Return the user's live conversation of that label, else a new one; raises `registry.Full` or `Draining`."""
         ...
 
 
@@ -103,8 +106,10 @@ class SessionFactory:
         toolbox: Toolbox | None = None,
         load_defaults: LoadDefaults = no_defaults,
         observer_factories: Sequence[ObserverFactory] = (),
+        half_open: HalfOpenConnections | None = None,
     ):
         self._registry = registry
+        self._half_open = HalfOpenConnections() if half_open is None else half_open
         self._engine = engine
         self._server_defaults = server_defaults
         self._vad = vad
@@ -117,24 +122,37 @@ class SessionFactory:
         """Call `observe` for each conversation that starts from now on."""
         self._observer_factories = (*self._observer_factories, observe)
 
-    async def get_or_create(self, owner: str, options: SessionOptions) -> Conversation:
-        """Return the owner's live conversation of that label, or start one; raises `registry.Full` or `Draining`."""
-        found = self._find(owner, options)
+    async def get_or_create(self, caller: Caller, options: SessionOptions) -> Conversation:
+        """Return the user's live conversation of that label, or start one; raises `registry.Full` or `Draining`.
+
+        Where there is no room for a new one, it takes the place of the user's oldest that waits for an abandoned offer.
+        """
+        while True:
+            try:
+                return await self._get_or_start(caller, options)
+            except Full:
+                abandoned = await self._half_open.close_unused(caller.user)
+                if abandoned is None:
+                    raise
+                await self._registry.wait_for_end([abandoned])
+
+    async def _get_or_start(self, caller: Caller, options: SessionOptions) -> Conversation:
+        found = self._find(caller, options)
         if found is not None:
             return found
-        self._registry.check_capacity(owner)
-        defaults = await self._load_defaults(owner)
-        found = self._find(owner, options)  # another request may have started it meanwhile
+        self._registry.check_capacity(caller)
+        defaults = await self._load_defaults(caller.user)
+        found = self._find(caller, options)  # another request may have started it meanwhile
         if found is not None:
             return found
         conversation = self._conversation(_with_defaults(options, defaults))
-        self._registry.start(owner, conversation)
+        self._registry.start(caller, conversation)
         for observe in self._observer_factories:
-            conversation.add_observer(observe(owner, options.transport, conversation))
+            conversation.add_observer(observe(caller.user, options.transport, conversation))
         return conversation
 
-    def _find(self, owner: str, options: SessionOptions) -> Conversation | None:
-        return None if options.label is None else self._registry.find(owner, options.label)
+    def _find(self, caller: Caller, options: SessionOptions) -> Conversation | None:
+        return None if options.label is None else self._registry.find(caller.user, options.label)
 
     def _conversation(self, options: SessionOptions) -> Conversation:
         engine, server = self._engine, self._server_defaults
@@ -158,6 +176,7 @@ class SessionFactory:
             requested_model=options.model,
             language=language,
             idle_seconds=server.idle_seconds,
+            unused_seconds=server.unused_seconds,
             max_seconds=server.max_seconds,
             frame_max_side=server.frame_max_side,
             timed_transcript=profile_of(model).timed_transcript,

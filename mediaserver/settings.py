@@ -163,7 +163,10 @@ class Settings(BaseSettings):
 
     max_sessions: int = Field(50, ge=1, description="a number from 1")
     max_sessions_per_user: int = Field(4, ge=1, description="a number from 1")
+    max_sessions_per_address: int = Field(10, ge=1, description="a number from 1")
+    max_guest_share: float = Field(0.8, gt=0, le=1, description="a share of MAX_SESSIONS above 0, up to 1")
     session_idle_seconds: Seconds = Field(600, gt=0, description="seconds above 0, up to 31536000 (a year)")
+    session_unused_seconds: Seconds = Field(120, gt=0, description="seconds above 0, up to 31536000 (a year)")
     session_max_seconds: Seconds = Field(3600, gt=0, description="seconds above 0, up to 31536000 (a year)")
 
     ice_servers: IceUrls = Field(

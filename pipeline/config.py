@@ -16,9 +16,13 @@ class TurnSettings:
     pre_roll: float = 0.4
 
 
+DEFAULT_UNUSED_SECONDS = 120.0
+"""Seconds after which a conversation ends that nobody has used yet."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConversationConfig:
-    """Settings of a whole conversation. `idle_seconds` and `max_seconds` end it."""
+    """Settings of a whole conversation. `unused_seconds`, `idle_seconds` and `max_seconds` end it."""
 
     id: str
     label: str
@@ -32,6 +36,7 @@ class ConversationConfig:
     timed_transcript: bool = False
     warnings: tuple[str, ...] = ()
     turns: TurnSettings = field(default_factory=TurnSettings)
+    unused_seconds: float = DEFAULT_UNUSED_SECONDS
 
     def session_started_event(self, model: str) -> SessionStarted:
         """Build the event for a peer that joins while `model` answers."""
@@ -42,6 +47,10 @@ class ConversationConfig:
             model,
             self.requested_model,
             self.language,
-            {"idle_seconds": int(self.idle_seconds), "max_seconds": int(self.max_seconds)},
+            {
+                "idle_seconds": int(self.idle_seconds),
+                "max_seconds": int(self.max_seconds),
+                "unused_seconds": int(self.unused_seconds),
+            },
             self.warnings,
         )

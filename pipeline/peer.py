@@ -48,6 +48,11 @@ class ConversationPort(Protocol):
         """Whether the conversation no longer accepts peers."""
         ...
 
+    @property
+    def is_used(self) -> bool:
+        """Whether a client has sent media, text or an action."""
+        ...
+
     def attach(self, peer: Peer, *, name: str = "") -> None:
         """Add a peer. The engine is given the names when several peers have one."""
         ...

@@ -6,8 +6,16 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from mediaserver.bad_messages import PER_MINUTE
+from mediaserver.bounded_json import MAX_SEPARATORS
 from mediaserver.messages.commands import COMMAND_MODELS
-from mediaserver.messages.fields import MAX_BAD_MESSAGES, MAX_FRAME_BYTES, MAX_MESSAGE_BYTES, MAX_TEXT
+from mediaserver.messages.fields import (
+    MAX_BAD_MESSAGES,
+    MAX_FIRST_MESSAGE_BYTES,
+    MAX_FRAME_BYTES,
+    MAX_MESSAGE_BYTES,
+    MAX_TEXT,
+)
 from mediaserver.messages.refusals import action_of
 from mediaserver.messages.server import EVENT_MODELS, SERVER_MODELS
 from mediaserver.messages.websocket import WEBSOCKET_MODELS
@@ -29,8 +37,11 @@ _WEBSOCKET = (
     "Text frames, one JSON object each; `action` tells what it is. Authenticate with `Authorization: Bearer <access "
     "token>` at the handshake, with `?token=<access token>`, or with `token` in start_session. One session at a time: "
     "start_session first, end_session last. Unknown fields are ignored. A bad message is answered with `error` and "
-    f"never ends the session; {MAX_BAD_MESSAGES} in a row close the socket with 1008.\n\n"
-    f"Limits: a message {MAX_MESSAGE_BYTES // _MIB} MiB; a picture {MAX_FRAME_BYTES // _MIB} MiB decoded from base64 "
+    f"never ends the session; {MAX_BAD_MESSAGES} in a row close the socket with 1008, and so "
+    f"do more than {PER_MINUTE} a minute from one address.\n\n"
+    f"Limits: a message {MAX_MESSAGE_BYTES // _MIB} MiB, before the first session {MAX_FIRST_MESSAGE_BYTES} bytes "
+    f"(else the socket is closed with 1009), and {MAX_SEPARATORS} commas and opening brackets outside strings; a "
+    f"picture {MAX_FRAME_BYTES // _MIB} MiB decoded from base64 "
     f"and {MAX_PIXELS // 1_000_000} megapixels; a typed question {MAX_TEXT} characters; instructions "
     f"{MAX_INSTRUCTIONS} characters; audio of 8 to 48 kHz with 1 or 2 channels, 10 ms to 10 s in a message. Audio may "
     "come faster than real time: the server reads at most 2 s ahead."

@@ -2,8 +2,9 @@
 
 from aiohttp import web
 
-from mediaserver.api.rate_limit import SlidingWindowRateLimiter, address
+from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.auth.users import AuthError, User, Verifier
+from mediaserver.caller import Caller, network_of_request
 from mediaserver.http_errors import HttpError, bearer
 
 
@@ -16,14 +17,14 @@ def user_of(request: web.Request, verifier: Verifier) -> User:
 
 
 def authenticate(request: web.Request, verifier: Verifier, limiter: SlidingWindowRateLimiter) -> User:
-    """Verify the token and count the request, by user or without one by address.
+    """Verify the token and count the request: by user, by network for guests and without a valid token.
 
     Raises `HttpError` 401, and 429 above the limit.
     """
     try:
         user = user_of(request, verifier)
     except HttpError:
-        limiter.admit(address(request))
+        limiter.admit(network_of_request(request))
         raise
-    limiter.admit(user.id)
+    limiter.admit(Caller(user.id, user.is_guest, request.remote or "").counted_as)
     return user

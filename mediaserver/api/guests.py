@@ -10,6 +10,7 @@ from mediaserver.api.rate_limit import SlidingWindowRateLimiter, address
 from mediaserver.api.user_schemas import LoginResponse
 from mediaserver.api.users import store_errors_as_http
 from mediaserver.auth.accounts import Grant
+from mediaserver.caller import network_of_request
 from mediaserver.http_errors import HttpError
 from mediaserver.http_route import Route
 
@@ -49,7 +50,7 @@ class Guests:
 
     async def create(self, request: web.Request) -> web.Response:
         """Respond 201 as a login does; 403 where guests are not allowed."""
-        self._limiter.admit(address(request))
+        self._limiter.admit(network_of_request(request))
         if not self._are_allowed:
             raise HttpError(403, "FORBIDDEN", "This server takes no guests; log in.")
         if self._loopback_only and not _is_loopback(address(request)):

@@ -1,17 +1,24 @@
 """Health checks of the server, part by part."""
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Literal
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Literal
 
 from aiohttp import web
 from pydantic import BaseModel, Field
 
 from mediaserver import __version__
 from mediaserver.api.json_http import json_response
+from mediaserver.deadline import within
 from mediaserver.http_route import Route
 
-Check = Callable[[], Awaitable[bool]]
+Check = Callable[[], Coroutine[Any, Any, bool]]
+
+MAX_AGE = 1.0
+"""Seconds for which a result is reused, however often it is asked for."""
+CHECK_DEADLINE = 2.0
+"""Seconds after which a check that has not answered counts as failed."""
 
 
 class CheckResponse(BaseModel):
@@ -40,10 +47,14 @@ class LivenessResponse(BaseModel):
 class Health:
     """Handles GET /health, /api/v1/health and /health/live."""
 
-    def __init__(self, engine: str, checks: Mapping[str, Check]):
+    def __init__(self, engine: str, checks: Mapping[str, Check], *, clock: Callable[[], float] = time.monotonic):
         self._engine = engine
         self._checks = checks
-        self._started = time.monotonic()
+        self._clock = clock
+        self._started = clock()
+        self._results: dict[str, CheckResponse] = {}
+        self._expires = self._started
+        self._lock = asyncio.Lock()
 
     def routes(self) -> tuple[Route, ...]:
         """List the routes."""
@@ -70,16 +81,12 @@ class Health:
 
     async def show(self, _: web.Request) -> web.Response:
         """Respond 200 when every check passes, else 503; each check with its duration."""
-        checks = {}
-        for name, check in self._checks.items():
-            began = time.perf_counter()
-            is_healthy = await check()
-            checks[name] = CheckResponse(ok=is_healthy, ms=round((time.perf_counter() - began) * 1000, 2))
+        checks = await self._current_results()
         is_healthy = all(check.ok for check in checks.values())
         response = HealthResponse(
             status="ok" if is_healthy else "failing",
             version=__version__,
-            uptime_seconds=round(time.monotonic() - self._started, 1),
+            uptime_seconds=round(self._clock() - self._started, 1),
             engine=self._engine,
             checks=checks,
         )
@@ -88,3 +95,21 @@ class Health:
     async def live(self, _: web.Request) -> web.Response:
         """Respond 200 while the process runs."""
         return json_response(LivenessResponse())
+
+    async def _current_results(self) -> dict[str, CheckResponse]:
+        # Under the lock: however many ask while the database hangs, one check runs.
+        async with self._lock:
+            if self._clock() >= self._expires:
+                results = await asyncio.gather(*(_run(check) for check in self._checks.values()))
+                self._results = dict(zip(self._checks, results, strict=True))
+                self._expires = self._clock() + MAX_AGE
+            return self._results
+
+
+async def _run(check: Check) -> CheckResponse:
+    began = time.perf_counter()
+    try:
+        is_healthy = await within(CHECK_DEADLINE, check())
+    except TimeoutError:
+        is_healthy = False
+    return CheckResponse(ok=is_healthy, ms=round((time.perf_counter() - began) * 1000, 2))

@@ -9,12 +9,13 @@ from pydantic import BaseModel, Field
 from mediaserver.api.authentication import authenticate
 from mediaserver.api.json_http import json_response, read_query
 from mediaserver.api.rate_limit import SlidingWindowRateLimiter
-from mediaserver.auth.users import Verifier
+from mediaserver.auth.users import User, Verifier
 from mediaserver.http_errors import HttpError
 from mediaserver.http_route import Route
 from mediaserver.registry import Registry
+from mediaserver.store.database import read_in_time
 from mediaserver.store.interface import CursorError, Store, StoreError
-from mediaserver.store.records import SessionRecord
+from mediaserver.store.records import Entry, SessionPage, SessionRecord, TurnUsage
 from pipeline.events import EndReason
 
 RETRY_STORE = 5
@@ -196,8 +197,7 @@ class HistoryRoutes:
         user = authenticate(request, self._verifier, self._limiter)
         query = read_query(request, SessionsQuery)
         try:
-            await self._flush()
-            page = await self._store.sessions(user.id, limit=query.limit, cursor=query.cursor)
+            page = await read_in_time(self._read_page(user, query))
         except CursorError:
             fields = [{"field": "cursor", "message": "Accepts the `next_cursor` of the page before."}]
             raise HttpError(
@@ -211,7 +211,12 @@ class HistoryRoutes:
 
     async def show(self, request: web.Request) -> web.Response:
         """Return one of the user's sessions."""
-        return json_response(_session(await self._record(request)))
+        user = authenticate(request, self._verifier, self._limiter)
+        try:
+            record = await read_in_time(self._read_record(user, request.match_info["id"]))
+        except StoreError:
+            raise _history_unavailable() from None
+        return json_response(_session(record))
 
     async def delete(self, request: web.Request) -> web.Response:
         """End a live session and delete its history; respond 204."""
@@ -235,10 +240,9 @@ class HistoryRoutes:
 
     async def history(self, request: web.Request) -> web.Response:
         """Return the transcript and the token usage, in order."""
-        record = await self._record(request)
+        user = authenticate(request, self._verifier, self._limiter)
         try:
-            entries = await self._store.history(record.id)
-            usage = await self._store.usage(record.id)
+            record, entries, usage = await read_in_time(self._read_history(user, request.match_info["id"]))
         except StoreError:
             raise _history_unavailable() from None
         return json_response(
@@ -259,14 +263,20 @@ class HistoryRoutes:
             )
         )
 
-    async def _record(self, request: web.Request) -> SessionRecord:
+    async def _read_page(self, user: User, query: SessionsQuery) -> SessionPage:
+        await self._flush()
+        return await self._store.sessions(user.id, limit=query.limit, cursor=query.cursor)
+
+    async def _read_history(
+        self, user: User, name: str
+    ) -> tuple[SessionRecord, tuple[Entry, ...], tuple[TurnUsage, ...]]:
+        record = await self._read_record(user, name)
+        return record, await self._store.history(record.id), await self._store.usage(record.id)
+
+    async def _read_record(self, user: User, name: str) -> SessionRecord:
         """Find the user's own session of that name; raises `HttpError` 404, also for another user's session."""
-        user = authenticate(request, self._verifier, self._limiter)
-        try:
-            await self._flush()
-            record = await self._store.session(user.id, request.match_info["id"])
-        except StoreError:
-            raise _history_unavailable() from None
+        await self._flush()
+        record = await self._store.session(user.id, name)
         if record is None:
             raise _session_not_found()
         return record

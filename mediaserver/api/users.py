@@ -26,6 +26,7 @@ from mediaserver.auth.passwords import BusyError
 from mediaserver.auth.users import AuthError, User, Verifier
 from mediaserver.http_errors import HttpError, bearer
 from mediaserver.http_route import Route
+from mediaserver.store.database import read_in_time
 from mediaserver.store.interface import StoreError, TakenError
 
 _RETRY_STORE = 5
@@ -205,7 +206,7 @@ class Users:
         """Return the user's profile."""
         user = self._user(request)
         with store_errors_as_http():
-            return json_response(Profile.of(user, await self._accounts.account(user)))
+            return json_response(Profile.of(user, await read_in_time(self._accounts.account(user))))
 
     async def change(self, request: web.Request) -> web.Response:
         """Change the profile and return it; 403 for guests and for a wrong current password."""
@@ -239,7 +240,7 @@ class Users:
         """Return the session defaults; null means the server's default."""
         user = self._user(request)
         with store_errors_as_http():
-            return json_response(UserSettings.of(await self._accounts.preferences(user)))
+            return json_response(UserSettings.of(await read_in_time(self._accounts.preferences(user))))
 
     async def replace_settings(self, request: web.Request) -> web.Response:
         """Replace the session defaults and return them; a field that is left out is null."""

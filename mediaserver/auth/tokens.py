@@ -5,7 +5,7 @@ import uuid
 
 import jwt
 
-from mediaserver.auth.users import AuthError, User
+from mediaserver.auth.users import GUEST_PREFIX, AuthError, User
 
 ALGORITHM = "HS256"
 ISSUER = "mediaserver"
@@ -76,4 +76,4 @@ class Tokens:
 
 def new_guest() -> User:
     """Make a guest: a user without an account, with a random id."""
-    return User(f"guest-{uuid.uuid4().hex}", "guest", is_guest=True)
+    return User(f"{GUEST_PREFIX}{uuid.uuid4().hex}", "guest", is_guest=True)

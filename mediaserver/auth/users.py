@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+GUEST_PREFIX = "guest-"
+"""The beginning of every guest's id, and of no account's."""
+
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -11,6 +14,11 @@ class User:
     id: str
     username: str
     is_guest: bool
+
+
+def is_guest(user_id: str) -> bool:
+    """Whether an id is that of a guest."""
+    return user_id.startswith(GUEST_PREFIX)
 
 
 class AuthError(Exception):

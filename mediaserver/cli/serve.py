@@ -55,7 +55,7 @@ def serve() -> int:
         return 2
     folder = settings.log_dir if settings.is_production else None
     try:
-        logs.configure(level="DEBUG" if settings.debug else settings.log_level, folder=folder, debug=settings.debug)
+        logs.configure(level="DEBUG" if settings.debug else settings.log_level, folder=folder)
     except OSError as error:
         sys.stderr.write(f"LOG_DIR: {folder} cannot be written to: {error.strerror or error}\n")
         return 2

@@ -5,9 +5,9 @@ import re
 from base64 import b64encode
 from dataclasses import dataclass, field
 from enum import StrEnum
-from math import isfinite
 from typing import Any
 
+from mediaserver.bounded_json import JsonError, parse_json
 from mediaserver.messages.fields import MAX_MESSAGE_BYTES
 from mediaserver.messages.server import AudioOutputMessage
 from mediaserver.messages.websocket import (
@@ -104,11 +104,9 @@ def parse(data: bytes) -> Envelope:
     if len(data) > MAX_MESSAGE_BYTES:
         raise BadMessage(_too_large(f"A message may have {MAX_MESSAGE_BYTES} bytes."), None)
     try:
-        message = json.loads(data.decode(), parse_constant=_refuse_constant, parse_float=_finite)
-    except (ValueError, RecursionError):
-        raise BadMessage(
-            ProtocolError("The message is not JSON; send one JSON object in each text frame."), None
-        ) from None
+        message = parse_json(data)
+    except JsonError as error:
+        raise BadMessage(ProtocolError(f"{error} Send one JSON object in each text frame."), None) from None
     if not isinstance(message, dict):
         raise BadMessage(ProtocolError("The message is not a JSON object with an `action`."), None)
     session = message.get("sessionId")
@@ -161,18 +159,6 @@ def _start_session(start: StartSessionMessage) -> StartSession:
 
 def _too_large(message: str) -> ProtocolError:
     return ProtocolError(message, code=FaultCode.PAYLOAD_TOO_LARGE)
-
-
-def _refuse_constant(name: str) -> float:
-    # Python's json accepts NaN and Infinity, which are not JSON and could not be sent back.
-    raise ValueError(name)
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not isfinite(number):  # 1e999 is JSON, but parses to infinity
-        raise ValueError(text)
-    return number
 
 
 # Output

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from aiohttp import WSMsgType, web
+from aiohttp import WSMessage, WSMsgType, web
 from aiohttp.http_websocket import WSCloseCode
 from loguru import logger
 
@@ -22,9 +22,10 @@ from mediaserver.jsonws.codec import (
     parse,
 )
 from mediaserver.jsonws.media_input import MediaFeedback
+from mediaserver.jsonws.read_gate import MASKED_HEADER_BYTES, ReadGate
 from mediaserver.jsonws.send_queue import SendQueue
 from mediaserver.jsonws.session import Session
-from mediaserver.messages.fields import MAX_BAD_MESSAGES, MAX_MESSAGE_BYTES
+from mediaserver.messages.fields import MAX_BAD_MESSAGES, MAX_FIRST_MESSAGE_BYTES, MAX_MESSAGE_BYTES
 from pipeline.errors import AudioError, FaultCode, MediaError, ProtocolError, Severity
 from pipeline.events import EndReason, fault_from
 
@@ -76,13 +77,25 @@ OpenSession = Callable[["Connection", StartSession, SendQueue, MediaFeedback], A
 class Connection:
     """Serves one WebSocket from the handshake to the close."""
 
-    def __init__(self, user: User | None, open_session: OpenSession, limits: SocketLimits):
+    def __init__(
+        self,
+        user: User | None,
+        address: str,
+        open_session: OpenSession,
+        limits: SocketLimits,
+        parser_slot: asyncio.Semaphore,
+        count_bad_message: Callable[[], bool],
+    ):
         self.user = user
         """The user of the handshake's token; None without one."""
+        self.address = address
+        """The client's IP address."""
         self.sessions = 0
         """Number of sessions started on this socket."""
         self._open_session = open_session
         self._limits = limits
+        self._parser_slot = parser_slot
+        self._count_bad_message = count_bad_message
         # No compression: a small frame could inflate to a huge one, and base64 of media hardly shrinks.
         self._ws = web.WebSocketResponse(
             timeout=2.0, autoping=False, compress=False, max_msg_size=_MAX_FRAME_BYTES, decode_text=False
@@ -91,6 +104,7 @@ class Connection:
         self._feedback = MediaFeedback(self._record_good_message, self._report_bad_message)
         self._session: Session | None = None
         self._ended_session: Session | None = None
+        self._gate: ReadGate | None = None
         self._idle_since = time.monotonic()
         self._bad_messages = 0
         self._closed = asyncio.Event()
@@ -100,6 +114,9 @@ class Connection:
         """Serve the client until the socket closes."""
         await self._ws.prepare(request)
         _bound_kernel_buffer(request)
+        if request.transport is not None:
+            limit = MAX_FIRST_MESSAGE_BYTES + MASKED_HEADER_BYTES
+            self._gate = ReadGate(request.transport, limit=limit, on_exceeded=self._refuse_long_message)
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
@@ -139,7 +156,8 @@ class Connection:
                 self.close("no session was started", WSCloseCode.POLICY_VIOLATION)
                 return
             try:
-                message = await self._ws.receive(timeout=timeout)
+                async with asyncio.timeout(timeout):
+                    message = await self._receive()
             except TimeoutError:
                 if timeout == self._limits.silence:
                     self.close("the client was silent for too long", WSCloseCode.GOING_AWAY)
@@ -159,6 +177,14 @@ class Connection:
                     self.close("the client left", WSCloseCode.OK)
                     return
 
+    async def _receive(self) -> WSMessage:
+        if self._gate is None or self.sessions:
+            return await self._ws.receive()
+        message = await self._gate.receive(self._ws.receive())
+        if isinstance(message.data, bytes):
+            self._gate.take(len(message.data))
+        return message
+
     def _receive_timeout(self) -> float:
         """Seconds that the next frame of the client may take."""
         if self._session is not None:
@@ -166,8 +192,11 @@ class Connection:
         return min(self._limits.silence, self._idle_since + self._limits.start - time.monotonic())
 
     async def _on_message(self, data: bytes) -> None:
+        if not self.sessions and len(data) > MAX_FIRST_MESSAGE_BYTES:
+            self._refuse_long_message()
+            return
         try:
-            envelope = parse(data) if len(data) < _MAX_INLINE_PARSE else await asyncio.to_thread(parse, data)
+            envelope = await self._parse(data)
             await self._execute(envelope)
         except BadMessage as error:
             self._report_bad_message(error, error.session)
@@ -175,6 +204,12 @@ class Connection:
             self._report_bad_message(refusal.error, envelope.session)
             if refusal.error.severity is Severity.FATAL:
                 self.close(refusal.error.code.value, refusal.close_code)
+
+    async def _parse(self, data: bytes) -> Envelope:
+        if len(data) < _MAX_INLINE_PARSE:
+            return parse(data)
+        async with self._parser_slot:
+            return await asyncio.to_thread(parse, data)
 
     async def _execute(self, envelope: Envelope) -> None:
         session, message = self._session, envelope.message
@@ -201,6 +236,8 @@ class Connection:
     async def _start(self, message: StartSession) -> None:
         self._session = await self._open_session(self, message, self._send_queue, self._feedback)
         self.sessions += 1
+        if self._gate is not None:
+            self._gate.open()
         self._record_good_message()
         self._tasks.create_task(self._session.run())
 
@@ -218,14 +255,21 @@ class Connection:
         self._send_error(error, None)
         self.close(FaultCode.SLOW_CONSUMER.value, WSCloseCode.POLICY_VIOLATION)
 
+    def _refuse_long_message(self) -> None:
+        if not self._closed.is_set():
+            message = f"Before a session is started a message may have {MAX_FIRST_MESSAGE_BYTES} bytes."
+            self._send_error(ProtocolError(message, code=FaultCode.PAYLOAD_TOO_LARGE), None)
+            self.close(FaultCode.PAYLOAD_TOO_LARGE.value, WSCloseCode.MESSAGE_TOO_BIG)
+
     def _record_good_message(self) -> None:
         self._bad_messages = 0
 
     def _report_bad_message(self, error: MediaError, label: str | None = None) -> None:
         self._bad_messages += 1
+        is_within_budget = self._count_bad_message()
         if not isinstance(error, AudioError):  # the conversation reports those to every peer
             self._send_error(error, label)
-        if self._bad_messages >= MAX_BAD_MESSAGES:
+        if self._bad_messages >= MAX_BAD_MESSAGES or not is_within_budget:
             self.close("too many bad messages", WSCloseCode.POLICY_VIOLATION)
 
     def _send_error(self, error: MediaError, label: str | None) -> None:
@@ -253,6 +297,8 @@ class Connection:
 
     async def _close_socket(self, request: web.Request) -> None:
         transport = request.transport
+        if self._gate is not None:
+            self._gate.close()
         try:
             async with asyncio.timeout(self._limits.flush):
                 while (text := self._send_queue.pop()) is not None:

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from aiohttp import web
 from aiohttp.http_websocket import WSCloseCode
 
 from mediaserver.auth.users import AuthError, User, Verifier
+from mediaserver.bad_messages import BadMessageBudget
+from mediaserver.caller import Caller, network_of_request
 from mediaserver.http_errors import HttpError, bearer
 from mediaserver.jsonws.codec import StartSession
 from mediaserver.jsonws.connection import Connection, SessionRefused, SocketLimits
@@ -14,7 +17,7 @@ from mediaserver.jsonws.media_input import MediaFeedback
 from mediaserver.jsonws.send_queue import SendQueue
 from mediaserver.jsonws.session import Session
 from mediaserver.rate_limiter import RateLimiter
-from mediaserver.registry import Draining, Full
+from mediaserver.registry import RETRY_DRAINING, Draining, Full
 from mediaserver.session_factory import SessionFactoryPort
 from pipeline.errors import FaultCode, MediaError, ProtocolError
 from pipeline.peer import ConversationPort
@@ -37,6 +40,7 @@ class JsonSocket:
         *,
         origin_is_allowed: Callable[[web.Request], bool],
         limits: SocketLimits | None = None,
+        bad_messages: BadMessageBudget | None = None,
     ):
         self._session_factory = session_factory
         self._verifier = verifier
@@ -44,6 +48,9 @@ class JsonSocket:
         self._origin_is_allowed = origin_is_allowed
         self._limits = limits or SocketLimits()
         self._decoder_slots = asyncio.Semaphore(MAX_DECODERS)
+        # Parsing holds the interpreter: more threads would only hold more messages in memory.
+        self._parser_slot = asyncio.Semaphore(1)
+        self._bad_messages = bad_messages or BadMessageBudget()
         self._connections: dict[Connection, asyncio.Event] = {}
         self._attached: dict[str, Session] = {}
 
@@ -68,7 +75,17 @@ class JsonSocket:
         if not self._origin_is_allowed(request):
             raise HttpError(403, "FORBIDDEN", "Pages of this origin may not connect; see CORS_ORIGINS.")
         user = self._authenticate(request)
-        connection = Connection(user, self._open_session, self._limits)
+        address = request.remote or ""
+        if user is None and self._bad_messages.is_spent(address):
+            raise HttpError(429, "RATE_LIMITED", "Too many bad messages came from your address.", retry_after=60)
+        connection = Connection(
+            user,
+            address,
+            self._open_session,
+            self._limits,
+            self._parser_slot,
+            partial(self._bad_messages.spend, address),
+        )
         closed = self._connections[connection] = asyncio.Event()
         try:
             return await connection.run(request)
@@ -78,24 +95,24 @@ class JsonSocket:
 
     def _authenticate(self, request: web.Request) -> User | None:
         """Verify the handshake's token and count the request; without a token None, counted by address."""
-        address = request.remote or "unknown"
+        network = network_of_request(request)
         token = request.query.get("token")
         if token is None and "Authorization" not in request.headers:
-            self._limiter.admit(address)
+            self._limiter.admit(network)
             return None
         try:
             user = self._verifier.verify(bearer(request) if "Authorization" in request.headers else token or "")
         except AuthError as error:
-            self._limiter.admit(address)
+            self._limiter.admit(network)
             raise HttpError(401, "UNAUTHORIZED", str(error)) from None
-        self._limiter.admit(user.id)
+        self._limiter.admit(Caller(user.id, user.is_guest, request.remote or "").counted_as)
         return user
 
     async def _open_session(
         self, connection: Connection, start: StartSession, send_queue: SendQueue, feedback: MediaFeedback
     ) -> Session:
-        user = self._authenticate_start(connection, start)
-        conversation = await self._conversation(user, start)
+        caller = self._authenticate_start(connection, start)
+        conversation = await self._conversation(caller, start)
         if conversation.config.id in self._attached:
             raise SessionRefused(
                 ProtocolError("That session is live on another socket.", code=FaultCode.SESSION_EXISTS)
@@ -117,7 +134,7 @@ class JsonSocket:
         self._attached[session.id] = session
         return session
 
-    def _authenticate_start(self, connection: Connection, start: StartSession) -> User:
+    def _authenticate_start(self, connection: Connection, start: StartSession) -> Caller:
         user = connection.user
         if user is None:
             try:
@@ -129,15 +146,16 @@ class JsonSocket:
                     else "Send a token: in the Authorization header, `?token=` or start_session."
                 )
                 raise SessionRefused(MediaError(FaultCode.UNAUTHORIZED, message, where="jsonws")) from None
+        caller = Caller(user.id, user.is_guest, connection.address)
         if connection.user is None or connection.sessions:
-            self._check_rate_limit(user)  # the handshake counted the first session
+            self._check_rate_limit(caller)  # the handshake counted the first session
         if start.user is not None and not user.is_guest and start.user not in (user.id, user.username):
             raise SessionRefused(MediaError(FaultCode.FORBIDDEN, "`userId` is not the token's user.", where="jsonws"))
-        return user
+        return caller
 
-    def _check_rate_limit(self, user: User) -> None:
+    def _check_rate_limit(self, caller: Caller) -> None:
         try:
-            self._limiter.admit(user.id)
+            self._limiter.admit(caller.counted_as)
         except HttpError as error:
             retry = error.headers.get("Retry-After")
             details: dict[str, object] = {"retry_after": int(retry)} if retry else {}
@@ -145,13 +163,13 @@ class JsonSocket:
                 MediaError(FaultCode.RATE_LIMITED, error.message, where="jsonws", details=details)
             ) from None
 
-    async def _conversation(self, user: User, start: StartSession) -> ConversationPort:
+    async def _conversation(self, caller: Caller, start: StartSession) -> ConversationPort:
         try:
-            return await self._session_factory.get_or_create(user.id, start.options)
+            return await self._session_factory.get_or_create(caller, start.options)
         except Full as full:
-            message = "You have too many live sessions; end one." if full.is_personal else "The server is full."
-            error = MediaError(FaultCode.SESSION_LIMIT, message, where="jsonws")
+            error = MediaError(FaultCode.SESSION_LIMIT, full.message, where="jsonws", details=full.details)
             raise SessionRefused(error, WSCloseCode.TRY_AGAIN_LATER) from None
         except Draining:
-            error = MediaError(FaultCode.SESSION_LIMIT, "The server is restarting.", where="jsonws")
+            details: dict[str, object] = {"retry_after": RETRY_DRAINING}
+            error = MediaError(FaultCode.SESSION_LIMIT, "The server is restarting.", where="jsonws", details=details)
             raise SessionRefused(error, WSCloseCode.SERVICE_RESTART) from None

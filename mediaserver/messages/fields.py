@@ -24,6 +24,9 @@ from pipeline.errors import FaultCode
 MAX_MESSAGE_BYTES = 12 << 20
 """Largest message on the JSON WebSocket."""
 
+MAX_FIRST_MESSAGE_BYTES = 1 << 16
+"""Largest message on a JSON WebSocket that has had no session: `start_session` has at most 8,000 characters of text."""
+
 MAX_FRAME_BYTES = image_decoder.MAX_BYTES
 """Largest picture, decoded from base64."""
 

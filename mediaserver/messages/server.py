@@ -48,7 +48,7 @@ class SessionStartedMessage(ServerMessage):
                     "model": "gemini-3.8-live",
                     "requested_model": "gemini-1.5-flash",
                     "language": "en",
-                    "limits": {"idle_seconds": 600, "max_seconds": 3600},
+                    "limits": {"idle_seconds": 600, "max_seconds": 3600, "unused_seconds": 120},
                     "warnings": ["gemini-1.5-flash is retired, so gemini-3.8-live answers."],
                 }
             ]

@@ -16,7 +16,7 @@ class IceServer:
 class RtcLimits:
     """Timeouts of a peer connection, and its health check interval `tick`, in seconds."""
 
-    connect: float = 20.0
+    connect: float = 10.0  # `half_open.RETRY_AFTER` says the same to clients that are refused meanwhile
     silence: float = 15.0  # Chromium and Firefox check consent every 2.5 to 5 s, and RTCP comes every second
     flush: float = 1.0
     tick: float = 1.0
@@ -26,7 +26,7 @@ class RtcLimits:
 class Config:
     """Settings shared by every peer connection.
 
-    `ice_servers`: the server itself uses STUN alone, to be reachable behind a NAT; clients may relay over TURN.
+    `ice_servers`: STUN servers, which tell the server its address behind a NAT; it does not relay over TURN.
     `lull`: seconds without microphone audio after which silence is fed; equals `silence_ms` of the conversation.
     """
 

@@ -18,11 +18,12 @@ from aiortc.exceptions import InternalError, InvalidStateError, OperationError
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from loguru import logger
 
+from mediaserver.rtc.aiortc_patches.ice_checks import CheckLimiter
 from mediaserver.rtc.aiortc_patches.media import BandwidthEstimator, route_by_mid
 from mediaserver.rtc.aiortc_patches.receivers import ConnectTask, LivenessMonitor, end_consent
 from mediaserver.rtc.aiortc_patches.transceivers import Reassembly
 from mediaserver.rtc.config import Config
-from mediaserver.rtc.sdp.candidates import MAX_CANDIDATES, is_mdns, parse_candidate
+from mediaserver.rtc.sdp.candidates import MAX_CANDIDATES, is_mdns, may_be_checked, parse_candidate
 
 REFUSALS = (ValueError, InternalError, InvalidStateError, OperationError)
 """Exceptions aiortc raises for a description it cannot apply."""
@@ -35,8 +36,14 @@ class PeerConnection:
     """Accepts descriptions and candidates in any order, until it is closed."""
 
     def __init__(
-        self, config: Config, *, on_state: Callable[[str], None], on_channel: Callable[[RTCDataChannel], None]
+        self,
+        config: Config,
+        *,
+        client: str = "",
+        on_state: Callable[[str], None],
+        on_channel: Callable[[RTCDataChannel], None],
     ):
+        """`client` is the IP address that the client's requests come from; "" if unknown."""
         urls = [url for server in config.ice_servers for url in server.urls if url.startswith("stun:")]
         # An empty list is not None, for which aiortc would ask a public STUN server (rtcicetransport.py:215).
         self.raw = RTCPeerConnection(
@@ -47,6 +54,7 @@ class PeerConnection:
         self.estimate = BandwidthEstimator()
         self.connected_at: float | None = None
         self._on_state_changed = on_state
+        self._client = client
         self._limits = config.limits
         self._connecting = ConnectTask(self.raw)
         self._liveness: LivenessMonitor | None = None
@@ -101,7 +109,7 @@ class PeerConnection:
     def add_candidate(self, text: str) -> None:
         """Add a candidate, kept until there is a description. Raises `ProtocolError`."""
         candidate = parse_candidate(text)
-        if candidate is None or len(self._candidates) >= MAX_CANDIDATES:
+        if candidate is None or len(self._candidates) >= MAX_CANDIDATES or not may_be_checked(candidate, self._client):
             return
         # Every offer names them again; aioice would check each anew.
         self._candidates.setdefault((candidate.ip, candidate.port), candidate)
@@ -161,6 +169,7 @@ class PeerConnection:
         if self._liveness is None:
             route_by_mid(self.transport)
             self._liveness = LivenessMonitor(self.transport.transport)
+            CheckLimiter(self.transport.transport)
 
     def _on_state(self) -> None:
         state = self.raw.connectionState

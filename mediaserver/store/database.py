@@ -1,19 +1,25 @@
 """Transactions with a deadline, and the translation of database errors."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any, TypeVar
 
 from sqlalchemy import Table
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError, StatementError
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.base import Executable
 
+from mediaserver.deadline import within
 from mediaserver.store.connect import DatabaseConnections, upsert
 from mediaserver.store.interface import RefusedError, StoreError
 
+T = TypeVar("T")
+
 DEADLINE = 10.0
-"""Seconds a transaction may take, including the wait for a connection."""
+"""Seconds a transaction that writes may take, including the wait for a connection."""
+READ_DEADLINE = 4.0
+"""Seconds in which what was asked for is read, or an error is raised."""
 
 
 class Database:
@@ -28,7 +34,7 @@ class Database:
         """Open a connection for queries; raises `StoreError`."""
         self._check_open()
         with failures_translated():
-            async with asyncio.timeout(DEADLINE), self._engines.readers.connect() as connection:
+            async with asyncio.timeout(READ_DEADLINE), self._engines.readers.connect() as connection:
                 yield connection
 
     @asynccontextmanager
@@ -51,6 +57,12 @@ class Database:
     def _check_open(self) -> None:
         if self._is_closed:
             raise StoreError("The store is closed.")
+
+
+async def read_in_time(reading: Coroutine[Any, Any, T]) -> T:
+    """Return what several reads, and writes they wait for, yield together; raises `StoreError` when it is late."""
+    with failures_translated():
+        return await within(READ_DEADLINE, reading)
 
 
 @contextmanager

@@ -149,7 +149,7 @@ class Store(Protocol):
         ...
 
     async def check(self) -> None:
-        """Raise `StoreError` unless the database answers."""
+        """Raise `StoreError` unless the database takes a write."""
         ...
 
     async def close(self) -> None:

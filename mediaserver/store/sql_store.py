@@ -1,9 +1,9 @@
 """The store on SQLAlchemy Core: a SQLite file, or PostgreSQL."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from alembic.util import CommandError
-from sqlalchemy import literal, select
 
 from mediaserver.store.accounts import SqlAccounts
 from mediaserver.store.connect import DatabaseConnections, open_engines
@@ -11,16 +11,22 @@ from mediaserver.store.database import Database, failures_translated
 from mediaserver.store.history import SqlHistory
 from mediaserver.store.interface import StoreError
 from mediaserver.store.migration import migrate
+from mediaserver.store.schema import forgotten
 from mediaserver.store.tokens import SqlTokens
+
+CHECK_ROW = "health check"
+"""The id in the table `forgotten` that `SqlStore.check` writes; ids of users and sessions are made by the server."""
 
 
 class SqlStore(SqlAccounts, SqlTokens, SqlHistory):
     """Implements `Store` in one database, opened by `open_store`."""
 
     async def check(self) -> None:
-        """Raise `StoreError` unless the database answers."""
-        async with self._database.reading() as connection:
-            await connection.execute(select(literal(1)))
+        """Raise `StoreError` unless the database takes a write."""
+        # A read succeeds on a full disk and beside another process's lock. This row is nobody's id.
+        statement = self._database.upsert(forgotten)
+        async with self._database.writing() as connection:
+            await connection.execute(statement, {"id": CHECK_ROW, "at": datetime.now(UTC)})
 
     async def close(self) -> None:
         """Close every connection; idempotent."""

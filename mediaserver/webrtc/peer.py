@@ -36,14 +36,25 @@ class _Closed(Exception):
 class RtcPeer:
     """Answers one offer: `answer` attaches the peer to the conversation, and every kind of end detaches it."""
 
-    def __init__(self, conversation: ConversationPort, offer: Offer, *, config: Config, on_closed: Callable[[], None]):
+    def __init__(
+        self,
+        conversation: ConversationPort,
+        offer: Offer,
+        *,
+        config: Config,
+        client: str = "",
+        on_connected: Callable[[], None] = lambda: None,
+        on_closed: Callable[[], None],
+    ):
+        """`client` is the address that sent the offer."""
         self._conversation = conversation
         self._offer = offer
         self._config = config
+        self._on_connected = on_connected
         self._on_closed = on_closed
         self._speech = VoiceTrack()
         self._channel = EventsChannel(is_offered=offer.has_data, on_message=self._on_message)
-        self._connection = PeerConnection(config, on_state=self._on_state, on_channel=self._channel.bind)
+        self._connection = PeerConnection(config, client=client, on_state=self._on_state, on_channel=self._channel.bind)
         self._media = MediaTracks(self, conversation, self._connection, offer.sections)
         self._label = ""
         self._bad_messages = 0
@@ -194,7 +205,9 @@ class RtcPeer:
     def _detach(self) -> None:
         if not self._is_detached:
             self._is_detached = True
-            self._conversation.detach(self, grace=self._grace)
+            # An abandoned offer must not keep a conversation that it started.
+            is_abandoned = self._connection.connected_at is None and not self._conversation.is_used
+            self._conversation.detach(self, grace=0.0 if is_abandoned else self._grace)
 
     async def _close_connection(self) -> None:
         if self._is_connection_closed:
@@ -210,6 +223,8 @@ class RtcPeer:
 
     def _on_state(self, state: str) -> None:
         match state:
+            case "connected":
+                self._on_connected()
             case "failed":
                 self._begin_close("connection failed")
             case "closed":

@@ -3,15 +3,21 @@
 import asyncio
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 
-from mediaserver.auth.users import AuthError, User, Verifier
+from mediaserver.auth.users import AuthError, Verifier
+from mediaserver.caller import Caller, network_of_request
+from mediaserver.half_open import RETRY_AFTER as RETRY_HALF_OPEN
+from mediaserver.half_open import HalfOpenConnection, HalfOpenConnections, TooManyHalfOpen
 from mediaserver.http_errors import HttpError, bearer
 from mediaserver.http_route import Route, read_bytes
 from mediaserver.rate_limiter import RateLimiter
-from mediaserver.registry import Draining, Full
+from mediaserver.registry import RETRY_AFTER as RETRY_FULL
+from mediaserver.registry import RETRY_DRAINING, Draining, Full
 from mediaserver.rtc.config import Config, IceServer
 from mediaserver.rtc.sdp.offer import MAX_BYTES as MAX_OFFER
 from mediaserver.rtc.sdp.offer import Offer, OfferError, parse_offer
@@ -30,9 +36,6 @@ EXPOSED = {"Access-Control-Expose-Headers": "Location, ETag, Link"}
 _TAGS = ("webrtc",)
 _ID = {"id": "what `Location` named"}
 _ETAG = {"ETag": "The ICE session, for `If-Match`."}
-
-_RETRY_FULL = 10
-_RETRY_DRAINING = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +57,15 @@ class Whip:
         verifier: Verifier,
         limiter: RateLimiter,
         *,
-        ice_servers: Callable[[], Sequence[IceServer]] = tuple,
+        ice_servers: Callable[[str], Sequence[IceServer]] = lambda _: (),
         config: Config | None = None,
+        half_open: HalfOpenConnections | None = None,
     ):
         self._session_factory = session_factory
         self._verifier = verifier
         self._limiter = limiter
-        self._ice_servers = ice_servers  # called for each answer: TURN credentials expire
+        self._ice_servers = ice_servers  # by user, for each answer: TURN credentials name the user and expire
+        self._half_open = HalfOpenConnections() if half_open is None else half_open
         self._config = config or Config()
         self._resources: dict[str, _Resource] = {}
 
@@ -131,7 +136,7 @@ class Whip:
 
     async def offer(self, request: web.Request) -> web.Response:
         """Answer 201 with the SDP answer; `Location` names the resource."""
-        user = self._user(request)
+        caller = self._caller(request)
         options = parse_options(request.query)
         text = await _read_text(request, SDP, MAX_OFFER)
         try:
@@ -139,20 +144,37 @@ class Whip:
         except ProtocolError as error:
             raise HttpError(400, "INVALID_OFFER", error.message) from None
         # Only after parsing: a bad offer must not start a conversation.
-        conversation = await self._enter(user, options)
         name = secrets.token_urlsafe(24)
-        peer = RtcPeer(conversation, offer, config=self._config, on_closed=lambda: self._forget(name))
-        resource = _Resource(user.id, peer, offer, f'"{secrets.token_hex(8)}"')
+        half_open = await self._admit(caller)
+        with ExitStack() as stack:
+            stack.callback(half_open.release)
+            conversation = await self._enter(caller, options)
+
+            def on_closed() -> None:
+                half_open.release()
+                self._resources.pop(name, None)
+
+            peer = RtcPeer(
+                conversation,
+                offer,
+                config=self._config,
+                client=caller.address,
+                on_connected=half_open.release,
+                on_closed=on_closed,
+            )
+            stack.pop_all()  # the peer releases it
+        resource = _Resource(caller.user, peer, offer, f'"{secrets.token_hex(8)}"')
         self._resources[name] = resource
         try:
             answer = await peer.answer()
         except OfferError as error:
             raise HttpError(400, "INVALID_OFFER", error.message) from None
+        half_open.open(conversation, partial(peer.close, is_final=True))
         response = web.Response(status=201, text=answer, content_type=SDP, headers=EXPOSED)
         response.headers["Location"] = f"/whip/{name}"
         response.headers["ETag"] = resource.etag
         response.headers["Accept-Patch"] = FRAGMENT
-        for link in ice_links(self._ice_servers()):
+        for link in ice_links(self._ice_servers(caller.user)):
             response.headers.add("Link", link)
         return response
 
@@ -186,31 +208,37 @@ class Whip:
         accepted = {"Accept-Patch": FRAGMENT} if "id" in request.match_info else {}
         return web.Response(status=204, headers={"Accept-Post": SDP, **accepted, **EXPOSED})
 
-    def _user(self, request: web.Request) -> User:
-        """Authenticate and rate-limit the caller: by user, or by address without a valid token."""
+    def _caller(self, request: web.Request) -> Caller:
+        """Authenticate and rate-limit the caller, without a valid token by its network."""
         try:
             user = self._verifier.verify(bearer(request))
         except AuthError as error:
-            self._limiter.admit(request.remote or "unknown")
+            self._limiter.admit(network_of_request(request))
             raise HttpError(401, "UNAUTHORIZED", str(error)) from None
         except HttpError:
-            self._limiter.admit(request.remote or "unknown")
+            self._limiter.admit(network_of_request(request))
             raise
-        # New guest tokens are free: guests of one address count as one.
-        self._limiter.admit((request.remote or "unknown") if user.is_guest else user.id)
-        return user
+        caller = Caller(user.id, user.is_guest, request.remote or "")
+        self._limiter.admit(caller.counted_as)
+        return caller
 
-    async def _enter(self, user: User, options: SessionOptions) -> ConversationPort:
+    async def _admit(self, caller: Caller) -> HalfOpenConnection:
         try:
-            return await self._session_factory.get_or_create(user.id, options)
+            return await self._half_open.admit(caller)
+        except TooManyHalfOpen as error:
+            raise HttpError(429, "RATE_LIMITED", error.message, retry_after=RETRY_HALF_OPEN) from None
+
+    async def _enter(self, caller: Caller, options: SessionOptions) -> ConversationPort:
+        try:
+            return await self._session_factory.get_or_create(caller, options)
         except Full as full:
             if full.is_personal:
                 raise HttpError(
-                    429, "SESSION_LIMIT", "You have too many live sessions; end one.", retry_after=_RETRY_FULL
+                    429, "SESSION_LIMIT", full.message, details=full.details, retry_after=RETRY_FULL
                 ) from None
-            raise HttpError(503, "SESSION_LIMIT", "The server is full.", retry_after=_RETRY_FULL) from None
+            raise HttpError(503, "SESSION_LIMIT", full.message, details=full.details, retry_after=RETRY_FULL) from None
         except Draining:
-            raise HttpError(503, "SHUTTING_DOWN", "The server is restarting.", retry_after=_RETRY_DRAINING) from None
+            raise HttpError(503, "SHUTTING_DOWN", "The server is restarting.", retry_after=RETRY_DRAINING) from None
 
     def _resource(self, request: web.Request) -> _Resource:
         """Return the caller's own resource; another user's is 404 like an unknown one."""
@@ -222,9 +250,6 @@ class Whip:
         if resource is None or resource.owner != user.id or resource.peer.is_over:
             raise _unknown()
         return resource
-
-    def _forget(self, name: str) -> None:
-        self._resources.pop(name, None)
 
 
 def ice_links(servers: Sequence[IceServer]) -> list[str]:

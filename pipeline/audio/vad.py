@@ -74,12 +74,15 @@ class VadModel:
         except _FAILURES as error:
             raise ModelMissingError(f"The Silero VAD model at {path} cannot be read; install it again.") from error
         self._rate = np.array(INPUT_SAMPLE_RATE, np.int64)
+        self.is_failing = False
+        """Whether the last window, of any conversation, could not be judged."""
 
     def infer(self, samples: Floats, state: Floats) -> tuple[float, Floats]:
         """Return the probability of speech and the next state, or raise `AudioError`.
 
         `samples` is (1, 576) float32 in -1 to 1: 64 of context, then the window. `state` is (2, 1, 128) float32.
         """
+        self.is_failing = True
         try:
             output, state = self._session.run(None, {"input": samples, "state": state, "sr": self._rate})
         except _FAILURES as error:
@@ -87,6 +90,7 @@ class VadModel:
         probability = float(output[0, 0])
         if not 0.0 <= probability <= 1.0:  # also true of NaN
             raise AudioError("Voice detection gave no probability.", where="vad")
+        self.is_failing = False
         return probability, state
 
 

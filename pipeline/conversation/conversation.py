@@ -64,7 +64,7 @@ from pipeline.screen.screen_share import ScreenShare
 from pipeline.tools.executor import ToolExecutor
 from pipeline.tools.toolbox import Toolbox, ToolContext
 
-FIRST_GRACE = 30.0
+FIRST_GRACE = 10.0
 """Seconds a new conversation waits for its first peer."""
 
 MAX_QUEUED_COMMANDS = 10_000
@@ -105,7 +105,9 @@ class Conversation:
         self._model = config.model
         self._peers = PeerGroup()
         self._state = AssistantState()
-        self._lifetime = SessionLifetime(idle=config.idle_seconds, longest=config.max_seconds, grace=FIRST_GRACE)
+        self._lifetime = SessionLifetime(
+            idle=config.idle_seconds, longest=config.max_seconds, grace=FIRST_GRACE, unused=config.unused_seconds
+        )
         self._commands = Mailbox[tuple[Peer, Command]](MAX_QUEUED_COMMANDS)
         self._tasks: asyncio.TaskGroup | None = None  # while running
         self._dialogue = Dialogue(frame_clock, self._peers, self, timed_transcript=config.timed_transcript)
@@ -162,6 +164,7 @@ class Conversation:
 
     def push_audio(self, peer: Peer, chunk: AudioChunk) -> None:
         """Queue microphone audio of any rate; never waits, drops the oldest when full."""
+        self._lifetime.mark_used()
         self._floor_control.push_audio(peer, chunk)
 
     def end_audio(self, peer: Peer) -> None:
@@ -170,6 +173,7 @@ class Conversation:
 
     def push_frame(self, peer: Peer, frame: ScreenFrame) -> None:
         """Take a screen frame; only the newest is kept."""
+        self._lifetime.mark_used()
         self._screen_share.push_frame(peer, frame)
 
     def stop_screen_share(self, peer: Peer) -> None:
@@ -196,6 +200,11 @@ class Conversation:
     def is_ending(self) -> bool:
         """Whether the conversation no longer accepts peers."""
         return self._lifetime.has_ended
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a client has sent media, text or an action."""
+        return self._lifetime.is_used
 
     @property
     def peers(self) -> int:
@@ -272,7 +281,8 @@ class Conversation:
 
     async def _execute(self) -> None:
         async for peer, command in self._commands:
-            self._lifetime.touch()
+            if not isinstance(command, Ping | NameTracks):  # clients send these by themselves
+                self._lifetime.touch()
             match command:
                 case TextInput(text):
                     await self._floor_control.submit_text(peer, text)

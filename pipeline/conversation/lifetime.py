@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Callable
 
@@ -23,17 +24,23 @@ class SessionEnd(Exception):
 
 
 class Deadlines:
-    """Idle, empty and maximum duration deadlines; `now` is any monotonic clock in seconds. Begins without peers."""
+    """Idle, empty and maximum duration deadlines; `now` is any monotonic clock in seconds. Begins without peers.
 
-    def __init__(self, *, idle: float, longest: float, grace: float, now: float):
+    Until its first use a conversation is idle after `unused` seconds if that is less than `idle`.
+    """
+
+    def __init__(self, *, idle: float, longest: float, grace: float, now: float, unused: float = math.inf):
         self.started_at = now
+        self.is_used = False
         self._idle = idle
+        self._unused = min(unused, idle)
         self._longest = longest
         self._active_at = now
         self._empty: tuple[float, float] | None = now, grace  # since when, and for how long at most
 
     def touch(self, now: float) -> None:
         """Restart the idle deadline."""
+        self.is_used = True
         self._active_at = now
 
     def on_peer_attached(self) -> None:
@@ -48,17 +55,21 @@ class Deadlines:
         """Return the end reason that applies now, or None; `is_speaking` extends the maximum duration."""
         if self._empty is not None and now >= sum(self._empty):
             return EndReason.CLIENT
-        if now >= self._active_at + self._idle:
+        if now >= self._idle_at:
             return EndReason.IDLE
         limit = self.started_at + self._longest + (SPEAKING_GRACE if is_speaking else 0.0)
         return EndReason.LIMIT if now >= limit else None
 
     def seconds_to_deadline(self, now: float) -> float:
         """Return the seconds until the next deadline, at least `MIN_WAIT`."""
-        moments = [self._active_at + self._idle, self.started_at + self._longest]
+        moments = [self._idle_at, self.started_at + self._longest]
         if self._empty is not None:
             moments.append(sum(self._empty))
         return max(MIN_WAIT, min(moments) - now)
+
+    @property
+    def _idle_at(self) -> float:
+        return self._active_at + (self._idle if self.is_used else self._unused)
 
 
 class SessionLifetime:
@@ -67,8 +78,8 @@ class SessionLifetime:
     All methods but `wait` and `run_deadlines`, which run as tasks of the conversation, return at once.
     """
 
-    def __init__(self, *, idle: float, longest: float, grace: float):
-        self._deadlines = Deadlines(idle=idle, longest=longest, grace=grace, now=time.monotonic())
+    def __init__(self, *, idle: float, longest: float, grace: float, unused: float = math.inf):
+        self._deadlines = Deadlines(idle=idle, longest=longest, grace=grace, now=time.monotonic(), unused=unused)
         self._wakeup = asyncio.Event()
         self._cause: Exception | None = None
         self._ended = asyncio.Event()
@@ -79,9 +90,18 @@ class SessionLifetime:
         return self._ended.is_set()
 
     @property
+    def is_used(self) -> bool:
+        """Whether a client has sent media, text or an action."""
+        return self._deadlines.is_used
+
+    @property
     def seconds(self) -> float:
         """Seconds since the conversation began."""
         return time.monotonic() - self._deadlines.started_at
+
+    def mark_used(self) -> None:
+        """Record that a client has sent media, which alone does not restart the idle deadline."""
+        self._deadlines.is_used = True
 
     def touch(self) -> None:
         """Restart the idle deadline."""

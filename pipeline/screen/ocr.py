@@ -2,12 +2,12 @@
 
 import hashlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import simplejpeg
@@ -15,11 +15,15 @@ from numpy.typing import NDArray
 
 from pipeline.errors import FaultCode, FrameError
 from pipeline.events import Box
+from pipeline.screen.layout import ScreenLayout, layout_of
+from pipeline.screen.read_text import ReadText
+from pipeline.screen.surfaces import find_surfaces
 from pipeline.workers.process import Worker
 
 MAX_PIXELS = 16_000_000
 MIN_CONTRAST = 16  # levels of 256 between the darkest and the brightest
 CACHED_FRAMES = 32
+T = TypeVar("T")
 DEADLINE = 15.0
 
 # Measured with one thread on a 1280x720 page of 51 lines, rapidocr 3.10: 1.23 s by default without the angle
@@ -37,15 +41,6 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ReadText:
-    """A line of text, its box on the frame (0 to 1000), and its confidence (0 to 1)."""
-
-    text: str
-    box: Box
-    confidence: float
-
-
 def is_available() -> bool:
     """Whether the OCR packages are installed."""
     return find_spec("rapidocr") is not None and find_spec("cv2") is not None
@@ -57,6 +52,7 @@ class Ocr:
     def __init__(self) -> None:
         self._worker = Worker("text reading", code=FaultCode.FRAME_PROCESSING_ERROR, initializer=_load)
         self._cache: OrderedDict[bytes, tuple[ReadText, ...]] = OrderedDict()
+        self._layouts: OrderedDict[bytes, ScreenLayout] = OrderedDict()
 
     async def warm(self) -> None:
         """Load the models in advance, so that the first call need not wait for them."""
@@ -70,18 +66,27 @@ class Ocr:
         takes longer than `deadline`; both are FRAME_PROCESSING_ERROR. Time in the queue is not counted. A caller may be
         cancelled at any time.
         """
+        return await self._cached(self._cache, read, jpeg, deadline)
+
+    async def layout(self, jpeg: bytes, *, deadline: float = DEADLINE) -> ScreenLayout:
+        """Return the layout of a frame; raises as `read` does, and shares its work."""
+        return await self._cached(self._layouts, read_layout, jpeg, deadline)
+
+    async def _cached(
+        self, cache: OrderedDict[bytes, T], function: Callable[[bytes], T | None], jpeg: bytes, deadline: float
+    ) -> T:
         _require()
         _check(jpeg)
         key = hashlib.blake2b(jpeg, digest_size=16).digest()
-        if key not in self._cache:
-            lines = await self._worker.run(read, jpeg, deadline=deadline)
-            if lines is None:
+        if key not in cache:
+            result = await self._worker.run(function, jpeg, deadline=deadline)
+            if result is None:
                 raise FrameError("The frame is not a whole JPEG picture.", where="ocr")
-            self._cache[key] = lines
-            if len(self._cache) > CACHED_FRAMES:
-                self._cache.popitem(last=False)
-        self._cache.move_to_end(key)
-        return self._cache[key]
+            cache[key] = result
+            if len(cache) > CACHED_FRAMES:
+                cache.popitem(last=False)
+        cache.move_to_end(key)
+        return cache[key]
 
     async def close(self) -> None:
         """End the process."""
@@ -135,6 +140,17 @@ def read(jpeg: bytes) -> tuple[ReadText, ...] | None:
     # The detector depends on the whole picture: it misses a lone word on an empty page, but finds it among others.
     # Measured with labels of 10 to 36 px; two words are enough, so a page with any result is not read again.
     return _lines(picture, picture) or _lines(picture, np.vstack([picture, _menu(picture.shape[1])]))
+
+
+@lru_cache(maxsize=8)
+def read_layout(jpeg: bytes) -> ScreenLayout | None:
+    """Return the layout of a JPEG, or None if it cannot be decoded; `_load` must have run in this process."""
+    lines = read(jpeg)
+    if lines is None:
+        return None
+    picture = simplejpeg.decode_jpeg(jpeg, colorspace="BGR")
+    height, width = picture.shape[:2]
+    return layout_of(lines, find_surfaces(picture, tuple(line.box for line in lines)), aspect=width / height)
 
 
 def _lines(picture: NDArray[np.uint8], shown: NDArray[np.uint8]) -> tuple[ReadText, ...]:

@@ -75,8 +75,8 @@ def bucket_quantile(metrics: str, name: str, quantile: float) -> float:
 def test_a_hundred_sockets_hold_a_conversation(tmp_path: Path) -> None:
     (tmp_path / "script.yaml").write_text(SCRIPT)
     rates = dict.fromkeys(("RATE_LIMIT_OFFER", "RATE_LIMIT_API", "RATE_LIMIT_LOGIN"), "100000/minute")
-    limits = {"MAX_SESSIONS": "200", "LOCAL_ENGINE_SCRIPT": str(tmp_path / "script.yaml")}
-    with serving(tmp_path, **rates, **limits) as server:
+    limits = dict.fromkeys(("MAX_SESSIONS", "MAX_SESSIONS_PER_ADDRESS"), "200")
+    with serving(tmp_path, LOCAL_ENGINE_SCRIPT=str(tmp_path / "script.yaml"), **rates, **limits) as server:
 
         def rss() -> int:
             return int(re.findall(r"VmRSS:\s+(\d+)", Path(f"/proc/{server.process.pid}/status").read_text())[0])

@@ -16,6 +16,7 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="the bench reads /pro
 
 
 @LINUX
+@pytest.mark.acceptance
 def test_one_session_is_measured_from_outside(tmp_path: Path) -> None:
     out = tmp_path / "runs.jsonl"
     document = tmp_path / "bench.md"

@@ -4,16 +4,28 @@ import re
 
 import pytest
 
+from mediaserver.api.health import CHECK_DEADLINE, MAX_AGE
 from mediaserver.auth.accounts import REFRESH_DAYS
 from mediaserver.auth.tokens import ACCESS_SECONDS
+from mediaserver.bad_messages import PER_MINUTE
+from mediaserver.bounded_json import MAX_SEPARATORS
+from mediaserver.half_open import MAX_PER_ADDRESS
 from mediaserver.http_server import MAX_DESCRIPTORS, ConnectionLimits
+from mediaserver.ice import TURN_CREDENTIAL_SECONDS
 from mediaserver.jsonws.connection import SocketLimits
 from mediaserver.jsonws.pacer import MAX_AHEAD
 from mediaserver.jsonws.session import GRACE as SOCKET_GRACE
 from mediaserver.livekit.room.limits import RoomLimits
 from mediaserver.livekit.room.room import MAX_PARTICIPANTS
-from mediaserver.messages.fields import MAX_BAD_MESSAGES, MAX_MESSAGE_BYTES, MAX_TEXT
+from mediaserver.log_flood import ERRORS, LINES
+from mediaserver.log_lines import MAX_FIELD, MAX_MESSAGE
+from mediaserver.logs import KEPT_FILES, ROTATION_MB
+from mediaserver.messages.fields import MAX_BAD_MESSAGES, MAX_FIRST_MESSAGE_BYTES, MAX_MESSAGE_BYTES, MAX_TEXT
+from mediaserver.rtc.aiortc_patches.ice_checks import MAX_CHECKS, RETRANSMISSIONS
+from mediaserver.rtc.config import RtcLimits
 from mediaserver.rtc.frame_size import MAX_PIXELS as MAX_FRAME_PIXELS
+from mediaserver.rtc.sdp.candidates import MAX_CANDIDATES
+from mediaserver.store.database import READ_DEADLINE
 from mediaserver.webrtc.peer import GRACE as WHIP_GRACE
 from pipeline.audio.vad import WINDOW_SECONDS
 from pipeline.codecs.image_decoder import MAX_BYTES, MAX_PIXELS
@@ -27,6 +39,7 @@ from tests.docs.documents import ROOT, prose
 ENGINE = EngineTimeouts()
 TURNS = TurnSettings()
 CONNECTIONS = ConnectionLimits()
+AN_HOUR = {3600.0: "an hour"}
 
 PROMISES = {
     "README.md": (
@@ -37,12 +50,20 @@ PROMISES = {
     ),
     "SECURITY.md": (f"up to {'an hour' if ACCESS_SECONDS == 3600 else ACCESS_SECONDS} after a logout",),
     "docs/deploy.md": (
+        f"the expiry, {'one hour' if TURN_CREDENTIAL_SECONDS == 3600 else TURN_CREDENTIAL_SECONDS} ahead",
         f"{WINDOW_SECONDS * 1000:g} ms windows",
         f"Up to {CONNECTIONS.total:,} TCP connections",
         f"up to {CONNECTIONS.per_address} of them",
         f"within {CONNECTIONS.first_request:g} seconds, or no other one within {CONNECTIONS.keepalive:g} seconds",
         f"to {MAX_DESCRIPTORS:,}, or to the hard limit",
         f"more than {MAX_FRAME_PIXELS // 1_000_000} megapixels",
+        f"takes longer than {CHECK_DEADLINE:g} seconds has failed. Results are reused for {MAX_AGE:g} second",
+        f"answer 503 after {READ_DEADLINE:g} seconds",
+        f"rotated at {ROTATION_MB} MB and { {10: 'ten'}[KEPT_FILES] } old ones are kept",
+        f"at most {MAX_FIELD} characters and a message {MAX_MESSAGE:,}",
+        f"at most {LINES.per_address} are written for one address in {LINES.seconds:g} seconds",
+        f"in {LINES.seconds:g} seconds, and {LINES.lines} in all",
+        f"{ERRORS.per_address} for one address in {AN_HOUR[ERRORS.seconds]}, and {ERRORS.lines} in all",
     ),
     "docs/events.md": (
         f"(up to {MAX_TEXT:,} characters)",
@@ -56,6 +77,7 @@ PROMISES = {
         f"resumed within {RoomLimits().resume:g} seconds",
         f"for {RoomLimits().grace:g} seconds",
         f"Up to {MAX_PARTICIPANTS} people",
+        f"not connected within {RoomLimits().connect:g} seconds",
     ),
     "docs/settings.md": (
         f"windows of {WINDOW_SECONDS * 1000:g} ms",
@@ -67,8 +89,17 @@ PROMISES = {
         f"waits {ENGINE.quota_backoff[0]:g}, then {ENGINE.quota_backoff[1]:g} seconds",
         f"again for {ENGINE.max_outage:g} seconds",
     ),
-    "docs/webrtc.md": (f"within {WHIP_GRACE:g} seconds",),
+    "docs/webrtc.md": (
+        f"within {WHIP_GRACE:g} seconds",
+        f"established within {RtcLimits().connect:g} seconds of the offer",
+        f"Up to {MAX_PER_ADDRESS} connections of one address",
+        f"takes {MAX_CANDIDATES} ICE candidates",
+        f"at most {MAX_CHECKS} STUN checks ({RETRANSMISSIONS + 1} datagrams each",
+    ),
     "docs/websocket.md": (
+        f"at most {MAX_FIRST_MESSAGE_BYTES:,} bytes",
+        f"at most {MAX_SEPARATORS:,} commas and opening brackets",
+        f"may send {PER_MINUTE} such messages a minute",
         f"within {SocketLimits().start:g} seconds",
         f"at most {MAX_AHEAD:g} seconds ahead of real time",
         f"within {SOCKET_GRACE:g} seconds",

@@ -118,6 +118,7 @@ def test_calls_interrupt_ask_for_history_and_tune(droning: Server, visit: Visit)
     assert ada.do("call", "open_the_door")["code"] == 1400
 
 
+@pytest.mark.acceptance  # test_livekit_sdk.py does the same with one of the SDKs
 def test_a_muted_microphone_is_not_heard_until_it_is_unmuted(server: Server, visit: Visit) -> None:
     ada = visit(server.address)
     ada.do("microphone", True)
@@ -142,6 +143,7 @@ def publish_and_take_back(ada: Visitor) -> None:
     ada.do("unpublish")
 
 
+@pytest.mark.acceptance  # test_livekit_sdk.py does the same with one of the SDKs
 def test_microphone_and_screen_can_be_published_again_and_again(droning: Server, visit: Visit) -> None:
     ada = visit(droning.address)
     for _ in range(3):
@@ -166,6 +168,7 @@ def test_the_voice_goes_on_while_a_lost_socket_is_resumed(droning: Server, visit
         assert "session_ended" not in ada.do("actions")
 
 
+@pytest.mark.acceptance  # test_livekit_sdk.py does the same with one of the SDKs
 def test_a_client_whose_server_is_killed_joins_another(visit: Visit, tmp_path: Path) -> None:
     with serving(tmp_path) as server, serving(tmp_path) as other, proxied(server.address) as proxy:
         ada = visit(proxy.address)

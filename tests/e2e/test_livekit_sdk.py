@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic
 
@@ -136,7 +137,11 @@ async def test_the_voice_goes_on_while_a_lost_socket_is_resumed(droning: Server)
 
 
 async def test_a_client_whose_server_is_killed_joins_another(tmp_path: Path) -> None:
-    with serving(tmp_path) as server, serving(tmp_path) as other, proxied(server.address) as proxy:
+    script = tmp_path / "script.yaml"
+    script.write_text("rules: [{when: anything, heard: what time is it, answer: [{say: noon, tone: 440, seconds: 1}]}]")
+    with ExitStack() as stack:
+        server, other = (stack.enter_context(serving(tmp_path, LOCAL_ENGINE_SCRIPT=str(script))) for _ in range(2))
+        proxy = stack.enter_context(proxied(server.address))
         async with caller(proxy.address) as ada:
             await ada.publish_microphone()
             before = ada.me.sid

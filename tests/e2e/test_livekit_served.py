@@ -7,14 +7,14 @@ import aiohttp
 import pytest
 from livekit import api, rtc
 
-from tests.support.server_process import serving
+from tests.support.server_process import GEMINI, serving
 
 SECRET = "0123456789abcdef0123456789abcdef"
 ELSEWHERE = {"Origin": "https://app.example"}
 
 
 async def test_a_token_of_this_server_is_good_for_its_rooms_from_any_page(tmp_path: Path) -> None:
-    with serving(tmp_path, LIVEKIT_API_SECRET=SECRET) as server:
+    with serving(tmp_path, LIVEKIT_API_SECRET=SECRET, **GEMINI) as server:
         async with aiohttp.ClientSession(server.address) as http:
             guest = await (await http.post("/api/v1/guests")).json()
             bearer = {"Authorization": f"Bearer {guest['access_token']}"}
@@ -70,9 +70,7 @@ async def test_a_conversation_is_found_with_its_history_and_by_its_own_user_alon
 
 
 async def test_without_keys_a_server_in_production_has_no_rooms(tmp_path: Path) -> None:
-    with serving(
-        tmp_path, ENVIRONMENT="production", SECRET_KEY=SECRET, ENGINE="local", LOG_DIR=str(tmp_path)
-    ) as server:
+    with serving(tmp_path, ENVIRONMENT="production", SECRET_KEY=SECRET, LOG_DIR=str(tmp_path), **GEMINI) as server:
         async with aiohttp.ClientSession(server.address) as http:
             for path in ("/rtc", "/rtc/v1", "/rtc/v1/validate"):
                 assert (await http.get(path)).status == 404

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.support.server_process import RECORDING, Server, serving
+from tests.support.server_process import GEMINI, RECORDING, Server, serving
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -189,7 +189,7 @@ async def test_history_survives_a_restart_and_a_crash(tmp_path: Path) -> None:
                     while entries_in(tmp_path / "data" / "mediaserver.db") < 2:  # both are written by themselves
                         await asyncio.sleep(0.05)
                 server.process.kill()
-    with serving(tmp_path) as again:
+    with serving(tmp_path, **GEMINI) as again:
         async with aiohttp.ClientSession(again.address) as http:
             history = await (await http.get("/api/v1/sessions/session456/history", headers=ada)).json()
     assert [entry["text"] for entry in history["entries"] if entry["role"] == "user"] == ["hello"]

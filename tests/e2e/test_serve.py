@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from mediaserver import __version__
 from mediaserver.cli.serve import freeze_gc
 from mediaserver.localengine.certificate import _sign
-from tests.support.server_process import ROOT, serving
+from tests.support.server_process import GEMINI, ROOT, serving
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -78,7 +78,7 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        shown = run(ENGINE="local", HOST="127.0.0.1", PORT=port, DATA_DIR=str(tmp_path))
+        shown = run(HOST="127.0.0.1", PORT=port, DATA_DIR=str(tmp_path), ENGINE="gemini", GEMINI_API_KEY="k")
     assert shown.returncode == 1
     assert f"Cannot listen on 127.0.0.1:{port}" in shown.stderr
 
@@ -93,8 +93,8 @@ def test_it_greets_with_address_engine_and_what_to_set_for_gemini(tmp_path: Path
 def test_production_writes_json_lines_with_request_ids_and_takes_no_guests(tmp_path: Path) -> None:
     environment = {
         "ENVIRONMENT": "production",
-        "ENGINE": "local",
         "SECRET_KEY": SECRET,
+        **GEMINI,
         "LOG_DIR": str(tmp_path / "logs"),
     }
     with serving(tmp_path, **environment) as server:
@@ -110,9 +110,11 @@ def test_production_writes_json_lines_with_request_ids_and_takes_no_guests(tmp_p
     assert SECRET not in (tmp_path / "logs" / "app.log").read_text()
 
 
-@pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_it_cleanly_and_leaves_no_process(tmp_path: Path, name: signal.Signals) -> None:
-    with serving(tmp_path) as server:
+@pytest.mark.parametrize(("name", "engine"), [(signal.SIGINT, {}), (signal.SIGTERM, GEMINI)])
+def test_a_signal_ends_it_cleanly_and_leaves_no_process(
+    tmp_path: Path, name: signal.Signals, engine: dict[str, str]
+) -> None:
+    with serving(tmp_path, **engine) as server:
         children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
         server.process.send_signal(name)
         assert server.process.wait(timeout=20) == 0
@@ -128,7 +130,7 @@ def test_with_a_certificate_it_speaks_https(tmp_path: Path) -> None:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     paths = {"TLS_CERT": str(tmp_path / "cert.pem"), "TLS_KEY": str(tmp_path / "key.pem")}
-    with serving(tmp_path, **paths) as server:
+    with serving(tmp_path, **paths, **GEMINI) as server:
         assert server.address.startswith("https://")
         trusting = ssl.create_default_context(cadata=certificate.decode())
         address = server.address.replace("localhost", "127.0.0.1")

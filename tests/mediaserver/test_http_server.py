@@ -4,12 +4,13 @@ import asyncio
 import gzip
 import resource
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
+from loguru import logger
 
 from mediaserver.api.middleware import error_middleware
 from mediaserver.http_server import (
@@ -17,7 +18,6 @@ from mediaserver.http_server import (
     BoundedRunner,
     ConnectionLimits,
     Listener,
-    network_of,
     raise_descriptor_limit,
 )
 
@@ -26,6 +26,15 @@ Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 async def echo(request: web.Request) -> web.Response:
     return web.Response(body=await request.read())
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    """Everything that is logged, each line with level, fields and traceback."""
+    found: list[str] = []
+    sink = logger.add(lambda line: found.append(str(line)), format="{level} {message} {extra}{exception}", level="INFO")
+    yield found
+    logger.remove(sink)
 
 
 @asynccontextmanager
@@ -136,21 +145,6 @@ async def test_a_body_that_is_said_to_be_as_it_is_is_taken() -> None:
             assert (answer.status, await answer.read()) == (200, b"hello")
 
 
-@pytest.mark.parametrize(
-    ("peer", "network"),
-    [
-        (("192.0.2.7", 4000), "192.0.2.7"),
-        (("2001:db8:1:2:3:4:5:6", 4000, 0, 0), "2001:db8:1:2::/64"),
-        (("fe80::1%eth0", 4000, 0, 2), "fe80::/64"),
-        (("::ffff:192.0.2.7", 4000, 0, 0), "192.0.2.7"),
-        ("", ""),
-        (None, ""),
-    ],
-)
-def test_an_ipv6_address_counts_with_its_network(peer: object, network: str) -> None:
-    assert network_of(peer) == network
-
-
 def test_the_descriptor_limit_is_raised_and_never_lowered() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
@@ -174,3 +168,45 @@ async def test_failed_accepts_are_logged_once_a_second_and_other_faults_as_ever(
     assert len(lines) == 1
     handler(loop, {"message": "something else"})
     assert "something else" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", "BadHttpMethod"),
+        (b"GET /?access_token=hunter2\x01 HTTP/1.1\r\nHost: h\r\n\r\n", "InvalidURLError"),
+        (b"GET / HTTP/9\r\n\r\n", "BadStatusLine"),
+        (b"GET /" + b"a" * 70_000 + b" HTTP/1.1\r\n\r\n", "LineTooLong"),
+        (b"POST /echo HTTP/1.1\r\nHost: h\r\nContent-Length: x\r\n\r\n", "BadHttpMessage"),
+        (b"POST /echo HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzzzz\r\n", "BadHttpMessage"),
+    ],
+)
+async def test_a_malformed_request_is_one_line_without_traceback_or_content(
+    said: bytes, reason: str, lines: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with listening() as port:
+        reader, writer = await connect(port)
+        writer.write(said)
+        async with asyncio.timeout(10):
+            answer = (await reader.read()).decode()
+        writer.close()
+    assert lines == [f"INFO malformed request {{'address': '127.0.0.1', 'reason': '{reason}'}}\n"]
+    assert not caplog.records
+    assert answer.startswith("HTTP/1.0 400 ")
+    assert "\r\nServer: Mediaserver\r\n" in answer
+    assert "hunter2" not in answer
+
+
+@pytest.mark.parametrize("header", [b"Content-Length: 100", b"Transfer-Encoding: chunked"])
+async def test_a_client_that_leaves_within_its_body_is_no_error_of_the_server(header: bytes, lines: list[str]) -> None:
+    async with listening() as port:
+        _, writer = await connect(port)
+        writer.write(b"POST /echo HTTP/1.1\r\nHost: h\r\n" + header + b"\r\n\r\n")
+        await writer.drain()
+        writer.transport.abort()
+        async with asyncio.timeout(10):
+            while not lines:
+                await asyncio.sleep(0.01)
+    assert [line.partition(" {")[0] for line in lines] == ["INFO http"]
+    assert "'status': 400" in lines[0]
+    assert "'address': '127.0.0.1'" in lines[0]

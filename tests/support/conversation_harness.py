@@ -188,7 +188,12 @@ def vad_model() -> VadModel:
 
 
 async def enter(
-    *, vad: VadModel | None = None, idle: float = 600.0, longest: float = 3600.0, tools: Sequence[Tool] = ()
+    *,
+    vad: VadModel | None = None,
+    idle: float = 600.0,
+    longest: float = 3600.0,
+    unused: float = 600.0,
+    tools: Sequence[Tool] = (),
 ) -> ConversationHarness:
     """Start a conversation with one client attached."""
     engines: list[FakeEngine] = []
@@ -198,7 +203,9 @@ async def enter(
         return cast(GeminiBridge, engines[0])
 
     frame_clock, peer = ManualFrameClock(), FakePeer()
-    config = ConversationConfig("id1", "label", "local", "local", None, "en", idle, longest, timed_transcript=True)
+    config = ConversationConfig(
+        "id1", "label", "local", "local", None, "en", idle, longest, timed_transcript=True, unused_seconds=unused
+    )
     conversation = Conversation(
         config, vad=vad or vad_model(), frame_clock=frame_clock, toolbox=Toolbox(tools), make_bridge=make_bridge
     )

@@ -28,6 +28,7 @@ class FakeConversation:
     def __init__(self, config: ConversationConfig) -> None:
         self.config = config
         self.is_ending = False
+        self.is_used = False
         self.peers: dict[Peer, str] = {}
         self.graces: list[float] = []
         self.heard: list[AudioChunk] = []

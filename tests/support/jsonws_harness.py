@@ -11,6 +11,7 @@ from aiohttp import ClientWebSocketResponse, WSMsgType, web
 from aiohttp.test_utils import TestClient
 
 from mediaserver.auth.users import AuthError, User
+from mediaserver.caller import Caller
 from mediaserver.jsonws.connection import SocketLimits
 from mediaserver.jsonws.routes import JsonSocket
 from mediaserver.session_factory import SessionOptions
@@ -57,15 +58,19 @@ class FakeSessionFactory:
     def __init__(self) -> None:
         self.conversations: dict[tuple[str, str], FakeConversation] = {}
         self.options: list[SessionOptions] = []
+        self.callers: list[Caller] = []
         self.refusal: Exception | None = None
 
-    async def get_or_create(self, owner: str, options: SessionOptions) -> FakeConversation:
+    async def get_or_create(self, caller: Caller, options: SessionOptions) -> FakeConversation:
         if self.refusal is not None:
             raise self.refusal
         self.options.append(options)
+        self.callers.append(caller)
         session = f"id-{len(self.conversations)}"
         label = options.label or session
-        return self.conversations.setdefault((owner, label), FakeConversation(conversation_config(session, label)))
+        return self.conversations.setdefault(
+            (caller.user, label), FakeConversation(conversation_config(session, label))
+        )
 
     @property
     def conversation(self) -> FakeConversation:

@@ -24,6 +24,8 @@ from livekit.protocol.rtc import (
 )
 
 from mediaserver.api.middleware import error_middleware
+from mediaserver.caller import Caller
+from mediaserver.half_open import HalfOpenConnections
 from mediaserver.livekit.agent.transcript_log import TranscriptLogs
 from mediaserver.livekit.media.link_protocol import Link, MakeLink
 from mediaserver.livekit.media.types import (
@@ -225,20 +227,22 @@ class FakeSessionFactory:
         self.observe = observe
         self.conversations: list[FakeConversation] = []
         self.owners: list[str] = []
+        self.callers: list[Caller] = []
         self.refusal: Exception | None = None
         self.delay = 0.0
 
-    async def get_or_create(self, owner: str, options: SessionOptions) -> FakeConversation:
+    async def get_or_create(self, caller: Caller, options: SessionOptions) -> FakeConversation:
         await asyncio.sleep(self.delay)
         if self.refusal is not None:
             raise self.refusal
         for conversation, whose in zip(self.conversations, self.owners, strict=True):
-            if whose == owner and conversation.config.label == options.label and not conversation.is_ending:
+            if whose == caller.user and conversation.config.label == options.label and not conversation.is_ending:
                 return conversation
         conversation = FakeConversation(f"id{len(self.conversations)}", options)
         conversation.add_observer(self.observe(conversation))
         self.conversations.append(conversation)
-        self.owners.append(owner)
+        self.owners.append(caller.user)
+        self.callers.append(caller)
         return conversation
 
 
@@ -404,13 +408,17 @@ def events(packets: Iterable[DataPacket]) -> list[dict[str, Any]]:
 
 @asynccontextmanager
 async def serving(
-    limits: RoomLimits = QUICK, *, make_link: MakeLink | None = None, are_rooms_shared: bool = True
+    limits: RoomLimits = QUICK,
+    *,
+    make_link: MakeLink | None = None,
+    are_rooms_shared: bool = True,
+    half_open: HalfOpenConnections | None = None,
 ) -> AsyncIterator[Server]:
     """Serve until the end of the context, with fake media unless `make_link` is given."""
     transcript_logs, gone = TranscriptLogs(), set[str]()
     session_factory, limiter, links = FakeSessionFactory(transcript_logs.observe), outside.Counter(), list[FakeLink]()
 
-    def make_fake(events: LinkEvents, is_dual: bool) -> Link:
+    def make_fake(events: LinkEvents, is_dual: bool, client: str) -> Link:
         links.append(FakeLink(events, is_dual))
         return links[-1]
 
@@ -422,8 +430,9 @@ async def serving(
         is_user_deleted=gone.__contains__,
         are_rooms_shared=are_rooms_shared,
         make_link=make_link or make_fake,
-        ice_servers=lambda: (IceServer(("turn:turn.example",), "user", "word"),),
+        ice_servers=lambda user: (IceServer(("turn:turn.example",), f"1:{user}", "word"),),
         limits=limits,
+        half_open=half_open,
     )
     app = web.Application(middlewares=[error_middleware])
     livekit.add_routes(app)

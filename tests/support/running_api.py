@@ -13,7 +13,7 @@ from mediaserver.api.guests import Guests
 from mediaserver.api.health import Health
 from mediaserver.api.livekit_token import LiveKitTokens
 from mediaserver.api.metrics import MetricsPage, measure
-from mediaserver.api.middleware import error_middleware
+from mediaserver.api.middleware import error_middleware, set_security_headers
 from mediaserver.api.openapi import Json, document
 from mediaserver.api.page import Page
 from mediaserver.api.rate_limit import SlidingWindowRateLimiter
@@ -23,10 +23,11 @@ from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
+from mediaserver.caller import Caller
 from mediaserver.http_route import add_routes
 from mediaserver.livekit.protocol.access_token import JoinTokenIssuer
 from mediaserver.metrics import Metrics
-from mediaserver.registry import Full, Registry
+from mediaserver.registry import Capacity, Full, Registry, SessionLimit
 from mediaserver.session_factory import SessionOptions
 from mediaserver.store.interface import Fact, Store
 from mediaserver.store.records import Entry, SessionRecord, TurnUsage
@@ -43,8 +44,8 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 class FullSessionFactory:
     """Lets nobody in."""
 
-    async def get_or_create(self, owner: str, options: SessionOptions) -> ConversationPort:
-        raise Full(is_personal=False)
+    async def get_or_create(self, caller: Caller, options: SessionOptions) -> ConversationPort:
+        raise Full(SessionLimit.SERVER)
 
 
 FACTS: tuple[Fact, ...] = (
@@ -68,7 +69,7 @@ def published(store: Store | None = None) -> tuple[web.Application, Json]:
     store = cast(Store, MemoryStore()) if store is None else store
     passwords = Passwords(HASHER)
     accounts = Accounts(store, TOKENS, passwords)
-    metrics, registry = Metrics(), Registry(max_sessions=9, max_per_user=9)
+    metrics, registry = Metrics(), Registry(Capacity(9, 9, 9, 9))
     limiter = SlidingWindowRateLimiter(parse("1000000/minute"))
     page = Page(engine="local", model="local-1", example_questions=("hello",))
     whip = Whip(FullSessionFactory(), TOKENS, limiter)
@@ -88,6 +89,7 @@ def published(store: Store | None = None) -> tuple[web.Application, Json]:
         passwords.close()
 
     app = web.Application(middlewares=[measure(metrics), error_middleware])
+    app.on_response_prepare.append(set_security_headers)
     page.add_routes(app)
     add_routes(app, rest)
     app.on_cleanup.append(close)

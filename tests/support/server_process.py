@@ -20,6 +20,8 @@ from tests.support.chromium import CHROMIUM, TALKING, require_chromium
 ROOT = Path(__file__).parents[2]
 RECORDING = ROOT / "tests" / "data" / "go-forward-ten-meters.wav"
 RATE = 24_000
+GEMINI = {"ENGINE": "gemini", "GEMINI_API_KEY": "k"}
+"""An engine that loads nothing at the start, for tests that begin no session."""
 
 EDITOR = """<title>Shared editor</title>
 <style>body{margin:0;font:18px sans-serif;background:#fff;color:#111} nav{padding:14px;background:#e8e8ee}

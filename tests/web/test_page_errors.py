@@ -124,6 +124,18 @@ async def test_a_screen_that_cannot_be_captured_is_explained(
         ("POST /whip", Refusal(503, "SESSION_LIMIT", {"Retry-After": "7"}), "The server is full", "then try again"),
         ("POST /whip", Refusal(429, "RATE_LIMITED", {"Retry-After": "7"}), "too many tries", "then try again"),
         ("POST /whip", Refusal(429, "SESSION_LIMIT", {"Retry-After": "7"}), "as many conversations open", "End one"),
+        (
+            "POST /whip",
+            Refusal(429, "SESSION_LIMIT", {"Retry-After": "7"}, details={"limit": "address"}),
+            "open at your internet address",
+            "on another device",
+        ),
+        (
+            "POST /whip",
+            Refusal(503, "SESSION_LIMIT", {"Retry-After": "7"}, details={"limit": "guests"}),
+            "no room for more guests",
+            "Log in",
+        ),
         ("POST /whip", Refusal(503, "SHUTTING_DOWN", {"Retry-After": "7"}), "stopped or restarted", "Start again"),
         ("POST /whip", Refusal(500, "INTERNAL_ERROR"), "The server did not accept the conversation.", "Try again"),
         ("POST /whip", Refusal(401, "UNAUTHORIZED"), "no longer accepts this page’s pass", "Start again"),

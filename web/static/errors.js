@@ -66,6 +66,14 @@ const SENTENCES = {
   SOUND_BLOCKED: ["The browser holds back the assistant’s voice.", "Press “Turn on sound”."],
 
   // Reaching the server
+  GUESTS_FULL: [
+    "The server has no room for more guests.",
+    "Log in if you have an account, or wait a moment, then try again.",
+  ],
+  ADDRESS_FULL: [
+    "Too many conversations are open at your internet address, perhaps by other people there.",
+    "End one in another tab or on another device, or wait until one ends, then try again.",
+  ],
   SERVER_FULL: ["The server is full: every conversation it has room for is taken.", "Wait a moment, then try again."],
   TOO_MANY_REQUESTS: ["That was too many tries in a short time.", "Wait a moment, then try again."],
   GUESTS_NOT_ALLOWED: [
@@ -228,7 +236,7 @@ export function toAppError(thrown) {
  * @param {Response} response
  */
 export async function whipError(response) {
-  const { code, message } = await errorBody(response);
+  const { code, message, details } = await errorBody(response);
   const retryAfter = retryAfterOf(response);
   switch (response.status) {
     case 401:
@@ -238,9 +246,9 @@ export async function whipError(response) {
     case 409:
       return new AppError("SESSION_EXISTS", { message, isTransient: true });
     case 429:
-      return new AppError(code === "SESSION_LIMIT" ? code : "TOO_MANY_REQUESTS", { message, retryAfter, isTransient: true });
+      return new AppError(code === "SESSION_LIMIT" ? limitCode(details, code) : "TOO_MANY_REQUESTS", { message, retryAfter, isTransient: true });
     case 503:
-      return new AppError(code === "SHUTTING_DOWN" ? "ENDED_SHUTDOWN" : "SERVER_FULL", { message, retryAfter, isTransient: true });
+      return new AppError(code === "SHUTTING_DOWN" ? "ENDED_SHUTDOWN" : limitCode(details, "SERVER_FULL"), { message, retryAfter, isTransient: true });
     default:
       return new AppError("SERVER_REFUSED", { message, isTransient: response.status >= 500 });
   }
@@ -293,6 +301,22 @@ export function microphoneError(error) {
 }
 
 /**
+ * The code of the limit on sessions that is reached.
+ * @param {{ limit?: unknown } | undefined} details
+ * @param {string} other the code of any other limit
+ */
+function limitCode(details, other) {
+  switch (details?.limit) {
+    case "address":
+      return "ADDRESS_FULL";
+    case "guests":
+      return "GUESTS_FULL";
+    default:
+      return other;
+  }
+}
+
+/**
  * @param {string} code
  * @param {{ fields?: unknown }} details
  * @returns {FieldError[]}
@@ -308,7 +332,7 @@ function fieldErrors(code, details) {
 
 /**
  * @param {Response} response
- * @returns {Promise<{ code?: string, message?: string, details?: { fields?: unknown } }>}
+ * @returns {Promise<{ code?: string, message?: string, details?: { fields?: unknown, limit?: unknown } }>}
  */
 async function errorBody(response) {
   try {

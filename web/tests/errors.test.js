@@ -60,13 +60,17 @@ test("a refused WHIP request is transient unless the person has to act", async (
     [429, "RATE_LIMITED", "TOO_MANY_REQUESTS", true],
     [429, "SESSION_LIMIT", "SESSION_LIMIT", true],
     [503, "SESSION_LIMIT", "SERVER_FULL", true],
+    [429, "SESSION_LIMIT", "SESSION_LIMIT", true, { limit: "user" }],
+    [429, "SESSION_LIMIT", "ADDRESS_FULL", true, { limit: "address" }],
+    [503, "SESSION_LIMIT", "GUESTS_FULL", true, { limit: "guests" }],
+    [503, "SESSION_LIMIT", "SERVER_FULL", true, { limit: "server" }],
     [503, "SHUTTING_DOWN", "ENDED_SHUTDOWN", true],
     [500, "INTERNAL_ERROR", "SERVER_REFUSED", true],
     [400, "INVALID_OFFER", "SERVER_REFUSED", false],
   ];
-  for (const [status, code, shown, isTransient] of cases) {
-    const error = await whipError(refusal(status, { code }));
-    assert.deepEqual([error.code, error.isTransient], [shown, isTransient], `${status} ${code}`);
+  for (const [status, code, shown, isTransient, details = {}] of cases) {
+    const error = await whipError(refusal(status, { code, details }));
+    assert.deepEqual([error.code, error.isTransient], [shown, isTransient], `${status} ${code} ${details.limit}`);
   }
 });
 

@@ -8,12 +8,13 @@ from typing import Protocol
 
 from livekit.protocol.models import DataPacket
 
+from mediaserver.bounded_json import JsonError, parse_json
 from mediaserver.event_codec import command_from, parse_command, render
 from mediaserver.livekit.agent.preconnect_audio import PreConnectAudio
 from mediaserver.livekit.agent.runtime_config import parse_runtime_config
 from mediaserver.livekit.agent.transcript_log import TranscriptLog
 from mediaserver.livekit.protocol.data_packet import user_packet
-from mediaserver.livekit.protocol.data_streams import Assembler, Received, text_stream
+from mediaserver.livekit.protocol.data_streams import MAX_BYTES, Assembler, Received, text_stream
 from mediaserver.livekit.protocol.rpc import MAX_PAYLOAD, REQUEST_TOPIC, RpcFailure, RpcServer
 from mediaserver.livekit.protocol.transcription import TrackRef, Transcripts
 from pipeline.codecs.audio_decoder import AudioDecoder, AudioFormat
@@ -120,7 +121,9 @@ class ParticipantPeer:
         self._transcript_log = transcript_log
         self._label = ""
         self._transcripts = Transcripts(conversation.config.id, conversation.config.language, assistant)
-        self._assembler = Assembler([CHAT, EVENTS, RECORDING, REQUEST_TOPIC])
+        self._assembler = Assembler(
+            {CHAT: MAX_COMMAND, EVENTS: MAX_COMMAND, REQUEST_TOPIC: MAX_COMMAND, RECORDING: MAX_BYTES}
+        )
         self._rpc = RpcServer(
             {"interrupt": self._interrupt, "set_config": self._set_config, "get_history": self._get_history}
         )
@@ -272,8 +275,8 @@ class ParticipantPeer:
 
     def _handle_legacy_chat(self, payload: bytes) -> None:
         try:
-            message = json.loads(payload)
-        except (ValueError, RecursionError):
+            message = parse_json(payload)
+        except JsonError:
             raise ProtocolError(f"A message on {OLD_CHAT} is JSON with `message`.") from None
         match message:
             # Newer clients send the same on lk.chat, too, and say so.
@@ -353,8 +356,8 @@ class ParticipantPeer:
 
 def _limit(payload: str) -> int:
     try:
-        message = json.loads(payload or "{}")
-    except (ValueError, RecursionError):
+        message = parse_json(payload or "{}")
+    except JsonError:
         message = None
     match message:
         case {"limit": int(limit)} if not isinstance(limit, bool) and 1 <= limit <= 200:

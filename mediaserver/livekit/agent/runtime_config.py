@@ -1,8 +1,8 @@
 """The settings that a client may change during a conversation, by RPC `set_config`."""
 
-import json
 from dataclasses import dataclass, replace
 
+from mediaserver.bounded_json import JsonError, parse_json
 from mediaserver.livekit.protocol.rpc import RpcFailure
 from mediaserver.session_limits import MAX_SILENCE_MS, MIN_SILENCE_MS
 from pipeline.config import TurnSettings
@@ -42,8 +42,8 @@ class RuntimeConfig:
 def parse_runtime_config(payload: str) -> RuntimeConfig:
     """Parse the payload of `set_config`, ignoring unknown fields. Raises only `RpcFailure`."""
     try:
-        message = json.loads(payload or "{}")
-    except (ValueError, RecursionError):
+        message = parse_json(payload or "{}")
+    except JsonError:
         raise RpcFailure(f"{ACCEPTED}; the payload is not JSON") from None
     if not isinstance(message, dict):
         raise RpcFailure(ACCEPTED)

@@ -124,5 +124,5 @@ class Link(Protocol):
         ...
 
 
-MakeLink = Callable[[LinkEvents, bool], Link]
-"""Creates a client's link from its event listener and whether it is dual."""
+MakeLink = Callable[[LinkEvents, bool, str], Link]
+"""Creates a client's link from its event listener, whether it is dual, and the client's IP address."""

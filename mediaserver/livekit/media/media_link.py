@@ -42,7 +42,8 @@ class _LinkClosed(Exception):
 class MediaLink:
     """Implements `Link` over aiortc. Starts in the running loop at construction, and runs until it is closed."""
 
-    def __init__(self, events: LinkEvents, *, is_dual: bool, config: Config):
+    def __init__(self, events: LinkEvents, *, is_dual: bool, config: Config, client: str = ""):
+        """`client` is the client's IP address."""
         self._events = events
         self._limits = config.limits
         self._state: LinkState | None = None
@@ -51,10 +52,13 @@ class MediaLink:
         self._publisher = PublisherConnection(
             config,
             events,
+            client=client,
             on_state=partial(self._on_state, not is_dual),
             on_channel=self._channels.subscribe if is_dual else self._channels.bind,
         )
-        self._subscriber = SubscriberConnection(config, on_state=partial(self._on_state, True)) if is_dual else None
+        self._subscriber = (
+            SubscriberConnection(config, client=client, on_state=partial(self._on_state, True)) if is_dual else None
+        )
         self._voice = VoiceTrack()
         self._voice_name = ""
         self._is_voice_paused = False

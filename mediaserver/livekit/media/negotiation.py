@@ -1,6 +1,5 @@
 """The offer/answer exchange between one client and its link."""
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
@@ -12,6 +11,7 @@ from livekit.protocol.rtc import (
     TrickleRequest,
 )
 
+from mediaserver.bounded_json import JsonError, parse_json
 from mediaserver.livekit.media.link_protocol import Link
 from mediaserver.livekit.media.types import MissingSections, OfferedSection, Target
 from pipeline.errors import ProtocolError
@@ -80,8 +80,8 @@ class Negotiation:
     def take_candidate(self, trickle: TrickleRequest) -> None:
         """Add an ICE candidate of the client. Raises `ProtocolError`."""
         try:
-            candidate = json.loads(trickle.candidateInit)
-        except (ValueError, RecursionError):
+            candidate = parse_json(trickle.candidateInit)
+        except JsonError:
             candidate = None
         match candidate:
             case {"candidate": str(text)}:

@@ -31,10 +31,11 @@ class PublisherConnection:
         config: Config,
         events: LinkEvents,
         *,
+        client: str,
         on_state: Callable[[str], None],
         on_channel: Callable[[RTCDataChannel], None],
     ):
-        self.connection = PeerConnection(config, on_state=on_state, on_channel=on_channel)
+        self.connection = PeerConnection(config, client=client, on_state=on_state, on_channel=on_channel)
         self.readers: TrackReaders | None = None
         self._config = config
         self._group: asyncio.TaskGroup | None = None

@@ -16,8 +16,8 @@ from mediaserver.rtc.sdp.offer import RENEGOTIATION_LIMITS, OfferError, parse_of
 class SubscriberConnection:
     """Offers the outgoing tracks. The caller awaits each call before the next."""
 
-    def __init__(self, config: Config, *, on_state: Callable[[str], None]):
-        self.connection = PeerConnection(config, on_state=on_state, on_channel=_ignore)
+    def __init__(self, config: Config, *, client: str, on_state: Callable[[str], None]):
+        self.connection = PeerConnection(config, client=client, on_state=on_state, on_channel=_ignore)
         self._has_channels = False
 
     async def offer(self, outgoing: OutgoingTracks, channels: DataChannels) -> LocalOffer:

@@ -3,11 +3,12 @@
 import time
 import uuid
 import zlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from livekit.protocol.models import DataPacket, DataStream
 
+from mediaserver.livekit.protocol.token_bucket import TokenBucket
 from pipeline.errors import FaultCode, ProtocolError
 
 CHUNK_BYTES = 15_000
@@ -17,6 +18,9 @@ MAX_OPEN = 16
 MAX_BYTES = 4_000_000
 MAX_AGE = 60.0
 """Limits of one sender's open streams: their number, their bytes in total, and the age (s) of each."""
+
+UNPACKED_RATE = 500_000.0
+"""Bytes a second that one sender's compressed streams may unpack to; MAX_BYTES at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +56,13 @@ class _Open:
 class Assembler:
     """Reassembles one connection's streams on the given topics; others are ignored.
 
-    Raises only `ProtocolError`, which discards the stream concerned and no other.
+    `topics` gives the longest content of a stream on each topic, in bytes, unpacked where it is compressed. Raises only
+    `ProtocolError`, which discards the stream concerned and no other.
     """
 
-    def __init__(self, topics: Collection[str], *, max_open: int = MAX_OPEN, max_bytes: int = MAX_BYTES):
-        self._topics = frozenset(topics)
+    def __init__(self, topics: Mapping[str, int], *, max_open: int = MAX_OPEN, max_bytes: int = MAX_BYTES):
+        self._topics = dict(topics)
+        self._unpacked = TokenBucket(rate=UNPACKED_RATE, burst=MAX_BYTES)
         self._max_open = max_open
         self._max_bytes = max_bytes
         self._open: dict[str, _Open] = {}
@@ -70,7 +76,7 @@ class Assembler:
             case "stream_chunk":
                 self._continue(packet.stream_chunk)
             case "stream_trailer":
-                return self._end(packet.stream_trailer)
+                return self._end(packet.stream_trailer, now)
         return None
 
     def _begin(self, header: DataStream.Header, sender: str, now: float) -> Received | None:
@@ -82,11 +88,11 @@ class Assembler:
         stream = _Open(header, sender, now)
         if header.HasField("inline_content"):
             stream.content += header.inline_content
-            return self._complete(stream, {})
+            return self._complete(stream, {}, now)
         if len(self._open) >= self._max_open:
             raise _bad(header.stream_id, f"is one more than the {self._max_open} that may be open at once")
-        if header.total_length > self._max_bytes:
-            raise self._too_large(header.stream_id)
+        if header.total_length > self._topics[header.topic]:
+            raise self._too_long(header)
         self._open[header.stream_id] = stream
         return None
 
@@ -97,23 +103,26 @@ class Assembler:
         if chunk.chunk_index > stream.chunks:
             del self._open[chunk.stream_id]
             raise _bad(chunk.stream_id, f"lacks its chunk {stream.chunks}")
+        if len(stream.content) + len(chunk.content) > self._topics[stream.header.topic]:
+            del self._open[chunk.stream_id]
+            raise self._too_long(stream.header)
         if sum(len(each.content) for each in self._open.values()) + len(chunk.content) > self._max_bytes:
             del self._open[chunk.stream_id]
             raise self._too_large(chunk.stream_id)
         stream.chunks += 1
         stream.content += chunk.content
 
-    def _end(self, trailer: DataStream.Trailer) -> Received | None:
+    def _end(self, trailer: DataStream.Trailer, now: float) -> Received | None:
         stream = self._open.pop(trailer.stream_id, None)
         if stream is None:
             return None
         if trailer.reason:
             raise _bad(trailer.stream_id, f"was given up by its sender: {trailer.reason[:200]}")
-        return self._complete(stream, trailer.attributes)
+        return self._complete(stream, trailer.attributes, now)
 
-    def _complete(self, stream: _Open, attributes: Mapping[str, str]) -> Received:
+    def _complete(self, stream: _Open, attributes: Mapping[str, str], now: float) -> Received:
         header = stream.header
-        content = self._unpacked(stream)
+        content = self._content(stream, now)
         if header.HasField("total_length") and header.total_length != len(content):
             raise _bad(header.stream_id, f"was to have {header.total_length} bytes and has {len(content)}")
         return Received(
@@ -126,27 +135,45 @@ class Assembler:
             attributes=dict(header.attributes) | dict(attributes),
         )
 
-    def _unpacked(self, stream: _Open) -> bytes:
+    def _content(self, stream: _Open, now: float) -> bytes:
         header = stream.header
         match header.compression:
             case DataStream.NONE:
-                return bytes(stream.content)
+                content = bytes(stream.content)
             case DataStream.DEFLATE_RAW:
-                unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
-                try:
-                    content = unpacker.decompress(bytes(stream.content), self._max_bytes)
-                except zlib.error:
-                    raise _bad(header.stream_id, "cannot be unpacked") from None
-                if not unpacker.eof:
-                    raise _bad(header.stream_id, "is cut off, or too large unpacked")
-                return content
+                content = self._unpack(stream, now)
             case _:
                 raise _bad(header.stream_id, "has an unknown compression")
+        if len(content) > self._topics[header.topic]:
+            raise self._too_long(header)
+        return content
+
+    def _unpack(self, stream: _Open, now: float) -> bytes:
+        """Unpack at most a byte more than the topic allows; 4 kB could make 4 MB."""
+        header = stream.header
+        if not self._unpacked.admit(now):
+            message = f"Compressed streams may unpack to {UNPACKED_RATE:.0f} bytes a second."
+            raise ProtocolError(message, code=FaultCode.RATE_LIMITED)
+        limit = self._topics[header.topic]
+        unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            content = unpacker.decompress(bytes(stream.content), limit + 1)
+        except zlib.error:
+            raise _bad(header.stream_id, "cannot be unpacked") from None
+        self._unpacked.charge(len(content))
+        if not unpacker.eof and len(content) <= limit:
+            raise _bad(header.stream_id, "is cut off")
+        return content
 
     def _expire(self, now: float) -> None:
         # Later packets of an expired stream are ignored, as those of an unknown stream.
         for name in [name for name, stream in self._open.items() if now - stream.since > MAX_AGE]:
             del self._open[name]
+
+    def _too_long(self, header: DataStream.Header) -> ProtocolError:
+        limit = self._topics[header.topic]
+        message = f"The stream {header.stream_id[:64]} has more than {limit} bytes, as many as its topic takes."
+        return ProtocolError(message, code=FaultCode.PAYLOAD_TOO_LARGE)
 
     def _too_large(self, name: str) -> ProtocolError:
         message = f"The stream {name[:64]} makes more than the {self._max_bytes} bytes that may be open at once."

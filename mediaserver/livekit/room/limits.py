@@ -7,6 +7,8 @@ from dataclasses import dataclass
 class RoomLimits:
     """Timeouts and intervals, in seconds."""
 
+    connect: float = 10.0
+    """Time from a join in which the media link must stand."""
     resume: float = 30.0
     """Time without a socket after which a session ends."""
     grace: float = 60.0

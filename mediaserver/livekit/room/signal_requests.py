@@ -17,6 +17,9 @@ MAX_ANNOUNCEMENT = 8_000
 MAX_PERMISSIONS = 32_000
 """Bytes of a subscription permission, which is searched for every track and participant."""
 
+MAX_SUBSCRIPTION = 32_000
+"""Bytes of a subscription: some 2,000 tracks."""
+
 Reason = Literal["OK", "NOT_ALLOWED", "LIMIT_EXCEEDED", "UNSUPPORTED_TYPE", "INVALID_REQUEST"]
 
 _DATA_TRACKS = (
@@ -41,6 +44,8 @@ def apply_request(room: Room, participant: Participant, request: SignalRequest) 
             room.mute(participant, request.mute.sid, is_muted=request.mute.muted)
         case "subscription":
             subscription = request.subscription
+            if subscription.ByteSize() > MAX_SUBSCRIPTION:
+                raise ProtocolError(f"`subscription` takes at most {MAX_SUBSCRIPTION} bytes.")
             named = [sid for each in subscription.participant_tracks for sid in each.track_sids]
             room.subscribe(participant, [*subscription.track_sids, *named], is_wanted=subscription.subscribe)
         case "subscription_permission":

@@ -9,6 +9,8 @@ from livekit.protocol.models import ConnectionQuality, DataPacket, DisconnectRea
 from livekit.protocol.rtc import ConnectionQualityInfo, ICEServer, SignalResponse
 from loguru import logger
 
+from mediaserver.caller import Caller
+from mediaserver.half_open import HalfOpenConnection
 from mediaserver.livekit.agent.session_options import session_options
 from mediaserver.livekit.agent.transcript_log import TranscriptLog, TranscriptLogs
 from mediaserver.livekit.media.link_protocol import Link, MakeLink
@@ -50,7 +52,7 @@ class RoomRuntime:
         make_link: MakeLink,
         *,
         transcript_logs: TranscriptLogs,
-        ice_servers: Callable[[], Sequence[IceServer]],
+        ice_servers: Callable[[str], Sequence[IceServer]],
         limits: RoomLimits,
         is_shared: bool,
     ):
@@ -92,7 +94,7 @@ class RoomRuntime:
         session = self._sessions.get(sid)
         return session.link if session is not None else None
 
-    async def prepare(self, grant: AccessTokenClaims, join: Join) -> ConversationPort:
+    async def prepare(self, grant: AccessTokenClaims, join: Join, caller: Caller) -> ConversationPort:
         """Return the conversation for a join, and start it if there is none.
 
         Raises `registry.Full`, `registry.Draining`, `RoomFull` and `RoomNotOwned`.
@@ -102,7 +104,7 @@ class RoomRuntime:
         async with self._join_lock:
             if self._conversation is None or self._conversation.is_ending:
                 self._conversation = await self._session_factory.get_or_create(
-                    grant.owner, session_options(self.room.name, grant, join)
+                    caller, session_options(self.room.name, grant, join)
                 )
                 self._owner = grant.owner
             self.check_owner(grant)
@@ -117,8 +119,8 @@ class RoomRuntime:
         """Return the transcript log of a conversation."""
         return self._transcript_logs.of(conversation)
 
-    def admit(self, grant: AccessTokenClaims, join: Join) -> ParticipantSession:
-        """Add a participant, and disconnect another one of the same identity.
+    def admit(self, grant: AccessTokenClaims, join: Join, half_open: HalfOpenConnection) -> ParticipantSession:
+        """Add a participant, and disconnect another one of the same identity; the session releases `half_open`.
 
         Raises `RoomClosed`, `RoomFull` and `TooLong`.
         """
@@ -128,7 +130,9 @@ class RoomRuntime:
         if old is not None:
             self._sessions[old.sid].end(DisconnectReason.DUPLICATE_IDENTITY, "DISCONNECT")
         participant = self.room.join(grant, join, _now_ms())
-        session = ParticipantSession(self, participant, is_dual=join.is_dual, make_link=self._make_link)
+        session = ParticipantSession(
+            self, participant, is_dual=join.is_dual, make_link=self._make_link, half_open=half_open
+        )
         self._sessions[participant.sid] = session
         logger.info("participant joined", dual=join.is_dual, participants=len(self._sessions))
         return session
@@ -255,11 +259,11 @@ class RoomRuntime:
                 is_taken = False
         return is_taken
 
-    def ice_servers(self) -> list[ICEServer]:
-        """Return the ICE servers for clients."""
+    def ice_servers(self, user: str) -> list[ICEServer]:
+        """Return the ICE servers for a user's clients."""
         return [
             ICEServer(urls=server.urls, username=server.username, credential=server.credential)
-            for server in self._ice_servers()
+            for server in self._ice_servers(user)
         ]
 
     def _post(self, sid: str, response: SignalResponse) -> None:

@@ -4,9 +4,10 @@ import asyncio
 from time import monotonic, time
 
 from livekit.protocol.models import DataPacket, DisconnectReason
-from livekit.protocol.rtc import Pong, SignalRequest, SignalResponse, SyncState
+from livekit.protocol.rtc import ICEServer, Pong, SignalRequest, SignalResponse, SyncState
 from loguru import logger
 
+from mediaserver.half_open import HalfOpenConnection
 from mediaserver.livekit.agent.participant_peer import ParticipantPeer
 from mediaserver.livekit.media.link_protocol import MakeLink
 from mediaserver.livekit.media.types import LinkState
@@ -34,17 +35,29 @@ _CLOSED_STATES = (LinkState.FAILED, LinkState.CLOSED)
 class ParticipantSession:
     """Owns a participant's socket, link, media, data and peer. Implements `LinkEvents` and `SessionControl`."""
 
-    def __init__(self, context: RoomContext, participant: Participant, *, is_dual: bool, make_link: MakeLink):
+    def __init__(
+        self,
+        context: RoomContext,
+        participant: Participant,
+        *,
+        is_dual: bool,
+        make_link: MakeLink,
+        half_open: HalfOpenConnection,
+    ):
         self.participant = participant
         self.is_over = False
         self._context = context
         self._room = context.room
         self._is_dual = is_dual
         self._peer: ParticipantPeer | None = None
+        self._conversation: ConversationPort | None = None
         self._socket = SessionSocket()
         self._sent_token: tuple[AccessTokenClaims, float] | None = None  # with the time (monotonic s) of sending
         self._is_ending = False
-        self.link = make_link(self, is_dual)
+        self._half_open = half_open
+        self._joined_at = monotonic()
+        self._has_connected = False
+        self.link = make_link(self, is_dual, half_open.caller.address)
         self._media = SessionMedia(context, participant, self.link)
         self._data = SessionData(self, context, participant, self.link)
         self._negotiation = SessionNegotiation(self, context, participant, self.link, self._media, is_dual=is_dual)
@@ -59,8 +72,9 @@ class ParticipantSession:
         """Send the join response, attach the peer, and handle the requests that came with the join."""
         self._socket.attach(socket)
         room = self._room
-        self.post(join_response(room, self.participant, self._context.ice_servers(), is_dual=self._is_dual))
+        self.post(join_response(room, self.participant, self._ice_servers(), is_dual=self._is_dual))
         self._attach_peer(conversation)
+        self._half_open.open(conversation, self._give_way)
         for request in join.add_tracks:
             requests.add_track(room, self.participant, request)
         self._context.send_snapshot(self.participant.sid)
@@ -73,7 +87,7 @@ class ParticipantSession:
     async def resume(self, socket: SignalSocket, join: Join) -> None:
         """Continue on another socket, and close the older one if it is still open."""
         self._socket.attach(socket)
-        self.post(reconnect_response(self._context.ice_servers(), self._data.last))
+        self.post(reconnect_response(self._ice_servers(), self._data.last))
         self._room.refresh(self.participant.sid)
         self._context.send_snapshot(self.participant.sid)
         self._sent_token = None
@@ -127,6 +141,8 @@ class ParticipantSession:
             self._refresh_token(now)
         elif self.link.state in _CLOSED_STATES or now - lost_at > self._context.limits.resume:
             self.end(DisconnectReason.SIGNAL_CLOSE)
+        if not self._has_connected and now - self._joined_at > self._context.limits.connect:
+            self.end(DisconnectReason.CONNECTION_TIMEOUT, "RECONNECT")
         self._media.send_due(now)
         if self._peer is not None:
             self._peer.check_timeouts(now)
@@ -141,6 +157,7 @@ class ParticipantSession:
         if self.is_over:
             return
         self.is_over = True
+        self._half_open.release()
         if action is not None:
             self.post(leave_response(reason, action))
         self._socket.close("left")
@@ -165,6 +182,7 @@ class ParticipantSession:
     def close_for_rejoin(self) -> None:
         """Close after a failure of the room; the client is asked to join a new one."""
         self.is_over = True
+        self._half_open.release()
         self.post(leave_response(DisconnectReason.STATE_MISMATCH, "RECONNECT"))
         self._socket.close("the room has failed")
         self._detach_peer()
@@ -212,6 +230,8 @@ class ParticipantSession:
             return
         match state:
             case LinkState.CONNECTED:
+                self._has_connected = True
+                self._half_open.release()
                 self._room.activate(self.participant.sid)
                 self._context.reconcile()
             case LinkState.FAILED if self._socket.is_attached:
@@ -225,6 +245,7 @@ class ParticipantSession:
 
     def _attach_peer(self, conversation: ConversationPort) -> None:
         channel = SessionChannel(self, self._context, self.link, self._media, self._data)
+        self._conversation = conversation
         self._peer = ParticipantPeer(
             channel,
             conversation,
@@ -236,8 +257,18 @@ class ParticipantSession:
         self._data.peer = self._peer
 
     def _detach_peer(self) -> None:
-        if self._peer is not None:
-            self._peer.leave(grace=self._context.limits.grace)
+        if self._peer is not None and self._conversation is not None:
+            # An abandoned join must not keep a conversation that it started.
+            is_abandoned = not self._has_connected and not self._conversation.is_used
+            self._peer.leave(grace=0.0 if is_abandoned else self._context.limits.grace)
+
+    async def _give_way(self) -> None:
+        """Leave the room for a newer connection of the same user."""
+        self.end(DisconnectReason.CONNECTION_TIMEOUT, "DISCONNECT")
+        await self.link.close()
+
+    def _ice_servers(self) -> list[ICEServer]:
+        return self._context.ice_servers(self.participant.grant.owner)
 
     def _refresh_token(self, now: float) -> None:
         claims = self.participant.granted

@@ -40,8 +40,8 @@ class RoomContext(Protocol):
         """Send a joining or resuming participant the speakers and connection qualities."""
         ...
 
-    def ice_servers(self) -> list[ICEServer]:
-        """Return the ICE servers for clients."""
+    def ice_servers(self, user: str) -> list[ICEServer]:
+        """Return the ICE servers for a user's clients."""
         ...
 
     def deliver(self, packet: DataPacket, to: Iterable[str], label: str) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
+from mediaserver.half_open import HalfOpenConnections
 from mediaserver.livekit.agent.transcript_log import TranscriptLogs
 from mediaserver.livekit.media.link_protocol import MakeLink
 from mediaserver.livekit.protocol.access_token import ApiKeys
@@ -35,7 +36,8 @@ class LiveKit:
         transcript_logs: TranscriptLogs | None = None,
         are_rooms_shared: bool = True,
         is_user_deleted: Callable[[str], bool] = lambda _: False,
-        ice_servers: Callable[[], Sequence[IceServer]] = tuple,
+        ice_servers: Callable[[str], Sequence[IceServer]] = lambda _: (),
+        half_open: HalfOpenConnections | None = None,
         limits: RoomLimits | None = None,
     ):
         limits, transcript_logs = limits or RoomLimits(), transcript_logs or TranscriptLogs()
@@ -52,7 +54,9 @@ class LiveKit:
                 is_shared=are_rooms_shared,
             )
         )
-        self._signalling = Signalling(self.rooms, api_keys, limiter, limits)
+        self._signalling = Signalling(
+            self.rooms, api_keys, limiter, limits, HalfOpenConnections() if half_open is None else half_open
+        )
         self._service = RoomService(self.rooms, api_keys).service
 
     def add_routes(self, app: web.Application) -> None:

@@ -26,7 +26,7 @@ MAX_REFUSED = 5_000
 """Consecutive messages over the rate limit that end a socket; a connection begins with some 60."""
 
 RATE, BURST = 100.0, 1_000.0
-"""The rate limit: messages a second, and at once."""
+"""The rate limit: messages a second, and at once; each 1,024 bytes of a message count as one more."""
 
 HandleRequest = Callable[[SignalRequest], Awaitable[None]]
 """Handles a message; raises `ProtocolError` for a malformed one."""
@@ -108,7 +108,7 @@ class SignalSocket:
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 self.close("the client left")
                 return
-            if not self._rate_limit.admit(monotonic()):
+            if not self._rate_limit.admit(monotonic(), 1 + len(message.data) // 1024):
                 self._on_flood()
             else:
                 await self._handle(message.data, handle)

@@ -1,11 +1,16 @@
 """LiveKit's signalling routes: `/rtc/v1` for one peer connection, `/rtc` for two, and token validation."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from aiohttp import web
 from livekit.protocol.models import DisconnectReason
 
+from mediaserver.auth.users import is_guest
+from mediaserver.caller import Caller, network_of_request
+from mediaserver.half_open import RETRY_AFTER as RETRY_HALF_OPEN
+from mediaserver.half_open import HalfOpenConnection, HalfOpenConnections, TooManyHalfOpen
 from mediaserver.http_errors import HttpError, bearer
 from mediaserver.livekit.protocol.access_token import AccessTokenClaims, ApiKeys, GrantError, check_join
 from mediaserver.livekit.protocol.join_request import Join, JoinError, parse_join
@@ -17,23 +22,29 @@ from mediaserver.livekit.service.participant_session import ParticipantSession
 from mediaserver.livekit.service.room_registry import RoomRegistry
 from mediaserver.livekit.service.signal_socket import HandleRequest, SignalSocket
 from mediaserver.rate_limiter import RateLimiter
-from mediaserver.registry import Draining, Full
+from mediaserver.registry import RETRY_AFTER as RETRY_FULL
+from mediaserver.registry import RETRY_DRAINING, Draining, Full
 from pipeline.peer import ConversationPort
 
 SINGLE, DUAL = "/rtc/v1", "/rtc"
-
-_RETRY_FULL = "10"
-_RETRY_DRAINING = "30"
 
 
 class Signalling:
     """Serves GET on both paths and `/validate` below them; the page answers the clients' `HEAD /`."""
 
-    def __init__(self, rooms: RoomRegistry, keys: ApiKeys, limiter: RateLimiter, limits: RoomLimits):
+    def __init__(
+        self,
+        rooms: RoomRegistry,
+        keys: ApiKeys,
+        limiter: RateLimiter,
+        limits: RoomLimits,
+        half_open: HalfOpenConnections,
+    ):
         self._rooms = rooms
         self._keys = keys
         self._limiter = limiter
         self._limits = limits
+        self._half_open = half_open
 
     def add_routes(self, app: web.Application) -> None:
         """Register the routes."""
@@ -61,11 +72,10 @@ class Signalling:
         try:
             grant = self._rate_limited_grant(request)
             join = self._join(request)
-            target = None if join.is_reconnect else await self._target(grant, join)
+            target = None if join.is_reconnect else await self._target(grant, join, _caller(grant, request))
         except _Refused as refused:
             return refused.response
         socket = SignalSocket(self._limits)
-        await socket.prepare(request)
         sessions: list[ParticipantSession] = []
 
         async def begin() -> HandleRequest:
@@ -82,8 +92,11 @@ class Signalling:
             return session.on_signal_request
 
         try:
+            await socket.prepare(request)
             return await socket.run(begin)
         finally:
+            if target is not None and not sessions:
+                target.half_open.release()
             for session in sessions:
                 session.on_socket_lost(socket)
 
@@ -91,7 +104,7 @@ class Signalling:
         if target.conversation.is_ending:
             return None  # it has ended since it was found, so no assistant would answer
         try:
-            return target.room.admit(grant, join)
+            return target.room.admit(grant, join, target.half_open)
         except (RoomClosed, RoomFull):
             return None
 
@@ -100,32 +113,44 @@ class Signalling:
         session = room.session(join.participant_sid) if room is not None else None
         return session if session is not None and session.is_resumable(grant) else None
 
-    async def _target(self, grant: AccessTokenClaims, join: Join) -> "_JoinTarget":
+    async def _target(self, grant: AccessTokenClaims, join: Join, caller: Caller) -> "_JoinTarget":
         try:
             checked_details(grant, join)
+            half_open = await self._half_open.admit(caller)
         except TooLong:
             raise _Refused(400, f"metadata and all attributes must have at most {MAX_METADATA} bytes each") from None
-        room = await self._rooms.get_or_create(grant.room)
+        except TooManyHalfOpen as error:
+            raise _Refused(429, error.message, {"Retry-After": str(RETRY_HALF_OPEN)}) from None
+        with ExitStack() as stack:
+            stack.callback(half_open.release)
+            room = await self._rooms.get_or_create(grant.room)
+            conversation = await self._prepare(room, grant, join, caller)
+            stack.pop_all()  # the session releases it
+        return _JoinTarget(room, conversation, half_open)
+
+    async def _prepare(
+        self, room: RoomRuntime, grant: AccessTokenClaims, join: Join, caller: Caller
+    ) -> ConversationPort:
         try:
-            return _JoinTarget(room, await room.prepare(grant, join))
+            return await room.prepare(grant, join, caller)
         except RoomNotOwned:
             raise _not_owned() from None
         except RoomFull:
             raise _Refused(429, "the room is full") from None
         except Full as full:
-            text = "you have too many live sessions; end one" if full.is_personal else "the server is full"
-            raise _Refused(429 if full.is_personal else 503, text, {"Retry-After": _RETRY_FULL}) from None
+            headers = {"Retry-After": str(RETRY_FULL)}
+            raise _Refused(429 if full.is_personal else 503, full.message, headers) from None
         except Draining:
-            raise _Refused(503, "the server is restarting", {"Retry-After": _RETRY_DRAINING}) from None
+            raise _Refused(503, "the server is restarting", {"Retry-After": str(RETRY_DRAINING)}) from None
 
     def _rate_limited_grant(self, request: web.Request) -> AccessTokenClaims:
         try:
             try:
                 grant = self._grant(request)
             except _Refused:
-                self._limiter.admit(request.remote or "unknown")
+                self._limiter.admit(network_of_request(request))
                 raise
-            self._limiter.admit(grant.owner)
+            self._limiter.admit(_caller(grant, request).counted_as)
         except HttpError as error:
             raise _Refused(error.status, error.message, error.headers) from None
         return grant
@@ -147,10 +172,11 @@ class Signalling:
 
 @dataclass(frozen=True, slots=True)
 class _JoinTarget:
-    """The room and the conversation of a join."""
+    """The room and the conversation of a join, and its place among the half-open connections."""
 
     room: RoomRuntime
     conversation: ConversationPort
+    half_open: HalfOpenConnection
 
 
 class _Refused(Exception):
@@ -163,6 +189,10 @@ class _Refused(Exception):
 
 def _not_owned() -> _Refused:
     return _Refused(403, "permissions denied: the room is another user's, who can get you a token for it")
+
+
+def _caller(grant: AccessTokenClaims, request: web.Request) -> Caller:
+    return Caller(grant.owner, is_guest(grant.owner), request.remote or "")
 
 
 def _token(request: web.Request) -> str:

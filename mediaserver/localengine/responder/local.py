@@ -9,11 +9,13 @@ from typing import Protocol, assert_never
 
 from mediaserver.localengine.responder.intents import Find, Intent, intent_of
 from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
-from mediaserver.localengine.responder.screen_text import SURE, Match, describe, find, near, place, quoted
+from mediaserver.localengine.responder.screen_answers import ScreenAnswer, answer_about, describe
+from mediaserver.localengine.responder.screen_text import SURE, Match, find, near, place, quoted
 from mediaserver.localengine.responder.speech_to_text import SpeechToText
 from mediaserver.localengine.responder.voice.pace import slow_down, speed_up
 from mediaserver.localengine.responder.voice.text_to_speech import TextToSpeech
-from pipeline.screen.ocr import ReadText
+from pipeline.screen.layout import ScreenLayout
+from pipeline.screen.read_text import ReadText
 
 EXAMPLE_QUESTIONS: tuple[str, ...] = (
     "What is on my screen?",
@@ -66,6 +68,10 @@ class Reader(Protocol):
 
     async def read(self, jpeg: bytes, /) -> tuple[ReadText, ...]:
         """Return the lines of text on a frame; raises `MediaError`."""
+        ...
+
+    async def layout(self, jpeg: bytes, /) -> ScreenLayout:
+        """Return the layout of a frame; raises `MediaError`."""
         ...
 
 
@@ -137,34 +143,43 @@ class LocalResponder:
                     yield piece
                 return
             intent = memory.last_find  # a pointer on a screen that has changed would mislead
-        lines: tuple[ReadText, ...] | None = None
-        if question.screen is not None and (intent is Intent.DESCRIBE or isinstance(intent, Find)):
-            reading = asyncio.ensure_future(self._reader.read(question.screen))
+        seen: tuple[ReadText, ...] | ScreenLayout | None = None
+        if question.screen is not None and text and (intent in (None, Intent.DESCRIBE) or isinstance(intent, Find)):
+            reading = asyncio.ensure_future(self._read(intent, question.screen))
             reading.add_done_callback(_retrieve)
             try:
                 await asyncio.wait({reading}, timeout=MAX_SILENT_READING)
                 if not reading.done():
                     yield _LOOKING + " "
-                lines = await reading
+                seen = await reading
             finally:
                 reading.cancel()
-        pieces = spaced(self._reply(intent, question, lines))
+        pieces = spaced(self._reply(intent, question, text or "", seen))
         memory.last_find = intent if isinstance(intent, Find) else None
         memory.pieces, memory.screen = pieces, question.screen
         memory.last_answer = "".join(piece for piece in pieces if isinstance(piece, str))
         for piece in pieces:
             yield piece
 
+    async def _read(self, intent: Intent | Find | None, screen: bytes) -> tuple[ReadText, ...] | ScreenLayout:
+        return await (self._reader.read(screen) if isinstance(intent, Find) else self._reader.layout(screen))
+
     def _reply(
-        self, intent: Intent | Find | None, question: Question, lines: tuple[ReadText, ...] | None
+        self,
+        intent: Intent | Find | None,
+        question: Question,
+        text: str,
+        seen: tuple[ReadText, ...] | ScreenLayout | None,
     ) -> Sequence[Piece]:
+        if isinstance(seen, ScreenLayout) and (answer := answer_about(seen, text)) is not None:
+            return answered(answer)
         match intent:
             case None:
                 return _NOT_UNDERSTOOD if question.text is None else _NOT_READ
             case Find(names):
-                return (_NO_SCREEN,) if lines is None else tuple(found(lines, names))
+                return found(seen, names) if isinstance(seen, tuple) else (_NO_SCREEN,)
             case Intent.DESCRIBE:
-                return (_NO_SCREEN,) if lines is None else tuple(describe(lines))
+                return describe(seen) if isinstance(seen, ScreenLayout) else (_NO_SCREEN,)
             case Intent.HELP:
                 return (first_steps(is_shared=question.screen is not None), *_HELP)
             case Intent.TIME:
@@ -182,7 +197,7 @@ def _last_answer(memory: Memory) -> str:
     return next((remark.text for remark in reversed(memory.history) if remark.role == "model"), "")
 
 
-def _retrieve(reading: "asyncio.Future[tuple[ReadText, ...]]") -> None:
+def _retrieve(reading: "asyncio.Future[tuple[ReadText, ...] | ScreenLayout]") -> None:
     # After an interruption nothing awaits the reading, and asyncio would log its exception.
     if not reading.cancelled():
         reading.exception()
@@ -212,6 +227,13 @@ def found(lines: Sequence[ReadText], names: Sequence[str]) -> Sequence[Piece]:
         f"The likeliest is {place(best.box)}.",
         f"{'The other is' if len(sure) == 2 else 'There is also one'} {', and one '.join(more)}.",
     )
+
+
+def answered(answer: ScreenAnswer) -> Sequence[Piece]:
+    """Say an answer about the screen, after a pointer to the place that it is about."""
+    if answer.box is None:
+        return answer.sentences
+    return (Call("point_at", {"box_2d": list(answer.box), "label": answer.label}), *answer.sentences)
 
 
 def point_at(match: Match) -> Call:

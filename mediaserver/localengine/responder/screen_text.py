@@ -1,21 +1,18 @@
-"""Search and description of the text lines read on a screen."""
+"""Searches the text lines read on a screen."""
 
 import re
-import statistics
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from pipeline.events import Box
-from pipeline.screen.ocr import ReadText
+from pipeline.screen.read_text import ReadText
 
 SURE = 0.6
 """Least confidence at which a match counts as found."""
 
 LONGEST_QUOTE = 60  # characters; more is not listened to
-_MAX_QUOTES = 6
-_TITLE_RATIO = 1.25  # of the median height of a line
 
 _EXACT, _WHOLE_WORDS, _PART, _SIMILAR = 1.0, 0.95, 0.85, 0.8  # quality of a match; the last two are also thresholds
 _LONGEST_COMPARED = 60  # characters
@@ -70,25 +67,6 @@ def place(box: Box) -> str:
     return _PLACES[row][column]
 
 
-def describe(lines: Sequence[ReadText]) -> Iterator[str]:
-    """Describe the text on a screen in a few sentences, the largest first."""
-    legible = [line for line in lines if line.confidence >= SURE and _squash(line.text)]
-    unsure = sum(1 for line in lines if line.confidence < SURE)
-    if not legible:
-        yield "I can read no text on your screen." if not unsure else "I cannot read the text on your screen well."
-        yield "I read text only, so I do not know what a picture shows."
-        return
-    count = len(legible)
-    if count <= _MAX_QUOTES:
-        yield f"Your screen says: {_listed([quoted(line.text) for line in legible])}."
-    else:
-        yield f"I can read {count} pieces of text."
-        yield from _highlights(legible)
-    if unsure:
-        yield f"{unsure} more I could not read well." if unsure > 1 else "One more I could not read well."
-    yield "I read text only and do not understand pictures."
-
-
 def quoted(text: str) -> str:
     """Return text fit for use inside a sentence: one short line without quotes."""
     text = "".join(" " if unicodedata.category(sign)[0] == "C" else sign for sign in text)
@@ -103,26 +81,6 @@ _PLACES = (
     ("in the middle on the left", "in the middle of the screen", "in the middle on the right"),
     ("at the bottom left", "at the bottom in the middle", "at the bottom right"),
 )
-
-
-def _highlights(lines: list[ReadText]) -> Iterator[str]:
-    largest = sorted(lines, key=lambda line: -_height(line))
-    title = largest[0]
-    if _height(title) >= _TITLE_RATIO * statistics.median(_height(line) for line in lines):
-        yield f"The largest, {place(title.box)}, says: {quoted(title.text)}."
-        largest = largest[1:]
-    chosen = set(map(id, largest[: _MAX_QUOTES - 1]))
-    texts = [quoted(line.text) for line in lines if id(line) in chosen]
-    yield f"There is also: {_listed(list(dict.fromkeys(texts)))}."
-    yield "Ask me where something is, and I will point at it."
-
-
-def _height(line: ReadText) -> int:
-    return line.box[2] - line.box[0]
-
-
-def _listed(texts: list[str]) -> str:
-    return ", and ".join(filter(None, ("; ".join(texts[:-1]), texts[-1])))
 
 
 def _match(line: ReadText, name: str) -> Match | None:

@@ -1,6 +1,6 @@
 """Private parts of aiortc 1.16 and aioice 0.13, each with its reason, file and line.
 
-Only this file, `media.py` and `transceivers.py` use any.
+Only this file, `ice_checks.py`, `media.py` and `transceivers.py` use any.
 """
 
 import asyncio
@@ -29,6 +29,10 @@ VERSION = "1.16."
 
 MAX_BACKLOG = 90
 """Encoded frames that may wait for a video's decoder: 3 s."""
+
+DECODER_DEADLINE = 1.0
+"""Seconds that a stopped receiver waits for its decoder; the thread ends later by itself."""
+_DECODER_POLL = 0.005
 
 MAX_SOURCES = 31
 """Most SSRCs of one section in an RTCP report, whose count has 5 bits (RFC 3550 section 6.4.2)."""
@@ -279,6 +283,11 @@ class VideoReceiverHook:
         inside._RTCRtpReceiver__decoder_error = self._alarm
         inside._RTCRtpReceiver__decoder_queue = self._inbox
         inside._handle_rtcp_packet = self._on_rtcp
+        # rtcrtpreceiver.py:649 joins the thread on the event loop, however long its frame takes to decode.
+        self._stop = inside.stop
+        inside.stop = self._on_stop
+        inside._RTCRtpReceiver__stop_decoder = self._stop_decoder
+        self._ending: threading.Thread | None = None
 
     def enable(self, is_wanted: bool) -> None:
         """Turn decoding on, or drop packets before any work is done (rtcrtpreceiver.py:478)."""
@@ -302,18 +311,31 @@ class VideoReceiverHook:
             await self._inside._send_rtcp_pli(ssrc)
 
     def end(self) -> bool:
-        """End the decoder, so that aiortc's join (rtcrtpreceiver.py:649) does not block; False if none runs."""
+        """End the decoder after the frame it decodes, without waiting for it; False if none runs."""
         self.enable(False)
-        self._inbox.empty_out()
         if self._thread is None or not self._thread.is_alive():
             return False
+        self._inbox.empty_out()
         self._inbox.put(None)
         return True
 
     @property
     def _thread(self) -> threading.Thread | None:
+        # None once it has been told to end: the queue must not be emptied again of what ends it.
         thread: threading.Thread | None = self._inside._RTCRtpReceiver__decoder_thread
         return thread
+
+    def _stop_decoder(self) -> None:
+        if self._thread is not None:
+            self.end()
+            self._ending = self._thread
+            self._inside._RTCRtpReceiver__decoder_thread = None
+
+    async def _on_stop(self) -> None:
+        await self._stop()
+        deadline = time.monotonic() + DECODER_DEADLINE
+        while self._ending is not None and self._ending.is_alive() and time.monotonic() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(_DECODER_POLL)
 
     async def _on_rtcp(self, packet: object) -> None:
         # rtcrtpreceiver.py:468 ends the decoder and the track for good on BYE. But a sender may say BYE when it pauses

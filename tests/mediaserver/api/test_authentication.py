@@ -6,7 +6,7 @@ from limits import parse
 
 from mediaserver.api.authentication import authenticate, user_of
 from mediaserver.api.rate_limit import SlidingWindowRateLimiter
-from mediaserver.auth.tokens import Tokens
+from mediaserver.auth.tokens import Tokens, new_guest
 from mediaserver.auth.users import User
 from mediaserver.http_errors import HttpError
 
@@ -39,3 +39,18 @@ def test_who_has_no_good_token_is_counted_by_address_and_others_by_name() -> Non
         statuses.append(raised.value.status)
     assert statuses == [401, 401, 429]
     assert authenticate(good, TOKENS, limiter) == ADA
+
+
+def test_guests_of_one_address_are_counted_as_one() -> None:
+    limiter = SlidingWindowRateLimiter(parse("2/minute"))
+
+    def visit(remote: str) -> None:
+        request = make_mocked_request("GET", "/", bearing(TOKENS.issue(new_guest()))).clone(remote=remote)
+        authenticate(request, TOKENS, limiter)
+
+    visit("2001:db8:1:2::1")
+    visit("2001:db8:1:2::2")
+    with pytest.raises(HttpError) as raised:
+        visit("2001:db8:1:2:3::3")
+    assert raised.value.status == 429
+    visit("2001:db8:1:3::1")

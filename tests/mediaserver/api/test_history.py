@@ -11,8 +11,9 @@ from limits import parse
 from mediaserver.api.middleware import error_middleware
 from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.api.sessions import HistoryRoutes, Sessions
+from mediaserver.caller import Caller
 from mediaserver.http_route import add_routes
-from mediaserver.registry import Registry
+from mediaserver.registry import Capacity, Registry
 from mediaserver.store.interface import Store
 from mediaserver.store.records import Entry, TurnUsage
 from pipeline.events import EndReason
@@ -34,7 +35,7 @@ def store() -> MemoryStore:
 
 @pytest.fixture
 async def registry() -> AsyncIterator[Registry]:
-    registry = Registry(max_sessions=9, max_per_user=9)
+    registry = Registry(Capacity(9, 9, 9, 9))
     yield registry
     await registry.drain(1.0)
 
@@ -122,7 +123,7 @@ async def test_deleting_a_live_session_ends_it_and_leaves_an_older_one_of_its_la
 ) -> None:
     live, peer = conversation("s4", "mine"), FakePeer()
     live.attach(peer)
-    registry.start(ADA.id, live)
+    registry.start(Caller(ADA.id, is_guest=False), live)
     store.records.append(record("s4", minutes=4, label="mine"))
     assert (await client.delete("/api/v1/sessions/mine", headers=token_of(ADA))).status == 204
     await registry.drain(5.0)
@@ -131,7 +132,7 @@ async def test_deleting_a_live_session_ends_it_and_leaves_an_older_one_of_its_la
 
 
 async def test_a_live_session_of_which_nothing_is_kept_can_be_deleted(client: Client, registry: Registry) -> None:
-    registry.start(ADA.id, conversation("s5", "s5"))
+    registry.start(Caller(ADA.id, is_guest=False), conversation("s5", "s5"))
     assert (await client.delete("/api/v1/sessions/s5", headers=token_of(ADA))).status == 204
 
 
@@ -150,7 +151,7 @@ async def test_another_users_session_is_as_unknown_as_one_that_never_was(
 ) -> None:
     live = conversation("live", "live")
     live._screen_share.latest_screenshot = EncodedFrame(b"jpeg", 2, 2, 1, 0.0)
-    registry.start(ADA.id, live)
+    registry.start(Caller(ADA.id, is_guest=False), live)
     response = await client.request(method, path, headers=token_of(BOB))
     never = await client.request(method, path.replace("s1", "zz").replace("live", "zz"), headers=token_of(BOB))
     assert response.status == never.status == 404
@@ -192,7 +193,7 @@ async def test_history_that_fails_half_way_is_503_and_never_half_an_answer(
 
 async def test_the_frame_is_the_one_the_engine_saw_last(client: Client, registry: Registry) -> None:
     live = conversation("s6", "s6")
-    registry.start(ADA.id, live)
+    registry.start(Caller(ADA.id, is_guest=False), live)
     assert (await client.get("/api/v1/sessions/s6/frame", headers=token_of(ADA))).status == 404
     live._screen_share.latest_screenshot = EncodedFrame(b"jpeg", 2, 2, 7, 0.0)
     response = await client.get("/api/v1/sessions/s6/frame", headers=token_of(ADA))

@@ -169,7 +169,7 @@ async def test_what_answers_get_answers_head(client: Client) -> None:
     assert (await client.head("/look")).status == 200
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(some.binary(max_size=300) | some.from_regex(rb'\A\{"(username|age|email)": [^}]{0,40}\}\Z'))
 async def test_any_bytes_are_a_value_or_an_error_with_a_name(client: Client, body: bytes) -> None:
     response = await client.post("/register", data=body, headers={"Content-Type": "application/json"})

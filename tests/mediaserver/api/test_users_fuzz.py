@@ -75,7 +75,7 @@ async def statuses_of(asked: list[tuple[tuple[str, str], bytes, bool]]) -> list[
         return answers
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(requests)
 def test_any_body_gets_an_answer_in_our_shape(asked: list[tuple[tuple[str, str], bytes, bool]]) -> None:
     for status, text in asyncio.run(statuses_of(asked)):

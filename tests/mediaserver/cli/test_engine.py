@@ -24,6 +24,7 @@ from tests.support.server_process import ROOT
 
 TRANSCRIBED = types.LiveConnectConfig(output_audio_transcription=types.AudioTranscriptionConfig())
 TONE = ("--script", "tone:0.4")
+FAULT = {"x-engine-fault": "status=503"}
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,20 @@ async def answer(running: Running, text: str = "hi", key: str = "any", headers: 
         return await ask(session, text)
 
 
+def check_printed_lines(running: Running) -> None:
+    """The lines that it prints point the SDK at it."""
+    lines = running.greeting.partition("import ssl")[2].partition("\n\n")[0]
+    names: dict[str, genai.Client] = {}
+    exec("import ssl" + lines, names)
+    assert len(lines.strip().splitlines()) == 4
+
+    async def connect() -> None:
+        async with names["client"].aio.live.connect(model="local", config=TRANSCRIBED) as session:
+            assert await ask(session) == "1 "
+
+    asyncio.run(connect())
+
+
 def is_alive(pid: int) -> bool:
     try:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
@@ -100,27 +115,15 @@ def is_alive(pid: int) -> bool:
 
 def test_the_engine_answers_the_sdk_until_it_is_interrupted() -> None:
     with engine(*TONE) as running:
-        assert asyncio.run(answer(running)) == "1 "
+        check_printed_lines(running)
+        # Faults are ordered only if they are turned on.
+        assert asyncio.run(answer(running, headers=FAULT)) == "1 "
         certificate = running.certificate
         assert certificate.exists()
         assert running.stop() == 0
         assert running.process.stdout is not None
         assert "Stopping" in running.process.stdout.read()
     assert not certificate.exists()  # nobody asked for it to stay
-
-
-def test_the_lines_that_it_prints_point_the_sdk_at_it() -> None:
-    with engine(*TONE) as running:
-        lines = running.greeting.partition("import ssl")[2].partition("\n\n")[0]
-        names: dict[str, genai.Client] = {}
-        exec("import ssl" + lines, names)
-        assert len(lines.strip().splitlines()) == 4
-
-        async def connect() -> None:
-            async with names["client"].aio.live.connect(model="local", config=TRANSCRIBED) as session:
-                assert await ask(session) == "1 "
-
-        asyncio.run(connect())
 
 
 def test_the_certificate_stays_where_it_was_asked_for_and_one_key_is_taken(tmp_path: Path) -> None:
@@ -132,14 +135,6 @@ def test_the_certificate_stays_where_it_was_asked_for_and_one_key_is_taken(tmp_p
             asyncio.run(answer(running, key="wrong"))
         assert running.stop(signal.SIGTERM) == 0
     assert certificate.read_bytes().startswith(b"-----BEGIN CERTIFICATE-----")
-
-
-def test_faults_are_ordered_only_if_they_are_turned_on() -> None:
-    headers = {"x-engine-fault": "status=503"}
-    with engine(*TONE, "--faults") as running, pytest.raises(InvalidStatus):
-        asyncio.run(answer(running, headers=headers))
-    with engine(*TONE) as running:
-        assert asyncio.run(answer(running, headers=headers)) == "1 "
 
 
 def test_connections_last_as_long_as_was_asked() -> None:
@@ -173,11 +168,13 @@ def test_an_interrupt_tells_every_client_and_leaves_no_worker_process() -> None:
     assert [child for child in children if is_alive(child)] == []
 
 
-def test_a_script_answers(tmp_path: Path) -> None:
+def test_a_script_answers_and_faults_can_be_turned_on(tmp_path: Path) -> None:
     script = tmp_path / "script.yaml"
     script.write_text("rules: [{when: anything, answer: [{say: Scripted., seconds: 0.2}]}]")
-    with engine("--script", str(script)) as running:
+    with engine("--script", str(script), "--faults") as running:
         assert asyncio.run(answer(running)) == "Scripted. "
+        with pytest.raises(InvalidStatus):
+            asyncio.run(answer(running, headers=FAULT))
 
 
 def test_a_port_that_is_taken_is_said(capfd: pytest.CaptureFixture[str]) -> None:

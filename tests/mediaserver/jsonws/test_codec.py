@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from mediaserver.jsonws.codec import (
@@ -196,7 +196,6 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=500)
 @given(st.sampled_from(ACTIONS) | VALUES, st.dictionaries(st.sampled_from([*NAMES, "turn", "played_ms", "t"]), VALUES))
 def test_any_object_is_a_value_or_refused(action: object, fields: dict[str, object]) -> None:
     check(json.dumps({"action": action, **fields}).encode())

@@ -16,7 +16,7 @@ from mediaserver.jsonws import media_input, send_queue
 from mediaserver.jsonws.codec import SessionConfig, wav
 from mediaserver.jsonws.connection import SocketLimits
 from mediaserver.messages.fields import MAX_BAD_MESSAGES
-from mediaserver.registry import Draining, Full
+from mediaserver.registry import Draining, Full, SessionLimit
 from pipeline.codecs.image_decoder import decode_image
 from pipeline.errors import FaultCode
 from pipeline.events import (
@@ -140,17 +140,34 @@ async def test_sessions_after_the_first_of_a_socket_are_limited_too(server: Serv
 
 
 @pytest.mark.parametrize(
-    ("refusal", "close_code"), [(Full(is_personal=True), 1013), (Full(is_personal=False), 1013), (Draining(), 1012)]
+    ("refusal", "close_code", "details"),
+    [
+        (Full(SessionLimit.USER), 1013, {"limit": "user", "retry_after": 10}),
+        (Full(SessionLimit.ADDRESS), 1013, {"limit": "address", "retry_after": 10}),
+        (Full(SessionLimit.GUESTS), 1013, {"limit": "guests", "retry_after": 10}),
+        (Full(SessionLimit.SERVER), 1013, {"limit": "server", "retry_after": 10}),
+        (Draining(), 1012, {"retry_after": 30}),
+    ],
 )
 async def test_a_full_server_reports_session_limit_and_closes(
-    server: Server, refusal: Exception, close_code: int
+    server: Server, refusal: Exception, close_code: int, details: dict[str, object]
 ) -> None:
     server.session_factory.refusal = refusal
     client = await server.connect()
     await client.send("start_session", sessionId="desk")
     error = await client.until("error")
-    assert (error["code"], error["sessionId"]) == ("SESSION_LIMIT", "desk")
+    assert (error["code"], error["sessionId"], error["details"]) == ("SESSION_LIMIT", "desk", details)
     assert await client.closed() == close_code
+
+
+async def test_guests_of_one_address_are_counted_as_one(server: Server) -> None:
+    for number in range(3):
+        client = await server.connect(f"guest-{number}")
+        await client.start(sessionId=str(number))
+        late = await server.connect("")
+        await late.start(sessionId=f"late {number}", token=f"guest-late-{number}")
+    assert server.limiter.counts == {"127.0.0.1": 9}
+    assert {(caller.network, caller.is_guest) for caller in server.session_factory.callers} == {("127.0.0.1", True)}
 
 
 # Session options

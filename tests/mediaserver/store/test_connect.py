@@ -233,6 +233,35 @@ async def test_a_call_that_takes_too_long_is_given_up(file: Path, monkeypatch: p
     await store.close()
 
 
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        "BEGIN IMMEDIATE",
+        "CREATE TRIGGER full BEFORE INSERT ON forgotten BEGIN SELECT RAISE(ABORT, 'disk is full'); END",
+    ],
+)
+async def test_a_database_that_can_only_be_read_is_not_well(
+    file: Path, monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    monkeypatch.setattr(engines, "BUSY_SECONDS", 0.05)
+    store = await open_store(None, data_dir=file.parent)
+    await store.check()
+    with closing(sqlite3.connect(file, isolation_level=None)) as other:
+        other.execute(trouble)
+        assert await store.account("1") == ADA
+        with pytest.raises(StoreError):
+            await store.check()
+    await store.close()
+
+
+async def test_a_check_leaves_one_row_behind_however_often_it_is_made(file: Path) -> None:
+    store = await open_store(None, data_dir=file.parent)
+    for _ in range(3):
+        await store.check()
+    await store.close()
+    assert query(file, "SELECT count(*) FROM forgotten") == [(1,)]
+
+
 async def test_what_a_user_deletes_is_not_left_in_the_file(file: Path) -> None:
     assert holds(file, b"ada@example.org")
     store = await open_store(None, data_dir=file.parent)

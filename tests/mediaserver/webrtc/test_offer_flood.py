@@ -9,6 +9,7 @@ from limits import parse
 from mediaserver.api.middleware import error_middleware
 from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.auth.tokens import Tokens, new_guest
+from mediaserver.caller import Caller
 from mediaserver.http_route import add_routes
 from mediaserver.session_factory import SessionOptions
 from mediaserver.webrtc.routes import Whip
@@ -20,7 +21,7 @@ TOKENS = Tokens("a secret of thirty-two bytes or more")
 class ClosedSessionFactory:
     """Nobody may get this far with garbage."""
 
-    async def get_or_create(self, owner: str, options: SessionOptions) -> ConversationPort:
+    async def get_or_create(self, caller: Caller, options: SessionOptions) -> ConversationPort:
         raise AssertionError("garbage started a conversation")
 
 

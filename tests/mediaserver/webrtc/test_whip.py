@@ -15,8 +15,10 @@ from aiortc.mediastreams import AudioStreamTrack
 
 from mediaserver.api.middleware import error_middleware
 from mediaserver.auth.users import AuthError, User
+from mediaserver.caller import Caller
+from mediaserver.half_open import HalfOpenConnections
 from mediaserver.http_route import add_routes
-from mediaserver.registry import Draining, Full
+from mediaserver.registry import Draining, Full, SessionLimit
 from mediaserver.rtc.config import Config, IceServer, RtcLimits
 from mediaserver.session_factory import SessionOptions
 from mediaserver.webrtc.routes import FRAGMENT, SDP, Whip, ice_links
@@ -39,10 +41,10 @@ class FakeSessionFactory:
         )
         self.refusal: Exception | None = None
 
-    async def get_or_create(self, owner: str, options: SessionOptions) -> FakeConversation:
+    async def get_or_create(self, caller: Caller, options: SessionOptions) -> FakeConversation:
         if self.refusal is not None:
             raise self.refusal
-        self.entered.append((owner, options))
+        self.entered.append((caller.user, options))
         return self.conversation
 
 
@@ -64,11 +66,13 @@ class WhipHarness:
         session_factory: FakeSessionFactory,
         limiter: Counter,
         whip: Whip,
+        half_open: HalfOpenConnections,
     ):
         self.client = client
         self.session_factory = session_factory
         self.limiter = limiter
         self.whip = whip
+        self.half_open = half_open
 
     async def ask(
         self, method: str, path: str, body: str | bytes = "", kind: str = "", user: str = "ann", **headers: str
@@ -88,15 +92,20 @@ class WhipHarness:
 @pytest.fixture
 async def harness() -> AsyncIterator[WhipHarness]:
     vars(aioice.ice._mdns).clear()  # holds a lock for the process, which belongs to the loop of an earlier test
-    session_factory, limiter = FakeSessionFactory(), Counter()
+    session_factory, limiter, half_open = FakeSessionFactory(), Counter(), HalfOpenConnections()
     servers = (IceServer(("stun:stun.example:3478",)), IceServer(("turn:turn.example?transport=udp",), "u", "c"))
     whip = Whip(
-        session_factory, Names(), limiter, ice_servers=lambda: servers, config=Config(limits=RtcLimits(tick=0.05))
+        session_factory,
+        Names(),
+        limiter,
+        ice_servers=lambda _: servers,
+        config=Config(limits=RtcLimits(tick=0.05)),
+        half_open=half_open,
     )
     app = web.Application(middlewares=[error_middleware])
     add_routes(app, whip.routes())
     async with nothing_left(), TestClient(TestServer(app)) as client:
-        yield WhipHarness(client, session_factory, limiter, whip)
+        yield WhipHarness(client, session_factory, limiter, whip, half_open)
         await whip.close()
         assert not session_factory.conversation.peers
     assert not [thread for thread in threading.enumerate() if "decoder" in thread.name]
@@ -310,8 +319,10 @@ async def test_too_many_offers_are_turned_away(harness: WhipHarness) -> None:
 @pytest.mark.parametrize(
     ("refusal", "status", "code"),
     [
-        (Full(is_personal=False), 503, "SESSION_LIMIT"),
-        (Full(is_personal=True), 429, "SESSION_LIMIT"),
+        (Full(SessionLimit.SERVER), 503, "SESSION_LIMIT"),
+        (Full(SessionLimit.GUESTS), 503, "SESSION_LIMIT"),
+        (Full(SessionLimit.USER), 429, "SESSION_LIMIT"),
+        (Full(SessionLimit.ADDRESS), 429, "SESSION_LIMIT"),
         (Draining(), 503, "SHUTTING_DOWN"),
     ],
 )
@@ -320,8 +331,13 @@ async def test_a_full_server_says_when_to_come_back(
 ) -> None:
     harness.session_factory.refusal = refusal
     refused = await harness.post(caller.localDescription.sdp)
-    assert (refused.status, await code_of(refused)) == (status, code)
+    error = (await refused.json())["error"]
+    assert (refused.status, error["code"]) == (status, code)
+    if isinstance(refusal, Full):
+        assert error["message"] == refusal.message
+        assert error["details"] == {"limit": refusal.limit.value, "retry_after": 10}
     assert int(refused.headers["Retry-After"]) > 0
+    assert len(harness.half_open) == 0
 
 
 async def test_an_offer_that_fails_after_all_is_forgotten(

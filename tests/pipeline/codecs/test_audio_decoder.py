@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -343,13 +343,11 @@ def listen(messages: Sequence[bytes], called: str) -> None:
                 assert chunk is None or (chunk.pcm and chunk.duration <= decode.MAX_CHUNK)
 
 
-@settings(max_examples=150)
 @given(st.sampled_from(list(AudioFormat)), st.lists(st.binary(max_size=300), max_size=4))
 def test_any_bytes_are_audio_or_a_named_error(called: AudioFormat, messages: list[bytes]) -> None:
     listen(messages, called)
 
 
-@settings(max_examples=250)
 @given(
     st.sampled_from(FORMATS),
     st.lists(st.integers(0, 5_000), max_size=4),

@@ -1,16 +1,21 @@
 """Pictures from clients: their content, and refusals before decoding."""
 
 import struct
+import threading
 import zlib
-from contextlib import suppress
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from av.video.frame import VideoFrame
+from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.codecs.image_decoder import MAX_SCANS, decode_image
+from pipeline.codecs import image_decoder
+from pipeline.codecs.image_decoder import MAX_PIXELS_IN_FLIGHT, MAX_SCANS, decode_image
 from pipeline.errors import FaultCode, FrameError, MediaError, ProtocolError
 
 RED, WHITE, BLACK = (0, 0, 255), (255, 255, 255), (0, 0, 0)
@@ -144,7 +149,6 @@ def test_a_picture_without_a_picture_is_damaged(data: bytes) -> None:
     assert code(data) is FaultCode.FRAME_PROCESSING_ERROR
 
 
-@settings(max_examples=300)
 @given(
     st.sampled_from(sorted(PICTURES)),
     st.lists(st.tuples(st.integers(0, 100_000), st.binary(min_size=1, max_size=6)), max_size=6),
@@ -158,3 +162,46 @@ def test_damage_is_a_picture_or_a_named_error(name: str, damage: list[tuple[int,
     with suppress(FrameError, ProtocolError):
         frame = decode_image(bytes(data[: end % len(data)] if end % 3 == 0 else data), 0.0)
         assert frame.width * frame.height <= 16_000_000
+
+
+def test_pictures_decoded_at_once_have_no_more_pixels_than_the_largest_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    side = 3_000  # two of them are more than 16 million pixels
+    data = encoded(".png", np.zeros((side, side), np.uint8))
+    real, lock, working, most = image_decoder._decode, threading.Lock(), [0], [0]
+
+    def decode(codec: str, picture: bytes) -> VideoFrame:
+        with lock:
+            working[0] += side * side
+            most[0] = max(most[0], working[0])
+        try:
+            return real(codec, picture)
+        finally:
+            with lock:
+                working[0] -= side * side
+
+    monkeypatch.setattr(image_decoder, "_decode", decode)
+    with ThreadPoolExecutor(4) as threads:
+        frames = list(threads.map(lambda _: decode_image(data, 0.0), range(4)))
+    assert [frame.width for frame in frames] == [side] * 4
+    assert most[0] <= MAX_PIXELS_IN_FLIGHT
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_counts_with_the_pixels_of_its_header(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    reserved: list[int] = []
+
+    @contextmanager
+    def reserve(pixels: int) -> Iterator[None]:
+        reserved.append(pixels)
+        yield
+
+    monkeypatch.setattr(image_decoder._budget, "reserve", reserve)
+    decode_image(PICTURES[name], 0.0)
+    assert reserved == [121 * 90]
+
+
+def test_a_damaged_picture_gives_its_pixels_back() -> None:
+    data = bytearray(encoded(".png", np.zeros((3_000, 3_000), np.uint8)))
+    data[60:80] = bytes(20)
+    for _ in range(2):  # the second would wait for ever
+        assert code(bytes(data)) is FaultCode.FRAME_PROCESSING_ERROR

@@ -482,6 +482,34 @@ async def test_an_idle_conversation_ends_politely() -> None:
 
 
 @in_virtual_time
+async def test_a_client_that_only_pings_is_idle_sooner_than_one_that_talks() -> None:
+    harness = await enter(idle=60.0, unused=20.0)
+    started = asyncio.get_running_loop().time()
+    while not harness.task.done():
+        harness.conversation.submit(harness.peer, Ping(1))
+        await asyncio.sleep(1.0)
+    assert asyncio.get_running_loop().time() - started == pytest.approx(20.0, abs=1.0)
+    assert not harness.conversation.is_used
+
+
+@pytest.mark.parametrize("use", ["audio", "picture", "action"])
+@in_virtual_time
+async def test_a_client_that_has_sent_something_may_be_silent_for_longer(use: str) -> None:
+    harness = await enter(idle=60.0, unused=20.0)
+    match use:
+        case "audio":
+            harness.conversation.push_audio(harness.peer, AudioChunk(bytes(640), 16_000, 0.0))
+        case "picture":
+            harness.conversation.push_frame(harness.peer, picture())
+        case _:
+            harness.conversation.submit(harness.peer, Interrupt())
+    await asyncio.sleep(50.0)
+    assert harness.conversation.is_used
+    assert not harness.task.done()
+    assert await harness.task is EndReason.IDLE
+
+
+@in_virtual_time
 async def test_a_conversation_that_awaits_an_answer_is_not_idle() -> None:
     harness = await enter(idle=60.0)
     await ask(harness)

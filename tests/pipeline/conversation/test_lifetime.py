@@ -41,6 +41,23 @@ def test_idle_is_counted_from_the_last_sign() -> None:
     assert times.expired_reason(210.0, is_speaking=False) is EndReason.IDLE
 
 
+def test_an_unused_conversation_is_idle_sooner() -> None:
+    times = Deadlines(idle=60.0, longest=600.0, grace=30.0, now=100.0, unused=20.0)
+    times.on_peer_attached()
+    assert times.seconds_to_deadline(100.0) == 20.0
+    assert times.expired_reason(119.9, is_speaking=False) is None
+    assert times.expired_reason(120.0, is_speaking=False) is EndReason.IDLE
+    times.is_used = True
+    assert times.expired_reason(159.9, is_speaking=False) is None
+    assert times.expired_reason(160.0, is_speaking=False) is EndReason.IDLE
+
+
+def test_no_conversation_is_idle_later_because_it_is_unused() -> None:
+    times = Deadlines(idle=60.0, longest=600.0, grace=30.0, now=100.0, unused=90.0)
+    times.on_peer_attached()
+    assert times.expired_reason(160.0, is_speaking=False) is EndReason.IDLE
+
+
 def test_the_longest_time_lets_a_reply_finish() -> None:
     times = deadlines()
     times.touch(690.0)

@@ -94,7 +94,6 @@ async def play(script: list[Step]) -> ConversationHarness:
     return harness
 
 
-@settings(max_examples=80)
 @given(scripts, st.sampled_from(TURN_CODES), st.booleans())
 def test_a_turn_fault_at_any_step_is_silent_told_once_and_the_next_turn_is_heard(
     script: list[Step], code: FaultCode, is_engine: bool
@@ -128,7 +127,6 @@ def test_a_turn_fault_at_any_step_is_silent_told_once_and_the_next_turn_is_heard
     asyncio.run(scene())
 
 
-@settings(max_examples=80)
 @given(scripts, st.sampled_from([*FATAL_CODES, None]))
 def test_a_fatal_fault_at_any_step_is_silent_told_once_and_closes(script: list[Step], code: FaultCode | None) -> None:
     async def scene() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 from google.genai import types
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.engine import EngineEvent, ToolCall
@@ -137,7 +137,6 @@ class Scene:
 
 
 @pytest.mark.parametrize("model", ["gemini-3.1-flash-live-preview", CONFIG.model, "gemini-3.8-live-extended-thinking"])
-@settings(max_examples=150)
 @given(acts=ACTS)
 def test_what_the_engine_owes_has_a_deadline_and_comes_to_an_end(model: str, acts: list[object]) -> None:
     scene = Scene(model)

@@ -4,7 +4,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -115,7 +115,6 @@ def test_a_small_change_is_seen_through_the_codec(after: Rgb, bitrate: int) -> N
 
 
 @given(x=st.integers(0, 1240), y=st.integers(0, 704))
-@settings(max_examples=50)
 def test_an_area_of_40_by_16_pixels_is_seen_wherever_it_lies(x: int, y: int) -> None:
     page = plain(WHITE, 1280, 720)
     detector = ChangeDetector()

@@ -10,7 +10,8 @@ import simplejpeg
 
 from pipeline.errors import FaultCode, FrameError
 from pipeline.screen import ocr
-from pipeline.screen.ocr import Ocr, ReadText, is_available
+from pipeline.screen.ocr import Ocr, is_available
+from pipeline.screen.read_text import ReadText
 from pipeline.workers.process import WorkerError
 
 pytestmark = pytest.mark.skipif(not is_available(), reason="needs the packages of the extra `local`")

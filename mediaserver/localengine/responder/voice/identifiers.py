@@ -50,6 +50,7 @@ HEX = r"0x(?P<hex>[0-9A-Fa-f]+)|#(?P<color>[0-9A-Fa-f]{6}|[0-9A-Fa-f]{3})"
 TAG = r"<(?P<close>/?)(?P<tag>[A-Za-z][\w-]*)[^<>\s]*/?>"
 CODE = r"\S*(?:[a-z][A-Z]|[A-Z]{2}[a-z]|[_(){}\[\]=<>\\|^#$&@*+~/]|[A-Za-z0-9][.:][A-Za-z0-9])\S*"
 
+_DIGITS = "0123456789"  # the only ones that have number words: "²".isdigit() is true, too
 _PIECES = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[A-Z]+|[0-9]+|[^\W\d_]+|[^\w\s]|_")
 
 
@@ -149,7 +150,7 @@ def code_words(text: str) -> str:
         return SAID[text]
     words = []
     for piece in _PIECES.findall(text):
-        if piece.isdigit():
+        if piece[0] in _DIGITS:
             words.append(decimal(piece) if len(piece) < 5 and not re.match("0.", piece) else digits(piece))
         elif piece in SIGNS:
             words.append(SIGNS[piece])
@@ -166,7 +167,7 @@ def spell(letters: str) -> str:
 
 def _domain(name: str) -> str:
     *labels, last = name.split(".")
-    if last.isdigit():
+    if re.fullmatch(r"[0-9.]*[0-9]", name) and all(labels):
         return " dot ".join(decimal(label) for label in (*labels, last))
     ending = _said(last) if last in DOMAINS_SAID or len(last) > 3 else spell(last)
     return " dot ".join([*(code_words(label) for label in labels), ending])
@@ -197,7 +198,7 @@ def _key(name: str) -> str:
         return MODIFIERS.get(lower) or KEYS[lower]
     if re.fullmatch(r"f[0-9]{1,2}", lower):
         return f"F {decimal(lower[1:])}"
-    if name.isdigit():
+    if name in _DIGITS:
         return decimal(name)
     return spell(name) if name.isalpha() else {"-": "minus", ",": "comma"}.get(name) or SIGNS.get(name, "")
 

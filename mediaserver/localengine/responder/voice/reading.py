@@ -48,7 +48,7 @@ def _next_word(text: str, start: int) -> tuple[Word, int]:
         spoken = f"{spoken}{' ' if pause == '.' and spoken.endswith('.') else ''}{pause}"
     elif "—" in closing.group():
         spoken = ","
-    return Word(text[start:stop], spoken.replace("—", ", ")), stop
+    return Word(text[start:stop], " ".join(_UNSPEAKABLE.sub(" ", spoken.replace("—", ", ")).split())), stop
 
 
 def _core(text: str, start: int) -> tuple[int, str]:
@@ -77,7 +77,7 @@ def _plain(token: str) -> str:
         return spell(spelled["letters"]) + ("'s" if spelled["ending"] else "")
     if _CODE.fullmatch(token):
         return identifiers.code(token)
-    return _UNSPEAKABLE.sub(" ", token).replace("’", "'").strip()
+    return token.replace("’", "'")
 
 
 def _abbreviation(match: re.Match[str]) -> str | None:
@@ -109,7 +109,7 @@ _RULES: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str | None]], ...
     (_LINK_RULE, _link),
     (_rule(identifiers.URL), identifiers.address),
     (_rule(identifiers.EMAIL), identifiers.email),
-    (_rule(_SHORT, flags=re.IGNORECASE), _abbreviation),
+    (_rule(_SHORT, flags=re.IGNORECASE | re.ASCII), _abbreviation),
     (_rule(r"(?:[A-Za-z]\.){2,}"), _initials),
     (_rule(_TITLE, ends=r"(?= [A-Z])"), _title),
     (_rule(r"(?P<title>No)\.", ends=r"(?= [0-9])"), _title),

@@ -11,6 +11,8 @@ from mediaserver.livekit.protocol.data_packet import MAX_PACKET, parse_packet, u
 from mediaserver.livekit.protocol.data_streams import (
     CHUNK_BYTES,
     MAX_AGE,
+    MAX_BYTES,
+    UNPACKED_RATE,
     Assembler,
     Received,
     TextWriter,
@@ -21,7 +23,7 @@ from pipeline.errors import FaultCode, ProtocolError
 
 
 def assemble(packets: Iterable[DataPacket], assembler: Assembler | None = None) -> list[Received]:
-    assembler = assembler or Assembler(["t"])
+    assembler = assembler or Assembler({"t": 100_000})
     return [stream for packet in packets if (stream := assembler.push(packet, 0.0)) is not None]
 
 
@@ -115,13 +117,13 @@ def test_other_topics_pass_unread() -> None:
         ([header(), trailer(reason="no more")], "no more"),
         ([header(inline_content=b"\xff\xff", compression=DataStream.DEFLATE_RAW)], "unpacked"),
         ([header(inline_content=deflated(bytes(99))[:-2], compression=DataStream.DEFLATE_RAW)], "cut off"),
-        ([header(inline_content=deflated(bytes(2000)), compression=DataStream.DEFLATE_RAW)], "too large"),
+        ([header(inline_content=deflated(bytes(2000)), compression=DataStream.DEFLATE_RAW)], "more than 1000 bytes"),
         ([header(inline_content=b"", compression=9)], "unknown compression"),
     ],
 )
 def test_a_malformed_stream_is_refused_with_the_reason(packets: list[DataPacket], expected: str) -> None:
     with pytest.raises(ProtocolError, match=expected):
-        assemble(packets, Assembler(["t"], max_bytes=1000))
+        assemble(packets, Assembler({"t": 1000}, max_bytes=1000))
 
 
 @pytest.mark.parametrize(
@@ -129,13 +131,54 @@ def test_a_malformed_stream_is_refused_with_the_reason(packets: list[DataPacket]
 )
 def test_more_bytes_than_may_be_open_are_refused(packets: list[DataPacket]) -> None:
     with pytest.raises(ProtocolError) as refused:
-        assemble(packets, Assembler(["t"], max_bytes=1000))
+        assemble(packets, Assembler({"t": 1000}, max_bytes=1000))
 
     assert refused.value.code is FaultCode.PAYLOAD_TOO_LARGE
 
 
+@pytest.mark.parametrize(
+    "packets",
+    [
+        [header(total_length=1001)],
+        [header(inline_content=bytes(1001))],
+        [header(inline_content=deflated(bytes(1001)), compression=DataStream.DEFLATE_RAW)],
+        [header(inline_content=deflated(bytes(4_000_000)), compression=DataStream.DEFLATE_RAW)],
+        [header(), chunk(bytes(600)), chunk(bytes(600), 1)],
+    ],
+)
+def test_a_stream_longer_than_its_topic_takes_is_refused(packets: list[DataPacket]) -> None:
+    with pytest.raises(ProtocolError, match="more than 1000 bytes") as refused:
+        assemble(packets, Assembler({"t": 1000, "long": 1_000_000}))
+
+    assert refused.value.code is FaultCode.PAYLOAD_TOO_LARGE
+
+
+def test_a_small_stream_unpacks_to_a_byte_more_than_its_topic_takes() -> None:
+    assembler = Assembler({"t": 1000})
+
+    with pytest.raises(ProtocolError):
+        assemble([header(inline_content=deflated(bytes(4_000_000)), compression=DataStream.DEFLATE_RAW)], assembler)
+
+    assert assembler._unpacked._left == MAX_BYTES - 1 - 1001
+
+
+def test_unpacked_bytes_are_limited_over_time() -> None:
+    assembler = Assembler({"t": 1_000_000})
+    packet = header(inline_content=deflated(bytes(1_000_000)), compression=DataStream.DEFLATE_RAW)
+    for _ in range(4):
+        assert assembler.push(packet, 0.0) is not None
+
+    for _ in range(2):
+        with pytest.raises(ProtocolError, match="500000 bytes a second") as refused:
+            assembler.push(packet, 0.0)
+        assert refused.value.code is FaultCode.RATE_LIMITED
+
+    assert assembler.push(header("z", inline_content=b"plain"), 0.0) is not None
+    assert assembler.push(packet, 100 / UNPACKED_RATE) is not None
+
+
 def test_more_streams_than_may_be_open_are_refused_and_the_others_go_on() -> None:
-    assembler = Assembler(["t"], max_open=2)
+    assembler = Assembler({"t": 1000}, max_open=2)
     assemble([header("a"), header("b")], assembler)
 
     with pytest.raises(ProtocolError, match="2 that may be open"):
@@ -147,7 +190,7 @@ def test_more_streams_than_may_be_open_are_refused_and_the_others_go_on() -> Non
 
 
 def test_a_stream_that_never_ends_is_forgotten() -> None:
-    assembler = Assembler(["t"], max_open=1)
+    assembler = Assembler({"t": 1000}, max_open=1)
     assembler.push(header("a"), 0.0)
 
     assembler.push(header("b"), MAX_AGE + 1)
@@ -191,7 +234,7 @@ PACKETS = st.one_of(
 
 @given(st.lists(PACKETS))
 def test_any_packets_are_put_together_or_refused(packets: list[DataPacket]) -> None:
-    assembler = Assembler(["t"], max_bytes=1000)
+    assembler = Assembler({"t": 1000}, max_bytes=1000)
     for packet in packets:
         with suppress(ProtocolError):
             stream = assembler.push(packet, 0.0)

@@ -1,5 +1,6 @@
 import base64
 import gzip
+import zlib
 from contextlib import suppress
 
 import pytest
@@ -140,3 +141,26 @@ def test_any_wrapped_request_is_read_or_refused(data: bytes, compression: int) -
 def test_any_parameters_are_read_or_refused(query: dict[str, str]) -> None:
     with suppress(JoinError):
         assert isinstance(parse_join(query, is_dual=True), Join)
+
+
+def test_a_join_request_unpacks_to_its_limit_and_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[int] = []
+
+    class Unpacker:
+        def __init__(self, wbits: int):
+            self._real = real(wbits)
+
+        def decompress(self, data: bytes, limit: int) -> bytes:
+            unpacked = self._real.decompress(data, limit)
+            lengths.append(len(unpacked))
+            return unpacked
+
+        @property
+        def eof(self) -> bool:
+            return self._real.eof
+
+    real = zlib.decompressobj
+    monkeypatch.setattr("mediaserver.livekit.protocol.join_request.zlib.decompressobj", Unpacker)
+    with pytest.raises(JoinError, match="unpacks"):
+        parse(wrapped(data=gzip.compress(bytes(16 << 20), mtime=0)))
+    assert lengths == [MAX_UNPACKED]

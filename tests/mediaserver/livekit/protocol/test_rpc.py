@@ -60,7 +60,7 @@ def stream(method: str, version: str = "2") -> Received:
 def test_a_request_in_a_stream_is_answered_in_one() -> None:
     ack, *rest = SERVER.answer_stream(stream("echo"), "ada")
 
-    assembler = Assembler(["lk.rpc_response"])
+    assembler = Assembler({"lk.rpc_response": MAX_PAYLOAD})
     (answer,) = [done for packet in rest if (done := assembler.push(packet, 0.0))]
     assert ack.rpc_ack.request_id == "r2"
     assert (answer.text, answer.attributes["lk.rpc_request_id"]) == ("hi", "r2")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from livekit.protocol.rtc import Pong, SignalRequest, SignalResponse
 
-from mediaserver.livekit.protocol.signal_codec import parse_request, render_response
+from mediaserver.livekit.protocol.signal_codec import MAX_SEPARATORS, parse_request, render_response
 from pipeline.errors import ProtocolError
 
 
@@ -30,6 +30,19 @@ def test_a_request_of_a_kind_not_known_yet_has_no_field_set() -> None:
 def test_a_malformed_text_frame_is_refused(frame: str) -> None:
     with pytest.raises(ProtocolError, match="SignalRequest"):
         parse_request(frame)
+
+
+def test_a_wide_text_frame_is_refused_before_it_becomes_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_format, "ParseDict", None)  # calling it would be a TypeError
+    with pytest.raises(ProtocolError, match=f"more than {MAX_SEPARATORS}"):
+        parse_request('{"syncState": {"publishTracks": [' + "{}," * 100_000 + "{}]}}")
+
+
+def test_metadata_may_hold_json_of_any_width() -> None:
+    metadata = json.dumps([0] * 20_000)
+    frame = json.dumps({"updateMetadata": {"metadata": metadata}})
+
+    assert parse_request(frame).update_metadata.metadata == metadata
 
 
 def test_a_malformed_binary_frame_is_refused() -> None:

@@ -36,8 +36,8 @@ from tests.support.rtc_harness import TONE, Camera, Microphone, loudest, picture
 CALM = RoomLimits(tick=0.05, leave_delay=0.0)
 
 
-def make_link(events: LinkEvents, is_dual: bool) -> Link:
-    return MediaLink(events, is_dual=is_dual, config=Config(lull=0.3, limits=RtcLimits(tick=0.05)))
+def make_link(events: LinkEvents, is_dual: bool, client: str) -> Link:
+    return MediaLink(events, is_dual=is_dual, client=client, config=Config(lull=0.3, limits=RtcLimits(tick=0.05)))
 
 
 class WireClient:

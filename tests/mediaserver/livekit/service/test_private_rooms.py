@@ -7,6 +7,7 @@ import pytest
 from livekit import api
 from livekit.protocol.models import ClientInfo, DataPacket
 
+from mediaserver.caller import Caller
 from mediaserver.livekit.protocol.access_token import AccessTokenClaims
 from mediaserver.livekit.protocol.join_request import Join
 from mediaserver.livekit.service.live_room import RoomNotOwned
@@ -91,7 +92,10 @@ async def test_two_users_who_come_at_once_do_not_share_a_conversation(server: Se
     join = Join(is_dual=False, client=ClientInfo())
 
     hosts = await asyncio.gather(
-        *(room.prepare(AccessTokenClaims(name, name, "devkey", 0.0), join) for name in ("ada", "bob")),
+        *(
+            room.prepare(AccessTokenClaims(name, name, "devkey", 0.0), join, Caller(name, is_guest=False))
+            for name in ("ada", "bob")
+        ),
         return_exceptions=True,
     )
 

@@ -11,6 +11,7 @@ import pytest
 from livekit.protocol.models import ChatMessage, DataPacket, DataStream, RpcRequest, TrackSource, UserPacket
 from livekit.protocol.rtc import MuteTrackRequest
 
+from mediaserver.caller import Caller
 from mediaserver.livekit.agent import preconnect_audio as microphone
 from mediaserver.livekit.agent.participant_peer import MAX_BAD_MESSAGES, ParticipantPeer
 from mediaserver.livekit.agent.track_selection import MAX_NAMES
@@ -43,7 +44,7 @@ DATA = Path(__file__).parents[3] / "data"
 
 def streams(packets: Iterable[DataPacket], topic: str) -> list[tuple[str, Received]]:
     """The streams that are complete, and in whose name each is."""
-    assembler = Assembler([topic])
+    assembler = Assembler({topic: 100_000})
     return [(packet.participant_identity, done) for packet in packets if (done := assembler.push(packet, 0.0))]
 
 
@@ -355,7 +356,9 @@ async def test_a_call_asks_what_was_said(server: Server) -> None:
 
 
 async def test_what_was_said_before_livekit_came_is_history_too(server: Server) -> None:
-    conversation = await server.session_factory.get_or_create("u-ada", SessionOptions(label="r", transport="websocket"))
+    conversation = await server.session_factory.get_or_create(
+        Caller("u-ada", is_guest=False), SessionOptions(label="r", transport="websocket")
+    )
     conversation.emit(Transcript(1, Role.USER, "hello", final=True))
 
     client = await server.join()

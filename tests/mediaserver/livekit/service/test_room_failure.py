@@ -6,6 +6,8 @@ import pytest
 from livekit.protocol.models import ClientInfo, DisconnectReason
 from livekit.protocol.rtc import LeaveRequest, SignalResponse
 
+from mediaserver.caller import Caller
+from mediaserver.half_open import HalfOpenConnection
 from mediaserver.livekit.protocol.access_token import AccessTokenClaims
 from mediaserver.livekit.protocol.join_request import Join
 from mediaserver.livekit.service import signal_socket
@@ -72,8 +74,9 @@ async def test_a_room_that_was_closed_lets_nobody_in(server: Server) -> None:
     assert server.livekit.rooms.delete("r")
     assert not server.livekit.rooms.delete("r")
 
+    half_open = HalfOpenConnection(Caller("u", is_guest=False), lambda _: None)
     with pytest.raises(RoomClosed):
-        room.admit(AccessTokenClaims("ada", "u", "devkey", 0.0), Join(is_dual=False, client=ClientInfo()))
+        room.admit(AccessTokenClaims("ada", "u", "devkey", 0.0), Join(is_dual=False, client=ClientInfo()), half_open)
 
 
 async def test_a_room_that_is_ending_is_none_any_more(server: Server) -> None:
@@ -93,7 +96,10 @@ async def test_two_who_come_first_at_once_share_a_conversation(server: Server) -
     join = Join(is_dual=False, client=ClientInfo())
 
     hosts = await asyncio.gather(
-        *(room.prepare(AccessTokenClaims(name, name, "devkey", 0.0), join) for name in ("ada", "bob"))
+        *(
+            room.prepare(AccessTokenClaims(name, name, "devkey", 0.0), join, Caller(name, is_guest=False))
+            for name in ("ada", "bob")
+        )
     )
 
     assert hosts == [server.conversation, server.conversation]
@@ -105,7 +111,8 @@ async def test_a_room_does_not_end_while_somebody_is_about_to_come_in(server: Se
     room.configure(metadata="", max_participants=0, empty_timeout=0, departure_timeout=0)
     server.session_factory.delay = 5 * QUICK.tick
 
-    host = await room.prepare(AccessTokenClaims("ada", "ada", "devkey", 0.0), Join(is_dual=False, client=ClientInfo()))
+    claims, join = AccessTokenClaims("ada", "ada", "devkey", 0.0), Join(is_dual=False, client=ClientInfo())
+    host = await room.prepare(claims, join, Caller("ada", is_guest=False))
 
     assert not room.is_closed
     assert host is server.conversation
@@ -128,7 +135,7 @@ async def test_who_was_about_to_enter_a_conversation_that_ends_comes_again(
     over = FakeConversation("over", SessionOptions(label="r"))
     over.is_ending = True
 
-    async def enter(owner: str, options: SessionOptions) -> FakeConversation:
+    async def enter(caller: Caller, options: SessionOptions) -> FakeConversation:
         return over
 
     monkeypatch.setattr(server.session_factory, "get_or_create", enter)

@@ -233,6 +233,8 @@ async def test_a_participants_token_lists_no_rooms(server: Server) -> None:
         ("CreateRoom", {"name": "q", "metadata": "x" * 70_000}, "invalid_argument"),
         ("CreateRoom", {"name": 3}, "malformed"),
         ("CreateRoom", [1], "malformed"),
+        ("CreateRoom", {"name": "x" * 300_000}, "malformed"),
+        ("ListRooms", {"names": [""] * 5_000}, "malformed"),
         ("SendData", {"room": "r", "data": "A" * (MAX_DATA * 2)}, "invalid_argument"),
         ("UpdateRoomMetadata", {"room": "r", "metadata": "x" * 70_000}, "invalid_argument"),
         ("Dance", {}, "bad_route"),

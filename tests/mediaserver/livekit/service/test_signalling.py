@@ -6,7 +6,7 @@ from typing import Any
 
 import jwt
 import pytest
-from aiohttp import WSMsgType
+from aiohttp import WSMsgType, WSServerHandshakeError
 from livekit.protocol.models import DataPacket, DisconnectReason, ParticipantInfo, ParticipantPermission
 from livekit.protocol.rtc import (
     AddTrackRequest,
@@ -28,7 +28,7 @@ from mediaserver.livekit.protocol.access_token import ApiKeys
 from mediaserver.livekit.room import active_speakers as speakers
 from mediaserver.livekit.service import signal_socket
 from mediaserver.livekit.service.signal_socket import BURST, MAX_BAD_MESSAGES
-from mediaserver.registry import Draining, Full
+from mediaserver.registry import Draining, Full, SessionLimit
 from pipeline.events import EndReason, State, StateChanged, TextInput
 from pipeline.media import AudioChunk
 from tests.support.livekit_harness import (
@@ -132,13 +132,22 @@ async def test_a_malformed_query_is_told_why(server: Server, path: str, query: d
 
 @pytest.mark.parametrize(
     ("refusal", "status"),
-    [(Full(is_personal=False), 503), (Full(is_personal=True), 429), (Draining(), 503)],
+    [
+        (Full(SessionLimit.SERVER), 503),
+        (Full(SessionLimit.GUESTS), 503),
+        (Full(SessionLimit.USER), 429),
+        (Full(SessionLimit.ADDRESS), 429),
+        (Draining(), 503),
+    ],
 )
 async def test_a_server_that_takes_nobody_says_so(server: Server, refusal: Exception, status: int) -> None:
     server.session_factory.refusal = refusal
 
-    with pytest.raises(Exception, match=str(status)):
+    with pytest.raises(WSServerHandshakeError) as refused:
         await server.join()
+    assert refused.value.status == status
+    assert refused.value.headers is not None
+    assert int(refused.value.headers["Retry-After"]) > 0
 
 
 async def test_who_asks_too_often_is_refused(server: Server) -> None:
@@ -148,6 +157,20 @@ async def test_who_asks_too_often_is_refused(server: Server) -> None:
     with pytest.raises(Exception, match="429"):
         await server.join()
     assert server.limiter.counts["u-ada"] == 2
+
+
+async def test_guests_of_one_address_are_counted_as_one(server: Server) -> None:
+    for number in range(3):
+        await server.join(f"guest{number}", room=f"r{number}", owner=f"guest-{number}")
+
+    assert server.limiter.counts == {"127.0.0.1": 3}
+    assert {(each.network, each.is_guest) for each in server.session_factory.callers} == {("127.0.0.1", True)}
+
+
+async def test_turn_credentials_are_those_of_the_tokens_user(server: Server) -> None:
+    client = await server.join(owner="u-ada")
+
+    assert [each.username for each in joined(client).ice_servers] == ["1:u-ada"]
 
 
 async def test_a_full_room_takes_nobody(server: Server) -> None:

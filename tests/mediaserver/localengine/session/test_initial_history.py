@@ -11,7 +11,8 @@ from mediaserver.localengine.responder.local import LocalMemory, LocalResponder
 from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
 from pipeline.audio.vad import VadModel
-from pipeline.screen.ocr import ReadText
+from pipeline.screen.layout import ScreenLayout
+from pipeline.screen.read_text import ReadText
 from tests.support.live_client import closing, dial, open_session, reply, said_by, setup, turn
 
 SCRIPT = parse_script("""
@@ -119,6 +120,9 @@ class Blind:
     """A reader without a screen."""
 
     async def read(self, jpeg: bytes, /) -> tuple[ReadText, ...]:
+        raise AssertionError("there is nothing to read")
+
+    async def layout(self, jpeg: bytes, /) -> ScreenLayout:
         raise AssertionError("there is nothing to read")
 
 

@@ -2,14 +2,24 @@
 
 import asyncio
 import random
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiortc import RTCRtpReceiver
+from aiortc.codecs import CODECS
+from aiortc.rtcrtpparameters import RTCRtpReceiveParameters
+from aiortc.rtcrtpreceiver import RemoteStreamTrack
 
 from mediaserver.rtc.aiortc_patches.media import BandwidthEstimator
-from mediaserver.rtc.aiortc_patches.receivers import MAX_BACKLOG, MidRouter, _BoundedQueue, refuse_other_versions
+from mediaserver.rtc.aiortc_patches.receivers import (
+    MAX_BACKLOG,
+    MidRouter,
+    VideoReceiverHook,
+    _BoundedQueue,
+    refuse_other_versions,
+)
 from mediaserver.rtc.config import Config, IceServer
 from mediaserver.rtc.inbound.video_track import InboundVideoTrack, choose_screen
 from mediaserver.rtc.sdp.offer import OfferError, parse_offer
@@ -58,6 +68,47 @@ def test_frames_too_large_for_a_decoder_are_refused_until_a_key_frame_that_is_no
         "16383x16383 pixels; 16000000 are accepted",
         "a VP8 key frame is shorter than its header",
     ]
+
+
+class SlowDecoder:
+    """Decodes until it is let go."""
+
+    def __init__(self) -> None:
+        self.entered, self.release = threading.Event(), threading.Event()
+        self.was_released = False
+
+    def decode(self, encoded: object) -> list[object]:
+        self.entered.set()
+        self.was_released = self.release.wait(10)
+        return []
+
+
+@pytest.mark.parametrize("is_disconnected", [False, True])
+async def test_a_receiver_that_stops_leaves_the_loop_free_while_its_decoder_works(
+    monkeypatch: pytest.MonkeyPatch, is_disconnected: bool
+) -> None:
+    decoder = SlowDecoder()
+    monkeypatch.setattr("aiortc.rtcrtpreceiver.get_decoder", lambda _: decoder)
+    transport: Any = SimpleNamespace(
+        state="connected", _register_rtp_receiver=lambda *_: None, _unregister_rtp_receiver=lambda _: None
+    )
+    receiver: Any = RTCRtpReceiver("video", transport)
+    receiver._track = RemoteStreamTrack("video")
+    hook = VideoReceiverHook(receiver, on_fault=lambda: None, on_oversized=lambda _: None, on_bye=lambda: None)
+    await receiver.receive(RTCRtpReceiveParameters(codecs=CODECS["video"][:1]))
+    thread = hook._thread
+    assert thread is not None
+    hook._inbox.put((SimpleNamespace(name="VP8", mimeType="video/VP8"), SimpleNamespace(data=vp8_keyframe(64, 64))))
+    await asyncio.to_thread(decoder.entered.wait, 10)
+    # A join on the loop would keep it from this.
+    asyncio.get_running_loop().call_later(0.01, decoder.release.set)
+    if is_disconnected:
+        receiver._handle_disconnect()
+        assert not hook.is_broken
+        assert not hook.end()
+    await receiver.stop()
+    assert decoder.was_released
+    assert not thread.is_alive()
 
 
 def packet(ssrc: int, mid: str | None) -> Any:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mediaserver.rtc.sdp.candidates import is_mdns, parse_candidate
+from mediaserver.rtc.sdp.candidates import is_mdns, may_be_checked, parse_candidate
 from mediaserver.rtc.sdp.offer import MAX_BYTES, OfferError, parse_offer
 from pipeline.errors import ProtocolError
 from tests.support.offers import CHROME, DATA_ONLY, mangled
@@ -91,7 +91,7 @@ def test_an_offer_that_cannot_be_answered_is_refused_in_words(edit: Callable[[st
 
 
 # The first draw on a machine builds hypothesis' tables of characters, which is no sign of a slow test.
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(mangled(CHROME))
 def test_no_offer_however_mangled_raises_anything_else(text: str) -> None:
     try:
@@ -133,6 +133,41 @@ def test_candidates_are_read(text: str) -> None:
 )
 def test_candidates_of_no_use_are_passed_over(text: str) -> None:
     assert parse_candidate(text) is None
+
+
+PUBLIC, LAN, LOCAL, LINK_LOCAL = "9.9.9.9", "192.168.1.7", "127.0.0.1", "169.254.3.4"
+
+
+@pytest.mark.parametrize(
+    ("address", "allowed"),
+    [
+        ("198.51.100.9", {PUBLIC, LAN, LOCAL, LINK_LOCAL, ""}),
+        ("2001:db8::9", {PUBLIC, LAN, LOCAL, LINK_LOCAL, ""}),
+        ("192.168.1.9", {PUBLIC, LAN, LOCAL, LINK_LOCAL, ""}),
+        ("224.0.0.251", set()),
+        ("ff02::fb", set()),
+        ("::ffff:224.0.0.251", set()),
+        ("255.255.255.255", set()),
+        ("240.0.0.1", set()),
+        ("::", set()),
+        ("::ffff:0.0.0.0", set()),
+        ("127.0.0.1", {LOCAL}),
+        ("127.8.8.8", {LOCAL}),
+        ("::1", {LOCAL}),
+        ("::ffff:127.0.0.1", {LOCAL}),
+        ("169.254.169.254", {LINK_LOCAL}),
+        ("fe80::9", {LINK_LOCAL}),
+        ("d9f2a5b4-aaaa-bbbb-cccc-1234567890ab.local", {LAN, LOCAL, LINK_LOCAL, ""}),
+    ],
+)
+def test_special_addresses_are_checked_only_where_the_client_is(address: str, allowed: set[str]) -> None:
+    candidate = parse_candidate(f"candidate:1 1 udp 1 {address} 50000 typ host")
+    accepted = {
+        client
+        for client in (PUBLIC, LAN, LOCAL, LINK_LOCAL, "")
+        if candidate is not None and may_be_checked(candidate, client)
+    }
+    assert accepted == allowed
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What is written and how it is said."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mediaserver.localengine.responder.voice.reading import read
@@ -160,6 +160,7 @@ WRITTEN = st.text(st.sampled_from("aB1 .,:/\\-_+#$%()[]{}\"'*`<>@~\n\t5Z—é日
 
 
 @given(WRITTEN)
+@example("http://a.5/ a² vſ. x.cſſ 10²")
 def test_the_words_together_are_the_text_and_every_word_can_be_said(text: str) -> None:
     words = read(text)
     assert "".join(word.written for word in words) == without_controls(text)

@@ -1,0 +1,94 @@
+"""A healthy client that measures how long the server takes to answer it, and the server's memory and descriptors."""
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+
+ADDRESS = "127.0.0.2"
+INTERVAL = 0.02
+WINDOW = 1.0
+SLOW = 0.15
+"""Seconds above which a window's 99th percentile counts as disturbed."""
+
+
+@dataclass
+class Canary:
+    """Pings on a JSON socket; each answer is kept as (time sent, latency), in seconds."""
+
+    answers: list[tuple[float, float]] = field(default_factory=list)
+
+    async def run(self, server: str, over: asyncio.Event) -> None:
+        """Ping until `over` is set; an answer that never comes raises `TimeoutError` after a minute."""
+        connector = aiohttp.TCPConnector(local_addr=(ADDRESS, 0))
+        async with aiohttp.ClientSession(server, connector=connector) as http:
+            async with http.post("/api/v1/guests") as answer:
+                token = (await answer.json())["access_token"]
+            async with http.ws_connect(f"/ws/livekit?token={token}") as ws:
+                await ws.send_json({"action": "start_session"})
+                while not over.is_set():
+                    sent = time.monotonic()
+                    await ws.send_json({"action": "ping", "t": sent})
+                    async with asyncio.timeout(60):
+                        while json.loads(await ws.receive_str()).get("t") != sent:
+                            pass
+                    self.answers.append((sent, time.monotonic() - sent))
+                    await asyncio.sleep(INTERVAL)
+
+    def p99(self) -> float:
+        """The 99th percentile of all latencies."""
+        latencies = sorted(latency for _, latency in self.answers)
+        return latencies[int(len(latencies) * 0.99)]
+
+    def longest_disturbance(self) -> float:
+        """Seconds of the longest run of windows whose 99th percentile is above `SLOW`."""
+        first = self.answers[0][0]
+        last, latency = self.answers[-1]
+        slow = [False] * (int((last + latency - first) / WINDOW) + 1)
+        for sent, took in self.answers:
+            if took > SLOW:  # a window has at most 50 answers, so that its p99 is its slowest
+                begin, end = int((sent - first) / WINDOW), int((sent + took - first) / WINDOW)
+                slow[begin : end + 1] = [True] * (end + 1 - begin)
+        longest = run = 0
+        for is_slow in slow:
+            run = run + 1 if is_slow else 0
+            longest = max(longest, run)
+        return longest * WINDOW
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """The resident memory (MB) and descriptors of a process and all its children."""
+
+    megabytes: float
+    descriptors: int
+
+    @classmethod
+    def of(cls, process: int) -> "Resources":
+        """Measure a process and its children."""
+        kilobytes, descriptors = 0, 0
+        for pid in _family(process):
+            try:
+                status = Path(f"/proc/{pid}/status").read_text()
+                descriptors += sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+            except OSError:
+                continue  # a child that has ended
+            kilobytes += next(
+                (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")),
+                0,
+            )
+        return cls(kilobytes / 1024, descriptors)
+
+
+def _family(process: int) -> list[int]:
+    family = [process]
+    for pid in family:
+        try:
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                family += [int(child) for child in (task / "children").read_text().split()]
+        except OSError:
+            continue
+    return family
