@@ -20,6 +20,7 @@ from pipeline.screen.ocr import Ocr
 
 if TYPE_CHECKING:
     from mediaserver.localengine.responder.interface import Responder
+    from mediaserver.localengine.responder.voice.text_to_speech import TextToSpeech
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,10 @@ async def _responder(settings: Settings, stack: AsyncExitStack) -> "Responder":
     from mediaserver.localengine.responder.local import LocalResponder
     from mediaserver.localengine.responder.scripted import ScriptError, load_script
 
+    voice = _voice(settings)
     if settings.local_engine_script is not None:
         try:
-            scripted = load_script(settings.local_engine_script)
+            scripted = load_script(settings.local_engine_script, voice=voice)
         except (ScriptError, OSError) as error:
             raise SettingsError([f"LOCAL_ENGINE_SCRIPT: {error}"]) from None
         stack.push_async_callback(scripted.close)
@@ -84,10 +86,27 @@ async def _responder(settings: Settings, stack: AsyncExitStack) -> "Responder":
         return scripted
     ocr = Ocr()
     stack.push_async_callback(ocr.close)
-    responder = LocalResponder(ocr)
+    responder = LocalResponder(ocr, voice=voice)
     stack.push_async_callback(responder.close)
     _start_warm_up(stack, responder.start, ocr.warm)
     return responder
+
+
+def _voice(settings: Settings) -> "TextToSpeech":
+    from mediaserver.localengine.responder.voice.neural import VoiceError, find_model
+    from mediaserver.localengine.responder.voice.speech_server import SpeechServerConfig
+    from mediaserver.localengine.responder.voice.text_to_speech import TextToSpeech, VoiceConfig
+
+    if settings.local_voice_dir is not None:
+        try:
+            find_model(settings.local_voice_dir)
+        except VoiceError as error:
+            raise SettingsError([f"LOCAL_VOICE_DIR: {error}"]) from None
+    server = None
+    if settings.local_tts_url is not None:
+        key = settings.local_tts_key.get_secret_value() if settings.local_tts_key else ""
+        server = SpeechServerConfig(settings.local_tts_url, settings.local_tts_model, settings.local_tts_voice, key)
+    return TextToSpeech(VoiceConfig(settings.local_voice_dir, server))
 
 
 def _start_warm_up(stack: AsyncExitStack, *steps: Callable[[], Awaitable[None]]) -> None:

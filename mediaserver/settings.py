@@ -142,6 +142,15 @@ class Settings(BaseSettings):
     local_engine_script: Path | None = Field(
         None, description="a YAML file: the local engine answers from it instead of listening and looking"
     )
+    local_voice_dir: Path | None = Field(None, description="a folder with one .onnx file; unset: the installed voice")
+    local_tts_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^\s/@?#]+(?:/[^\s?#]*)?$",
+        description="such as http://localhost:8880/v1; unset: speech is made on this machine",
+    )
+    local_tts_model: str = Field("tts-1", min_length=1, description="a model that the speech server has")
+    local_tts_voice: str = Field("alloy", min_length=1, description="a voice that the speech server has")
+    local_tts_key: SecretStr | None = Field(None, description="the key of the speech server; unset: none is sent")
     instructions: str = Field("", max_length=20_000, description="text added to the assistant's instructions")
     tools: Names = Field((), description="your own tools as module:attribute, separated by commas")
     media_resolution: Literal["low", "medium", "high"] = Field("medium", description="low, medium or high")
@@ -278,6 +287,10 @@ def _missing(settings: Settings) -> list[str]:
         faults.append(_describe("livekit_api_secret"))
     if settings.turn_urls and settings.turn_secret is None:
         faults.append(_describe("turn_secret"))
+    if settings.local_voice_dir is not None and not settings.local_voice_dir.is_dir():
+        faults.append(
+            f"LOCAL_VOICE_DIR: no such folder; accepts {Settings.model_fields['local_voice_dir'].description}"
+        )
     for name in ("tls_cert", "tls_key", "gemini_ca_file", "local_engine_script"):
         path = getattr(settings, name)
         if path is not None and not path.is_file():

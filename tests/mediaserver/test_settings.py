@@ -97,7 +97,27 @@ def test_half_a_pair_is_told_its_other_half(monkeypatch: pytest.MonkeyPatch, nam
         load(None)
 
 
+def test_the_address_of_a_speech_server_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    for url in (
+        "localhost:8880",
+        "ftp://host/v1",
+        "http://user:secret@host/v1",
+        "http://host/v1?key=secret",
+        "http://",
+    ):
+        monkeypatch.setenv("LOCAL_TTS_URL", url)
+        with pytest.raises(SettingsError, match="LOCAL_TTS_URL: accepts") as refused:
+            load(None)
+        assert "secret" not in str(refused.value)
+    monkeypatch.setenv("LOCAL_TTS_URL", "http://localhost:8880/v1")
+    assert load(None).local_tts_url == "http://localhost:8880/v1"
+
+
 def test_a_file_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_VOICE_DIR", "/nowhere")
+    with pytest.raises(SettingsError, match="LOCAL_VOICE_DIR: no such folder"):
+        load(None)
+    monkeypatch.delenv("LOCAL_VOICE_DIR")
     monkeypatch.setenv("LOCAL_ENGINE_SCRIPT", "/nowhere.yaml")
     with pytest.raises(SettingsError, match="LOCAL_ENGINE_SCRIPT: no such file"):
         load(None)

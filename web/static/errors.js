@@ -159,6 +159,7 @@ const SENTENCES = {
   ENGINE_CONTEXT_LIMIT: ["The conversation grew longer than the model can remember.", "Ask again; if it stays so, end and start anew."],
   ENGINE_CONTENT_BLOCKED: ["The engine declined to answer that.", "Ask in other words."],
   ENGINE_DOWN: ["The engine cannot be reached at the moment.", "Ask again shortly; it is being tried again."],
+  ENGINE_VOICE_UNAVAILABLE: ["The engine’s voice does not work at the moment.", "Ask again; another voice answers meanwhile."],
 
   // Faults that end the conversation
   UNAUTHORIZED: ["The server no longer accepts this page’s pass.", "Press “Start again” to get a new one."],

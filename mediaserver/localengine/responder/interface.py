@@ -63,6 +63,8 @@ class Memory:
 
     language: str = "en-US"
     """The language of the setup (speechConfig.languageCode)."""
+    speed: float = 1.0
+    """The speed of speech that the user asked for, as a multiple of the voice's own."""
     last_answer: str = ""
     """The last answer, for "repeat"."""
     turns: int = 0

@@ -1,7 +1,8 @@
 """The offline responder: speech recognition, screen reading and speech synthesis."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, assert_never
@@ -11,7 +12,8 @@ from mediaserver.localengine.responder.interface import Call, Memory, Question, 
 from mediaserver.localengine.responder.screen_answers import ScreenAnswer, answer_about, describe
 from mediaserver.localengine.responder.screen_text import SURE, Match, find, near, place, quoted
 from mediaserver.localengine.responder.speech_to_text import SpeechToText
-from mediaserver.localengine.responder.text_to_speech import TextToSpeech
+from mediaserver.localengine.responder.voice.pace import slow_down, speed_up
+from mediaserver.localengine.responder.voice.text_to_speech import TextToSpeech
 from pipeline.screen.layout import ScreenLayout
 from pipeline.screen.read_text import ReadText
 
@@ -41,13 +43,20 @@ _NOT_READ = (
 _HELP = (
     "I am the small local engine of this server, and I work without the internet.",
     "Share your screen, and ask: what is on my screen? Or: where is the save button?",
-    "You can also ask what time it is, or say: repeat, stop, or goodbye.",
+    "You can also ask what time it is, or say: repeat, slower, faster, stop, or goodbye.",
     "By voice I know only a fixed list of sentences. Typed, I can look for any words.",
 )
 _ANSWERS = {
     Intent.HELLO: ("Hello. I am the local engine.", "Share your screen and ask me where something is, or say help."),
     Intent.THANKS: ("You are welcome.",),
     Intent.BYE: ("Goodbye.",),
+}
+
+_SPEED_ANSWERS = {
+    (Intent.SLOWER, True): "I will speak more slowly.",
+    (Intent.SLOWER, False): "I cannot speak any slower.",
+    (Intent.FASTER, True): "I will speak faster.",
+    (Intent.FASTER, False): "I cannot speak any faster.",
 }
 
 Piece = str | Call
@@ -78,11 +87,13 @@ class LocalMemory(Memory):
 class LocalResponder:
     """Answers a few kinds of questions by speech; heavy work runs in worker processes."""
 
-    def __init__(self, reader: Reader, *, now: Callable[[], datetime] = datetime.now):
+    def __init__(
+        self, reader: Reader, *, voice: TextToSpeech | None = None, now: Callable[[], datetime] = datetime.now
+    ):
         self._reader = reader
         self._now = now
         self._speech_to_text = SpeechToText()
-        self._text_to_speech = TextToSpeech()
+        self._text_to_speech = voice or TextToSpeech()
 
     async def start(self) -> None:
         """Load the speech models in advance; the caller warms the reader."""
@@ -99,6 +110,18 @@ class LocalResponder:
     async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
         """Answer piece by piece; raises `MediaError` if OCR, recognition or synthesis fails."""
         assert isinstance(memory, LocalMemory)
+        # What is said is English, whatever language the client asked for.
+        language = memory.language if memory.language.lower().startswith("en") else "en"
+        async with aclosing(self._pieces(question, memory)) as pieces:
+            async for piece in pieces:
+                if not isinstance(piece, str):
+                    yield piece
+                    continue
+                async with aclosing(self._text_to_speech.stream(piece, language=language, speed=memory.speed)) as parts:
+                    async for speech in parts:
+                        yield speech
+
+    async def _pieces(self, question: Question, memory: LocalMemory) -> AsyncGenerator[Recognition | Piece, None]:
         memory.turns += 1
         text = question.text
         if text is None:
@@ -107,10 +130,17 @@ class LocalResponder:
         intent = intent_of(text) if text else None
         if intent is Intent.STOP:
             return
+        if intent is Intent.SLOWER or intent is Intent.FASTER:
+            is_changed = slow_down(memory) if intent is Intent.SLOWER else speed_up(memory)
+            has_spoken = bool(memory.pieces or _last_answer(memory))
+            if intent is Intent.FASTER or not is_changed or not has_spoken:
+                yield _SPEED_ANSWERS[intent, is_changed]
+                return
+            intent = Intent.REPEAT  # who wants it slower has not followed
         if intent is Intent.REPEAT:
             if memory.last_find is None or memory.screen == question.screen:
                 for piece in memory.pieces or (_last_answer(memory) or "I have not said anything yet.",):
-                    yield await self._uttered(piece, memory)
+                    yield piece
                 return
             intent = memory.last_find  # a pointer on a screen that has changed would mislead
         seen: tuple[ReadText, ...] | ScreenLayout | None = None
@@ -120,7 +150,7 @@ class LocalResponder:
             try:
                 await asyncio.wait({reading}, timeout=MAX_SILENT_READING)
                 if not reading.done():
-                    yield await self._uttered(_LOOKING + " ", memory)
+                    yield _LOOKING + " "
                 seen = await reading
             finally:
                 reading.cancel()
@@ -129,7 +159,7 @@ class LocalResponder:
         memory.pieces, memory.screen = pieces, question.screen
         memory.last_answer = "".join(piece for piece in pieces if isinstance(piece, str))
         for piece in pieces:
-            yield await self._uttered(piece, memory)
+            yield piece
 
     async def _read(self, intent: Intent | Find | None, screen: bytes) -> tuple[ReadText, ...] | ScreenLayout:
         return await (self._reader.read(screen) if isinstance(intent, Find) else self._reader.layout(screen))
@@ -156,17 +186,10 @@ class LocalResponder:
                 return (clock(self._now()),)
             case Intent.HELLO | Intent.THANKS | Intent.BYE:
                 return _ANSWERS[intent]
-            case Intent.STOP | Intent.REPEAT:
+            case Intent.STOP | Intent.REPEAT | Intent.SLOWER | Intent.FASTER:
                 return ()
             case _:
                 assert_never(intent)
-
-    async def _uttered(self, piece: Piece, memory: Memory) -> Speech | Call:
-        if isinstance(piece, Call):
-            return piece
-        # What is said is English, whatever language the client asked for.
-        language = memory.language if memory.language.lower().startswith("en") else "en"
-        return await self._text_to_speech.synthesize(piece, language=language)
 
 
 def _last_answer(memory: Memory) -> str:
