@@ -1,9 +1,12 @@
 """The interface between the server, which implements the protocol, and the responder, which answers questions."""
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+from mediaserver.localengine.protocol.messages import Functions
 
 MAX_ENTRIES = 100
 """History entries kept, the newest."""
@@ -21,6 +24,10 @@ class Question:
     """The typed text, None when spoken."""
     screen: bytes | None
     """The newest JPEG (or PNG) seen, None if nothing is shared."""
+    functions: Functions = field(default_factory=dict)
+    """Functions of the client that may be called."""
+    instructions: str = ""
+    """The client's system instruction."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +46,23 @@ class Speech:
 
 
 @dataclass(frozen=True, slots=True)
+class CallResult:
+    """What a function of the client returned; `is_silent` if nothing need be said about it."""
+
+    response: Mapping[str, object]
+    is_silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """A function call, such as point_at; skipped if the client has not declared the function."""
+    """A function call, such as point_at; skipped if the client has not declared the function.
+
+    `result` is set for a responder that continues with the result; it is cancelled if the call is taken back.
+    """
 
     name: str
     args: Mapping[str, object]
+    result: "asyncio.Future[CallResult] | None" = field(default=None, compare=False)
 
 
 Role = Literal["user", "model"]
