@@ -23,7 +23,7 @@ from mediaserver.api.users import Users
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
-from mediaserver.engines import RunningEngine, start_engine
+from mediaserver.engines import RunningEngine, engine_tools, start_engine
 from mediaserver.history_service import HistoryService
 from mediaserver.http_route import Route, add_routes
 from mediaserver.ice import ice_servers
@@ -119,7 +119,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
 async def _start_services(settings: Settings, vad: VadModel, stack: AsyncExitStack) -> _Services:
     metrics = Metrics()
     await stack.enter_async_context(LoopLag(metrics))
-    toolbox = load_toolbox(settings.tools)
+    toolbox = load_toolbox(settings.tools, engine_tools(settings))
     registry = Registry(max_sessions=settings.max_sessions, max_per_user=settings.max_sessions_per_user)
     history = await _history(settings, registry, stack)
     engine = await start_engine(settings, vad, stack)
@@ -249,6 +249,7 @@ def _page(settings: Settings, services: _Services) -> Page:
     return Page(
         engine=engine.client.name,
         model=engine.client.default_model,
+        language_model=engine.client.language_model,
         example_questions=engine.example_questions,
         is_registration_open=_is_registration_open(settings),
         history_days=settings.history_days,
@@ -264,7 +265,7 @@ def _server_routes(settings: Settings, services: _Services) -> tuple[Route, ...]
     token = settings.metrics_token.get_secret_value() if settings.metrics_token else None
     is_open = not settings.is_production and token is None
     return (
-        *Health(services.engine.client.name, checks).routes(),
+        *Health(services.engine.client.name, checks, services.engine.language_model_status).routes(),
         *MetricsPage(services.metrics, token=token, is_open=is_open).routes(),
     )
 

@@ -8,6 +8,7 @@ from mediaserver.messages.server import (
     ErrorMessage,
     GuidanceMessage,
     InterruptedMessage,
+    LanguageModelFields,
     PointerMessage,
     PongMessage,
     ScreenSeenMessage,
@@ -27,6 +28,7 @@ from pipeline.events import (
     Fault,
     Guidance,
     Interrupted,
+    LanguageModel,
     Pointer,
     Pong,
     ScreenFrameSent,
@@ -81,6 +83,7 @@ def _message(event: Event, label: str) -> ServerUnion | None:
                 language=event.language,
                 limits=dict(event.limits),
                 warnings=list(event.warnings),
+                language_model=_language_model(event.language_model),
             )
         case Interrupted():
             return InterruptedMessage(
@@ -128,3 +131,7 @@ def _message(event: Event, label: str) -> ServerUnion | None:
 def _refuse_constant(name: str) -> float:
     # Python's json accepts NaN and Infinity, which are not JSON and could not be sent back.
     raise ValueError(name)
+
+
+def _language_model(model: LanguageModel | None) -> LanguageModelFields | None:
+    return None if model is None else LanguageModelFields(model=model.model, host=model.host)

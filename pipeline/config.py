@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from pipeline.events import SessionStarted
+from pipeline.events import LanguageModel, SessionStarted
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class ConversationConfig:
     frame_max_side: int = 1280
     timed_transcript: bool = False
     warnings: tuple[str, ...] = ()
+    language_model: LanguageModel | None = None
     turns: TurnSettings = field(default_factory=TurnSettings)
 
     def session_started_event(self, model: str) -> SessionStarted:
@@ -44,4 +45,5 @@ class ConversationConfig:
             self.language,
             {"idle_seconds": int(self.idle_seconds), "max_seconds": int(self.max_seconds)},
             self.warnings,
+            self.language_model,
         )

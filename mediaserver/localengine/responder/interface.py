@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from mediaserver.localengine.protocol.messages import Functions
+from pipeline.screen.ocr import ReadText
 
 MAX_ENTRIES = 100
 """History entries kept, the newest."""
@@ -93,6 +94,14 @@ class Memory:
         """Add an entry, unless it is blank."""
         if text := text.strip():
             self.history.append(HistoryEntry(role, text[:MAX_ENTRY_LENGTH]))
+
+
+class Reader(Protocol):
+    """Reads the text on a frame, such as `pipeline.screen.ocr.Ocr`."""
+
+    async def read(self, jpeg: bytes, /) -> tuple[ReadText, ...]:
+        """Return the lines of text on a frame; raises `MediaError`."""
+        ...
 
 
 class Responder(Protocol):

@@ -1,13 +1,15 @@
 """The offline responder: speech recognition, screen reading and speech synthesis."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, assert_never
 
+from mediaserver.localengine.responder.chat_model.chat_fault import ChatFault
 from mediaserver.localengine.responder.intents import Find, Intent, intent_of
-from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
+from mediaserver.localengine.responder.interface import Call, Memory, Question, Reader, Recognition, Speech
 from mediaserver.localengine.responder.screen_text import SURE, Match, describe, find, near, place, quoted
 from mediaserver.localengine.responder.speech_to_text import SpeechToText
 from mediaserver.localengine.responder.text_to_speech import TextToSpeech
@@ -52,11 +54,11 @@ Piece = str | Call
 """A sentence to say, or a call to make before the next one."""
 
 
-class Reader(Protocol):
-    """Reads the text on a frame, such as `pipeline.screen.ocr.Ocr`."""
+class Chat(Protocol):
+    """Answers by a language model, such as `chat_model.model.ChatModel`."""
 
-    async def read(self, jpeg: bytes, /) -> tuple[ReadText, ...]:
-        """Return the lines of text on a frame; raises `MediaError`."""
+    def answer(self, question: Question, text: str, memory: Memory) -> AsyncGenerator[Piece, None]:
+        """Yield the pieces of the answer to `text`; raises `ChatFault` or `MediaError`."""
         ...
 
 
@@ -70,10 +72,14 @@ class LocalMemory(Memory):
 
 
 class LocalResponder:
-    """Answers a few kinds of questions by speech; heavy work runs in worker processes."""
+    """Answers a few kinds of questions by speech; heavy work runs in worker processes.
 
-    def __init__(self, reader: Reader, *, now: Callable[[], datetime] = datetime.now):
+    With a `chat` model, that answers instead, and the rules what they can when it fails.
+    """
+
+    def __init__(self, reader: Reader, *, chat: Chat | None = None, now: Callable[[], datetime] = datetime.now):
         self._reader = reader
+        self._chat = chat
         self._now = now
         self._speech_to_text = SpeechToText()
         self._text_to_speech = TextToSpeech()
@@ -107,6 +113,19 @@ class LocalResponder:
                     yield await self._uttered(piece, memory)
                 return
             intent = memory.last_find  # a pointer on a screen that has changed would mislead
+        if self._chat is not None and text:
+            memory.pieces, memory.last_find = (), None
+            try:
+                async with aclosing(self._chat.answer(question, text, memory)) as answer:
+                    async for piece in answer:
+                        yield await self._uttered_by_model(piece, memory)
+                return
+            except ChatFault as error:
+                fault = error
+            for piece in told(fault, can_answer=intent is not None):
+                yield await self._uttered(piece, memory)
+            if fault.is_answer_begun or intent is None:
+                return
         lines: tuple[ReadText, ...] | None = None
         if question.screen is not None and (intent is Intent.DESCRIBE or isinstance(intent, Find)):
             reading = asyncio.ensure_future(self._reader.read(question.screen))
@@ -145,6 +164,12 @@ class LocalResponder:
                 return ()
             case _:
                 assert_never(intent)
+
+    async def _uttered_by_model(self, piece: Piece, memory: LocalMemory) -> Speech | Call:
+        if isinstance(piece, Call):
+            return piece
+        memory.pieces = (*memory.pieces, piece)
+        return await self._text_to_speech.synthesize(piece, language=memory.language)
 
     async def _uttered(self, piece: Piece, memory: Memory) -> Speech | Call:
         if isinstance(piece, Call):
@@ -189,6 +214,13 @@ def found(lines: Sequence[ReadText], names: Sequence[str]) -> Sequence[Piece]:
         f"The likeliest is {place(best.box)}.",
         f"{'The other is' if len(sure) == 2 else 'There is also one'} {', and one '.join(more)}.",
     )
+
+
+def told(fault: ChatFault, *, can_answer: bool) -> Sequence[Piece]:
+    """Tell that the language model failed; nothing if that was told before and the rules can answer."""
+    if fault.is_known:
+        return () if can_answer else (fault.message,)
+    return fault.report(), f"{fault.message} "
 
 
 def point_at(match: Match) -> Call:
