@@ -72,8 +72,8 @@ class ChatServer:
     requests: list[dict[str, Any]] = field(default_factory=list)
     """The bodies that were received."""
     headers: list[dict[str, str]] = field(default_factory=list)
-    cancelled_at: float | None = None
-    """Loop time at which a client left before its answer was complete."""
+    has_left: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a client has left before its answer was complete."""
     models: tuple[str, ...] = ("scripted",)
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
@@ -87,7 +87,7 @@ class ChatServer:
         try:
             return await self._stream(request, script)
         except (asyncio.CancelledError, ConnectionError):
-            self.cancelled_at = asyncio.get_running_loop().time()
+            self.has_left.set()
             raise
 
     async def _stream(self, request: web.Request, script: Sequence[Step]) -> web.StreamResponse:
@@ -119,6 +119,14 @@ class ChatServer:
         """Answer GET /v1/models."""
         data = [{"id": name, "object": "model", "created": 0, "owned_by": "tests"} for name in self.models]
         return web.json_response({"object": "list", "data": data})
+
+    async def is_left_within(self, seconds: float) -> bool:
+        """Whether a client leaves an answer so soon; counted in short sleeps, which a busy machine stretches."""
+        for _ in range(round(seconds / 0.01)):
+            await asyncio.sleep(0.01)
+            if self.has_left.is_set():
+                break
+        return self.has_left.is_set()
 
     def last_message(self) -> Any:
         """The content of the newest request's last message."""

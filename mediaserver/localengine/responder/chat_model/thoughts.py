@@ -11,9 +11,13 @@ class ThoughtFilter:
         self._held = ""
         self._is_thinking = False
         self._is_done = False
+        self._is_at_start = False  # of the answer, after the thoughts
 
     def push(self, text: str) -> str:
         """Add text and return what is certainly part of the answer."""
+        if self._is_at_start:
+            text = text.lstrip()
+            self._is_at_start = not text
         if self._is_done:
             return text
         self._held += text
@@ -31,7 +35,9 @@ class ThoughtFilter:
             self._held = self._held[-(max(map(len, _CLOSE)) - 1) :]
             return ""
         self._is_done = True
-        return self._held[min(ends) :].lstrip()
+        answer = self._held[min(ends) :].lstrip()
+        self._is_at_start = not answer
+        return answer
 
     def flush(self) -> str:
         """Return the rest, as the text is complete; thoughts without an end are no answer."""

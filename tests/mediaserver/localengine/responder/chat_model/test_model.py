@@ -45,10 +45,16 @@ class Clock:
 
 
 def model_of(
-    server: ChatServer, *, images: Images = "auto", key: str = "", clock: Clock | None = None, wait: float = 5.0
+    server: ChatServer,
+    *,
+    images: Images = "auto",
+    key: str = "",
+    clock: Clock | None = None,
+    first: float = 5.0,
+    following: float = 5.0,
 ) -> ChatModel:
     config = ChatModelConfig(server.url, "scripted", key, images)
-    client = ChatClient(config, first_token=wait, next_token=wait)
+    client = ChatClient(config, first_token=first, next_token=following)
     return ChatModel(config, Page(), client=client, clock=clock or Clock(), now=lambda: datetime(2026, 1, 2, 14, 30))
 
 
@@ -118,22 +124,16 @@ async def test_the_first_sentence_does_not_wait_for_the_second() -> None:
         await model.close()
 
 
-async def test_closing_the_answer_cancels_the_request_within_100_ms() -> None:
+async def test_cancelling_the_answer_cancels_the_request_within_100_ms() -> None:
     async with chat_server([*said("It is blue. ", "And"), Wait(NEVER)]) as server:
         model = model_of(server)
         answer = model.answer(question(), "hi", Memory())
         await anext(answer)
         waiting = asyncio.create_task(anext(answer))
         await asyncio.sleep(0.02)
-        began = asyncio.get_running_loop().time()
         waiting.cancel()
+        assert await server.is_left_within(0.1)
         await asyncio.wait([waiting])
-        for _ in range(10):
-            await asyncio.sleep(0.01)
-            if server.cancelled_at is not None:
-                break
-        assert server.cancelled_at is not None
-        assert server.cancelled_at - began < 0.1
         await model.close()
 
 
@@ -310,7 +310,7 @@ HTML = b"<html>It works!</html>"
 )
 async def test_every_failure_has_its_code_and_sentence(script: Script, code: FaultCode) -> None:
     async with chat_server(script) as server:
-        model = model_of(server, wait=0.2)
+        model = model_of(server, first=0.2 if code is FaultCode.LLM_TIMEOUT else 5.0)
         pieces, fault = await fault_of(model)
         await model.close()
     assert (pieces, fault.code, fault.is_answer_begun) == ([], code, False)
@@ -344,8 +344,8 @@ async def test_nobody_there_is_unreachable_at_the_start_and_later() -> None:
 
 @pytest.mark.parametrize("ending", [CutOff(), Wait(NEVER)])
 async def test_of_an_answer_that_breaks_off_only_whole_sentences_are_said(ending: CutOff | Wait) -> None:
-    async with chat_server([*said("It is blue. ", "And its na"), Wait(0.05), ending]) as server:
-        model = model_of(server, wait=0.3)
+    async with chat_server([*said("It is blue. ", "And its na"), Wait(0.01), ending]) as server:
+        model = model_of(server, following=0.1)
         pieces, fault = await fault_of(model)
         assert pieces == ["It is blue. "]
         assert (fault.code, fault.is_answer_begun) == (FaultCode.LLM_CUT_OFF, True)
