@@ -29,7 +29,7 @@ class LanguageModelStatus(Protocol):
 
     @property
     def state(self) -> Literal["untried", "ok", "failing"]:
-        """Whether it answered the last time."""
+        """Its state when it was asked last."""
         ...
 
     @property

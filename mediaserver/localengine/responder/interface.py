@@ -48,7 +48,7 @@ class Speech:
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """What a function of the client returned; `is_silent` if nothing need be said about it."""
+    """The result of a call; `is_silent` if nothing need be said about it."""
 
     response: Mapping[str, object]
     is_silent: bool = False

@@ -217,7 +217,7 @@ def found(lines: Sequence[ReadText], names: Sequence[str]) -> Sequence[Piece]:
 
 
 def told(fault: ChatFault, *, can_answer: bool) -> Sequence[Piece]:
-    """Tell that the language model failed; nothing if that was told before and the rules can answer."""
+    """Report the failure of the language model, unless it is known and the rules can answer."""
     if fault.is_known:
         return () if can_answer else (fault.message,)
     return fault.report(), f"{fault.message} "

@@ -28,7 +28,7 @@ class Availability:
 
     @property
     def state(self) -> State:
-        """Whether the endpoint answered the last time it was asked."""
+        """The outcome of the last request."""
         return self._state
 
     def check(self) -> None:

@@ -1,4 +1,4 @@
-"""Failures of the chat endpoint, with the sentences that tell them."""
+"""Failures of the chat endpoint, each with a sentence for the user."""
 
 from mediaserver.localengine.responder.chat_model.config import REPORT_FAULT
 from mediaserver.localengine.responder.interface import Call
@@ -35,9 +35,9 @@ class ChatFault(Exception):
 
     @property
     def message(self) -> str:
-        """The sentence that tells it."""
+        """The sentence for the user."""
         return _SENTENCES[self.code]
 
     def report(self) -> Call:
-        """Return the call that tells the client."""
+        """Return the call that reports it to the client."""
         return Call(REPORT_FAULT, {"code": self.code.value, "message": self.message})

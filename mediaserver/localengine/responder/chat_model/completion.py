@@ -56,7 +56,7 @@ class RequestedCall:
 
 @dataclass(slots=True)
 class Completion:
-    """What is known of an answer while it is streamed; its calls are complete at the end."""
+    """The answer so far, while it is streamed; its calls are complete at the end."""
 
     text: str = ""
     calls: list[RequestedCall] = field(default_factory=list)

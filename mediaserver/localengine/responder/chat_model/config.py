@@ -8,7 +8,7 @@ Images = Literal["auto", "on", "off"]
 
 
 REPORT_FAULT = "report_fault"
-"""The function that a client declares to be told of faults: `code` (an LLM_ code) and `message`."""
+"""The function that a client declares to receive faults: `code` (an LLM_ code) and `message`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class ChatModelConfig:
     model: str
     key: str = field(default="", repr=False)
     images: Images = "auto"
-    """Whether the model is given the frame, or the words on it; auto tries the frame first."""
+    """on gives the model the frame, off the words on it, auto the frame unless the model refuses it."""
 
     @property
     def host(self) -> str:

@@ -206,7 +206,7 @@ class ChatModel:
 
 
 def _call_of(requested: RequestedCall, functions: Functions) -> Call | CallResult:
-    """Return the call to make, or the result that tells the model what is wrong with it."""
+    """Return the call to make, or an error as its result if it cannot be made."""
     arguments = requested.parsed_arguments()
     if requested.name not in functions:
         names = ", ".join(functions) or "none"
