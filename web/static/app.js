@@ -11,6 +11,7 @@ import { Conversation } from "./net/conversation.js";
 import { readJson, request } from "./net/http.js";
 import { controlsFor, isAnnounced, stateLabel } from "./ui/controls.js";
 import { engineLabel, privacyNote } from "./ui/engine-label.js";
+import { examplesNow } from "./ui/examples.js";
 import { showGuidance } from "./ui/guidance.js";
 import { Notices } from "./ui/notices.js";
 import { bindShortcuts } from "./ui/shortcuts.js";
@@ -61,6 +62,9 @@ let connected = false;
 let conversation = null;
 /** @type {string | null} */
 let sessionId = null; // the server's id of the session this page is or was in
+
+/** @type {string[]} */
+let examples = []; // all that the engine understands
 
 /** @type {EventHandlers} */
 const eventHandlers = {
@@ -267,6 +271,7 @@ function setState(nextView, nextState) {
   Object.assign(document.body.dataset, { view, state, microphone: microphone.state });
   document.body.toggleAttribute("data-sharing", sharing);
   showStateLabel(stateLabel(view, state, microphone.state));
+  showExamples();
   showControls({ view, state, connected, microphone: microphone.state, sharing, canShare: ScreenShare.isPossible });
 }
 
@@ -313,14 +318,16 @@ function showLevel(name, level, forScreenReaders) {
 /** @param {Engine} engine */
 function showEngine(engine) {
   uiElement(document, "engine").textContent = engineLabel(engine);
-  uiElement(document, "privacy").textContent = privacyNote(engine.engine);
-  if (engine.can_be_asked) showExamples(engine.can_be_asked);
+  uiElement(document, "privacy").textContent = privacyNote(engine);
+  examples = engine.can_be_asked ?? examples;
+  showExamples();
 }
 
-/** @param {string[]} examples */
-function showExamples(examples) {
-  uiElement(document, "examples").hidden = examples.length === 0;
-  exampleList.replaceChildren(...examples.map(exampleItem));
+function showExamples() {
+  const shown = examplesNow(examples, { sharing: screenShare.track !== null, answered: transcript.hasAnswer });
+  uiElement(document, "examples").hidden = shown.length === 0;
+  const items = [...exampleList.querySelectorAll("button")].map((button) => button.textContent);
+  if (items.join("\n") !== shown.join("\n")) exampleList.replaceChildren(...shown.map(exampleItem));
 }
 
 /** @param {string} text put into the question field by its button */
