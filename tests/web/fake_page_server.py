@@ -161,6 +161,7 @@ class FakeServer:
                 id=self.session_id,
                 engine=self.engine["engine"],
                 model=self.engine["model"],
+                language_model=self.engine.get("language_model"),
                 limits={},
             )
             self.send_event("state", state="idle")

@@ -14,6 +14,7 @@ import { engineLabel, privacyNote } from "./ui/engine-label.js";
 import { examplesNow } from "./ui/examples.js";
 import { showGuidance } from "./ui/guidance.js";
 import { Notices } from "./ui/notices.js";
+import { bindPushToTalk } from "./ui/push-to-talk.js";
 import { bindShortcuts } from "./ui/shortcuts.js";
 import { Transcript } from "./ui/transcript.js";
 import { UsagePanel } from "./ui/usage.js";
@@ -24,6 +25,8 @@ import { UsagePanel } from "./ui/usage.js";
 /** @import { Control, ControlName, PageState, View } from "./ui/controls.js" */
 
 const MICROPHONE_CODES = ["MIC_DENIED", "MIC_MISSING", "MIC_BUSY", "MIC_GONE", "INSECURE_CONTEXT"];
+
+const LAST_SOUND = 300; // ms until the last sound of a question has reached the server, whose end is then known
 
 const questionField = uiElement(document, "text", HTMLInputElement);
 const controls = {
@@ -63,6 +66,7 @@ let conversation = null;
 /** @type {string | null} */
 let sessionId = null; // the server's id of the session this page is or was in
 
+let releaseTimer = 0;
 /** @type {string[]} */
 let examples = []; // all that the engine understands
 
@@ -208,6 +212,14 @@ async function retryMicrophone() {
   if (!conversation) return closeMicrophone();
   await conversation.setMicrophone(microphone.track);
   setState(view, state);
+}
+
+/** @param {boolean} isHeld */
+function holdToTalk(isHeld) {
+  microphone.hold(isHeld);
+  setState(view, state);
+  clearTimeout(releaseTimer);
+  if (!isHeld) releaseTimer = setTimeout(() => conversation?.send({ action: "audio_end" }), LAST_SOUND);
 }
 
 function toggleMute() {
@@ -359,6 +371,15 @@ questionField.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   event.preventDefault();
   questionField.blur();
+});
+bindPushToTalk({
+  toggle: uiElement(document, "push-to-talk", HTMLInputElement),
+  isTalking: () => conversation !== null && microphone.state !== "none",
+  onMode(isOn) {
+    microphone.setPushToTalk(isOn);
+    setState(view, state);
+  },
+  onHold: holdToTalk,
 });
 bindShortcuts(
   { m: toggleMute, s: toggleSharing, escape: interrupt, "/": () => questionField.focus() },
