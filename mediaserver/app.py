@@ -306,7 +306,7 @@ def _session_routes(services: _Services, access: _Access, whip: Whip) -> tuple[R
     issuer = None if access.livekit_key is None else JoinTokenIssuer(*access.livekit_key)
     return (
         *HistoryRoutes(registry, history.store, tokens, limiter, flush=history.writer.flush).routes(),
-        *Sessions(registry, tokens, limiter).routes(),
+        *Sessions(registry, tokens, limiter, read_words=services.engine.read_words).routes(),
         *LiveKitTokens(tokens, limiter, issuer).routes(),
         *whip.routes(),
     )

@@ -18,7 +18,7 @@ from pipeline.errors import FaultCode, MediaError
 from pipeline.events import Fault, LanguageModel
 from pipeline.gemini.bridge import make_client
 from pipeline.gemini.model_profiles import LOCAL
-from pipeline.screen.ocr import Ocr
+from pipeline.screen.ocr import Ocr, ReadText
 from pipeline.tools.toolbox import MAX_LABEL, Tool, ToolContext, ToolError
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class RunningEngine:
     is_healthy: Callable[[], Awaitable[bool]]
     example_questions: tuple[str, ...] = ()
     """Questions the local engine can answer; empty where any question may be asked."""
+    read_words: Callable[[bytes], Awaitable[tuple[ReadText, ...]]] | None = None
+    """Reads the text on a frame; None where the engine sees pictures."""
     language_model_status: "Callable[[], ChatModelStatus] | None" = None
     """The state of the operator's own model, if it answers."""
 
@@ -68,6 +70,7 @@ async def _local(settings: Settings, vad: VadModel, stack: AsyncExitStack) -> Ru
     from mediaserver.localengine.responder.local import EXAMPLE_QUESTIONS
     from mediaserver.localengine.server import LocalEngine
 
+    ocr: Ocr | None = None
     chat: ChatModel | None = None
     if settings.local_engine_script is not None:
         responder: Responder = _scripted(settings.local_engine_script, stack)
@@ -91,9 +94,11 @@ async def _local(settings: Settings, vad: VadModel, stack: AsyncExitStack) -> Ru
     async def is_healthy() -> bool:
         return local.is_serving()
 
+    read_words = None if ocr is None else ocr.read
     if chat is not None:
-        return RunningEngine(client, is_healthy, language_model_status=lambda: chat.status)
-    return RunningEngine(client, is_healthy, EXAMPLE_QUESTIONS if settings.local_engine_script is None else ())
+        return RunningEngine(client, is_healthy, read_words=read_words, language_model_status=lambda: chat.status)
+    examples = EXAMPLE_QUESTIONS if settings.local_engine_script is None else ()
+    return RunningEngine(client, is_healthy, examples, read_words)
 
 
 def _scripted(script: Path, stack: AsyncExitStack) -> "ScriptedResponder":

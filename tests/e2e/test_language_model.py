@@ -27,7 +27,7 @@ async def asked(socket: aiohttp.ClientWebSocketResponse, text: str) -> list[dict
 
 
 def text_of(events: list[dict[str, Any]]) -> str:
-    return next(event["text"] for event in events if event["action"] == "text_response")
+    return next(str(event["text"]) for event in events if event["action"] == "text_response")
 
 
 def test_own_model(tmp_path: Path) -> None:

@@ -201,6 +201,19 @@ async def test_a_model_of_the_operators_own_is_named_and_so_is_how_sure_the_hear
     await expect(visit.page.get_by_test_id("confidence")).to_have_count(1)
 
 
+async def test_the_words_the_engine_reads_are_boxes_on_the_preview_while_wanted(visit: Visit) -> None:
+    await visit.start()
+    await visit.share()
+    words = visit.page.get_by_test_id("word")
+    await expect(words).to_have_count(0)
+    await visit.page.get_by_test_id("words-on").check()
+    await expect(words).to_have_count(2)
+    assert await words.first.evaluate("box => [box.title, box.style.top, box.style.width]") == ["Save", "10%", "10%"]
+    assert await words.last.evaluate("box => box.hasAttribute('data-unsure')") is True
+    await visit.page.get_by_test_id("words-on").uncheck()
+    await expect(words).to_have_count(0)
+
+
 async def test_a_muted_microphone_sends_silence_and_says_so(visit: Visit) -> None:
     await visit.page.add_init_script(
         "const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);"

@@ -7,6 +7,7 @@ import { AppError, errorName, toAppError } from "./errors.js";
 import { LevelMeter } from "./media/level-meter.js";
 import { Microphone } from "./media/microphone.js";
 import { ScreenShare } from "./media/screen-share.js";
+import { WordBoxes } from "./media/word-boxes.js";
 import { Conversation } from "./net/conversation.js";
 import { readJson, request } from "./net/http.js";
 import { controlsFor, isAnnounced, stateLabel } from "./ui/controls.js";
@@ -57,6 +58,12 @@ const levelMeter = new LevelMeter(showLevel);
 const microphone = new Microphone(() => onMicrophoneFailed(new AppError("MIC_GONE")));
 const screenShare = new ScreenShare((path) => (conversation ?? auth.identity).fetch(path), stopSharing);
 
+const wordsOn = uiElement(document, "words-on", HTMLInputElement);
+const wordBoxes = new WordBoxes(uiElement(document, "words-overlay"), () => {
+  const path = `/api/v1/sessions/${encodeURIComponent(sessionId ?? "")}/words`;
+  return (conversation ?? auth.identity).fetch(path);
+});
+
 /** @type {View} */
 let view = "idle";
 let state = "idle";
@@ -93,7 +100,10 @@ const eventHandlers = {
     usage.add(event.usage);
     notices.removeTransient();
   },
-  screen_seen: (event) => screenShare.showSeen(event),
+  screen_seen(event) {
+    screenShare.showSeen(event);
+    if (screenShare.track) wordBoxes.refresh();
+  },
   guidance: (event) => showGuidance(guidanceSection, event.steps.length > 0 ? event : null),
   pointer: (event) => screenShare.showPointer(event),
   error({ code, message = "", fatal, details }) {
@@ -165,7 +175,7 @@ function closeConversation() {
   conversation = null;
   connected = false;
   transcript.finalize();
-  screenShare.stop();
+  stopScreenPictures();
   showGuidance(guidanceSection, null);
   closeMicrophone();
   levelMeter.close();
@@ -241,8 +251,14 @@ async function toggleSharing() {
   setState(view, state);
 }
 
-async function stopSharing() {
+function stopScreenPictures() {
   screenShare.stop();
+  wordsOn.checked = false;
+  wordBoxes.show(false);
+}
+
+async function stopSharing() {
+  stopScreenPictures();
   setState(view, state);
   await conversation?.setScreen(null);
 }
@@ -331,6 +347,7 @@ function showLevel(name, level, forScreenReaders) {
 function showEngine(engine) {
   uiElement(document, "engine").textContent = engineLabel(engine);
   uiElement(document, "privacy").textContent = privacyNote(engine);
+  uiElement(document, "words").hidden = engine.engine !== "local"; // Gemini sees the picture, not words
   examples = engine.can_be_asked ?? examples;
   showExamples();
 }
@@ -361,6 +378,7 @@ async function loadEngine() {
   }
 }
 
+wordsOn.addEventListener("change", () => wordBoxes.show(wordsOn.checked));
 controls.start.addEventListener("click", start);
 controls.share.addEventListener("click", toggleSharing);
 controls.mute.addEventListener("click", toggleMute);
