@@ -7,6 +7,8 @@ from aiohttp.test_utils import TestClient
 
 from mediaserver.api.health import Health
 from mediaserver.http_route import add_routes
+from mediaserver.localengine.responder.chat_model.model import ChatModelStatus
+from pipeline.errors import FaultCode
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]
@@ -41,3 +43,19 @@ async def test_one_failing_check_makes_503_and_the_process_still_lives(aiohttp_c
     assert response.status == 503
     assert (await response.json())["status"] == "failing"
     assert (await client.get("/health/live")).status == 200
+
+
+async def test_a_failing_language_model_is_shown_and_leaves_the_server_well(aiohttp_client: MakeClient) -> None:
+    status = ChatModelStatus("qwen", "box:11434", "failing", FaultCode.LLM_TIMEOUT)
+    app = web.Application()
+    add_routes(app, Health("local", {"engine": well}, lambda: status).routes())
+    client = await aiohttp_client(app)
+    response = await client.get("/health")
+    body = await response.json()
+    assert response.status == 200
+    assert body["language_model"] == {
+        "model": "qwen",
+        "host": "box:11434",
+        "state": "failing",
+        "code": "LLM_TIMEOUT",
+    }
