@@ -24,7 +24,7 @@ from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.revocations import RevocationReader
 from mediaserver.auth.tokens import Tokens
-from mediaserver.engines import RunningEngine, start_engine
+from mediaserver.engines import RunningEngine, engine_tools, start_engine
 from mediaserver.half_open import HalfOpenConnections
 from mediaserver.history_service import HistoryService
 from mediaserver.http_route import Route, add_routes
@@ -122,7 +122,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
 async def _start_services(settings: Settings, vad: VadModel, stack: AsyncExitStack) -> _Services:
     metrics = Metrics()
     await stack.enter_async_context(LoopLag(metrics))
-    toolbox = load_toolbox(settings.tools)
+    toolbox = load_toolbox(settings.tools, engine_tools(settings))
     registry, half_open = Registry(_capacity(settings)), HalfOpenConnections()
     history = await _history(settings, registry, stack)
     engine = await start_engine(settings, vad, stack)
@@ -275,6 +275,7 @@ def _page(settings: Settings, services: _Services) -> Page:
     return Page(
         engine=engine.client.name,
         model=engine.client.default_model,
+        language_model=engine.client.language_model,
         example_questions=engine.example_questions,
         is_registration_open=_is_registration_open(settings),
         history_days=settings.history_days,
@@ -290,7 +291,7 @@ def _server_routes(settings: Settings, services: _Services) -> tuple[Route, ...]
     token = settings.metrics_token.get_secret_value() if settings.metrics_token else None
     is_open = not settings.is_production and token is None
     return (
-        *Health(services.engine.client.name, checks).routes(),
+        *Health(services.engine.client.name, checks, services.engine.language_model_status).routes(),
         *MetricsPage(services.metrics, token=token, is_open=is_open).routes(),
     )
 
@@ -334,7 +335,7 @@ def _session_routes(services: _Services, access: _Access, whip: Whip) -> tuple[R
     issuer = None if access.livekit_key is None else JoinTokenIssuer(*access.livekit_key)
     return (
         *HistoryRoutes(registry, history.store, tokens, limiter, flush=history.writer.flush).routes(),
-        *Sessions(registry, tokens, limiter).routes(),
+        *Sessions(registry, tokens, limiter, read_words=services.engine.read_words).routes(),
         *LiveKitTokens(tokens, limiter, issuer, access.accounts.take_back).routes(),
         *whip.routes(),
     )

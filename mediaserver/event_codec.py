@@ -8,6 +8,7 @@ from mediaserver.messages.server import (
     ErrorMessage,
     GuidanceMessage,
     InterruptedMessage,
+    LanguageModelFields,
     PointerMessage,
     PongMessage,
     ScreenSeenMessage,
@@ -27,6 +28,7 @@ from pipeline.events import (
     Fault,
     Guidance,
     Interrupted,
+    LanguageModel,
     Pointer,
     Pong,
     ScreenFrameSent,
@@ -81,6 +83,7 @@ def _message(event: Event, label: str) -> ServerUnion | None:
                 language=event.language,
                 limits=dict(event.limits),
                 warnings=list(event.warnings),
+                language_model=_language_model(event.language_model),
             )
         case Interrupted():
             return InterruptedMessage(
@@ -123,3 +126,7 @@ def _message(event: Event, label: str) -> ServerUnion | None:
             return None
         case _:
             assert_never(event)
+
+
+def _language_model(model: LanguageModel | None) -> LanguageModelFields | None:
+    return None if model is None else LanguageModelFields(model=model.model, host=model.host)

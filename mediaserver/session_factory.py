@@ -14,8 +14,10 @@ from pipeline.audio.vad import VadModel
 from pipeline.config import DEFAULT_UNUSED_SECONDS, ConversationConfig, TurnSettings
 from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineConfig
+from pipeline.events import LanguageModel
 from pipeline.gemini.bridge import GeminiBridge
 from pipeline.gemini.model_profiles import profile_of, resolve_model
+from pipeline.gemini.retry_policy import EngineTimeouts
 from pipeline.peer import ConversationPort, Observer
 from pipeline.playout.frame_clock import FrameClock
 from pipeline.tools.toolbox import Toolbox
@@ -39,6 +41,8 @@ class EngineClient:
     voice: str | None
     media_resolution: str
     extra_instructions: str = ""
+    language_model: LanguageModel | None = None
+    """The operator's own model, if it answers in the local engine."""
 
     @property
     def is_local(self) -> bool:
@@ -182,14 +186,22 @@ class SessionFactory:
             timed_transcript=profile_of(model).timed_transcript,
             warnings=(_model_warning(options.model, model, engine),) if is_other else (),
             turns=_turn_settings(server.turns, options),
+            language_model=engine.language_model,
         )
         return Conversation(
             config,
             vad=self._vad,
             frame_clock=self._frame_clock,
             toolbox=self._toolbox,
-            make_bridge=lambda listener: GeminiBridge(engine.client, engine_config, listener=listener),
+            make_bridge=lambda listener: GeminiBridge(
+                engine.client, engine_config, listener=listener, timeouts=_timeouts(engine)
+            ),
         )
+
+
+def _timeouts(engine: EngineClient) -> EngineTimeouts | None:
+    # A language model may take 10 s to its first word, which are then to be synthesised.
+    return None if engine.language_model is None else EngineTimeouts(response=15.0)
 
 
 def _model_warning(requested: str | None, model: str, engine: EngineClient) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from pipeline.events import SessionStarted
+from pipeline.events import LanguageModel, SessionStarted
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,7 @@ class ConversationConfig:
     frame_max_side: int = 1280
     timed_transcript: bool = False
     warnings: tuple[str, ...] = ()
+    language_model: LanguageModel | None = None
     turns: TurnSettings = field(default_factory=TurnSettings)
     unused_seconds: float = DEFAULT_UNUSED_SECONDS
 
@@ -53,4 +54,5 @@ class ConversationConfig:
                 "unused_seconds": int(self.unused_seconds),
             },
             self.warnings,
+            self.language_model,
         )

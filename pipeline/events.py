@@ -70,6 +70,14 @@ class SpeechEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class LanguageModel:
+    """A language model that answers inside of the local engine, and the host (with port) it runs on."""
+
+    model: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
 class SessionStarted:
     """A peer has joined: the session, its engine and its limits."""
 
@@ -82,6 +90,8 @@ class SessionStarted:
     limits: Mapping[str, int]
     warnings: tuple[str, ...] = ()
     """Requests of the client that were not granted, in words."""
+    language_model: LanguageModel | None = None
+    """The operator's own model, if it answers."""
 
 
 @dataclass(frozen=True, slots=True)

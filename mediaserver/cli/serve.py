@@ -143,6 +143,9 @@ def _print_banner(settings: Settings, port: int) -> None:
         lines.append(f"Engine: Gemini Live ({settings.gemini_model})")
     elif settings.local_engine_script:
         lines.append(f"Engine: local, scripted by {settings.local_engine_script}")
+    elif settings.uses_language_model:
+        lines.append("Engine: local; what you ask is answered by your own language model.")
+        lines.append(f"brain: {settings.local_llm_model} at {settings.local_llm_url}")
     else:
         lines.append(
             "Engine: local (offline; a small set of questions). For Gemini Live set GEMINI_API_KEY and start again."

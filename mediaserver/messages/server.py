@@ -34,6 +34,13 @@ class ServerMessage(BaseModel):
         return self.model_dump(warnings=False)
 
 
+class LanguageModelFields(BaseModel):
+    """A language model, and the host and port that questions and frames are sent to."""
+
+    model: Text
+    host: Text
+
+
 class SessionStartedMessage(ServerMessage):
     """The session has started, or was rejoined."""
 
@@ -50,6 +57,7 @@ class SessionStartedMessage(ServerMessage):
                     "language": "en",
                     "limits": {"idle_seconds": 600, "max_seconds": 3600, "unused_seconds": 120},
                     "warnings": ["gemini-1.5-flash is retired, so gemini-3.8-live answers."],
+                    "language_model": None,
                 }
             ]
         }
@@ -63,6 +71,9 @@ class SessionStartedMessage(ServerMessage):
     language: Text
     limits: dict[str, int] = Field(description="such as idle_seconds and max_seconds")
     warnings: list[Text] = Field(description="what was asked for and is not given, in words")
+    language_model: LanguageModelFields | None = Field(
+        description="the operator's own model that answers in the local engine, with its host; null without one"
+    )
 
 
 class StateMessage(ServerMessage):

@@ -148,6 +148,17 @@ const SENTENCES = {
   ENGINE_AWAY: ["The engine cannot be reached at the moment.", "What you say is kept, and asked as soon as it is back."],
   ENGINE_CONFIG_REDUCED: ["The model cannot do everything that was asked for.", "The conversation goes on without it."],
   ENGINE_UNSUPPORTED_OP: ["The model cannot do that.", "Ask in another way."],
+  LLM_UNREACHABLE: ["The language model cannot be reached.", "The local engine answers what it can; the model is tried again."],
+  LLM_TIMEOUT: ["The language model takes too long to answer.", "The local engine answers what it can; the model is tried again."],
+  LLM_PROTOCOL: ["The language model sent something that is no answer.", "Whoever runs the server should check LOCAL_LLM_URL."],
+  LLM_CUT_OFF: ["The language model broke off in the middle of its answer.", "Ask again."],
+  LLM_RATE_LIMITED: ["The language model takes no more questions for now.", "The local engine answers what it can; wait a minute."],
+  LLM_TOOLS_REFUSED: ["The language model cannot call functions.", "It answers, but does not point at anything."],
+  LLM_IMAGES_REFUSED: ["The language model takes no pictures.", "It is given the words on your screen instead."],
+  LLM_AUTH_INVALID: ["The language model refused the server’s key.", "Whoever runs the server should check LOCAL_LLM_KEY."],
+  LLM_MODEL_UNAVAILABLE: ["The language model is not installed where the server looks for it.", "Whoever runs the server should check LOCAL_LLM_MODEL."],
+  LLM_REFUSED: ["The language model did not accept the question.", "Ask in another way."],
+  LLM_INTERNAL: ["The language model had a problem.", "The local engine answers what it can; the model is tried again."],
 
   // Faults that lose one answer
   AUDIO_PROCESSING_ERROR: ["The sound could not be processed, so that answer is lost.", "Say it again, or type it."],

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, assert_never
 
+from mediaserver.localengine.responder.chat_model.chat_fault import ChatFault
 from mediaserver.localengine.responder.intents import Find, Intent, intent_of
-from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
+from mediaserver.localengine.responder.interface import Call, Memory, Question, Reader, Recognition, Speech
 from mediaserver.localengine.responder.screen_answers import ScreenAnswer, answer_about, describe
 from mediaserver.localengine.responder.screen_text import SURE, Match, find, near, place, quoted
 from mediaserver.localengine.responder.speech_to_text import SpeechToText
@@ -63,12 +64,16 @@ Piece = str | Call
 """A sentence to say, or a call to make before the next one."""
 
 
-class Reader(Protocol):
-    """Reads the text on a frame, such as `pipeline.screen.ocr.Ocr`."""
+class Chat(Protocol):
+    """Answers by a language model, such as `chat_model.model.ChatModel`."""
 
-    async def read(self, jpeg: bytes, /) -> tuple[ReadText, ...]:
-        """Return the lines of text on a frame; raises `MediaError`."""
+    def answer(self, question: Question, text: str, memory: Memory) -> AsyncGenerator[Piece, None]:
+        """Yield the pieces of the answer to `text`; raises `ChatFault` or `MediaError`."""
         ...
+
+
+class LayoutReader(Reader, Protocol):
+    """Reads the layout of a frame too."""
 
     async def layout(self, jpeg: bytes, /) -> ScreenLayout:
         """Return the layout of a frame; raises `MediaError`."""
@@ -84,13 +89,29 @@ class LocalMemory(Memory):
     screen: bytes | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _ModelSentence:
+    """A sentence of the language model, in the user's language."""
+
+    text: str
+
+
 class LocalResponder:
-    """Answers a few kinds of questions by speech; heavy work runs in worker processes."""
+    """Answers a few kinds of questions by speech; heavy work runs in worker processes.
+
+    With a `chat` model, that answers instead, and the rules what they can when it fails.
+    """
 
     def __init__(
-        self, reader: Reader, *, voice: TextToSpeech | None = None, now: Callable[[], datetime] = datetime.now
+        self,
+        reader: LayoutReader,
+        *,
+        chat: Chat | None = None,
+        voice: TextToSpeech | None = None,
+        now: Callable[[], datetime] = datetime.now,
     ):
         self._reader = reader
+        self._chat = chat
         self._now = now
         self._speech_to_text = SpeechToText()
         self._text_to_speech = voice or TextToSpeech()
@@ -110,18 +131,21 @@ class LocalResponder:
     async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
         """Answer piece by piece; raises `MediaError` if OCR, recognition or synthesis fails."""
         assert isinstance(memory, LocalMemory)
-        # What is said is English, whatever language the client asked for.
-        language = memory.language if memory.language.lower().startswith("en") else "en"
+        # What the rules say is English, whatever language the client asked for.
+        english = memory.language if memory.language.lower().startswith("en") else "en"
         async with aclosing(self._pieces(question, memory)) as pieces:
             async for piece in pieces:
-                if not isinstance(piece, str):
+                if not isinstance(piece, str | _ModelSentence):
                     yield piece
                     continue
-                async with aclosing(self._text_to_speech.stream(piece, language=language, speed=memory.speed)) as parts:
+                text, language = (piece, english) if isinstance(piece, str) else (piece.text, memory.language)
+                async with aclosing(self._text_to_speech.stream(text, language=language, speed=memory.speed)) as parts:
                     async for speech in parts:
                         yield speech
 
-    async def _pieces(self, question: Question, memory: LocalMemory) -> AsyncGenerator[Recognition | Piece, None]:
+    async def _pieces(
+        self, question: Question, memory: LocalMemory
+    ) -> AsyncGenerator[Recognition | Piece | _ModelSentence, None]:
         memory.turns += 1
         text = question.text
         if text is None:
@@ -143,6 +167,21 @@ class LocalResponder:
                     yield piece
                 return
             intent = memory.last_find  # a pointer on a screen that has changed would mislead
+        if self._chat is not None and text:
+            memory.pieces, memory.last_find = (), None
+            try:
+                async with aclosing(self._chat.answer(question, text, memory)) as answer:
+                    async for piece in answer:
+                        if isinstance(piece, str):
+                            memory.pieces = (*memory.pieces, piece)
+                        yield _ModelSentence(piece) if isinstance(piece, str) else piece
+                return
+            except ChatFault as error:
+                fault = error
+            for piece in told(fault, can_answer=intent is not None):
+                yield piece
+            if fault.is_answer_begun or intent is None:
+                return
         seen: tuple[ReadText, ...] | ScreenLayout | None = None
         if question.screen is not None and text and (intent in (None, Intent.DESCRIBE) or isinstance(intent, Find)):
             reading = asyncio.ensure_future(self._read(intent, question.screen))
@@ -234,6 +273,13 @@ def answered(answer: ScreenAnswer) -> Sequence[Piece]:
     if answer.box is None:
         return answer.sentences
     return (Call("point_at", {"box_2d": list(answer.box), "label": answer.label}), *answer.sentences)
+
+
+def told(fault: ChatFault, *, can_answer: bool) -> Sequence[Piece]:
+    """Report the failure of the language model, unless it is known and the rules can answer."""
+    if fault.is_known:
+        return () if can_answer else (fault.message,)
+    return fault.report(), f"{fault.message} "
 
 
 def point_at(match: Match) -> Call:

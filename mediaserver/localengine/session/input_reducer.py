@@ -46,6 +46,7 @@ class InputReducer:
 
     def __init__(self, setup: Setup, detector: Detector | None, context: Context, *, is_resumed: bool = False):
         self.functions = setup.functions
+        self._instructions = setup.instructions
         self._context = context
         # A resumed session must not be seeded: its history would be duplicated.
         self._is_seeding = setup.seeds_history and not is_resumed
@@ -168,7 +169,7 @@ class InputReducer:
                 self._context.appended = turn.text
         if content.is_complete:
             text, self._context.appended = self._context.appended, ""
-            yield Question(b"", text, self._context.screen)
+            yield Question(b"", text, self._context.screen, self.functions, self._instructions)
 
     def _seed(self, content: ClientContent) -> None:
         for turn in content.turns:
@@ -185,7 +186,7 @@ class InputReducer:
 
     def _question(self, audio: bytes, text: str | None) -> Question:
         self._context.memory.append("user", text or "")
-        return Question(audio, text, self._context.screen)
+        return Question(audio, text, self._context.screen, self.functions, self._instructions)
 
     def _interruption(self) -> Iterator[StopReply]:
         if self._may_interrupt:

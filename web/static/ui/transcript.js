@@ -18,6 +18,7 @@ import { create } from "../dom.js";
  * @property {boolean} isFinal
  * @property {boolean} isInterrupted
  * @property {number | null} latency ms
+ * @property {number | null} confidence 0 to 1, of words that were heard
  */
 
 const SPEAKERS = { user: "You", assistant: "Assistant" };
@@ -44,6 +45,11 @@ export class Transcript {
     return this.#entries.length === 0;
   }
 
+  /** True once the assistant has said something in this conversation. */
+  get hasAnswer() {
+    return this.#entries.some(({ role, order, text }) => role === "assistant" && order[0] === this.#conversation && text !== "");
+  }
+
   /** Count turns from the start again; earlier entries stay. */
   startConversation() {
     this.#conversation += 1;
@@ -54,12 +60,13 @@ export class Transcript {
    * Set the whole text of a role in a turn.
    * @param {Omit<TranscriptText, "action">} transcript
    */
-  setText({ turn, role, text, final }) {
+  setText({ turn, role, text, final, confidence = null }) {
     const entry = this.#entryFor(turn, role);
     // Later text of an interrupted turn was never audible.
     if (entry.isInterrupted || (entry.isFinal && !final)) return;
     entry.text = text;
     entry.isFinal = final;
+    entry.confidence = confidence ?? entry.confidence;
     this.#render(entry, final);
   }
 
@@ -159,13 +166,21 @@ export function formatLatency(milliseconds) {
 }
 
 /**
+ * "heard with 87 % confidence".
+ * @param {number} confidence 0 to 1
+ */
+export function formatConfidence(confidence) {
+  return `heard with ${Math.round(Math.min(1, Math.max(0, confidence)) * 100)} % confidence`;
+}
+
+/**
  * @param {Order} order
  * @param {Role | null} role
  * @returns {Entry}
  */
 function newEntry(order, role) {
   const node = create("div");
-  return { order, node, turn: order[1], role, text: "", isFinal: false, isInterrupted: false, latency: null };
+  return { order, node, turn: order[1], role, text: "", isFinal: false, isInterrupted: false, latency: null, confidence: null };
 }
 
 /**
@@ -184,6 +199,7 @@ function entryNode(entry) {
   Object.assign(node.dataset, { role: entry.role, turn: entry.turn, final: entry.isFinal });
   if (entry.isInterrupted) node.dataset.interrupted = "";
   if (!entry.isFinal) node.ariaHidden = "true";
+  if (entry.confidence !== null) node.append(confidenceNode(entry.confidence));
   if (entry.latency !== null) node.append(latencyNode(entry.latency));
   return node;
 }
@@ -197,6 +213,13 @@ function textNode({ text, isFinal, isInterrupted }) {
     node.append(text ? " – " : "", create("em", { className: "cut" }, mark));
   }
   return node;
+}
+
+/** @param {number} confidence */
+function confidenceNode(confidence) {
+  const text = create("span", {}, formatConfidence(confidence));
+  text.dataset.testid = "confidence";
+  return create("p", { className: "meta", ariaLive: "off" }, text);
 }
 
 /** @param {number} milliseconds */
