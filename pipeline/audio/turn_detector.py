@@ -4,12 +4,13 @@ from collections import deque
 from collections.abc import Iterator
 from math import inf
 
+from pipeline.audio.pause_rule import Pause, PauseRule
 from pipeline.audio.vad import WINDOW_SECONDS, Window
 from pipeline.config import TurnSettings
 from pipeline.events import SpeechEnded, SpeechStarted
 from pipeline.media import INPUT_SAMPLE_RATE, AudioChunk
 
-TurnSignal = SpeechStarted | AudioChunk | SpeechEnded
+TurnSignal = SpeechStarted | AudioChunk | Pause | SpeechEnded
 
 # silero_vad 6.2.3, utils_vad.py, get_speech_timestamps: neg_threshold = max(threshold - 0.15, 0.01).
 HYSTERESIS = 0.15
@@ -27,8 +28,9 @@ _EPSILON = 1e-6  # Seconds are sums of floats; far under one sample.
 class TurnDetector:
     """Takes windows, and yields exactly what is sent to the engine, in order.
 
-    An utterance starts with `start` seconds at or above the threshold, dips of up to 64 ms apart. It ends `silence`
-    seconds after falling below the end threshold without reaching the threshold again, as Silero's own iterator does.
+    An utterance starts with `start` seconds at or above the threshold, dips of up to 64 ms apart. A pause begins with a
+    window below the end threshold and lasts until one reaches the threshold again, as in Silero's own iterator. The
+    utterance ends once the pause is as long as `PauseRule` says.
     """
 
     def __init__(self, settings: TurnSettings | None = None):
@@ -36,6 +38,7 @@ class TurnDetector:
         self._is_open: bool
         self._run_start: float
         self._end_threshold = max(self._settings.threshold - HYSTERESIS, MIN_END_THRESHOLD)
+        self._pauses = PauseRule(self._settings)
         self._recent: deque[tuple[Window, bool]] = deque()  # before an utterance, each with whether it was speech
         self.reset()
 
@@ -49,12 +52,21 @@ class TurnDetector:
         self._end = window.end
         if self._is_open:
             yield _chunk([window])
-            if self._is_silence_over(window):
+            pause = self._pauses.push(window.pcm, self._silence(window))
+            if pause is not None:
+                yield pause
+            if self._pauses.is_over:
                 yield from self.close()
         elif self._is_start(window, audible):
             self._is_open = True
             yield SpeechStarted(self._run_start)
+            for recent, _ in self._recent:
+                self._pauses.push(recent.pcm, 0.0)
             yield _chunk([window for window, _ in self._recent])
+
+    def take_verdict(self, pause: Pause, *, is_finished: bool) -> None:
+        """Take the verdict on a pause; ignored if the speaker has gone on or the utterance is over."""
+        self._pauses.take_verdict(pause, is_finished=is_finished)
 
     def close(self) -> Iterator[TurnSignal]:
         """End the utterance now; one too short to have started is yielded whole if it has 96 ms of speech."""
@@ -76,6 +88,7 @@ class TurnDetector:
         self._is_open = False
         self._end = -inf  # of the last window
         self._recent.clear()
+        self._pauses.reset()
         self._run = 0.0  # seconds of speech that may become an utterance
         self._run_start = inf
         self._run_end = -inf
@@ -100,12 +113,13 @@ class TurnDetector:
         while self._recent and self._recent[0][0].end <= oldest + _EPSILON:
             self._recent.popleft()
 
-    def _is_silence_over(self, window: Window) -> bool:
+    def _silence(self, window: Window) -> float:
+        """Return the seconds of the present pause; 0 while there is speech."""
         if window.probability >= self._settings.threshold:
             self._silent_since = None
         elif self._silent_since is None and window.probability < self._end_threshold:
             self._silent_since = window.pts
-        return self._silent_since is not None and window.end - self._silent_since >= self._settings.silence - _EPSILON
+        return 0.0 if self._silent_since is None else window.end - self._silent_since
 
 
 def _chunk(windows: list[Window]) -> AudioChunk:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from pipeline.audio.pause_rule import Pause
 from pipeline.audio.resampler import Resampler
 from pipeline.audio.turn_detector import TurnDetector, TurnSignal
 from pipeline.audio.vad import SileroVad, VadModel
@@ -28,6 +29,10 @@ class UtteranceDetector:
                 self.pts = window.end
                 self.windows += 1
                 yield from self._detector.push(window, audible=audible)
+
+    def take_verdict(self, pause: Pause, *, is_finished: bool) -> None:
+        """Take the verdict on a pause; ignored if the speaker has gone on or the utterance is over."""
+        self._detector.take_verdict(pause, is_finished=is_finished)
 
     def close(self) -> Iterator[TurnSignal]:
         """End an open utterance now."""

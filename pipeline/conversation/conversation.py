@@ -7,6 +7,7 @@ from typing import assert_never
 
 from loguru import logger
 
+from pipeline.audio.smart_turn import EndOfTurnModel, NoEndOfTurnModel
 from pipeline.audio.vad import VadModel
 from pipeline.config import ConversationConfig, TurnSettings
 from pipeline.conversation.assistant_state import AssistantState
@@ -100,6 +101,7 @@ class Conversation:
         frame_clock: FrameClock,
         toolbox: Toolbox,
         make_bridge: MakeBridge,
+        end_of_turn: EndOfTurnModel | None = None,
     ):
         self.config = config
         self._model = config.model
@@ -121,6 +123,7 @@ class Conversation:
         )
         self._floor_control = FloorControl(
             vad,
+            end_of_turn=end_of_turn or NoEndOfTurnModel(),
             dialogue=self._dialogue,
             bridge=self._bridge,
             screen_share=self._screen_share,

@@ -7,10 +7,12 @@ from typing import Protocol, assert_never
 
 from loguru import logger
 
+from pipeline.audio.pause_rule import Pause
+from pipeline.audio.smart_turn import EndOfTurnModel
 from pipeline.audio.turn_detector import TurnSignal
 from pipeline.audio.utterances import UtteranceDetector
 from pipeline.audio.vad import VadModel
-from pipeline.config import TurnSettings
+from pipeline.config import TurnModel, TurnSettings
 from pipeline.conversation.dialogue import Dialogue
 from pipeline.errors import MediaError
 from pipeline.events import Event, Role, SpeechEnded, SpeechStarted, Transcript
@@ -56,12 +58,14 @@ class FloorControl:
         self,
         vad: VadModel,
         *,
+        end_of_turn: EndOfTurnModel,
         dialogue: Dialogue,
         bridge: GeminiBridge,
         screen_share: ScreenShare,
         listener: FloorListener,
     ):
         self._vad = vad
+        self._end_of_turn = end_of_turn
         self._dialogue = dialogue
         self._bridge = bridge
         self._screen_share = screen_share
@@ -95,14 +99,14 @@ class FloorControl:
 
     def add_peer(self, peer: Peer, turns: TurnSettings, *, name: str) -> None:
         """Accept speech and text of a peer. The engine is given the names when several peers have one."""
-        self._detectors[peer] = UtteranceDetector(self._vad, turns)
+        self._add_detector(peer, turns)
         self._names[peer] = _prompt_safe_name(name)
 
     def update_turn_settings(self, peer: Peer, turns: TurnSettings) -> None:
         """Replace a peer's turn detection settings and drop its open utterance."""
         if peer in self._detectors:
             self._remove_detector(peer)
-            self._detectors[peer] = UtteranceDetector(self._vad, turns)
+            self._add_detector(peer, turns)
 
     def remove_peer(self, peer: Peer) -> None:
         """Remove a peer and drop its open utterance."""
@@ -157,6 +161,9 @@ class FloorControl:
                 case AudioChunk():
                     if self._owns_utterance(peer):
                         self._bridge.push_audio(signal)
+                case Pause():
+                    if self._owns_utterance(peer):
+                        self._ask_whether_finished(detector, signal)
                 case SpeechEnded(pts):
                     if self._owns_utterance(peer):
                         await self._end_utterance(time.monotonic() - (detector.pts - pts))
@@ -170,6 +177,9 @@ class FloorControl:
         self._announce_speaker(peer, "is speaking")
         self._bridge.start_utterance(turn)
         self._listener.on_floor_changed()
+
+    def _ask_whether_finished(self, detector: UtteranceDetector, pause: Pause) -> None:
+        self._end_of_turn.judge(pause.pcm, lambda is_finished: detector.take_verdict(pause, is_finished=is_finished))
 
     async def _end_utterance(self, ended_at: float) -> None:
         # The frame that the question is about is sent inside the utterance, as its last part.
@@ -195,6 +205,11 @@ class FloorControl:
 
     def _owns_utterance(self, peer: Peer) -> bool:
         return self._utterance is not None and self._utterance[0] is peer
+
+    def _add_detector(self, peer: Peer, turns: TurnSettings) -> None:
+        self._detectors[peer] = UtteranceDetector(self._vad, turns)
+        if turns.model is TurnModel.SMART_TURN:
+            self._end_of_turn.warm()
 
     def _remove_detector(self, peer: Peer) -> None:
         if self._owns_utterance(peer):

@@ -31,7 +31,7 @@ def heard(detector: TurnDetector, stream: list[Window], *, audible: bool = False
 
 
 def boundaries(out: list[TurnSignal]) -> list[SpeechStarted | SpeechEnded]:
-    return [item for item in out if not isinstance(item, AudioChunk)]
+    return [item for item in out if isinstance(item, SpeechStarted | SpeechEnded)]
 
 
 def audio(out: list[TurnSignal]) -> bytes:
