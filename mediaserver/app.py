@@ -166,6 +166,7 @@ def _server_defaults(settings: Settings) -> ServerDefaults:
         silence=settings.vad_silence_ms / 1000,
         pre_roll=settings.vad_pre_roll_ms / 1000,
         model=TurnModel(settings.turn_model),
+        max_utterance=settings.max_utterance_seconds,
     )
     return ServerDefaults(settings.session_idle_seconds, settings.session_max_seconds, settings.frame_max_side, turns)
 

@@ -155,6 +155,8 @@ class Settings(BaseSettings):
     vad_silence_ms: int = Field(500, ge=96, le=5000, description="milliseconds of silence that end a turn, 96 to 5000")
     vad_pre_roll_ms: int = Field(400, ge=0, le=2000, description="milliseconds of audio kept from before, 0 to 2000")
 
+    max_utterance_seconds: float = Field(60, ge=5, le=600, description="seconds from 5 to 600")
+
     max_sessions: int = Field(50, ge=1, description="a number from 1")
     max_sessions_per_user: int = Field(4, ge=1, description="a number from 1")
     session_idle_seconds: Seconds = Field(600, gt=0, description="seconds above 0, up to 31536000 (a year)")

@@ -17,7 +17,8 @@ class TurnModel(StrEnum):
 class TurnSettings:
     """Thresholds are probabilities, the rest seconds; `audible_threshold` guards against the assistant's echo.
 
-    `silence` ends an utterance where `model` is SILENCE, or where Smart Turn gives no verdict in time.
+    `max_utterance` is the longest utterance. `silence` ends one where `model` is SILENCE, or where Smart Turn gives no
+    verdict in time.
     """
 
     threshold: float = 0.5
@@ -26,6 +27,7 @@ class TurnSettings:
     silence: float = 0.5
     pre_roll: float = 0.4
     model: TurnModel = TurnModel.SILENCE
+    max_utterance: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,9 +64,13 @@ class SpeechStarted:
 
 @dataclass(frozen=True, slots=True)
 class SpeechEnded:
-    """The user's utterance is over; `pts` (s) is where its last window of speech ended."""
+    """The user's utterance is over; `pts` (s) is where its last window of speech ended.
+
+    `is_too_long`: speech has not ended, but the utterance has reached its longest length.
+    """
 
     pts: float
+    is_too_long: bool = False
 
 
 @dataclass(frozen=True, slots=True)

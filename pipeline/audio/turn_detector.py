@@ -22,6 +22,9 @@ MAX_DIP = 2 * WINDOW_SECONDS
 MIN_SPEECH = 3 * WINDOW_SECONDS
 """Least speech that counts as an utterance when the client ends it."""
 
+LONG_UTTERANCE = 10.0
+"""Seconds after which an utterance that the client ends may be noise that goes on."""
+
 _EPSILON = 1e-6  # Seconds are sums of floats; far under one sample.
 
 
@@ -30,12 +33,14 @@ class TurnDetector:
 
     An utterance starts with `start` seconds at or above the threshold, dips of up to 64 ms apart. A pause begins with a
     window below the end threshold and lasts until one reaches the threshold again, as in Silero's own iterator. The
-    utterance ends once the pause is as long as `PauseRule` says.
+    utterance ends once the pause is as long as `PauseRule` says, or when it has lasted `max_utterance` seconds. What
+    goes on after that, such as a television, starts no utterance until there was a pause of `silence` seconds.
     """
 
     def __init__(self, settings: TurnSettings | None = None):
         self._settings = settings or TurnSettings()
         self._is_open: bool
+        self._awaits_pause: bool
         self._run_start: float
         self._end_threshold = max(self._settings.threshold - HYSTERESIS, MIN_END_THRESHOLD)
         self._pauses = PauseRule(self._settings)
@@ -57,6 +62,12 @@ class TurnDetector:
                 yield pause
             if self._pauses.is_over:
                 yield from self.close()
+            elif window.end - self._run_start >= self._settings.max_utterance - _EPSILON:
+                yield SpeechEnded(window.end, is_too_long=True)
+                self.reset()
+                self._awaits_pause = True
+        elif self._awaits_pause:
+            self._awaits_pause = self._silence(window) < self._settings.silence - _EPSILON
         elif self._is_start(window, audible):
             self._is_open = True
             yield SpeechStarted(self._run_start)
@@ -68,12 +79,19 @@ class TurnDetector:
         """Take the verdict on a pause; ignored if the speaker has gone on or the utterance is over."""
         self._pauses.take_verdict(pause, is_finished=is_finished)
 
-    def close(self) -> Iterator[TurnSignal]:
-        """End the utterance now; one too short to have started is yielded whole if it has 96 ms of speech."""
+    def close(self, *, awaits_pause: bool = False) -> Iterator[TurnSignal]:
+        """End the utterance now; one too short to have started is yielded whole if it has 96 ms of speech.
+
+        After an utterance of more than 10 s, or with `awaits_pause`, no other one starts before there was a pause.
+        """
         if self._is_open:
             end = self._end if self._silent_since is None else self._silent_since
+            awaits_pause = awaits_pause or end - self._run_start > LONG_UTTERANCE
             self.reset()
+            self._awaits_pause = awaits_pause
             yield SpeechEnded(end)
+            return
+        if self._awaits_pause:
             return
         recent = [window for window, _ in self._recent]
         speech = [window for window, is_speech in self._recent if is_speech]
@@ -85,7 +103,7 @@ class TurnDetector:
 
     def reset(self) -> None:
         """Forget all audio and the open utterance."""
-        self._is_open = False
+        self._is_open = self._awaits_pause = False
         self._end = -inf  # of the last window
         self._recent.clear()
         self._pauses.reset()

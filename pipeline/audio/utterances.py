@@ -34,9 +34,9 @@ class UtteranceDetector:
         """Take the verdict on a pause; ignored if the speaker has gone on or the utterance is over."""
         self._detector.take_verdict(pause, is_finished=is_finished)
 
-    def close(self) -> Iterator[TurnSignal]:
-        """End an open utterance now."""
-        return self._detector.close()
+    def close(self, *, awaits_pause: bool = False) -> Iterator[TurnSignal]:
+        """End an open utterance now; `awaits_pause`: what goes on after it starts no other one."""
+        return self._detector.close(awaits_pause=awaits_pause)
 
     def reset(self) -> None:
         """Forget all audio and the open utterance."""

@@ -14,7 +14,7 @@ from pipeline.audio.utterances import UtteranceDetector
 from pipeline.audio.vad import VadModel
 from pipeline.config import TurnModel, TurnSettings
 from pipeline.conversation.dialogue import Dialogue
-from pipeline.errors import MediaError
+from pipeline.errors import FaultCode, MediaError
 from pipeline.events import Event, Role, SpeechEnded, SpeechStarted, Transcript
 from pipeline.gemini.bridge import GeminiBridge
 from pipeline.mailbox import Mailbox
@@ -164,9 +164,11 @@ class FloorControl:
                 case Pause():
                     if self._owns_utterance(peer):
                         self._ask_whether_finished(detector, signal)
-                case SpeechEnded(pts):
+                case SpeechEnded(pts, is_too_long):
                     if self._owns_utterance(peer):
                         await self._end_utterance(time.monotonic() - (detector.pts - pts))
+                        if is_too_long:
+                            self._listener.report_error(_too_long())
                 case _:
                     assert_never(signal)
 
@@ -196,7 +198,8 @@ class FloorControl:
         if self._utterance is not None:
             peer, _ = self._utterance
             detector = self._detectors[peer]
-            await self._process(peer, detector, detector.close())
+            # What the user says beside the question must not interrupt its answer.
+            await self._process(peer, detector, detector.close(awaits_pause=True))
 
     def _drop_utterance(self) -> None:
         if self._utterance is not None:
@@ -230,6 +233,11 @@ class FloorControl:
         name = self._names.get(peer)
         if name and len({name for name in self._names.values() if name}) > 1:
             self._bridge.add_context_note(f"[{name} {activity}.]")
+
+
+def _too_long() -> MediaError:
+    message = "The turn was ended, as there was no pause for too long. Speech is heard again after a pause."
+    return MediaError(FaultCode.UTTERANCE_TOO_LONG, message, where="floor control")
 
 
 def _prompt_safe_name(name: str) -> str:
