@@ -126,6 +126,14 @@ class Interrupted:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumed:
+    """The reply that `Interrupted` cut is taken up again from `from_ms`: the interruption was nothing."""
+
+    turn: int
+    from_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one turn by kind, as the engine counts them, such as {"total": 120}."""
 
@@ -224,6 +232,7 @@ Event = (
     | TurnStarted
     | Transcript
     | Interrupted
+    | Resumed
     | TextResponse
     | TurnEnded
     | TurnUsageReport

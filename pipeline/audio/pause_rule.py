@@ -17,6 +17,9 @@ FINISHED_SILENCE = 0.3
 UNFINISHED_SILENCE = 1.5
 """Seconds of silence that end the turn of a speaker who is not."""
 
+BRIEF = 1.2
+"""Longest speech (s) over the assistant's voice that may be a backchannel, which must not wait long for its end."""
+
 _EPSILON = 1e-6  # Seconds are sums of floats; far under one sample.
 
 
@@ -38,6 +41,7 @@ class PauseRule:
         self._has_model = settings.model is TurnModel.SMART_TURN
         self._heard: deque[bytes] = deque(maxlen=WINDOW_BYTES // VAD_WINDOW_BYTES if self._has_model else 0)
         self._silent: float
+        self._is_brief: bool
         self._pause: Pause | None
         self._is_finished: bool | None
         self.reset()
@@ -47,10 +51,14 @@ class PauseRule:
         """Whether the present pause has ended the utterance."""
         return self._silent >= self._needed_silence - _EPSILON
 
-    def push(self, pcm: bytes, silent: float) -> Pause | None:
-        """Take a window; `silent` is the length (s) of the present pause, 0 in speech. Returns a pause to be judged."""
+    def push(self, pcm: bytes, silent: float, *, is_brief: bool = False) -> Pause | None:
+        """Take a window; returns a pause to be judged.
+
+        `silent` is the length (s) of the present pause, 0 in speech; `is_brief`: the utterance may be a backchannel.
+        """
         self._heard.append(pcm)
         self._silent = silent
+        self._is_brief = is_brief
         if not silent:
             self._pause = self._is_finished = None
         elif self._has_model and self._pause is None and silent >= JUDGE_AFTER - _EPSILON:
@@ -67,6 +75,7 @@ class PauseRule:
         """Begin a new utterance."""
         self._heard.clear()
         self._silent = 0.0
+        self._is_brief = False
         self._pause = self._is_finished = None
 
     @property
@@ -76,4 +85,6 @@ class PauseRule:
         if self._is_finished is None:
             # Not before a verdict that comes in time, however short the silence is set.
             return max(self._silence, FINISHED_SILENCE)
-        return FINISHED_SILENCE if self._is_finished else UNFINISHED_SILENCE
+        if self._is_finished:
+            return FINISHED_SILENCE
+        return max(self._silence, FINISHED_SILENCE) if self._is_brief else UNFINISHED_SILENCE

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from math import inf
 
-from pipeline.audio.pause_rule import Pause, PauseRule
+from pipeline.audio.pause_rule import BRIEF, Pause, PauseRule
 from pipeline.audio.vad import WINDOW_SECONDS, Window
 from pipeline.config import TurnSettings
 from pipeline.events import SpeechEnded, SpeechStarted
@@ -41,6 +41,7 @@ class TurnDetector:
         self._settings = settings or TurnSettings()
         self._is_open: bool
         self._awaits_pause: bool
+        self._is_interruption: bool
         self._run_start: float
         self._end_threshold = max(self._settings.threshold - HYSTERESIS, MIN_END_THRESHOLD)
         self._pauses = PauseRule(self._settings)
@@ -52,12 +53,22 @@ class TurnDetector:
         """Whether an utterance has started and not ended."""
         return self._is_open
 
+    @property
+    def may_be_speech(self) -> bool:
+        """Whether the last windows sound like speech, which may start an utterance.
+
+        While the assistant is audible this is sooner and less sure than the start itself.
+        """
+        return not self._is_open and self._end - self._hint_end <= MAX_DIP + _EPSILON
+
     def push(self, window: Window, *, audible: bool) -> Iterator[TurnSignal]:
         """Yield the boundary and audio this window completes; `audible` while the assistant can be heard."""
         self._end = window.end
         if self._is_open:
             yield _chunk([window])
-            pause = self._pauses.push(window.pcm, self._silence(window))
+            silent = self._silence(window)
+            is_brief = self._is_interruption and window.end - silent - self._run_start <= BRIEF
+            pause = self._pauses.push(window.pcm, silent, is_brief=is_brief)
             if pause is not None:
                 yield pause
             if self._pauses.is_over:
@@ -70,6 +81,7 @@ class TurnDetector:
             self._awaits_pause = self._silence(window) < self._settings.silence - _EPSILON
         elif self._is_start(window, audible):
             self._is_open = True
+            self._is_interruption = audible
             yield SpeechStarted(self._run_start)
             for recent, _ in self._recent:
                 self._pauses.push(recent.pcm, 0.0)
@@ -103,13 +115,14 @@ class TurnDetector:
 
     def reset(self) -> None:
         """Forget all audio and the open utterance."""
-        self._is_open = self._awaits_pause = False
+        self._is_open = self._awaits_pause = self._is_interruption = False
         self._end = -inf  # of the last window
         self._recent.clear()
         self._pauses.reset()
         self._run = 0.0  # seconds of speech that may become an utterance
         self._run_start = inf
         self._run_end = -inf
+        self._hint_end = -inf  # of the last window at or above the threshold, before an utterance
         self._silent_since: float | None = None
 
     def _is_start(self, window: Window, audible: bool) -> bool:
@@ -117,6 +130,8 @@ class TurnDetector:
         is_speech = window.probability >= (settings.audible_threshold if audible else settings.threshold)
         if window.pts - self._run_end > MAX_DIP + _EPSILON:
             self._run, self._run_start = 0.0, inf
+        if window.probability >= settings.threshold:
+            self._hint_end = window.end
         if is_speech:
             self._run += WINDOW_SECONDS
             self._run_start = min(self._run_start, window.pts)

@@ -22,6 +22,11 @@ class UtteranceDetector:
         self.windows = 0
         """Number of VAD windows processed."""
 
+    @property
+    def may_be_speech(self) -> bool:
+        """Whether the last windows are speech that may start an utterance."""
+        return self._detector.may_be_speech
+
     def push(self, chunk: AudioChunk, *, audible: bool) -> Iterator[TurnSignal]:
         """Yield the boundaries and speech this chunk completes; `audible` while the assistant can be heard."""
         for resampled in self._resampler.push(chunk):

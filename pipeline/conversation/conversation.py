@@ -324,6 +324,7 @@ class Conversation:
             case EngineDowngraded(error):
                 self._report(error)
             case ToolCall():
+                self._dialogue.on_tool_call(event.turn)
                 self._run_tool(event)
             case ToolCallCancelled(ids):
                 self._tools.cancel(ids)
@@ -364,6 +365,11 @@ class Conversation:
                 pass  # no text
         self._peers.send_event(event)
 
+    def on_reply_resumed(self) -> None:
+        """Stop the engine, which answers what interrupted the reply that goes on."""
+        self._bridge.interrupt_reply()
+        self._refresh_state()
+
     def on_reply_finished(self) -> None:
         """Report a deferred engine error, now that the reply was played to its end."""
         error = self._state.take_deferred()
@@ -397,6 +403,7 @@ class Conversation:
         self._refresh_state()
 
     def _report(self, error: MediaError) -> None:
+        self._dialogue.confirm_interruption()  # after a fault nothing is taken up again
         logger.opt(exception=error).warning("fault", code=error.code.value, where=error.where)
         self.send_event(fault_from(error))
 

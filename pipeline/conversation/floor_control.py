@@ -77,6 +77,7 @@ class FloorControl:
         self._microphones = Mailbox[tuple[Peer, AudioChunk | None]](MAX_QUEUED_CHUNKS)
         self._send_order = asyncio.Lock()  # no spoken turn overtakes a typed question on its way to the engine
         self._utterance: tuple[Peer, int] | None = None
+        self._began = 0.0  # session time of its first speech
 
     @property
     def has_speaker(self) -> bool:
@@ -136,6 +137,7 @@ class FloorControl:
                     await self._process(peer, detector, signals)
             except MediaError as error:
                 self._listener.report_error(error)
+            self._dialogue.duck(any(detector.may_be_speech for detector in self._detectors.values()))
 
     async def submit_text(self, peer: Peer, text: str) -> None:
         """Send a typed question, together with the current screen."""
@@ -143,7 +145,8 @@ class FloorControl:
             await self._close_utterance()
             await self._screen_share.send_for_turn()
             # No await from here on: an error of the reply that ends here must not reach the new question.
-            turn = self._start_turn()
+            self._dialogue.interrupt()
+            turn = self._dialogue.next_turn()
             self._announce_speaker(peer, "writes")
             self._dialogue.expect_reply(turn, time.monotonic())
             self._bridge.submit_text(turn, text)
@@ -157,6 +160,7 @@ class FloorControl:
             match signal:
                 case SpeechStarted():
                     if self._utterance is None:
+                        self._began = signal.pts
                         self._begin_utterance(peer, time.monotonic() - (detector.pts - signal.pts))
                 case AudioChunk():
                     if self._owns_utterance(peer):
@@ -166,14 +170,14 @@ class FloorControl:
                         self._ask_whether_finished(detector, signal)
                 case SpeechEnded(pts, is_too_long):
                     if self._owns_utterance(peer):
-                        await self._end_utterance(time.monotonic() - (detector.pts - pts))
+                        await self._end_utterance(time.monotonic() - (detector.pts - pts), seconds=pts - self._began)
                         if is_too_long:
                             self._listener.report_error(_too_long())
                 case _:
                     assert_never(signal)
 
     def _begin_utterance(self, peer: Peer, since: float) -> None:
-        turn = self._start_turn(since)
+        turn = self._dialogue.start_utterance(since)  # the engine stops by itself when the user's activity starts
         self._utterance = peer, turn
         self._remember_speaker(peer, turn)
         self._announce_speaker(peer, "is speaking")
@@ -183,15 +187,15 @@ class FloorControl:
     def _ask_whether_finished(self, detector: UtteranceDetector, pause: Pause) -> None:
         self._end_of_turn.judge(pause.pcm, lambda is_finished: detector.take_verdict(pause, is_finished=is_finished))
 
-    async def _end_utterance(self, ended_at: float) -> None:
+    async def _end_utterance(self, ended_at: float, *, seconds: float) -> None:
         # The frame that the question is about is sent inside the utterance, as its last part.
         utterance = self._utterance
         await self._screen_share.send_for_turn()
         if utterance is None or self._utterance is not utterance:
             return  # an error dropped it while the frame was encoded
         self._utterance = None
-        self._dialogue.expect_reply(utterance[1], ended_at)
         self._bridge.end_utterance()
+        self._dialogue.end_utterance(utterance[1], ended_at, seconds=seconds)
         self._listener.on_floor_changed()
 
     async def _close_utterance(self) -> None:
@@ -218,11 +222,6 @@ class FloorControl:
         if self._owns_utterance(peer):
             self._drop_utterance()
         self._windows_of_departed += self._detectors.pop(peer).windows
-
-    def _start_turn(self, since: float | None = None) -> int:
-        """Begin a turn of a user who speaks `since` then (monotonic s), and interrupt the reply."""
-        self._dialogue.interrupt(since)  # the engine stops by itself when the user's activity starts
-        return self._dialogue.next_turn()
 
     def _remember_speaker(self, peer: Peer, turn: int) -> None:
         self._speakers[turn] = peer

@@ -23,12 +23,12 @@ class Talk:
         self._windows = 0
         self._silent = 0
 
-    def hear(self, probability: float, count: int) -> None:
+    def hear(self, probability: float, count: int, *, audible: bool = False) -> None:
         for _ in range(count):
             window = Window(self._windows.to_bytes(2, "little") * 512, self._windows * WINDOW_SECONDS, probability)
             self._windows += 1
             self._silent = 0 if probability == SPEECH else self._silent + 1
-            for signal in self.detector.push(window, audible=False):
+            for signal in self.detector.push(window, audible=audible):
                 if isinstance(signal, Pause):
                     self.pauses.append(signal)
                 if isinstance(signal, SpeechEnded):
@@ -123,3 +123,13 @@ def test_silence_alone_asks_nothing_and_keeps_no_audio() -> None:
     rule.push(bytes(WINDOW_BYTES), 0.5)
     assert rule.is_over
     assert not rule._heard
+
+
+@pytest.mark.parametrize(("windows", "silence"), [(20, 0.512), (60, 1.504)])
+def test_brief_speech_over_the_assistant_does_not_wait_long_for_more(windows: int, silence: float) -> None:
+    talk = Talk()
+    talk.hear(SPEECH, windows, audible=True)
+    talk.hear(QUIET, 7)
+    talk.detector.take_verdict(talk.pauses[0], is_finished=False)
+    talk.hear(QUIET, 60)
+    assert talk.ended_after == pytest.approx(silence)
