@@ -1,6 +1,7 @@
 """Finds the utterances of one microphone in PCM of any rate."""
 
 from collections.abc import Iterator
+from math import inf
 
 from pipeline.audio.pause_rule import Pause
 from pipeline.audio.resampler import Resampler
@@ -8,6 +9,9 @@ from pipeline.audio.turn_detector import TurnDetector, TurnSignal
 from pipeline.audio.vad import SileroVad, VadModel
 from pipeline.config import TurnSettings
 from pipeline.media import AudioChunk
+
+FORGET_AFTER = 20.0
+"""Seconds without an utterance after which the VAD begins anew."""
 
 
 class UtteranceDetector:
@@ -21,6 +25,7 @@ class UtteranceDetector:
         """Session time (s) up to which this microphone's audio has been processed."""
         self.windows = 0
         """Number of VAD windows processed."""
+        self._quiet_since = 0.0
 
     @property
     def may_be_speech(self) -> bool:
@@ -34,6 +39,16 @@ class UtteranceDetector:
                 self.pts = window.end
                 self.windows += 1
                 yield from self._detector.push(window, audible=audible)
+                self._forget_noise()
+
+    def _forget_noise(self) -> None:
+        # Silero's state carries on what it has heard: after minutes of room noise it hears a sentence 100 ms later
+        # (`python -m bench.vad_drift`). Not in an utterance, nor where one may be beginning.
+        if self._detector.is_open:
+            self._quiet_since = -inf
+        elif self.pts - self._quiet_since >= FORGET_AFTER and not self._detector.may_be_speech:
+            self._vad.forget()
+            self._quiet_since = self.pts
 
     def take_verdict(self, pause: Pause, *, is_finished: bool) -> None:
         """Take the verdict on a pause; ignored if the speaker has gone on or the utterance is over."""
@@ -47,4 +62,5 @@ class UtteranceDetector:
         """Forget all audio and the open utterance."""
         self._resampler.reset()
         self._vad.reset()
+        self._quiet_since = self.pts
         self._detector.reset()
