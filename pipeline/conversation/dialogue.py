@@ -49,6 +49,10 @@ class DialogueListener(Protocol):
         """Handle a reply that was played to its end."""
         ...
 
+    def on_floor_changed(self) -> None:
+        """Handle that an answer which was held back begins to play."""
+        ...
+
     def on_reply_resumed(self) -> None:
         """Handle that a reply is taken up again; the engine's answer to what cut it is not wanted."""
         ...
@@ -201,6 +205,7 @@ class Dialogue:
                 self._flush_deferred()
             except MediaError as error:
                 self._listener.on_playout_error(error)
+            self._listener.on_floor_changed()
 
     def on_tool_call(self, turn: int) -> None:
         """Note that the engine calls a function in this turn."""

@@ -142,7 +142,9 @@ async def test_without_words_the_answer_has_ended_after_a_while_and_the_next_one
     harness = await enter()
     await cut(harness)
     harness.engine.reply(2, "All right.", seconds=1)
+    assert harness.peer.states[-1] == "thinking"
     await asyncio.sleep(RESUME_WITHIN + 0.01)
+    assert harness.peer.states[-1] == "speaking"
     harness.engine.emit(UserText(2, "mhm"))
     silent = len(harness.peer.frames)
     harness.frame_clock.tick(80)
