@@ -42,8 +42,9 @@ from mediaserver.session_factory import ObserverFactory, ServerDefaults, Session
 from mediaserver.settings import Settings, livekit_keys, secret_from
 from mediaserver.store.sql_store import open_store
 from mediaserver.webrtc.routes import Whip
+from pipeline.audio.smart_turn import SmartTurn
 from pipeline.audio.vad import SileroVad, VadModel
-from pipeline.config import TurnSettings
+from pipeline.config import TurnModel, TurnSettings
 from pipeline.conversation.conversation import Conversation
 from pipeline.errors import MediaError
 from pipeline.events import Event, SessionEnded, StateChanged
@@ -132,6 +133,7 @@ async def _start_services(settings: Settings, vad: VadModel, stack: AsyncExitSta
         _server_defaults(settings),
         vad,
         FrameClock(),
+        end_of_turn=await stack.enter_async_context(SmartTurn()),
         toolbox=toolbox,
         load_defaults=history.defaults,
         observer_factories=(*history.observer_factories, _metrics_observer(metrics)),
@@ -177,6 +179,8 @@ def _server_defaults(settings: Settings) -> ServerDefaults:
         start=settings.vad_start_ms / 1000,
         silence=settings.vad_silence_ms / 1000,
         pre_roll=settings.vad_pre_roll_ms / 1000,
+        model=TurnModel(settings.turn_model),
+        max_utterance=settings.max_utterance_seconds,
     )
     return ServerDefaults(
         settings.session_idle_seconds,

@@ -11,6 +11,7 @@ from mediaserver.messages.server import (
     LanguageModelFields,
     PointerMessage,
     PongMessage,
+    ResumedMessage,
     ScreenSeenMessage,
     ServerUnion,
     SessionEndedMessage,
@@ -31,6 +32,7 @@ from pipeline.events import (
     LanguageModel,
     Pointer,
     Pong,
+    Resumed,
     ScreenFrameSent,
     SessionEnded,
     SessionStarted,
@@ -93,6 +95,8 @@ def _message(event: Event, label: str) -> ServerUnion | None:
                 heard_text=event.heard_text,
                 latency_ms=dict(event.latency_ms),
             )
+        case Resumed():
+            return ResumedMessage(sessionId=label, turn=event.turn, from_ms=event.from_ms)
         case TextResponse():
             return TextResponseMessage(sessionId=label, turn=event.turn, text=event.text, confidence=event.confidence)
         case TurnEnded():

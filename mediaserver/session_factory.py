@@ -10,8 +10,9 @@ from google import genai
 from mediaserver.caller import Caller
 from mediaserver.half_open import HalfOpenConnections
 from mediaserver.registry import Full, Registry
+from pipeline.audio.smart_turn import EndOfTurnModel
 from pipeline.audio.vad import VadModel
-from pipeline.config import DEFAULT_UNUSED_SECONDS, ConversationConfig, TurnSettings
+from pipeline.config import DEFAULT_UNUSED_SECONDS, ConversationConfig, TurnModel, TurnSettings
 from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineConfig
 from pipeline.events import LanguageModel
@@ -62,6 +63,8 @@ class SessionOptions:
     threshold: float | None = None
     """The speech probability (0 to 1) above which the VAD reports speech."""
     silence_ms: int | None = None
+    turn_model: TurnModel | None = None
+    """Without it, a session that asks for `silence_ms` gets SILENCE, where that is the silence that ends a turn."""
     transport: str = "webrtc"
 
 
@@ -107,6 +110,7 @@ class SessionFactory:
         vad: VadModel,
         frame_clock: FrameClock,
         *,
+        end_of_turn: EndOfTurnModel | None = None,
         toolbox: Toolbox | None = None,
         load_defaults: LoadDefaults = no_defaults,
         observer_factories: Sequence[ObserverFactory] = (),
@@ -117,6 +121,7 @@ class SessionFactory:
         self._engine = engine
         self._server_defaults = server_defaults
         self._vad = vad
+        self._end_of_turn = end_of_turn
         self._frame_clock = frame_clock
         self._load_defaults = load_defaults
         self._observer_factories = tuple(observer_factories)
@@ -191,6 +196,7 @@ class SessionFactory:
         return Conversation(
             config,
             vad=self._vad,
+            end_of_turn=self._end_of_turn,
             frame_clock=self._frame_clock,
             toolbox=self._toolbox,
             make_bridge=lambda listener: GeminiBridge(
@@ -222,9 +228,11 @@ def _with_defaults(options: SessionOptions, defaults: SessionOptions) -> Session
 
 def _turn_settings(default: TurnSettings, options: SessionOptions) -> TurnSettings:
     threshold = default.threshold if options.threshold is None else options.threshold
+    model = default.model if options.silence_ms is None else TurnModel.SILENCE
     return replace(
         default,
         threshold=threshold,
         audible_threshold=max(default.audible_threshold, threshold),
         silence=default.silence if options.silence_ms is None else options.silence_ms / 1000,
+        model=options.turn_model or model,
     )

@@ -177,8 +177,13 @@ class Settings(BaseSettings):
 
     vad_threshold: float = Field(0.5, gt=0, lt=1, description="a probability between 0 and 1")
     vad_start_ms: int = Field(192, ge=32, le=2000, description="milliseconds of speech that start a turn, 32 to 2000")
+    turn_model: Literal["smart-turn", "silence"] = Field(
+        "smart-turn", description="smart-turn (a model judges each pause) or silence (its length alone decides)"
+    )
     vad_silence_ms: int = Field(500, ge=96, le=5000, description="milliseconds of silence that end a turn, 96 to 5000")
     vad_pre_roll_ms: int = Field(400, ge=0, le=2000, description="milliseconds of audio kept from before, 0 to 2000")
+
+    max_utterance_seconds: float = Field(60, ge=5, le=600, description="seconds from 5 to 600")
 
     max_sessions: int = Field(50, ge=1, description="a number from 1")
     max_sessions_per_user: int = Field(4, ge=1, description="a number from 1")

@@ -189,6 +189,18 @@ class InterruptedMessage(ServerMessage):
     latency_ms: dict[str, int] = Field(description="speech_start_to_silence where the user's voice interrupted")
 
 
+class ResumedMessage(ServerMessage):
+    """The reply that was cut short is taken up again: what interrupted it was nothing."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"action": "resumed", "sessionId": "session456", "turn": 3, "from_ms": 1040}]}
+    )
+
+    action: Literal["resumed"] = "resumed"
+    turn: Turn
+    from_ms: int = Field(description="milliseconds of the reply that come before")
+
+
 class TurnCompleteMessage(ServerMessage):
     """The reply was heard to its end."""
 
@@ -340,6 +352,7 @@ ServerUnion = (
     | TextResponseMessage
     | AudioOutputMessage
     | InterruptedMessage
+    | ResumedMessage
     | TurnCompleteMessage
     | ScreenSeenMessage
     | GuidanceMessage

@@ -131,6 +131,19 @@ async def test_an_interrupted_answer_ends_at_what_was_heard(visit: Visit) -> Non
     await expect(entry).to_have_attribute("data-interrupted", "")
 
 
+async def test_an_answer_that_goes_on_after_an_interruption_is_shown_whole(visit: Visit) -> None:
+    await visit.start()
+    visit.server.send_event("transcript", turn=3, role="assistant", text="I can see a page", final=False)
+    visit.server.send_event("interrupted", turn=3, heard_ms=900, heard_text="I can")
+    visit.server.send_event("text_response", turn=3, text="I can", confidence=None)
+    entry = visit.page.locator(".entry[data-turn='3']")
+    await expect(entry).to_have_attribute("data-interrupted", "")
+    visit.server.send_event("resumed", turn=3, from_ms=700)
+    visit.server.send_event("transcript", turn=3, role="assistant", text="I can see a page", final=True)
+    await expect(entry.locator(".said")).to_have_text("I can see a page")
+    await expect(entry).not_to_have_attribute("data-interrupted", "")
+
+
 async def test_an_answer_interrupted_at_once_says_that_nothing_was_heard(visit: Visit) -> None:
     await visit.start()
     visit.server.send_event("interrupted", turn=3, heard_ms=0, heard_text="")

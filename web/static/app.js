@@ -93,6 +93,7 @@ const eventHandlers = {
   transcript: (event) => transcript.setText(event),
   text_response: ({ turn, text }) => transcript.setText({ turn, text, role: "assistant", final: true }),
   interrupted: (event) => transcript.setInterrupted(event),
+  resumed: (event) => transcript.setResumed(event.turn),
   turn_complete(event) {
     const latency = event.latency_ms?.speech_end_to_first_audio;
     if (latency !== undefined && Number.isFinite(latency)) transcript.setLatency(event.turn, latency);

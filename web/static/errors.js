@@ -146,6 +146,10 @@ const SENTENCES = {
   HISTORY_UNAVAILABLE: ["What is said cannot be stored at the moment.", "The conversation goes on; only its record has gaps."],
   REDACTION_FAILED: ["A picture was held back because its private parts could not be hidden.", "Share again, or ask without it."],
   ENGINE_AWAY: ["The engine cannot be reached at the moment.", "What you say is kept, and asked as soon as it is back."],
+  UTTERANCE_TOO_LONG: [
+    "The assistant heard speech for so long without a pause that it ended the turn.",
+    "Pause for a moment, then speak; with a television or radio in the room, mute the microphone and type.",
+  ],
   ENGINE_CONFIG_REDUCED: ["The model cannot do everything that was asked for.", "The conversation goes on without it."],
   ENGINE_UNSUPPORTED_OP: ["The model cannot do that.", "Ask in another way."],
   LLM_UNREACHABLE: ["The language model cannot be reached.", "The local engine answers what it can; the model is tried again."],

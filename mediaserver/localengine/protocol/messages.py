@@ -167,9 +167,10 @@ class SpokenAudio:
 
 @dataclass(frozen=True, slots=True)
 class InputTranscription:
-    """The transcript of the user's speech."""
+    """The transcript of the user's speech; `is_final` (finished) even if it has no words."""
 
     text: str
+    is_final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,9 +33,13 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """The transcript of a spoken question, "" if not understood; yielded first."""
+    """The transcript of a spoken question, "" if not understood; yielded first.
+
+    `is_nothing`: there are no words in the sound.
+    """
 
     text: str
+    is_nothing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

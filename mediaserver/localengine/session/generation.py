@@ -90,11 +90,11 @@ class Generation:
 
     async def _send_piece(self, piece: Recognition | Speech | Call) -> None:
         match piece:
-            case Recognition(text):
+            case Recognition(text, is_nothing):
                 assert self._memory is not None
                 self._memory.append("user", text)
-                if text and self._setup.transcribe_input:
-                    await self._send(InputTranscription(text))
+                if (text or is_nothing) and self._setup.transcribe_input:
+                    await self._send(InputTranscription(text, is_final=is_nothing))
             case Speech():
                 await self._speak(piece)
             case Call():

@@ -23,6 +23,7 @@ from mediaserver.localengine.protocol.model_rules import takes_content
 from mediaserver.localengine.responder.interface import Question
 from mediaserver.localengine.session.audio_input import AudioInputStream, Detector
 from mediaserver.localengine.session.context import Context
+from pipeline.audio.pause_rule import Pause
 from pipeline.audio.turn_detector import TurnSignal
 from pipeline.events import SpeechEnded, SpeechStarted
 from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES, AudioChunk
@@ -124,6 +125,8 @@ class InputReducer:
                     self._keep(event)
                 case SpeechEnded():
                     yield from self._close()
+                case Pause():
+                    pass  # silence alone ends a turn here, as Gemini's silenceDurationMs does
                 case _:
                     assert_never(event)
 

@@ -9,6 +9,7 @@
 /** @typedef {{ action: "state", state: string }} StateChanged */
 /** @typedef {{ action: "transcript", turn: number, role: "user" | "assistant", text: string, final: boolean, confidence?: number | null }} TranscriptText */
 /** @typedef {{ action: "interrupted", turn: number, heard_text: string }} Interrupted */
+/** @typedef {{ action: "resumed", turn: number }} Resumed */
 /** @typedef {{ action: "text_response", turn: number, text: string }} TextResponse */
 /**
  * @typedef {object} TurnComplete
@@ -25,7 +26,7 @@
 /** @typedef {{ action: "session_ended", reason: string }} SessionEnded */
 
 /**
- * @typedef {SessionStarted | StateChanged | TranscriptText | Interrupted | TextResponse | TurnComplete | ScreenSeen
+ * @typedef {SessionStarted | StateChanged | TranscriptText | Interrupted | Resumed | TextResponse | TurnComplete | ScreenSeen
  *   | Guidance | Pointer | ServerError | Pong | SessionEnded} ServerEvent
  */
 /** @typedef {{ [E in ServerEvent as E["action"]]?: (event: E) => void }} EventHandlers */
@@ -46,6 +47,7 @@ const SHAPES = {
   state: (event) => isText(event.state),
   transcript: (event) => isTurn(event) && ["user", "assistant"].includes(event.role) && isText(event.text),
   interrupted: (event) => isTurn(event) && isText(event.heard_text),
+  resumed: (event) => isTurn(event),
   text_response: (event) => isTurn(event) && isText(event.text),
   turn_complete: (event) => isTurn(event),
   screen_seen: (event) => Number.isInteger(event.frame) && isCount(event.age_ms),

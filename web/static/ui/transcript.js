@@ -83,6 +83,17 @@ export class Transcript {
   }
 
   /**
+   * Let the assistant's text of a turn grow again: what interrupted it was nothing.
+   * @param {number} turn
+   */
+  setResumed(turn) {
+    const entry = this.#entryFor(turn, "assistant");
+    entry.isFinal = false;
+    entry.isInterrupted = false;
+    this.#render(entry, false);
+  }
+
+  /**
    * Show the time from the end of the question to the first audio of the answer.
    * @param {number} turn
    * @param {number} milliseconds
@@ -197,7 +208,7 @@ function entryNode(entry) {
   if (!entry.role) return create("div", { className: "note" }, entry.text);
   const node = create("div", { className: "entry" }, create("p", { className: "who" }, SPEAKERS[entry.role]), textNode(entry));
   Object.assign(node.dataset, { role: entry.role, turn: entry.turn, final: entry.isFinal });
-  if (entry.isInterrupted) node.dataset.interrupted = "";
+  node.toggleAttribute("data-interrupted", entry.isInterrupted);
   if (!entry.isFinal) node.ariaHidden = "true";
   if (entry.confidence !== null) node.append(confidenceNode(entry.confidence));
   if (entry.latency !== null) node.append(latencyNode(entry.latency));
