@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from loguru import logger
 
@@ -20,6 +21,7 @@ from pipeline.screen.ocr import Ocr
 
 if TYPE_CHECKING:
     from mediaserver.localengine.responder.interface import Responder
+    from mediaserver.localengine.responder.speech_to_text import SpeechToText
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +86,23 @@ async def _responder(settings: Settings, stack: AsyncExitStack) -> "Responder":
         return scripted
     ocr = Ocr()
     stack.push_async_callback(ocr.close)
-    responder = LocalResponder(ocr)
+    responder = LocalResponder(ocr, speech_to_text=_speech_to_text(settings))
     stack.push_async_callback(responder.close)
     _start_warm_up(stack, responder.start, ocr.warm)
     return responder
+
+
+def _speech_to_text(settings: Settings) -> "SpeechToText":
+    from mediaserver.localengine.responder.speech_to_text import WhisperSpeechToText
+    from mediaserver.localengine.responder.transcription_service import TranscriptionService
+
+    if settings.local_stt_url is None or settings.local_stt_model is None:
+        return WhisperSpeechToText(settings.local_stt_dir)
+    logger.info(
+        "speech is transcribed elsewhere", model=settings.local_stt_model, host=urlsplit(settings.local_stt_url).netloc
+    )
+    key = settings.local_stt_key.get_secret_value() if settings.local_stt_key else None
+    return TranscriptionService(settings.local_stt_url, model=settings.local_stt_model, key=key)
 
 
 def _start_warm_up(stack: AsyncExitStack, *steps: Callable[[], Awaitable[None]]) -> None:

@@ -2,7 +2,8 @@
 
 from importlib.util import find_spec
 
-MODULES = ("cv2", "espeakng_loader", "pocketsphinx", "rapidocr", "yaml")
+MODULES = ("cv2", "espeakng_loader", "rapidocr", "yaml")
+"""Without those of speech recognition: the engine tells that it cannot hear, and answers what is typed."""
 
 
 class PackagesMissingError(Exception):

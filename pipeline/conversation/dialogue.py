@@ -78,6 +78,7 @@ class Dialogue:
         self._player = SpeechPlayer(frame_clock, self)
         self._current: _TurnState | None = None
         self._user_text: dict[int, str] = {}
+        self._user_confidence: dict[int, float | None] = {}
         self._final_user_turns: set[int] = set()
         self._deferred: deque[DialogueEvent] = deque()
         self._deferred_seconds = 0.0
@@ -115,6 +116,7 @@ class Dialogue:
         """Begin a turn and return its number."""
         self.turn += 1
         self._user_text.pop(self.turn - MAX_TRANSCRIBED_TURNS, None)
+        self._user_confidence.pop(self.turn - MAX_TRANSCRIBED_TURNS, None)
         self._final_user_turns.discard(self.turn - MAX_TRANSCRIBED_TURNS)
         return self.turn
 
@@ -240,9 +242,10 @@ class Dialogue:
     def _on_user_text(self, event: UserText) -> None:
         before = "" if event.is_restart else self._user_text.get(event.turn, "")
         text = self._user_text[event.turn] = before + event.text
+        self._user_confidence[event.turn] = event.confidence
         # Text that arrives after the reply has begun still belongs to the question.
         is_final = event.turn in self._final_user_turns
-        self._listener.send_event(Transcript(event.turn, Role.USER, text.strip(), final=is_final))
+        self._send_user_text(event.turn, text.strip(), final=is_final)
 
     def _on_reply_event(self, event: ReplyAudio | ReplyText | ReplyGenerated | ReplyEnded) -> None:
         match event:
@@ -280,5 +283,10 @@ class Dialogue:
     def _finish_user_text(self, turn: int) -> None:
         text = self._user_text.get(turn, "").strip()
         if text and turn not in self._final_user_turns:
-            self._listener.send_event(Transcript(turn, Role.USER, text, final=True))
+            self._send_user_text(turn, text, final=True)
         self._final_user_turns.add(turn)
+
+    def _send_user_text(self, turn: int, text: str, *, final: bool) -> None:
+        self._listener.send_event(
+            Transcript(turn, Role.USER, text, final=final, confidence=self._user_confidence.get(turn))
+        )

@@ -156,9 +156,10 @@ class SpokenAudio:
 
 @dataclass(frozen=True, slots=True)
 class InputTranscription:
-    """The transcript of the user's speech."""
+    """The transcript of the user's speech, and its confidence (0 to 1, None without evidence)."""
 
     text: str
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """The interface between the server, which implements the protocol, and the responder, which answers questions."""
 
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 MAX_ENTRIES = 100
 """History entries kept, the newest."""
@@ -21,13 +21,20 @@ class Question:
     """The typed text, None when spoken."""
     screen: bytes | None
     """The newest JPEG (or PNG) seen, None if nothing is shared."""
+    speech_bytes: int | None = None
+    """Bytes of `audio` up to a pause that lasted until its end; None if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """The transcript of a spoken question, "" if not understood; yielded first."""
+    """The transcript of a spoken question and its confidence (0 to 1, None without evidence); yielded first.
+
+    `is_rejected`: it was no speech, or too unclear to be put into words.
+    """
 
     text: str
+    confidence: float | None = None
+    is_rejected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,4 +92,13 @@ class Responder(Protocol):
 
     def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
         """Answer piece by piece; heavy work runs in another process, so that iterating never blocks the loop."""
+        ...
+
+
+@runtime_checkable
+class ListensAhead(Protocol):
+    """A responder that uses a pause of the speaker to begin its work."""
+
+    def listen_ahead(self, audio: bytes, memory: Memory) -> Callable[[], None]:
+        """Begin to transcribe what may be a whole question; the function that is returned abandons it."""
         ...

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, assert_never
 
+from loguru import logger
+
 from mediaserver.localengine.responder.intents import Find, Intent, intent_of
 from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
 from mediaserver.localengine.responder.screen_text import SURE, Match, describe, find, near, place, quoted
-from mediaserver.localengine.responder.speech_to_text import SpeechToText
+from mediaserver.localengine.responder.speech_to_text import SpeechToText, WhisperSpeechToText
 from mediaserver.localengine.responder.text_to_speech import TextToSpeech
+from mediaserver.localengine.responder.transcript import SpeechToTextError, Transcript
 from pipeline.screen.ocr import ReadText
 
 EXAMPLE_QUESTIONS: tuple[str, ...] = (
@@ -28,11 +31,13 @@ MAX_SILENT_READING = 0.15
 
 _LOOKING = "Let me look."
 _NO_SCREEN = "I see no screen. Please share your screen, then ask me again."
-_NOT_UNDERSTOOD = (
-    "I did not understand that. By voice I know only a few sentences, such as: where is save?",
-    "You can also type your question.",
-)
-_NOT_READ = (
+UNCLEAR = 0.5
+"""Confidence below which a sentence that asks nothing known counts as not understood."""
+
+_NOT_UNDERSTOOD = ("I did not understand that.", "Please say it again, or type it.")
+_ENGLISH_ONLY = ("I did not understand that.", "I understand spoken English only.")
+_TYPE_INSTEAD = "You can type your question."
+_NOT_KNOWN = (
     "I did not understand that. I am the small local engine.",
     "You can ask me where something is on your screen, what is on your screen, or what time it is.",
 )
@@ -40,7 +45,7 @@ _HELP = (
     "I am the small local engine of this server, and I work without the internet.",
     "Share your screen, and ask: what is on my screen? Or: where is the save button?",
     "You can also ask what time it is, or say: repeat, stop, or goodbye.",
-    "By voice I know only a fixed list of sentences. Typed, I can look for any words.",
+    "You can speak or type.",
 )
 _ANSWERS = {
     Intent.HELLO: ("Hello. I am the local engine.", "Share your screen and ask me where something is, or say help."),
@@ -67,15 +72,23 @@ class LocalMemory(Memory):
     pieces: tuple[Piece, ...] = ()
     last_find: Find | None = None
     screen: bytes | None = None
+    is_puzzled: bool = False
+    """Whether the user knows that the last words were not understood."""
 
 
 class LocalResponder:
     """Answers a few kinds of questions by speech; heavy work runs in worker processes."""
 
-    def __init__(self, reader: Reader, *, now: Callable[[], datetime] = datetime.now):
+    def __init__(
+        self,
+        reader: Reader,
+        *,
+        speech_to_text: SpeechToText | None = None,
+        now: Callable[[], datetime] = datetime.now,
+    ):
         self._reader = reader
         self._now = now
-        self._speech_to_text = SpeechToText()
+        self._speech_to_text = speech_to_text or WhisperSpeechToText()
         self._text_to_speech = TextToSpeech()
 
     async def start(self) -> None:
@@ -90,15 +103,33 @@ class LocalResponder:
         """Create the memory of a new session."""
         return LocalMemory()
 
+    def listen_ahead(self, audio: bytes, memory: Memory) -> Callable[[], None]:
+        """Begin to transcribe what may be a whole question; the function that is returned abandons it."""
+        return self._speech_to_text.anticipate(audio, memory.language)
+
     async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
-        """Answer piece by piece; raises `MediaError` if OCR, recognition or synthesis fails."""
+        """Answer piece by piece; raises `MediaError` if OCR or synthesis fails."""
         assert isinstance(memory, LocalMemory)
         memory.turns += 1
         text = question.text
+        transcript: Transcript | None = None
         if text is None:
-            text = await self._speech_to_text.transcribe(question.audio)
-            yield Recognition(text or "")
+            try:
+                transcript = await self._speech_to_text.transcribe(
+                    question.audio[: question.speech_bytes], memory.language
+                )
+            except SpeechToTextError as error:
+                logger.warning("speech was not transcribed", code=error.code.value)
+                yield Recognition("", is_rejected=True)
+                for piece in deafness(error):
+                    yield await self._uttered(piece, memory)
+                return
+            text = transcript.text
+            yield Recognition(text, transcript.confidence, is_rejected=not text)
         intent = intent_of(text) if text else None
+        was_puzzled, memory.is_puzzled = memory.is_puzzled, intent is None and _is_unclear(transcript)
+        if was_puzzled and memory.is_puzzled:
+            return  # noise goes on, and need not be told twice
         if intent is Intent.STOP:
             return
         if intent is Intent.REPEAT:
@@ -118,7 +149,7 @@ class LocalResponder:
                 lines = await reading
             finally:
                 reading.cancel()
-        pieces = spaced(self._reply(intent, question, lines))
+        pieces = spaced(self._reply(intent, question, lines, memory))
         memory.last_find = intent if isinstance(intent, Find) else None
         memory.pieces, memory.screen = pieces, question.screen
         memory.last_answer = "".join(piece for piece in pieces if isinstance(piece, str))
@@ -126,11 +157,13 @@ class LocalResponder:
             yield await self._uttered(piece, memory)
 
     def _reply(
-        self, intent: Intent | Find | None, question: Question, lines: tuple[ReadText, ...] | None
+        self, intent: Intent | Find | None, question: Question, lines: tuple[ReadText, ...] | None, memory: LocalMemory
     ) -> Sequence[Piece]:
         match intent:
+            case None if memory.is_puzzled:
+                return _NOT_UNDERSTOOD if self._speech_to_text.understands(memory.language) else _ENGLISH_ONLY
             case None:
-                return _NOT_UNDERSTOOD if question.text is None else _NOT_READ
+                return _NOT_KNOWN
             case Find(names):
                 return (_NO_SCREEN,) if lines is None else tuple(found(lines, names))
             case Intent.DESCRIBE:
@@ -152,6 +185,18 @@ class LocalResponder:
         # What is said is English, whatever language the client asked for.
         language = memory.language if memory.language.lower().startswith("en") else "en"
         return await self._text_to_speech.synthesize(piece, language=language)
+
+
+def _is_unclear(transcript: Transcript | None) -> bool:
+    if transcript is None:
+        return False
+    return not transcript.text or (transcript.confidence is not None and transcript.confidence < UNCLEAR)
+
+
+def deafness(error: SpeechToTextError) -> Sequence[Piece]:
+    """Tell why speech cannot be transcribed, to the client and to the user."""
+    report = Call("report_fault", {"code": error.code.value, "message": error.message})
+    return report, f"{error.message} ", _TYPE_INSTEAD
 
 
 def _last_answer(memory: Memory) -> str:

@@ -4,7 +4,6 @@ from hypothesis import strategies as st
 
 from mediaserver.localengine.responder.intents import LONGEST_NAME, Find, Intent, intent_of
 from mediaserver.localengine.responder.local import EXAMPLE_QUESTIONS
-from mediaserver.localengine.responder.speech_to_text import SENTENCES
 
 QUESTIONS = {
     Intent.HELLO: ["hello", "Hi!", "hey there", "Good morning.", "HELLO", "hello again", "How are you?"],

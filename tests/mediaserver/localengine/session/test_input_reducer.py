@@ -25,7 +25,15 @@ from mediaserver.localengine.protocol.messages import (
 from mediaserver.localengine.responder.interface import Memory, Question
 from mediaserver.localengine.session.audio_input import AudioInputStream, Detector
 from mediaserver.localengine.session.context import Context
-from mediaserver.localengine.session.input_reducer import LONGEST_WINDOW, InputReducer, StopReply
+from mediaserver.localengine.session.input_reducer import (
+    LONGEST_WINDOW,
+    Action,
+    InputReducer,
+    SpeechPaused,
+    SpeechResumed,
+    StopReply,
+)
+from mediaserver.localengine.session.pause_detector import PauseDetector
 from pipeline.audio.vad import VadModel
 from pipeline.gemini import send_queue
 
@@ -37,11 +45,11 @@ def manual(*, may_interrupt: bool = True) -> InputReducer:
     return InputReducer(Setup("models/local", may_interrupt=may_interrupt), None, Context(Memory()))
 
 
-def push(live: InputReducer, *items: Input) -> list[StopReply | Question]:
+def push(live: InputReducer, *items: Input) -> list[Action]:
     return list(live.push(RealtimeInput(items), audible=False))
 
 
-def questions(actions: Iterable[StopReply | Question]) -> list[Question]:
+def questions(actions: Iterable[Action]) -> list[Question]:
     return [action for action in actions if isinstance(action, Question)]
 
 
