@@ -45,7 +45,7 @@ class TranscriptionService:
         self._deadline = deadline
         self._session: aiohttp.ClientSession | None = None
         self._queued = 0
-        self._format = _WITH_SCORES
+        self._formats: tuple[str, ...] = (_WITH_SCORES, _WITHOUT_SCORES)
 
     async def start(self) -> None:
         """Do nothing: the first utterance opens the connection."""
@@ -77,15 +77,15 @@ class TranscriptionService:
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._deadline))
         try:
-            while True:
+            for format_ in self._formats:
                 async with self._session.post(
-                    self._url, data=self._form(pcm, language), headers=self._headers, allow_redirects=False
+                    self._url, data=self._form(pcm, language, format_), headers=self._headers, allow_redirects=False
                 ) as response:
-                    if response.status == HTTPStatus.BAD_REQUEST and self._format != _WITHOUT_SCORES:
-                        self._format = _WITHOUT_SCORES
+                    if response.status == HTTPStatus.BAD_REQUEST and format_ != _WITHOUT_SCORES:
                         continue
                     if response.status != HTTPStatus.OK:
                         raise _refusal(response.status)
+                    self._formats = (format_,)
                     return json.loads(await _body(response))
         except TimeoutError:
             raise SpeechToTextError(FaultCode.STT_TIMEOUT) from None
@@ -94,14 +94,15 @@ class TranscriptionService:
         except (aiohttp.ClientError, OSError):
             # Without its cause, which may hold the request's headers.
             raise SpeechToTextError(FaultCode.STT_UNREACHABLE) from None
+        raise SpeechToTextError(FaultCode.STT_REFUSED)
 
-    def _form(self, pcm: bytes, language: str) -> aiohttp.FormData:
+    def _form(self, pcm: bytes, language: str, format_: str) -> aiohttp.FormData:
         form = aiohttp.FormData()
         form.add_field("file", _wav(pcm), filename="speech.wav", content_type="audio/wav")
         for name, value in (
             ("model", self._model),
             ("language", language),
-            ("response_format", self._format),
+            ("response_format", format_),
             ("temperature", "0"),
         ):
             form.add_field(name, value)

@@ -60,6 +60,60 @@ def test_a_window_is_the_audio_between_its_signals() -> None:
     assert questions(actions) == [Question(b"\2\2\3\3", None, None)]
 
 
+def listening_ahead() -> InputReducer:
+    return InputReducer(Setup("models/local"), None, Context(Memory()), pauses=PauseDetector(VadModel()))
+
+
+def spoken(pcm: bytes) -> list[Audio]:
+    """As the bridge sends it, in windows of 32 ms."""
+    return [Audio(pcm[start : start + 1024], 16_000) for start in range(0, len(pcm), 1024)]
+
+
+def test_a_pause_after_speech_is_told_with_what_was_said_and_ends_the_speech_of_the_question() -> None:
+    live = listening_ahead()
+    voice = speech()
+    actions = push(live, ActivityStart(), *spoken(voice + SECOND))
+    (paused,) = [action for action in actions if isinstance(action, SpeechPaused)]
+    assert paused.audio == (voice + SECOND)[: len(paused.audio)]
+    assert len(SECOND) * 2 < len(paused.audio) < len(voice + SECOND) - len(SECOND) // 2
+    (question,) = questions(push(live, ActivityEnd()))
+    assert question.audio == voice + SECOND
+    assert question.audio[: question.speech_bytes] == paused.audio
+
+
+def test_who_goes_on_after_a_pause_is_heard_to_the_end() -> None:
+    live = listening_ahead()
+    voice = speech()
+    actions = push(live, ActivityStart(), *spoken(voice + SECOND + voice))
+    kinds = [type(action) for action in actions if isinstance(action, SpeechPaused | SpeechResumed)]
+    assert kinds[:2] == [SpeechPaused, SpeechResumed]
+    (question,) = questions(push(live, *spoken(SECOND), ActivityEnd()))
+    assert question.speech_bytes is not None
+    assert question.speech_bytes > len(voice + SECOND + voice) - len(SECOND)
+
+
+def test_a_question_without_a_pause_is_all_speech() -> None:
+    live = listening_ahead()
+    push(live, ActivityStart(), *spoken(speech()[: 2 * len(SECOND)]))
+    (question,) = questions(push(live, ActivityEnd()))
+    assert question.speech_bytes is None
+
+
+def test_silence_without_speech_is_no_pause() -> None:
+    assert push(listening_ahead(), ActivityStart(), *spoken(SECOND)) == [StopReply()]
+
+
+def test_the_same_audio_pauses_at_the_same_place_however_it_is_cut_and_whatever_came_before() -> None:
+    live = listening_ahead()
+    pcm = speech() + SECOND
+    positions = []
+    for items in (spoken(pcm), [Audio(pcm, 16_000)], [Audio(pcm[:5_001], 16_000), Audio(pcm[5_001:], 16_000)]):
+        (question,) = questions(push(live, ActivityStart(), *items, ActivityEnd()))
+        positions.append(question.speech_bytes)
+    assert len(set(positions)) == 1
+    assert positions[0] is not None
+
+
 def test_the_beginning_of_a_window_interrupts() -> None:
     assert push(manual(), ActivityStart()) == [StopReply()]
 
