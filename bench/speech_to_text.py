@@ -1,4 +1,4 @@
-"""`python -m bench.speech_to_text`: word error rate, time and memory of the local engine's ear, as a Markdown table.
+"""`python -m bench.speech_to_text`: word errors, time and memory of the local engine's speech recognition, as tables.
 
 It hears recorded people: WAV files (16 kHz, mono, 16 bit), each with what is said in a `.txt` beside it. Noise alone
 must be heard as nothing.
@@ -32,14 +32,14 @@ _PIECE_SECONDS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What a person said, in 16 kHz samples and in words."""
+    """One recording of a person: 16 kHz samples, and the words that are said."""
 
     samples: Samples
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Hearing:
+class Result:
     """The result for all recordings at one ratio of voice to noise (dB)."""
 
     decibel: float
@@ -62,24 +62,24 @@ def recordings(folder: Path) -> list[Recording]:
     return found
 
 
-async def hear(ear: WhisperSpeechToText, spoken: list[Recording], decibel: float) -> Hearing:
+async def transcribe_all(speech_to_text: WhisperSpeechToText, spoken: list[Recording], decibel: float) -> Result:
     """Transcribe all recordings, one after the other."""
     errors, times = 0, []
     cpu = usage(os.getpid()).cpu
     for recording in spoken:
         samples = recording.samples if decibel == CLEAN else with_noise(recording.samples, decibel)
         began = time.perf_counter()
-        heard = (await ear.transcribe(_pcm(samples), "en")).text
+        heard = (await speech_to_text.transcribe(_pcm(samples), "en")).text
         times.append(time.perf_counter() - began)
         errors += word_errors(recording.text, heard)
     words = sum(len(words_of(recording.text)) for recording in spoken)
-    return Hearing(decibel, errors, words, tuple(times), (usage(os.getpid()).cpu - cpu) / len(spoken))
+    return Result(decibel, errors, words, tuple(times), (usage(os.getpid()).cpu - cpu) / len(spoken))
 
 
-async def made_up(ear: WhisperSpeechToText, noise: Samples) -> int:
+async def count_false_words(speech_to_text: WhisperSpeechToText, noise: Samples) -> int:
     """Count the pieces of 3 s in which words were heard."""
     pieces = np.split(noise, range(round(_PIECE_SECONDS * RATE), len(noise), round(_PIECE_SECONDS * RATE)))
-    return sum([bool((await ear.transcribe(_pcm(piece), "en")).text) for piece in pieces])
+    return sum([bool((await speech_to_text.transcribe(_pcm(piece), "en")).text) for piece in pieces])
 
 
 def noises(spoken: list[Recording]) -> Mapping[str, Samples]:
@@ -97,32 +97,37 @@ def noises(spoken: list[Recording]) -> Mapping[str, Samples]:
 async def measure(folder: Path, model: Path | None) -> None:
     """Measure, and print the tables."""
     spoken = recordings(folder)
-    ear = WhisperSpeechToText(model)
+    speech_to_text = WhisperSpeechToText(model)
     began = time.perf_counter()
-    await ear.start()
+    await speech_to_text.start()
     loaded = time.perf_counter() - began
     try:
         print(f"{len(spoken)} recordings; the model loads in {loaded:.1f} s.\n")
         print("| voice to noise | word errors | rate | time per utterance, p50 / most | of that, CPU |")
         print("| --- | --- | --- | --- | --- |")
         for decibel in RATIOS:
-            found = await hear(ear, spoken, decibel)
+            found = await transcribe_all(speech_to_text, spoken, decibel)
             name = "clean" if decibel == CLEAN else f"{decibel:g} dB"
             rate = 100 * found.errors / found.words
             took = f"{1000 * statistics.median(found.seconds):.0f} / {1000 * max(found.seconds):.0f} ms"
             print(f"| {name} | {found.errors} of {found.words} | {rate:.1f} % | {took} | {1000 * found.cpu:.0f} ms |")
         print("\n| a minute of | pieces of 3 s with words |\n| --- | --- |")
         for name, noise in noises(spoken).items():
-            print(f"| {name} | {await made_up(ear, noise)} of {NOISE_SECONDS / _PIECE_SECONDS:g} |", flush=True)
+            print(
+                f"| {name} | {await count_false_words(speech_to_text, noise)} of {NOISE_SECONDS / _PIECE_SECONDS:g} |",
+                flush=True,
+            )
     finally:
-        await ear.close()
+        await speech_to_text.close()
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     print(f"\nThe worker process: {peak:.0f} MB at most.")
 
 
 def main() -> int:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser("python -m bench.speech_to_text", description="Measure the local engine's ear.")
+    parser = argparse.ArgumentParser(
+        "python -m bench.speech_to_text", description="Measure the local engine's speech recognition."
+    )
     parser.add_argument("--speech", type=Path, default=SPEECH, help="a folder of WAV files with texts beside them")
     parser.add_argument("--model", type=Path, help="a Whisper model in CTranslate2's form, as LOCAL_STT_DIR")
     options = parser.parse_args()

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 
 MODULES = ("cv2", "espeakng_loader", "rapidocr", "yaml")
-"""Without those of speech recognition: the engine tells that it cannot hear, and answers what is typed."""
+"""Those of speech recognition are not among them: without them the engine answers what is typed."""
 
 
 class PackagesMissingError(Exception):

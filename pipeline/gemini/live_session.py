@@ -267,7 +267,7 @@ class LiveSession:
         if content.interrupted:
             self._replies.on_interrupted()
         if content.input_transcription is not None:
-            confidence = _transcript_confidence(content) if self.profile.tells_confidence else None
+            confidence = _transcript_confidence(content) if self.profile.sends_confidence else None
             self._emit(self._replies.on_user_text(content.input_transcription.text or "", confidence))
         if content.output_transcription is not None:
             self._emit(self._replies.on_text(content.output_transcription.text or ""))

@@ -35,7 +35,7 @@ class ModelProfile:
     """Whether client_content may begin a session with its history."""
     timed_transcript: bool = False
     """Whether the reply's text arrives between its audio exactly where the words begin."""
-    tells_confidence: bool = False
+    sends_confidence: bool = False
     """Whether grounding metadata beside the user's transcript holds the transcript's confidence."""
 
 
@@ -50,7 +50,7 @@ _PROFILES = {
         takes_content=True,
         takes_history=True,
         timed_transcript=True,
-        tells_confidence=True,
+        sends_confidence=True,
     ),
     "gemini-3.8-live": ModelProfile(
         coverage=_ALL_VIDEO,
@@ -120,7 +120,7 @@ def reduced_profile(profile: ModelProfile) -> ModelProfile:
     return ModelProfile(
         thinking=profile.thinking,
         timed_transcript=profile.timed_transcript,
-        tells_confidence=profile.tells_confidence,
+        sends_confidence=profile.sends_confidence,
     )
 
 

@@ -161,7 +161,7 @@ class ReplyTracker:
         return [ReplyText(self._reply.turn, text)]
 
     def on_user_text(self, text: str, confidence: float | None = None) -> list[ReplyEvent]:
-        """Handle a piece of the user's transcript, with the confidence of the whole if the engine tells one."""
+        """Handle a piece of the user's transcript, with the confidence of the whole if the engine sends one."""
         if self._spoken_turn is None or not text:
             return []
         is_anew, self._transcribed_turn = self._transcribed_turn != self._spoken_turn, self._spoken_turn

@@ -31,7 +31,7 @@ MAX_SILENT_READING = 0.15
 
 _LOOKING = "Let me look."
 _NO_SCREEN = "I see no screen. Please share your screen, then ask me again."
-UNCLEAR = 0.5
+UNCLEAR = 0.4
 """Confidence below which a sentence that asks nothing known counts as not understood."""
 
 _NOT_UNDERSTOOD = ("I did not understand that.", "Please say it again, or type it.")
@@ -72,7 +72,7 @@ class LocalMemory(Memory):
     pieces: tuple[Piece, ...] = ()
     last_find: Find | None = None
     screen: bytes | None = None
-    is_puzzled: bool = False
+    was_unclear: bool = False
     """Whether the user knows that the last words were not understood."""
 
 
@@ -121,14 +121,14 @@ class LocalResponder:
             except SpeechToTextError as error:
                 logger.warning("speech was not transcribed", code=error.code.value)
                 yield Recognition("", is_rejected=True)
-                for piece in deafness(error):
+                for piece in recognition_failure(error):
                     yield await self._uttered(piece, memory)
                 return
             text = transcript.text
             yield Recognition(text, transcript.confidence, is_rejected=not text)
         intent = intent_of(text) if text else None
-        was_puzzled, memory.is_puzzled = memory.is_puzzled, intent is None and _is_unclear(transcript)
-        if was_puzzled and memory.is_puzzled:
+        was_unclear_before, memory.was_unclear = memory.was_unclear, intent is None and _is_unclear(transcript)
+        if was_unclear_before and memory.was_unclear:
             return  # noise goes on, and need not be told twice
         if intent is Intent.STOP:
             return
@@ -160,7 +160,7 @@ class LocalResponder:
         self, intent: Intent | Find | None, question: Question, lines: tuple[ReadText, ...] | None, memory: LocalMemory
     ) -> Sequence[Piece]:
         match intent:
-            case None if memory.is_puzzled:
+            case None if memory.was_unclear:
                 return _NOT_UNDERSTOOD if self._speech_to_text.understands(memory.language) else _ENGLISH_ONLY
             case None:
                 return _NOT_KNOWN
@@ -193,7 +193,7 @@ def _is_unclear(transcript: Transcript | None) -> bool:
     return not transcript.text or (transcript.confidence is not None and transcript.confidence < UNCLEAR)
 
 
-def deafness(error: SpeechToTextError) -> Sequence[Piece]:
+def recognition_failure(error: SpeechToTextError) -> Sequence[Piece]:
     """Tell why speech cannot be transcribed, to the client and to the user."""
     report = Call("report_fault", {"code": error.code.value, "message": error.message})
     return report, f"{error.message} ", _TYPE_INSTEAD

@@ -35,7 +35,7 @@ _NOT_INSTALLED = (
 
 
 class SpeechToText(Protocol):
-    """Transcribes utterances; the same audio gives the same text, whoever said what before."""
+    """Transcribes utterances; the same audio gives the same text, whatever was said before."""
 
     async def start(self) -> None:
         """Load what is needed; a failure is logged, and raised by each `transcribe` from then on."""
@@ -81,7 +81,7 @@ class WhisperSpeechToText:
 
     def understands(self, language: str) -> bool:
         """Whether the model knows this language; until it is loaded, English alone counts as known."""
-        return self._is_multilingual or code_of(language) == "en"
+        return self._is_multilingual or language_code(language) == "en"
 
     async def transcribe(self, pcm: bytes, language: str) -> Transcript:
         """Transcribe one utterance, which may have been anticipated."""
@@ -115,7 +115,7 @@ class WhisperSpeechToText:
             raise SpeechToTextError(FaultCode.STT_BUSY)
         self._queued += 1
         try:
-            return await self._worker.run(recognize, self._model, pcm, code_of(language), deadline=DEADLINE)
+            return await self._worker.run(recognize, self._model, pcm, language_code(language), deadline=DEADLINE)
         except WorkerError as error:
             raise SpeechToTextError(FaultCode.STT_INTERNAL) from error
         finally:
@@ -138,7 +138,7 @@ def do_nothing() -> None:
     """Abandon nothing."""
 
 
-def code_of(language: str) -> str:
+def language_code(language: str) -> str:
     """Return the language code of a tag: "en" of "en-US"."""
     return language.replace("_", "-").partition("-")[0].lower()
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from mediaserver.localengine.responder.speech_to_text import code_of, do_nothing
+from mediaserver.localengine.responder.speech_to_text import do_nothing, language_code
 from mediaserver.localengine.responder.transcript import SpeechToTextError, Transcript
 from pipeline.errors import FaultCode
 from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES
@@ -55,12 +55,12 @@ class TranscriptionService:
         return True
 
     async def transcribe(self, pcm: bytes, language: str) -> Transcript:
-        """Transcribe one utterance; its confidence is None unless the server tells log-probabilities."""
+        """Transcribe one utterance; its confidence is None unless the server sends log-probabilities."""
         if self._queued >= MAX_QUEUED:
             raise SpeechToTextError(FaultCode.STT_BUSY)
         self._queued += 1
         try:
-            return _transcript(await self._post(pcm, code_of(language)))
+            return _transcript(await self._post(pcm, language_code(language)))
         finally:
             self._queued -= 1
 

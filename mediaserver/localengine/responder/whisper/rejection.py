@@ -1,4 +1,4 @@
-"""Tells speech from what Whisper makes up: it was trained on subtitles, and finds words in noise and silence too."""
+"""Rejects words that nobody said: Whisper was trained on subtitles, and finds words in noise and silence too."""
 
 import zlib
 from enum import StrEnum

@@ -52,7 +52,7 @@ class Page:
         return self.lines
 
 
-class Ear:
+class ScriptedSpeechToText:
     """Hears what a test says that it hears; it knows English alone."""
 
     def __init__(self) -> None:
@@ -83,7 +83,7 @@ class Ear:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def responder() -> AsyncIterator[LocalResponder]:
-    responder = LocalResponder(Page(), speech_to_text=Ear(), now=lambda: HALF_PAST_TWO)
+    responder = LocalResponder(Page(), speech_to_text=ScriptedSpeechToText(), now=lambda: HALF_PAST_TWO)
     await responder.start()
     yield responder
     await responder.close()
@@ -96,9 +96,9 @@ def page(responder: LocalResponder) -> Page:
 
 
 @pytest.fixture
-def ear(responder: LocalResponder) -> Ear:
-    responder._speech_to_text = ear = Ear()
-    return ear
+def speech_to_text(responder: LocalResponder) -> ScriptedSpeechToText:
+    responder._speech_to_text = speech_to_text = ScriptedSpeechToText()
+    return speech_to_text
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -271,55 +271,59 @@ async def test_what_the_page_offers_is_answered(responder: LocalResponder, page:
 
 
 async def test_noise_is_said_not_to_be_understood_once_and_then_passed_over(
-    responder: LocalResponder, page: Page, ear: Ear
+    responder: LocalResponder, page: Page, speech_to_text: ScriptedSpeechToText
 ) -> None:
     memory = responder.new_memory()
-    ear.hears = [Transcript("", 0.01), Transcript("", 0.02), Transcript("Thank you for watching.", 0.2)]
+    speech_to_text.hears = [Transcript("", 0.01), Transcript("", 0.02), Transcript("Thank you for watching.", 0.2)]
     first, *answer = await speak(responder, memory)
     assert first == Recognition("", 0.01, is_rejected=True)
     assert said(answer) == "I did not understand that. Please say it again, or type it."
     assert await speak(responder, memory) == [Recognition("", 0.02, is_rejected=True)]
     assert await speak(responder, memory) == [Recognition("Thank you for watching.", 0.2)]
-    ear.hears = [Transcript("Hello.", 0.9), Transcript("", 0.0)]
+    speech_to_text.hears = [Transcript("Hello.", 0.9), Transcript("", 0.0)]
     assert said(await speak(responder, memory)).startswith("Hello.")
     assert "did not understand" in said(await speak(responder, memory))
 
 
 async def test_a_clear_sentence_without_an_answer_is_told_what_can_be_asked_each_time(
-    responder: LocalResponder, page: Page, ear: Ear
+    responder: LocalResponder, page: Page, speech_to_text: ScriptedSpeechToText
 ) -> None:
     memory = responder.new_memory()
-    ear.hears = [Transcript("Write a poem about the sea.", 0.8)] * 2
+    speech_to_text.hears = [Transcript("Write a poem about the sea.", 0.8)] * 2
     for _ in range(2):
         assert "You can ask me where something is" in said(await speak(responder, memory))
 
 
 async def test_an_ear_for_english_alone_says_so_in_a_session_of_another_language(
-    responder: LocalResponder, page: Page, ear: Ear
+    responder: LocalResponder, page: Page, speech_to_text: ScriptedSpeechToText
 ) -> None:
     memory = responder.new_memory()
     memory.language = "de-DE"
-    ear.hears = [Transcript("", 0.1)]
+    speech_to_text.hears = [Transcript("", 0.1)]
     assert said(await speak(responder, memory)).endswith("I understand spoken English only.")
-    assert ear.languages == ["de-DE"]
+    assert speech_to_text.languages == ["de-DE"]
 
 
-async def test_what_is_heard_is_told_first_and_answered(responder: LocalResponder, page: Page, ear: Ear) -> None:
-    ear.hears = [Transcript("Where is the Save button?", 0.83)]
+async def test_what_is_heard_is_told_first_and_answered(
+    responder: LocalResponder, page: Page, speech_to_text: ScriptedSpeechToText
+) -> None:
+    speech_to_text.hears = [Transcript("Where is the Save button?", 0.83)]
     assert (await speak(responder))[:2] == [Recognition("Where is the Save button?", 0.83), SAVE]
 
 
-async def test_the_silence_after_the_words_is_not_transcribed(responder: LocalResponder, page: Page, ear: Ear) -> None:
-    ear.hears = [Transcript("Stop.", 0.9)]
+async def test_the_silence_after_the_words_is_not_transcribed(
+    responder: LocalResponder, page: Page, speech_to_text: ScriptedSpeechToText
+) -> None:
+    speech_to_text.hears = [Transcript("Stop.", 0.9)]
     question = Question(b"\1\1\0\0", None, None, speech_bytes=2)
     assert [piece async for piece in responder.answer(question, responder.new_memory())] == [Recognition("Stop.", 0.9)]
-    assert ear.asked == [b"\1\1"]
+    assert speech_to_text.asked == [b"\1\1"]
 
 
 async def test_an_ear_that_fails_is_told_and_typing_is_answered(
-    responder: LocalResponder, page: Page, ear: Ear
+    responder: LocalResponder, page: Page, speech_to_text: ScriptedSpeechToText
 ) -> None:
-    ear.fault = SpeechToTextError(FaultCode.STT_UNREACHABLE)
+    speech_to_text.fault = SpeechToTextError(FaultCode.STT_UNREACHABLE)
     heard, report, *answer = await speak(responder)
     assert heard == Recognition("", is_rejected=True)
     assert isinstance(report, Call)

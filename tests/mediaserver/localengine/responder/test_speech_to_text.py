@@ -11,10 +11,15 @@ import pytest_asyncio
 from loguru import logger
 
 from mediaserver.localengine.responder import speech_to_text as hearing
-from mediaserver.localengine.responder.speech_to_text import MAX_QUEUED, WhisperSpeechToText, code_of
+from mediaserver.localengine.responder.local import LocalResponder
+from mediaserver.localengine.responder.speech_to_text import MAX_QUEUED, WhisperSpeechToText, language_code
 from mediaserver.localengine.responder.transcript import SpeechToTextError, Transcript
+from mediaserver.localengine.server import LocalEngine
+from pipeline.audio.vad import VadModel
 from pipeline.errors import FaultCode
+from pipeline.screen.ocr import ReadText
 from pipeline.workers.process import WorkerError
+from tests.support.live_client import open_session, said_by, speak, until
 from tests.support.recordings import speech
 
 GO_FORWARD = speech().tobytes()
@@ -40,6 +45,13 @@ def logged() -> Iterator[list[str]]:
 def damaged_model(tmp_path: Path) -> Path:
     Path(tmp_path, "model.bin").write_bytes(b"not the model")
     return tmp_path
+
+
+class Blank:
+    """A screen without text."""
+
+    async def read(self, jpeg: bytes, /) -> tuple[ReadText, ...]:
+        return ()
 
 
 class GatedWorker:
@@ -87,6 +99,25 @@ async def test_what_was_anticipated_is_the_text_that_is_given(whisper: WhisperSp
 async def test_a_model_that_knows_english_alone_says_so(whisper: WhisperSpeechToText) -> None:
     assert whisper.understands("en-GB")
     assert not whisper.understands("de")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_sdk_is_told_the_words_and_their_confidence_and_gets_an_answer(
+    whisper: WhisperSpeechToText, vad: VadModel
+) -> None:
+    responder = LocalResponder(Blank(), speech_to_text=whisper)
+    async with LocalEngine(responder, vad=vad) as engine, open_session(engine) as session:
+        await speak(session, GO_FORWARD)
+        heard = await until(session, "in:Go forward 10 meters.")
+        assert heard.server_content is not None
+        metadata = heard.server_content.grounding_metadata
+        assert metadata is not None
+        assert metadata.grounding_supports is not None
+        (support,) = metadata.grounding_supports
+        assert support.confidence_scores is not None
+        assert 0.6 < support.confidence_scores[0] < 1
+        assert "did not understand" in await said_by(session)
+    await responder._text_to_speech.close()
 
 
 async def test_what_was_anticipated_is_transcribed_once() -> None:
@@ -195,4 +226,4 @@ def test_the_packaged_model_is_the_one_that_was_chosen() -> None:
 
 @pytest.mark.parametrize(("tag", "code"), [("en-US", "en"), ("pt_BR", "pt"), ("DE", "de"), ("yue-HK", "yue")])
 def test_a_language_tag_begins_with_its_code(tag: str, code: str) -> None:
-    assert code_of(tag) == code
+    assert language_code(tag) == code

@@ -55,20 +55,22 @@ async def service() -> AsyncIterator[Service]:
 
 
 @pytest_asyncio.fixture
-async def ear(service: Service) -> AsyncIterator[TranscriptionService]:
-    ear = TranscriptionService(service.url, model="whisper-large", key=KEY)
-    yield ear
-    await ear.close()
+async def speech_to_text(service: Service) -> AsyncIterator[TranscriptionService]:
+    speech_to_text = TranscriptionService(service.url, model="whisper-large", key=KEY)
+    yield speech_to_text
+    await speech_to_text.close()
 
 
-async def failure(ear: TranscriptionService) -> SpeechToTextError:
+async def failure(speech_to_text: TranscriptionService) -> SpeechToTextError:
     with pytest.raises(SpeechToTextError) as caught:
-        await ear.transcribe(PCM, "en")
+        await speech_to_text.transcribe(PCM, "en")
     return caught.value
 
 
-async def test_speech_is_sent_as_wav_with_model_language_and_key(service: Service, ear: TranscriptionService) -> None:
-    assert await ear.transcribe(PCM, "de-DE") == Transcript("hello")
+async def test_speech_is_sent_as_wav_with_model_language_and_key(
+    service: Service, speech_to_text: TranscriptionService
+) -> None:
+    assert await speech_to_text.transcribe(PCM, "de-DE") == Transcript("hello")
     (request,) = service.requests
     assert (request["model"], request["language"], request["temperature"]) == (b"whisper-large", b"de", b"0")
     assert service.keys == [f"Bearer {KEY}"]
@@ -76,22 +78,24 @@ async def test_speech_is_sent_as_wav_with_model_language_and_key(service: Servic
         assert (file.getframerate(), file.getnchannels(), file.readframes(99_999)) == (16_000, 1, PCM)
 
 
-async def test_confidence_comes_from_the_scores_of_the_segments(service: Service, ear: TranscriptionService) -> None:
+async def test_confidence_comes_from_the_scores_of_the_segments(
+    service: Service, speech_to_text: TranscriptionService
+) -> None:
     segments = [{"avg_logprob": 0.0, "no_speech_prob": 0.2}, {"avg_logprob": -0.6931472, "no_speech_prob": 0.2}]
     service.answer = service.hears(" hello ", segments=segments)
-    assert await ear.transcribe(PCM, "en") == Transcript("hello", 0.6)
+    assert await speech_to_text.transcribe(PCM, "en") == Transcript("hello", 0.6)
 
 
 @pytest.mark.parametrize("segments", [[], None, 3, [{}], [{"avg_logprob": "x"}], [{"avg_logprob": 1e9}]])
 async def test_scores_that_are_missing_or_wrong_are_no_evidence(
-    segments: object, service: Service, ear: TranscriptionService
+    segments: object, service: Service, speech_to_text: TranscriptionService
 ) -> None:
     service.answer = service.hears("hello", segments=segments)
-    assert await ear.transcribe(PCM, "en") == Transcript("hello", None)
+    assert await speech_to_text.transcribe(PCM, "en") == Transcript("hello", None)
 
 
 async def test_a_model_without_scores_is_asked_for_the_text_alone_from_then_on(
-    service: Service, ear: TranscriptionService
+    service: Service, speech_to_text: TranscriptionService
 ) -> None:
     async def answer(_: web.Request) -> web.Response:
         is_accepted = service.requests[-1]["response_format"] == b"json"
@@ -101,7 +105,7 @@ async def test_a_model_without_scores_is_asked_for_the_text_alone_from_then_on(
 
     service.answer = answer
     for _ in range(2):
-        assert await ear.transcribe(PCM, "en") == Transcript("hello")
+        assert await speech_to_text.transcribe(PCM, "en") == Transcript("hello")
     assert [request["response_format"] for request in service.requests] == [b"verbose_json", b"json", b"json"]
 
 
@@ -120,13 +124,13 @@ async def test_a_model_without_scores_is_asked_for_the_text_alone_from_then_on(
     ],
 )
 async def test_each_refusal_has_its_code_and_its_sentence(
-    status: int, code: FaultCode, service: Service, ear: TranscriptionService
+    status: int, code: FaultCode, service: Service, speech_to_text: TranscriptionService
 ) -> None:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(status=status, text=f"no, {KEY}", headers={"Location": "http://elsewhere.invalid/"})
 
     service.answer = answer
-    error = await failure(ear)
+    error = await failure(speech_to_text)
     assert error.code is code
     assert error.message.endswith(".")
     assert KEY not in repr(error)
@@ -136,16 +140,16 @@ async def test_each_refusal_has_its_code_and_its_sentence(
     "body", ["", "hello", "[]", '{"txt": 1}', '{"text": 3}', "[" * 20_000, json.dumps("x" * 2**20)]
 )
 async def test_an_answer_that_is_no_transcript_is_a_fault(
-    body: str, service: Service, ear: TranscriptionService
+    body: str, service: Service, speech_to_text: TranscriptionService
 ) -> None:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(text=body)
 
     service.answer = answer
-    assert (await failure(ear)).code is FaultCode.STT_PROTOCOL
+    assert (await failure(speech_to_text)).code is FaultCode.STT_PROTOCOL
 
 
-async def test_an_answer_that_breaks_off_is_a_fault(service: Service, ear: TranscriptionService) -> None:
+async def test_an_answer_that_breaks_off_is_a_fault(service: Service, speech_to_text: TranscriptionService) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "100"})
         await response.prepare(request)
@@ -155,7 +159,7 @@ async def test_an_answer_that_breaks_off_is_a_fault(service: Service, ear: Trans
         return response
 
     service.answer = answer
-    assert (await failure(ear)).code is FaultCode.STT_PROTOCOL
+    assert (await failure(speech_to_text)).code is FaultCode.STT_PROTOCOL
 
 
 async def test_an_answer_that_does_not_come_in_time_is_a_fault(service: Service) -> None:
@@ -164,20 +168,22 @@ async def test_an_answer_that_does_not_come_in_time_is_a_fault(service: Service)
         return web.Response()
 
     service.answer = answer
-    ear = TranscriptionService(service.url, model="m", deadline=0.05)
-    assert (await failure(ear)).code is FaultCode.STT_TIMEOUT
-    await ear.close()
+    speech_to_text = TranscriptionService(service.url, model="m", deadline=0.05)
+    assert (await failure(speech_to_text)).code is FaultCode.STT_TIMEOUT
+    await speech_to_text.close()
 
 
 async def test_a_server_that_is_not_there_is_a_fault_without_the_key(unused_tcp_port: int) -> None:
-    ear = TranscriptionService(f"http://127.0.0.1:{unused_tcp_port}/v1/", model="m", key=KEY)
-    error = await failure(ear)
-    await ear.close()
+    speech_to_text = TranscriptionService(f"http://127.0.0.1:{unused_tcp_port}/v1/", model="m", key=KEY)
+    error = await failure(speech_to_text)
+    await speech_to_text.close()
     assert error.code is FaultCode.STT_UNREACHABLE
     assert error.__cause__ is None
 
 
-async def test_more_requests_than_are_allowed_at_once_are_refused(service: Service, ear: TranscriptionService) -> None:
+async def test_more_requests_than_are_allowed_at_once_are_refused(
+    service: Service, speech_to_text: TranscriptionService
+) -> None:
     gate = asyncio.Event()
 
     async def answer(_: web.Request) -> web.Response:
@@ -185,8 +191,8 @@ async def test_more_requests_than_are_allowed_at_once_are_refused(service: Servi
         return web.json_response({"text": "hello"})
 
     service.answer = answer
-    waiting = [asyncio.create_task(ear.transcribe(PCM, "en")) for _ in range(MAX_QUEUED)]
+    waiting = [asyncio.create_task(speech_to_text.transcribe(PCM, "en")) for _ in range(MAX_QUEUED)]
     await asyncio.sleep(0)
-    assert (await failure(ear)).code is FaultCode.STT_BUSY
+    assert (await failure(speech_to_text)).code is FaultCode.STT_BUSY
     gate.set()
     assert len(await asyncio.gather(*waiting)) == MAX_QUEUED
