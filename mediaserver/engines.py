@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from loguru import logger
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mediaserver.localengine.responder.interface import Responder
     from mediaserver.localengine.responder.local import LocalResponder
     from mediaserver.localengine.responder.scripted import ScriptedResponder
+    from mediaserver.localengine.responder.speech_to_text import SpeechToText
     from mediaserver.localengine.responder.voice.text_to_speech import TextToSpeech
 
 
@@ -81,7 +83,7 @@ async def _local(settings: Settings, vad: VadModel, stack: AsyncExitStack) -> Ru
         ocr = Ocr()
         stack.push_async_callback(ocr.close)
         chat = await _chat(settings, ocr, stack)
-        responder = _rules(ocr, chat, voice, stack)
+        responder = _rules(settings, ocr, chat, voice, stack)
     local = await stack.enter_async_context(LocalEngine(responder, vad=vad))
     sdk = make_client(api_key="local", base_url=local.base_url, ssl_context=local.client_ssl)
     client = EngineClient(
@@ -116,13 +118,28 @@ def _scripted(script: Path, voice: "TextToSpeech", stack: AsyncExitStack) -> "Sc
     return scripted
 
 
-def _rules(ocr: Ocr, chat: "ChatModel | None", voice: "TextToSpeech", stack: AsyncExitStack) -> "LocalResponder":
+def _rules(
+    settings: Settings, ocr: Ocr, chat: "ChatModel | None", voice: "TextToSpeech", stack: AsyncExitStack
+) -> "LocalResponder":
     from mediaserver.localengine.responder.local import LocalResponder
 
-    responder = LocalResponder(ocr, chat=chat, voice=voice)
+    responder = LocalResponder(ocr, chat=chat, voice=voice, speech_to_text=_speech_to_text(settings))
     stack.push_async_callback(responder.close)
     _start_warm_up(stack, responder.start, ocr.warm)
     return responder
+
+
+def _speech_to_text(settings: Settings) -> "SpeechToText":
+    from mediaserver.localengine.responder.speech_to_text import WhisperSpeechToText
+    from mediaserver.localengine.responder.transcription_service import TranscriptionService
+
+    if settings.local_stt_url is None or settings.local_stt_model is None:
+        return WhisperSpeechToText(settings.local_stt_dir)
+    logger.info(
+        "speech is transcribed elsewhere", model=settings.local_stt_model, host=urlsplit(settings.local_stt_url).netloc
+    )
+    key = settings.local_stt_key.get_secret_value() if settings.local_stt_key else None
+    return TranscriptionService(settings.local_stt_url, model=settings.local_stt_model, key=key)
 
 
 def _voice(settings: Settings) -> "TextToSpeech":
@@ -163,7 +180,8 @@ def _make_chat(config: "ChatModelConfig", ocr: Ocr) -> "ChatModel":
 
 def engine_tools(settings: Settings) -> tuple[Tool, ...]:
     """List the functions that the engine of these settings needs of a conversation."""
-    return (_FAULT_REPORT,) if settings.uses_language_model else ()
+    answers_by_rules_or_model = not settings.uses_gemini and settings.local_engine_script is None
+    return (_FAULT_REPORT,) if answers_by_rules_or_model else ()
 
 
 def _report_fault(args: Mapping[str, object], _: ToolContext) -> Fault:
@@ -171,15 +189,15 @@ def _report_fault(args: Mapping[str, object], _: ToolContext) -> Fault:
         code = FaultCode(str(args.get("code")))
     except ValueError:
         raise ToolError("`code` is a fault code.") from None
-    if not code.startswith("LLM_"):
-        raise ToolError("`code` is one of those that begin with LLM_.")
+    if not code.startswith(("LLM_", "STT_")):
+        raise ToolError("`code` is one of those that begin with LLM_ or STT_.")
     return Fault(code, str(args.get("message", ""))[:MAX_LABEL])
 
 
 # The protocol has no message for an error that is no reason to close the connection, but it has function calls.
 _FAULT_REPORT = Tool(
     "report_fault",
-    "Tell the user's client that the language model failed.",
+    "Tell the user's client that the language model or the speech recognition failed.",
     {
         "type": "object",
         "properties": {"code": {"type": "string"}, "message": {"type": "string"}},

@@ -71,7 +71,12 @@ def _message(event: Event, label: str) -> ServerUnion | None:
     match event:
         case Transcript():
             return TranscriptMessage(
-                sessionId=label, turn=event.turn, role=event.role, text=event.text, final=event.final
+                sessionId=label,
+                turn=event.turn,
+                role=event.role,
+                text=event.text,
+                final=event.final,
+                confidence=event.confidence,
             )
         case StateChanged():
             return StateMessage(sessionId=label, state=event.state)

@@ -170,6 +170,16 @@ class Settings(BaseSettings):
     )
     local_llm_key: SecretStr | None = Field(None, description="the API key for it, if it needs one")
     local_llm_images: Literal["auto", "on", "off"] = Field("auto", description="auto, on or off")
+    local_stt_dir: Path | None = Field(
+        None, description="a folder with a Whisper model in CTranslate2's form; unset: the one that is installed"
+    )
+    local_stt_url: str | None = Field(
+        None,
+        pattern="^https?://",
+        description="such as http://localhost:8001/v1, instead of LOCAL_STT_DIR; needs LOCAL_STT_MODEL",
+    )
+    local_stt_model: str | None = Field(None, description="the name of a model at LOCAL_STT_URL")
+    local_stt_key: SecretStr | None = Field(None, description="the key for LOCAL_STT_URL, where it wants one")
     instructions: str = Field("", max_length=20_000, description="text added to the assistant's instructions")
     tools: Names = Field((), description="your own tools as module:attribute, separated by commas")
     media_resolution: Literal["low", "medium", "high"] = Field("medium", description="low, medium or high")
@@ -324,6 +334,12 @@ def _missing(settings: Settings) -> list[str]:
         faults.append(
             f"LOCAL_VOICE_DIR: no such folder; accepts {Settings.model_fields['local_voice_dir'].description}"
         )
+    if settings.local_stt_dir is not None and settings.local_stt_url is not None:
+        faults.append(_describe("local_stt_url"))
+    if settings.local_stt_url is not None and settings.local_stt_model is None:
+        faults.append(_describe("local_stt_model"))
+    if settings.local_stt_dir is not None and not settings.local_stt_dir.is_dir():
+        faults.append(f"LOCAL_STT_DIR: no such folder; accepts {Settings.model_fields['local_stt_dir'].description}")
     for name in ("tls_cert", "tls_key", "gemini_ca_file", "local_engine_script"):
         path = getattr(settings, name)
         if path is not None and not path.is_file():

@@ -114,12 +114,16 @@ class TurnStarted:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """The text of `role` in `turn` so far; `final` if it is complete."""
+    """The text of `role` in `turn` so far; `final` if it is complete.
+
+    `confidence` is that of recognised speech, 0 to 1, or None without evidence.
+    """
 
     turn: int
     role: Role
     text: str
     final: bool
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,7 @@ class TranscriptMessage(ServerMessage):
                     "role": "user",
                     "text": "where is the save button?",
                     "final": True,
+                    "confidence": 0.84,
                 }
             ]
         }
@@ -110,6 +111,9 @@ class TranscriptMessage(ServerMessage):
     role: Role
     text: Text = Field(description="cumulative: it replaces the text of the earlier transcript of this turn and role")
     final: bool = Field(description="true when nothing more follows for this turn and role")
+    confidence: Confidence | None = Field(
+        None, description="0 to 1, of recognised speech where the engine has evidence for it, else null"
+    )
 
 
 class TextResponseMessage(ServerMessage):

@@ -12,7 +12,7 @@ from loguru import logger
 
 from pipeline.conversation.backchannels import is_backchannel
 from pipeline.conversation.interruption import RESUME_WITHIN, Interruption, Verdict
-from pipeline.engine import ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, UserText
+from pipeline.engine import NOT_UNDERSTOOD, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, UserText
 from pipeline.errors import AudioError, MediaError
 from pipeline.events import (
     Event,
@@ -100,6 +100,7 @@ class Dialogue:
         self._player = SpeechPlayer(frame_clock, self)
         self._current: _TurnState | None = None
         self._user_text: dict[int, str] = {}
+        self._user_confidence: dict[int, float | None] = {}
         self._final_user_turns: set[int] = set()
         self._deferred: deque[DialogueEvent] = deque()
         self._deferred_seconds = 0.0
@@ -139,6 +140,7 @@ class Dialogue:
         """Begin a turn and return its number."""
         self.turn += 1
         self._user_text.pop(self.turn - MAX_TRANSCRIBED_TURNS, None)
+        self._user_confidence.pop(self.turn - MAX_TRANSCRIBED_TURNS, None)
         self._final_user_turns.discard(self.turn - MAX_TRANSCRIBED_TURNS)
         return self.turn
 
@@ -349,18 +351,24 @@ class Dialogue:
 
     def _judge_words(self, event: UserText) -> None:
         if self._cut is not None and event.turn >= self._cut.interruption.turn:
-            self._cut.interruption.add_words(event.text, is_final=event.is_final)
+            words = "" if event.text == NOT_UNDERSTOOD else event.text
+            self._cut.interruption.add_words(words, is_final=event.is_final)
             self._settle()
-        elif event.turn == self._resumed_over and self.is_speaking and not is_backchannel(self._user_text[event.turn]):
+        elif event.turn == self._resumed_over and self.is_speaking and self._has_meaning(event.turn):
             self.interrupt()  # the rest of the transcript came late: it was meant after all
+
+    def _has_meaning(self, turn: int) -> bool:
+        words = self._user_text[turn]
+        return words != NOT_UNDERSTOOD and not is_backchannel(words)
 
     def _on_user_text(self, event: UserText) -> None:
         before = "" if event.is_restart else self._user_text.get(event.turn, "")
         text = self._user_text[event.turn] = before + event.text
+        self._user_confidence[event.turn] = event.confidence
         # Text that arrives after the reply has begun still belongs to the question.
         is_final = event.turn in self._final_user_turns
         if text.strip():
-            self._listener.send_event(Transcript(event.turn, Role.USER, text.strip(), final=is_final))
+            self._send_user_text(event.turn, text.strip(), final=is_final)
         self._judge_words(event)
 
     def _on_reply_event(self, event: ReplyAudio | ReplyText | ReplyGenerated | ReplyEnded) -> None:
@@ -399,5 +407,10 @@ class Dialogue:
     def _finish_user_text(self, turn: int) -> None:
         text = self._user_text.get(turn, "").strip()
         if text and turn not in self._final_user_turns:
-            self._listener.send_event(Transcript(turn, Role.USER, text, final=True))
+            self._send_user_text(turn, text, final=True)
         self._final_user_turns.add(turn)
+
+    def _send_user_text(self, turn: int, text: str, *, final: bool) -> None:
+        self._listener.send_event(
+            Transcript(turn, Role.USER, text, final=final, confidence=self._user_confidence.get(turn))
+        )

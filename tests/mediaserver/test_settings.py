@@ -89,10 +89,16 @@ def test_redis_is_said_to_have_no_use_wherever_it_is_named(monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     ("name", "missing"),
-    [("TLS_CERT", "TLS_KEY"), ("TLS_KEY", "TLS_CERT"), ("TURN_URLS", "TURN_SECRET")],
+    [
+        ("TLS_CERT", "TLS_KEY"),
+        ("TLS_KEY", "TLS_CERT"),
+        ("TURN_URLS", "TURN_SECRET"),
+        ("LOCAL_STT_URL", "LOCAL_STT_MODEL"),
+    ],
 )
 def test_half_a_pair_is_told_its_other_half(monkeypatch: pytest.MonkeyPatch, name: str, missing: str) -> None:
-    monkeypatch.setenv(name, __file__ if "TLS" in name else "turn:example.org")
+    values = {"TURN_URLS": "turn:example.org", "LOCAL_STT_URL": "http://localhost:8001/v1"}
+    monkeypatch.setenv(name, values.get(name, __file__))
     with pytest.raises(SettingsError, match=missing):
         load(None)
 
@@ -133,6 +139,21 @@ def test_a_file_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("LOCAL_VOICE_DIR")
     monkeypatch.setenv("LOCAL_ENGINE_SCRIPT", "/nowhere.yaml")
     with pytest.raises(SettingsError, match="LOCAL_ENGINE_SCRIPT: no such file"):
+        load(None)
+
+
+def test_one_ear_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LOCAL_STT_DIR", str(tmp_path))
+    assert load(None).local_stt_dir == tmp_path
+    monkeypatch.setenv("LOCAL_STT_URL", "http://localhost:8001/v1")
+    monkeypatch.setenv("LOCAL_STT_MODEL", "whisper-1")
+    with pytest.raises(SettingsError, match=r"LOCAL_STT_URL: .*instead of LOCAL_STT_DIR"):
+        load(None)
+
+
+def test_a_folder_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_STT_DIR", "/nowhere")
+    with pytest.raises(SettingsError, match="LOCAL_STT_DIR: no such folder"):
         load(None)
 
 

@@ -167,9 +167,13 @@ class SpokenAudio:
 
 @dataclass(frozen=True, slots=True)
 class InputTranscription:
-    """The transcript of the user's speech; `is_final` (finished) even if it has no words."""
+    """The transcript of the user's speech, and its confidence (0 to 1, None without evidence).
+
+    `is_final`: no other piece follows.
+    """
 
     text: str
+    confidence: float | None = None
     is_final: bool = False
 
 

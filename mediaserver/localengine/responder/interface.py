@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from mediaserver.localengine.protocol.messages import Functions
 from pipeline.screen.read_text import ReadText
@@ -29,17 +29,20 @@ class Question:
     """Functions of the client that may be called."""
     instructions: str = ""
     """The client's system instruction."""
+    speech_bytes: int | None = None
+    """Bytes of `audio` up to a pause that lasted until its end; None if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """The transcript of a spoken question, "" if not understood; yielded first.
+    """The transcript of a spoken question and its confidence (0 to 1, None without evidence); yielded first.
 
-    `is_nothing`: there are no words in the sound.
+    `is_rejected`: it was no speech, or too unclear to be put into words.
     """
 
     text: str
-    is_nothing: bool = False
+    confidence: float | None = None
+    is_rejected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,4 +122,13 @@ class Responder(Protocol):
 
     def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
         """Answer piece by piece; heavy work runs in another process, so that iterating never blocks the loop."""
+        ...
+
+
+@runtime_checkable
+class ListensAhead(Protocol):
+    """A responder that uses a pause of the speaker to begin its work."""
+
+    def listen_ahead(self, audio: bytes, memory: Memory) -> Callable[[], None]:
+        """Begin to transcribe what may be a whole question; the function that is returned abandons it."""
         ...
