@@ -12,7 +12,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from mediaserver.localengine.responder.voice.espeak import speak
+from mediaserver.localengine.responder.voice.neural import find_model, load, speak
 from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES, SPEECH_SAMPLE_RATE
 
 Samples = NDArray[np.int16]
@@ -28,7 +28,8 @@ DIP_EVERY = 0.7
 BLOCK = INPUT_SAMPLE_RATE // 100
 """Samples of 10 ms."""
 
-VOICES = ("en", "en-gb", "en+m3", "en-gb+m7")
+SPEEDS = (0.85, 0.95, 1.05, 1.2)
+"""Speeds of the synthetic voice, the local engine's."""
 
 # Where somebody stops to think: after a word that needs another, and between two phrases.
 SENTENCES = (
@@ -79,16 +80,17 @@ def pause_lengths() -> Iterator[float]:
 
 
 def synthetic_turns() -> Iterator[Turn]:
-    """Yield each sentence in each voice, with a pause at its mark."""
+    """Yield each sentence at each speed, with a pause at its mark."""
+    load(find_model(None))
     lengths = pause_lengths()
-    for voice in VOICES:
+    for speed in SPEEDS:
         for sentence in SENTENCES:
-            speech = speak(sentence.replace("| ", ""), voice)
+            speech = speak(sentence.replace("| ", ""), speed)
             mark = len(sentence[: sentence.index("|")].split())
             words = [sample for sample, text in speech.words for _ in re.findall(r"\S+", text)]
             samples = _resampled(np.frombuffer(speech.pcm, "<i2"))
             cut = words[mark] * INPUT_SAMPLE_RATE // SPEECH_SAMPLE_RATE
-            yield _turn(f"{sentence} ({voice})", "synthetic", samples, [(cut, next(lengths))])
+            yield _turn(f"{sentence} ({speed})", "synthetic", samples, [(cut, next(lengths))])
 
 
 def recorded_turns(folder: Path) -> Iterator[Turn]:

@@ -16,7 +16,7 @@ from statistics import median
 from bench.process import machine
 from bench.turn_fixture import Turn, recorded_turns, synthetic_turns
 from pipeline.audio.pause_rule import Pause
-from pipeline.audio.smart_turn import LIKELY, finished_probability, load
+from pipeline.audio.smart_turn import finished_probability, load
 from pipeline.audio.turn_detector import TurnDetector
 from pipeline.audio.vad import SileroVad, VadModel, Window
 from pipeline.config import TurnModel, TurnSettings
@@ -31,8 +31,8 @@ MODES = (
     ("silence, 800 ms", TurnSettings(silence=0.8)),
 )
 
-Judge = Callable[[bytes], tuple[bool, float]]
-"""Returns whether the speaker is finished, and the seconds that it took to say so."""
+Judge = Callable[[bytes], tuple[float, float]]
+"""Returns the probability that the speaker is finished, and the seconds that it took to say so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,28 +52,28 @@ def windows_of(turn: Turn, vad: VadModel) -> list[Window]:
 def run_turn(turn: Turn, windows: Sequence[Window], settings: TurnSettings, judge: Judge) -> Outcome:
     """Feed a turn to a detector, and compare the ends of utterances with the truth."""
     detector = TurnDetector(settings)
-    verdicts: list[tuple[float, Pause, bool]] = []
+    verdicts: list[tuple[float, Pause, float]] = []
     ends: list[float] = []
     for window in windows:
-        for due, pause, is_finished in verdicts:
+        for due, pause, probability in verdicts:
             if due <= window.end:
-                detector.take_verdict(pause, is_finished=is_finished)
+                detector.take_verdict(pause, probability)
         verdicts = [verdict for verdict in verdicts if verdict[0] > window.end]
         for signal in detector.push(window, audible=False):
             if isinstance(signal, Pause):
-                is_finished, seconds = judge(signal.pcm)
-                verdicts.append((window.end + seconds, signal, is_finished))
+                probability, seconds = judge(signal.pcm)
+                verdicts.append((window.end + seconds, signal, probability))
             elif isinstance(signal, SpeechEnded):
                 ends.append(window.end)
     cut_offs = sum(any(begin <= end <= resumed for end in ends) for begin, resumed in turn.pauses)
     return Outcome(len(turn.pauses), cut_offs, ends[-1] - turn.end if ends else math.inf)
 
 
-def judge_by_model(pcm: bytes) -> tuple[bool, float]:
+def judge_by_model(pcm: bytes) -> tuple[float, float]:
     """Ask Smart Turn in this process; its CPU time counts, so that other work on the machine does not."""
     began = time.process_time()
-    is_finished = finished_probability(pcm) >= LIKELY
-    return is_finished, time.process_time() - began
+    probability = finished_probability(pcm)
+    return probability, time.process_time() - began
 
 
 def row(mode: str, kind: str, outcomes: Sequence[Outcome]) -> str:
@@ -113,10 +113,10 @@ def main() -> int:
     turns = [*synthetic_turns(), *(recorded_turns(args.speech) if args.speech is not None else ())]
     spent: list[float] = []
 
-    def judge(pcm: bytes) -> tuple[bool, float]:
-        is_finished, seconds = judge_by_model(pcm)
+    def judge(pcm: bytes) -> tuple[float, float]:
+        probability, seconds = judge_by_model(pcm)
         spent.append(seconds)
-        return is_finished, seconds
+        return probability, seconds
 
     text = table({turn: windows_of(turn, vad) for turn in turns}, judge)
     sys.stdout.write(f"{machine()}; {len(turns)} turns; a verdict took {1000 * median(spent):.0f} ms (p50)\n\n{text}")

@@ -20,11 +20,10 @@ from pipeline.workers.process import Worker
 MODEL = Path(str(files("pipeline")), "smart_turn", "smart_turn.onnx")
 """The file smart-turn-v3.2-cpu.onnx of the package pipecat-ai, which itself would bring numba and more."""
 
-# pipecat-ai 1.14.0, local_smart_turn_v3.py: the end of the audio, preceded by zeros if it is shorter; 0.5 decides.
+# pipecat-ai 1.14.0, local_smart_turn_v3.py: the end of the audio, preceded by zeros if it is shorter.
 WINDOW_SECONDS = 8
 WINDOW_SAMPLES = WINDOW_SECONDS * INPUT_SAMPLE_RATE
 WINDOW_BYTES = WINDOW_SAMPLES * SAMPLE_BYTES
-LIKELY = 0.5
 
 MAX_QUEUED = 16
 """Pauses that may wait for the worker; the oldest is dropped for a new one."""
@@ -36,8 +35,8 @@ DEADLINE = 2.0
 REST = 30.0
 """Seconds without questions after the worker has failed, as starting it costs half a second of CPU."""
 
-OnVerdict = Callable[[bool], None]
-"""Takes whether the speaker is likely to be finished; called on the event loop, or never."""
+OnVerdict = Callable[[float], None]
+"""Takes the probability that the speaker is finished; called on the event loop, or never."""
 
 
 class EndOfTurnModel(Protocol):
@@ -126,7 +125,7 @@ class SmartTurn:
         except MediaError as error:
             self._rest(error)
         else:
-            pause.on_verdict(probability >= LIKELY)
+            pause.on_verdict(probability)
 
     def _rest(self, error: MediaError) -> None:
         logger.opt(exception=error).warning("silence alone ends turns for a while", reason=error.message, seconds=REST)

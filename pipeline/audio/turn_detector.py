@@ -87,9 +87,9 @@ class TurnDetector:
                 self._pauses.push(recent.pcm, 0.0)
             yield _chunk([window for window, _ in self._recent])
 
-    def take_verdict(self, pause: Pause, *, is_finished: bool) -> None:
+    def take_verdict(self, pause: Pause, probability: float) -> None:
         """Take the verdict on a pause; ignored if the speaker has gone on or the utterance is over."""
-        self._pauses.take_verdict(pause, is_finished=is_finished)
+        self._pauses.take_verdict(pause, probability)
 
     def close(self, *, awaits_pause: bool = False) -> Iterator[TurnSignal]:
         """End the utterance now; one too short to have started is yielded whole if it has 96 ms of speech.

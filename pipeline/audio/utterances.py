@@ -50,9 +50,9 @@ class UtteranceDetector:
             self._vad.forget()
             self._quiet_since = self.pts
 
-    def take_verdict(self, pause: Pause, *, is_finished: bool) -> None:
+    def take_verdict(self, pause: Pause, probability: float) -> None:
         """Take the verdict on a pause; ignored if the speaker has gone on or the utterance is over."""
-        self._detector.take_verdict(pause, is_finished=is_finished)
+        self._detector.take_verdict(pause, probability)
 
     def close(self, *, awaits_pause: bool = False) -> Iterator[TurnSignal]:
         """End an open utterance now; `awaits_pause`: what goes on after it starts no other one."""

@@ -185,7 +185,7 @@ class FloorControl:
         self._listener.on_floor_changed()
 
     def _ask_whether_finished(self, detector: UtteranceDetector, pause: Pause) -> None:
-        self._end_of_turn.judge(pause.pcm, lambda is_finished: detector.take_verdict(pause, is_finished=is_finished))
+        self._end_of_turn.judge(pause.pcm, lambda probability: detector.take_verdict(pause, probability))
 
     async def _end_utterance(self, ended_at: float, *, seconds: float) -> None:
         # The frame that the question is about is sent inside the utterance, as its last part.

@@ -23,21 +23,21 @@ def windows() -> list[Window]:
 
 
 @pytest.mark.parametrize(
-    ("settings", "is_finished", "seconds", "expected"),
+    ("settings", "probability", "seconds", "expected"),
     [
         (TurnSettings(silence=0.5), None, 0.0, (1, 0.512)),
         (TurnSettings(silence=0.8), None, 0.0, (0, 0.8)),
-        (SMART, True, 0.09, (1, 0.32)),
-        (SMART, False, 0.09, (0, 1.504)),
-        (SMART, True, 9.0, (1, 0.512)),
+        (SMART, 0.95, 0.09, (1, 0.32)),
+        (SMART, 0.1, 0.09, (0, 1.504)),
+        (SMART, 0.95, 9.0, (1, 0.512)),
     ],
 )
 def test_an_end_inside_a_pause_is_a_cut_off_and_the_wait_counts_from_the_last_word(
-    settings: TurnSettings, is_finished: bool | None, seconds: float, expected: tuple[int, float]
+    settings: TurnSettings, probability: float | None, seconds: float, expected: tuple[int, float]
 ) -> None:
-    def judge(_: bytes) -> tuple[bool, float]:
-        assert is_finished is not None
-        return is_finished, seconds
+    def judge(_: bytes) -> tuple[float, float]:
+        assert probability is not None
+        return probability, seconds
 
     outcome = run_turn(TURN, windows(), settings, judge)
     assert (outcome.pauses, outcome.cut_offs) == (1, expected[0])

@@ -63,12 +63,14 @@ def test_a_pause_holds_at_most_8_seconds() -> None:
     assert len(talk.pauses[0].pcm) == 250 * WINDOW_BYTES
 
 
-@pytest.mark.parametrize(("is_finished", "silence"), [(True, 0.32), (False, 1.504)])
-def test_the_verdict_decides_how_long_silence_must_be(is_finished: bool, silence: float) -> None:
+@pytest.mark.parametrize(
+    ("probability", "silence"), [(1.0, 0.32), (0.9, 0.32), (0.89, 0.512), (0.5, 0.512), (0.49, 1.504), (0.0, 1.504)]
+)
+def test_the_verdict_decides_how_long_silence_must_be(probability: float, silence: float) -> None:
     talk = Talk()
     talk.hear(SPEECH, 10)
     talk.hear(QUIET, 7)
-    talk.detector.take_verdict(talk.pauses[0], is_finished=is_finished)
+    talk.detector.take_verdict(talk.pauses[0], probability)
     talk.hear(QUIET, 60)
     assert talk.ended_after == pytest.approx(silence)
 
@@ -91,7 +93,7 @@ def test_a_verdict_that_comes_late_ends_the_turn_at_the_next_window() -> None:
     talk = Talk(TurnSettings(silence=3.0, model=TurnModel.SMART_TURN))
     talk.hear(SPEECH, 10)
     talk.hear(QUIET, 30)
-    talk.detector.take_verdict(talk.pauses[0], is_finished=True)
+    talk.detector.take_verdict(talk.pauses[0], 1.0)
     talk.hear(QUIET, 1)
     assert talk.ended_after == pytest.approx(31 * WINDOW_SECONDS)
 
@@ -101,7 +103,7 @@ def test_a_verdict_on_an_earlier_pause_is_ignored() -> None:
     talk.hear(SPEECH, 10)
     talk.hear(QUIET, 7)
     talk.hear(SPEECH, 1)
-    talk.detector.take_verdict(talk.pauses[0], is_finished=True)
+    talk.detector.take_verdict(talk.pauses[0], 1.0)
     talk.hear(QUIET, 12)
     assert talk.ended_after is None
 
@@ -111,7 +113,7 @@ def test_a_verdict_on_an_utterance_that_is_over_is_ignored() -> None:
     talk.hear(SPEECH, 10)
     talk.hear(QUIET, 20)
     talk.hear(SPEECH, 10)
-    talk.detector.take_verdict(talk.pauses[0], is_finished=True)
+    talk.detector.take_verdict(talk.pauses[0], 1.0)
     talk.hear(QUIET, 12)
     assert talk.detector.is_open
 
@@ -130,6 +132,6 @@ def test_brief_speech_over_the_assistant_does_not_wait_long_for_more(windows: in
     talk = Talk()
     talk.hear(SPEECH, windows, audible=True)
     talk.hear(QUIET, 7)
-    talk.detector.take_verdict(talk.pauses[0], is_finished=False)
+    talk.detector.take_verdict(talk.pauses[0], 0.1)
     talk.hear(QUIET, 60)
     assert talk.ended_after == pytest.approx(silence)

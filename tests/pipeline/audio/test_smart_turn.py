@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from pipeline.audio import smart_turn
+from pipeline.audio.pause_rule import LIKELY
 from pipeline.audio.smart_turn import (
-    LIKELY,
     MAX_AGE,
     MAX_QUEUED,
     MODEL,
@@ -70,12 +70,12 @@ def test_the_model_is_that_of_the_locked_package_which_is_not_imported() -> None
 
 
 async def test_the_worker_judges_a_pause() -> None:
-    verdicts = asyncio.Queue[bool]()
+    verdicts = asyncio.Queue[float]()
     async with SmartTurn(clock=lambda: 0.0) as model:  # a verdict is never too late, however busy the machine is
         model.warm()
         model.judge(sentence() + PAUSE, verdicts.put_nowait)
         async with asyncio.timeout(30):
-            assert await verdicts.get() is True
+            assert await verdicts.get() > LIKELY
 
 
 class FakeWorker(Worker):
@@ -115,7 +115,7 @@ async def settle() -> None:
 async def test_a_broken_worker_gives_no_verdicts_and_is_left_alone_for_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    worker, now, verdicts = FakeWorker(monkeypatch), [0.0], list[bool]()
+    worker, now, verdicts = FakeWorker(monkeypatch), [0.0], list[float]()
     worker.is_broken = True
     async with SmartTurn(clock=lambda: now[0]) as model:
         model.judge(b"one", verdicts.append)
@@ -128,12 +128,12 @@ async def test_a_broken_worker_gives_no_verdicts_and_is_left_alone_for_a_while(
         model.judge(b"three", verdicts.append)
         await settle()
     assert worker.heard == [b"one", b"three"]
-    assert verdicts == [True]
+    assert verdicts == [0.9]
     assert worker.closed == 1
 
 
 async def test_a_pause_that_waited_too_long_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> None:
-    worker, now, verdicts = FakeWorker(monkeypatch), [0.0], list[bool]()
+    worker, now, verdicts = FakeWorker(monkeypatch), [0.0], list[float]()
     worker.is_free.clear()
     async with SmartTurn(clock=lambda: now[0]) as model:
         model.judge(b"one", verdicts.append)

@@ -14,7 +14,7 @@ async def test_a_verdict_ends_the_turn_before_silence_would() -> None:
     harness.say(speech()[: 32_000 + PAUSED])
     await harness.until(lambda: bool(model.pauses))
     assert "end" not in harness.engine.up
-    model.pauses[0][1](True)
+    model.pauses[0][1](0.95)
     harness.say(bytes(5_120))
     await harness.until(lambda: "end" in harness.engine.up)
     await harness.leave()
@@ -25,7 +25,7 @@ async def test_a_speaker_who_is_not_finished_is_waited_for() -> None:
     harness = await enter(turns=SMART, end_of_turn=model)
     harness.say(speech()[: 32_000 + PAUSED])
     await harness.until(lambda: bool(model.pauses))
-    model.pauses[0][1](False)
+    model.pauses[0][1](0.1)
     harness.say(bytes(32_000))
     await harness.until(lambda: not len(harness.conversation._floor_control._microphones))
     assert "end" not in harness.engine.up
