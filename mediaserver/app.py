@@ -23,11 +23,13 @@ from mediaserver.api.users import Users
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
+from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.engines import RunningEngine, start_engine
 from mediaserver.half_open import HalfOpenConnections
 from mediaserver.history_service import HistoryService
 from mediaserver.http_route import Route, add_routes
 from mediaserver.ice import ice_servers, stun_servers
+from mediaserver.jsonws.connection import SharedBounds
 from mediaserver.jsonws.routes import JsonSocket
 from mediaserver.livekit.agent.transcript_log import TranscriptLogs
 from mediaserver.livekit.media.media_link import MediaLink
@@ -67,6 +69,7 @@ class _Services:
     vad: VadModel
     session_factory: SessionFactory
     half_open: HalfOpenConnections
+    bad_messages: BadMessageBudget
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +139,7 @@ async def _start_services(settings: Settings, vad: VadModel, stack: AsyncExitSta
         observer_factories=(*history.observer_factories, _metrics_observer(metrics)),
         half_open=half_open,
     )
-    return _Services(metrics, registry, history, engine, vad, session_factory, half_open)
+    return _Services(metrics, registry, history, engine, vad, session_factory, half_open, BadMessageBudget())
 
 
 def _capacity(settings: Settings) -> Capacity:
@@ -207,12 +210,14 @@ def _transports(settings: Settings, services: _Services, access: _Access) -> _Tr
         ice_servers=lambda user: ice_servers(settings, user),
         config=_rtc_config(settings),
         half_open=services.half_open,
+        bad_messages=services.bad_messages,
     )
     json_socket = JsonSocket(
         services.session_factory,
         access.tokens,
         access.offer_limiter,
         origin_is_allowed=lambda request: origin_is_allowed(request, settings.cors_origins),
+        bounds=SharedBounds(services.bad_messages),
     )
     return _Transports(whip, json_socket, _livekit(settings, services, access))
 
@@ -235,6 +240,7 @@ def _livekit(settings: Settings, services: _Services, access: _Access) -> LiveKi
         make_link=lambda events, is_dual, client: MediaLink(events, is_dual=is_dual, config=config, client=client),
         ice_servers=lambda user: ice_servers(settings, user),
         half_open=services.half_open,
+        bad_messages=services.bad_messages,
     )
 
 

@@ -10,6 +10,7 @@ from functools import partial
 from aiohttp import web
 
 from mediaserver.auth.users import AuthError, Verifier
+from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.caller import Caller, network_of_request
 from mediaserver.half_open import RETRY_AFTER as RETRY_HALF_OPEN
 from mediaserver.half_open import HalfOpenConnection, HalfOpenConnections, TooManyHalfOpen
@@ -60,12 +61,14 @@ class Whip:
         ice_servers: Callable[[str], Sequence[IceServer]] = lambda _: (),
         config: Config | None = None,
         half_open: HalfOpenConnections | None = None,
+        bad_messages: BadMessageBudget | None = None,
     ):
         self._session_factory = session_factory
         self._verifier = verifier
         self._limiter = limiter
         self._ice_servers = ice_servers  # by user, for each answer: TURN credentials name the user and expire
         self._half_open = HalfOpenConnections() if half_open is None else half_open
+        self._bad_messages = bad_messages or BadMessageBudget()
         self._config = config or Config()
         self._resources: dict[str, _Resource] = {}
 
@@ -159,6 +162,7 @@ class Whip:
                 offer,
                 config=self._config,
                 client=caller.address,
+                count_bad_message=partial(self._bad_messages.spend, caller.address),
                 on_connected=half_open.release,
                 on_closed=on_closed,
             )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from aiohttp import web
 
+from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.half_open import HalfOpenConnections
 from mediaserver.livekit.agent.transcript_log import TranscriptLogs
 from mediaserver.livekit.media.link_protocol import MakeLink
@@ -38,9 +39,11 @@ class LiveKit:
         is_user_deleted: Callable[[str], bool] = lambda _: False,
         ice_servers: Callable[[str], Sequence[IceServer]] = lambda _: (),
         half_open: HalfOpenConnections | None = None,
+        bad_messages: BadMessageBudget | None = None,
         limits: RoomLimits | None = None,
     ):
         limits, transcript_logs = limits or RoomLimits(), transcript_logs or TranscriptLogs()
+        bad_messages = bad_messages or BadMessageBudget()
         api_keys = ApiKeys(keys, is_user_deleted=is_user_deleted)
         self.rooms = RoomRegistry(
             lambda name: RoomRuntime(
@@ -50,12 +53,18 @@ class LiveKit:
                 make_link,
                 transcript_logs=transcript_logs,
                 ice_servers=ice_servers,
+                bad_messages=bad_messages,
                 limits=limits,
                 is_shared=are_rooms_shared,
             )
         )
         self._signalling = Signalling(
-            self.rooms, api_keys, limiter, limits, HalfOpenConnections() if half_open is None else half_open
+            self.rooms,
+            api_keys,
+            limiter,
+            limits,
+            half_open=HalfOpenConnections() if half_open is None else half_open,
+            bad_messages=bad_messages,
         )
         self._service = RoomService(self.rooms, api_keys).service
 

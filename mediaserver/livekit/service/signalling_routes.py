@@ -3,11 +3,13 @@
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 from livekit.protocol.models import DisconnectReason
 
 from mediaserver.auth.users import is_guest
+from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.caller import Caller, network_of_request
 from mediaserver.half_open import RETRY_AFTER as RETRY_HALF_OPEN
 from mediaserver.half_open import HalfOpenConnection, HalfOpenConnections, TooManyHalfOpen
@@ -38,13 +40,16 @@ class Signalling:
         keys: ApiKeys,
         limiter: RateLimiter,
         limits: RoomLimits,
+        *,
         half_open: HalfOpenConnections,
+        bad_messages: BadMessageBudget,
     ):
         self._rooms = rooms
         self._keys = keys
         self._limiter = limiter
         self._limits = limits
         self._half_open = half_open
+        self._bad_messages = bad_messages
 
     def add_routes(self, app: web.Application) -> None:
         """Register the routes."""
@@ -75,7 +80,7 @@ class Signalling:
             target = None if join.is_reconnect else await self._target(grant, join, _caller(grant, request))
         except _Refused as refused:
             return refused.response
-        socket = SignalSocket(self._limits)
+        socket = SignalSocket(self._limits, partial(self._bad_messages.spend, request.remote or ""))
         sessions: list[ParticipantSession] = []
 
         async def begin() -> HandleRequest:
