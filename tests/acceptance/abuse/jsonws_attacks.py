@@ -117,6 +117,7 @@ async def bad_messages(target: Target) -> None:
                         await ws.send_str('{"action":"nothing of the kind"}')
                         await ws.send_str('{"action":"ping"}')
                         target.counts["messages"] += 1
+                        await asyncio.sleep(0)
                 await answers
 
         await target.repeat(send)
