@@ -90,11 +90,15 @@ class ReplyText:
 
 @dataclass(frozen=True, slots=True)
 class UserText:
-    """The next piece of the user's transcript; `is_anew`: it replaces the text of an earlier attempt."""
+    """The next piece of the user's transcript; `is_restart`: it replaces the text of an earlier attempt.
+
+    `is_final`: no other piece follows, and there may be no words at all.
+    """
 
     turn: int
     text: str
     is_restart: bool = False
+    is_final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-MODULES = ("cv2", "espeakng_loader", "pocketsphinx", "rapidocr", "yaml")
+MODULES = ("cv2", "openai", "pocketsphinx", "rapidocr", "yaml")
 
 
 class PackagesMissingError(Exception):

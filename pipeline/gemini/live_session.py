@@ -267,7 +267,8 @@ class LiveSession:
         if content.interrupted:
             self._replies.on_interrupted()
         if content.input_transcription is not None:
-            self._emit(self._replies.on_user_text(content.input_transcription.text or ""))
+            words = content.input_transcription
+            self._emit(self._replies.on_user_text(words.text or "", is_final=bool(words.finished)))
         if content.output_transcription is not None:
             self._emit(self._replies.on_text(content.output_transcription.text or ""))
         if content.model_turn is not None:

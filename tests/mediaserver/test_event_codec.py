@@ -28,6 +28,7 @@ from pipeline.events import (
     Playback,
     Pointer,
     Pong,
+    Resumed,
     Role,
     ScreenFrameSent,
     ScreenShareEnd,
@@ -143,6 +144,7 @@ def test_any_json_gives_a_command_that_can_be_said_again_or_a_protocol_error(
             {"turn": 3, "role": "user", "text": "hi", "final": True},
         ),
         (TextResponse(3, "I see.", None), "text_response", {"turn": 3, "text": "I see.", "confidence": None}),
+        (Resumed(3, 1040), "resumed", {"from_ms": 1040}),
         (Interrupted(3, 1240, "I can"), "interrupted", {"heard_ms": 1240, "heard_text": "I can"}),
         (
             TurnEnded(3, 3100, {"speech_end_to_first_audio": 412}, Usage({"total": 9})),

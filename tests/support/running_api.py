@@ -20,6 +20,7 @@ from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.api.sessions import HistoryRoutes, Sessions
 from mediaserver.api.users import Users
 from mediaserver.auth.accounts import Accounts
+from mediaserver.auth.lockout import Lockout
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
@@ -64,11 +65,15 @@ async def _is_well() -> bool:
     return True
 
 
+async def _without_delay(_: float) -> None:
+    return None
+
+
 def published(store: Store | None = None) -> tuple[web.Application, Json]:
     """The app, and what is published about it; without a store nobody has said anything."""
     store = cast(Store, MemoryStore()) if store is None else store
     passwords = Passwords(HASHER)
-    accounts = Accounts(store, TOKENS, passwords)
+    accounts = Accounts(store, TOKENS, passwords, lockout=Lockout(sleep=_without_delay))
     metrics, registry = Metrics(), Registry(Capacity(9, 9, 9, 9))
     limiter = SlidingWindowRateLimiter(parse("1000000/minute"))
     page = Page(engine="local", model="local-1", example_questions=("hello",))
@@ -80,7 +85,7 @@ def published(store: Store | None = None) -> tuple[web.Application, Json]:
         *Guests(accounts, limiter, are_allowed=True, loopback_only=False).routes(),
         *HistoryRoutes(registry, store, TOKENS, limiter).routes(),
         *Sessions(registry, TOKENS, limiter).routes(),
-        *LiveKitTokens(TOKENS, limiter, JoinTokenIssuer("devkey", "s" * 32)).routes(),
+        *LiveKitTokens(TOKENS, limiter, JoinTokenIssuer("devkey", "s" * 32), accounts.take_back).routes(),
         *whip.routes(),
         *users.routes(),
     ]

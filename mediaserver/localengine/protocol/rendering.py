@@ -49,8 +49,9 @@ def _server_message(message: ControlMessage) -> types.LiveServerMessage:
     match message:
         case SetupComplete(session_id):
             return types.LiveServerMessage(setup_complete=types.LiveServerSetupComplete(session_id=session_id))
-        case InputTranscription(text):
-            return _content(types.LiveServerContent(input_transcription=types.Transcription(text=text)))
+        case InputTranscription(text, is_final):
+            words = types.Transcription(text=text, finished=True if is_final else None)
+            return _content(types.LiveServerContent(input_transcription=words))
         case OutputTranscription(text):
             return _content(types.LiveServerContent(output_transcription=types.Transcription(text=text)))
         case Interrupted():

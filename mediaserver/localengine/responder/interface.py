@@ -1,9 +1,13 @@
 """The interface between the server, which implements the protocol, and the responder, which answers questions."""
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
+
+from mediaserver.localengine.protocol.messages import Functions
+from pipeline.screen.read_text import ReadText
 
 MAX_ENTRIES = 100
 """History entries kept, the newest."""
@@ -21,13 +25,21 @@ class Question:
     """The typed text, None when spoken."""
     screen: bytes | None
     """The newest JPEG (or PNG) seen, None if nothing is shared."""
+    functions: Functions = field(default_factory=dict)
+    """Functions of the client that may be called."""
+    instructions: str = ""
+    """The client's system instruction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """The transcript of a spoken question, "" if not understood; yielded first."""
+    """The transcript of a spoken question, "" if not understood; yielded first.
+
+    `is_nothing`: there are no words in the sound.
+    """
 
     text: str
+    is_nothing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +51,23 @@ class Speech:
 
 
 @dataclass(frozen=True, slots=True)
+class CallResult:
+    """The result of a call; `is_silent` if nothing need be said about it."""
+
+    response: Mapping[str, object]
+    is_silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """A function call, such as point_at; skipped if the client has not declared the function."""
+    """A function call, such as point_at; skipped if the client has not declared the function.
+
+    `result` is set for a responder that continues with the result; it is cancelled if the call is taken back.
+    """
 
     name: str
     args: Mapping[str, object]
+    result: "asyncio.Future[CallResult] | None" = field(default=None, compare=False)
 
 
 Role = Literal["user", "model"]
@@ -63,6 +87,8 @@ class Memory:
 
     language: str = "en-US"
     """The language of the setup (speechConfig.languageCode)."""
+    speed: float = 1.0
+    """The speed of speech that the user asked for, as a multiple of the voice's own."""
     last_answer: str = ""
     """The last answer, for "repeat"."""
     turns: int = 0
@@ -74,6 +100,14 @@ class Memory:
         """Add an entry, unless it is blank."""
         if text := text.strip():
             self.history.append(HistoryEntry(role, text[:MAX_ENTRY_LENGTH]))
+
+
+class Reader(Protocol):
+    """Reads the text on a frame, such as `pipeline.screen.ocr.Ocr`."""
+
+    async def read(self, jpeg: bytes, /) -> tuple[ReadText, ...]:
+        """Return the lines of text on a frame; raises `MediaError`."""
+        ...
 
 
 class Responder(Protocol):

@@ -1,17 +1,20 @@
 """The offline responder: speech recognition, screen reading and speech synthesis."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, assert_never
 
+from mediaserver.localengine.responder.chat_model.chat_fault import ChatFault
 from mediaserver.localengine.responder.intents import Find, Intent, intent_of
-from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
+from mediaserver.localengine.responder.interface import Call, Memory, Question, Reader, Recognition, Speech
 from mediaserver.localengine.responder.screen_answers import ScreenAnswer, answer_about, describe
 from mediaserver.localengine.responder.screen_text import SURE, Match, find, near, place, quoted
 from mediaserver.localengine.responder.speech_to_text import SpeechToText
-from mediaserver.localengine.responder.text_to_speech import TextToSpeech
+from mediaserver.localengine.responder.voice.pace import slow_down, speed_up
+from mediaserver.localengine.responder.voice.text_to_speech import TextToSpeech
 from pipeline.screen.layout import ScreenLayout
 from pipeline.screen.read_text import ReadText
 
@@ -41,7 +44,7 @@ _NOT_READ = (
 _HELP = (
     "I am the small local engine of this server, and I work without the internet.",
     "Share your screen, and ask: what is on my screen? Or: where is the save button?",
-    "You can also ask what time it is, or say: repeat, stop, or goodbye.",
+    "You can also ask what time it is, or say: repeat, slower, faster, stop, or goodbye.",
     "By voice I know only a fixed list of sentences. Typed, I can look for any words.",
 )
 _ANSWERS = {
@@ -50,16 +53,27 @@ _ANSWERS = {
     Intent.BYE: ("Goodbye.",),
 }
 
+_SPEED_ANSWERS = {
+    (Intent.SLOWER, True): "I will speak more slowly.",
+    (Intent.SLOWER, False): "I cannot speak any slower.",
+    (Intent.FASTER, True): "I will speak faster.",
+    (Intent.FASTER, False): "I cannot speak any faster.",
+}
+
 Piece = str | Call
 """A sentence to say, or a call to make before the next one."""
 
 
-class Reader(Protocol):
-    """Reads the text on a frame, such as `pipeline.screen.ocr.Ocr`."""
+class Chat(Protocol):
+    """Answers by a language model, such as `chat_model.model.ChatModel`."""
 
-    async def read(self, jpeg: bytes, /) -> tuple[ReadText, ...]:
-        """Return the lines of text on a frame; raises `MediaError`."""
+    def answer(self, question: Question, text: str, memory: Memory) -> AsyncGenerator[Piece, None]:
+        """Yield the pieces of the answer to `text`; raises `ChatFault` or `MediaError`."""
         ...
+
+
+class LayoutReader(Reader, Protocol):
+    """Reads the layout of a frame too."""
 
     async def layout(self, jpeg: bytes, /) -> ScreenLayout:
         """Return the layout of a frame; raises `MediaError`."""
@@ -75,14 +89,32 @@ class LocalMemory(Memory):
     screen: bytes | None = None
 
 
-class LocalResponder:
-    """Answers a few kinds of questions by speech; heavy work runs in worker processes."""
+@dataclass(frozen=True, slots=True)
+class _ModelSentence:
+    """A sentence of the language model, in the user's language."""
 
-    def __init__(self, reader: Reader, *, now: Callable[[], datetime] = datetime.now):
+    text: str
+
+
+class LocalResponder:
+    """Answers a few kinds of questions by speech; heavy work runs in worker processes.
+
+    With a `chat` model, that answers instead, and the rules what they can when it fails.
+    """
+
+    def __init__(
+        self,
+        reader: LayoutReader,
+        *,
+        chat: Chat | None = None,
+        voice: TextToSpeech | None = None,
+        now: Callable[[], datetime] = datetime.now,
+    ):
         self._reader = reader
+        self._chat = chat
         self._now = now
         self._speech_to_text = SpeechToText()
-        self._text_to_speech = TextToSpeech()
+        self._text_to_speech = voice or TextToSpeech()
 
     async def start(self) -> None:
         """Load the speech models in advance; the caller warms the reader."""
@@ -99,6 +131,21 @@ class LocalResponder:
     async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
         """Answer piece by piece; raises `MediaError` if OCR, recognition or synthesis fails."""
         assert isinstance(memory, LocalMemory)
+        # What the rules say is English, whatever language the client asked for.
+        english = memory.language if memory.language.lower().startswith("en") else "en"
+        async with aclosing(self._pieces(question, memory)) as pieces:
+            async for piece in pieces:
+                if not isinstance(piece, str | _ModelSentence):
+                    yield piece
+                    continue
+                text, language = (piece, english) if isinstance(piece, str) else (piece.text, memory.language)
+                async with aclosing(self._text_to_speech.stream(text, language=language, speed=memory.speed)) as parts:
+                    async for speech in parts:
+                        yield speech
+
+    async def _pieces(
+        self, question: Question, memory: LocalMemory
+    ) -> AsyncGenerator[Recognition | Piece | _ModelSentence, None]:
         memory.turns += 1
         text = question.text
         if text is None:
@@ -107,12 +154,34 @@ class LocalResponder:
         intent = intent_of(text) if text else None
         if intent is Intent.STOP:
             return
+        if intent is Intent.SLOWER or intent is Intent.FASTER:
+            is_changed = slow_down(memory) if intent is Intent.SLOWER else speed_up(memory)
+            has_spoken = bool(memory.pieces or _last_answer(memory))
+            if intent is Intent.FASTER or not is_changed or not has_spoken:
+                yield _SPEED_ANSWERS[intent, is_changed]
+                return
+            intent = Intent.REPEAT  # who wants it slower has not followed
         if intent is Intent.REPEAT:
             if memory.last_find is None or memory.screen == question.screen:
                 for piece in memory.pieces or (_last_answer(memory) or "I have not said anything yet.",):
-                    yield await self._uttered(piece, memory)
+                    yield piece
                 return
             intent = memory.last_find  # a pointer on a screen that has changed would mislead
+        if self._chat is not None and text:
+            memory.pieces, memory.last_find = (), None
+            try:
+                async with aclosing(self._chat.answer(question, text, memory)) as answer:
+                    async for piece in answer:
+                        if isinstance(piece, str):
+                            memory.pieces = (*memory.pieces, piece)
+                        yield _ModelSentence(piece) if isinstance(piece, str) else piece
+                return
+            except ChatFault as error:
+                fault = error
+            for piece in told(fault, can_answer=intent is not None):
+                yield piece
+            if fault.is_answer_begun or intent is None:
+                return
         seen: tuple[ReadText, ...] | ScreenLayout | None = None
         if question.screen is not None and text and (intent in (None, Intent.DESCRIBE) or isinstance(intent, Find)):
             reading = asyncio.ensure_future(self._read(intent, question.screen))
@@ -120,7 +189,7 @@ class LocalResponder:
             try:
                 await asyncio.wait({reading}, timeout=MAX_SILENT_READING)
                 if not reading.done():
-                    yield await self._uttered(_LOOKING + " ", memory)
+                    yield _LOOKING + " "
                 seen = await reading
             finally:
                 reading.cancel()
@@ -129,7 +198,7 @@ class LocalResponder:
         memory.pieces, memory.screen = pieces, question.screen
         memory.last_answer = "".join(piece for piece in pieces if isinstance(piece, str))
         for piece in pieces:
-            yield await self._uttered(piece, memory)
+            yield piece
 
     async def _read(self, intent: Intent | Find | None, screen: bytes) -> tuple[ReadText, ...] | ScreenLayout:
         return await (self._reader.read(screen) if isinstance(intent, Find) else self._reader.layout(screen))
@@ -156,17 +225,10 @@ class LocalResponder:
                 return (clock(self._now()),)
             case Intent.HELLO | Intent.THANKS | Intent.BYE:
                 return _ANSWERS[intent]
-            case Intent.STOP | Intent.REPEAT:
+            case Intent.STOP | Intent.REPEAT | Intent.SLOWER | Intent.FASTER:
                 return ()
             case _:
                 assert_never(intent)
-
-    async def _uttered(self, piece: Piece, memory: Memory) -> Speech | Call:
-        if isinstance(piece, Call):
-            return piece
-        # What is said is English, whatever language the client asked for.
-        language = memory.language if memory.language.lower().startswith("en") else "en"
-        return await self._text_to_speech.synthesize(piece, language=language)
 
 
 def _last_answer(memory: Memory) -> str:
@@ -211,6 +273,13 @@ def answered(answer: ScreenAnswer) -> Sequence[Piece]:
     if answer.box is None:
         return answer.sentences
     return (Call("point_at", {"box_2d": list(answer.box), "label": answer.label}), *answer.sentences)
+
+
+def told(fault: ChatFault, *, can_answer: bool) -> Sequence[Piece]:
+    """Report the failure of the language model, unless it is known and the rules can answer."""
+    if fault.is_known:
+        return () if can_answer else (fault.message,)
+    return fault.report(), f"{fault.message} "
 
 
 def point_at(match: Match) -> Call:

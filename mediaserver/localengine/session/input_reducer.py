@@ -23,6 +23,7 @@ from mediaserver.localengine.protocol.model_rules import takes_content
 from mediaserver.localengine.responder.interface import Question
 from mediaserver.localengine.session.audio_input import AudioInputStream, Detector
 from mediaserver.localengine.session.context import Context
+from pipeline.audio.pause_rule import Pause
 from pipeline.audio.turn_detector import TurnSignal
 from pipeline.events import SpeechEnded, SpeechStarted
 from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES, AudioChunk
@@ -46,6 +47,7 @@ class InputReducer:
 
     def __init__(self, setup: Setup, detector: Detector | None, context: Context, *, is_resumed: bool = False):
         self.functions = setup.functions
+        self._instructions = setup.instructions
         self._context = context
         # A resumed session must not be seeded: its history would be duplicated.
         self._is_seeding = setup.seeds_history and not is_resumed
@@ -123,6 +125,8 @@ class InputReducer:
                     self._keep(event)
                 case SpeechEnded():
                     yield from self._close()
+                case Pause():
+                    pass  # silence alone ends a turn here, as Gemini's silenceDurationMs does
                 case _:
                     assert_never(event)
 
@@ -168,7 +172,7 @@ class InputReducer:
                 self._context.appended = turn.text
         if content.is_complete:
             text, self._context.appended = self._context.appended, ""
-            yield Question(b"", text, self._context.screen)
+            yield Question(b"", text, self._context.screen, self.functions, self._instructions)
 
     def _seed(self, content: ClientContent) -> None:
         for turn in content.turns:
@@ -185,7 +189,7 @@ class InputReducer:
 
     def _question(self, audio: bytes, text: str | None) -> Question:
         self._context.memory.append("user", text or "")
-        return Question(audio, text, self._context.screen)
+        return Question(audio, text, self._context.screen, self.functions, self._instructions)
 
     def _interruption(self) -> Iterator[StopReply]:
         if self._may_interrupt:

@@ -164,12 +164,13 @@ class EngineSession:
         return self._calls.open(call) if call.name in self._input.functions else None
 
     async def _answered(self, call: ToolCall) -> None:
-        if is_blocking(self._setup.model, self._input.functions.get(call.name, Behavior.UNSPECIFIED)):
+        declared = self._input.functions.get(call.name)
+        if is_blocking(self._setup.model, declared.behavior if declared else Behavior.UNSPECIFIED):
             await self._calls.answered(call.id)
 
     async def _settle(self, message: ToolResponse) -> None:
-        # No answer follows a result: every function here displays something, and is scheduled SILENT.
-        if self._calls.settle(response.id for response in message.responses):
+        # A result begins no answer; one that waits for it goes on by itself.
+        if self._calls.settle(message.responses):
             await self._offer_handle()
 
     async def _offer_handle(self) -> None:

@@ -204,6 +204,33 @@ async def test_there_may_be_nothing_to_repeat(responder: LocalResponder, page: P
     assert said(await ask(responder, "repeat")) == "I have not said anything yet."
 
 
+async def test_slower_says_it_again_slower_and_faster_goes_on_faster(responder: LocalResponder, page: Page) -> None:
+    memory = responder.new_memory()
+    first = await ask(responder, "where is save", memory=memory)
+    slower = await ask(responder, "slower please", memory=memory)
+    assert (said(slower), calls(slower)) == (said(first), calls(first))
+    assert samples(slower) > 1.08 * samples(first)
+    assert said(await ask(responder, "faster", memory=memory)) == "I will speak faster."
+    assert samples(await ask(responder, "repeat", memory=memory)) == samples(first)
+
+
+async def test_the_speed_has_an_end_on_both_sides_and_is_the_sessions_own(
+    responder: LocalResponder, page: Page
+) -> None:
+    memory = responder.new_memory()
+    assert said(await ask(responder, "slow down", memory=memory)) == "I will speak more slowly."
+    await ask(responder, "thanks", memory=memory)
+    answers = [said(await ask(responder, "speak more slowly", memory=memory)) for _ in range(2)]
+    assert answers == ["You are welcome.", "I cannot speak any slower."]
+    answers = [said(await ask(responder, "faster", memory=memory)) for _ in range(5)]
+    assert answers == ["I will speak faster."] * 4 + ["I cannot speak any faster."]
+    assert responder.new_memory().speed == 1.0
+
+
+def samples(answer: Answer) -> int:
+    return sum(len(piece.pcm) // 2 for piece in answer if isinstance(piece, Speech))
+
+
 async def test_stop_is_obeyed_in_silence(responder: LocalResponder, page: Page) -> None:
     memory = responder.new_memory()
     assert await ask(responder, "stop", memory=memory) == []

@@ -10,7 +10,6 @@ import pytest
 import pytest_asyncio
 from numpy.typing import NDArray
 
-from mediaserver.localengine.responder import text_to_speech as speaking
 from mediaserver.localengine.responder.speech_to_text import (
     _GRAMMAR,
     LONGEST,
@@ -19,6 +18,7 @@ from mediaserver.localengine.responder.speech_to_text import (
     SpeechToText,
     recognize,
 )
+from mediaserver.localengine.responder.voice import espeak as speaking
 from pipeline.media import INPUT_SAMPLE_RATE
 
 ROOT = Path(__file__).parents[4]

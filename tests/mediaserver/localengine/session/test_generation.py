@@ -117,6 +117,15 @@ def test_words_come_just_before_the_audio_they_begin_with() -> None:
     ]
 
 
+def test_a_sound_without_words_is_told_by_an_empty_final_transcription() -> None:
+    wire = Wire()
+    run_fast(answered(wire, Recognition("", is_nothing=True)))
+    assert wire.messages == [InputTranscription("", is_final=True), GenerationComplete()]
+    wire = Wire()
+    run_fast(answered(wire, Recognition("")))
+    assert wire.messages == [GenerationComplete()]
+
+
 def test_transcriptions_come_only_if_asked_for() -> None:
     wire = Wire()
     run_fast(answered(wire, Recognition("hi"), speech(0.2, (0, "One "), (2_400, "two ")), setup=Setup("models/local")))

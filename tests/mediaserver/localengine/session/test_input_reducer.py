@@ -16,6 +16,7 @@ from mediaserver.localengine.protocol.messages import (
     ContentTurn,
     ContextUpdate,
     Detection,
+    FunctionDeclaration,
     ImageInput,
     Input,
     RealtimeInput,
@@ -129,11 +130,11 @@ def test_incomplete_content_only_stops_and_is_asked_about_later() -> None:
 
 
 def test_new_tools_replace_the_old_ones() -> None:
-    live = InputReducer(Setup("models/local", functions={"f": Behavior.UNSPECIFIED}), None, Context(Memory()))
+    live = InputReducer(Setup("models/local", functions={"f": FunctionDeclaration()}), None, Context(Memory()))
     list(live.push(ContextUpdate(None), audible=False))
     assert set(live.functions) == {"f"}
-    list(live.push(ContextUpdate({"g": Behavior.BLOCKING}), audible=False))
-    assert live.functions == {"g": Behavior.BLOCKING}
+    list(live.push(ContextUpdate({"g": FunctionDeclaration(Behavior.BLOCKING)}), audible=False))
+    assert live.functions == {"g": FunctionDeclaration(Behavior.BLOCKING)}
 
 
 def test_of_an_endless_window_the_newest_part_is_kept() -> None:
