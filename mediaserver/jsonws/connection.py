@@ -24,7 +24,7 @@ from mediaserver.jsonws.codec import (
     parse,
 )
 from mediaserver.jsonws.media_input import MediaFeedback
-from mediaserver.jsonws.message_budget import MessageBudget
+from mediaserver.jsonws.message_budget import Account, MessageBudget
 from mediaserver.jsonws.read_gate import ReadGate
 from mediaserver.jsonws.send_queue import SendQueue
 from mediaserver.jsonws.session import Session
@@ -107,7 +107,7 @@ class Connection:
         self._open_session = open_session
         self._limits = limits
         self._bounds = bounds
-        self._account = bounds.long_messages.open_account(address, self._on_free)
+        self._account: Account | None = None
         # No compression: a small frame could inflate to a huge one, and base64 of media hardly shrinks.
         self._ws = web.WebSocketResponse(
             timeout=2.0, autoping=False, compress=False, max_msg_size=_MAX_FRAME_BYTES, decode_text=False
@@ -198,10 +198,6 @@ class Connection:
         message = await self._gate.receive(self._ws.receive())
         return message, self._gate.take(len(message.data)) if isinstance(message.data, bytes) else 0
 
-    def _on_free(self) -> None:
-        if self._gate is not None:
-            self._gate.retry()
-
     def _receive_timeout(self) -> float:
         """Seconds that the next frame of the client may take."""
         if self._session is not None:
@@ -213,7 +209,8 @@ class Connection:
             self._refuse_long_message()
             return
         with ExitStack() as memory:
-            memory.callback(self._account.give_back, charged)
+            if self._account is not None:
+                memory.callback(self._account.give_back, charged)
             try:
                 envelope = await self._parse(data)
                 await self._execute(envelope, memory)
@@ -258,7 +255,9 @@ class Connection:
     async def _start(self, message: StartSession) -> None:
         self._session = await self._open_session(self, message, self._send_queue, self._feedback)
         self.sessions += 1
-        if self._gate is not None:
+        if self._gate is not None and self._account is None:
+            budget = self._bounds.long_messages
+            self._account = budget.open_account(self._session.counted_as, self._gate.retry)
             self._gate.open(self._account)
         self._record_good_message()
         self._tasks.create_task(self._session.run())
@@ -321,7 +320,8 @@ class Connection:
         transport = request.transport
         if self._gate is not None:
             self._gate.close()
-        self._account.close()
+        if self._account is not None:
+            self._account.close()
         try:
             async with asyncio.timeout(self._limits.flush):
                 while (text := self._send_queue.pop()) is not None:

@@ -1,18 +1,16 @@
-"""A bound on the long messages of one network that are in memory at the same time."""
+"""A bound on the long messages of one caller that are in memory at the same time."""
 
 from collections.abc import Callable
 
-from mediaserver.caller import network_of
-
 MAX_BYTES = 16 << 20
-"""Bytes of one network's messages, beyond what each socket may always read; the longest message has 12 MiB."""
+"""Bytes of one caller's messages, beyond what each socket may always read; the longest message has 12 MiB."""
 
 
 class Account:
     """The bytes of one socket that are counted."""
 
-    def __init__(self, budget: "MessageBudget", network: str, on_free: Callable[[], None]):
-        self.network = network
+    def __init__(self, budget: "MessageBudget", caller: str, on_free: Callable[[], None]):
+        self.caller = caller
         self.held = 0
         self.on_free = on_free
         self._budget = budget
@@ -32,27 +30,27 @@ class Account:
 
 
 class MessageBudget:
-    """Counts by network. The socket that has held bytes for longest may always read on, so that one can finish."""
+    """Counts by caller. The socket that has held bytes for longest may always read on, so that one can finish."""
 
     def __init__(self, limit: int = MAX_BYTES):
         self._limit = limit
-        # Of each network, in the order in which they began.
+        # Of each caller, in the order in which they began.
         self._holders: dict[str, dict[Account, None]] = {}
         self._waiting: dict[str, dict[Account, None]] = {}
 
-    def open_account(self, address: str, on_free: Callable[[], None]) -> Account:
-        """Open the account of a socket, which must be closed at its end."""
-        return Account(self, network_of(address) or address, on_free)
+    def open_account(self, caller: str, on_free: Callable[[], None]) -> Account:
+        """Open the account of a socket, which must be closed at its end; `caller` is `Caller.counted_as`."""
+        return Account(self, caller, on_free)
 
     def charge(self, account: Account, size: int) -> bool:
         """Count bytes of an account, or let it wait."""
-        holders = self._holders.get(account.network, {})
+        holders = self._holders.get(account.caller, {})
         is_oldest = next(iter(holders), account) is account
         if not is_oldest and sum(each.held for each in holders) + size > self._limit:
-            self._waiting.setdefault(account.network, {})[account] = None
+            self._waiting.setdefault(account.caller, {})[account] = None
             return False
         account.held += size
-        self._holders.setdefault(account.network, {})[account] = None
+        self._holders.setdefault(account.caller, {})[account] = None
         return True
 
     def give_back(self, account: Account, size: int) -> None:
@@ -60,7 +58,7 @@ class MessageBudget:
         account.held = max(0, account.held - size)
         if not account.held:
             self._remove(self._holders, account)
-        for waiting in self._waiting.pop(account.network, {}):
+        for waiting in self._waiting.pop(account.caller, {}):
             waiting.on_free()
 
     def close(self, account: Account) -> None:
@@ -73,7 +71,7 @@ class MessageBudget:
         return sum(map(len, (*self._holders.values(), *self._waiting.values())))
 
     def _remove(self, accounts: dict[str, dict[Account, None]], account: Account) -> None:
-        of_network = accounts.get(account.network, {})
-        of_network.pop(account, None)
-        if not of_network:
-            accounts.pop(account.network, None)
+        of_caller = accounts.get(account.caller, {})
+        of_caller.pop(account, None)
+        if not of_caller:
+            accounts.pop(account.caller, None)

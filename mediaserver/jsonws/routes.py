@@ -123,6 +123,7 @@ class JsonSocket:
             start.output,
             feedback,
             self._decoder_slots,
+            counted_as=caller.counted_as,
             on_slow_consumer=connection.on_slow_consumer,
             on_closed=on_closed,
         )

@@ -31,10 +31,13 @@ class Session:
         feedback: MediaFeedback,
         decoder_slots: asyncio.Semaphore,
         *,
+        counted_as: str,
         on_slow_consumer: Callable[[], None],
         on_closed: Callable[["Session"], None],
     ):
         self.id = conversation.config.id
+        self.counted_as = counted_as
+        """The name under which the caller's messages are counted, see `Caller`."""
         self.end_reason: EndReason | None = None
         """The conversation's end reason; None while it is live."""
         self._conversation = conversation

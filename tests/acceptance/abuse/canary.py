@@ -3,13 +3,17 @@
 import asyncio
 import json
 import time
+from base64 import b64encode
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
 
+from tests.acceptance.abuse.pictures import png
+
 ADDRESS = "127.0.0.2"
 INTERVAL = 0.02
+PICTURE = b64encode(png(1280, 720, channels=3, depth=8)).decode()
 WINDOW = 1.0
 SLOW = 0.15
 """Seconds by which a disturbed window's 99th percentile is above the control's."""
@@ -29,6 +33,8 @@ class Canary:
                 token = (await answer.json())["access_token"]
             async with http.ws_connect(f"/ws/livekit?token={token}") as ws:
                 await ws.send_json({"action": "start_session"})
+                # What is loaded for the first screen is no work of the attacker's.
+                await ws.send_json({"action": "screen_share_frame", "data": PICTURE, "format": "png"})
                 while not over.is_set():
                     sent = time.monotonic()
                     await ws.send_json({"action": "ping", "t": sent})

@@ -3,21 +3,20 @@
 import asyncio
 import base64
 import json
-import struct
-import zlib
 from contextlib import suppress
 
 import aiohttp
 
+from tests.acceptance.abuse.pictures import png
 from tests.acceptance.abuse.target import Target
 
 
 async def large_pictures(target: Target) -> None:
     """Show pictures that decode to as much as is taken, and to more, over eight sockets."""
     files = (
-        _png(4000, 4000, channels=4, depth=8),
-        _png(3840, 2160, channels=4, depth=16),
-        _png(4000, 4000, channels=3, depth=16),
+        png(4000, 4000, channels=4, depth=8),
+        png(3840, 2160, channels=4, depth=16),
+        png(4000, 4000, channels=3, depth=16),
     )
     pictures = [base64.b64encode(file).decode() for file in files]
     async with target.client() as http:
@@ -34,17 +33,6 @@ async def large_pictures(target: Target) -> None:
                 await answers
 
         await target.repeat(show)
-
-
-def _png(width: int, height: int, *, channels: int, depth: int) -> bytes:
-    """A black picture, which packs a hundredfold and more."""
-    rows = zlib.compress(bytes(height * (1 + width * channels * depth // 8)), 1)
-    header = struct.pack(">IIBBBBB", width, height, depth, 6 if channels == 4 else 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", rows) + _chunk(b"IEND", b"")
-
-
-def _chunk(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
 
 async def deep_json(target: Target) -> None:

@@ -85,7 +85,7 @@ class Gated:
         self.exceeded += 1
 
     def open(self, budget: MessageBudget) -> Account:
-        account = budget.open_account("192.0.2.1", self.gate.retry)
+        account = budget.open_account("ada", self.gate.retry)
         self.gate.open(account)
         return account
 
@@ -166,7 +166,7 @@ async def test_an_open_gate_passes_long_messages_and_has_them_counted() -> None:
     assert (len(budget), account.held) == (0, 0)
 
 
-async def test_long_messages_of_one_network_wait_for_one_another() -> None:
+async def test_long_messages_of_one_caller_wait_for_one_another() -> None:
     budget, first, second = MessageBudget(1000), Gated(), Gated()
     accounts = [first.open(budget), second.open(budget)]
     for gated in (first, second):
@@ -195,18 +195,18 @@ async def test_the_oldest_message_can_always_be_read_to_its_end() -> None:
     assert (first.payload, second.payload) == (900, 542)
 
 
-async def test_networks_do_not_wait_for_one_another() -> None:
+async def test_callers_do_not_wait_for_one_another() -> None:
     budget = MessageBudget(1000)
-    one = budget.open_account("192.0.2.1", lambda: None)
+    one = budget.open_account("ada", lambda: None)
     assert one.charge(1000)
-    assert budget.open_account("192.0.2.2", lambda: None).charge(1000)
-    assert not budget.open_account("192.0.2.1", lambda: None).charge(1)
+    assert budget.open_account("bob", lambda: None).charge(1000)
+    assert not budget.open_account("ada", lambda: None).charge(1)
 
 
 async def test_a_closed_account_waits_no_more() -> None:
     called: list[int] = []
     budget = MessageBudget(1000)
-    one, other = (budget.open_account("192.0.2.1", partial(called.append, number)) for number in range(2))
+    one, other = (budget.open_account("ada", partial(called.append, number)) for number in range(2))
     assert one.charge(1000)
     assert not other.charge(1)
     other.close()
