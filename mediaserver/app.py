@@ -26,7 +26,7 @@ from mediaserver.auth.revocations import RevocationReader
 from mediaserver.auth.tokens import Tokens
 from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.engines import RunningEngine, engine_tools, start_engine
-from mediaserver.half_open import HalfOpenConnections
+from mediaserver.half_open import PER_SESSION, HalfOpenConnections
 from mediaserver.history_service import HistoryService
 from mediaserver.http_route import Route, add_routes
 from mediaserver.ice import ice_servers, stun_servers
@@ -127,7 +127,8 @@ async def _start_services(settings: Settings, vad: VadModel, stack: AsyncExitSta
     metrics = Metrics()
     await stack.enter_async_context(LoopLag(metrics))
     toolbox = load_toolbox(settings.tools, engine_tools(settings))
-    registry, half_open = Registry(_capacity(settings)), HalfOpenConnections()
+    registry = Registry(_capacity(settings))
+    half_open = HalfOpenConnections(max_established=PER_SESSION * settings.max_sessions_per_address)
     history = await _history(settings, registry, stack)
     engine = await start_engine(settings, vad, stack)
     session_factory = SessionFactory(

@@ -1,4 +1,4 @@
-"""Tells the payload of WebSocket frames from their headers, in a stream that is cut anywhere."""
+"""Counts the payload of WebSocket frames in a stream that is cut anywhere."""
 
 _LENGTH_BYTES = {126: 2, 127: 8}
 _MASK_BYTES = 4

@@ -47,7 +47,7 @@ class ReadGate(asyncio.Protocol):
     def take(self, payload_bytes: int) -> int:
         """Count a message as taken, so that as much can follow.
 
-        Returns how many of its bytes the account still holds: whoever handles the message gives them back.
+        Returns how many of its bytes the account still holds, to be given back when the message is handled.
         """
         charged = min(self._charged, payload_bytes)
         self._charged -= charged

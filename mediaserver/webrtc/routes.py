@@ -13,7 +13,7 @@ from mediaserver.auth.users import AuthError, Verifier
 from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.caller import Caller, network_of_request
 from mediaserver.half_open import RETRY_AFTER as RETRY_HALF_OPEN
-from mediaserver.half_open import HalfOpenConnection, HalfOpenConnections, TooManyHalfOpen
+from mediaserver.half_open import HalfOpenConnection, HalfOpenConnections, TooManyConnections
 from mediaserver.http_errors import HttpError, bearer
 from mediaserver.http_route import Route, read_bytes
 from mediaserver.rate_limiter import RateLimiter
@@ -163,7 +163,7 @@ class Whip:
                 config=self._config,
                 client=caller.address,
                 count_bad_message=partial(self._bad_messages.spend, caller.address),
-                on_connected=half_open.release,
+                on_connected=half_open.establish,
                 on_closed=on_closed,
             )
             stack.pop_all()  # the peer releases it
@@ -229,7 +229,7 @@ class Whip:
     async def _admit(self, caller: Caller) -> HalfOpenConnection:
         try:
             return await self._half_open.admit(caller)
-        except TooManyHalfOpen as error:
+        except TooManyConnections as error:
             raise HttpError(429, "RATE_LIMITED", error.message, retry_after=RETRY_HALF_OPEN) from None
 
     async def _enter(self, caller: Caller, options: SessionOptions) -> ConversationPort:

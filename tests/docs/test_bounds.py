@@ -37,6 +37,8 @@ FIXED: dict[str, tuple[float, str]] = {
     "JSON body of a request": (json_http.MAX_BODY, "bytes"),
     "SDP offer": (offer.MAX_BYTES, "bytes"),
     "WebRTC connections of one address that are not established": (half_open.MAX_PER_ADDRESS, ""),
+    "Established WebRTC connections of one account at one address, or of its guests, for each of "
+    "`MAX_SESSIONS_PER_ADDRESS`": (half_open.PER_SESSION, ""),
     "Time in which a WebRTC connection must be established": (RtcLimits().connect, "s"),
     "ICE candidates of a client that are used": (candidates.MAX_CANDIDATES, ""),
     "ICE checks of one connection to addresses that have sent nothing": (ice_checks.MAX_CHECKS, ""),

@@ -235,7 +235,7 @@ class ParticipantSession:
         match state:
             case LinkState.CONNECTED:
                 self._has_connected = True
-                self._half_open.release()
+                self._half_open.establish()
                 self._room.activate(self.participant.sid)
                 self._context.reconcile()
             case LinkState.FAILED if self._socket.is_attached:

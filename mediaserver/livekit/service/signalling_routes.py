@@ -12,7 +12,7 @@ from mediaserver.auth.users import is_guest
 from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.caller import Caller, network_of_request
 from mediaserver.half_open import RETRY_AFTER as RETRY_HALF_OPEN
-from mediaserver.half_open import HalfOpenConnection, HalfOpenConnections, TooManyHalfOpen
+from mediaserver.half_open import HalfOpenConnection, HalfOpenConnections, TooManyConnections
 from mediaserver.http_errors import HttpError, bearer
 from mediaserver.livekit.protocol.access_token import (
     AccessTokenClaims,
@@ -134,7 +134,7 @@ class Signalling:
             half_open = await self._half_open.admit(caller)
         except TooLong:
             raise _Refused(400, f"metadata and all attributes must have at most {MAX_METADATA} bytes each") from None
-        except TooManyHalfOpen as error:
+        except TooManyConnections as error:
             raise _Refused(429, error.message, {"Retry-After": str(RETRY_HALF_OPEN)}) from None
         with ExitStack() as stack:
             stack.callback(half_open.release)

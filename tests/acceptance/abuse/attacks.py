@@ -40,6 +40,7 @@ ATTACKS = {
         Attack(webrtc_attacks.huge_video, ("connected", "screen_frame_seen")),
         Attack(webrtc_attacks.endless_message, ("connected", "bytes sent")),
         Attack(webrtc_attacks.bad_events, ("connected", "UNKNOWN_ACTION")),
+        Attack(webrtc_attacks.many_connections, ("connected", "offer 429")),
         Attack(webrtc_attacks.abandoned_offers, ("offer 201", "offer 429")),
         Attack(webrtc_attacks.reflected_checks, ("offer 201", "datagrams")),
         Attack(livekit_attacks.packed_joins, ("400",)),
