@@ -50,7 +50,7 @@ async def abandoned_joins(target: Target) -> None:
                     kind = SignalResponse.FromString(answer.data).WhichOneof("message")
                     target.counts[str(kind)] += kind in ("join", "leave")
 
-        await target.repeat(join)
+        await target.repeat(join, 12)
 
 
 async def packed_streams(target: Target) -> None:
