@@ -3,7 +3,7 @@
 import ctypes
 import sys
 
-MMAP_THRESHOLD = 1 << 20
+MMAP_THRESHOLD = 1 << 18
 """Bytes from which a block is mapped on its own, and goes back to the system when it is freed."""
 
 _M_MMAP_THRESHOLD = -3  # malloc.h

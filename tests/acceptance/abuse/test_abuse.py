@@ -69,7 +69,13 @@ def is_back(before: Resources, after: Resources) -> bool:
     )
 
 
-@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.parametrize(
+    "attack",
+    [
+        pytest.param(name, marks=pytest.mark.xfail(reason=attack.weakness) if attack.weakness else ())
+        for name, attack in ATTACKS.items()
+    ],
+)
 def test_an_attack_of_one_address_is_hardly_noticed_by_others(
     attack: str, attacked: Server, control: str, tmp_path: Path
 ) -> None:
