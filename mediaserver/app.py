@@ -24,11 +24,13 @@ from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.revocations import RevocationReader
 from mediaserver.auth.tokens import Tokens
+from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.engines import RunningEngine, engine_tools, start_engine
-from mediaserver.half_open import HalfOpenConnections
+from mediaserver.half_open import PER_SESSION, HalfOpenConnections
 from mediaserver.history_service import HistoryService
 from mediaserver.http_route import Route, add_routes
 from mediaserver.ice import ice_servers, stun_servers
+from mediaserver.jsonws.connection import SharedBounds
 from mediaserver.jsonws.routes import JsonSocket
 from mediaserver.livekit.agent.transcript_log import TranscriptLogs
 from mediaserver.livekit.media.media_link import MediaLink
@@ -69,6 +71,7 @@ class _Services:
     vad: VadModel
     session_factory: SessionFactory
     half_open: HalfOpenConnections
+    bad_messages: BadMessageBudget
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +127,8 @@ async def _start_services(settings: Settings, vad: VadModel, stack: AsyncExitSta
     metrics = Metrics()
     await stack.enter_async_context(LoopLag(metrics))
     toolbox = load_toolbox(settings.tools, engine_tools(settings))
-    registry, half_open = Registry(_capacity(settings)), HalfOpenConnections()
+    registry = Registry(_capacity(settings))
+    half_open = HalfOpenConnections(max_established=PER_SESSION * settings.max_sessions_per_address)
     history = await _history(settings, registry, stack)
     engine = await start_engine(settings, vad, stack)
     session_factory = SessionFactory(
@@ -139,7 +143,7 @@ async def _start_services(settings: Settings, vad: VadModel, stack: AsyncExitSta
         observer_factories=(*history.observer_factories, _metrics_observer(metrics)),
         half_open=half_open,
     )
-    return _Services(metrics, registry, history, engine, vad, session_factory, half_open)
+    return _Services(metrics, registry, history, engine, vad, session_factory, half_open, BadMessageBudget())
 
 
 def _capacity(settings: Settings) -> Capacity:
@@ -214,12 +218,14 @@ def _transports(settings: Settings, services: _Services, access: _Access) -> _Tr
         ice_servers=lambda user: ice_servers(settings, user),
         config=_rtc_config(settings),
         half_open=services.half_open,
+        bad_messages=services.bad_messages,
     )
     json_socket = JsonSocket(
         services.session_factory,
         access.tokens,
         access.offer_limiter,
         origin_is_allowed=lambda request: origin_is_allowed(request, settings.cors_origins),
+        bounds=SharedBounds(services.bad_messages),
     )
     return _Transports(whip, json_socket, _livekit(settings, services, access))
 
@@ -243,6 +249,7 @@ def _livekit(settings: Settings, services: _Services, access: _Access) -> LiveKi
         make_link=lambda events, is_dual, client: MediaLink(events, is_dual=is_dual, config=config, client=client),
         ice_servers=lambda user: ice_servers(settings, user),
         half_open=services.half_open,
+        bad_messages=services.bad_messages,
     )
 
 
