@@ -13,7 +13,7 @@ from mediaserver.livekit.service import signal_socket
 from mediaserver.log_flood import ERRORS, LINES
 from mediaserver.log_lines import MAX_FIELD
 from mediaserver.messages.fields import MAX_BAD_MESSAGES, MAX_FIRST_MESSAGE_BYTES, MAX_MESSAGE_BYTES
-from mediaserver.rtc import frame_size
+from mediaserver.rtc import decoder_budget, frame_size
 from mediaserver.rtc.aiortc_patches import ice_checks, transceivers
 from mediaserver.rtc.config import RtcLimits
 from mediaserver.rtc.sdp import candidates, offer
@@ -45,6 +45,10 @@ FIXED: dict[str, tuple[float, str]] = {
     "Addresses of a client whose ICE checks are answered by a check": (ice_checks.MAX_SENDERS, ""),
     "TURN credentials": (ice.TURN_CREDENTIAL_SECONDS, "s"),
     "Pixels of a video frame, read from its header": (frame_size.MAX_PIXELS, ""),
+    "Pixels of all videos that are decoded for one address that media comes from": (
+        decoder_budget.MAX_PIXELS_PER_NETWORK,
+        "",
+    ),
     "Pixels of a picture, read from its header": (image_decoder.MAX_PIXELS, ""),
     "Bytes of a picture": (image_decoder.MAX_BYTES, ""),
     "Memory of the pictures that are decoded at the same time, and of one alone": (

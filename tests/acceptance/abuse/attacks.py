@@ -39,7 +39,7 @@ ATTACKS = {
         Attack(jsonws_attacks.bad_messages, ("session_started", "UNKNOWN_ACTION", "closed 1008")),
         Attack(jsonws_attacks.many_sessions, ("session_started", "error")),
         Attack(webrtc_attacks.large_video, ("connected", "FRAME_PROCESSING_ERROR")),
-        Attack(webrtc_attacks.huge_video, ("connected", "screen_seen"), "decoders are not bounded together"),
+        Attack(webrtc_attacks.huge_video, ("connected", "screen_seen", "FRAME_PROCESSING_ERROR")),
         Attack(webrtc_attacks.endless_message, ("connected", "bytes sent")),
         Attack(webrtc_attacks.bad_events, ("connected", "UNKNOWN_ACTION")),
         Attack(webrtc_attacks.many_connections, ("connected", "offer 429")),
