@@ -16,7 +16,7 @@ from pipeline.audio.vad import VadModel
 from pipeline.errors import MediaError
 from pipeline.gemini.bridge import make_client
 from pipeline.gemini.model_profiles import LOCAL
-from pipeline.screen.ocr import Ocr
+from pipeline.screen.ocr import Ocr, is_available
 
 if TYPE_CHECKING:
     from mediaserver.localengine.responder.interface import Responder
@@ -30,14 +30,21 @@ class RunningEngine:
     is_healthy: Callable[[], Coroutine[Any, Any, bool]]
     example_questions: tuple[str, ...] = ()
     """Questions the local engine can answer; empty where any question may be asked."""
+    screen_reader: Ocr | None = None
+    """The one OCR of this server, which reads frames for guides too; None without its packages."""
 
 
 async def start_engine(settings: Settings, vad: VadModel, stack: AsyncExitStack) -> RunningEngine:
     """Start the engine; `stack` stops it. Raises `SettingsError` for a script that cannot be used."""
-    return _gemini(settings) if settings.uses_gemini else await _local(settings, vad, stack)
+    reader = Ocr() if is_available() else None
+    if reader is not None:
+        stack.push_async_callback(reader.close)
+    if settings.uses_gemini:
+        return _gemini(settings, reader)
+    return await _local(settings, vad, stack, reader)
 
 
-def _gemini(settings: Settings) -> RunningEngine:
+def _gemini(settings: Settings, reader: Ocr | None) -> RunningEngine:
     trusted = ssl.create_default_context(cafile=settings.gemini_ca_file) if settings.gemini_ca_file else None
     sdk = make_client(api_key=settings.key, base_url=settings.gemini_base_url, ssl_context=trusted)
     client = EngineClient(
@@ -47,10 +54,10 @@ def _gemini(settings: Settings) -> RunningEngine:
     async def is_healthy() -> bool:
         return True  # the first session proves the key; a probe here would be billed
 
-    return RunningEngine(client, is_healthy)
+    return RunningEngine(client, is_healthy, screen_reader=reader)
 
 
-async def _local(settings: Settings, vad: VadModel, stack: AsyncExitStack) -> RunningEngine:
+async def _local(settings: Settings, vad: VadModel, stack: AsyncExitStack, reader: Ocr | None) -> RunningEngine:
     try:
         check_packages()
     except PackagesMissingError as error:
@@ -59,7 +66,7 @@ async def _local(settings: Settings, vad: VadModel, stack: AsyncExitStack) -> Ru
     from mediaserver.localengine.responder.local import EXAMPLE_QUESTIONS
     from mediaserver.localengine.server import LocalEngine
 
-    responder = await _responder(settings, stack)
+    responder = await _responder(settings, stack, reader)
     local = await stack.enter_async_context(LocalEngine(responder, vad=vad))
     sdk = make_client(api_key="local", base_url=local.base_url, ssl_context=local.client_ssl)
     client = EngineClient("local", sdk, LOCAL, None, settings.media_resolution)
@@ -67,10 +74,11 @@ async def _local(settings: Settings, vad: VadModel, stack: AsyncExitStack) -> Ru
     async def is_healthy() -> bool:
         return local.is_serving()
 
-    return RunningEngine(client, is_healthy, EXAMPLE_QUESTIONS if settings.local_engine_script is None else ())
+    questions = EXAMPLE_QUESTIONS if settings.local_engine_script is None else ()
+    return RunningEngine(client, is_healthy, questions, screen_reader=reader)
 
 
-async def _responder(settings: Settings, stack: AsyncExitStack) -> "Responder":
+async def _responder(settings: Settings, stack: AsyncExitStack, reader: Ocr | None) -> "Responder":
     from mediaserver.localengine.responder.local import LocalResponder
     from mediaserver.localengine.responder.scripted import ScriptError, load_script
 
@@ -82,11 +90,10 @@ async def _responder(settings: Settings, stack: AsyncExitStack) -> "Responder":
         stack.push_async_callback(scripted.close)
         _start_warm_up(stack, scripted.start)
         return scripted
-    ocr = Ocr()
-    stack.push_async_callback(ocr.close)
-    responder = LocalResponder(ocr)
+    assert reader is not None  # its packages are among those that the local engine requires
+    responder = LocalResponder(reader)
     stack.push_async_callback(responder.close)
-    _start_warm_up(stack, responder.start, ocr.warm)
+    _start_warm_up(stack, responder.start, reader.warm)
     return responder
 
 

@@ -81,7 +81,7 @@ class Coach:
     ):
         self.plan: Plan | None = None
         self.remarks = config.remarks
-        """Whether the assistant may speak unasked."""
+        """True: the assistant may speak unasked."""
         self.revision = 0
         """Counts the changes of the plan."""
         self.check: StepCheck | None = None

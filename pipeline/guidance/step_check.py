@@ -45,7 +45,7 @@ def find_text(lines: Iterable[ReadText], wanted: str) -> ReadText | None:
 
 @dataclass(slots=True)
 class StepCheck:
-    """Whether one step is done, from frame to frame.
+    """Checks one step from frame to frame.
 
     The words of `gone` must have been seen before. With `must_appear` those of `look_for` must have been missing
     before: the user has returned to the step, and what is on the screen is from the first time.

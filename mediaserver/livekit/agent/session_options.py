@@ -3,13 +3,13 @@
 from mediaserver.livekit.protocol.access_token import AccessTokenClaims
 from mediaserver.livekit.protocol.join_request import Join
 from mediaserver.session_factory import SessionOptions
-from mediaserver.session_limits import LANGUAGE, MODEL, VOICE, normalize_language
+from mediaserver.session_limits import GUIDE, LANGUAGE, MODEL, VOICE, normalize_language
 
-_RULES = {"model": MODEL, "language": LANGUAGE, "voice": VOICE}
+_RULES = {"model": MODEL, "language": LANGUAGE, "voice": VOICE, "guide": GUIDE}
 
 
 def session_options(room: str, grant: AccessTokenClaims, join: Join) -> SessionOptions:
-    """Read `model`, `language` and `voice` from the token's attributes, or the join's if it may change them.
+    """Read `model`, `language`, `voice` and `guide` from the token's attributes, or the join's if it may change them.
 
     Applications use attributes for other purposes too, so values of another form are ignored.
     """
@@ -22,5 +22,6 @@ def session_options(room: str, grant: AccessTokenClaims, join: Join) -> SessionO
         model=options.get("model"),
         language=normalize_language(options["language"]) if "language" in options else None,
         voice=options.get("voice"),
+        guide=options.get("guide"),
         transport="livekit",
     )

@@ -1,5 +1,6 @@
 """The interface between the server, which implements the protocol, and the responder, which answers questions."""
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -39,11 +40,23 @@ class Speech:
 
 
 @dataclass(frozen=True, slots=True)
+class CallResult:
+    """The result of a call; `is_silent` if nothing need be said about it."""
+
+    response: Mapping[str, object]
+    is_silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
-    """A function call, such as point_at; skipped if the client has not declared the function."""
+    """A function call, such as point_at; skipped if the client has not declared the function.
+
+    `result` is set for a responder that continues with the result; it is cancelled if the call is taken back.
+    """
 
     name: str
     args: Mapping[str, object]
+    result: "asyncio.Future[CallResult] | None" = field(default=None, compare=False)
 
 
 Role = Literal["user", "model"]

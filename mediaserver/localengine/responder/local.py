@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, assert_never
 
+from mediaserver.localengine.responder.guided_answers import guided_answer
 from mediaserver.localengine.responder.intents import Find, Intent, intent_of
 from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
 from mediaserver.localengine.responder.screen_answers import ScreenAnswer, answer_about, describe
@@ -104,6 +106,15 @@ class LocalResponder:
         if text is None:
             text = await self._speech_to_text.transcribe(question.audio)
             yield Recognition(text or "")
+        if text:
+            async with aclosing(guided_answer(text)) as answer:
+                async for piece in answer:
+                    if isinstance(piece, str):
+                        memory.pieces, memory.last_find, memory.last_answer = (piece,), None, piece
+                        text = None
+                    yield await self._uttered(piece, memory)
+            if text is None:
+                return
         intent = intent_of(text) if text else None
         if intent is Intent.STOP:
             return

@@ -13,7 +13,15 @@ from mediaserver.localengine.protocol.messages import (
     ToolCall,
     Usage,
 )
-from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Responder, Speech
+from mediaserver.localengine.responder.interface import (
+    Call,
+    CallResult,
+    Memory,
+    Question,
+    Recognition,
+    Responder,
+    Speech,
+)
 from mediaserver.localengine.session.pacing import Pacer, pieces
 from mediaserver.localengine.session.token_usage import audio_tokens, call_tokens, prompt_tokens
 from pipeline.media import SAMPLE_BYTES, SPEECH_SAMPLE_RATE
@@ -90,10 +98,16 @@ class Generation:
             case Speech():
                 await self._speak(piece)
             case Call():
-                if not self._is_interrupted and (call := self._call(piece)) is not None:
-                    self._call_tokens += call_tokens(piece)
-                    await self._send(call)
-                    await self._answered(call)
+                await self._make_call(piece)
+
+    async def _make_call(self, piece: Call) -> None:
+        call = None if self._is_interrupted else self._call(piece)
+        if call is not None:
+            self._call_tokens += call_tokens(piece)
+            await self._send(call)
+            await self._answered(call)
+        elif piece.result is not None and not piece.result.done():
+            piece.result.set_result(CallResult({"error": f"The client has no function {piece.name!r}."}))
 
     async def _speak(self, speech: Speech) -> None:
         if not self._setup.transcribe_output:

@@ -168,8 +168,8 @@ class EngineSession:
             await self._calls.answered(call.id)
 
     async def _settle(self, message: ToolResponse) -> None:
-        # No answer follows a result: every function here displays something, and is scheduled SILENT.
-        if self._calls.settle(response.id for response in message.responses):
+        # A result begins no answer; one that waits for it goes on by itself.
+        if self._calls.settle(message.responses):
             await self._offer_handle()
 
     async def _offer_handle(self) -> None:
