@@ -8,14 +8,14 @@ from pathlib import Path
 from pipeline.guidance.guide import GUIDE_ID, ID_RULE, Guide, GuideError, parse_guide
 
 MIN_MATCH = 0.5
-"""Share of a request's words that a guide's title and `When:` must have."""
+"""Share of a request's words that a guide must have, one of them in its title; else it must have all of them."""
 
 _NUMBERS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _FILLERS = frozenset(
     re.findall(
         r"\w+",
-        "a an and at can could do for from guide help how i in is it let me my of on or please show start step steps "
-        "the this through to us use user want wants we when with would you your",
+        "a an and at can could do for from get give guide help how i in is it let me my of on or please show start "
+        "step steps the this through to us use user want wants we when with would you your",
     )
 )
 
@@ -46,7 +46,8 @@ class GuideLibrary:
             return None
         scored = [(_score(guide, wanted), guide) for guide in self.guides]
         best, guide = max(scored, key=lambda pair: pair[0], default=((0.0, 0.0), None))
-        return guide if best[0] >= MIN_MATCH and best[1] > 0 else None
+        has_title_word = best[1] > 0
+        return guide if best[0] >= (MIN_MATCH if has_title_word else 1) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,11 @@ import numpy as np
 from pipeline.audio.vad import VadModel
 from pipeline.config import ConversationConfig
 from pipeline.conversation.conversation import Conversation
+from pipeline.conversation.guided_conversation import NO_GUIDANCE
 from pipeline.engine import EngineListener, EngineReady, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, ToolCall
 from pipeline.events import EndReason, Event, Role, StateChanged, Usage
 from pipeline.gemini.bridge import GeminiBridge
+from pipeline.guidance.coach import GuidanceConfig
 from pipeline.media import INPUT_SAMPLE_RATE, SPEECH_SAMPLE_RATE, AudioChunk, EncodedFrame, ScreenFrame, SpeechFrame
 from pipeline.playout.frame_clock import FrameClock
 from pipeline.tools.toolbox import Tool, Toolbox
@@ -194,6 +196,7 @@ async def enter(
     longest: float = 3600.0,
     unused: float = 600.0,
     tools: Sequence[Tool] = (),
+    guidance: GuidanceConfig = NO_GUIDANCE,
 ) -> ConversationHarness:
     """Start a conversation with one client attached."""
     engines: list[FakeEngine] = []
@@ -207,7 +210,12 @@ async def enter(
         "id1", "label", "local", "local", None, "en", idle, longest, timed_transcript=True, unused_seconds=unused
     )
     conversation = Conversation(
-        config, vad=vad or vad_model(), frame_clock=frame_clock, toolbox=Toolbox(tools), make_bridge=make_bridge
+        config,
+        vad=vad or vad_model(),
+        frame_clock=frame_clock,
+        toolbox=Toolbox(tools),
+        make_bridge=make_bridge,
+        guidance=guidance,
     )
     harness = ConversationHarness(conversation, engines[0], frame_clock, peer)
     conversation.attach(peer)
