@@ -178,6 +178,9 @@ class SessionFactory:
         engine, server = self._engine, self._server_defaults
         guide = None if options.guide is None else library.get(options.guide)
         model, is_other = resolve_model(options.model, engine.default_model)
+        warnings = [_model_warning(options.model, model, engine)] if is_other else []
+        if options.guide is not None and guide is None:
+            warnings.append(f"You have no guide {options.guide}; `GET /api/v1/guides` lists yours.")
         session = uuid.uuid4().hex
         language = options.language or "en"
         engine_config = EngineConfig(
@@ -201,15 +204,7 @@ class SessionFactory:
             max_seconds=server.max_seconds,
             frame_max_side=server.frame_max_side,
             timed_transcript=profile_of(model).timed_transcript,
-            warnings=tuple(
-                filter(
-                    None,
-                    (
-                        _model_warning(options.model, model, engine) if is_other else None,
-                        f"You have no guide {options.guide}." if options.guide is not None and guide is None else None,
-                    ),
-                )
-            ),
+            warnings=tuple(warnings),
             turns=_turn_settings(server.turns, options),
         )
         return Conversation(

@@ -160,6 +160,7 @@ class FloorControl:
             await self._screen_share.send_for_turn()
             if not is_wanted():
                 return False
+            await self._close_utterance()
             turn = self._start_turn()
             self._dialogue.expect_reply(turn, time.monotonic())
             self._bridge.submit_text(turn, note)

@@ -188,8 +188,9 @@ class Coach:
         match request:
             case CompleteStep(id, words, frame):
                 self._require(plan, id)
+                is_current = id == plan.current
                 plan.complete(id, Evidence(EvidenceSource.ASSISTANT, words, frame))
-                self._changed()
+                self._changed(keeps_step=not is_current)
                 return self._answer(sentences.current_step(plan))
             case GoToStep(id):
                 self._require(plan, id)
@@ -236,7 +237,7 @@ class Coach:
             return None  # the user's word is enough where the screen cannot be read
         if self.revision != revision:
             return sentences.current_step(plan)  # it was ticked while the frame was read
-        evidence = check.look(lines, frame=frame.number)
+        evidence = check.confirm(lines, frame=frame.number)
         if evidence is None:
             return sentences.not_seen(plan)
         self.tick(evidence)
@@ -247,11 +248,12 @@ class Coach:
         self._changed()
         return sentences.started(plan)
 
-    def _changed(self, *, must_appear: bool = False) -> None:
+    def _changed(self, *, must_appear: bool = False, keeps_step: bool = False) -> None:
         self.revision += 1
-        self._hints_given = 0
-        step = None if self.plan is None else self.plan.step
-        self.check = None if step is None else StepCheck(step, must_appear)
+        if not keeps_step:
+            step = None if self.plan is None else self.plan.step
+            self.check = None if step is None else StepCheck(step, must_appear)
+            self._hints_given = 0
         self._send_event(Guidance("", ()) if self.plan is None else self.plan.event())
         self._on_changed()
 

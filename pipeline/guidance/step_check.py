@@ -16,6 +16,9 @@ SURE = 0.6
 SIMILAR = 0.9
 """Least similarity of a line to the wanted words, for a letter that OCR has misread."""
 
+MAX_QUOTE = 120
+"""Characters that are kept and spoken of a line on the screen."""
+
 _MIN_SIMILAR_LENGTH = 6  # shorter words resemble each other by chance
 
 _ERROR = re.compile(
@@ -65,13 +68,22 @@ class StepCheck:
                 return None
             if not self._was_seen:
                 return None
-        if step.look_for is None:
-            return None if step.gone is None else Evidence(EvidenceSource.SCREEN, "", frame)
-        found = find_text(lines, step.look_for)
-        if found is None:
+        if step.look_for is not None and find_text(lines, step.look_for) is None:
             self.must_appear = False
             return None
-        return None if self.must_appear else Evidence(EvidenceSource.SCREEN, found.text, frame)
+        if step.look_for is not None and self.must_appear:
+            return None
+        return self.confirm(lines, frame=frame)
+
+    def confirm(self, lines: Sequence[ReadText], *, frame: int) -> Evidence | None:
+        """Return the evidence that the user is right that the step is done, whatever was seen before; or None."""
+        step = self.step
+        if not step.is_checkable or (step.gone is not None and find_text(lines, step.gone) is not None):
+            return None
+        if step.look_for is None:
+            return Evidence(EvidenceSource.SCREEN, "", frame)
+        found = find_text(lines, step.look_for)
+        return None if found is None else Evidence(EvidenceSource.SCREEN, found.text[:MAX_QUOTE], frame)
 
     def branch(self, lines: Sequence[ReadText]) -> Branch | None:
         """Return the first branch whose words are on the screen."""
@@ -102,7 +114,7 @@ class WrongTurns:
         if text is not None:
             # The lines around it belong to the same message.
             self._reported |= {_squash(line.text) for line in lines if _squash(line.text) not in before}
-        return text
+        return None if text is None else text[:MAX_QUOTE]
 
 
 def _title(layout: ScreenLayout) -> str:

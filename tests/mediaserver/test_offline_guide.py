@@ -80,7 +80,8 @@ class Client(FakePeer):
             case Guidance():
                 self.plan = event
 
-    def states(self) -> str:
+    @property
+    def progress(self) -> str:
         return "" if self.plan is None else " ".join(step.state.value for step in self.plan.steps)
 
 
@@ -129,7 +130,7 @@ async def test_a_guide_of_five_steps_works_offline_from_beginning_to_end() -> No
             await said("Step 3 of 5")
             conversation.push_frame(client, frame(PICTURES[4]))
             await said("I see something unexpected")
-            assert client.states() == "done done current todo todo"
+            assert client.progress == "done done current todo todo"
             conversation.push_frame(client, frame(PICTURES[5]))
             await said("Step 4 of 5")
             conversation.submit(client, TextInput("where am I?"))

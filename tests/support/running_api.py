@@ -1,9 +1,11 @@
 """The HTTP interface as it is published: every described route on one app, with an outside in memory."""
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 from typing import cast
+from uuid import uuid4
 
 from aiohttp import web
 from argon2 import PasswordHasher
@@ -72,8 +74,8 @@ def published(store: Store | None = None) -> tuple[web.Application, Json]:
     """The app, and what is published about it; without a store nobody has said anything."""
     store = cast(Store, MemoryStore()) if store is None else store
     passwords = Passwords(HASHER)
-    folder = TemporaryDirectory()
-    shelf = GuideShelf(load_server_guides(None).guides, Path(folder.name))
+    folder = Path(gettempdir(), f"guides-{uuid4().hex}")  # made with the first guide
+    shelf = GuideShelf(load_server_guides(None).guides, folder)
     accounts = Accounts(store, TOKENS, passwords)
     metrics, registry = Metrics(), Registry(Capacity(9, 9, 9, 9))
     limiter = SlidingWindowRateLimiter(parse("1000000/minute"))
@@ -94,7 +96,7 @@ def published(store: Store | None = None) -> tuple[web.Application, Json]:
 
     async def close(_: web.Application) -> None:
         passwords.close()
-        folder.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
 
     app = web.Application(middlewares=[measure(metrics), error_middleware])
     app.on_response_prepare.append(set_security_headers)

@@ -1,5 +1,6 @@
 """A plan in a conversation: moved by the client, the model and the screen, and spoken through the engine."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 from pipeline.engine import EngineDisconnected, ToolCall
@@ -21,7 +22,7 @@ from pipeline.guidance.notes import text_to_say
 from pipeline.guidance.plan_tools import PLAN_TOOLS
 from pipeline.screen.layout import ScreenLayout
 from pipeline.screen.read_text import ReadText
-from tests.support.conversation_harness import ConversationHarness, FakePeer, enter, picture
+from tests.support.conversation_harness import ConversationHarness, FakePeer, enter, picture, speech
 
 GUIDE = parse_guide(
     """# Save the file
@@ -153,6 +154,31 @@ async def test_the_client_moves_the_plan_and_hears_the_step() -> None:
     assert guide.plan().steps == ()
     await guide.move(GuideAction.NEXT)
     assert guide.spoken()[-1].startswith("No guide is open.")
+    await guide.harness.leave()
+
+
+async def test_a_command_ends_the_utterance_that_is_open() -> None:
+    guide = await guided()
+    pcm = speech()
+    guide.harness.say(pcm[: len(pcm) // 2])
+    await guide.harness.until(lambda: "audio" in guide.harness.engine.up)
+    await guide.move(GuideAction.NEXT)
+    await guide.harness.until(lambda: len(guide.spoken()) == 2)
+    assert guide.harness.engine.up[-2:] == ["end", guide.harness.engine.up[-1]]
+    assert guide.spoken()[-1] == "Step 2 of 4. Think of a name."
+    await guide.harness.leave()
+
+
+async def test_nothing_is_said_unasked_while_the_user_speaks() -> None:
+    guide = await guided()
+    await guide.finish_speaking()
+    pcm = speech()
+    guide.harness.say(pcm[: len(pcm) // 2])
+    await guide.harness.until(lambda: "audio" in guide.harness.engine.up)
+    await guide.show("Save as")
+    await guide.harness.until(lambda: guide.states() == "done current todo todo")
+    await asyncio.sleep(0.05)
+    assert len(guide.spoken()) == 1
     await guide.harness.leave()
 
 

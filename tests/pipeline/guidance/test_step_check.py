@@ -63,6 +63,14 @@ def test_after_a_return_the_text_must_appear_anew() -> None:
     assert check.look(lines("Saved"), frame=3) is not None
 
 
+def test_the_users_word_is_confirmed_by_what_is_there_now() -> None:
+    closed = StepCheck(GuideStep("Close it.", gone="Settings"))
+    assert closed.confirm(lines("Settings"), frame=1) is None
+    assert closed.confirm(lines("Home"), frame=2) is not None
+    assert StepCheck(SAVE, must_appear=True).confirm(lines("Saved"), frame=3) is not None
+    assert StepCheck(SAVE).confirm(lines("Unsaved"), frame=4) is None
+
+
 def test_a_step_without_a_sign_is_never_done_by_the_screen() -> None:
     assert StepCheck(GuideStep("Think.")).look(lines("Think."), frame=1) is None
 
