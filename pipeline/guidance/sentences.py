@@ -11,6 +11,9 @@ CLOSED = "I have closed the guide."
 REMARKS_ON = "I will speak up when I see a step done or something unexpected."
 REMARKS_OFF = "I will not speak unless you ask me."
 
+MAX_SPOKEN_QUOTE = 60
+"""Characters; a longer line is not spoken."""
+
 MAX_LISTED = 5
 """Guides that are named in one sentence."""
 
@@ -44,8 +47,9 @@ def ticked(steps: Sequence[Step], plan: Plan) -> str:
 
 
 def seen(evidence: Evidence) -> str:
-    """Quote the words that were seen as the end of a sentence; empty unless the server has read them."""
-    return f": I see {_quoted(evidence.words)}" if evidence.source is EvidenceSource.SCREEN and evidence.words else ""
+    """Quote the words that were seen as the end of a sentence; empty unless the server has read a few."""
+    is_quotable = evidence.source is EvidenceSource.SCREEN and 0 < len(evidence.words) <= MAX_SPOKEN_QUOTE
+    return f": I see {_quoted(evidence.words)}" if is_quotable else ""
 
 
 def not_seen(plan: Plan) -> str:

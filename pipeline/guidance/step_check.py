@@ -106,15 +106,22 @@ class WrongTurns:
         if before is None:
             return None
         known = before | self._reported
-        errors = (line.text for line in lines if _squash(line.text) not in known and _is_error(line, expected))
+        errors = (line.text for line in lines if _is_error(line, expected) and not self._is_known(line.text, known))
         text = next(errors, None)
         if text is None and layout.dialog and not had_dialog:
             title = _title(layout)
             text = title if title and _squash(title) not in known and not _is_expected(title, expected) else None
         if text is not None:
             # The lines around it belong to the same message.
-            self._reported |= {_squash(line.text) for line in lines if _squash(line.text) not in before}
+            self._reported |= {_squash(line.text) for line in lines if _squash(line.text) not in before} - {""}
         return None if text is None else text[:MAX_QUOTE]
+
+    def _is_known(self, text: str, known: set[str]) -> bool:
+        squashed = _squash(text)
+        # A share of our own page shows the remark, too, which quotes the line.
+        return squashed in known or any(
+            len(reported) >= _MIN_SIMILAR_LENGTH and reported in squashed for reported in self._reported
+        )
 
 
 def _title(layout: ScreenLayout) -> str:

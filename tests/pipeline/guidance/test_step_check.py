@@ -87,7 +87,7 @@ def test_a_new_error_is_noticed_once() -> None:
     assert turns.look(lines("Old error", "Save", "Access denied"), EMPTY, [SAVE]) == "Access denied"
     assert turns.look(lines("Old error", "Save", "Access denied"), EMPTY, [SAVE]) is None
     assert turns.look(lines("Old error", "Save"), EMPTY, [SAVE]) is None
-    assert turns.look(lines("Access denied"), EMPTY, [SAVE]) is None
+    assert turns.look(lines('I see "Access denied".'), EMPTY, [SAVE]) is None
 
 
 def test_an_error_that_the_step_is_about_is_expected() -> None:
