@@ -1,6 +1,6 @@
 """Each bound of docs/security.md is the code's, or a setting's default."""
 
-from mediaserver import app, http_route, http_server
+from mediaserver import app, guides, http_route, http_server
 from mediaserver.api import health, json_http
 from mediaserver.http_server import ConnectionLimits
 from mediaserver.livekit.protocol import signal_codec
@@ -15,6 +15,7 @@ from mediaserver.settings import Settings
 from mediaserver.store import database, writer
 from mediaserver.webrtc import peer
 from pipeline.codecs import image_decoder
+from pipeline.guidance import guide
 from pipeline.playout import playout_buffer
 from tests.docs.documents import quoted, rows
 
@@ -41,6 +42,9 @@ FIXED: dict[str, tuple[float, str]] = {
     "People in a LiveKit room": (room.MAX_PARTICIPANTS, ""),
     "Message of LiveKit's signalling": (signal_codec.MAX_MESSAGE, "bytes"),
     "Bad messages in a row on one connection": (MAX_BAD_MESSAGES, ""),
+    "Guides of one account": (guides.MAX_OWN_GUIDES, ""),
+    "One guide": (guide.MAX_GUIDE, "characters"),
+    "Steps of a guide or a plan": (guide.MAX_STEPS, ""),
     "Assistant's speech that waits to be played": (playout_buffer.MAX_QUEUED_SECONDS, "s"),
     "History that waits while the database is down": (writer.MAX_QUEUED_SIZE, "characters"),
     "Time of a database transaction that writes": (database.DEADLINE, "s"),
