@@ -23,8 +23,9 @@ from mediaserver.api.sessions import HistoryRoutes, Sessions
 from mediaserver.api.users import Users
 from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
+from mediaserver.auth.revocations import RevocationReader
 from mediaserver.auth.tokens import Tokens
-from mediaserver.engines import RunningEngine, start_engine
+from mediaserver.engines import RunningEngine, engine_tools, start_engine
 from mediaserver.guides import GuideShelf, load_server_guides
 from mediaserver.half_open import HalfOpenConnections
 from mediaserver.history_service import HistoryService
@@ -43,8 +44,9 @@ from mediaserver.session_factory import ObserverFactory, ServerDefaults, Session
 from mediaserver.settings import Settings, SettingsError, livekit_keys, secret_from
 from mediaserver.store.sql_store import open_store
 from mediaserver.webrtc.routes import Whip
+from pipeline.audio.smart_turn import SmartTurn
 from pipeline.audio.vad import SileroVad, VadModel
-from pipeline.config import TurnSettings
+from pipeline.config import TurnModel, TurnSettings
 from pipeline.conversation.conversation import Conversation
 from pipeline.errors import MediaError
 from pipeline.events import Event, SessionEnded, StateChanged
@@ -108,7 +110,7 @@ async def running_application(settings: Settings) -> AsyncIterator[web.Applicati
     vad = await asyncio.to_thread(VadModel)
     async with AsyncExitStack() as stack:
         services = await _start_services(settings, vad, stack)
-        access = _access(settings, services, stack)
+        access = await _access(settings, services, stack)
         yield _application(settings, services, access, _transports(settings, services, access))
 
 
@@ -124,7 +126,7 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
 async def _start_services(settings: Settings, vad: VadModel, stack: AsyncExitStack) -> _Services:
     metrics = Metrics()
     await stack.enter_async_context(LoopLag(metrics))
-    toolbox = load_toolbox(settings.tools)
+    toolbox = load_toolbox(settings.tools, engine_tools(settings))
     guides = _guides(settings)
     registry, half_open = Registry(_capacity(settings)), HalfOpenConnections()
     history = await _history(settings, registry, stack)
@@ -135,6 +137,7 @@ async def _start_services(settings: Settings, vad: VadModel, stack: AsyncExitSta
         _server_defaults(settings),
         vad,
         FrameClock(),
+        end_of_turn=await stack.enter_async_context(SmartTurn()),
         toolbox=toolbox,
         load_defaults=history.defaults,
         observer_factories=(*history.observer_factories, _metrics_observer(metrics)),
@@ -189,6 +192,8 @@ def _server_defaults(settings: Settings) -> ServerDefaults:
         start=settings.vad_start_ms / 1000,
         silence=settings.vad_silence_ms / 1000,
         pre_roll=settings.vad_pre_roll_ms / 1000,
+        model=TurnModel(settings.turn_model),
+        max_utterance=settings.max_utterance_seconds,
     )
     return ServerDefaults(
         settings.session_idle_seconds,
@@ -200,13 +205,15 @@ def _server_defaults(settings: Settings) -> ServerDefaults:
     )
 
 
-def _access(settings: Settings, services: _Services, stack: AsyncExitStack) -> _Access:
+async def _access(settings: Settings, services: _Services, stack: AsyncExitStack) -> _Access:
     tokens = Tokens(secret_from(settings))
     passwords = Passwords()
     stack.callback(passwords.close)
+    store, registry = services.history.store, services.registry
+    await stack.enter_async_context(RevocationReader(store, tokens.revocations, on_revoked=registry.end_sessions_of))
     return _Access(
         tokens,
-        Accounts(services.history.store, tokens, passwords),
+        Accounts(store, tokens, passwords),
         api_limiter=SlidingWindowRateLimiter(settings.limit(settings.rate_limit_api)),
         offer_limiter=SlidingWindowRateLimiter(settings.limit(settings.rate_limit_offer)),
         livekit_key=livekit_keys(settings),
@@ -243,7 +250,8 @@ def _livekit(settings: Settings, services: _Services, access: _Access) -> LiveKi
         access.offer_limiter,
         keys={key: secret},
         transcript_logs=logs,
-        is_user_deleted=access.tokens.is_refused,
+        revoked=access.tokens.revocations,
+        user_exists=access.accounts.exists,
         are_rooms_shared=settings.livekit_rooms == "shared"
         or (settings.livekit_rooms is None and not settings.is_production),
         make_link=lambda events, is_dual, client: MediaLink(events, is_dual=is_dual, config=config, client=client),
@@ -285,6 +293,7 @@ def _page(settings: Settings, services: _Services) -> Page:
     return Page(
         engine=engine.client.name,
         model=engine.client.default_model,
+        language_model=engine.client.language_model,
         example_questions=engine.example_questions,
         is_registration_open=_is_registration_open(settings),
         history_days=settings.history_days,
@@ -300,7 +309,7 @@ def _server_routes(settings: Settings, services: _Services) -> tuple[Route, ...]
     token = settings.metrics_token.get_secret_value() if settings.metrics_token else None
     is_open = not settings.is_production and token is None
     return (
-        *Health(services.engine.client.name, checks).routes(),
+        *Health(services.engine.client.name, checks, services.engine.language_model_status).routes(),
         *MetricsPage(services.metrics, token=token, is_open=is_open).routes(),
     )
 
@@ -325,8 +334,8 @@ def _user_routes(settings: Settings, services: _Services, access: _Access) -> tu
         loopback_only=allowed is None and settings.uses_gemini,
     )
 
-    async def before_delete(user: str) -> None:
-        await services.history.end_sessions_of(user)
+    async def after_delete(user: str) -> None:
+        await services.registry.end_sessions_of(user)
         await services.guides.forget(user)
 
     users = Users(
@@ -335,7 +344,7 @@ def _user_routes(settings: Settings, services: _Services, access: _Access) -> tu
         login_limiter=SlidingWindowRateLimiter(settings.limit(settings.rate_limit_login)),
         api_limiter=access.api_limiter,
         is_registration_open=_is_registration_open(settings),
-        before_delete=before_delete,
+        after_delete=after_delete,
     )
     return *guests.routes(), *users.routes()
 
@@ -349,8 +358,8 @@ def _session_routes(services: _Services, access: _Access, whip: Whip) -> tuple[R
     issuer = None if access.livekit_key is None else JoinTokenIssuer(*access.livekit_key)
     return (
         *HistoryRoutes(registry, history.store, tokens, limiter, flush=history.writer.flush).routes(),
-        *Sessions(registry, tokens, limiter).routes(),
+        *Sessions(registry, tokens, limiter, read_words=services.engine.read_words).routes(),
         *GuideRoutes(services.guides, tokens, limiter).routes(),
-        *LiveKitTokens(tokens, limiter, issuer).routes(),
+        *LiveKitTokens(tokens, limiter, issuer, access.accounts.take_back).routes(),
         *whip.routes(),
     )

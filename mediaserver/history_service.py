@@ -58,11 +58,6 @@ class HistoryService:
             silence_ms=set_by_user.silence_ms,
         )
 
-    async def end_sessions_of(self, user: str) -> None:
-        """End a user's live sessions and record their end, before the user is deleted."""
-        await self._registry.end_sessions_of(user)
-        await self.writer.flush()
-
     async def is_healthy(self) -> bool:
         """Whether the store takes a write."""
         try:

@@ -35,6 +35,7 @@ class Route:
     tags: tuple[str, ...]
     answers: Mapping[int, Content]
     body: Content = None
+    is_body_optional: bool = False
     query: type[BaseModel] | None = None
     needs_token: bool = False
     errors: tuple[int, ...] = ()

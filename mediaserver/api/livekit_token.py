@@ -1,16 +1,20 @@
 """Issues access tokens for LiveKit's clients, with the claims of LiveKit's own servers."""
 
+import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Annotated, Protocol
 
 from aiohttp import web
+from limits import parse
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
 
 from mediaserver.api.authentication import authenticate
 from mediaserver.api.json_http import json_response, read_body, read_query
-from mediaserver.api.rate_limit import SlidingWindowRateLimiter
+from mediaserver.api.rate_limit import SlidingWindowRateLimiter, address
+from mediaserver.api.users import store_errors_as_http
 from mediaserver.auth.users import User, Verifier
+from mediaserver.caller import network_of
 from mediaserver.http_errors import HttpError
 from mediaserver.http_route import Route
 
@@ -21,7 +25,11 @@ MAX_TOKEN = 6_000
 ASSISTANT = "assistant"
 """The identity reserved for the assistant in every room."""
 
+REVOCATION_RATE = parse("100/hour")
+"""The rate of tokens that a user, or the guests of one network, can take back."""
+
 _PATH = "/api/v1/livekit/token"
+_TOKEN_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def _reject_assistant(value: str | None) -> str | None:
@@ -77,6 +85,7 @@ class LiveKitResponse(BaseModel):
     server_url: str
     participant_token: str
     token: str
+    token_id: str = Field(description="names the token and all that are refreshed from it, to take them back")
     url: str
     room: str
     identity: str
@@ -90,6 +99,8 @@ class TokenIssuer(Protocol):
         self,
         *,
         owner: str,
+        login: str,
+        token_id: str,
         room: str,
         identity: str,
         name: str,
@@ -97,17 +108,29 @@ class TokenIssuer(Protocol):
         attributes: Mapping[str, str],
         lifetime: float,
     ) -> str:
-        """Sign a join token for a user, good for `lifetime` seconds."""
+        """Sign a join token for a user's login, good for `lifetime` seconds."""
+        ...
+
+    def revocation_id(self, owner: str, token_id: str) -> str:
+        """Return the id under which a user's token is revoked; a user can revoke none but their own."""
         ...
 
 
-class LiveKitTokens:
-    """Handles POST and GET /api/v1/livekit/token; 404 without an issuer, which means that LiveKit is off."""
+Revoke = Callable[[Collection[str]], Awaitable[None]]
+"""Puts ids on the revocation list and in the store; raises `StoreError`."""
 
-    def __init__(self, verifier: Verifier, limiter: SlidingWindowRateLimiter, issuer: TokenIssuer | None):
+
+class LiveKitTokens:
+    """Handles POST, GET and DELETE at /api/v1/livekit/token; 404 without an issuer, which means that LiveKit is off."""
+
+    def __init__(
+        self, verifier: Verifier, limiter: SlidingWindowRateLimiter, issuer: TokenIssuer | None, revoke: Revoke
+    ):
         self._verifier = verifier
         self._limiter = limiter
         self._issuer = issuer
+        self._revoke = revoke
+        self._revocation_limiter = SlidingWindowRateLimiter(REVOCATION_RATE)
 
     def routes(self) -> tuple[Route, ...]:
         """List the routes."""
@@ -133,7 +156,18 @@ class LiveKitTokens:
             answers={200: LiveKitResponse},
             errors=(404, 429),
         )
-        return posted, got
+        taken_back = Route(
+            method="DELETE",
+            path=f"{_PATH}/{{token_id}}",
+            handler=self.take_back,
+            summary="Take a token back, with all that were refreshed from it",
+            tags=("livekit",),
+            needs_token=True,
+            answers={204: None},
+            errors=(404, 429, 503),
+            parameters={"token_id": "the `token_id` of an answer with a token of yours"},
+        )
+        return posted, got, taken_back
 
     async def post(self, request: web.Request) -> web.Response:
         """Issue the token that the body requests."""
@@ -146,15 +180,34 @@ class LiveKitTokens:
         query = read_query(request, LiveKitQuery)
         return self._respond(request, user, LiveKitBody(**query.model_dump()))
 
-    def _respond(self, request: web.Request, user: User, requested: LiveKitBody) -> web.Response:
+    async def take_back(self, request: web.Request) -> web.Response:
+        """Revoke a token by its id; 204 too if it is none of this user's, which has no effect."""
+        user = authenticate(request, self._verifier, self._limiter)
+        issuer = self._require_issuer()
+        token_id = request.match_info["token_id"]
+        if _TOKEN_ID.fullmatch(token_id) is None:
+            raise HttpError(404, "NOT_FOUND", "A token's id has 32 hexadecimal digits.")
+        # A guest costs nothing, so guests are counted by address: each revocation is kept for a day.
+        self._revocation_limiter.admit(network_of(address(request)) if user.is_guest else user.id)
+        with store_errors_as_http():
+            await self._revoke((issuer.revocation_id(user.id, token_id),))
+        return web.Response(status=204)
+
+    def _require_issuer(self) -> TokenIssuer:
         if self._issuer is None:
             raise HttpError(
                 404, "NOT_FOUND", "LiveKit is off on this server; LIVEKIT_API_KEY and LIVEKIT_API_SECRET turn it on."
             )
+        return self._issuer
+
+    def _respond(self, request: web.Request, user: User, requested: LiveKitBody) -> web.Response:
+        issuer, token_id = self._require_issuer(), uuid.uuid4().hex
         room = requested.room_name or requested.room or uuid.uuid4().hex
         identity = requested.participant_identity or requested.identity or (user.id if user.is_guest else user.username)
-        token = self._issuer.issue(
+        token = issuer.issue(
             owner=user.id,
+            login=user.login,
+            token_id=token_id,
             room=room,
             identity=identity,
             name=requested.participant_name or requested.name or user.username,
@@ -170,6 +223,7 @@ class LiveKitTokens:
                 server_url=url,
                 participant_token=token,
                 token=token,
+                token_id=token_id,
                 url=url,
                 room=room,
                 identity=identity,

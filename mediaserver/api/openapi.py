@@ -130,7 +130,7 @@ def _operation(route: Route, schemas: _Schemas) -> Json:
     if parameters := [*_path_parameters(route), *schemas.parameters(route.query)]:
         operation["parameters"] = parameters
     if route.body is not None:
-        operation["requestBody"] = {"required": True, **schemas.content(route.body, "validation")}
+        operation["requestBody"] = {"required": not route.is_body_optional, **schemas.content(route.body, "validation")}
     if route.needs_token:
         operation["security"] = [{"bearer": []}]
     return operation

@@ -17,16 +17,17 @@ class SlidingWindowRateLimiter:
         self._rate = rate
         self._strategy = SlidingWindowCounterRateLimiter(MemoryStorage())
 
-    def admit(self, name: str) -> None:
-        """Count one request of `name`; raises `HttpError` 429 with Retry-After above the rate."""
-        if self._strategy.hit(self._rate, name):
+    def admit(self, name: str, times: int = 1) -> None:
+        """Count one request of `name`; raises `HttpError` 429 with Retry-After above `times` the rate."""
+        rate = self._rate if times == 1 else type(self._rate)(self._rate.amount * times, self._rate.multiples)
+        if self._strategy.hit(rate, name):
             return
-        reset = self._strategy.get_window_stats(self._rate, name).reset_time
+        reset = self._strategy.get_window_stats(rate, name).reset_time
         wait = max(1, round(reset - time.time()))
         raise HttpError(
             429,
             "RATE_LIMITED",
-            f"Too many requests; no more than {self._rate}. Try again in {wait} s.",
+            f"Too many requests; no more than {rate}. Try again in {wait} s.",
             retry_after=wait,
         )
 

@@ -75,6 +75,9 @@ class Credentials(BaseModel):
     )
     password: KnownPassword = Field(description="the password of that account")
     guest_token: Token | None = Field(None, description=GUEST_TOKEN)
+    refresh_token: Token | None = Field(
+        None, description="a refresh token of this account, which stays unused: others' wrong passwords do not delay it"
+    )
 
 
 class RefreshBody(BaseModel):
@@ -93,7 +96,7 @@ class ProfileChange(BaseModel):
         default_factory=_absent, description=f"{PASSWORD}; it needs `current_password`, and logs out everywhere else"
     )
     current_password: KnownPassword | SkipJsonSchema[None] = Field(
-        default_factory=_absent, description="the password until now"
+        default_factory=_absent, description="the password until now; a new email and a new password need it"
     )
 
     @field_validator("username", "email", "password", mode="before")
@@ -107,6 +110,14 @@ class ProfileChange(BaseModel):
         """Return the changed account, with its old password."""
         given = {name: getattr(self, name) for name in ("username", "email", "full_name")}
         return replace(account, **{name: given[name] for name in given if name in self.model_fields_set})
+
+
+class Deletion(BaseModel):
+    """The proof that the owner of an account wants it deleted; guests need none."""
+
+    current_password: KnownPassword | SkipJsonSchema[None] = Field(
+        default_factory=_absent, description="the password of the account"
+    )
 
 
 class UserSettings(BaseModel):

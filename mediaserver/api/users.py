@@ -2,9 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from aiohttp import web
-from pydantic import SecretStr
+from pydantic import BaseModel, SecretStr
 
 from mediaserver.api.authentication import authenticate
 from mediaserver.api.json_http import json_response, read_body
@@ -12,6 +13,7 @@ from mediaserver.api.rate_limit import SlidingWindowRateLimiter, address
 from mediaserver.api.user_schemas import (
     ChangedProfile,
     Credentials,
+    Deletion,
     LoginResponse,
     Profile,
     ProfileChange,
@@ -20,10 +22,11 @@ from mediaserver.api.user_schemas import (
     Registration,
     UserSettings,
 )
-from mediaserver.auth.accounts import Accounts, NewPassword
-from mediaserver.auth.lockout import CredentialsError, LockedOut
+from mediaserver.auth.accounts import Accounts, NewPassword, PasswordRequiredError
+from mediaserver.auth.lockout import CredentialsError, LockedOut, LoginClient, name_digest
 from mediaserver.auth.passwords import BusyError
 from mediaserver.auth.users import AuthError, User, Verifier
+from mediaserver.caller import network_of
 from mediaserver.http_errors import HttpError, bearer
 from mediaserver.http_route import Route
 from mediaserver.store.database import read_in_time
@@ -32,8 +35,15 @@ from mediaserver.store.interface import StoreError, TakenError
 _RETRY_STORE = 5
 _RETRY_BUSY = 2
 _TAGS = ("users",)
+
+NAMES_PER_ADDRESS = 6
+"""The login rate of an address in all, as a multiple of that for one name; clients that logged in before are exempt."""
+
 _ME = "/api/v1/users/me"
 _SETTINGS = "/api/v1/users/me/settings"
+
+
+M = TypeVar("M", bound=BaseModel)
 
 
 async def _do_nothing(_: str) -> None:
@@ -41,7 +51,7 @@ async def _do_nothing(_: str) -> None:
 
 
 class Users:
-    """Handles `/api/v1/users/...`; `before_delete` is awaited with a user's id before the user is deleted."""
+    """Handles `/api/v1/users/...`; `after_delete` is awaited with the id of a user who was deleted."""
 
     def __init__(
         self,
@@ -51,14 +61,14 @@ class Users:
         login_limiter: SlidingWindowRateLimiter,
         api_limiter: SlidingWindowRateLimiter,
         is_registration_open: bool,
-        before_delete: Callable[[str], Awaitable[None]] = _do_nothing,
+        after_delete: Callable[[str], Awaitable[None]] = _do_nothing,
     ):
         self._accounts = accounts
         self._verifier = verifier
         self._login_limiter = login_limiter
         self._api_limiter = api_limiter
         self._is_registration_open = is_registration_open
-        self._before_delete = before_delete
+        self._after_delete = after_delete
 
     def routes(self) -> tuple[Route, ...]:
         """List the routes."""
@@ -97,7 +107,7 @@ class Users:
                 method="POST",
                 path="/api/v1/users/logout",
                 handler=self.logout,
-                summary="Revoke a refresh token and all that come from the same login",
+                summary="Revoke a refresh token and all tokens of the same login",
                 tags=_TAGS,
                 body=RefreshBody,
                 answers={204: None},
@@ -128,11 +138,13 @@ class Users:
                 method="DELETE",
                 path=_ME,
                 handler=self.delete,
-                summary="Delete me with all that is stored of me",
+                summary="Delete me with all that is stored of me; an account needs its password",
                 tags=_TAGS,
+                body=Deletion,
+                is_body_optional=True,
                 answers={204: None},
                 needs_token=True,
-                errors=(429, 503),
+                errors=(403, 429, 503),
             ),
             Route(
                 method="GET",
@@ -159,7 +171,7 @@ class Users:
 
     async def register(self, request: web.Request) -> web.Response:
         """Create an account, 201; 409 for a taken name or email; 403 where registration is closed."""
-        self._login_limiter.admit(address(request))
+        self._login_limiter.admit(f"register {_network(request)}")
         if not self._is_registration_open:
             raise HttpError(403, "FORBIDDEN", "This server takes no registrations; ask its operator for an account.")
         body = await read_body(request, Registration)
@@ -175,30 +187,31 @@ class Users:
 
     async def login(self, request: web.Request) -> web.Response:
         """Issue tokens, 200; the same 401 for a wrong name and a wrong password."""
-        self._login_limiter.admit(address(request))
-        body = await read_body(request, Credentials)
+        body = await self._read(request, Credentials)
         with store_errors_as_http():
+            client = await self._accounts.login_client(body.username, address(request), _revealed(body.refresh_token))
+            self._admit_login(body.username, client)
             grant = await self._accounts.login(
                 body.username,
                 body.password.get_secret_value(),
-                address=address(request),
+                client=client,
                 guest_token=_guest_token(request, body.guest_token),
             )
         return json_response(LoginResponse.of(grant))
 
     async def refresh(self, request: web.Request) -> web.Response:
         """Exchange a refresh token for new tokens, 200; 401 if it is unknown, expired or used."""
-        self._login_limiter.admit(address(request))
-        body = await read_body(request, RefreshBody)
+        body = await self._read(request, RefreshBody)
         with store_errors_as_http():
+            await self._admit_token(request, body, self._login_limiter)
             grant = await self._accounts.refresh(body.refresh_token.get_secret_value())
         return json_response(LoginResponse.of(grant))
 
     async def logout(self, request: web.Request) -> web.Response:
         """Revoke a refresh token; 204 for any token, valid or not."""
-        self._api_limiter.admit(address(request))
-        body = await read_body(request, RefreshBody)
+        body = await self._read(request, RefreshBody)
         with store_errors_as_http():
+            await self._admit_token(request, body, self._api_limiter)
             await self._accounts.logout(body.refresh_token.get_secret_value())
         return web.Response(status=204)
 
@@ -214,26 +227,27 @@ class Users:
         body = await read_body(request, ProfileChange)
         if user.is_guest:
             raise HttpError(403, "FORBIDDEN", "A guest has no account to change; register one.")
-        with store_errors_as_http():
+        current = _revealed(body.current_password)
+        with store_errors_as_http(), _password_errors_as_http():
             if body.password is None:
-                account = await self._accounts.change(user, body.apply)
+                account = await self._accounts.change(user, body.apply, current_password=current)
                 return json_response(ChangedProfile(**Profile.of(user, account).model_dump(), tokens=None))
-            password = NewPassword(_current_password(body), body.password.get_secret_value())
-            try:
-                grant = await self._accounts.change_with_password(user, body.apply, password, address=address(request))
-            except CredentialsError:
-                # Not 401: the bearer token is good.
-                raise HttpError(403, "WRONG_PASSWORD", "`current_password` is not your password.") from None
+            if current is None:
+                raise PasswordRequiredError
+            password = NewPassword(current, body.password.get_secret_value())
+            grant = await self._accounts.change_with_password(user, body.apply, password)
         tokens = LoginResponse.of(grant)
         return json_response(ChangedProfile(**tokens.user.model_dump(), tokens=tokens))
 
     async def delete(self, request: web.Request) -> web.Response:
-        """Delete the user with all stored data; respond 204."""
+        """Delete the user with all stored data; respond 204, or 403 for a wrong password."""
         user = self._user(request)
-        with store_errors_as_http():
-            await self._accounts.account(user)
-            await self._before_delete(user.id)
+        body = await read_body(request, Deletion) if request.body_exists else Deletion()
+        with store_errors_as_http(), _password_errors_as_http():
+            await self._accounts.prove_password(user, _revealed(body.current_password))
             await self._accounts.delete(user)
+        # Now that no token of the user starts another session.
+        await self._after_delete(user.id)
         return web.Response(status=204)
 
     async def show_settings(self, request: web.Request) -> web.Response:
@@ -252,6 +266,29 @@ class Users:
 
     def _user(self, request: web.Request) -> User:
         return authenticate(request, self._verifier, self._api_limiter)
+
+    async def _read(self, request: web.Request, model: type[M]) -> M:
+        """Read a body, and count it by address if it is invalid."""
+        try:
+            return await read_body(request, model)
+        except HttpError:
+            self._login_limiter.admit(f"invalid {_network(request)}")
+            raise
+
+    def _admit_login(self, name: str, client: LoginClient) -> None:
+        """Count a login by its device, else by network if it has not logged in before, and by name and network."""
+        if client.device is not None:
+            self._login_limiter.admit(f"device {client.device}")
+            return
+        network = network_of(client.address)
+        if not client.is_known:
+            self._login_limiter.admit(f"logins {network}", NAMES_PER_ADDRESS)
+        self._login_limiter.admit(f"login {network} {name_digest(name)}")
+
+    async def _admit_token(self, request: web.Request, body: RefreshBody, limiter: SlidingWindowRateLimiter) -> None:
+        """Count a refresh token by its login, and an unknown one by address."""
+        family = await self._accounts.family_of(body.refresh_token.get_secret_value())
+        limiter.admit(f"unknown {_network(request)}" if family is None else f"family {family}")
 
 
 @contextmanager
@@ -277,16 +314,30 @@ def store_errors_as_http() -> Iterator[None]:
         raise HttpError(503, "STORE_UNAVAILABLE", message, retry_after=_RETRY_STORE) from None
 
 
-def _current_password(body: ProfileChange) -> str:
-    if body.current_password is None:
-        message = "Required to change the password: the password until now."
+@contextmanager
+def _password_errors_as_http() -> Iterator[None]:
+    """Translate the errors of `current_password`."""
+    try:
+        yield
+    except PasswordRequiredError:
+        message = "Required to change the email or the password, and to delete the account: the password until now."
         raise HttpError(
             422,
             "INVALID_FIELDS",
             f"`current_password`: {message}",
             details={"fields": [{"field": "current_password", "message": message}]},
-        )
-    return body.current_password.get_secret_value()
+        ) from None
+    except CredentialsError:
+        # Not 401: the bearer token is good.
+        raise HttpError(403, "WRONG_PASSWORD", "`current_password` is not your password.") from None
+
+
+def _revealed(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+def _network(request: web.Request) -> str:
+    return network_of(address(request))
 
 
 def _guest_token(request: web.Request, field: SecretStr | None) -> str | None:

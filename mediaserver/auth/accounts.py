@@ -4,15 +4,18 @@ import asyncio
 import hashlib
 import secrets
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from mediaserver.auth.lockout import CredentialsError, Lockout
+from loguru import logger
+
+from mediaserver.auth.lockout import CredentialsError, Lockout, LoginClient
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import ACCESS_SECONDS, Tokens, new_guest
-from mediaserver.auth.users import AuthError, User
-from mediaserver.store.interface import Store, TakenError
+from mediaserver.auth.users import GUEST_PREFIX, AuthError, User
+from mediaserver.caller import network_of
+from mediaserver.store.interface import Store, StoreError, TakenError
 from mediaserver.store.records import Account, Preferences, RefreshToken
 
 REFRESH_DAYS = 30
@@ -37,12 +40,16 @@ class NewPassword:
     new: str
 
 
+class PasswordRequiredError(Exception):
+    """This change needs the current password, and none was given."""
+
+
 class Accounts:
     """Manages accounts, logins and tokens; `StoreError`, `BusyError` and `LockedOut` pass through.
 
-    Access tokens are stateless: they outlive logout and a change of password by up to an hour. This process refuses
-    those of a deleted user at once. After a restart within that hour they verify again, for a user without stored
-    data. Refresh tokens exist in the store only.
+    Access tokens are stateless. A logout, a new password and a deletion put the ids of logins and users on the
+    revocation list of `tokens`, which refuses their tokens at once, and in the store, where it survives a restart.
+    Refresh tokens exist in the store only.
     """
 
     def __init__(
@@ -78,9 +85,18 @@ class Accounts:
             await self._adopt(guest_token, account)
         return account
 
-    async def login(self, name: str, password: str, *, address: str, guest_token: str | None = None) -> Grant:
+    async def login_client(self, name: str, address: str, refresh_token: str | None = None) -> LoginClient:
+        """Find out whether a client has logged in by this name before: by its refresh token or by its network."""
+        account = await self._store.account_named(name)
+        owner = "" if account is None else account.id  # the same work, whether or not the name exists
+        token = None if refresh_token is None else await self._usable(refresh_token)
+        device = token.family if token is not None and token.owner == owner else None
+        is_known = await self._store.is_known_network(owner, _network_digest(owner, address), self._clock())
+        return LoginClient(address, device, is_known=is_known)
+
+    async def login(self, name: str, password: str, *, client: LoginClient, guest_token: str | None = None) -> Grant:
         """Log in by username or email and password; raises `CredentialsError`."""
-        with self._lockout.attempt(name, address):
+        async with self._lockout.attempt(name, client):
             account = await self._verify_password(await self._store.account_named(name), password)
         rehashed = await self._passwords.hash(password) if self._is_outdated(account) else None
         async with self._lock:
@@ -89,11 +105,18 @@ class Accounts:
                 account = replace(account, password_hash=rehashed)
                 await self._store.change_account(account)
             await self._adopt(guest_token, account)
+            network = _network_digest(account.id, client.address)
+            await self._store.add_known_network(account.id, network, self._clock())
             return await self._grant(_user(account), account, uuid.uuid4().hex)
 
     async def guest(self) -> Grant:
         """Create a guest and issue its tokens."""
         return await self._grant(new_guest(), None, uuid.uuid4().hex)
+
+    async def family_of(self, refresh_token: str) -> str | None:
+        """Return the family of a refresh token, spent or not; None for an unknown one."""
+        found = await self._store.token(_digest(refresh_token))
+        return None if found is None else found.family
 
     async def refresh(self, token: str) -> Grant:
         """Exchange a refresh token for new tokens; a used one revokes its family. Raises `AuthError`."""
@@ -102,7 +125,7 @@ class Accounts:
             spent = await self._store.spend_token(_digest(token), now)
             if spent is not None and spent.spent_at is not None:
                 # Two clients hold it, and one of them stole it (RFC 9700 section 4.14.2).
-                await self._store.revoke_family(spent.family)
+                await self._revoke_family(spent.family)
                 raise AuthError("The refresh token was used before; log in.")
             if spent is None or spent.expires_at <= now:
                 raise AuthError("The refresh token is not valid (any more); log in.")
@@ -114,11 +137,11 @@ class Accounts:
             return await self._grant(_user(account), account, spent.family)
 
     async def logout(self, token: str) -> None:
-        """Revoke the family of a refresh token; an unknown token has no effect."""
+        """Revoke the family of a refresh token with its access tokens; an unknown token has no effect."""
         async with self._lock:
             spent = await self._store.spend_token(_digest(token), self._clock())
             if spent is not None:
-                await self._store.revoke_family(spent.family)
+                await self._revoke_family(spent.family)
 
     async def account(self, user: User) -> Account | None:
         """Return a user's account, None for a guest; raises `AuthError` if it was deleted."""
@@ -129,37 +152,78 @@ class Accounts:
             raise AuthError("This account does not exist any more.")
         return account
 
-    async def change(self, user: User, edit: Callable[[Account], Account]) -> Account:
-        """Change a profile; raises `TakenError`, and `AuthError` without an account."""
+    async def exists(self, user_id: str) -> bool:
+        """Whether a user's account exists; True for a guest, and while the store does not answer.
+
+        The revocation list works without the store, so an outage admits nobody who has logged out or was deleted.
+        """
+        if user_id.startswith(GUEST_PREFIX):
+            return True
+        try:
+            return await self._store.account(user_id) is not None
+        except StoreError as error:
+            logger.warning("an account cannot be looked up", reason=str(error))
+            return True
+
+    async def change(
+        self, user: User, edit: Callable[[Account], Account], *, current_password: str | None = None
+    ) -> Account:
+        """Change a profile; a new email needs the current password.
+
+        Raises `PasswordRequiredError`, `CredentialsError`, `TakenError`, and `AuthError` without an account.
+        """
+        account = await self._require_account(user)
+        is_proven = edit(account).email != account.email
+        if is_proven:
+            await self._prove_password(user, account, current_password)
         async with self._lock:
-            account = edit(await self._require_account(user))
-            await self._store.change_account(account)
-            return account
+            if is_proven and current_password is not None:
+                account = await self._reload_if_unchanged(account, current_password)
+            else:
+                account = await self._require_account(user)
+            changed = edit(account)
+            if changed.email != account.email and not is_proven:
+                raise PasswordRequiredError  # the email was changed by another request since the first look
+            await self._store.change_account(changed)
+            return changed
 
     async def change_with_password(
-        self, user: User, edit: Callable[[Account], Account], password: NewPassword, *, address: str
+        self, user: User, edit: Callable[[Account], Account], password: NewPassword
     ) -> Grant:
         """Change profile and password in one step and revoke all logins; returns a new one for this client.
 
         Raises `CredentialsError`, `TakenError`, and `AuthError` without an account.
         """
         account = await self._require_account(user)
-        with self._lockout.attempt(account.username, address):
-            await self._verify_password(account, password.current)
+        await self._prove_password(user, account, password.current)
         password_hash = await self._passwords.hash(password.new)
         async with self._lock:
             account = replace(
                 edit(await self._reload_if_unchanged(account, password.current)), password_hash=password_hash
             )
             await self._store.change_account(account)
-            await self._store.revoke_user(user.id)
+            self._tokens.revocations.add(await self._store.revoke_user(user.id, self._clock()))
             return await self._grant(_user(account), account, uuid.uuid4().hex)
+
+    async def prove_password(self, user: User, password: str | None) -> None:
+        """Check a user's password, unless the user is a guest, who has none.
+
+        Raises `PasswordRequiredError`, `CredentialsError`, and `AuthError` if the account was deleted.
+        """
+        account = await self.account(user)
+        if account is not None:
+            await self._prove_password(user, account, password)
 
     async def delete(self, user: User) -> None:
         """Delete a user with all stored data and refuse their tokens from now on."""
         async with self._lock:
             await self._store.forget_user(user.id)
-            self._tokens.revoke(user.id)
+            self._tokens.revocations.add((user.id,))
+
+    async def take_back(self, ids: Collection[str]) -> None:
+        """Refuse LiveKit tokens by their revocation ids."""
+        await self._store.revoke(ids, self._clock())
+        self._tokens.revocations.add(ids)
 
     async def preferences(self, user: User) -> Preferences:
         """Return a user's session defaults; raises `AuthError` if the account was deleted."""
@@ -171,6 +235,23 @@ class Accounts:
         async with self._lock:
             await self.account(user)
             await self._store.set_preferences(user.id, preferences)
+
+    async def _prove_password(self, user: User, account: Account, password: str | None) -> None:
+        if password is None:
+            raise PasswordRequiredError
+        # The access token proves a device, so guesses with a stolen one keep nobody else out.
+        client = LoginClient(device=user.login or f"without login {user.id}")
+        async with self._lockout.attempt(account.username, client):
+            await self._verify_password(account, password)
+
+    async def _usable(self, refresh_token: str) -> RefreshToken | None:
+        """Return a refresh token that could be exchanged now."""
+        found = await self._store.token(_digest(refresh_token))
+        return found if found is not None and found.spent_at is None and found.expires_at > self._clock() else None
+
+    async def _revoke_family(self, family: str) -> None:
+        await self._store.revoke_family(family, self._clock())
+        self._tokens.revocations.add((family,))
 
     async def _verify_password(self, account: Account | None, password: str) -> Account:
         is_right = await self._passwords.matches(password, account.password_hash if account else None)
@@ -207,7 +288,8 @@ class Accounts:
         await self._store.adopt(guest.id, account.id)
         if await self._store.preferences(account.id) == Preferences():
             await self._store.set_preferences(account.id, await self._store.preferences(guest.id))
-        await self._store.revoke_user(guest.id)
+        # The access token stays good for its hour: a conversation that the guest has begun goes on.
+        await self._store.delete_tokens(guest.id)
 
     async def _grant(self, user: User, account: Account | None, family: str) -> Grant:
         token = secrets.token_urlsafe(32)
@@ -223,6 +305,7 @@ class Accounts:
                 expires_at=now + timedelta(days=REFRESH_DAYS),
             )
         )
+        user = replace(user, login=family)
         return Grant(self._tokens.issue(user), token, ACCESS_SECONDS, user, account)
 
 
@@ -233,6 +316,11 @@ def new_account(username: str, email: str, full_name: str | None, password_hash:
 
 def _user(account: Account) -> User:
     return User(account.id, account.username, is_guest=False)
+
+
+def _network_digest(account: str, address: str) -> str:
+    # With the account's id: a table of digests of addresses alone would be read in minutes.
+    return hashlib.sha256(f"{account} {network_of(address)}".encode()).hexdigest()
 
 
 def _digest(token: str) -> str:

@@ -5,6 +5,7 @@ import uuid
 
 import jwt
 
+from mediaserver.auth.revocations import Revocations
 from mediaserver.auth.users import GUEST_PREFIX, AuthError, User
 
 ALGORITHM = "HS256"
@@ -16,11 +17,11 @@ MAX_TOKEN = 4096
 
 
 class Tokens:
-    """Signs and verifies access tokens with one secret."""
+    """Signs and verifies access tokens with one secret; a token whose user or login is revoked is refused."""
 
-    def __init__(self, secret: str):
+    def __init__(self, secret: str, revocations: Revocations | None = None):
         self._secret = secret
-        self._refused: dict[str, float] = {}
+        self.revocations = Revocations() if revocations is None else revocations
 
     def issue(self, user: User) -> str:
         """Issue an access token for `user` that is valid for an hour."""
@@ -29,6 +30,7 @@ class Tokens:
             "sub": user.id,
             "name": user.username,
             "guest": user.is_guest,
+            "sid": user.login,
             "iat": now,
             "exp": now + ACCESS_SECONDS,
             "jti": uuid.uuid4().hex,
@@ -49,31 +51,32 @@ class Tokens:
                 issuer=ISSUER,
                 audience=AUDIENCE,
                 leeway=LEEWAY_SECONDS,
-                options={"require": ["sub", "exp", "iat", "jti", "iss", "aud"]},
+                # `iat` is required and not compared: after the clock was set back, tokens from before are still good.
+                options={"require": ["sub", "exp", "iat", "jti", "iss", "aud"], "verify_iat": False},
             )
         except jwt.ExpiredSignatureError:
             raise AuthError("The token has expired; get a new one.") from None
         except jwt.InvalidTokenError:
             raise AuthError("The token is not valid.") from None
         match claims:
-            case {"sub": str(user_id), "name": str(name), "guest": bool(is_guest)} if not self.is_refused(user_id):
-                return User(user_id, name, is_guest)
+            case {"sub": str(user_id), "name": str(name), "guest": bool(is_guest)}:
+                user = User(user_id, name, is_guest, _login(claims.get("sid")))
             case _:
                 raise AuthError("The token is not valid.")
+        self.check(user)
+        return user
 
-    def revoke(self, user_id: str) -> None:
-        """Refuse the tokens of a deleted user; held in memory until the last of them has expired."""
-        now = time.time()
-        for known, until in list(self._refused.items()):
-            if until < now:
-                del self._refused[known]
-        self._refused[user_id] = now + ACCESS_SECONDS + LEEWAY_SECONDS
-
-    def is_refused(self, user_id: str) -> bool:
-        """Whether the tokens of this user are refused because the user was deleted."""
-        return user_id in self._refused
+    def check(self, user: User) -> None:
+        """Raise `AuthError` if a user whose token was verified before has been revoked since, or their login has."""
+        if user.id in self.revocations or user.login in self.revocations:
+            raise AuthError("The token was revoked; log in.")
 
 
 def new_guest() -> User:
     """Make a guest: a user without an account, with a random id."""
     return User(f"{GUEST_PREFIX}{uuid.uuid4().hex}", "guest", is_guest=True)
+
+
+def _login(claim: object) -> str:
+    # Tokens from before this claim existed have none.
+    return claim if isinstance(claim, str) else ""

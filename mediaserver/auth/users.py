@@ -1,6 +1,6 @@
 """The authenticated user, and the interface that verifies tokens."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 GUEST_PREFIX = "guest-"
@@ -9,11 +9,12 @@ GUEST_PREFIX = "guest-"
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """An authenticated user; a guest has no account."""
+    """An authenticated user; a guest has no account. `login` is the id of the login that the token came from."""
 
     id: str
     username: str
     is_guest: bool
+    login: str = field(default="", compare=False)
 
 
 def is_guest(user_id: str) -> bool:
@@ -22,7 +23,7 @@ def is_guest(user_id: str) -> bool:
 
 
 class AuthError(Exception):
-    """The token is missing, forged, expired or for another server; the message is for the client."""
+    """The token is missing, forged, expired, revoked or for another server; the message is for the client."""
 
 
 class Verifier(Protocol):
@@ -30,4 +31,8 @@ class Verifier(Protocol):
 
     def verify(self, token: str) -> User:
         """Verify a token and return its user; raises `AuthError`."""
+        ...
+
+    def check(self, user: User) -> None:
+        """Raise `AuthError` if a user whose token was verified before has been revoked since, or their login has."""
         ...

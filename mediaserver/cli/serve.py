@@ -61,7 +61,28 @@ def serve() -> int:
         return 2
     for name, warning in warnings(settings).items():
         logger.warning(f"{name} {warning}")
+    log_guest_policy(settings)
     return asyncio.run(_serve(settings), debug=settings.debug)
+
+
+def log_guest_policy(settings: Settings) -> None:
+    """Log who may be a guest, where guests cost money and others than this machine reach the server."""
+    if not settings.uses_gemini or not _listens_beyond_loopback(settings):
+        return
+    match settings.allow_guests:
+        case True:
+            logger.warning("ALLOW_GUESTS is true: all who reach this server may be guests and use GEMINI_API_KEY")
+        case None if not settings.is_production:
+            logger.warning(
+                "ALLOW_GUESTS is not set: users of this machine may be guests and use GEMINI_API_KEY, and so may users "
+                "of a proxy or tunnel on it that adds no forwarding header. ALLOW_GUESTS=false takes no guests"
+            )
+        case _:
+            logger.info("nobody may be a guest")
+
+
+def _listens_beyond_loopback(settings: Settings) -> bool:
+    return settings.host not in ("127.0.0.1", "localhost", "::1")
 
 
 async def _serve(settings: Settings) -> int:
@@ -122,11 +143,14 @@ def _print_banner(settings: Settings, port: int) -> None:
         lines.append(f"Engine: Gemini Live ({settings.gemini_model})")
     elif settings.local_engine_script:
         lines.append(f"Engine: local, scripted by {settings.local_engine_script}")
+    elif settings.uses_language_model:
+        lines.append("Engine: local; what you ask is answered by your own language model.")
+        lines.append(f"brain: {settings.local_llm_model} at {settings.local_llm_url}")
     else:
         lines.append(
             "Engine: local (offline; a small set of questions). For Gemini Live set GEMINI_API_KEY and start again."
         )
-    if settings.host not in ("127.0.0.1", "localhost", "::1") and not settings.tls_cert:
+    if _listens_beyond_loopback(settings) and not settings.tls_cert:
         lines.append("From another machine browsers allow the microphone over https only: set TLS_CERT and TLS_KEY.")
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()

@@ -13,10 +13,9 @@ from pydantic import BaseModel, ValidationError
 from mediaserver.api.user_schemas import Password, Registration
 from mediaserver.auth.accounts import new_account
 from mediaserver.auth.passwords import Passwords
+from mediaserver.auth.revocations import PERIOD
 from mediaserver.store.interface import Store, StoreError, TakenError
 from mediaserver.store.records import Account
-
-_TOKENS_LAST = "Access tokens already given out work for up to an hour."
 
 
 class CommandError(Exception):
@@ -96,14 +95,16 @@ async def _set_password(store: Store, passwords: Passwords, name: str, ask: Call
         raise CommandError(_faults(error, Registration)) from None
     password_hash = await passwords.hash(body.password.get_secret_value())
     await store.change_account(replace(account, password_hash=password_hash))
-    await store.revoke_user(account.id)
-    return f"{account.username} has a new password and is logged out everywhere. {_TOKENS_LAST}\n"
+    await store.revoke_user(account.id, datetime.now(UTC))
+    noticed = f"A running server refuses earlier tokens within {PERIOD:.0f} s."
+    return f"{account.username} has a new password and is logged out everywhere. {noticed}\n"
 
 
 async def _delete(store: Store, name: str) -> str:
     account = await _named(store, name)
     await store.forget_user(account.id)
-    return f"Deleted {account.username} with all sessions and settings. {_TOKENS_LAST}\n"
+    noticed = f"A running server ends live sessions within {PERIOD:.0f} s."
+    return f"Deleted {account.username} with all sessions and settings. {noticed}\n"
 
 
 async def _named(store: Store, name: str) -> Account:

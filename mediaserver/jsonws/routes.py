@@ -136,16 +136,15 @@ class JsonSocket:
 
     def _authenticate_start(self, connection: Connection, start: StartSession) -> Caller:
         user = connection.user
-        if user is None:
-            try:
+        if user is None and not start.token:
+            raise _unauthorized("Send a token: in the Authorization header, `?token=` or start_session.")
+        try:
+            if user is None:
                 user = self._verifier.verify(start.token or "")
-            except AuthError as error:
-                message = (
-                    str(error)
-                    if start.token
-                    else "Send a token: in the Authorization header, `?token=` or start_session."
-                )
-                raise SessionRefused(MediaError(FaultCode.UNAUTHORIZED, message, where="jsonws")) from None
+            else:
+                self._verifier.check(user)  # the handshake may be long ago
+        except AuthError as error:
+            raise _unauthorized(str(error)) from None
         caller = Caller(user.id, user.is_guest, connection.address)
         if connection.user is None or connection.sessions:
             self._check_rate_limit(caller)  # the handshake counted the first session
@@ -173,3 +172,7 @@ class JsonSocket:
             details: dict[str, object] = {"retry_after": RETRY_DRAINING}
             error = MediaError(FaultCode.SESSION_LIMIT, "The server is restarting.", where="jsonws", details=details)
             raise SessionRefused(error, WSCloseCode.SERVICE_RESTART) from None
+
+
+def _unauthorized(message: str) -> SessionRefused:
+    return SessionRefused(MediaError(FaultCode.UNAUTHORIZED, message, where="jsonws"))

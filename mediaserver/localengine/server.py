@@ -34,10 +34,11 @@ from mediaserver.localengine.responder.interface import Responder
 from mediaserver.localengine.session.audio_input import Detector
 from mediaserver.localengine.session.connection_lifetime import DEADLINE_EXPIRED, DEFAULT_LIFETIME, Lifetime
 from mediaserver.localengine.session.context import Context
+from mediaserver.localengine.session.pause_detector import PauseDetector
 from mediaserver.localengine.session.resumption import DEFAULT_RESUMPTION, Handles, Resumption, SessionConnection
 from mediaserver.localengine.session.session import EngineSession
 from pipeline.audio.vad import VadModel
-from pipeline.errors import MediaError
+from pipeline.errors import FaultCode, MediaError, leaf_exceptions
 
 LARGEST_MESSAGE = 4 << 20
 """Bytes of one client frame; a longer one closes the session with 1009."""
@@ -51,6 +52,7 @@ _PATH = re.compile(
 )
 _KEY_REJECTED = "API key not valid. Please pass a valid API key."
 _INTERNAL = "Internal error encountered."
+_LONGEST_REASON = 120  # characters; RFC 6455 section 5.5 leaves 123 bytes
 
 # At DEBUG, websockets logs every header and path, keys included. The warnings left are bugs of a responder.
 _logger = logging.getLogger("mediaserver.localengine.websockets")
@@ -178,8 +180,8 @@ class LocalEngine:
             pass
         except* WireError as group:
             code, reason = _close_reason(group)
-        except* MediaError:
-            code, reason = INTERNAL, _INTERNAL
+        except* MediaError as media_group:
+            code, reason = INTERNAL, _public_reason(media_group)
         await _close(socket, code, reason)
 
     async def _upgrade(self, socket: ServerConnection, request: Request) -> Response | None:
@@ -193,6 +195,7 @@ class LocalEngine:
         return await refused(socket, request, self._faults)
 
     async def _run_session(self, socket: ServerConnection) -> None:
+        assert self._vad is not None
         setup = await self._admit(socket)
         detector = self._detector_for(setup)
         faulty = FaultySocket(socket, self._faults)
@@ -204,6 +207,7 @@ class LocalEngine:
             setup,
             self._responder,
             detector,
+            pauses=PauseDetector(self._vad),
             lifetime=self._lifetime,
             context=context,
             connection=connection,
@@ -279,6 +283,12 @@ def _key_of(request: Request) -> str:
     token = headers.get("Authorization", "").partition(" ")[2]
     offered = (headers.get("x-goog-api-key", ""), token, *query.get("key", []), *query.get("access_token", []))
     return next((key.strip() for key in offered if key.strip()), "")
+
+
+def _public_reason(group: BaseExceptionGroup[MediaError]) -> str:
+    error = next(iter(leaf_exceptions(group)))
+    is_voice = isinstance(error, MediaError) and error.code is FaultCode.ENGINE_VOICE_UNAVAILABLE
+    return str(error)[:_LONGEST_REASON] if is_voice else _INTERNAL
 
 
 def _close_reason(group: BaseExceptionGroup[WireError]) -> tuple[int, str]:

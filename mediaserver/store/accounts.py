@@ -10,7 +10,8 @@ from mediaserver.store.column_types import folded, storable
 from mediaserver.store.database import Database
 from mediaserver.store.interface import RefusedError, TakenError
 from mediaserver.store.records import Account, Preferences
-from mediaserver.store.schema import accounts, forgotten, preferences, refresh_tokens, sessions
+from mediaserver.store.revocations import put_revocations
+from mediaserver.store.schema import accounts, forgotten, known_networks, preferences, refresh_tokens, sessions
 
 
 class SqlAccounts:
@@ -49,16 +50,19 @@ class SqlAccounts:
         await self._put(account, is_new=False)
 
     async def forget_user(self, user: str) -> None:
-        """Delete an account or guest with preferences, tokens, sessions and history; later facts are ignored."""
+        """Delete an account or guest with all that is stored, and revoke its id; later facts are ignored."""
         own = select(sessions.c.id).where(sessions.c.owner == user)
         async with self._database.writing() as connection:
             await connection.execute(delete(forgotten).where(or_(forgotten.c.id == user, forgotten.c.id.in_(own))))
             ids = [user, *(await connection.execute(own)).scalars()]
             now = datetime.now(UTC)
             await connection.execute(insert(forgotten), [{"id": forgotten_id, "at": now} for forgotten_id in ids])
+            # The user's own id ends every token: families need no revocation of their own.
+            await put_revocations(connection, self._database, (user,), now)
             await connection.execute(delete(sessions).where(sessions.c.owner == user))
             await connection.execute(delete(refresh_tokens).where(refresh_tokens.c.owner == user))
             await connection.execute(delete(preferences).where(preferences.c.owner == user))
+            await connection.execute(delete(known_networks).where(known_networks.c.account == user))
             await connection.execute(delete(accounts).where(accounts.c.id == user))
 
     async def preferences(self, user: str) -> Preferences:

@@ -11,7 +11,17 @@ from mediaserver.store import cursor as cursors
 from mediaserver.store.database import Database
 from mediaserver.store.interface import Fact
 from mediaserver.store.records import Entry, SessionPage, SessionRecord, TurnUsage
-from mediaserver.store.schema import accounts, entries, forgotten, preferences, refresh_tokens, sessions, turn_usage
+from mediaserver.store.schema import (
+    accounts,
+    entries,
+    forgotten,
+    known_networks,
+    preferences,
+    refresh_tokens,
+    revocations,
+    sessions,
+    turn_usage,
+)
 
 DELETE_BATCH = 200
 """Old sessions deleted per transaction, so that writes of live ones never wait long."""
@@ -119,6 +129,8 @@ class SqlHistory:
         is_anybody |= exists().where(sessions.c.owner == owner)
         async with self._database.writing() as connection:
             await connection.execute(delete(refresh_tokens).where(refresh_tokens.c.expires_at < moment))
+            await connection.execute(delete(revocations).where(revocations.c.expires_at < moment))
+            await connection.execute(delete(known_networks).where(known_networks.c.expires_at < moment))
             await connection.execute(delete(forgotten).where(forgotten.c.at < moment))
             await connection.execute(delete(preferences).where(~is_anybody))
 

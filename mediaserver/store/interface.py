@@ -1,6 +1,6 @@
 """The store's interface and the errors it raises."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -71,7 +71,7 @@ class Store(Protocol):
         ...
 
     async def forget_user(self, user: str) -> None:
-        """Delete an account or guest with preferences, tokens, sessions and history; later facts are ignored."""
+        """Delete an account or guest with all that is stored, and revoke its id; later facts are ignored."""
         ...
 
     async def preferences(self, user: str) -> Preferences:
@@ -92,12 +92,40 @@ class Store(Protocol):
         """Mark a token as spent atomically; returns the token as it was before, or None."""
         ...
 
-    async def revoke_family(self, family: str) -> None:
-        """Delete every token of a family."""
+    async def token(self, token: str) -> RefreshToken | None:
+        """Return a refresh token by its hash, spent or not."""
         ...
 
-    async def revoke_user(self, user: str) -> None:
-        """Delete every token of a user."""
+    async def revoke_family(self, family: str, now: datetime) -> None:
+        """Delete every token of a family, and revoke the family."""
+        ...
+
+    async def revoke_user(self, user: str, now: datetime) -> tuple[str, ...]:
+        """Delete every token of a user, and revoke their families, which are returned."""
+        ...
+
+    async def delete_tokens(self, user: str) -> None:
+        """Delete every token of a user; nothing is revoked."""
+        ...
+
+    # Revocations: ids of users, of logins (families of refresh tokens) and of LiveKit tokens.
+
+    async def revoke(self, ids: Iterable[str], now: datetime) -> None:
+        """Record revocations; those that are recorded already count from `now`."""
+        ...
+
+    async def revoked_since(self, moment: datetime) -> tuple[str, ...]:
+        """List the ids revoked at `moment` or later."""
+        ...
+
+    # Networks that accounts have logged in from.
+
+    async def add_known_network(self, account: str, network: str, now: datetime) -> None:
+        """Record that an account has logged in from a network, given as a digest."""
+        ...
+
+    async def is_known_network(self, account: str, network: str, now: datetime) -> bool:
+        """Whether an account has logged in from a network in the last 90 days."""
         ...
 
     # Sessions and history.
@@ -135,7 +163,9 @@ class Store(Protocol):
         ...
 
     async def forget_before(self, moment: datetime) -> int:
-        """Delete sessions that ended and tokens that expired before `moment`; returns the number of sessions.
+        """Delete what ended or expired before `moment`: sessions, tokens, revocations and known networks.
+
+        Returns the number of sessions.
 
         A spent token is kept until it expires: without it, its reuse would go unnoticed.
         """

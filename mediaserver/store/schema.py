@@ -52,6 +52,24 @@ refresh_tokens = Table(
     Column("spent_at", UtcDateTime),
 )
 
+# Ids of users, of logins (families of refresh tokens) and of LiveKit tokens that are refused until they have expired.
+revocations = Table(
+    "revocations",
+    metadata,
+    Column("id", SafeText, primary_key=True),
+    Column("at", UtcDateTime, nullable=False, index=True),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+)
+
+# Digests of the networks from which an account has logged in: others' wrong passwords do not keep it out there.
+known_networks = Table(
+    "known_networks",
+    metadata,
+    Column("account", SafeText, primary_key=True),
+    Column("network", SafeText, primary_key=True),
+    Column("expires_at", UtcDateTime, nullable=False, index=True),
+)
+
 sessions = Table(
     "sessions",
     metadata,

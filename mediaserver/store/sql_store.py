@@ -10,15 +10,17 @@ from mediaserver.store.connect import DatabaseConnections, open_engines
 from mediaserver.store.database import Database, failures_translated
 from mediaserver.store.history import SqlHistory
 from mediaserver.store.interface import StoreError
+from mediaserver.store.known_networks import SqlKnownNetworks
 from mediaserver.store.migration import migrate
+from mediaserver.store.refresh_tokens import SqlRefreshTokens
+from mediaserver.store.revocations import SqlRevocations
 from mediaserver.store.schema import forgotten
-from mediaserver.store.tokens import SqlTokens
 
 CHECK_ROW = "health check"
 """The id in the table `forgotten` that `SqlStore.check` writes; ids of users and sessions are made by the server."""
 
 
-class SqlStore(SqlAccounts, SqlTokens, SqlHistory):
+class SqlStore(SqlAccounts, SqlRefreshTokens, SqlRevocations, SqlKnownNetworks, SqlHistory):
     """Implements `Store` in one database, opened by `open_store`."""
 
     async def check(self) -> None:

@@ -31,6 +31,7 @@ _MESSAGES = {
     FaultCode.ENGINE_CONTENT_BLOCKED: "The assistant cannot answer that.",
     FaultCode.ENGINE_STALLED: "The assistant did not answer in time.",
     FaultCode.ENGINE_DOWN: "The local engine is not available.",
+    FaultCode.ENGINE_VOICE_UNAVAILABLE: "The local engine's voice does not work now.",
     FaultCode.ENGINE_FAILED: "The assistant could not be reached again, so this session ends.",
 }
 _WITHOUT_RETRY = {
@@ -50,6 +51,7 @@ _HTTP = {
 }
 _QUOTA_WORDS = ("quota", "resource_exhausted", "resource has been exhausted", "rate limit")
 _NO_MODEL_WORDS = ("is not found for api version", "not supported for bidigeneratecontent")
+_VOICE_WORDS = ("the voice does not work",)  # the local engine's own
 _EXPIRED_WORDS = ("deadline expired", "session not found")
 _HARMLESS_REASONS = {
     TurnCompleteReason.TURN_COMPLETE_REASON_UNSPECIFIED,
@@ -170,6 +172,8 @@ def _close_code(code: int, reason: str, *, is_ready: bool) -> FaultCode:
             return FaultCode.ENGINE_UNSUPPORTED_OP
         case 1009:
             return FaultCode.ENGINE_PROTOCOL
+        case 1011 if any(words in reason for words in _VOICE_WORDS):
+            return FaultCode.ENGINE_VOICE_UNAVAILABLE
         case 1011 if "deadline expired" not in reason:
             return FaultCode.ENGINE_INTERNAL
         case _:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.events import Box, Guidance, Pointer, Step, StepState
+from pipeline.events import Box, Fault, Guidance, Pointer, Step, StepState
 
 Schema = Mapping[str, object]
 
@@ -32,7 +32,7 @@ class PlanAnswer:
     is_silent: bool
 
 
-Outcome = Guidance | Pointer | PlanRequest | Mapping[str, object]
+Outcome = Fault | Guidance | Pointer | PlanRequest | Mapping[str, object]
 """The result of a call: an event for the user, a change of the plan, or data for the model."""
 
 

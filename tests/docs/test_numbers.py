@@ -5,7 +5,17 @@ import re
 import pytest
 
 from mediaserver.api.health import CHECK_DEADLINE, MAX_AGE
+from mediaserver.api.livekit_token import REVOCATION_RATE
+from mediaserver.api.users import NAMES_PER_ADDRESS
 from mediaserver.auth.accounts import REFRESH_DAYS
+from mediaserver.auth.lockout import (
+    MAX_DELAY,
+    MAX_FAILURES_PER_CLIENT,
+    MAX_FAILURES_PER_NAME,
+    MAX_FAILURES_PER_NETWORK,
+    MAX_LOCK,
+)
+from mediaserver.auth.revocations import PERIOD as REVOCATION_PERIOD
 from mediaserver.auth.tokens import ACCESS_SECONDS
 from mediaserver.bad_messages import PER_MINUTE
 from mediaserver.bounded_json import MAX_SEPARATORS
@@ -15,6 +25,7 @@ from mediaserver.ice import TURN_CREDENTIAL_SECONDS
 from mediaserver.jsonws.connection import SocketLimits
 from mediaserver.jsonws.pacer import MAX_AHEAD
 from mediaserver.jsonws.session import GRACE as SOCKET_GRACE
+from mediaserver.livekit.protocol.access_token import ABSOLUTE_LIFETIME
 from mediaserver.livekit.room.limits import RoomLimits
 from mediaserver.livekit.room.room import MAX_PARTICIPANTS
 from mediaserver.log_flood import ERRORS, LINES
@@ -26,6 +37,7 @@ from mediaserver.rtc.config import RtcLimits
 from mediaserver.rtc.frame_size import MAX_PIXELS as MAX_FRAME_PIXELS
 from mediaserver.rtc.sdp.candidates import MAX_CANDIDATES
 from mediaserver.store.database import READ_DEADLINE
+from mediaserver.store.known_networks import KNOWN_FOR
 from mediaserver.webrtc.peer import GRACE as WHIP_GRACE
 from pipeline.audio.vad import WINDOW_SECONDS
 from pipeline.codecs.image_decoder import MAX_BYTES, MAX_PIXELS
@@ -46,9 +58,7 @@ PROMISES = {
         f"and {TURNS.pre_roll:g} seconds from before",
         f"newest {MAX_CHARACTERS:,} characters of the transcript",
         f"(up to {MAX_PENDING_SECONDS:g} seconds)",
-        f"up to {'an hour' if ACCESS_SECONDS == 3600 else ACCESS_SECONDS} after a logout",
     ),
-    "SECURITY.md": (f"up to {'an hour' if ACCESS_SECONDS == 3600 else ACCESS_SECONDS} after a logout",),
     "docs/deploy.md": (
         f"the expiry, {'one hour' if TURN_CREDENTIAL_SECONDS == 3600 else TURN_CREDENTIAL_SECONDS} ahead",
         f"{WINDOW_SECONDS * 1000:g} ms windows",
@@ -64,6 +74,7 @@ PROMISES = {
         f"at most {LINES.per_address} are written for one address in {LINES.seconds:g} seconds",
         f"in {LINES.seconds:g} seconds, and {LINES.lines} in all",
         f"{ERRORS.per_address} for one address in {AN_HOUR[ERRORS.seconds]}, and {ERRORS.lines} in all",
+        f"within {REVOCATION_PERIOD:g} seconds",
     ),
     "docs/events.md": (
         f"(up to {MAX_TEXT:,} characters)",
@@ -72,14 +83,24 @@ PROMISES = {
     "docs/http.md": (
         f"valid for {'one hour' if ACCESS_SECONDS == 3600 else ACCESS_SECONDS}",
         f"for {REFRESH_DAYS} days",
+        f"After { {5: 'five'}[MAX_FAILURES_PER_CLIENT] } wrong passwords",
+        f"After { {10: 'ten'}[MAX_FAILURES_PER_NAME] } wrong passwords for a name",
+        f"or { {20: 'twenty'}[MAX_FAILURES_PER_NETWORK] } from one network",
+        f"up to {MAX_LOCK / 60:g} minutes",
+        f"up to {MAX_DELAY:g} seconds to check",
+        f"last {KNOWN_FOR.days} days",
     ),
     "docs/livekit.md": (
+        f"for {ABSOLUTE_LIFETIME / 3600:g} hours",
+        f"{REVOCATION_RATE.amount} tokens an hour",
+        f"every { {300: 'five'}[int(RoomLimits().refresh)] } minutes",
         f"resumed within {RoomLimits().resume:g} seconds",
         f"for {RoomLimits().grace:g} seconds",
         f"Up to {MAX_PARTICIPANTS} people",
         f"not connected within {RoomLimits().connect:g} seconds",
     ),
     "docs/settings.md": (
+        f"{ {6: 'six'}[NAMES_PER_ADDRESS] } times as many logins",
         f"windows of {WINDOW_SECONDS * 1000:g} ms",
         f"the threshold is already {TURNS.audible_threshold:g} at least",
     ),

@@ -9,8 +9,9 @@ from typing import cast
 
 import numpy as np
 
+from pipeline.audio.smart_turn import EndOfTurnModel, OnVerdict
 from pipeline.audio.vad import VadModel
-from pipeline.config import ConversationConfig
+from pipeline.config import ConversationConfig, TurnSettings
 from pipeline.conversation.conversation import Conversation
 from pipeline.conversation.guided_conversation import NO_GUIDANCE
 from pipeline.engine import EngineListener, EngineReady, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, ToolCall
@@ -189,6 +190,20 @@ def vad_model() -> VadModel:
     return VAD[0]
 
 
+class FakeEndOfTurnModel(EndOfTurnModel):
+    """Records the pauses it is asked about; the test gives the verdicts."""
+
+    def __init__(self) -> None:
+        self.is_warm = False
+        self.pauses: list[tuple[bytes, OnVerdict]] = []
+
+    def warm(self) -> None:
+        self.is_warm = True
+
+    def judge(self, pcm: bytes, on_verdict: OnVerdict) -> None:
+        self.pauses.append((pcm, on_verdict))
+
+
 async def enter(
     *,
     vad: VadModel | None = None,
@@ -197,6 +212,8 @@ async def enter(
     unused: float = 600.0,
     tools: Sequence[Tool] = (),
     guidance: GuidanceConfig = NO_GUIDANCE,
+    turns: TurnSettings | None = None,
+    end_of_turn: EndOfTurnModel | None = None,
 ) -> ConversationHarness:
     """Start a conversation with one client attached."""
     engines: list[FakeEngine] = []
@@ -207,7 +224,17 @@ async def enter(
 
     frame_clock, peer = ManualFrameClock(), FakePeer()
     config = ConversationConfig(
-        "id1", "label", "local", "local", None, "en", idle, longest, timed_transcript=True, unused_seconds=unused
+        "id1",
+        "label",
+        "local",
+        "local",
+        None,
+        "en",
+        idle,
+        longest,
+        timed_transcript=True,
+        turns=turns or TurnSettings(),
+        unused_seconds=unused,
     )
     conversation = Conversation(
         config,
@@ -216,6 +243,7 @@ async def enter(
         toolbox=Toolbox(tools),
         make_bridge=make_bridge,
         guidance=guidance,
+        end_of_turn=end_of_turn,
     )
     harness = ConversationHarness(conversation, engines[0], frame_clock, peer)
     conversation.attach(peer)

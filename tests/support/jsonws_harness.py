@@ -78,12 +78,19 @@ class FakeSessionFactory:
 
 
 class FakeVerifier:
-    """Verifies tokens that are a user's id; the name is the same in capitals."""
+    """Verifies tokens that are a user's id; the name is the same in capitals. `revoked` are ids."""
+
+    def __init__(self) -> None:
+        self.revoked: set[str] = set()
 
     def verify(self, token: str) -> User:
         if token in ("forged", ""):
             raise AuthError("The token is not valid.")
         return User(token, token.upper(), is_guest=token.startswith("guest"))
+
+    def check(self, user: User) -> None:
+        if user.id in self.revoked:
+            raise AuthError("The token was revoked.")
 
 
 @dataclass
@@ -144,6 +151,7 @@ class Server:
     socket: JsonSocket
     session_factory: FakeSessionFactory
     limiter: fake_conversation.Counter
+    verifier: FakeVerifier = field(default_factory=FakeVerifier)
     opened: list[Client] = field(default_factory=list)
 
     async def connect(self, user: str = "ann", query: str = "", **headers: str) -> Client:

@@ -333,8 +333,10 @@ class Server:
     session_factory: FakeSessionFactory
     limiter: outside.Counter
     links: list[FakeLink]
-    gone: set[str]
-    """The deleted users."""
+    revoked: set[str]
+    """Ids of tokens, logins and users."""
+    deleted: set[str]
+    """Users without an account, as the store knows them."""
     opened: list[ClientWebSocketResponse] = field(default_factory=list)
 
     @property
@@ -415,19 +417,23 @@ async def serving(
     half_open: HalfOpenConnections | None = None,
 ) -> AsyncIterator[Server]:
     """Serve until the end of the context, with fake media unless `make_link` is given."""
-    transcript_logs, gone = TranscriptLogs(), set[str]()
+    transcript_logs, revoked, deleted = TranscriptLogs(), set[str](), set[str]()
     session_factory, limiter, links = FakeSessionFactory(transcript_logs.observe), outside.Counter(), list[FakeLink]()
 
     def make_fake(events: LinkEvents, is_dual: bool, client: str) -> Link:
         links.append(FakeLink(events, is_dual))
         return links[-1]
 
+    async def user_exists(user: str) -> bool:
+        return user not in deleted
+
     livekit = LiveKit(
         session_factory,
         limiter,
         keys={"devkey": SECRET},
         transcript_logs=transcript_logs,
-        is_user_deleted=gone.__contains__,
+        revoked=revoked,
+        user_exists=user_exists,
         are_rooms_shared=are_rooms_shared,
         make_link=make_link or make_fake,
         ice_servers=lambda user: (IceServer(("turn:turn.example",), f"1:{user}", "word"),),
@@ -437,7 +443,7 @@ async def serving(
     app = web.Application(middlewares=[error_middleware])
     livekit.add_routes(app)
     async with TestClient(TestServer(app)) as http:
-        server = Server(http, livekit, session_factory, limiter, links, gone)
+        server = Server(http, livekit, session_factory, limiter, links, revoked, deleted)
         yield server
         await livekit.close()
         for ws in server.opened:

@@ -25,6 +25,7 @@ from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.api.sessions import HistoryRoutes, Sessions
 from mediaserver.api.users import Users
 from mediaserver.auth.accounts import Accounts
+from mediaserver.auth.lockout import Lockout
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
@@ -70,13 +71,17 @@ async def _is_well() -> bool:
     return True
 
 
+async def _without_delay(_: float) -> None:
+    return None
+
+
 def published(store: Store | None = None) -> tuple[web.Application, Json]:
     """The app, and what is published about it; without a store nobody has said anything."""
     store = cast(Store, MemoryStore()) if store is None else store
     passwords = Passwords(HASHER)
     folder = Path(gettempdir(), f"guides-{uuid4().hex}")  # made with the first guide
     shelf = GuideShelf(load_server_guides(None).guides, folder)
-    accounts = Accounts(store, TOKENS, passwords)
+    accounts = Accounts(store, TOKENS, passwords, lockout=Lockout(sleep=_without_delay))
     metrics, registry = Metrics(), Registry(Capacity(9, 9, 9, 9))
     limiter = SlidingWindowRateLimiter(parse("1000000/minute"))
     page = Page(engine="local", model="local-1", example_questions=("hello",))
@@ -89,7 +94,7 @@ def published(store: Store | None = None) -> tuple[web.Application, Json]:
         *HistoryRoutes(registry, store, TOKENS, limiter).routes(),
         *Sessions(registry, TOKENS, limiter).routes(),
         *GuideRoutes(shelf, TOKENS, limiter).routes(),
-        *LiveKitTokens(TOKENS, limiter, JoinTokenIssuer("devkey", "s" * 32)).routes(),
+        *LiveKitTokens(TOKENS, limiter, JoinTokenIssuer("devkey", "s" * 32), accounts.take_back).routes(),
         *whip.routes(),
         *users.routes(),
     ]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
-from mediaserver.localengine.responder.text_to_speech import speak
+from mediaserver.localengine.responder.voice.espeak import speak
 from tests.support.chromium import CHROMIUM, TALKING, require_chromium
 
 ROOT = Path(__file__).parents[2]

@@ -152,7 +152,10 @@ class FakeAccountsApi:
         return web.json_response({**account.profile, "tokens": self._grant(account.profile)})
 
     async def _delete(self, request: web.Request) -> web.Response:
-        del self.accounts[self._account(request).username]
+        account = self._account(request)
+        if (await self._body(request))["current_password"] != account.password:
+            return refusal(403, "WRONG_PASSWORD")
+        del self.accounts[account.username]
         return web.Response(status=204)
 
     async def _settings(self, request: web.Request) -> web.Response:

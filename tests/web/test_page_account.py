@@ -76,17 +76,23 @@ async def test_a_changed_password_keeps_this_page_logged_in(visit: Visit) -> Non
     await expect(visit.page.get_by_test_id("history-empty")).to_be_visible()
 
 
-async def test_an_account_is_deleted_only_by_its_name(visit: Visit) -> None:
+async def test_an_account_is_deleted_only_by_its_name_and_its_password(visit: Visit) -> None:
     await enter(visit)
     await visit.page.get_by_test_id("account").click()
     await visit.page.get_by_test_id("delete-account").click()
     form = visit.page.get_by_role("form", name="Delete account")
     await form.get_by_label("Type your username to confirm").fill("bob")
+    await form.get_by_label("Your password", exact=True).fill("wrong")
     await form.get_by_role("button", name="Delete my account").click()
     await expect(visit.page.locator("#confirmation-fault")).to_contain_text("Type ada to delete it.")
     assert "ada" in visit.server.accounts_api.accounts
 
     await form.get_by_label("Type your username to confirm").fill("ada")
+    await visit.page.keyboard.press("Enter")
+    await expect(visit.page.locator("#deletion-password-fault")).to_contain_text("This is not your password.")
+    assert "ada" in visit.server.accounts_api.accounts
+
+    await form.get_by_label("Your password", exact=True).fill(PASSWORD)
     await visit.page.keyboard.press("Enter")
     await expect(visit.page.get_by_test_id("error")).to_contain_text("Your account is deleted")
     await expect(visit.page.get_by_test_id("login")).to_be_visible()

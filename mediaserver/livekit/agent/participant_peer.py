@@ -325,7 +325,12 @@ class ParticipantPeer:
         if config.changes_turns:
             self._turns = config.applied(self._turns)
             self._conversation.update_turn_settings(self, self._turns)
-        vad = {"threshold": self._turns.threshold, "silence_ms": round(self._turns.silence * 1000)}
+        turns = self._turns
+        vad = {
+            "threshold": turns.threshold,
+            "silence_ms": round(turns.silence * 1000),
+            "turn_model": turns.model.value,
+        }
         return json.dumps({"vad": vad})
 
     def _get_history(self, payload: str) -> str:

@@ -1,18 +1,27 @@
 """LiveKit's access tokens: verification, signing and permission checks."""
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import jwt
+from jwt.types import Options
 
 ALGORITHM = "HS256"
 LEEWAY = 60
 """Seconds by which the clock of another signing server may differ."""
 
+CLOCK_STEP = 300
+"""Seconds by which this server's clock may be set back: tokens from before are valid all the same."""
+
 MIN_REFRESHED = 600
-"""The minimum lifetime (s) of a refreshed token."""
+"""The minimum lifetime (s) of a refreshed token, unless its absolute lifetime ends earlier."""
+
+ABSOLUTE_LIFETIME = 12 * 3600
+"""Seconds from the issue or first use of a token to the end of all that are refreshed from it."""
 
 MAX_TOKEN = 16_000
 MAX_NAME = 256
@@ -21,6 +30,9 @@ MAX_NAME = 256
 USER_CLAIM = "user"
 """The claim with the user's id in tokens of this server; `sub` is only the identity in the room."""
 
+LOGIN_CLAIM, TOKEN_CLAIM, UNTIL_CLAIM = "user_login", "user_token", "refreshed_until"
+"""The claims with the id of the user's login, the token's own id, and the end of its absolute lifetime."""
+
 EXTERNAL_PREFIX = "livekit:"
 """The prefix of the owner of conversations started with another server's token; the identity follows it."""
 
@@ -28,6 +40,10 @@ ASSISTANT = "assistant"
 """The reserved identity of the assistant."""
 
 SOURCES = ("camera", "microphone", "screen_share", "screen_share_audio")
+
+
+UserExists = Callable[[str], Awaitable[bool]]
+"""Whether the user with an id still has an account, or is a guest, who has none."""
 
 
 class GrantError(Exception):
@@ -49,6 +65,11 @@ class AccessTokenClaims:
     """The API key that signed the token."""
     expires_at: float
     """Seconds since the epoch."""
+    login: str = ""
+    """The id of the login that requested the token; empty in tokens of another server, as is `token_id`."""
+    token_id: str = ""
+    until: float = 0.0
+    """The time (seconds since the epoch) after which the token is not refreshed; 0: it was not refreshed yet."""
     name: str = ""
     metadata: str = ""
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -72,9 +93,24 @@ class AccessTokenClaims:
         """Whether another server has signed it, which then controls the access to rooms."""
         return self.owner.startswith(EXTERNAL_PREFIX)
 
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The ids of what the token came from: when one of them is revoked, the token is."""
+        return (self.owner, self.login, _revocation_id(self.owner, self.token_id))
+
 
 # PyJWT casts times to int itself (api_jwt.py, _validate_exp), and Python's JSON accepts Infinity and any depth.
 _DECODE_ERRORS = (jwt.InvalidTokenError, ValueError, OverflowError, TypeError, RecursionError)
+
+# `nbf` and `iat` are not compared by PyJWT, whose leeway would hold for `exp` too.
+_OPTIONS: Options = {
+    "require": ["exp"],
+    "verify_aud": False,
+    "verify_iat": False,
+    "verify_jti": False,
+    "verify_nbf": False,
+    "verify_sub": False,
+}
 
 # Fields by claim of `video`; an absent claim has the field's default, which is LiveKit's.
 _VIDEO = {
@@ -95,9 +131,9 @@ _GRANTED_BY_DEFAULT = ("can_publish", "can_subscribe", "can_publish_data")
 class ApiKeys:
     """Verifies and signs tokens with the API keys of this server."""
 
-    def __init__(self, secrets: Mapping[str, str], *, is_user_deleted: Callable[[str], bool] = lambda _: False):
+    def __init__(self, secrets: Mapping[str, str], *, revoked: Container[str] = ()):
         self._secrets = dict(secrets)
-        self._is_user_deleted = is_user_deleted
+        self._revoked = revoked
 
     def read(self, token: str) -> AccessTokenClaims:
         """Verify a token. Raises `GrantError` 401."""
@@ -113,28 +149,38 @@ class ApiKeys:
                 secret,
                 algorithms=[ALGORITHM],
                 leeway=LEEWAY,
-                options={"require": ["exp"], "verify_aud": False, "verify_sub": False, "verify_jti": False},
+                options=_OPTIONS,
             )
         except jwt.ExpiredSignatureError:
             raise _unauthorized("it has expired") from None
-        except jwt.ImmatureSignatureError:
-            raise _unauthorized("it is not valid yet") from None
         except jwt.InvalidSignatureError:
             raise _unauthorized("its signature is not that of its API key's secret") from None
         except jwt.MissingRequiredClaimError as error:
             raise _unauthorized(f"it has no `{error.claim}`") from None
         except _DECODE_ERRORS:
             raise _unauthorized("it is no JWT signed with HS256") from None
+        if _timestamp(claims, "nbf") > time.time() + CLOCK_STEP:
+            raise _unauthorized("it is not valid yet")
         grant = _grant(claims, key)
-        if self._is_user_deleted(grant.owner):
-            raise _unauthorized("its user was deleted")
+        if self.is_revoked(grant):
+            raise _unauthorized("it was taken back, or its user has logged out or was deleted")
         return grant
 
-    def refresh(self, grant: AccessTokenClaims, now: float | None = None) -> str:
-        """Sign the same claims again, for the remaining lifetime but at least 10 minutes."""
+    def is_revoked(self, grant: AccessTokenClaims) -> bool:
+        """Whether the token, the login or the user that a grant came from is revoked."""
+        return any(origin in self._revoked for origin in grant.origins)
+
+    def refresh(self, grant: AccessTokenClaims, *, joined_at: float, now: float | None = None) -> str | None:
+        """Sign the claims of a participant again, for the remaining lifetime but at least 10 minutes.
+
+        Returns None once the absolute lifetime is over. `joined_at` and `now` are seconds since the epoch.
+        """
         now = time.time() if now is None else now
-        lifetime = max(MIN_REFRESHED, grant.expires_at - now)
-        return self.sign(replace(grant, expires_at=now + lifetime), now)
+        until = grant.until or max(grant.expires_at, joined_at + ABSOLUTE_LIFETIME)
+        if now >= until:
+            return None
+        expires_at = min(until, max(now + MIN_REFRESHED, grant.expires_at))
+        return self.sign(replace(grant, expires_at=expires_at, until=until), now)
 
     def sign(self, grant: AccessTokenClaims, now: float) -> str:
         """Sign a token with these claims, valid from `now` (s since the epoch)."""
@@ -153,6 +199,8 @@ class JoinTokenIssuer:
         self,
         *,
         owner: str,
+        login: str,
+        token_id: str,
         room: str,
         identity: str,
         name: str,
@@ -160,13 +208,16 @@ class JoinTokenIssuer:
         attributes: Mapping[str, str],
         lifetime: float,
     ) -> str:
-        """Sign a join token for a user, good for `lifetime` seconds."""
+        """Sign a join token for a user's login, good for `lifetime` seconds."""
         now = self._clock()
         claims = AccessTokenClaims(
             identity=identity,
             owner=owner,
             key=self._key,
             expires_at=int(now) + lifetime,
+            login=login,
+            token_id=token_id,
+            until=int(now) + ABSOLUTE_LIFETIME,
             name=name,
             metadata=metadata,
             attributes=attributes,
@@ -175,6 +226,10 @@ class JoinTokenIssuer:
             can_update_own_metadata=True,
         )
         return self._keys.sign(claims, now)
+
+    def revocation_id(self, owner: str, token_id: str) -> str:
+        """Return the id under which a user's token is revoked; a user can revoke none but their own."""
+        return _revocation_id(owner, token_id)
 
 
 def check_join(grant: AccessTokenClaims, room: str | None = None) -> None:
@@ -232,8 +287,14 @@ def _payload(grant: AccessTokenClaims, now: float) -> dict[str, object]:
         "video": video,
     }
     if not grant.is_external:
-        payload[USER_CLAIM] = grant.owner
+        payload |= {USER_CLAIM: grant.owner, LOGIN_CLAIM: grant.login, TOKEN_CLAIM: grant.token_id}
+    if grant.until:
+        payload[UNTIL_CLAIM] = int(grant.until)
     return payload
+
+
+def _revocation_id(owner: str, token_id: str) -> str:
+    return f"{owner}/{token_id}"
 
 
 def _issuer(token: str) -> str:
@@ -256,7 +317,10 @@ def _grant(claims: dict[str, Any], key: str) -> AccessTokenClaims:
         identity=identity,
         owner=_text(claims, USER_CLAIM) or EXTERNAL_PREFIX + identity,
         key=key,
-        expires_at=_timestamp(claims["exp"]),
+        expires_at=_timestamp(claims, "exp"),
+        login=_text(claims, LOGIN_CLAIM),
+        token_id=_text(claims, TOKEN_CLAIM),
+        until=_timestamp(claims, UNTIL_CLAIM),
         name=_text(claims, "name"),
         metadata=_metadata(claims),
         attributes=_attributes(claims),
@@ -283,11 +347,14 @@ def _text(claims: dict[str, Any], name: str) -> str:
     return value
 
 
-def _timestamp(value: Any) -> float:
-    try:
-        return float(value)
-    except OverflowError:
-        raise _malformed("exp", "seconds since 1970") from None
+def _timestamp(claims: dict[str, Any], name: str) -> float:
+    value = claims.get(name, 0)
+    if isinstance(value, int | float | str):
+        with suppress(OverflowError, ValueError):
+            seconds = float(value)
+            if math.isfinite(seconds):
+                return seconds
+    raise _malformed(name, "seconds since 1970")
 
 
 def _metadata(claims: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from mediaserver.half_open import HalfOpenConnection
 from mediaserver.livekit.agent.session_options import session_options
 from mediaserver.livekit.agent.transcript_log import TranscriptLog, TranscriptLogs
 from mediaserver.livekit.media.link_protocol import Link, MakeLink
-from mediaserver.livekit.protocol.access_token import AccessTokenClaims, ApiKeys
+from mediaserver.livekit.protocol.access_token import AccessTokenClaims, ApiKeys, UserExists
 from mediaserver.livekit.protocol.join_request import Join
 from mediaserver.livekit.room.active_speakers import ActiveSpeakers
 from mediaserver.livekit.room.limits import RoomLimits
@@ -55,6 +55,7 @@ class RoomRuntime:
         ice_servers: Callable[[str], Sequence[IceServer]],
         limits: RoomLimits,
         is_shared: bool,
+        user_exists: UserExists,
     ):
         self.room = Room(name, post=self._post, now_ms=_now_ms())
         self.limits = limits
@@ -64,6 +65,7 @@ class RoomRuntime:
         self._ice_servers = ice_servers
         self._sessions: dict[str, ParticipantSession] = {}
         self._is_shared = is_shared
+        self._user_exists = user_exists
         self._conversation: ConversationPort | None = None
         self._owner = ""
         """The id of the conversation's user; empty at first."""
@@ -137,16 +139,25 @@ class RoomRuntime:
         logger.info("participant joined", dual=join.is_dual, participants=len(self._sessions))
         return session
 
-    def refresh_token(self, participant: Participant) -> str:
-        """Return a token with a participant's present rights and description.
+    def refresh_token(self, participant: Participant) -> str | None:
+        """Return a token with a participant's present rights and description; None after its absolute lifetime.
 
         A description that would make the token too long is replaced by that of the join.
         """
-        token = self._keys.refresh(participant.granted)
-        if len(token) <= MAX_REFRESHED_TOKEN:
+        joined, joined_at = participant.grant, participant.joined_at_ms / 1000
+        token = self._keys.refresh(participant.granted, joined_at=joined_at)
+        if token is None or len(token) <= MAX_REFRESHED_TOKEN:
             return token
-        joined = participant.grant
-        return self._keys.refresh(replace(participant.granted, metadata=joined.metadata, attributes=joined.attributes))
+        shorter = replace(participant.granted, metadata=joined.metadata, attributes=joined.attributes)
+        return self._keys.refresh(shorter, joined_at=joined_at)
+
+    def is_revoked(self, grant: AccessTokenClaims) -> bool:
+        """Whether the token, the login or the user that a grant came from is revoked."""
+        return self._keys.is_revoked(grant)
+
+    async def user_exists(self, grant: AccessTokenClaims) -> bool:
+        """Whether the user of a grant still has an account; True for the users of another server."""
+        return grant.is_external or await self._user_exists(grant.owner)
 
     def forget(self, sid: str) -> None:
         """Remove a session that has ended."""

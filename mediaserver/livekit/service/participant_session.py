@@ -136,6 +136,9 @@ class ParticipantSession:
 
     def check_health(self, now: float) -> None:
         """Apply timeouts and send what is due at `now` (monotonic s)."""
+        if self._context.is_revoked(self.participant.grant):
+            self.end(DisconnectReason.PARTICIPANT_REMOVED, "DISCONNECT")
+            return
         lost_at = self._socket.lost_at
         if lost_at is None:
             self._refresh_token(now)
@@ -277,7 +280,17 @@ class ParticipantSession:
             if claims == sent and now - sent_at < self._context.limits.refresh:
                 return
         self._sent_token = claims, now
-        self.post(SignalResponse(refresh_token=self._context.refresh_token(self.participant)))
+        self._context.spawn(self._check_and_refresh())
+
+    async def _check_and_refresh(self) -> None:
+        """Send a new token, or end the session if the user's account is gone."""
+        if not await self._context.user_exists(self.participant.grant):
+            self.end(DisconnectReason.PARTICIPANT_REMOVED, "DISCONNECT")
+        if self.is_over:
+            return
+        token = self._context.refresh_token(self.participant)
+        if token is not None:
+            self.post(SignalResponse(refresh_token=token))
 
     def _simulate(self, request: SignalRequest) -> None:
         # Scenarios that the test suites of LiveKit's clients request.

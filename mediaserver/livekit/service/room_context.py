@@ -8,6 +8,7 @@ from livekit.protocol.rtc import ICEServer
 
 from mediaserver.livekit.agent.transcript_log import TranscriptLog
 from mediaserver.livekit.media.link_protocol import Link
+from mediaserver.livekit.protocol.access_token import AccessTokenClaims
 from mediaserver.livekit.room.limits import RoomLimits
 from mediaserver.livekit.room.participant import Participant
 from mediaserver.livekit.room.room import Room
@@ -64,6 +65,14 @@ class RoomContext(Protocol):
         """Remove a session that has ended."""
         ...
 
-    def refresh_token(self, participant: Participant) -> str:
-        """Return a new access token with a participant's present rights and description."""
+    def refresh_token(self, participant: Participant) -> str | None:
+        """Return a token with a participant's present rights and description; None after its absolute lifetime."""
+        ...
+
+    def is_revoked(self, grant: AccessTokenClaims) -> bool:
+        """Whether the token, the login or the user that a grant came from is revoked."""
+        ...
+
+    async def user_exists(self, grant: AccessTokenClaims) -> bool:
+        """Whether the user of a grant still has an account; True for the users of another server."""
         ...

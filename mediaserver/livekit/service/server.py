@@ -1,13 +1,13 @@
 """The LiveKit server: signalling for clients, and the RoomService API."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 from aiohttp import web
 
 from mediaserver.half_open import HalfOpenConnections
 from mediaserver.livekit.agent.transcript_log import TranscriptLogs
 from mediaserver.livekit.media.link_protocol import MakeLink
-from mediaserver.livekit.protocol.access_token import ApiKeys
+from mediaserver.livekit.protocol.access_token import ApiKeys, UserExists
 from mediaserver.livekit.protocol.twirp import bad_route
 from mediaserver.livekit.room.limits import RoomLimits
 from mediaserver.livekit.service.live_room import RoomRuntime
@@ -19,11 +19,16 @@ from mediaserver.rtc.config import IceServer
 from mediaserver.session_factory import SessionFactoryPort
 
 
+async def is_anybody(_: str) -> bool:
+    """Take every user for one that exists, for a server without accounts."""
+    return True
+
+
 class LiveKit:
     """Serves rooms with an assistant to clients whose tokens are signed with one of `keys` (secrets by API key).
 
-    A room that is not shared admits only its first user and participants with that user's tokens. The tokens of a user
-    for whose id `is_user_deleted` is true are refused.
+    A room that is not shared admits only its first user and participants with that user's tokens. A token is refused,
+    and its participant disconnected, once its own id, its login's or its user's is in `revoked`, or the user is gone.
     """
 
     def __init__(
@@ -35,13 +40,14 @@ class LiveKit:
         make_link: MakeLink,
         transcript_logs: TranscriptLogs | None = None,
         are_rooms_shared: bool = True,
-        is_user_deleted: Callable[[str], bool] = lambda _: False,
+        revoked: Container[str] = (),
+        user_exists: UserExists = is_anybody,
         ice_servers: Callable[[str], Sequence[IceServer]] = lambda _: (),
         half_open: HalfOpenConnections | None = None,
         limits: RoomLimits | None = None,
     ):
         limits, transcript_logs = limits or RoomLimits(), transcript_logs or TranscriptLogs()
-        api_keys = ApiKeys(keys, is_user_deleted=is_user_deleted)
+        api_keys = ApiKeys(keys, revoked=revoked)
         self.rooms = RoomRegistry(
             lambda name: RoomRuntime(
                 name,
@@ -52,10 +58,16 @@ class LiveKit:
                 ice_servers=ice_servers,
                 limits=limits,
                 is_shared=are_rooms_shared,
+                user_exists=user_exists,
             )
         )
         self._signalling = Signalling(
-            self.rooms, api_keys, limiter, limits, HalfOpenConnections() if half_open is None else half_open
+            self.rooms,
+            api_keys,
+            limiter,
+            limits,
+            HalfOpenConnections() if half_open is None else half_open,
+            user_exists=user_exists,
         )
         self._service = RoomService(self.rooms, api_keys).service
 

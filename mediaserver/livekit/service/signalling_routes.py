@@ -12,7 +12,13 @@ from mediaserver.caller import Caller, network_of_request
 from mediaserver.half_open import RETRY_AFTER as RETRY_HALF_OPEN
 from mediaserver.half_open import HalfOpenConnection, HalfOpenConnections, TooManyHalfOpen
 from mediaserver.http_errors import HttpError, bearer
-from mediaserver.livekit.protocol.access_token import AccessTokenClaims, ApiKeys, GrantError, check_join
+from mediaserver.livekit.protocol.access_token import (
+    AccessTokenClaims,
+    ApiKeys,
+    GrantError,
+    UserExists,
+    check_join,
+)
 from mediaserver.livekit.protocol.join_request import Join, JoinError, parse_join
 from mediaserver.livekit.room.limits import RoomLimits
 from mediaserver.livekit.room.participant import MAX_METADATA, TooLong, checked_details
@@ -39,12 +45,15 @@ class Signalling:
         limiter: RateLimiter,
         limits: RoomLimits,
         half_open: HalfOpenConnections,
+        *,
+        user_exists: UserExists,
     ):
         self._rooms = rooms
         self._keys = keys
         self._limiter = limiter
         self._limits = limits
         self._half_open = half_open
+        self._user_exists = user_exists
 
     def add_routes(self, app: web.Application) -> None:
         """Register the routes."""
@@ -56,6 +65,7 @@ class Signalling:
         """Answer 200 `success` or the refusal of a socket, whose reason browsers cannot read."""
         try:
             grant = self._grant(request)
+            await self._check_user(grant)
             room = self._rooms.find(grant.room)
             if room is not None:
                 room.check_owner(grant)
@@ -72,6 +82,7 @@ class Signalling:
         try:
             grant = self._rate_limited_grant(request)
             join = self._join(request)
+            await self._check_user(grant)
             target = None if join.is_reconnect else await self._target(grant, join, _caller(grant, request))
         except _Refused as refused:
             return refused.response
@@ -162,6 +173,10 @@ class Signalling:
         except GrantError as error:
             raise _Refused(error.status, error.message) from None
         return grant
+
+    async def _check_user(self, grant: AccessTokenClaims) -> None:
+        if not grant.is_external and not await self._user_exists(grant.owner):
+            raise _Refused(401, "invalid authorization token: its user was deleted")
 
     def _join(self, request: web.Request) -> Join:
         try:

@@ -12,15 +12,15 @@ MAX_SENTENCE = 200
 """Characters of a sentence that can move or start a guide."""
 
 
-async def guided_answer(text: str) -> AsyncGenerator[Call | str, None]:
-    """Yield the pieces of the answer to a note of the server, or to words about a guide.
+async def guided_answer(text: str, *, is_for_model: bool = False) -> AsyncGenerator[Call | str, None]:
+    """Yield the pieces of the answer to a note of the server, or, unless they are for a model, to words about a guide.
 
     Yields no sentence for anything else, and where no guide fits: the other answers come next.
     """
     if (noted := text_to_say(text)) is not None:
         yield noted
         return
-    call = call_of(text)
+    call = None if is_for_model else call_of(text)
     if call is None or call.result is None:
         return
     yield call

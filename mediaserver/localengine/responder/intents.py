@@ -14,6 +14,8 @@ class Intent(Enum):
     DESCRIBE = "describe"
     TIME = "time"
     REPEAT = "repeat"
+    SLOWER = "slower"
+    FASTER = "faster"
     THANKS = "thanks"
     STOP = "stop"
     BYE = "goodbye"
@@ -74,6 +76,9 @@ def _pattern(*alternatives: str) -> re.Pattern[str]:
 
 _SCREEN = r"(?:(?:my|the|this|that|your) )?(?:shared )?(?:screen|page|window|display|monitor|desktop|app|website|site)"
 
+_SOME = r"(?:a (?:little|bit)(?: bit)?|some(?:what)?|much|please)"
+_SPEAK = rf"(?:(?:speak|talk|go|read|say (?:it|that|this)|repeat(?: (?:it|that|this))?)(?: again)? )?(?:{_SOME} )?"
+
 _INTENTS = {
     Intent.HELLO: _pattern(
         r"(?:hello|hi|hey|howdy|greetings|good (?:morning|afternoon|evening|day))(?: (?:there|again|assistant|you))?",
@@ -105,6 +110,14 @@ _INTENTS = {
         r"(?:say that |say it )?(?:again|one more time|once more)|what did you (?:just )?say|what was that",
         r"pardon(?: me)?|come again|i (?:didn't|did not) (?:hear|catch|get) (?:that|you|it)",
     ),
+    Intent.SLOWER: _pattern(
+        rf"{_SPEAK}(?:slower|more slowly|slowly|less fast)(?: again)?|slow(?:er)? down(?: {_SOME})?",
+        r"(?:(?:you(?:'re| are)?(?: (?:speak|talk)(?:ing)?)?|that(?:'s| is| was)) )?(?:too|not so) fast",
+    ),
+    Intent.FASTER: _pattern(
+        rf"{_SPEAK}(?:faster|more quickly|quicker|less slowly)|speed up(?: {_SOME})?",
+        r"(?:(?:you(?:'re| are)?(?: (?:speak|talk)(?:ing)?)?|that(?:'s| is| was)) )?too slow(?:ly)?",
+    ),
     Intent.THANKS: _pattern(r"(?:many )?(?:thanks|thank you|thx|ty|cheers)(?: (?:you|a lot|very much|so much|again))?"),
     Intent.STOP: _pattern(
         r"(?:please )?(?:stop|quiet|silence|hush|enough|shut up|be quiet|never ?mind)",
@@ -128,7 +141,7 @@ _FIND = _pattern(
 _LEADING = _pattern(
     r"^(?:(?:hey there|excuse me|hey|hi|hello|ok|okay|please|well|so|um+|uh+|er|now|and|then|sorry)\b[,.!]* "
     r"|(?:can|could|would|will) you (?:please |just |kindly )?(?=(?:tell|show|find|locate|point|read|describe|repeat"
-    r"|say|help|highlight|look|search|spot|summari[sz]e|stop|explain|check)\b)"
+    r"|say|speak|talk|slow|speed|go|help|highlight|look|search|spot|summari[sz]e|stop|explain|check)\b)"
     r"|(?:tell me,?|let me know|do you know|i (?:want|need) to know|i wonder|i would like to know) (?=wh|the time))+"
 )
 _TRAILING = re.compile(r"(?:[,.!]? (?:please|thanks|thank you|for me|now|right now|assistant))+$", re.IGNORECASE)

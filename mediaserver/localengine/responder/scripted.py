@@ -20,6 +20,7 @@ rules:
 import asyncio
 import wave
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ import numpy as np
 import yaml
 
 from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
-from mediaserver.localengine.responder.text_to_speech import TextToSpeech
+from mediaserver.localengine.responder.voice.text_to_speech import TextToSpeech
 from pipeline.guidance.notes import text_to_say
 from pipeline.media import SPEECH_SAMPLE_RATE
 
@@ -93,9 +94,9 @@ class Rule:
 class ScriptedResponder:
     """Answers with the first rule that fits, and with nothing when none does."""
 
-    def __init__(self, rules: Sequence[Rule]):
+    def __init__(self, rules: Sequence[Rule], *, voice: TextToSpeech | None = None):
         self._rules = tuple(rules)
-        self._voice = TextToSpeech()
+        self._voice = voice or TextToSpeech()
 
     async def start(self) -> None:
         """Load the offline voice, if a rule needs it."""
@@ -114,7 +115,9 @@ class ScriptedResponder:
         """Play the rule's steps; raises `MediaError` if the voice fails."""
         memory.turns += 1
         if question.text is not None and (text := text_to_say(question.text)) is not None:
-            yield await self._voice.synthesize(text, language=memory.language)
+            async with aclosing(self._voice.stream(text, language=memory.language)) as speech:
+                async for piece in speech:
+                    yield piece
             return
         rule = next((rule for rule in self._rules if rule.fits(question, memory)), None)
         if question.text is None:
@@ -124,17 +127,19 @@ class ScriptedResponder:
                 case Pause(seconds):
                     await asyncio.sleep(seconds)
                 case SpokenLine(text):
-                    yield await self._voice.synthesize(f"{text} ", language=memory.language)
+                    async with aclosing(self._voice.stream(f"{text} ", language=memory.language)) as speech:
+                        async for part in speech:
+                            yield part
                 case _:
                     yield step
 
 
-def load_script(path: Path) -> ScriptedResponder:
+def load_script(path: Path, *, voice: TextToSpeech | None = None) -> ScriptedResponder:
     """Load a script, with WAV files from its folder. Raises `ScriptError`, or OSError if it cannot be read."""
-    return parse_script(path.read_text(encoding="utf-8"), folder=path.parent)
+    return parse_script(path.read_text(encoding="utf-8"), folder=path.parent, voice=voice)
 
 
-def parse_script(text: str, *, folder: Path = Path()) -> ScriptedResponder:
+def parse_script(text: str, *, folder: Path = Path(), voice: TextToSpeech | None = None) -> ScriptedResponder:
     """Parse the text of a script, or raise `ScriptError`."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -147,7 +152,7 @@ def parse_script(text: str, *, folder: Path = Path()) -> ScriptedResponder:
     if root is None:
         raise ScriptError("line 1: the script is empty; it takes `rules`: a list of {when, heard, answer}")
     script = _Field(root, "script").fields("rules")
-    return ScriptedResponder([_rule(rule, folder) for rule in _need(script, "rules", root).items()])
+    return ScriptedResponder([_rule(rule, folder) for rule in _need(script, "rules", root).items()], voice=voice)
 
 
 def _check_unicode(text: str) -> None:

@@ -24,6 +24,7 @@ from mediaserver.localengine.responder.interface import (
 )
 from mediaserver.localengine.session.pacing import Pacer, pieces
 from mediaserver.localengine.session.token_usage import audio_tokens, call_tokens, prompt_tokens
+from pipeline.engine import NOT_UNDERSTOOD
 from pipeline.media import SAMPLE_BYTES, SPEECH_SAMPLE_RATE
 
 
@@ -90,11 +91,12 @@ class Generation:
 
     async def _send_piece(self, piece: Recognition | Speech | Call) -> None:
         match piece:
-            case Recognition(text):
+            case Recognition(text, confidence, is_rejected):
                 assert self._memory is not None
                 self._memory.append("user", text)
-                if text and self._setup.transcribe_input:
-                    await self._send(InputTranscription(text))
+                shown = NOT_UNDERSTOOD if is_rejected else text
+                if shown and self._setup.transcribe_input:
+                    await self._send(InputTranscription(shown, confidence, is_final=is_rejected))
             case Speech():
                 await self._speak(piece)
             case Call():

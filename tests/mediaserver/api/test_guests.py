@@ -87,6 +87,41 @@ async def test_guests_from_elsewhere_are_told_which_setting_lets_them_in(
     assert "ALLOW_GUESTS" in (await response.json())["error"]["message"]
 
 
+@pytest.mark.parametrize("host", ["localhost:8000", "LOCALHOST", "127.0.0.1:8000", "127.9.9.9", "[::1]:8000"])
+async def test_a_host_that_names_this_machine_is_local(
+    aiohttp_client: MakeClient, accounts: Accounts, host: str
+) -> None:
+    client = await aiohttp_client(app_with(accounts, loopback_only=True))
+    assert (await client.post("/api/v1/guests", headers={"Host": host})).status == 201
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        ("Host", "rebound.example:8000"),
+        ("Host", "localhost.example"),
+        ("Host", "192.0.2.1"),
+        ("Host", "[::1"),
+        ("Host", ""),
+        ("Forwarded", "for=127.0.0.1"),
+        ("X-Forwarded-For", "127.0.0.1"),
+        ("x-forwarded-proto", "https"),
+        ("X-Real-IP", "127.0.0.1"),
+        ("Via", "1.1 proxy"),
+        ("CF-Connecting-IP", "127.0.0.1"),
+        ("CF-Ray", "1"),
+    ],
+)
+async def test_another_host_or_a_forwarding_header_is_not_local(
+    aiohttp_client: MakeClient, accounts: Accounts, header: tuple[str, str]
+) -> None:
+    client = await aiohttp_client(app_with(accounts, loopback_only=True))
+    response = await client.post("/api/v1/guests", headers=dict([header]))
+    assert (response.status, (await response.json())["error"]["code"]) == (403, "FORBIDDEN")
+    client = await aiohttp_client(app_with(accounts))
+    assert (await client.post("/api/v1/guests", headers=dict([header]))).status == 201
+
+
 async def test_too_many_guests_from_one_address_are_told_when_to_come_back(
     aiohttp_client: MakeClient, accounts: Accounts
 ) -> None:

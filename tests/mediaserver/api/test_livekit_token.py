@@ -1,6 +1,7 @@
 """Tokens for LiveKit's clients."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 
 import jwt
 import pytest
@@ -12,10 +13,10 @@ from livekit.api import TokenVerifier
 from mediaserver.api.livekit_token import TOKEN_SECONDS, LiveKitTokens
 from mediaserver.api.middleware import error_middleware
 from mediaserver.api.rate_limit import SlidingWindowRateLimiter
-from mediaserver.auth.tokens import Tokens
+from mediaserver.auth.tokens import Tokens, new_guest
 from mediaserver.auth.users import User
 from mediaserver.http_route import add_routes
-from mediaserver.livekit.protocol.access_token import USER_CLAIM, JoinTokenIssuer
+from mediaserver.livekit.protocol.access_token import USER_CLAIM, ApiKeys, GrantError, JoinTokenIssuer
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]
@@ -31,8 +32,11 @@ def token_of(user: User) -> dict[str, str]:
 
 
 def app_with(issuer: JoinTokenIssuer | None) -> web.Application:
+    async def revoke(ids: Collection[str]) -> None:
+        TOKENS.revocations.add(ids)
+
     app = web.Application(middlewares=[error_middleware])
-    add_routes(app, LiveKitTokens(TOKENS, SlidingWindowRateLimiter(parse("100/minute")), issuer).routes())
+    add_routes(app, LiveKitTokens(TOKENS, SlidingWindowRateLimiter(parse("100/minute")), issuer, revoke).routes())
     return app
 
 
@@ -126,8 +130,44 @@ async def test_without_a_bearer_token_there_is_none_for_livekit(client: Client) 
     assert (await client.get(PATH)).status == 401
 
 
+async def test_each_token_carries_its_own_id_and_its_login(client: Client) -> None:
+    user = replace(ADA, login="login-1")
+    bodies = [await (await client.post(PATH, json={"room": "r"}, headers=token_of(user))).json() for _ in range(2)]
+    grants = [ApiKeys({KEY: SECRET}).read(body["token"]) for body in bodies]
+    assert [(grant.token_id, grant.login) for grant in grants] == [(body["token_id"], "login-1") for body in bodies]
+    assert bodies[0]["token_id"] != bodies[1]["token_id"]
+
+
+async def test_a_token_is_taken_back_by_the_user_who_requested_it(client: Client) -> None:
+    keys = ApiKeys({KEY: SECRET}, revoked=TOKENS.revocations)
+    bob, carol = [
+        await (await client.post(PATH, json={"identity": name}, headers=token_of(ADA))).json()
+        for name in ("bob", "carol")
+    ]
+    assert (await client.delete(f"{PATH}/{bob['token_id']}", headers=token_of(GUEST))).status == 204
+    assert keys.read(bob["token"]).identity == "bob"
+    assert (await client.delete(f"{PATH}/{bob['token_id']}", headers=token_of(ADA))).status == 204
+    with pytest.raises(GrantError, match="taken back"):
+        keys.read(bob["token"])
+    assert keys.read(carol["token"]).identity == "carol"
+
+
+@pytest.mark.parametrize("token_id", ["x", "A" * 32, "0" * 33])
+async def test_what_is_no_id_of_a_token_is_404(client: Client, token_id: str) -> None:
+    assert (await client.delete(f"{PATH}/{token_id}", headers=token_of(ADA))).status == 404
+    assert (await client.delete(f"{PATH}/{token_id}")).status == 401
+
+
+async def test_revocations_are_bounded_by_user_and_for_guests_by_address(client: Client) -> None:
+    guests = [new_guest() for _ in range(101)]
+    statuses = [(await client.delete(f"{PATH}/{'0' * 32}", headers=token_of(guest))).status for guest in guests]
+    assert statuses == [204] * 100 + [429]
+    assert (await client.delete(f"{PATH}/{'0' * 32}", headers=token_of(ADA))).status == 204
+
+
 async def test_where_livekit_is_off_the_answer_says_what_turns_it_on(aiohttp_client: MakeClient) -> None:
     client = await aiohttp_client(app_with(None))
     response = await client.post(PATH, json={}, headers=token_of(ADA))
     assert response.status == 404
     assert "LIVEKIT_API_KEY" in (await response.json())["error"]["message"]
+    assert (await client.delete(f"{PATH}/{'0' * 32}", headers=token_of(ADA))).status == 404

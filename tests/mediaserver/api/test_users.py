@@ -47,13 +47,18 @@ class AccountsBackend:
     tokens: Tokens = field(default_factory=lambda: Tokens(SECRET))
     left: list[str] = field(default_factory=list)
     time: float = 0.0
+    delays: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        lockout = Lockout(lambda: self.time)
+        lockout = Lockout(lambda: self.time, sleep=self._sleep)
         self.accounts = Accounts(self.store, self.tokens, self.passwords, lockout=lockout)
+
+    async def _sleep(self, seconds: float) -> None:
+        self.delays.append(seconds)
 
     def app(self, *, login: str = "10000/minute", api: str = "10000/minute", is_open: bool = True) -> web.Application:
         async def leave(user: str) -> None:
+            assert await self.store.account(user) is None  # so that no session begins after this
             self.left.append(user)
 
         app = web.Application(middlewares=[error_middleware])
@@ -65,7 +70,7 @@ class AccountsBackend:
                 login_limiter=SlidingWindowRateLimiter(parse(login)),
                 api_limiter=SlidingWindowRateLimiter(parse(api)),
                 is_registration_open=is_open,
-                before_delete=leave,
+                after_delete=leave,
             ).routes(),
         )
         return app
@@ -212,15 +217,71 @@ async def test_a_login_without_its_fields_is_invalid(client: Client, body: objec
     assert (await post(client, "login", body))[0] == 422
 
 
-async def test_after_five_failures_a_name_is_told_when_to_come_back(
-    client: Client, ada: Person, backend: AccountsBackend
-) -> None:
+async def test_after_five_failures_a_client_is_told_when_to_come_back(client: Client, backend: AccountsBackend) -> None:
+    assert (await post(client, "register", ADA))[0] == 201
     for _ in range(5):
         assert (await post(client, "login", {"username": "ada", "password": "wrong password"}))[0] == 401
     response = await client.post(f"{USERS}/login", json={"username": "ADA", "password": PASSWORD})
     assert (response.status, response.headers["Retry-After"]) == (429, "1")
     backend.time += 1
     await login(client, "ada", PASSWORD)
+
+
+async def test_where_an_account_has_logged_in_before_others_wrong_passwords_do_not_lock_it_out(
+    client: Client, ada: Person, backend: AccountsBackend
+) -> None:
+    for _ in range(30):
+        assert (await post(client, "login", {"username": "ada", "password": "wrong password"}))[0] == 401
+    backend.delays.clear()
+    restarted = AccountsBackend(backend.store, backend.passwords)
+    assert (await restarted.accounts.login_client("ADA", "127.0.0.1")).is_known
+    assert not (await restarted.accounts.login_client("ada", "192.0.2.1")).is_known
+    assert not (await restarted.accounts.login_client("nobody", "127.0.0.1")).is_known
+    await login(client, "ada", PASSWORD)
+    assert backend.delays == [4.0]
+    with_token = {"username": "ada", "password": PASSWORD, "refresh_token": ada.login["refresh_token"]}
+    for _ in range(10):
+        await post(client, "login", {"username": "ada", "password": "wrong password"})
+    backend.delays.clear()
+    assert (await post(client, "login", with_token))[0] == 200
+    assert backend.delays == []
+    assert (await post(client, "refresh", {"refresh_token": ada.login["refresh_token"]}))[0] == 200
+
+
+@pytest.mark.parametrize("token", ["another's", "spent", "nonsense"])
+async def test_a_refresh_token_that_proves_nothing_makes_no_device(
+    client: Client, ada: Person, grace: Person, backend: AccountsBackend, token: str
+) -> None:
+    tokens = {"another's": grace.login["refresh_token"], "spent": ada.login["refresh_token"], "nonsense": "nonsense"}
+    await post(client, "refresh", {"refresh_token": ada.login["refresh_token"]})
+    assert (await backend.accounts.login_client("ada", "127.0.0.1", tokens[token])).device is None
+
+
+async def test_logins_are_counted_by_name_so_that_guesses_at_one_leave_the_others(
+    backend: AccountsBackend, aiohttp_client: MakeClient
+) -> None:
+    client = await aiohttp_client(backend.app(login="2/minute"))
+    for person in (ADA, GRACE):
+        await post(client, "register", person)
+    guesses = [(await post(client, "login", {"username": "ada", "password": "wrong"}))[0] for _ in range(3)]
+    assert guesses == [401, 401, 429]
+    grace = await login(client, "grace", GRACE["password"])
+    many = [(await post(client, "login", {"username": f"user{n}", "password": "wrong"}))[0] for n in range(11)]
+    assert many == [401] * 8 + [429] * 3
+    assert grace.login["user"]["username"] == "grace"
+    await login(client, "grace", GRACE["password"])  # has logged in from here before
+
+
+@pytest.mark.parametrize("path", ["refresh", "logout"])
+async def test_a_flood_of_unknown_refresh_tokens_leaves_those_of_others(
+    backend: AccountsBackend, aiohttp_client: MakeClient, path: str
+) -> None:
+    client = await aiohttp_client(backend.app(login="3/minute", api="3/minute"))
+    await post(client, "register", ADA)
+    ada = await login(client, "ada", PASSWORD)
+    statuses = [(await post(client, path, {"refresh_token": f"nonsense {n}"}))[0] for n in range(5)]
+    assert statuses[3:] == [429, 429]
+    assert (await post(client, path, {"refresh_token": ada.login["refresh_token"]}))[0] in (200, 204)
 
 
 @pytest.mark.parametrize("path", ["register", "login", "refresh"])
@@ -263,6 +324,16 @@ async def test_logout_revokes_and_never_tells_whether_there_was_anything(client:
     assert (await post(client, "logout", token))[0] == 204
     assert (await post(client, "logout", {"refresh_token": "nonsense"}))[0] == 204
     assert (await post(client, "refresh", token))[0] == 401
+
+
+async def test_logout_ends_the_access_tokens_of_its_login_and_of_no_other(client: Client, ada: Person) -> None:
+    elsewhere = await login(client, "ada", PASSWORD)
+    _, refreshed = await post(client, "refresh", {"refresh_token": ada.login["refresh_token"]})
+    await post(client, "logout", {"refresh_token": refreshed["refresh_token"]})
+    for tokens in (ada.login, refreshed):
+        status, body = await Person(client, tokens).ask("GET", ME)
+        assert (status, body["error"]["code"]) == (401, "UNAUTHORIZED")
+    assert (await elsewhere.ask("GET", ME))[0] == 200
 
 
 def forged(ada: Person, name: str) -> str:
@@ -313,7 +384,8 @@ async def test_me_is_who_bears_the_token(ada: Person) -> None:
 
 
 async def test_a_profile_changes_where_it_is_told_to(ada: Person) -> None:
-    status, body = await ada.ask("PATCH", ME, {"username": "countess", "email": "countess@EXAMPLE.org"})
+    change = {"username": "countess", "email": "countess@EXAMPLE.org", "current_password": PASSWORD}
+    status, body = await ada.ask("PATCH", ME, change)
     assert status == 200
     assert (body["username"], body["email"], body["full_name"]) == ("countess", "countess@example.org", "Ada Lovelace")
     assert body["tokens"] is None
@@ -347,7 +419,7 @@ async def test_a_profile_takes_no_wrong_field(ada: Person, body: dict[str, objec
 async def test_anothers_name_or_email_cannot_be_taken_over(ada: Person, grace: Person) -> None:
     for change, code in (
         ({"username": "GRACE"}, "USERNAME_TAKEN"),
-        ({"email": "Grace@example.org"}, "EMAIL_TAKEN"),
+        ({"email": "Grace@example.org", "current_password": PASSWORD}, "EMAIL_TAKEN"),
         ({"username": "grace", "password": "a new password", "current_password": PASSWORD}, "USERNAME_TAKEN"),
     ):
         status, body = await ada.ask("PATCH", ME, change)
@@ -363,6 +435,8 @@ async def test_a_new_password_answers_new_tokens_and_ends_the_old_ones(client: C
     assert list(body["tokens"]) == list(ada.login)
     for old in (ada, elsewhere):
         assert (await post(client, "refresh", {"refresh_token": old.login["refresh_token"]}))[0] == 401
+        assert (await old.ask("GET", ME))[0] == 401
+    assert (await Person(client, body["tokens"]).ask("GET", ME))[0] == 200
     assert (await post(client, "refresh", {"refresh_token": body["tokens"]["refresh_token"]}))[0] == 200
     assert (await post(client, "login", {"username": "ada", "password": PASSWORD}))[0] == 401
     await login(client, "ada", "a new password")
@@ -379,10 +453,36 @@ async def test_a_new_password_needs_the_current_one(ada: Person) -> None:
     await login(ada.client, "ada", PASSWORD)
 
 
-async def test_guesses_at_the_current_password_are_slowed(ada: Person) -> None:
-    change = {"password": "a new password", "current_password": "wrong password"}
-    statuses = [(await ada.ask("PATCH", ME, change))[0] for _ in range(6)]
+async def test_a_new_email_needs_the_password_and_the_same_one_does_not(ada: Person) -> None:
+    status, body = await ada.ask("PATCH", ME, {"email": "new@example.org", "username": "new"})
+    assert (status, fields_of(body)) == (422, ["current_password"])
+    status, body = await ada.ask("PATCH", ME, {"email": "new@example.org", "current_password": "wrong password"})
+    assert (status, body["error"]["code"]) == (403, "WRONG_PASSWORD")
+    assert (await ada.ask("GET", ME))[1] == ada.login["user"]
+    assert (await ada.ask("PATCH", ME, {"email": "ada@example.org", "full_name": "A. L."}))[0] == 200
+    status, body = await ada.ask("PATCH", ME, {"email": "new@example.org", "current_password": PASSWORD})
+    assert (status, body["email"], body["tokens"]) == (200, "new@example.org", None)
+
+
+async def test_a_deletion_needs_the_password(ada: Person, backend: AccountsBackend) -> None:
+    proofs: tuple[dict[str, str] | None, ...] = (None, {})
+    for without in proofs:
+        status, answer = await ada.ask("DELETE", ME, without)
+        assert (status, fields_of(answer)) == (422, ["current_password"])
+    status, answer = await ada.ask("DELETE", ME, {"current_password": "wrong password"})
+    assert (status, answer["error"]["code"]) == (403, "WRONG_PASSWORD")
+    assert backend.left == []
+    assert (await ada.ask("GET", ME))[0] == 200
+
+
+async def test_guesses_at_the_current_password_lock_out_their_own_login_only(client: Client, ada: Person) -> None:
+    elsewhere = await login(client, "ada", PASSWORD)
+    wrong = {"password": "a new password", "email": "new@example.org", "current_password": "wrong password"}
+    statuses = [(await ada.ask("PATCH", ME, wrong))[0] for _ in range(3)]
+    statuses += [(await ada.ask("DELETE", ME, wrong))[0] for _ in range(3)]
     assert statuses == [403] * 5 + [429]
+    assert (await elsewhere.ask("PATCH", ME, {"email": "new@example.org", "current_password": PASSWORD}))[0] == 200
+    await login(client, "ada", PASSWORD)
 
 
 async def test_deleting_takes_everything_and_lets_nobody_in(
@@ -392,7 +492,7 @@ async def test_deleting_takes_everything_and_lets_nobody_in(
     now = datetime.fromisoformat("2026-05-01T00:00:00+00:00")
     await backend.store.write([SessionRecord("s", user, "s", "whip", "local", "local", "en", started_at=now)])
     await ada.ask("PUT", f"{ME}/settings", {"voice": "Puck"})
-    assert await ada.ask("DELETE", ME) == (204, None)
+    assert await ada.ask("DELETE", ME, {"current_password": PASSWORD}) == (204, None)
     assert backend.left == [user]
     assert (await ada.ask("GET", ME))[0] == 401
     assert (await post(client, "refresh", {"refresh_token": ada.login["refresh_token"]}))[0] == 401
@@ -405,7 +505,7 @@ async def test_deleting_takes_everything_and_lets_nobody_in(
 async def test_a_deleted_user_is_refused_everywhere_also_after_a_restart(
     ada: Person, backend: AccountsBackend, aiohttp_client: MakeClient, method: str, path: str
 ) -> None:
-    assert (await ada.ask("DELETE", ME))[0] == 204
+    assert (await ada.ask("DELETE", ME, {"current_password": PASSWORD}))[0] == 204
     assert (await ada.ask(method, path, {}))[0] == 401
     again = AccountsBackend(backend.store, backend.passwords)
     ada.client = await aiohttp_client(again.app())
@@ -515,8 +615,9 @@ async def test_a_second_user_reads_changes_and_deletes_only_themselves(
     assert (await grace.ask("PUT", f"{ME}/settings", {"voice": "Zephyr"}))[0] == 200
     assert (await grace.ask("PATCH", ME, {"full_name": "Grace", "id": ada.login["user"]["id"]}))[0] == 200
     change = {"password": "a new password", "current_password": GRACE["password"]}
-    assert (await grace.ask("PATCH", ME, change))[0] == 200
-    assert (await grace.ask("DELETE", ME))[0] == 204
+    _, changed = await grace.ask("PATCH", ME, change)
+    grace = Person(client, changed["tokens"])
+    assert (await grace.ask("DELETE", ME, {"current_password": "a new password"}))[0] == 204
     assert await ada.ask("GET", ME) == profile
     assert await ada.ask("GET", f"{ME}/settings") == mine
     assert (await post(client, "refresh", {"refresh_token": ada.login["refresh_token"]}))[0] == 200

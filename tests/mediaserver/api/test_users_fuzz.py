@@ -18,7 +18,7 @@ from mediaserver.api.middleware import error_middleware
 from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.api.users import Users
 from mediaserver.auth.accounts import Accounts
-from mediaserver.auth.lockout import Lockout
+from mediaserver.auth.lockout import Lockout, LoginClient
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens, new_guest
 from mediaserver.http_route import add_routes
@@ -57,7 +57,7 @@ async def statuses_of(asked: list[tuple[tuple[str, str], bytes, bool]]) -> list[
         accounts = Accounts(store, tokens, passwords, lockout=Lockout(lambda: 0.0))
         password = "correct horse battery"
         await accounts.register(username="ada", email="ada@example.org", full_name=None, password=password)
-        ada = (await accounts.login("ada", password, address="here")).access_token
+        ada = (await accounts.login("ada", password, client=LoginClient("here"))).access_token
         app = web.Application(middlewares=[error_middleware])
         often = SlidingWindowRateLimiter(parse("100000/minute"))
         add_routes(

@@ -11,7 +11,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from mediaserver.auth.accounts import Accounts, Grant, NewPassword
-from mediaserver.auth.lockout import CredentialsError, LockedOut, Lockout
+from mediaserver.auth.lockout import CredentialsError, LockedOut, Lockout, LoginClient
 from mediaserver.auth.passwords import BusyError, Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import AuthError, User
@@ -70,7 +70,7 @@ class AccountsHarness:
         )
 
     async def login(self, name: str = "ada", password: str = PASSWORD) -> Grant:
-        return await self.accounts.login(name, password, address=HERE)
+        return await self.accounts.login(name, password, client=LoginClient(HERE))
 
 
 @pytest.fixture
@@ -122,22 +122,30 @@ async def test_an_unknown_name_costs_the_work_of_a_wrong_password(harness: Accou
 async def test_lockout_does_not_tell_whether_a_name_exists(store: Store) -> None:
     passwords = Passwords(CountingHasher())
     now = [0.0]
-    accounts = Accounts(store, Tokens(SECRET), passwords, lockout=Lockout(lambda: now[0]))
+    delays: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        delays.append(seconds)
+
+    accounts = Accounts(store, Tokens(SECRET), passwords, lockout=Lockout(lambda: now[0], sleep=sleep))
     await accounts.register(username="ada", email="ada@example.org", full_name=None, password=PASSWORD)
 
     async def outcomes(name: str, block: int) -> list[object]:
         raised: list[object] = []
-        for attempt in range(10):
+        delays.clear()
+        for attempt in range(20):
+            client = await accounts.login_client(name, f"10.{block}.0.{attempt // 7}")
             try:
-                await accounts.login(name, "wrong password", address=f"10.{block}.0.{attempt}")
+                await accounts.login(name, "wrong password", client=client)
             except (CredentialsError, LockedOut) as error:
                 raised.append((type(error), error.args))
             now[0] += 1.0
-        return raised
+        return [*raised, *delays]
 
     somebody, nobody = await outcomes("ada", 1), await outcomes("nobody", 2)
     assert somebody == nobody
     assert (LockedOut, ("locked for 1 s",)) in somebody
+    assert 1.0 in somebody
     passwords.close()
 
 
@@ -171,12 +179,12 @@ async def test_a_password_of_old_parameters_is_hashed_anew_at_login(harness: Acc
     ada = await harness.ada()
     stronger = Passwords(CountingHasher(time_cost=2))
     accounts = Accounts(harness.store, harness.tokens, stronger, harness.clock)
-    both = await asyncio.gather(*(accounts.login("ada", PASSWORD, address=HERE) for _ in range(2)))
+    both = await asyncio.gather(*(accounts.login("ada", PASSWORD, client=LoginClient(HERE)) for _ in range(2)))
     kept = await harness.store.account(ada.id)
     assert kept is not None
     assert not stronger.is_outdated(kept.password_hash)
     assert all(grant.account is not None for grant in both)
-    await accounts.login("ada", PASSWORD, address=HERE)
+    await accounts.login("ada", PASSWORD, client=LoginClient(HERE))
     stronger.close()
 
 
@@ -284,7 +292,7 @@ async def test_a_new_password_logs_out_everywhere_else(harness: AccountsHarness)
     await harness.ada()
     here, there = await harness.login(), await harness.login()
     password = NewPassword(PASSWORD, "a new password")
-    grant = await harness.accounts.change_with_password(here.user, same, password, address=HERE)
+    grant = await harness.accounts.change_with_password(here.user, same, password)
     for token in (here.refresh_token, there.refresh_token):
         assert not await is_alive(harness.accounts, token)
     assert await is_alive(harness.accounts, grant.refresh_token)
@@ -299,9 +307,9 @@ async def test_a_new_password_needs_the_current_one_and_guesses_at_it_are_counte
     wrong = NewPassword("wrong password", "a new password")
     for _ in range(5):
         with pytest.raises(CredentialsError):
-            await harness.accounts.change_with_password(here.user, same, wrong, address=HERE)
+            await harness.accounts.change_with_password(here.user, same, wrong)
     with pytest.raises(LockedOut):
-        await harness.accounts.change_with_password(here.user, same, wrong, address=HERE)
+        await harness.accounts.change_with_password(here.user, same, wrong)
     assert await is_alive(harness.accounts, here.refresh_token)
 
 
@@ -310,7 +318,7 @@ async def test_who_loses_the_race_to_change_a_password_is_refused(harness: Accou
     here = await harness.login()
     outcomes = await asyncio.gather(
         *(
-            harness.accounts.change_with_password(here.user, same, NewPassword(PASSWORD, new), address=HERE)
+            harness.accounts.change_with_password(here.user, same, NewPassword(PASSWORD, new))
             for new in ("the first password", "the second password")
         ),
         return_exceptions=True,
@@ -333,7 +341,7 @@ async def test_a_login_with_a_password_that_is_changed_meanwhile_is_refused(harn
     changed = replace(ada, password_hash=await harness.passwords.hash("a new password"))
     passwords = Passwords(StandingHasher(time_cost=2))
     accounts = Accounts(harness.store, harness.tokens, passwords, harness.clock)
-    login = asyncio.create_task(accounts.login("ada", PASSWORD, address=HERE))
+    login = asyncio.create_task(accounts.login("ada", PASSWORD, client=LoginClient(HERE)))
     await asyncio.to_thread(proven.wait)
     await harness.store.change_account(changed)
     go.set()
@@ -393,7 +401,7 @@ async def test_an_account_takes_over_what_the_guest_did(harness: AccountsHarness
         )
     else:
         ada = await harness.ada()
-        await harness.accounts.login("ada", PASSWORD, address=HERE, guest_token=guest.access_token)
+        await harness.accounts.login("ada", PASSWORD, client=LoginClient(HERE), guest_token=guest.access_token)
     page = await harness.store.sessions(ada.id, limit=10, cursor=None)
     assert [record.id for record in page.sessions] == ["mine"]
     assert await harness.store.preferences(ada.id) == Preferences(language="de")
@@ -406,7 +414,7 @@ async def test_adoption_keeps_the_preferences_an_account_has(harness: AccountsHa
     guest = await harness.accounts.guest()
     await harness.accounts.set_preferences(guest.user, Preferences(language="de"))
     await harness.store.set_preferences(ada.id, Preferences(language="fr"))
-    await harness.accounts.login("ada", PASSWORD, address=HERE, guest_token=guest.access_token)
+    await harness.accounts.login("ada", PASSWORD, client=LoginClient(HERE), guest_token=guest.access_token)
     assert await harness.store.preferences(ada.id) == Preferences(language="fr")
 
 
@@ -421,7 +429,7 @@ async def test_only_a_guests_own_token_gives_anything_away(harness: AccountsHarn
     hers = login.access_token
     forged = Tokens("another secret of thirty-two bytes").issue(User(grace.id, "guest", is_guest=True))
     for token in (hers, forged, "nonsense", ""):
-        await harness.accounts.login("ada", PASSWORD, address=HERE, guest_token=token)
+        await harness.accounts.login("ada", PASSWORD, client=LoginClient(HERE), guest_token=token)
     page = await harness.store.sessions(grace.id, limit=10, cursor=None)
     assert [session.id for session in page.sessions] == ["hers"]
     assert await is_alive(harness.accounts, login.refresh_token)
@@ -433,5 +441,5 @@ async def test_a_server_too_busy_to_check_counts_no_failure(harness: AccountsHar
     accounts = Accounts(harness.store, harness.tokens, full, harness.clock)
     for _ in range(10):
         with pytest.raises(BusyError):
-            await accounts.login("ada", PASSWORD, address=HERE)
+            await accounts.login("ada", PASSWORD, client=LoginClient(HERE))
     full.close()

@@ -3,12 +3,13 @@
 import io
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from argon2 import PasswordHasher
 
 from mediaserver.auth.accounts import Accounts
+from mediaserver.auth.lockout import LoginClient
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import AuthError
@@ -55,7 +56,7 @@ async def test_who_is_added_can_log_in(terminal: Terminal) -> None:
     assert await terminal.run("add", "ada", "ada@example.org", "--full-name", "Ada Lovelace") == 0
     assert terminal.out.startswith("Added ada <ada@example.org>, id ")
     assert PASSWORD not in terminal.out
-    grant = await terminal.accounts().login("ada", PASSWORD, address="here")
+    grant = await terminal.accounts().login("ada", PASSWORD, client=LoginClient("here"))
     assert grant.account is not None
     assert grant.account.full_name == "Ada Lovelace"
     assert grant.account.created_at <= datetime.now(UTC)
@@ -88,7 +89,7 @@ async def test_a_short_password_is_not_taken_and_not_shown(terminal: Terminal, a
     await terminal.run("add", "grace", "grace@example.org")
     assert await terminal.run(*arguments, password="short12") == 1
     assert terminal.err == "password: accepts a password of 8 to 128 characters\n"
-    await terminal.accounts().login("grace", PASSWORD, address="here")
+    await terminal.accounts().login("grace", PASSWORD, client=LoginClient("here"))
 
 
 async def test_a_name_taken_while_the_password_is_typed_is_told(
@@ -104,12 +105,14 @@ async def test_a_name_taken_while_the_password_is_typed_is_told(
 
 async def test_a_new_password_logs_the_user_out(terminal: Terminal) -> None:
     await terminal.run("add", "ada", "ada@example.org")
-    grant = await terminal.accounts().login("ada", PASSWORD, address="here")
+    grant = await terminal.accounts().login("ada", PASSWORD, client=LoginClient("here"))
     assert await terminal.run("password", "ADA@example.org", password="a new password") == 0
-    assert "ada has a new password" in terminal.out
+    assert terminal.out.startswith("ada has a new password")
+    assert terminal.out.endswith("A running server refuses earlier tokens within 2 s.\n")
+    assert await terminal.store.revoked_since(datetime.now(UTC) - timedelta(minutes=1)) == (grant.user.login,)
     with pytest.raises(AuthError):
         await terminal.accounts().refresh(grant.refresh_token)
-    await terminal.accounts().login("ada", "a new password", address="here")
+    await terminal.accounts().login("ada", "a new password", client=LoginClient("here"))
 
 
 async def test_the_list_shows_everyone_but_no_hash(terminal: Terminal) -> None:
@@ -129,6 +132,7 @@ async def test_who_is_deleted_is_gone(terminal: Terminal) -> None:
     await terminal.run("add", "ada", "ada@example.org")
     assert await terminal.run("delete", "ada") == 0
     assert terminal.out.startswith("Deleted ada ")
+    assert terminal.out.endswith("A running server ends live sessions within 2 s.\n")
     assert await terminal.store.accounts() == ()
     assert await terminal.run("delete", "ada") == 1
     assert terminal.err == "There is no account named ada.\n"

@@ -15,10 +15,10 @@ from tests.support.leak_check import nothing_left
 
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
-    session_factory, limiter = FakeSessionFactory(), Counter()
+    session_factory, verifier, limiter = FakeSessionFactory(), FakeVerifier(), Counter()
     socket = JsonSocket(
         session_factory,
-        FakeVerifier(),
+        verifier,
         limiter,
         origin_is_allowed=lambda request: request.headers.get("Origin") != "https://evil.example",
         limits=QUICK,
@@ -26,7 +26,7 @@ async def server() -> AsyncIterator[Server]:
     app = web.Application(middlewares=[error_middleware])
     socket.add_routes(app)
     async with TestClient(TestServer(app)) as client:
-        server = Server(client, socket, session_factory, limiter)
+        server = Server(client, socket, session_factory, limiter, verifier)
         yield server
         await server.close()
     assert len(socket) == 0

@@ -90,6 +90,15 @@ async def test_without_a_good_token_a_session_is_refused_and_the_socket_closed(
     assert await client.closed() == 1008
 
 
+async def test_a_token_that_is_revoked_after_the_handshake_starts_no_session(server: Server) -> None:
+    client = await server.connect()
+    server.verifier.revoked.add("ann")
+    await client.send("start_session")
+    refusal = await client.until("error")
+    assert (refusal["code"], refusal["message"]) == ("UNAUTHORIZED", "The token was revoked.")
+    assert await client.closed() == 1008
+
+
 async def test_user_id_is_the_tokens_user_by_id_or_by_name(server: Server) -> None:
     for name in ("ann", "ANN"):
         client = await server.connect()

@@ -134,8 +134,8 @@ NEXT_REVISION = """
 import sqlalchemy as sa
 from alembic import op
 
-revision = "2"
-down_revision = "1"
+revision = "next"
+down_revision = "2"
 
 def upgrade():
     with op.batch_alter_table("accounts") as table:
@@ -145,10 +145,10 @@ def upgrade():
 
 
 def versions_with(folder: Path, then: str) -> Path:
-    first = migration.SCRIPTS / "versions" / "revision_1.py"
     (folder / "versions").mkdir()
-    (folder / "versions" / "revision_1.py").write_text(first.read_text())
-    (folder / "versions" / "revision_2.py").write_text(NEXT_REVISION.format(then=then))
+    for revision in (migration.SCRIPTS / "versions").glob("revision_*.py"):
+        (folder / "versions" / revision.name).write_text(revision.read_text())
+    (folder / "versions" / "revision_next.py").write_text(NEXT_REVISION.format(then=then))
     return folder / "versions"
 
 
@@ -164,7 +164,24 @@ async def migrate(file: Path, versions: Path) -> None:
 async def test_an_older_database_is_migrated_and_keeps_what_it_holds(file: Path) -> None:
     await migrate(file, versions_with(file.parent, "pass"))
     assert query(file, "SELECT username, nickname FROM accounts") == [("ada", "none")]
-    assert query(file, "SELECT version_num FROM alembic_version") == [("2",)]
+    assert query(file, "SELECT version_num FROM alembic_version") == [("next",)]
+
+
+async def test_a_database_of_the_first_version_keeps_its_accounts_and_tokens(tmp_path: Path) -> None:
+    file, versions = tmp_path / engines.FILE, tmp_path / "versions"
+    versions.mkdir()
+    (versions / "revision_1.py").write_text((migration.SCRIPTS / "versions" / "revision_1.py").read_text())
+    await migrate(file, versions)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        at = "2026-01-01 00:00:00.000000"
+        row = ("1", "ada", "ada", "ada@example.org", "ada@example.org", None, "argon2", at)
+        connection.execute("INSERT INTO accounts VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        connection.execute("INSERT INTO refresh_tokens VALUES ('t', 'f', '1', 'ada', 0, ?, ?, NULL)", (at, at))
+    store = await open_store(None, data_dir=tmp_path)
+    assert await store.account("1") == ADA
+    assert await store.revoke_user("1", ADA.created_at) == ("f",)
+    assert await store.revoked_since(ADA.created_at) == ("f",)
+    await store.close()
 
 
 async def test_a_migration_that_fails_half_way_leaves_the_database_as_it_was(file: Path) -> None:
@@ -172,7 +189,7 @@ async def test_a_migration_that_fails_half_way_leaves_the_database_as_it_was(fil
     with pytest.raises(ZeroDivisionError):
         await migrate(file, versions_with(file.parent, "1 / 0"))
     assert query(file, "SELECT name, sql FROM sqlite_master ORDER BY name") == before
-    assert query(file, "SELECT version_num FROM alembic_version") == [("1",)]
+    assert query(file, "SELECT version_num FROM alembic_version") == [("2",)]
     store = await open_store(None, data_dir=file.parent)
     assert await store.account("1") == ADA
     await store.close()

@@ -198,16 +198,85 @@ async def test_of_many_who_spend_one_token_exactly_one_sees_it_unspent(store: St
 async def test_revoking_a_family_leaves_other_families(store: Store) -> None:
     for name, family in (("a", "f"), ("b", "f"), ("c", "g")):
         await store.add_token(token(name, family=family))
-    await store.revoke_family("f")
+    await store.revoke_family("f", NOON)
     assert [await store.spend_token(name, NOON) for name in "abc"] == [None, None, token("c", family="g")]
+    assert await store.revoked_since(NOON) == ("f",)
 
 
 async def test_revoking_a_user_leaves_other_users(store: Store) -> None:
     await store.add_token(token("a", "ada"))
+    await store.add_token(token("b", "bob", family="h"))
+    await store.add_token(token("c", "ada"))
+    await store.add_token(token("d", "ada", family="g"))
+    assert sorted(await store.revoke_user("ada", NOON)) == ["f", "g"]
+    assert [await store.spend_token(name, NOON) for name in "acd"] == [None, None, None]
+    assert await store.spend_token("b", NOON) == token("b", "bob", family="h")
+    assert sorted(await store.revoked_since(NOON)) == ["f", "g"]
+
+
+async def test_deleting_the_tokens_of_a_user_revokes_nothing(store: Store) -> None:
+    await store.add_token(token("a", "guest-1"))
     await store.add_token(token("b", "bob"))
-    await store.revoke_user("ada")
-    assert await store.spend_token("a", NOON) is None
-    assert await store.spend_token("b", NOON) == token("b", "bob")
+    await store.delete_tokens("guest-1")
+    assert await store.token("a") is None
+    assert await store.token("b") == token("b", "bob")
+    assert await store.revoked_since(NOON - HOUR) == ()
+
+
+async def test_looking_at_a_token_spends_nothing(store: Store) -> None:
+    await store.add_token(token("t"))
+    assert await store.token("t") == token("t")
+    assert await store.spend_token("t", NOON) == token("t")
+    assert await store.token("t") == replace(token("t"), spent_at=NOON)
+
+
+# Revocations.
+
+
+async def test_revocations_are_listed_from_their_moment_on(store: Store) -> None:
+    await store.revoke(["a"], NOON)
+    await store.revoke(["b", "c"], NOON + HOUR)
+    await store.revoke([], NOON)
+    assert sorted(await store.revoked_since(NOON)) == ["a", "b", "c"]
+    assert sorted(await store.revoked_since(NOON + HOUR)) == ["b", "c"]
+    await store.revoke(["a"], NOON + HOUR)
+    assert sorted(await store.revoked_since(NOON + HOUR)) == ["a", "b", "c"]
+
+
+async def test_a_revocation_is_forgotten_when_no_token_can_live_any_more(store: Store) -> None:
+    await store.revoke(["a"], NOON)
+    await store.forget_before(NOON + 25 * HOUR)
+    assert await store.revoked_since(NOON) == ("a",)
+    await store.forget_before(NOON + 26 * HOUR)
+    assert await store.revoked_since(NOON) == ()
+
+
+async def test_a_forgotten_user_is_revoked(store: Store) -> None:
+    before = datetime.now(UTC)
+    await store.add_account(account("ada"))
+    await store.forget_user("ada")
+    assert await store.revoked_since(before) == ("ada",)
+
+
+# Known networks.
+
+
+async def test_a_network_is_known_to_the_account_that_logged_in_from_it_for_ninety_days(store: Store) -> None:
+    await store.add_known_network("ada", "n", NOON)
+    await store.add_known_network("ada", "n", NOON + HOUR)
+    assert await store.is_known_network("ada", "n", NOON + 90 * 24 * HOUR)
+    assert not await store.is_known_network("ada", "n", NOON + (90 * 24 + 1) * HOUR)
+    assert not await store.is_known_network("ada", "other", NOON)
+    assert not await store.is_known_network("bob", "n", NOON)
+
+
+async def test_known_networks_are_forgotten_with_their_account_and_when_they_expire(store: Store) -> None:
+    for owner in ("ada", "bob"):
+        await store.add_known_network(owner, "n", NOON)
+    await store.forget_user("ada")
+    assert [await store.is_known_network(owner, "n", NOON) for owner in ("ada", "bob")] == [False, True]
+    await store.forget_before(NOON + 91 * 24 * HOUR)
+    assert not await store.is_known_network("bob", "n", NOON)
 
 
 # Sessions and history.

@@ -35,6 +35,9 @@ class Names:
     def verify(self, token: str) -> User:
         return User(token, token, is_guest=token.startswith("guest-"))
 
+    def check(self, user: User) -> None:
+        """Take every user that was verified for one that still is."""
+
 
 @dataclass
 class Abandoned:

@@ -56,6 +56,9 @@ class Names:
             raise AuthError("The token is not valid.")
         return User(token, token, is_guest=False)
 
+    def check(self, user: User) -> None:
+        """Take every user that was verified for one that still is."""
+
 
 class WhipHarness:
     """A server, and the HTTP client of its user "ann"."""

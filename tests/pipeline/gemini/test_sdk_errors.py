@@ -22,6 +22,7 @@ def closed(received: Close | None = None, sent: Close | None = None) -> Connecti
     [
         (closed(), FaultCode.ENGINE_NETWORK),
         (closed(Close(1011, "The service is currently unavailable.")), FaultCode.ENGINE_INTERNAL),
+        (closed(Close(1011, "The voice does not work: it is off.")), FaultCode.ENGINE_VOICE_UNAVAILABLE),
         (closed(sent=Close(1009, "message too big")), FaultCode.ENGINE_PROTOCOL),
         (closed(Close(1008, "BidiGenerateContent session not found")), FaultCode.ENGINE_NETWORK),
         (closed(Close(1008, "Requested entity was not found.")), FaultCode.ENGINE_UNSUPPORTED_OP),

@@ -63,12 +63,12 @@ export class AccountDialog {
   }
 
   /** @param {Record<string, string>} values */
-  async #delete({ confirmation }) {
+  async #delete({ confirmation, current_password }) {
     const username = this.#identity.user?.username ?? "";
     if (confirmation.trim() !== username) {
       throw new AppError("INVALID_FIELDS", { fields: [{ field: "confirmation", sentence: `Type ${username} to delete it.` }] });
     }
-    await this.#identity.deleteAccount();
+    await this.#identity.deleteAccount(current_password);
     this.#dialog.close();
     this.#onSignedOut("Your account is deleted, and with it everything that was kept of you.");
   }

@@ -109,9 +109,12 @@ export class Identity {
     held.replace(grantFrom(tokens));
   }
 
-  /** Delete this account with all its data. */
-  async deleteAccount() {
-    await this.call("DELETE", "/api/v1/users/me");
+  /**
+   * Delete this account with all its data.
+   * @param {string} current_password
+   */
+  async deleteAccount(current_password) {
+    await this.call("DELETE", "/api/v1/users/me", { current_password });
     this.clear();
   }
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from livekit import api
 
 from mediaserver.livekit.protocol.access_token import (
+    ABSOLUTE_LIFETIME,
     AccessTokenClaims,
     ApiKeys,
     GrantError,
@@ -71,7 +72,15 @@ def test_what_is_not_said_is_allowed_as_livekit_does() -> None:
 
 def test_a_token_of_this_servers_endpoint_names_whose_conversation_it_is() -> None:
     token = JoinTokenIssuer("devkey", SECRET).issue(
-        owner="u-ada", room="r", identity="tablet", name="Ada", metadata="", attributes={"floor": "2"}, lifetime=60
+        owner="u-ada",
+        login="login-1",
+        token_id="token-1",
+        room="r",
+        identity="tablet",
+        name="Ada",
+        metadata="",
+        attributes={"floor": "2"},
+        lifetime=60,
     )
 
     claims = jwt.decode(token, SECRET, algorithms=["HS256"])
@@ -84,7 +93,9 @@ def test_a_token_of_this_servers_endpoint_names_whose_conversation_it_is() -> No
         "canPublishData": True,
         "canUpdateOwnMetadata": True,
     }
-    assert KEYS.read(token).owner == "u-ada"
+    grant = KEYS.read(token)
+    assert (grant.owner, grant.login, grant.token_id) == ("u-ada", "login-1", "token-1")
+    assert grant.until == claims["nbf"] + ABSOLUTE_LIFETIME
 
 
 def test_a_token_of_another_server_owns_by_identity() -> None:
@@ -138,6 +149,12 @@ def grant(**said: Any) -> AccessTokenClaims:
     return replace(AccessTokenClaims("ada", "u", "devkey", 0.0), **said)
 
 
+def refreshed(grant: AccessTokenClaims, now: float | None = None) -> AccessTokenClaims:
+    token = KEYS.refresh(grant, joined_at=time.time() if now is None else now, now=now)
+    assert token is not None
+    return KEYS.read(token)
+
+
 @pytest.mark.parametrize(
     ("said", "room", "status", "expected"),
     [
@@ -185,7 +202,7 @@ def test_a_participant_neither_administrates_nor_makes_nor_lists_rooms() -> None
 def test_a_refreshed_token_says_the_same_and_is_good_for_ten_minutes_at_least() -> None:
     before = KEYS.read(signed(exp=time.time() + 5, user="u-ada", name="Ada", attributes={"a": "b"}))
 
-    after = KEYS.read(KEYS.refresh(before, now=before.expires_at - 5))
+    after = refreshed(before, now=before.expires_at - 5)
 
     assert after.expires_at == int(before.expires_at + 595)
     assert (after.identity, after.owner, after.name, after.attributes) == ("ada", "u-ada", "Ada", {"a": "b"})
@@ -197,15 +214,40 @@ def test_a_refreshed_token_keeps_every_right_that_was_changed() -> None:
         identity="ada", room="r", room_join=True, can_publish=False, hidden=True, can_publish_sources=("camera",)
     )
 
-    after = KEYS.read(KEYS.refresh(changed))
+    after = refreshed(changed)
 
-    assert replace(after, expires_at=0.0, owner=changed.owner) == replace(changed, expires_at=0.0)
+    assert replace(after, expires_at=0.0, owner=changed.owner, until=0.0) == replace(changed, expires_at=0.0)
 
 
 def test_a_refreshed_token_keeps_what_is_left_of_a_long_life() -> None:
     before = KEYS.read(signed(exp=time.time() + 86_400))
 
-    assert KEYS.read(KEYS.refresh(before)).expires_at == int(before.expires_at)
+    assert refreshed(before).expires_at == int(before.expires_at)
+
+
+def test_a_token_ends_twelve_hours_after_its_issue_however_often_it_is_refreshed() -> None:
+    now = start = time.time()
+    grant = KEYS.read(signed(exp=now + 3_600, user="u-ada", user_login="l", refreshed_until=start + ABSOLUTE_LIFETIME))
+    while (token := KEYS.refresh(grant, joined_at=now, now=now)) is not None:
+        claims = jwt.decode(token, SECRET, algorithms=["HS256"], options={"verify_nbf": False})
+        assert (claims["user"], claims["user_login"]) == ("u-ada", "l")
+        grant = replace(grant, expires_at=claims["exp"], until=claims["refreshed_until"])
+        now += 300
+    assert start + ABSOLUTE_LIFETIME - 300 <= now <= start + ABSOLUTE_LIFETIME + 300
+    assert grant.expires_at == int(start + ABSOLUTE_LIFETIME)
+
+
+def test_a_token_of_another_server_ends_twelve_hours_after_the_join_or_when_it_says() -> None:
+    now = time.time()
+    short, long = KEYS.read(signed(exp=now + 60)), KEYS.read(signed(exp=now + 10 * 86_400))
+    assert refreshed(short, now=now).until == int(now + ABSOLUTE_LIFETIME)
+    assert refreshed(long, now=now).until == int(now + 10 * 86_400)
+
+
+@pytest.mark.parametrize("claim", ["nbf", "iat"])
+def test_a_clock_that_is_set_back_by_a_minute_refuses_no_earlier_token(claim: str) -> None:
+    later: dict[str, Any] = {claim: time.time() + 90}
+    assert KEYS.read(signed(**later)).identity == "ada"
 
 
 JSON = st.recursive(
@@ -213,7 +255,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
-CLAIM = st.sampled_from(["sub", "jti", "name", "metadata", "attributes", "kind", "video", "user", "exp", "nbf", "iat"])
+CLAIM = st.sampled_from(
+    ["sub", "jti", "name", "metadata", "attributes", "kind", "video", "user", "exp", "nbf", "iat", "refreshed_until"]
+)
 
 
 @given(st.dictionaries(CLAIM, JSON | st.dictionaries(st.sampled_from(["room", "roomJoin", "hidden"]), JSON)))

@@ -392,7 +392,7 @@ async def test_a_call_changes_the_settings_of_one_microphone(server: Server) -> 
 
     answer = json.loads(call(client, "set_config", '{"vad": {"threshold": 0.8, "silence_ms": 300}}').payload)
 
-    assert answer == {"vad": {"threshold": 0.8, "silence_ms": 300}}
+    assert answer == {"vad": {"threshold": 0.8, "silence_ms": 300, "turn_model": "silence"}}
     assert server.conversation.turns is not None
     assert (
         server.conversation.turns.threshold,
@@ -425,6 +425,7 @@ async def test_a_call_turns_the_voice_off_and_on(server: Server) -> None:
         ("set_config", "[]", 1500, "set_config takes"),
         ("set_config", '{"vad": 3}', 1500, "set_config takes"),
         ("set_config", '{"vad": {"threshold": 2}}', 1500, "set_config takes"),
+        ("set_config", '{"vad": {"turn_model": "clever"}}', 1500, "set_config takes"),
         ("set_config", '{"vad": {"silence_ms": true}}', 1500, "set_config takes"),
         ("set_config", '{"audio": "yes"}', 1500, "set_config takes"),
         ("set_config", '{"voice": "Kore"}', 1500, "`voice` is chosen when a conversation starts"),

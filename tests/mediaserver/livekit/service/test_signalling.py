@@ -96,20 +96,6 @@ async def test_an_authorization_that_is_no_bearer_is_refused(server: Server) -> 
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_a_token_of_a_user_who_is_no_more_opens_nothing(server: Server, path: str) -> None:
-    client = await server.join()
-    server.gone.add("u-ada")
-
-    answer = await server.http.get(f"{path}/validate", params={"access_token": token()})
-    assert (answer.status, await answer.text()) == (401, "invalid authorization token: its user was deleted")
-    with pytest.raises(Exception, match="401"):
-        await server.join()
-    with pytest.raises(Exception, match="401"):
-        await server.resume(client)
-    await server.join(owner=None)
-
-
-@pytest.mark.parametrize("path", PATHS)
 async def test_a_request_without_a_socket_is_told_there_is_nothing(server: Server, path: str) -> None:
     assert (await server.http.get(path, params={"access_token": token()})).status == 404
 

@@ -1,12 +1,12 @@
 """A session is told of an earlier conversation before it begins (statement 21, historyConfig)."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 import pytest
 from google.genai import errors, types
 from google.genai.live import AsyncSession
 
-from mediaserver.localengine.responder.interface import MAX_ENTRIES, MAX_ENTRY_LENGTH, Memory, Question
+from mediaserver.localengine.responder.interface import MAX_ENTRIES, MAX_ENTRY_LENGTH, Memory, Question, Speech
 from mediaserver.localengine.responder.local import LocalMemory, LocalResponder
 from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
@@ -140,11 +140,11 @@ async def test_the_local_responder_can_repeat_what_was_said_before_it_began(monk
     responder = LocalResponder(Blind())
     said: list[str] = []
 
-    async def say(text: str, *, language: str = "en") -> object:
+    async def say(text: str, *, language: str, speed: float) -> AsyncGenerator[Speech, None]:
         said.append(text)
-        return text
+        yield Speech(b"", ())
 
-    monkeypatch.setattr(responder._text_to_speech, "synthesize", say)
+    monkeypatch.setattr(responder._text_to_speech, "stream", say)
     memory = LocalMemory()
     memory.append("model", "Save is at the top.")
     memory.append("user", "say that again")

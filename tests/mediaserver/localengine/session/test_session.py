@@ -13,9 +13,11 @@ from websockets.asyncio.client import connect
 
 from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Responder, Speech
 from mediaserver.localengine.responder.scripted import parse_script
+from mediaserver.localengine.responder.voice.voices import VoiceUnavailableError
 from mediaserver.localengine.server import LocalEngine
 from pipeline.audio.vad import VadModel
-from pipeline.errors import EngineError, FaultCode
+from pipeline.errors import EngineError, FaultCode, Severity
+from pipeline.gemini.sdk_errors import engine_error
 
 SCRIPT = """
 rules:
@@ -368,6 +370,19 @@ class Broken:
     async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
         yield Recognition("hello")
         raise self._error
+
+
+async def test_a_voice_that_does_not_work_is_named_to_the_client(vad: VadModel) -> None:
+    reason = "the speech server did not accept the key (LOCAL_TTS_KEY)"
+    responder: Responder = Broken(VoiceUnavailableError(reason, where="speech server"))
+    async with LocalEngine(responder, vad=vad) as engine, open_session(engine) as session:
+        await session.send_realtime_input(text="hi")
+        with pytest.raises(errors.APIError) as caught:
+            await turn(session)
+    assert reason in str(caught.value.details)
+    fault = engine_error(caught.value, is_ready=True, is_local=True)
+    assert fault.code is FaultCode.ENGINE_VOICE_UNAVAILABLE
+    assert fault.severity is Severity.TURN
 
 
 @pytest.mark.parametrize("error", [EngineError(FaultCode.ENGINE_INTERNAL, "no voice"), ZeroDivisionError()])

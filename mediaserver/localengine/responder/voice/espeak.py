@@ -1,96 +1,62 @@
-"""Text-to-speech by espeak-ng in a worker process, with the first sample of each word."""
+"""espeak-ng, which speaks many languages; for a worker process, which separates this GPL library from the server."""
 
 import ctypes
 import functools
-import re
-import unicodedata
-from bisect import bisect_right
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import av
-import espeakng_loader
 import numpy as np
 from numpy.typing import NDArray
 
 from mediaserver.localengine.responder.interface import Speech
-from pipeline.errors import FaultCode
+from mediaserver.localengine.responder.voice.audible import as_speech
+from mediaserver.localengine.responder.voice.reading import read
+from mediaserver.localengine.responder.voice.words import as_written, spoken_text, without_controls
 from pipeline.media import SPEECH_SAMPLE_RATE
-from pipeline.workers.process import Worker
 
-DEADLINE = 10.0
+PACKAGE = "espeakng_loader"
 
 WORDS_PER_MINUTE = 168
 VARIANT = "f3"
-PAUSE = 0.2  # s of silence after a piece, which is a sentence more often than not
-LEAD = 0.02  # s kept before the first sound
 LONGEST = 120  # s; nobody listens to more, and a screen full of digits would last for hours
-AUDIBLE = 150  # of 32,768
 
 _VOICES = {"en": "en-us", "en-gb": "en-gb-x-rp"}
 
 
-class TextToSpeech:
-    """Synthesizes speech; all sessions share one worker process: 4 s of speech take about 4 ms."""
+def is_installed() -> bool:
+    """Whether the package of the extra `espeak` is there."""
+    return find_spec(PACKAGE) is not None
 
-    def __init__(self) -> None:
-        self._worker = Worker("voice", code=FaultCode.ENGINE_INTERNAL, initializer=load)
 
-    async def start(self) -> None:
-        """Load the voice in advance."""
-        await self._worker.start()
-
-    async def synthesize(self, text: str, *, language: str = "en") -> Speech:
-        """Synthesize `text`, with control characters replaced by spaces. Raises `MediaError`."""
-        return await self._worker.run(speak, text, language, deadline=DEADLINE)
-
-    async def close(self) -> None:
-        """Stop the worker."""
-        await self._worker.close()
+@functools.cache
+def languages() -> frozenset[str]:
+    """Return the tags of all languages that are spoken, in lower case."""
+    spec = find_spec(PACKAGE)
+    folders = spec.submodule_search_locations if spec else None
+    lines = (
+        line.split()
+        for folder in folders or ()
+        for file in Path(folder, "espeak-ng-data", "lang").rglob("*")
+        if file.is_file()
+        for line in file.read_text(encoding="utf-8", errors="replace").splitlines()
+    )
+    return frozenset(line[1].lower() for line in lines if len(line) > 1 and line[0] == "language")
 
 
 def load() -> None:
-    """Load espeak-ng and the English voice; for the worker process."""
+    """Load espeak-ng and the English voice."""
     speak("Ready.", "en")
 
 
-def speak(text: str, language: str) -> Speech:
-    """Synthesize synchronously; for the worker process, which separates this GPL library from the server."""
-    text = speakable(text)
-    pcm, marks = _espeak().synthesize(text, voice_for(language))
-    begin, end = _audible(pcm, _espeak().rate)
-    words = tuple(
-        (max(0, sample - begin) * SPEECH_SAMPLE_RATE // _espeak().rate, word) for sample, word in words_at(text, marks)
-    )
-    padding = np.zeros(int(PAUSE * _espeak().rate), np.int16)
-    return Speech(_resample(np.concatenate([pcm[begin:end], padding]), _espeak().rate) if words else b"", words)
-
-
-def speakable(text: str) -> str:
-    """Replace control characters by spaces; the length stays the same."""
-    # espeak-ng obeys commands that begin with control-A, and a lone surrogate cannot be encoded.
-    return "".join(" " if unicodedata.category(sign) in ("Cc", "Cs", "Cn", "Co") else sign for sign in text)
-
-
-def words_at(text: str, marks: list[tuple[int, int]]) -> list[tuple[int, str]]:
-    """Return the first sample of every word, from espeak's marks of (character, sample).
-
-    A word that espeak reads as several ("12:45") begins with the first of them; one that it does not read ("-") goes
-    with the word before it.
-    """
-    tokens = list(re.finditer(r"\S+\s*", text))
-    if not tokens:
-        return []
-    starts = [0] + [token.start() for token in tokens[1:]]
-    first: dict[int, int] = {}
-    for character, sample in marks:
-        first.setdefault(max(0, bisect_right(starts, character) - 1), sample)
-    read = sorted({0, *first})
-    words = []
-    latest = 0
-    for index, following in zip(read, [*read[1:], len(starts)], strict=True):
-        latest = max(latest, first.get(index, 0))
-        words.append((latest, text[starts[index] : starts[following] if following < len(starts) else len(text)]))
-    return words
+def speak(text: str, language: str, speed: float = 1.0) -> Speech:
+    """Synthesize synchronously; `speed` is a multiple of 168 words a minute. Raises ValueError for other languages."""
+    is_english = language.lower().startswith("en")
+    words = read(text) if is_english else as_written(without_controls(text))
+    pcm, marks = _espeak().synthesize(spoken_text(words), voice_for(language), speed)
+    scale = SPEECH_SAMPLE_RATE / _espeak().rate
+    return as_speech(words, _resample(pcm, _espeak().rate), [(place, int(sample * scale)) for place, sample in marks])
 
 
 def voice_for(language: str) -> str:
@@ -127,6 +93,9 @@ _EVENT_WORD = 1
 
 class _Espeak:
     def __init__(self) -> None:
+        # Imported here: the server's own process has no part of the library, which may be missing, too.
+        import espeakng_loader
+
         self._library = ctypes.CDLL(espeakng_loader.get_library_path())
         data = espeakng_loader.get_data_path().encode()
         self._library.espeak_Synth.argtypes = (
@@ -141,11 +110,11 @@ class _Espeak:
         self._callback = _Callback(self._take)  # held: espeak keeps only the address
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def synthesize(self, text: str, voice: str) -> tuple[NDArray[np.int16], list[tuple[int, int]]]:
+    def synthesize(self, text: str, voice: str, speed: float = 1.0) -> tuple[NDArray[np.int16], list[tuple[int, int]]]:
         """Return samples at `rate`, and (character, sample) wherever espeak began a word."""
         self._pcm.clear()
         self._marks.clear()
-        self._choose(voice)
+        self._choose(voice, speed)
         data = text.encode()
         failed = self._library.espeak_Synth(
             data, len(data) + 1, 0, _POSITION_CHARACTER, 0, _CHARS_UTF8 | _END_PAUSE, None, None
@@ -154,11 +123,11 @@ class _Espeak:
             raise RuntimeError("espeak-ng failed" if failed else "too long to say")
         return np.frombuffer(bytes(self._pcm), np.int16), list(self._marks)
 
-    def _choose(self, voice: str) -> None:
+    def _choose(self, voice: str, speed: float) -> None:
         name, _, variant = voice.partition("+")
         for candidate in (voice, f"{name.partition('-')[0]}+{variant}"):
             if self._library.espeak_SetVoiceByName(candidate.encode()) == 0:
-                self._library.espeak_SetParameter(_PARAMETER_RATE, WORDS_PER_MINUTE, 0)
+                self._library.espeak_SetParameter(_PARAMETER_RATE, int(WORDS_PER_MINUTE * speed), 0)
                 return
         raise ValueError("espeak-ng does not speak this language")
 
@@ -182,15 +151,9 @@ def _espeak() -> _Espeak:
     return _Espeak()
 
 
-def _audible(pcm: NDArray[np.int16], rate: int) -> tuple[int, int]:
-    loud = np.flatnonzero(np.abs(pcm.astype(np.int32)) > AUDIBLE)
-    if not loud.size:
-        return 0, 0
-    return max(0, int(loud[0]) - int(LEAD * rate)), int(loud[-1]) + 1
-
-
-def _resample(pcm: NDArray[np.int16], rate: int) -> bytes:
+def _resample(pcm: NDArray[np.int16], rate: int) -> NDArray[np.int16]:
     frame = av.AudioFrame.from_ndarray(pcm[np.newaxis], format="s16", layout="mono")
     frame.rate = rate
     resampler = av.AudioResampler(format="s16", layout="mono", rate=SPEECH_SAMPLE_RATE)
-    return b"".join(part.to_ndarray().tobytes() for part in [*resampler.resample(frame), *resampler.resample(None)])
+    parts = [part.to_ndarray()[0] for part in [*resampler.resample(frame), *resampler.resample(None)]]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int16)
