@@ -92,6 +92,11 @@ async def test_a_note_of_the_server_is_spoken_as_it_is() -> None:
     assert await said("an older question\n" + say_note("Step 1."), {}) == ["Step 1."]
 
 
+async def test_words_are_left_to_a_model_and_notes_are_not() -> None:
+    assert [piece async for piece in guided_answer("next", is_for_model=True)] == []
+    assert [piece async for piece in guided_answer(say_note("Step 1."), is_for_model=True)] == ["Step 1."]
+
+
 @pytest.mark.parametrize("rest", ["", "Step 1.", "[1]", "[" * 5_000, '"open'])
 async def test_a_note_that_is_none_is_not_spoken(rest: str) -> None:
     prefix = say_note("").removesuffix('""')
