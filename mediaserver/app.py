@@ -25,12 +25,14 @@ from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.revocations import RevocationReader
 from mediaserver.auth.tokens import Tokens
+from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.engines import RunningEngine, engine_tools, start_engine
 from mediaserver.guides import GuideShelf, load_server_guides
-from mediaserver.half_open import HalfOpenConnections
+from mediaserver.half_open import PER_SESSION, HalfOpenConnections
 from mediaserver.history_service import HistoryService
 from mediaserver.http_route import Route, add_routes
 from mediaserver.ice import ice_servers, stun_servers
+from mediaserver.jsonws.connection import SharedBounds
 from mediaserver.jsonws.routes import JsonSocket
 from mediaserver.livekit.agent.transcript_log import TranscriptLogs
 from mediaserver.livekit.media.media_link import MediaLink
@@ -71,6 +73,7 @@ class _Services:
     vad: VadModel
     session_factory: SessionFactory
     half_open: HalfOpenConnections
+    bad_messages: BadMessageBudget
     guides: GuideShelf
 
 
@@ -128,7 +131,8 @@ async def _start_services(settings: Settings, vad: VadModel, stack: AsyncExitSta
     await stack.enter_async_context(LoopLag(metrics))
     toolbox = load_toolbox(settings.tools, engine_tools(settings))
     guides = _guides(settings)
-    registry, half_open = Registry(_capacity(settings)), HalfOpenConnections()
+    registry = Registry(_capacity(settings))
+    half_open = HalfOpenConnections(max_established=PER_SESSION * settings.max_sessions_per_address)
     history = await _history(settings, registry, stack)
     engine = await start_engine(settings, vad, stack)
     session_factory = SessionFactory(
@@ -145,7 +149,7 @@ async def _start_services(settings: Settings, vad: VadModel, stack: AsyncExitSta
         load_guides=guides.library,
         screen_reader=engine.screen_reader,
     )
-    return _Services(metrics, registry, history, engine, vad, session_factory, half_open, guides)
+    return _Services(metrics, registry, history, engine, vad, session_factory, half_open, BadMessageBudget(), guides)
 
 
 def _guides(settings: Settings) -> GuideShelf:
@@ -228,12 +232,14 @@ def _transports(settings: Settings, services: _Services, access: _Access) -> _Tr
         ice_servers=lambda user: ice_servers(settings, user),
         config=_rtc_config(settings),
         half_open=services.half_open,
+        bad_messages=services.bad_messages,
     )
     json_socket = JsonSocket(
         services.session_factory,
         access.tokens,
         access.offer_limiter,
         origin_is_allowed=lambda request: origin_is_allowed(request, settings.cors_origins),
+        bounds=SharedBounds(services.bad_messages),
     )
     return _Transports(whip, json_socket, _livekit(settings, services, access))
 
@@ -257,6 +263,7 @@ def _livekit(settings: Settings, services: _Services, access: _Access) -> LiveKi
         make_link=lambda events, is_dual, client: MediaLink(events, is_dual=is_dual, config=config, client=client),
         ice_servers=lambda user: ice_servers(settings, user),
         half_open=services.half_open,
+        bad_messages=services.bad_messages,
     )
 
 
