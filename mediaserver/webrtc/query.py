@@ -7,10 +7,12 @@ from pydantic import BaseModel, Field
 from mediaserver.http_errors import HttpError
 from mediaserver.session_factory import SessionOptions
 from mediaserver.session_limits import (
+    GUIDE,
     LABEL,
     LANGUAGE,
     MODEL,
     VOICE,
+    GuideId,
     Label,
     Language,
     Model,
@@ -18,7 +20,7 @@ from mediaserver.session_limits import (
     normalize_language,
 )
 
-_RULES = {"session": LABEL, "model": MODEL, "language": LANGUAGE, "voice": VOICE}
+_RULES = {"session": LABEL, "model": MODEL, "language": LANGUAGE, "voice": VOICE, "guide": GUIDE}
 
 
 class WhipQuery(BaseModel):
@@ -28,6 +30,7 @@ class WhipQuery(BaseModel):
     model: Model | None = Field(None, description=MODEL.description)
     language: Language | None = Field(None, description=LANGUAGE.description)
     voice: Voice | None = Field(None, description=VOICE.description)
+    guide: GuideId | None = Field(None, description=f"the guide to start with: {GUIDE.description}")
 
 
 def parse_options(query: Mapping[str, str]) -> SessionOptions:
@@ -43,4 +46,5 @@ def parse_options(query: Mapping[str, str]) -> SessionOptions:
         model=given.get("model"),
         language=normalize_language(given["language"]) if "language" in given else None,
         voice=given.get("voice"),
+        guide=given.get("guide"),
     )

@@ -1,6 +1,6 @@
 """Each bound of docs/security.md is the code's, or a setting's default."""
 
-from mediaserver import app, bad_messages, bounded_json, half_open, http_route, http_server, ice
+from mediaserver import app, bad_messages, bounded_json, guides, half_open, http_route, http_server, ice
 from mediaserver.api import health, json_http
 from mediaserver.http_server import ConnectionLimits
 from mediaserver.jsonws import message_budget
@@ -21,6 +21,7 @@ from mediaserver.settings import Settings
 from mediaserver.store import database, writer
 from mediaserver.webrtc import peer
 from pipeline.codecs import image_decoder
+from pipeline.guidance import guide
 from pipeline.playout import playout_buffer
 from tests.docs.documents import quoted, rows
 
@@ -87,6 +88,9 @@ FIXED: dict[str, tuple[float, str]] = {
     ),
     "Bad messages in a row on one connection": (MAX_BAD_MESSAGES, ""),
     "Bad messages of one address in a minute": (bad_messages.PER_MINUTE, ""),
+    "Guides of one account": (guides.MAX_OWN_GUIDES, ""),
+    "One guide": (guide.MAX_GUIDE, "characters"),
+    "Steps of a guide or a plan": (guide.MAX_STEPS, ""),
     "Assistant's speech that waits to be played": (playout_buffer.MAX_QUEUED_SECONDS, "s"),
     "History that waits while the database is down": (writer.MAX_QUEUED_SIZE, "characters"),
     "Time of a database transaction that writes": (database.DEADLINE, "s"),
