@@ -80,7 +80,8 @@ class LatestFrameInput:
             number, arrived = self._offered, monotonic()
             try:
                 async with self._decoder_slots:
-                    frame = await asyncio.to_thread(decode_image, data, arrived)
+                    max_side = self._conversation.config.frame_max_side
+                    frame = await asyncio.to_thread(decode_image, data, arrived, max_side=max_side)
             except MediaError as error:
                 self._feedback.on_bad(error)
             else:

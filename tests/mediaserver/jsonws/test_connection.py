@@ -409,10 +409,10 @@ class Gate:
         self.entered = asyncio.Event()
         loop, real = asyncio.get_running_loop(), decode_image
 
-        def wait(data: bytes, arrived: float) -> ScreenFrame:
+        def wait(data: bytes, arrived: float, *, max_side: int) -> ScreenFrame:
             loop.call_soon_threadsafe(self.entered.set)
             assert self.open.wait(10)
-            return real(data, arrived)
+            return real(data, arrived, max_side=max_side)
 
         monkeypatch.setattr(media_input, "decode_image", wait)
 
