@@ -12,6 +12,9 @@ from pipeline.peer import Peer
 from pipeline.screen.deduplicator import Deduplicator
 from pipeline.screen.jpeg_encoder import encode_jpeg
 
+ASSESS_INTERVAL = 0.1
+"""Least seconds between two frames that are compared with the one sent last; the frames between are skipped."""
+
 
 class FrameReceiver(Protocol):
     """The engine, as far as frames are concerned."""
@@ -77,10 +80,10 @@ class ScreenShare:
     async def run(self) -> None:
         """Send changed frames, at most one a second, until cancelled."""
         while True:
-            await self._wakeup.wait()
-            await asyncio.sleep(max(0.0, self._deduplicator.next_send_time - time.monotonic()))
+            await self._wait_for_work()
             self._wakeup.clear()
-            await self._send_if(self._deduplicator.reason_to_send)
+            await self._send_if(lambda: self._deduplicator.reason_to_send(time.monotonic()))
+            await asyncio.sleep(ASSESS_INTERVAL)
 
     async def send_for_turn(self) -> None:
         """Send the current frame for a question that is complete now, unless the engine already has it.
@@ -93,17 +96,25 @@ class ScreenShare:
         """Send the newest frame to a fresh engine session, before any input that was kept for it."""
         if self.latest_screenshot is not None:
             self._send(self.latest_screenshot, SeenReason.FIRST)
-        elif self._deduplicator.latest is not None:
+        else:
             self._deduplicator.forget_sent()
-            self._wakeup.set()
+        self._wakeup.set()
 
-    async def _send_if(self, reason_to_send: Callable[[float], SeenReason | None], *, keeps: bool = False) -> None:
+    async def _wait_for_work(self) -> None:
+        next_check = self._deduplicator.next_check if self._engine.is_ready else None
+        try:
+            async with asyncio.timeout(None if next_check is None else max(0.0, next_check - time.monotonic())):
+                await self._wakeup.wait()
+        except TimeoutError:
+            pass  # the newest frame is assessed again
+
+    async def _send_if(self, reason_to_send: Callable[[], SeenReason | None], *, keeps: bool = False) -> None:
         async with self._lock:
             frame = self._deduplicator.latest
             if frame is None or not (keeps or self._engine.is_ready):
                 return
             try:
-                reason = reason_to_send(time.monotonic())
+                reason = reason_to_send()
                 if reason is None:
                     return
                 self._deduplicator.mark_sent(frame, time.monotonic())
