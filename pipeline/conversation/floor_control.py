@@ -140,7 +140,7 @@ class FloorControl:
             await self._screen_share.send_for_turn()
             # No await from here on: an error of the reply that ends here must not reach the new question.
             turn = self._start_turn()
-            self._announce_speaker(peer, "writes")
+            self._add_context(peer, "writes")
             self._dialogue.expect_reply(turn, time.monotonic())
             self._bridge.submit_text(turn, text)
             self._listener.send_event(Transcript(turn, Role.USER, text, final=True))
@@ -167,7 +167,7 @@ class FloorControl:
         turn = self._start_turn(since)
         self._utterance = peer, turn
         self._remember_speaker(peer, turn)
-        self._announce_speaker(peer, "is speaking")
+        self._add_context(peer, "is speaking")
         self._bridge.start_utterance(turn)
         self._listener.on_floor_changed()
 
@@ -211,10 +211,16 @@ class FloorControl:
         while len(self._speakers) > MAX_KNOWN_SPEAKERS:
             del self._speakers[next(iter(self._speakers))]
 
-    def _announce_speaker(self, peer: Peer, activity: str) -> None:
+    def _add_context(self, peer: Peer, activity: str) -> None:
+        """Tell the engine who asks, if several could, and that the screen cannot be seen."""
+        notes = []
         name = self._names.get(peer)
         if name and len({name for name in self._names.values() if name}) > 1:
-            self._bridge.add_context_note(f"[{name} {activity}.]")
+            notes.append(f"[{name} {activity}.]")
+        if (blindness := self._screen_share.note_for_turn()) is not None:
+            notes.append(blindness)
+        if notes:
+            self._bridge.add_context_note(" ".join(notes))
 
 
 def _prompt_safe_name(name: str) -> str:

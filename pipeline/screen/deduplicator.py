@@ -14,7 +14,7 @@ SETTLED = 1.2
 SMALL_INTERVAL = 100.0
 """Least seconds between two frames sent for small changes."""
 
-PASSING_INTERVAL = 100.0
+PASSING_INTERVAL = 150.0
 """Seconds after which a frame is sent although nothing but a pointer, a cursor or a clock differs."""
 
 _RECHECK = 0.5

@@ -7,7 +7,7 @@ Rectangle = tuple[int, int, int, int]
 """Top, left, bottom and right; bottom and right are one beyond the last row and column."""
 
 MAX_CELLS = 2_000
-"""Cells above which no regions are told apart: such a change fills a good part of the screen."""
+"""Cells above which no regions are separated: such a change fills a good part of the screen."""
 
 
 def regions(cells: NDArray[np.bool_]) -> list[Rectangle] | None:

@@ -9,7 +9,7 @@ from pipeline.screen.regions import regions
 HOLD = 2.2
 """Seconds without a change after which a place is no longer restless; a clock ticks once a second."""
 
-_FORGOTTEN = 6.0  # seconds without a change after which a block's changes are counted anew; some digits hardly differ
+_FORGOTTEN = 12.0  # seconds without a change after which those of a block are counted anew; a digit may change every 10
 _LEAST_CHANGES = 3
 _HABITUAL_CHANGES = 8  # more than the letters of a word, typed one by one, make in one block
 _TOLERANCE = 8  # levels of 256, of the mean of a block: three pixels of a digit move it by more

@@ -230,6 +230,9 @@ class FrameLog:
     def push_frame(self, frame: EncodedFrame) -> None:
         self.received.append((asyncio.get_running_loop().time(), frame))
 
+    def stop_screen_share(self) -> None:
+        raise AssertionError("The screen can be seen all the time.")
+
 
 @in_virtual_time
 async def test_a_dialog_is_sent_within_300_ms_of_its_frame_and_a_video_keeps_to_the_newest() -> None:
