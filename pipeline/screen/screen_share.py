@@ -16,6 +16,9 @@ from pipeline.screen.visibility import STALE_AFTER, Blindness, blindness_of
 ASSESS_INTERVAL = 0.1
 """Least seconds between two frames that are compared with the one sent last; the frames between are skipped."""
 
+BLACK_AFTER = 1.0
+"""Seconds of black after which the user gets an error; a share may begin with a black picture."""
+
 _NOT_VISIBLE = {
     Blindness.STALE: f"The shared screen has sent no picture for {STALE_AFTER:g} seconds. Is it paused or hidden?",
     Blindness.BLACK: "The shared screen is black. Bring the window to the front, or share another one.",
@@ -62,6 +65,7 @@ class ScreenShare:
         self._lock = asyncio.Lock()
         self._encoded_frames = 0
         self._blindness: Blindness | None = None
+        self._blind_since = 0.0
         self._told: set[Blindness] = set()
 
     @property
@@ -132,7 +136,7 @@ class ScreenShare:
         self._wakeup.set()
 
     async def _wait_for_work(self) -> None:
-        checks = [self._deduplicator.next_check if self._engine.is_ready else None, self._stale_time()]
+        checks = [self._deduplicator.next_check if self._engine.is_ready else None, self._next_visibility_check()]
         next_check = min((check for check in checks if check is not None), default=None)
         try:
             async with asyncio.timeout(None if next_check is None else max(0.0, next_check - time.monotonic())):
@@ -140,11 +144,13 @@ class ScreenShare:
         except TimeoutError:
             pass  # the newest frame is assessed again
 
-    def _stale_time(self) -> float | None:
+    def _next_visibility_check(self) -> float | None:
         frame = self._deduplicator.latest
-        if frame is None or not frame.is_live or self._blindness is not None:
+        if frame is None:
             return None
-        return frame.arrived + STALE_AFTER
+        if self._blindness is None:
+            return frame.arrived + STALE_AFTER if frame.is_live else None
+        return None if self._blindness in self._told else self._blind_since + BLACK_AFTER
 
     def _check_visibility(self, now: float) -> None:
         frame = self._deduplicator.latest
@@ -154,10 +160,12 @@ class ScreenShare:
         if self._blindness is None:
             return
         if before is None:
+            self._blind_since = now
             self._deduplicator.forget_sent()  # what is seen next is sent, although it may look as before
             self.latest_screenshot = None
             self._engine.stop_screen_share()
-        if self._blindness not in self._told:
+        is_lasting = self._blindness is Blindness.STALE or now - self._blind_since >= BLACK_AFTER
+        if is_lasting and self._blindness not in self._told:
             self._told.add(self._blindness)
             details: dict[str, object] = {"reason": self._blindness.value}
             message = _NOT_VISIBLE[self._blindness]

@@ -174,7 +174,9 @@ def _count_packet(target: Target, data: bytes) -> None:
 
 
 @asynccontextmanager
-async def _joined(target: Target, http: aiohttp.ClientSession) -> AsyncIterator[aiohttp.ClientWebSocketResponse | None]:
+async def _joined(
+    target: Target, http: aiohttp.ClientSession
+) -> AsyncIterator[aiohttp.ClientWebSocketResponse | None]:
     """The signalling socket of a new guest in a room of its own; None where the join is refused."""
     token = await _join_token(target, http)
     text = _in_query(WrappedJoinRequest(join_request=JoinRequest().SerializeToString()))

@@ -133,7 +133,7 @@ async def test_a_share_that_repeats_its_picture_every_second_is_seen() -> None:
 async def test_a_black_screen_is_never_sent() -> None:
     async with sharing() as here:
         here.show(level=16)
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(1.2)
         await here.share.send_for_turn()
         assert here.engine.received == ["hidden"]
         assert [fault.details for fault in here.faults] == [{"reason": "black"}]
@@ -141,11 +141,22 @@ async def test_a_black_screen_is_never_sent() -> None:
 
 
 @in_virtual_time
+async def test_a_share_that_begins_with_a_black_picture_is_no_fault() -> None:
+    async with sharing() as here:
+        here.show(level=0)
+        await asyncio.sleep(0.3)
+        here.show()
+        await asyncio.sleep(2)
+        assert here.engine.received == ["hidden", "frame 1"]
+        assert not here.faults
+
+
+@in_virtual_time
 async def test_a_new_share_tells_the_user_again() -> None:
     async with sharing() as here:
         for _ in range(2):
             here.show(level=0)
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(1.2)
             assert here.share.stop(PEER)
         assert len(here.faults) == 2
         assert here.share.note_for_turn() is None
