@@ -7,7 +7,7 @@ WEB := web
 SBOM := sbom.json
 UV_COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
 
-.PHONY: run test acceptance bench lint audit sbom lock clean system-packages
+.PHONY: run test acceptance bench bench-turns bench-stt lint audit sbom lock clean system-packages
 
 run: $(VENV)/installed
 	@$(BIN)/python run.py
@@ -26,6 +26,14 @@ acceptance: $(VENV)/installed-tests $(PAGES)/node_modules/installed
 # JSON lines, then the table of docs/bench.md; such as `make bench BENCH="--sessions 1 20 --screen"`.
 bench: $(VENV)/installed
 	@$(BIN)/python -m bench $(BENCH)
+
+# The table of docs/bench.md; such as `make bench-turns BENCH="--speech recordings"`.
+bench-turns: $(VENV)/installed
+	@$(BIN)/python -m bench.turns $(BENCH)
+
+# The local engine's ear; such as `make bench-stt BENCH="--speech folder"`.
+bench-stt: $(VENV)/installed
+	@$(BIN)/python -m bench.speech_to_text $(BENCH)
 
 lint: $(VENV)/installed-tests $(WEB)/node_modules/installed
 	$(BIN)/ruff format --check .

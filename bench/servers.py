@@ -48,7 +48,7 @@ def engine(folder: Path, *, reply: float, core: int | None) -> Iterator[tuple[Se
 
 @contextmanager
 def server(folder: Path, engine_address: str, certificate: Path, *, core: int | None) -> Iterator[Server]:
-    """Start the server with its defaults, except for limits on clients of one address."""
+    """Start the server with its defaults, except for the end of turns and limits on clients of one address."""
     settings = {
         "ENGINE": "gemini",
         "GEMINI_API_KEY": KEY,
@@ -56,6 +56,7 @@ def server(folder: Path, engine_address: str, certificate: Path, *, core: int | 
         "GEMINI_CA_FILE": str(certificate),
         "HOST": "127.0.0.1",
         "PORT": "0",
+        "TURN_MODEL": "silence",  # so that the time that ends a turn is known
         "DATA_DIR": str(folder / "data"),
         "MAX_SESSIONS": "10000",
         "MAX_SESSIONS_PER_ADDRESS": "10000",

@@ -24,11 +24,13 @@ from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.revocations import RevocationReader
 from mediaserver.auth.tokens import Tokens
-from mediaserver.engines import RunningEngine, start_engine
-from mediaserver.half_open import HalfOpenConnections
+from mediaserver.bad_messages import BadMessageBudget
+from mediaserver.engines import RunningEngine, engine_tools, start_engine
+from mediaserver.half_open import PER_SESSION, HalfOpenConnections
 from mediaserver.history_service import HistoryService
 from mediaserver.http_route import Route, add_routes
 from mediaserver.ice import ice_servers, stun_servers
+from mediaserver.jsonws.connection import SharedBounds
 from mediaserver.jsonws.routes import JsonSocket
 from mediaserver.livekit.agent.transcript_log import TranscriptLogs
 from mediaserver.livekit.media.media_link import MediaLink
@@ -42,8 +44,9 @@ from mediaserver.session_factory import ObserverFactory, ServerDefaults, Session
 from mediaserver.settings import Settings, livekit_keys, secret_from
 from mediaserver.store.sql_store import open_store
 from mediaserver.webrtc.routes import Whip
+from pipeline.audio.smart_turn import SmartTurn
 from pipeline.audio.vad import SileroVad, VadModel
-from pipeline.config import TurnSettings
+from pipeline.config import TurnModel, TurnSettings
 from pipeline.conversation.conversation import Conversation
 from pipeline.errors import MediaError
 from pipeline.events import Event, SessionEnded, StateChanged
@@ -68,6 +71,7 @@ class _Services:
     vad: VadModel
     session_factory: SessionFactory
     half_open: HalfOpenConnections
+    bad_messages: BadMessageBudget
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +126,9 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
 async def _start_services(settings: Settings, vad: VadModel, stack: AsyncExitStack) -> _Services:
     metrics = Metrics()
     await stack.enter_async_context(LoopLag(metrics))
-    toolbox = load_toolbox(settings.tools)
-    registry, half_open = Registry(_capacity(settings)), HalfOpenConnections()
+    toolbox = load_toolbox(settings.tools, engine_tools(settings))
+    registry = Registry(_capacity(settings))
+    half_open = HalfOpenConnections(max_established=PER_SESSION * settings.max_sessions_per_address)
     history = await _history(settings, registry, stack)
     engine = await start_engine(settings, vad, stack)
     session_factory = SessionFactory(
@@ -132,12 +137,13 @@ async def _start_services(settings: Settings, vad: VadModel, stack: AsyncExitSta
         _server_defaults(settings),
         vad,
         FrameClock(),
+        end_of_turn=await stack.enter_async_context(SmartTurn()),
         toolbox=toolbox,
         load_defaults=history.defaults,
         observer_factories=(*history.observer_factories, _metrics_observer(metrics)),
         half_open=half_open,
     )
-    return _Services(metrics, registry, history, engine, vad, session_factory, half_open)
+    return _Services(metrics, registry, history, engine, vad, session_factory, half_open, BadMessageBudget())
 
 
 def _capacity(settings: Settings) -> Capacity:
@@ -177,6 +183,8 @@ def _server_defaults(settings: Settings) -> ServerDefaults:
         start=settings.vad_start_ms / 1000,
         silence=settings.vad_silence_ms / 1000,
         pre_roll=settings.vad_pre_roll_ms / 1000,
+        model=TurnModel(settings.turn_model),
+        max_utterance=settings.max_utterance_seconds,
     )
     return ServerDefaults(
         settings.session_idle_seconds,
@@ -210,12 +218,14 @@ def _transports(settings: Settings, services: _Services, access: _Access) -> _Tr
         ice_servers=lambda user: ice_servers(settings, user),
         config=_rtc_config(settings),
         half_open=services.half_open,
+        bad_messages=services.bad_messages,
     )
     json_socket = JsonSocket(
         services.session_factory,
         access.tokens,
         access.offer_limiter,
         origin_is_allowed=lambda request: origin_is_allowed(request, settings.cors_origins),
+        bounds=SharedBounds(services.bad_messages),
     )
     return _Transports(whip, json_socket, _livekit(settings, services, access))
 
@@ -239,6 +249,7 @@ def _livekit(settings: Settings, services: _Services, access: _Access) -> LiveKi
         make_link=lambda events, is_dual, client: MediaLink(events, is_dual=is_dual, config=config, client=client),
         ice_servers=lambda user: ice_servers(settings, user),
         half_open=services.half_open,
+        bad_messages=services.bad_messages,
     )
 
 
@@ -275,6 +286,7 @@ def _page(settings: Settings, services: _Services) -> Page:
     return Page(
         engine=engine.client.name,
         model=engine.client.default_model,
+        language_model=engine.client.language_model,
         example_questions=engine.example_questions,
         is_registration_open=_is_registration_open(settings),
         history_days=settings.history_days,
@@ -290,7 +302,7 @@ def _server_routes(settings: Settings, services: _Services) -> tuple[Route, ...]
     token = settings.metrics_token.get_secret_value() if settings.metrics_token else None
     is_open = not settings.is_production and token is None
     return (
-        *Health(services.engine.client.name, checks).routes(),
+        *Health(services.engine.client.name, checks, services.engine.language_model_status).routes(),
         *MetricsPage(services.metrics, token=token, is_open=is_open).routes(),
     )
 
@@ -334,7 +346,7 @@ def _session_routes(services: _Services, access: _Access, whip: Whip) -> tuple[R
     issuer = None if access.livekit_key is None else JoinTokenIssuer(*access.livekit_key)
     return (
         *HistoryRoutes(registry, history.store, tokens, limiter, flush=history.writer.flush).routes(),
-        *Sessions(registry, tokens, limiter).routes(),
+        *Sessions(registry, tokens, limiter, read_words=services.engine.read_words).routes(),
         *LiveKitTokens(tokens, limiter, issuer, access.accounts.take_back).routes(),
         *whip.routes(),
     )

@@ -2,10 +2,12 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from loguru import logger
 
@@ -13,13 +15,21 @@ from mediaserver.localengine.packages import PackagesMissingError, check_package
 from mediaserver.session_factory import EngineClient
 from mediaserver.settings import Settings, SettingsError
 from pipeline.audio.vad import VadModel
-from pipeline.errors import MediaError
+from pipeline.errors import FaultCode, MediaError
+from pipeline.events import Fault, LanguageModel
 from pipeline.gemini.bridge import make_client
 from pipeline.gemini.model_profiles import LOCAL
 from pipeline.screen.ocr import Ocr
+from pipeline.screen.read_text import ReadText
+from pipeline.tools.toolbox import MAX_LABEL, Tool, ToolContext, ToolError
 
 if TYPE_CHECKING:
+    from mediaserver.localengine.responder.chat_model.config import ChatModelConfig
+    from mediaserver.localengine.responder.chat_model.model import ChatModel, ChatModelStatus
     from mediaserver.localengine.responder.interface import Responder
+    from mediaserver.localengine.responder.local import LocalResponder
+    from mediaserver.localengine.responder.scripted import ScriptedResponder
+    from mediaserver.localengine.responder.speech_to_text import SpeechToText
     from mediaserver.localengine.responder.voice.text_to_speech import TextToSpeech
 
 
@@ -31,6 +41,10 @@ class RunningEngine:
     is_healthy: Callable[[], Coroutine[Any, Any, bool]]
     example_questions: tuple[str, ...] = ()
     """Questions the local engine can answer; empty where any question may be asked."""
+    read_words: Callable[[bytes], Awaitable[tuple[ReadText, ...]]] | None = None
+    """Reads the text on a frame; None where the engine sees pictures."""
+    language_model_status: "Callable[[], ChatModelStatus] | None" = None
+    """The state of the operator's own model, if it answers."""
 
 
 async def start_engine(settings: Settings, vad: VadModel, stack: AsyncExitStack) -> RunningEngine:
@@ -60,36 +74,72 @@ async def _local(settings: Settings, vad: VadModel, stack: AsyncExitStack) -> Ru
     from mediaserver.localengine.responder.local import EXAMPLE_QUESTIONS
     from mediaserver.localengine.server import LocalEngine
 
-    responder = await _responder(settings, stack)
+    ocr: Ocr | None = None
+    chat: ChatModel | None = None
+    voice = _voice(settings)
+    if settings.local_engine_script is not None:
+        responder: Responder = _scripted(settings.local_engine_script, voice, stack)
+    else:
+        ocr = Ocr()
+        stack.push_async_callback(ocr.close)
+        chat = await _chat(settings, ocr, stack)
+        responder = _rules(settings, ocr, chat, voice, stack)
     local = await stack.enter_async_context(LocalEngine(responder, vad=vad))
     sdk = make_client(api_key="local", base_url=local.base_url, ssl_context=local.client_ssl)
-    client = EngineClient("local", sdk, LOCAL, None, settings.media_resolution)
+    client = EngineClient(
+        "local",
+        sdk,
+        LOCAL,
+        None,
+        settings.media_resolution,
+        settings.instructions if chat else "",
+        None if chat is None else LanguageModel(chat.status.model, chat.status.host),
+    )
 
     async def is_healthy() -> bool:
         return local.is_serving()
 
-    return RunningEngine(client, is_healthy, EXAMPLE_QUESTIONS if settings.local_engine_script is None else ())
+    read_words = None if ocr is None else ocr.read
+    if chat is not None:
+        return RunningEngine(client, is_healthy, read_words=read_words, language_model_status=lambda: chat.status)
+    examples = EXAMPLE_QUESTIONS if settings.local_engine_script is None else ()
+    return RunningEngine(client, is_healthy, examples, read_words)
 
 
-async def _responder(settings: Settings, stack: AsyncExitStack) -> "Responder":
-    from mediaserver.localengine.responder.local import LocalResponder
+def _scripted(script: Path, voice: "TextToSpeech", stack: AsyncExitStack) -> "ScriptedResponder":
     from mediaserver.localengine.responder.scripted import ScriptError, load_script
 
-    voice = _voice(settings)
-    if settings.local_engine_script is not None:
-        try:
-            scripted = load_script(settings.local_engine_script, voice=voice)
-        except (ScriptError, OSError) as error:
-            raise SettingsError([f"LOCAL_ENGINE_SCRIPT: {error}"]) from None
-        stack.push_async_callback(scripted.close)
-        _start_warm_up(stack, scripted.start)
-        return scripted
-    ocr = Ocr()
-    stack.push_async_callback(ocr.close)
-    responder = LocalResponder(ocr, voice=voice)
+    try:
+        scripted = load_script(script, voice=voice)
+    except (ScriptError, OSError) as error:
+        raise SettingsError([f"LOCAL_ENGINE_SCRIPT: {error}"]) from None
+    stack.push_async_callback(scripted.close)
+    _start_warm_up(stack, scripted.start)
+    return scripted
+
+
+def _rules(
+    settings: Settings, ocr: Ocr, chat: "ChatModel | None", voice: "TextToSpeech", stack: AsyncExitStack
+) -> "LocalResponder":
+    from mediaserver.localengine.responder.local import LocalResponder
+
+    responder = LocalResponder(ocr, chat=chat, voice=voice, speech_to_text=_speech_to_text(settings))
     stack.push_async_callback(responder.close)
     _start_warm_up(stack, responder.start, ocr.warm)
     return responder
+
+
+def _speech_to_text(settings: Settings) -> "SpeechToText":
+    from mediaserver.localengine.responder.speech_to_text import WhisperSpeechToText
+    from mediaserver.localengine.responder.transcription_service import TranscriptionService
+
+    if settings.local_stt_url is None or settings.local_stt_model is None:
+        return WhisperSpeechToText(settings.local_stt_dir)
+    logger.info(
+        "speech is transcribed elsewhere", model=settings.local_stt_model, host=urlsplit(settings.local_stt_url).netloc
+    )
+    key = settings.local_stt_key.get_secret_value() if settings.local_stt_key else None
+    return TranscriptionService(settings.local_stt_url, model=settings.local_stt_model, key=key)
 
 
 def _voice(settings: Settings) -> "TextToSpeech":
@@ -107,6 +157,54 @@ def _voice(settings: Settings) -> "TextToSpeech":
         key = settings.local_tts_key.get_secret_value() if settings.local_tts_key else ""
         server = SpeechServerConfig(settings.local_tts_url, settings.local_tts_model, settings.local_tts_voice, key)
     return TextToSpeech(VoiceConfig(settings.local_voice_dir, server))
+
+
+async def _chat(settings: Settings, ocr: Ocr, stack: AsyncExitStack) -> "ChatModel | None":
+    if settings.local_llm_url is None or settings.local_llm_model is None:
+        return None
+    from mediaserver.localengine.responder.chat_model.config import ChatModelConfig
+
+    key = settings.local_llm_key.get_secret_value() if settings.local_llm_key else ""
+    config = ChatModelConfig(settings.local_llm_url, settings.local_llm_model, key, settings.local_llm_images)
+    chat = await asyncio.to_thread(_make_chat, config, ocr)
+    stack.push_async_callback(chat.close)
+    _start_warm_up(stack, chat.start)
+    return chat
+
+
+def _make_chat(config: "ChatModelConfig", ocr: Ocr) -> "ChatModel":
+    from mediaserver.localengine.responder.chat_model.model import ChatModel
+
+    return ChatModel(config, ocr)
+
+
+def engine_tools(settings: Settings) -> tuple[Tool, ...]:
+    """List the functions that the engine of these settings needs of a conversation."""
+    answers_by_rules_or_model = not settings.uses_gemini and settings.local_engine_script is None
+    return (_FAULT_REPORT,) if answers_by_rules_or_model else ()
+
+
+def _report_fault(args: Mapping[str, object], _: ToolContext) -> Fault:
+    try:
+        code = FaultCode(str(args.get("code")))
+    except ValueError:
+        raise ToolError("`code` is a fault code.") from None
+    if not code.startswith(("LLM_", "STT_")):
+        raise ToolError("`code` is one of those that begin with LLM_ or STT_.")
+    return Fault(code, str(args.get("message", ""))[:MAX_LABEL])
+
+
+# The protocol has no message for an error that is no reason to close the connection, but it has function calls.
+_FAULT_REPORT = Tool(
+    "report_fault",
+    "Tell the user's client that the language model or the speech recognition failed.",
+    {
+        "type": "object",
+        "properties": {"code": {"type": "string"}, "message": {"type": "string"}},
+        "required": ["code", "message"],
+    },
+    _report_fault,
+)
 
 
 def _start_warm_up(stack: AsyncExitStack, *steps: Callable[[], Awaitable[None]]) -> None:

@@ -8,8 +8,10 @@ from mediaserver.messages.server import (
     ErrorMessage,
     GuidanceMessage,
     InterruptedMessage,
+    LanguageModelFields,
     PointerMessage,
     PongMessage,
+    ResumedMessage,
     ScreenSeenMessage,
     ServerUnion,
     SessionEndedMessage,
@@ -27,8 +29,10 @@ from pipeline.events import (
     Fault,
     Guidance,
     Interrupted,
+    LanguageModel,
     Pointer,
     Pong,
+    Resumed,
     ScreenFrameSent,
     SessionEnded,
     SessionStarted,
@@ -67,7 +71,12 @@ def _message(event: Event, label: str) -> ServerUnion | None:
     match event:
         case Transcript():
             return TranscriptMessage(
-                sessionId=label, turn=event.turn, role=event.role, text=event.text, final=event.final
+                sessionId=label,
+                turn=event.turn,
+                role=event.role,
+                text=event.text,
+                final=event.final,
+                confidence=event.confidence,
             )
         case StateChanged():
             return StateMessage(sessionId=label, state=event.state)
@@ -81,6 +90,7 @@ def _message(event: Event, label: str) -> ServerUnion | None:
                 language=event.language,
                 limits=dict(event.limits),
                 warnings=list(event.warnings),
+                language_model=_language_model(event.language_model),
             )
         case Interrupted():
             return InterruptedMessage(
@@ -90,6 +100,8 @@ def _message(event: Event, label: str) -> ServerUnion | None:
                 heard_text=event.heard_text,
                 latency_ms=dict(event.latency_ms),
             )
+        case Resumed():
+            return ResumedMessage(sessionId=label, turn=event.turn, from_ms=event.from_ms)
         case TextResponse():
             return TextResponseMessage(sessionId=label, turn=event.turn, text=event.text, confidence=event.confidence)
         case TurnEnded():
@@ -123,3 +135,7 @@ def _message(event: Event, label: str) -> ServerUnion | None:
             return None
         case _:
             assert_never(event)
+
+
+def _language_model(model: LanguageModel | None) -> LanguageModelFields | None:
+    return None if model is None else LanguageModelFields(model=model.model, host=model.host)

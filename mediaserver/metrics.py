@@ -8,7 +8,17 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from pipeline.errors import FaultCode
-from pipeline.events import Event, Fault, Interrupted, ScreenFrameSent, SessionEnded, State, StateChanged, TurnEnded
+from pipeline.events import (
+    Event,
+    Fault,
+    Interrupted,
+    Resumed,
+    ScreenFrameSent,
+    SessionEnded,
+    State,
+    StateChanged,
+    TurnEnded,
+)
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -30,7 +40,7 @@ class Metrics:
         self._sessions = self._counter("sessions", "Sessions started.", "transport")
         self._live = Gauge("mediaserver_live_sessions", "Sessions now.", ["transport"], registry=self.registry)
         self._ended = self._counter("sessions_ended", "Sessions ended, by reason.", "transport", "reason")
-        self._turns = self._counter("turns", "Replies, by how they ended: complete or interrupted.", "outcome")
+        self._turns = self._counter("turns", "Replies, by how they ended: complete, interrupted or resumed.", "outcome")
         self._reply = self._histogram(
             "time_to_first_audio_seconds", "From the end of a question to the first sound of its reply.", _REPLY_SECONDS
         )
@@ -73,6 +83,10 @@ class Metrics:
         self._turns.labels("complete").inc()
         if latency is not None:
             self._reply.observe(latency)
+
+    def turn_resumed(self) -> None:
+        """Count an interrupted reply that is taken up again."""
+        self._turns.labels("resumed").inc()
 
     def turn_interrupted(self, silenced: float | None) -> None:
         """Count an interrupted reply; `silenced` is the time (s) from speech start to silence, if by speech."""
@@ -163,6 +177,8 @@ class SessionGauge:
             case Interrupted(latency_ms=latency_ms):
                 silenced = latency_ms.get("speech_start_to_silence")
                 metrics.turn_interrupted(None if silenced is None else silenced / 1000)
+            case Resumed():
+                metrics.turn_resumed()
             case ScreenFrameSent():
                 metrics.frame_sent()
             case Fault(code):

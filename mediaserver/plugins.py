@@ -1,7 +1,7 @@
 """Loads the operator's own tools by the names in the settings."""
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from mediaserver.settings import SettingsError
 from pipeline.gemini.model_profiles import check_declaration
@@ -11,14 +11,14 @@ from pipeline.tools.toolbox import Tool, Toolbox
 _FAILURES = (ImportError, AttributeError, SyntaxError, ValueError, LookupError, NameError, TypeError, OSError)
 
 
-def load_toolbox(names: Iterable[str]) -> Toolbox:
-    """Load the server's own tools and those named `module:attribute`.
+def load_toolbox(names: Iterable[str], engine_tools: Sequence[Tool] = ()) -> Toolbox:
+    """Load the server's own tools, `engine_tools`, and those named `module:attribute`.
 
     Raises `SettingsError` with one line for each fault.
     """
-    tools: list[Tool] = []
+    tools = list(engine_tools)
     faults: list[str] = []
-    taken = {tool.name for tool in Toolbox().tools}
+    taken = {tool.name for tool in Toolbox(tools).tools}
     for name in names:
         try:
             tool = _load(name)

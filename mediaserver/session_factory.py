@@ -10,12 +10,15 @@ from google import genai
 from mediaserver.caller import Caller
 from mediaserver.half_open import HalfOpenConnections
 from mediaserver.registry import Full, Registry
+from pipeline.audio.smart_turn import EndOfTurnModel
 from pipeline.audio.vad import VadModel
-from pipeline.config import DEFAULT_UNUSED_SECONDS, ConversationConfig, TurnSettings
+from pipeline.config import DEFAULT_UNUSED_SECONDS, ConversationConfig, TurnModel, TurnSettings
 from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineConfig
+from pipeline.events import LanguageModel
 from pipeline.gemini.bridge import GeminiBridge
 from pipeline.gemini.model_profiles import profile_of, resolve_model
+from pipeline.gemini.retry_policy import EngineTimeouts
 from pipeline.peer import ConversationPort, Observer
 from pipeline.playout.frame_clock import FrameClock
 from pipeline.tools.toolbox import Toolbox
@@ -39,6 +42,8 @@ class EngineClient:
     voice: str | None
     media_resolution: str
     extra_instructions: str = ""
+    language_model: LanguageModel | None = None
+    """The operator's own model, if it answers in the local engine."""
 
     @property
     def is_local(self) -> bool:
@@ -58,6 +63,8 @@ class SessionOptions:
     threshold: float | None = None
     """The speech probability (0 to 1) above which the VAD reports speech."""
     silence_ms: int | None = None
+    turn_model: TurnModel | None = None
+    """Without it, a session that asks for `silence_ms` gets SILENCE, where that is the silence that ends a turn."""
     transport: str = "webrtc"
 
 
@@ -103,6 +110,7 @@ class SessionFactory:
         vad: VadModel,
         frame_clock: FrameClock,
         *,
+        end_of_turn: EndOfTurnModel | None = None,
         toolbox: Toolbox | None = None,
         load_defaults: LoadDefaults = no_defaults,
         observer_factories: Sequence[ObserverFactory] = (),
@@ -113,6 +121,7 @@ class SessionFactory:
         self._engine = engine
         self._server_defaults = server_defaults
         self._vad = vad
+        self._end_of_turn = end_of_turn
         self._frame_clock = frame_clock
         self._load_defaults = load_defaults
         self._observer_factories = tuple(observer_factories)
@@ -182,14 +191,23 @@ class SessionFactory:
             timed_transcript=profile_of(model).timed_transcript,
             warnings=(_model_warning(options.model, model, engine),) if is_other else (),
             turns=_turn_settings(server.turns, options),
+            language_model=engine.language_model,
         )
         return Conversation(
             config,
             vad=self._vad,
+            end_of_turn=self._end_of_turn,
             frame_clock=self._frame_clock,
             toolbox=self._toolbox,
-            make_bridge=lambda listener: GeminiBridge(engine.client, engine_config, listener=listener),
+            make_bridge=lambda listener: GeminiBridge(
+                engine.client, engine_config, listener=listener, timeouts=_timeouts(engine)
+            ),
         )
+
+
+def _timeouts(engine: EngineClient) -> EngineTimeouts | None:
+    # A language model may take 10 s to its first word, which are then to be synthesised.
+    return None if engine.language_model is None else EngineTimeouts(response=15.0)
 
 
 def _model_warning(requested: str | None, model: str, engine: EngineClient) -> str:
@@ -210,9 +228,11 @@ def _with_defaults(options: SessionOptions, defaults: SessionOptions) -> Session
 
 def _turn_settings(default: TurnSettings, options: SessionOptions) -> TurnSettings:
     threshold = default.threshold if options.threshold is None else options.threshold
+    model = default.model if options.silence_ms is None else TurnModel.SILENCE
     return replace(
         default,
         threshold=threshold,
         audible_threshold=max(default.audible_threshold, threshold),
         silence=default.silence if options.silence_ms is None else options.silence_ms / 1000,
+        model=options.turn_model or model,
     )

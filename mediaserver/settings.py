@@ -44,6 +44,16 @@ def _origins(values: tuple[str, ...]) -> tuple[str, ...]:
     return values
 
 
+def _llm_url(value: str) -> str:
+    parts = urlsplit(value)
+    _ = parts.port  # raises ValueError for one that is no number
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise ValueError("not the address of an API")
+    if parts.query or parts.fragment or not _HOST.fullmatch(parts.hostname):
+        raise ValueError("not the address of an API")
+    return value.rstrip("/")
+
+
 def _ice_urls(*schemes: str) -> Callable[[tuple[str, ...]], tuple[str, ...]]:
     def check(values: tuple[str, ...]) -> tuple[str, ...]:
         for value in values:
@@ -69,6 +79,7 @@ _ICE_URL = re.compile(
 Rate = Annotated[str, AfterValidator(_rate)]
 Seconds = Annotated[float, Field(allow_inf_nan=False, le=MAX_SECONDS)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_comma_separated)]
+LlmUrl = Annotated[str, AfterValidator(_llm_url)]
 Origins = Annotated[Names, AfterValidator(_origins)]
 IceUrls = Annotated[Names, AfterValidator(_ice_urls("stun", "stuns", "turn", "turns"))]
 TurnUrls = Annotated[Names, AfterValidator(_ice_urls("turn", "turns"))]
@@ -151,6 +162,24 @@ class Settings(BaseSettings):
     local_tts_model: str = Field("tts-1", min_length=1, description="a model that the speech server has")
     local_tts_voice: str = Field("alloy", min_length=1, description="a voice that the speech server has")
     local_tts_key: SecretStr | None = Field(None, description="the key of the speech server; unset: none is sent")
+    local_llm_url: LlmUrl | None = Field(
+        None, description="the address of an OpenAI-compatible API, such as http://localhost:11434/v1"
+    )
+    local_llm_model: str | None = Field(
+        None, min_length=1, description="the name of a model there; required with LOCAL_LLM_URL"
+    )
+    local_llm_key: SecretStr | None = Field(None, description="the API key for it, if it needs one")
+    local_llm_images: Literal["auto", "on", "off"] = Field("auto", description="auto, on or off")
+    local_stt_dir: Path | None = Field(
+        None, description="a folder with a Whisper model in CTranslate2's form; unset: the one that is installed"
+    )
+    local_stt_url: str | None = Field(
+        None,
+        pattern="^https?://",
+        description="such as http://localhost:8001/v1, instead of LOCAL_STT_DIR; needs LOCAL_STT_MODEL",
+    )
+    local_stt_model: str | None = Field(None, description="the name of a model at LOCAL_STT_URL")
+    local_stt_key: SecretStr | None = Field(None, description="the key for LOCAL_STT_URL, where it wants one")
     instructions: str = Field("", max_length=20_000, description="text added to the assistant's instructions")
     tools: Names = Field((), description="your own tools as module:attribute, separated by commas")
     media_resolution: Literal["low", "medium", "high"] = Field("medium", description="low, medium or high")
@@ -158,8 +187,13 @@ class Settings(BaseSettings):
 
     vad_threshold: float = Field(0.5, gt=0, lt=1, description="a probability between 0 and 1")
     vad_start_ms: int = Field(192, ge=32, le=2000, description="milliseconds of speech that start a turn, 32 to 2000")
+    turn_model: Literal["smart-turn", "silence"] = Field(
+        "smart-turn", description="smart-turn (a model judges each pause) or silence (its length alone decides)"
+    )
     vad_silence_ms: int = Field(500, ge=96, le=5000, description="milliseconds of silence that end a turn, 96 to 5000")
     vad_pre_roll_ms: int = Field(400, ge=0, le=2000, description="milliseconds of audio kept from before, 0 to 2000")
+
+    max_utterance_seconds: float = Field(60, ge=5, le=600, description="seconds from 5 to 600")
 
     max_sessions: int = Field(50, ge=1, description="a number from 1")
     max_sessions_per_user: int = Field(4, ge=1, description="a number from 1")
@@ -194,6 +228,11 @@ class Settings(BaseSettings):
     def uses_gemini(self) -> bool:
         """Whether sessions use Gemini and not the local engine."""
         return self.engine == "gemini" or (self.engine == "auto" and self.gemini_api_key is not None)
+
+    @property
+    def uses_language_model(self) -> bool:
+        """Whether a language model answers in the local engine."""
+        return self.local_llm_url is not None and self.local_engine_script is None and not self.uses_gemini
 
     @property
     def key(self) -> str:
@@ -258,6 +297,8 @@ def warnings(settings: Settings, env_file: str | None = ".env") -> Mapping[str, 
     secret = settings.secret_key
     if secret is not None and len(secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
         found["SECRET_KEY"] = f"is short; production wants {MIN_SECRET_BYTES} bytes or more"
+    if settings.local_llm_url is not None and not settings.uses_language_model:
+        found["LOCAL_LLM_URL"] = f"is not used: {'Gemini' if settings.uses_gemini else 'the script'} answers"
     lines = dotenv_values(env_file, interpolate=False) if env_file is not None and Path(env_file).is_file() else {}
     known = [name.upper() for name in Settings.model_fields]
     for name in lines:
@@ -285,12 +326,20 @@ def _missing(settings: Settings) -> list[str]:
     livekit_secret = settings.livekit_api_secret
     if settings.is_production and livekit_secret is not None and _is_short(livekit_secret):
         faults.append(_describe("livekit_api_secret"))
+    if settings.local_llm_url is not None and settings.local_llm_model is None:
+        faults.append(_describe("local_llm_model"))
     if settings.turn_urls and settings.turn_secret is None:
         faults.append(_describe("turn_secret"))
     if settings.local_voice_dir is not None and not settings.local_voice_dir.is_dir():
         faults.append(
             f"LOCAL_VOICE_DIR: no such folder; accepts {Settings.model_fields['local_voice_dir'].description}"
         )
+    if settings.local_stt_dir is not None and settings.local_stt_url is not None:
+        faults.append(_describe("local_stt_url"))
+    if settings.local_stt_url is not None and settings.local_stt_model is None:
+        faults.append(_describe("local_stt_model"))
+    if settings.local_stt_dir is not None and not settings.local_stt_dir.is_dir():
+        faults.append(f"LOCAL_STT_DIR: no such folder; accepts {Settings.model_fields['local_stt_dir'].description}")
     for name in ("tls_cert", "tls_key", "gemini_ca_file", "local_engine_script"):
         path = getattr(settings, name)
         if path is not None and not path.is_file():

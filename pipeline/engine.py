@@ -8,6 +8,9 @@ from pipeline.errors import EngineError
 from pipeline.events import Usage
 from pipeline.media import AudioChunk
 
+NOT_UNDERSTOOD = "[not understood]"
+"""The transcript of speech that an engine has rejected instead of guessing words."""
+
 
 class Function(Protocol):
     """A function the engine may call to show something; `parameters` is a JSON Schema object."""
@@ -90,11 +93,17 @@ class ReplyText:
 
 @dataclass(frozen=True, slots=True)
 class UserText:
-    """The next piece of the user's transcript; `is_anew`: it replaces the text of an earlier attempt."""
+    """The next piece of the user's transcript, and the confidence of the whole (0 to 1, None without evidence).
+
+    `is_restart`: it replaces the text of an earlier attempt. `is_final`: no other piece follows, and there may be no
+    words at all.
+    """
 
     turn: int
     text: str
     is_restart: bool = False
+    confidence: float | None = None
+    is_final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

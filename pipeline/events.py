@@ -64,9 +64,21 @@ class SpeechStarted:
 
 @dataclass(frozen=True, slots=True)
 class SpeechEnded:
-    """The user's utterance is over; `pts` (s) is where its last window of speech ended."""
+    """The user's utterance is over; `pts` (s) is where its last window of speech ended.
+
+    `is_too_long`: speech has not ended, but the utterance has reached its longest length.
+    """
 
     pts: float
+    is_too_long: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageModel:
+    """A language model that answers inside of the local engine, and the host (with port) it runs on."""
+
+    model: str
+    host: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +94,8 @@ class SessionStarted:
     limits: Mapping[str, int]
     warnings: tuple[str, ...] = ()
     """Requests of the client that were not granted, in words."""
+    language_model: LanguageModel | None = None
+    """The operator's own model, if it answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +114,16 @@ class TurnStarted:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """The text of `role` in `turn` so far; `final` if it is complete."""
+    """The text of `role` in `turn` so far; `final` if it is complete.
+
+    `confidence` is that of recognised speech, 0 to 1, or None without evidence.
+    """
 
     turn: int
     role: Role
     text: str
     final: bool
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +137,14 @@ class Interrupted:
     heard_ms: int
     heard_text: str
     latency_ms: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The reply that `Interrupted` cut is taken up again from `from_ms`: the interruption was nothing."""
+
+    turn: int
+    from_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +246,7 @@ Event = (
     | TurnStarted
     | Transcript
     | Interrupted
+    | Resumed
     | TextResponse
     | TurnEnded
     | TurnUsageReport

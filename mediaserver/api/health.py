@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from aiohttp import web
 from pydantic import BaseModel, Field
@@ -21,11 +21,44 @@ CHECK_DEADLINE = 2.0
 """Seconds after which a check that has not answered counts as failed."""
 
 
+class LanguageModelStatus(Protocol):
+    """The state of the operator's own model."""
+
+    @property
+    def model(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def host(self) -> str:
+        """Where it runs."""
+        ...
+
+    @property
+    def state(self) -> Literal["untried", "ok", "failing"]:
+        """Its state when it was asked last."""
+        ...
+
+    @property
+    def code(self) -> str | None:
+        """The last failure."""
+        ...
+
+
 class CheckResponse(BaseModel):
     """Result of one health check, with its duration in ms."""
 
     ok: bool
     ms: float
+
+
+class LanguageModelHealth(BaseModel):
+    """The operator's own model; while it fails, the local engine's rules answer what they can."""
+
+    model: str
+    host: str
+    state: Literal["untried", "ok", "failing"]
+    code: str | None = Field(description="the last failure: an LLM_ code, or null after an answer")
 
 
 class HealthResponse(BaseModel):
@@ -36,6 +69,9 @@ class HealthResponse(BaseModel):
     uptime_seconds: float
     engine: str = Field(description="gemini or local")
     checks: dict[str, CheckResponse] = Field(description="each part by name")
+    language_model: LanguageModelHealth | None = Field(
+        None, description="the operator's own model; it does not change `status`. Null where none answers"
+    )
 
 
 class LivenessResponse(BaseModel):
@@ -47,9 +83,17 @@ class LivenessResponse(BaseModel):
 class Health:
     """Handles GET /health, /api/v1/health and /health/live."""
 
-    def __init__(self, engine: str, checks: Mapping[str, Check], *, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        engine: str,
+        checks: Mapping[str, Check],
+        language_model_status: Callable[[], LanguageModelStatus] | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self._engine = engine
         self._checks = checks
+        self._language_model_status = language_model_status
         self._clock = clock
         self._started = clock()
         self._results: dict[str, CheckResponse] = {}
@@ -89,8 +133,15 @@ class Health:
             uptime_seconds=round(self._clock() - self._started, 1),
             engine=self._engine,
             checks=checks,
+            language_model=self._language_model(),
         )
         return json_response(response, 200 if is_healthy else 503)
+
+    def _language_model(self) -> LanguageModelHealth | None:
+        if self._language_model_status is None:
+            return None
+        status = self._language_model_status()
+        return LanguageModelHealth(model=status.model, host=status.host, state=status.state, code=status.code)
 
     async def live(self, _: web.Request) -> web.Response:
         """Respond 200 while the process runs."""

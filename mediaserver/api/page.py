@@ -11,6 +11,14 @@ from mediaserver import __version__
 from mediaserver.api.json_http import json_response
 from mediaserver.api.web_folder import WEB
 from mediaserver.http_route import Route, add_routes
+from pipeline.events import LanguageModel
+
+
+class LanguageModelResponse(BaseModel):
+    """A language model, and the host and port that questions and frames are sent to."""
+
+    model: str
+    host: str
 
 
 class EngineResponse(BaseModel):
@@ -18,6 +26,9 @@ class EngineResponse(BaseModel):
 
     engine: str = Field(description="gemini or local")
     model: str
+    language_model: LanguageModelResponse | None = Field(
+        description="the operator's own model and its host, if it answers in the local engine; else null"
+    )
     can_be_asked: list[str] = Field(description="what the local engine understands; empty where anything may be asked")
 
 
@@ -29,11 +40,19 @@ class Page:
         *,
         engine: str,
         model: str,
+        language_model: LanguageModel | None = None,
         example_questions: Sequence[str],
         is_registration_open: bool = True,
         history_days: int = 90,
     ):
-        self._engine = EngineResponse(engine=engine, model=model, can_be_asked=list(example_questions))
+        self._engine = EngineResponse(
+            engine=engine,
+            model=model,
+            language_model=None
+            if language_model is None
+            else LanguageModelResponse(model=language_model.model, host=language_model.host),
+            can_be_asked=list(example_questions),
+        )
         self._context = {
             "version": __version__,
             "static": "/static",

@@ -1,7 +1,8 @@
 """A user's own sessions: the latest frame of a live one, and the stored history of all."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from typing import Protocol
 
 from aiohttp import web
 from pydantic import BaseModel, Field
@@ -16,7 +17,9 @@ from mediaserver.registry import Registry
 from mediaserver.store.database import read_in_time
 from mediaserver.store.interface import CursorError, Store, StoreError
 from mediaserver.store.records import Entry, SessionPage, SessionRecord, TurnUsage
-from pipeline.events import EndReason
+from pipeline.errors import MediaError
+from pipeline.events import Box, EndReason
+from pipeline.media import EncodedFrame
 
 RETRY_STORE = 5
 
@@ -81,10 +84,56 @@ class HistoryResponse(BaseModel):
     usage: list[UsageResponse]
 
 
-class Sessions:
-    """Handles GET /api/v1/sessions/{id}/frame."""
+class WordResponse(BaseModel):
+    """A line of text on a frame: its box [ymin, xmin, ymax, xmax] from 0 to 1000, and the confidence from 0 to 1."""
 
-    def __init__(self, registry: Registry, verifier: Verifier, limiter: SlidingWindowRateLimiter):
+    text: str
+    box: tuple[int, int, int, int]
+    confidence: float
+
+
+class WordsResponse(BaseModel):
+    """The text on the frame of that number."""
+
+    frame: int
+    words: list[WordResponse]
+
+
+class ReadWord(Protocol):
+    """A line of text on a frame, such as `pipeline.screen.ocr.ReadText`."""
+
+    @property
+    def text(self) -> str:
+        """The text."""
+        ...
+
+    @property
+    def box(self) -> Box:
+        """Its place."""
+        ...
+
+    @property
+    def confidence(self) -> float:
+        """The reader's, 0 to 1."""
+        ...
+
+
+ReadWords = Callable[[bytes], Awaitable[Sequence[ReadWord]]]
+"""Reads the text on a JPEG; raises `MediaError`."""
+
+
+class Sessions:
+    """Handles GET /api/v1/sessions/{id}/frame and /words; `read_words` is None where the engine reads none."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        verifier: Verifier,
+        limiter: SlidingWindowRateLimiter,
+        *,
+        read_words: ReadWords | None = None,
+    ):
+        self._read_words = read_words
         self._registry = registry
         self._verifier = verifier
         self._limiter = limiter
@@ -104,19 +153,45 @@ class Sessions:
                 errors=(404, 429),
                 headers={"X-Frame": "The picture's number."},
             ),
+            Route(
+                method="GET",
+                path=f"{_PATH}/words",
+                handler=self.words,
+                summary="The words that the local engine reads on that picture",
+                tags=_TAGS,
+                parameters=_NAMES,
+                needs_token=True,
+                answers={200: WordsResponse},
+                errors=(404, 429),
+            ),
         )
 
     async def frame(self, request: web.Request) -> web.Response:
         """Return the latest frame sent to the engine, as JPEG; 404 while no screen is shared."""
+        screenshot = self._screenshot(request)
+        headers = {"X-Frame": str(screenshot.number), "Cache-Control": "no-store"}
+        return web.Response(body=screenshot.jpeg, content_type="image/jpeg", headers=headers)
+
+    async def words(self, request: web.Request) -> web.Response:
+        """Return the text on the latest frame; 404 while no screen is shared, or if it cannot be read."""
+        screenshot = self._screenshot(request)
+        if self._read_words is None:
+            raise HttpError(404, "NOT_FOUND", "The engine of this server sees pictures and reads no words.")
+        try:
+            words = await self._read_words(screenshot.jpeg)
+        except MediaError:
+            raise HttpError(404, "NOT_FOUND", "The words on that picture cannot be read.") from None
+        read = [WordResponse(text=word.text, box=word.box, confidence=word.confidence) for word in words]
+        return json_response(WordsResponse(frame=screenshot.number, words=read))
+
+    def _screenshot(self, request: web.Request) -> EncodedFrame:
         user = authenticate(request, self._verifier, self._limiter)
         conversation = self._registry.find(user.id, request.match_info["id"])
         if conversation is None:
             raise HttpError(404, "SESSION_NOT_FOUND", "You have no live session of that name.")
         if conversation.latest_screenshot is None:
             raise HttpError(404, "NOT_FOUND", "No screen is shared in that session.")
-        screenshot = conversation.latest_screenshot
-        headers = {"X-Frame": str(screenshot.number), "Cache-Control": "no-store"}
-        return web.Response(body=screenshot.jpeg, content_type="image/jpeg", headers=headers)
+        return conversation.latest_screenshot
 
 
 async def _no_flush() -> None:

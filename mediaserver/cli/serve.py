@@ -9,6 +9,7 @@ import sys
 from loguru import logger
 
 from mediaserver import __version__, logs
+from mediaserver.allocator import return_large_blocks
 from mediaserver.app import running_application, tls_context
 from mediaserver.auth.passwords import Passwords
 from mediaserver.cli import users as users_cli
@@ -62,6 +63,7 @@ def serve() -> int:
     for name, warning in warnings(settings).items():
         logger.warning(f"{name} {warning}")
     log_guest_policy(settings)
+    return_large_blocks()
     return asyncio.run(_serve(settings), debug=settings.debug)
 
 
@@ -143,6 +145,9 @@ def _print_banner(settings: Settings, port: int) -> None:
         lines.append(f"Engine: Gemini Live ({settings.gemini_model})")
     elif settings.local_engine_script:
         lines.append(f"Engine: local, scripted by {settings.local_engine_script}")
+    elif settings.uses_language_model:
+        lines.append("Engine: local; what you ask is answered by your own language model.")
+        lines.append(f"brain: {settings.local_llm_model} at {settings.local_llm_url}")
     else:
         lines.append(
             "Engine: local (offline; a small set of questions). For Gemini Live set GEMINI_API_KEY and start again."

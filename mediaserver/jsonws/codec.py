@@ -22,6 +22,7 @@ from mediaserver.messages.websocket import (
 from mediaserver.session_factory import SessionOptions
 from mediaserver.session_limits import LABEL
 from pipeline.codecs.audio_decoder import AudioFormat
+from pipeline.config import TurnModel
 from pipeline.errors import FaultCode, ProtocolError
 from pipeline.events import Command
 from pipeline.media import INPUT_SAMPLE_RATE
@@ -144,6 +145,7 @@ def _start_session(start: StartSessionMessage) -> StartSession:
         instructions=(config.instructions or "").strip() or None,
         threshold=vad.threshold,
         silence_ms=None if vad.silence_ms is None else int(vad.silence_ms),
+        turn_model=None if vad.turn_model is None else TurnModel(vad.turn_model),
     )
     return StartSession(
         user=start.user_id,

@@ -2,7 +2,8 @@
 
 from importlib.util import find_spec
 
-MODULES = ("cv2", "pocketsphinx", "rapidocr", "yaml")
+MODULES = ("cv2", "openai", "rapidocr", "yaml")
+"""Those of speech recognition and of the voice are not among them: without them the engine reads and writes text."""
 
 
 class PackagesMissingError(Exception):

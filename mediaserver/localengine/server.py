@@ -34,6 +34,7 @@ from mediaserver.localengine.responder.interface import Responder
 from mediaserver.localengine.session.audio_input import Detector
 from mediaserver.localengine.session.connection_lifetime import DEADLINE_EXPIRED, DEFAULT_LIFETIME, Lifetime
 from mediaserver.localengine.session.context import Context
+from mediaserver.localengine.session.pause_detector import PauseDetector
 from mediaserver.localengine.session.resumption import DEFAULT_RESUMPTION, Handles, Resumption, SessionConnection
 from mediaserver.localengine.session.session import EngineSession
 from pipeline.audio.vad import VadModel
@@ -194,6 +195,7 @@ class LocalEngine:
         return await refused(socket, request, self._faults)
 
     async def _run_session(self, socket: ServerConnection) -> None:
+        assert self._vad is not None
         setup = await self._admit(socket)
         detector = self._detector_for(setup)
         faulty = FaultySocket(socket, self._faults)
@@ -205,6 +207,7 @@ class LocalEngine:
             setup,
             self._responder,
             detector,
+            pauses=PauseDetector(self._vad),
             lifetime=self._lifetime,
             context=context,
             connection=connection,

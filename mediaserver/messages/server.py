@@ -34,6 +34,13 @@ class ServerMessage(BaseModel):
         return self.model_dump(warnings=False)
 
 
+class LanguageModelFields(BaseModel):
+    """A language model, and the host and port that questions and frames are sent to."""
+
+    model: Text
+    host: Text
+
+
 class SessionStartedMessage(ServerMessage):
     """The session has started, or was rejoined."""
 
@@ -50,6 +57,7 @@ class SessionStartedMessage(ServerMessage):
                     "language": "en",
                     "limits": {"idle_seconds": 600, "max_seconds": 3600, "unused_seconds": 120},
                     "warnings": ["gemini-1.5-flash is retired, so gemini-3.8-live answers."],
+                    "language_model": None,
                 }
             ]
         }
@@ -63,6 +71,9 @@ class SessionStartedMessage(ServerMessage):
     language: Text
     limits: dict[str, int] = Field(description="such as idle_seconds and max_seconds")
     warnings: list[Text] = Field(description="what was asked for and is not given, in words")
+    language_model: LanguageModelFields | None = Field(
+        description="the operator's own model that answers in the local engine, with its host; null without one"
+    )
 
 
 class StateMessage(ServerMessage):
@@ -89,6 +100,7 @@ class TranscriptMessage(ServerMessage):
                     "role": "user",
                     "text": "where is the save button?",
                     "final": True,
+                    "confidence": 0.84,
                 }
             ]
         }
@@ -99,6 +111,9 @@ class TranscriptMessage(ServerMessage):
     role: Role
     text: Text = Field(description="cumulative: it replaces the text of the earlier transcript of this turn and role")
     final: bool = Field(description="true when nothing more follows for this turn and role")
+    confidence: Confidence | None = Field(
+        None, description="0 to 1, of recognised speech where the engine has evidence for it, else null"
+    )
 
 
 class TextResponseMessage(ServerMessage):
@@ -176,6 +191,18 @@ class InterruptedMessage(ServerMessage):
     heard_ms: int = Field(description="milliseconds of the reply that were heard")
     heard_text: Text = Field(description="the words that were heard")
     latency_ms: dict[str, int] = Field(description="speech_start_to_silence where the user's voice interrupted")
+
+
+class ResumedMessage(ServerMessage):
+    """The reply that was cut short is taken up again: what interrupted it was nothing."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"action": "resumed", "sessionId": "session456", "turn": 3, "from_ms": 1040}]}
+    )
+
+    action: Literal["resumed"] = "resumed"
+    turn: Turn
+    from_ms: int = Field(description="milliseconds of the reply that come before")
 
 
 class TurnCompleteMessage(ServerMessage):
@@ -329,6 +356,7 @@ ServerUnion = (
     | TextResponseMessage
     | AudioOutputMessage
     | InterruptedMessage
+    | ResumedMessage
     | TurnCompleteMessage
     | ScreenSeenMessage
     | GuidanceMessage

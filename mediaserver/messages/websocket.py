@@ -64,7 +64,12 @@ class VadConfig(BaseModel):
         float | None,
         Field(ge=MIN_SILENCE_MS, le=MAX_SILENCE_MS),
         Refusal(f"`silence_ms` takes a number from {MIN_SILENCE_MS} to {MAX_SILENCE_MS}."),
-    ] = Field(default=None, description="milliseconds of silence that end an utterance")
+    ] = Field(
+        default=None, description="milliseconds of silence that end an utterance; alone it means turn_model silence"
+    )
+    turn_model: Annotated[
+        Literal["smart-turn", "silence"] | None, Refusal("`turn_model` takes smart-turn or silence.")
+    ] = Field(default=None, description="smart-turn (a model judges each pause) or silence (its length alone decides)")
 
 
 class StartConfig(BaseModel):

@@ -15,6 +15,7 @@ from pipeline.events import (
     Interrupted,
     Pointer,
     Pong,
+    Resumed,
     Role,
     ScreenFrameSent,
     SessionEnded,
@@ -71,6 +72,9 @@ class Recorder:
                 if heard_text or heard_ms or turn in self._turns:
                     entry = self._entry(record, turn, Role.ASSISTANT)
                     self._write_entry(replace(entry, text=heard_text, interrupted=True, heard_ms=heard_ms))
+            case Resumed(turn):
+                entry = self._entry(record, turn, Role.ASSISTANT)
+                self._write_entry(replace(entry, interrupted=False, heard_ms=None))
             case TurnEnded(turn, heard_ms, _, usage):
                 if heard_ms or (turn, Role.ASSISTANT) in self._entries:
                     self._write_entry(replace(self._entry(record, turn, Role.ASSISTANT), heard_ms=heard_ms))

@@ -127,6 +127,10 @@ class SileroVad:
         self._input.fill(0.0)
         self._state: Floats = np.zeros(STATE_SHAPE, np.float32)
 
+    def forget(self) -> None:
+        """Forget what was heard before, as a new stream would, without a break in the audio."""
+        self._state = np.zeros(STATE_SHAPE, np.float32)
+
     def _infer(self, window: bytes) -> float:
         self._context[:] = self._samples[-CONTEXT_SAMPLES:]
         np.multiply(np.frombuffer(window, "<i2"), np.float32(1 / 32768), out=self._samples)

@@ -22,10 +22,10 @@ MAX_BYTES = 8 << 20
 MAX_PIXELS = 34_000_000
 """7680x4320 and a little more; what is larger is no screen."""
 
-MAX_DECODED_BYTES = 88_000_000
+MAX_DECODED_BYTES = 100_000_000
 """Memory that a decoder may take for one picture, and for all that are decoded at the same time in the whole process.
 
-It is enough for 6144x3456 of 8 bits a channel with alpha, and for 3840x2160 of 16 bits with three channels."""
+It is enough for 6144x3456 of 8 bits a channel with alpha, and for 3840x2160 of 16 bits with alpha."""
 
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type; a palette stays one
 _MIXED_BYTES = 4  # a pixel of the copy of 8 bits a channel that is mixed with white, where the decoder made no such
@@ -49,7 +49,7 @@ def decode_image(data: bytes, arrived: float, *, max_side: int) -> ScreenFrame:
 
     It is turned as its EXIF data says; of an animation it is the first frame. Takes milliseconds, or waits for others:
     call it in a thread. The format is detected from the data. Raises `FrameError` for data that is damaged, cut short,
-    has more than 34 million pixels or takes more than 88 MB to decode, and `ProtocolError` for more than 8 MiB
+    has more than 34 million pixels or takes more than 100 MB to decode, and `ProtocolError` for more than 8 MiB
     (PAYLOAD_TOO_LARGE) or another format.
     """
     if len(data) > MAX_BYTES:

@@ -7,6 +7,7 @@ from typing import assert_never
 
 from loguru import logger
 
+from pipeline.audio.smart_turn import EndOfTurnModel, NoEndOfTurnModel
 from pipeline.audio.vad import VadModel
 from pipeline.config import ConversationConfig, TurnSettings
 from pipeline.conversation.assistant_state import AssistantState
@@ -100,6 +101,7 @@ class Conversation:
         frame_clock: FrameClock,
         toolbox: Toolbox,
         make_bridge: MakeBridge,
+        end_of_turn: EndOfTurnModel | None = None,
     ):
         self.config = config
         self._model = config.model
@@ -123,6 +125,7 @@ class Conversation:
         )
         self._floor_control = FloorControl(
             vad,
+            end_of_turn=end_of_turn or NoEndOfTurnModel(),
             dialogue=self._dialogue,
             bridge=self._bridge,
             screen_share=self._screen_share,
@@ -331,6 +334,7 @@ class Conversation:
             case EngineDowngraded(error):
                 self._report(error)
             case ToolCall():
+                self._dialogue.on_tool_call(event.turn)
                 self._run_tool(event)
             case ToolCallCancelled(ids):
                 self._tools.cancel(ids)
@@ -371,6 +375,11 @@ class Conversation:
                 pass  # no text
         self._peers.send_event(event)
 
+    def on_reply_resumed(self) -> None:
+        """Stop the engine, which answers what interrupted the reply that goes on."""
+        self._bridge.interrupt_reply()
+        self._refresh_state()
+
     def on_reply_finished(self) -> None:
         """Report a deferred engine error, now that the reply was played to its end."""
         error = self._state.take_deferred()
@@ -404,6 +413,7 @@ class Conversation:
         self._refresh_state()
 
     def _report(self, error: MediaError) -> None:
+        self._dialogue.confirm_interruption()  # after a fault nothing is taken up again
         logger.opt(exception=error).warning("fault", code=error.code.value, where=error.where)
         self.send_event(fault_from(error))
 

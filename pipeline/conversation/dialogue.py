@@ -1,5 +1,6 @@
 """The turns of a conversation: their numbers, the state of the current one, and how much of a reply was played."""
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -9,11 +10,14 @@ from typing import Protocol, assert_never
 
 from loguru import logger
 
-from pipeline.engine import ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, UserText
-from pipeline.errors import AudioError
+from pipeline.conversation.backchannels import is_backchannel
+from pipeline.conversation.interruption import RESUME_WITHIN, Interruption, Verdict
+from pipeline.engine import NOT_UNDERSTOOD, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, UserText
+from pipeline.errors import AudioError, MediaError
 from pipeline.events import (
     Event,
     Interrupted,
+    Resumed,
     Role,
     TextResponse,
     Transcript,
@@ -21,10 +25,10 @@ from pipeline.events import (
     TurnStarted,
     Usage,
 )
-from pipeline.media import SpeechFrame
+from pipeline.media import SPEECH_SAMPLE_RATE, SpeechFrame
 from pipeline.playout.frame_clock import FrameClock
 from pipeline.playout.playout_buffer import MAX_QUEUED_SECONDS
-from pipeline.playout.speech_player import PlayedReply, SpeechOutput, SpeechPlayer
+from pipeline.playout.speech_player import HeldReply, PlayedReply, SpeechOutput, SpeechPlayer
 
 DialogueEvent = UserText | ReplyAudio | ReplyText | ReplyGenerated | ReplyEnded
 
@@ -45,6 +49,14 @@ class DialogueListener(Protocol):
         """Handle a reply that was played to its end."""
         ...
 
+    def on_floor_changed(self) -> None:
+        """Handle that an answer which was held back begins to play."""
+        ...
+
+    def on_reply_resumed(self) -> None:
+        """Handle that a reply is taken up again; the engine's answer to what cut it is not wanted."""
+        ...
+
     def on_playout_error(self, error: Exception) -> None:
         """Handle an error of the playout."""
         ...
@@ -58,6 +70,16 @@ class _TurnState:
     ended_at: float | None = None
     latency_ms: dict[str, int] = field(default_factory=dict)
     usage: Usage | None = None  # set once the engine has closed the reply
+
+
+@dataclass(frozen=True, slots=True)
+class _CutReply:
+    """A reply that an utterance has cut, while it is not known whether that was meant."""
+
+    reply: HeldReply
+    current: _TurnState
+    interruption: Interruption
+    deadline: asyncio.TimerHandle
 
 
 class Dialogue:
@@ -78,9 +100,12 @@ class Dialogue:
         self._player = SpeechPlayer(frame_clock, self)
         self._current: _TurnState | None = None
         self._user_text: dict[int, str] = {}
+        self._user_confidence: dict[int, float | None] = {}
         self._final_user_turns: set[int] = set()
         self._deferred: deque[DialogueEvent] = deque()
         self._deferred_seconds = 0.0
+        self._cut: _CutReply | None = None
+        self._resumed_over = 0  # the turn of the utterance that was nothing
         self._last_ended = 0
         self._last_interrupted = 0
 
@@ -115,6 +140,7 @@ class Dialogue:
         """Begin a turn and return its number."""
         self.turn += 1
         self._user_text.pop(self.turn - MAX_TRANSCRIBED_TURNS, None)
+        self._user_confidence.pop(self.turn - MAX_TRANSCRIBED_TURNS, None)
         self._final_user_turns.discard(self.turn - MAX_TRANSCRIBED_TURNS)
         return self.turn
 
@@ -134,6 +160,7 @@ class Dialogue:
             return
         elif self._must_defer(event.turn):
             self._defer(event)
+            self._note_ignored(event)
         else:
             self._on_reply_event(event)
 
@@ -149,12 +176,54 @@ class Dialogue:
 
     def close(self) -> None:
         """Stop playback for good."""
+        self._drop_cut()
         self._player.close()
+
+    def start_utterance(self, since: float) -> int:
+        """Begin the turn of a user who speaks since `since` (monotonic s), and return its number.
+
+        It interrupts the reply. One that is audible is kept for 1.5 s: it goes on if the utterance was nothing.
+        """
+        held = self._player.hold() if self.is_audible else None
+        current = self._current
+        self.interrupt(since)
+        turn = self.next_turn()
+        if held is not None and current is not None:
+            deadline = asyncio.get_running_loop().call_later(RESUME_WITHIN, self.confirm_interruption)
+            self._cut = _CutReply(held, current, Interruption(turn), deadline)
+        return turn
+
+    def end_utterance(self, turn: int, ended_at: float, *, seconds: float) -> None:
+        """Expect a reply to an utterance with `seconds` of speech, which was complete at `ended_at` (monotonic s)."""
+        self.expect_reply(turn, ended_at)
+        if self._cut is not None:
+            self._cut.interruption.end(seconds)
+            self._settle()
+
+    def confirm_interruption(self) -> None:
+        """Give up the reply that was cut, if it is still kept, and go on with what came after it."""
+        if self._drop_cut():
+            try:
+                self._flush_deferred()
+            except MediaError as error:
+                self._listener.on_playout_error(error)
+            self._listener.on_floor_changed()
+
+    def on_tool_call(self, turn: int) -> None:
+        """Note that the engine calls a function in this turn."""
+        if self._cut is not None and turn >= self._cut.interruption.turn:
+            self._cut.interruption.acted_on()
+            self._settle()
+
+    def duck(self, is_ducked: bool) -> None:
+        """Lower the voice while somebody may have begun to speak."""
+        self._player.duck(is_ducked)
 
     def stop_playback(self, *, fades: bool) -> PlayedReply | None:
         """Stop at once; returns the interrupted reply, or None if none was played or expected."""
         played = self._player.stop(fades=fades)
         current, self._current = self._current, None
+        self._drop_cut()
         self.drop_proactive()
         self._last_ended = self._last_interrupted = self.turn
         if played is None and current is not None:
@@ -205,7 +274,7 @@ class Dialogue:
         if current is None or current.usage is None:
             return
         self._current = None
-        self._last_ended = current.turn
+        self._last_ended = max(self._last_ended, current.turn)
         self._finish_user_text(current.turn)
         text = self._player.text
         played = self._player.end() or PlayedReply(current.turn, 0, "")
@@ -214,10 +283,7 @@ class Dialogue:
             self._listener.send_event(TextResponse(current.turn, text, None))
         self._listener.send_event(TurnEnded(current.turn, played.ms, current.latency_ms, current.usage))
         logger.info("turn complete", turn=current.turn, heard_ms=played.ms, **current.latency_ms)
-        deferred, self._deferred = self._deferred, deque()
-        self._deferred_seconds = 0.0
-        for event in deferred:
-            self.on_engine_event(event)
+        self._flush_deferred()
         self._listener.on_reply_finished()
 
     def on_playout_error(self, error: Exception) -> None:
@@ -226,6 +292,8 @@ class Dialogue:
 
     def _must_defer(self, turn: int) -> bool:
         # A proactive turn waits until the reply before it was played, whether that is playing or still expected.
+        if self._cut is not None:
+            return turn >= self._cut.interruption.turn
         if self._player.turn is not None:
             return self._player.turn != turn
         return self._current is not None and self._current.turn < turn
@@ -237,12 +305,71 @@ class Dialogue:
             raise AudioError(f"More than {MAX_QUEUED_SECONDS:g} s of speech are queued.", where="dialogue")
         self._deferred.append(event)
 
+    def _flush_deferred(self) -> None:
+        deferred, self._deferred = self._deferred, deque()
+        self._deferred_seconds = 0.0
+        for event in deferred:
+            self.on_engine_event(event)
+
+    def _note_ignored(self, event: DialogueEvent) -> None:
+        if self._cut is None or not isinstance(event, ReplyEnded) or event.turn != self._cut.interruption.turn:
+            return
+        if not any(isinstance(other, ReplyAudio | ReplyText) for other in self._deferred if other.turn == event.turn):
+            self._cut.interruption.ignored()
+            self._settle()
+
+    def _settle(self) -> None:
+        """Act on the verdict on the interruption, if there is one."""
+        match None if self._cut is None else self._cut.interruption.verdict:
+            case Verdict.REAL:
+                self.confirm_interruption()
+            case Verdict.NOTHING:
+                self._resume()
+
+    def _drop_cut(self) -> bool:
+        cut, self._cut = self._cut, None
+        if cut is not None:
+            cut.deadline.cancel()
+        return cut is not None
+
+    def _resume(self) -> None:
+        cut = self._cut
+        assert cut is not None
+        self._drop_cut()
+        self.drop_proactive()
+        # What still arrives of the utterance's own turn is unwanted; the engine has closed the one that goes on.
+        self._resumed_over = self._last_ended = self._last_interrupted = cut.interruption.turn
+        self._finish_user_text(cut.interruption.turn)
+        self._current = cut.current
+        self._current.usage = self._current.usage or Usage()
+        self._player.resume(cut.reply)
+        speech = cut.reply.speech
+        self._listener.send_event(Resumed(speech.turn, speech.played_samples * 1000 // SPEECH_SAMPLE_RATE))
+        self._listener.send_event(Transcript(speech.turn, Role.ASSISTANT, self._player.text, final=False))
+        logger.info("turn resumed", turn=speech.turn)
+        self._listener.on_reply_resumed()
+
+    def _judge_words(self, event: UserText) -> None:
+        if self._cut is not None and event.turn >= self._cut.interruption.turn:
+            words = "" if event.text == NOT_UNDERSTOOD else event.text
+            self._cut.interruption.add_words(words, is_final=event.is_final)
+            self._settle()
+        elif event.turn == self._resumed_over and self.is_speaking and self._has_meaning(event.turn):
+            self.interrupt()  # the rest of the transcript came late: it was meant after all
+
+    def _has_meaning(self, turn: int) -> bool:
+        words = self._user_text[turn]
+        return words != NOT_UNDERSTOOD and not is_backchannel(words)
+
     def _on_user_text(self, event: UserText) -> None:
         before = "" if event.is_restart else self._user_text.get(event.turn, "")
         text = self._user_text[event.turn] = before + event.text
+        self._user_confidence[event.turn] = event.confidence
         # Text that arrives after the reply has begun still belongs to the question.
         is_final = event.turn in self._final_user_turns
-        self._listener.send_event(Transcript(event.turn, Role.USER, text.strip(), final=is_final))
+        if text.strip():
+            self._send_user_text(event.turn, text.strip(), final=is_final)
+        self._judge_words(event)
 
     def _on_reply_event(self, event: ReplyAudio | ReplyText | ReplyGenerated | ReplyEnded) -> None:
         match event:
@@ -280,5 +407,10 @@ class Dialogue:
     def _finish_user_text(self, turn: int) -> None:
         text = self._user_text.get(turn, "").strip()
         if text and turn not in self._final_user_turns:
-            self._listener.send_event(Transcript(turn, Role.USER, text, final=True))
+            self._send_user_text(turn, text, final=True)
         self._final_user_turns.add(turn)
+
+    def _send_user_text(self, turn: int, text: str, *, final: bool) -> None:
+        self._listener.send_event(
+            Transcript(turn, Role.USER, text, final=final, confidence=self._user_confidence.get(turn))
+        )

@@ -7,12 +7,14 @@ from typing import Protocol, assert_never
 
 from loguru import logger
 
+from pipeline.audio.pause_rule import Pause
+from pipeline.audio.smart_turn import EndOfTurnModel
 from pipeline.audio.turn_detector import TurnSignal
 from pipeline.audio.utterances import UtteranceDetector
 from pipeline.audio.vad import VadModel
-from pipeline.config import TurnSettings
+from pipeline.config import TurnModel, TurnSettings
 from pipeline.conversation.dialogue import Dialogue
-from pipeline.errors import MediaError
+from pipeline.errors import FaultCode, MediaError
 from pipeline.events import Event, Role, SpeechEnded, SpeechStarted, Transcript
 from pipeline.gemini.bridge import GeminiBridge
 from pipeline.mailbox import Mailbox
@@ -56,12 +58,14 @@ class FloorControl:
         self,
         vad: VadModel,
         *,
+        end_of_turn: EndOfTurnModel,
         dialogue: Dialogue,
         bridge: GeminiBridge,
         screen_share: ScreenShare,
         listener: FloorListener,
     ):
         self._vad = vad
+        self._end_of_turn = end_of_turn
         self._dialogue = dialogue
         self._bridge = bridge
         self._screen_share = screen_share
@@ -73,6 +77,7 @@ class FloorControl:
         self._microphones = Mailbox[tuple[Peer, AudioChunk | None]](MAX_QUEUED_CHUNKS)
         self._send_order = asyncio.Lock()  # no spoken turn overtakes a typed question on its way to the engine
         self._utterance: tuple[Peer, int] | None = None
+        self._began = 0.0  # session time of its first speech
 
     @property
     def has_speaker(self) -> bool:
@@ -95,14 +100,14 @@ class FloorControl:
 
     def add_peer(self, peer: Peer, turns: TurnSettings, *, name: str) -> None:
         """Accept speech and text of a peer. The engine is given the names when several peers have one."""
-        self._detectors[peer] = UtteranceDetector(self._vad, turns)
+        self._add_detector(peer, turns)
         self._names[peer] = _prompt_safe_name(name)
 
     def update_turn_settings(self, peer: Peer, turns: TurnSettings) -> None:
         """Replace a peer's turn detection settings and drop its open utterance."""
         if peer in self._detectors:
             self._remove_detector(peer)
-            self._detectors[peer] = UtteranceDetector(self._vad, turns)
+            self._add_detector(peer, turns)
 
     def remove_peer(self, peer: Peer) -> None:
         """Remove a peer and drop its open utterance."""
@@ -132,6 +137,7 @@ class FloorControl:
                     await self._process(peer, detector, signals)
             except MediaError as error:
                 self._listener.report_error(error)
+            self._dialogue.duck(any(detector.may_be_speech for detector in self._detectors.values()))
 
     async def submit_text(self, peer: Peer, text: str) -> None:
         """Send a typed question, together with the current screen."""
@@ -139,7 +145,8 @@ class FloorControl:
             await self._close_utterance()
             await self._screen_share.send_for_turn()
             # No await from here on: an error of the reply that ends here must not reach the new question.
-            turn = self._start_turn()
+            self._dialogue.interrupt()
+            turn = self._dialogue.next_turn()
             self._add_context(peer, "writes")
             self._dialogue.expect_reply(turn, time.monotonic())
             self._bridge.submit_text(turn, text)
@@ -153,40 +160,50 @@ class FloorControl:
             match signal:
                 case SpeechStarted():
                     if self._utterance is None:
+                        self._began = signal.pts
                         self._begin_utterance(peer, time.monotonic() - (detector.pts - signal.pts))
                 case AudioChunk():
                     if self._owns_utterance(peer):
                         self._bridge.push_audio(signal)
-                case SpeechEnded(pts):
+                case Pause():
                     if self._owns_utterance(peer):
-                        await self._end_utterance(time.monotonic() - (detector.pts - pts))
+                        self._ask_whether_finished(detector, signal)
+                case SpeechEnded(pts, is_too_long):
+                    if self._owns_utterance(peer):
+                        await self._end_utterance(time.monotonic() - (detector.pts - pts), seconds=pts - self._began)
+                        if is_too_long:
+                            self._listener.report_error(_too_long())
                 case _:
                     assert_never(signal)
 
     def _begin_utterance(self, peer: Peer, since: float) -> None:
-        turn = self._start_turn(since)
+        turn = self._dialogue.start_utterance(since)  # the engine stops by itself when the user's activity starts
         self._utterance = peer, turn
         self._remember_speaker(peer, turn)
         self._add_context(peer, "is speaking")
         self._bridge.start_utterance(turn)
         self._listener.on_floor_changed()
 
-    async def _end_utterance(self, ended_at: float) -> None:
+    def _ask_whether_finished(self, detector: UtteranceDetector, pause: Pause) -> None:
+        self._end_of_turn.judge(pause.pcm, lambda probability: detector.take_verdict(pause, probability))
+
+    async def _end_utterance(self, ended_at: float, *, seconds: float) -> None:
         # The frame that the question is about is sent inside the utterance, as its last part.
         utterance = self._utterance
         await self._screen_share.send_for_turn()
         if utterance is None or self._utterance is not utterance:
             return  # an error dropped it while the frame was encoded
         self._utterance = None
-        self._dialogue.expect_reply(utterance[1], ended_at)
         self._bridge.end_utterance()
+        self._dialogue.end_utterance(utterance[1], ended_at, seconds=seconds)
         self._listener.on_floor_changed()
 
     async def _close_utterance(self) -> None:
         if self._utterance is not None:
             peer, _ = self._utterance
             detector = self._detectors[peer]
-            await self._process(peer, detector, detector.close())
+            # What the user says beside the question must not interrupt its answer.
+            await self._process(peer, detector, detector.close(awaits_pause=True))
 
     def _drop_utterance(self) -> None:
         if self._utterance is not None:
@@ -196,15 +213,15 @@ class FloorControl:
     def _owns_utterance(self, peer: Peer) -> bool:
         return self._utterance is not None and self._utterance[0] is peer
 
+    def _add_detector(self, peer: Peer, turns: TurnSettings) -> None:
+        self._detectors[peer] = UtteranceDetector(self._vad, turns)
+        if turns.model is TurnModel.SMART_TURN:
+            self._end_of_turn.warm()
+
     def _remove_detector(self, peer: Peer) -> None:
         if self._owns_utterance(peer):
             self._drop_utterance()
         self._windows_of_departed += self._detectors.pop(peer).windows
-
-    def _start_turn(self, since: float | None = None) -> int:
-        """Begin a turn of a user who speaks `since` then (monotonic s), and interrupt the reply."""
-        self._dialogue.interrupt(since)  # the engine stops by itself when the user's activity starts
-        return self._dialogue.next_turn()
 
     def _remember_speaker(self, peer: Peer, turn: int) -> None:
         self._speakers[turn] = peer
@@ -221,6 +238,11 @@ class FloorControl:
             notes.append(blindness)
         if notes:
             self._bridge.add_context_note(" ".join(notes))
+
+
+def _too_long() -> MediaError:
+    message = "The turn was ended, as there was no pause for too long. Speech is heard again after a pause."
+    return MediaError(FaultCode.UTTERANCE_TOO_LONG, message, where="floor control")
 
 
 def _prompt_safe_name(name: str) -> str:

@@ -267,7 +267,10 @@ class LiveSession:
         if content.interrupted:
             self._replies.on_interrupted()
         if content.input_transcription is not None:
-            self._emit(self._replies.on_user_text(content.input_transcription.text or ""))
+            words = content.input_transcription
+            confidence = _transcript_confidence(content) if self.profile.sends_confidence else None
+            is_final = bool(words.finished)
+            self._emit(self._replies.on_user_text(words.text or "", confidence, is_final=is_final))
         if content.output_transcription is not None:
             self._emit(self._replies.on_text(content.output_transcription.text or ""))
         if content.model_turn is not None:
@@ -311,6 +314,13 @@ class LiveSession:
     def _emit(self, events: Iterable[ReplyEvent]) -> None:
         for event in events:
             self._listener.on_engine_event(event)
+
+
+def _transcript_confidence(content: types.LiveServerContent) -> float | None:
+    """Return the score that the local engine sends with a transcript (its `rendering._evidence`)."""
+    supports = (content.grounding_metadata and content.grounding_metadata.grounding_supports) or ()
+    scores = [score for support in supports for score in support.confidence_scores or ()]
+    return min(1.0, max(0.0, scores[0])) if scores else None
 
 
 def _is_turn_over(content: types.LiveServerContent) -> bool:

@@ -35,6 +35,8 @@ class ModelProfile:
     """Whether client_content may begin a session with its history."""
     timed_transcript: bool = False
     """Whether the reply's text arrives between its audio exactly where the words begin."""
+    sends_confidence: bool = False
+    """Whether grounding metadata beside the user's transcript holds the transcript's confidence."""
 
 
 _ALL_VIDEO = types.TurnCoverage.TURN_INCLUDES_AUDIO_ACTIVITY_AND_ALL_VIDEO
@@ -48,6 +50,7 @@ _PROFILES = {
         takes_content=True,
         takes_history=True,
         timed_transcript=True,
+        sends_confidence=True,
     ),
     "gemini-3.8-live": ModelProfile(
         coverage=_ALL_VIDEO,
@@ -114,7 +117,11 @@ def resolve_model(requested: str | None, default: str) -> tuple[str, bool]:
 
 def reduced_profile(profile: ModelProfile) -> ModelProfile:
     """Return the profile for a service that has refused all of it: only what no session can do without."""
-    return ModelProfile(thinking=profile.thinking, timed_transcript=profile.timed_transcript)
+    return ModelProfile(
+        thinking=profile.thinking,
+        timed_transcript=profile.timed_transcript,
+        sends_confidence=profile.sends_confidence,
+    )
 
 
 def check_declaration(function: Function) -> None:

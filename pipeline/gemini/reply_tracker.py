@@ -160,12 +160,15 @@ class ReplyTracker:
         self._reply.has_begun = True
         return [ReplyText(self._reply.turn, text)]
 
-    def on_user_text(self, text: str) -> list[ReplyEvent]:
-        """Handle a piece of the user's transcript."""
-        if self._spoken_turn is None or not text:
+    def on_user_text(self, text: str, confidence: float | None = None, *, is_final: bool = False) -> list[ReplyEvent]:
+        """Handle a piece of the user's transcript, with the confidence of the whole if the engine sends one.
+
+        The final piece may be empty.
+        """
+        if self._spoken_turn is None or not (text or is_final):
             return []
         is_anew, self._transcribed_turn = self._transcribed_turn != self._spoken_turn, self._spoken_turn
-        return [UserText(self._spoken_turn, text, is_anew)]
+        return [UserText(self._spoken_turn, text, is_anew, confidence, is_final)]
 
     def on_tool_call(self, call_id: str, name: str, args: Mapping[str, object]) -> list[ReplyEvent]:
         """Handle a function call; returns nothing if it belongs to a cancelled reply."""

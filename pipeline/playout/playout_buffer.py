@@ -1,6 +1,7 @@
 """The playout buffer: queues the assistant's speech, and returns it in 20 ms frames with silence between."""
 
 from collections import deque
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,8 +16,22 @@ FRAME_BYTES = FRAME_SAMPLES * SAMPLE_BYTES
 SILENCE = bytes(FRAME_BYTES)
 """20 ms of silence. `Playout.pull` returns this very object, so `is` distinguishes it from speech."""
 
+MAX_REWIND = 100
+"""Frames played last that can be played again: 2 s."""
+
 # 5 ms, from 1 down to 0: too short to be noticed, long enough not to click.
 _FADE = np.linspace(1.0, 0.0, SPEECH_SAMPLE_RATE // 200)
+
+
+@dataclass(frozen=True, slots=True)
+class HeldSpeech:
+    """The rest of a turn's speech, to be played later; `played_samples` come before it."""
+
+    turn: int
+    played_samples: int
+    queued_samples: int
+    frames: tuple[bytes, ...] = field(repr=False)
+    partial: bytes = field(repr=False)
 
 
 class Playout:
@@ -35,6 +50,7 @@ class Playout:
         self._rate = rate
         self._limit = limit
         self._frames: deque[bytes] = deque()
+        self._recent: deque[bytes] = deque(maxlen=MAX_REWIND)
         self._partial = b""
         self._queued_samples = 0  # in frames and the partial one
         self._is_finished = False
@@ -61,7 +77,31 @@ class Playout:
         self.close()
         self.turn = turn
         self.played_samples = 0
+        self._recent.clear()
         self._is_seam = not _is_at_rest(self._last)
+
+    def hold(self, *, rewind: int) -> HeldSpeech | None:
+        """Return a copy of the queue, with the last `rewind` frames (up to 100) before it; None without a turn."""
+        if self.turn is None:
+            return None
+        again = tuple(self._recent)[max(0, len(self._recent) - rewind) :]
+        samples = min(len(again) * FRAME_SAMPLES, self.played_samples)
+        return HeldSpeech(
+            self.turn,
+            self.played_samples - samples,
+            self._queued_samples + samples,
+            again + tuple(self._frames),
+            self._partial,
+        )
+
+    def restore(self, held: HeldSpeech) -> None:
+        """Begin the held turn again where its speech was held."""
+        self.open(held.turn)
+        self.played_samples = held.played_samples
+        self._queued_samples = held.queued_samples
+        self._frames.extend(held.frames)
+        self._partial = held.partial
+        self._is_seam = True  # it begins in the middle of a sound
 
     def push(self, turn: int, pcm: bytes) -> None:
         """Queue 16-bit PCM unless its turn is over; raise `AudioError` if it is malformed or too long."""
@@ -99,6 +139,7 @@ class Playout:
         """Return the 960 bytes due now; never raises, never waits."""
         if self._frames:
             frame = self._frames.popleft()
+            self._recent.append(frame)
             samples = min(FRAME_SAMPLES, self._queued_samples)
             self._queued_samples -= samples
             self.played_samples += samples

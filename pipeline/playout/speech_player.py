@@ -4,10 +4,22 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.media import SAMPLE_BYTES, SPEECH_SAMPLE_RATE, AudioChunk, SpeechFrame
+from pipeline.playout.ducker import Ducker
 from pipeline.playout.frame_clock import FrameClock
 from pipeline.playout.opus_encoder import OpusEncoder
-from pipeline.playout.playout_buffer import SILENCE, Playout
+from pipeline.playout.playout_buffer import FRAME_SAMPLES, SILENCE, HeldSpeech, Playout
 from pipeline.playout.spoken_text import SpokenText
+
+OVERLAP = 10
+"""Frames (200 ms) played again when a reply is taken up: they were ducked, or flushed on their way to the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldReply:
+    """A reply that was cut and may be taken up again: its text, and the rest of its speech."""
+
+    text: SpokenText
+    speech: HeldSpeech
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +76,7 @@ class SpeechPlayer:
         self._on_frame = listener.on_speech_frame
         self._playout = Playout()
         self._encoder = OpusEncoder()
+        self._ducker = Ducker()
         self._reply: SpokenText | None = None
         self._lag = 0  # samples sent that, by the client's report, have not been played yet
         self._is_finished = False
@@ -90,11 +103,23 @@ class SpeechPlayer:
 
     def open(self, turn: int, *, timed: bool) -> None:
         """Begin a reply; `timed`: each piece of its text arrives just before its audio."""
-        self._reply = SpokenText(turn, timed=timed)
-        self._lag = 0
-        self._is_finished = False
+        self._begin(SpokenText(turn, timed=timed))
         self._playout.open(turn)
-        self._frame_clock.subscribe(self._tick)
+
+    def duck(self, is_ducked: bool) -> None:
+        """Lower the voice from the next frame on, or raise it again."""
+        self._ducker.is_ducked = is_ducked
+
+    def hold(self) -> HeldReply | None:
+        """Return what is needed to take the reply up again after `stop`; None without a reply."""
+        speech = self._playout.hold(rewind=OVERLAP + self._lag // FRAME_SAMPLES)
+        return None if self._reply is None or speech is None else HeldReply(self._reply, speech)
+
+    def resume(self, held: HeldReply) -> None:
+        """Play the rest of a reply that was stopped. Nothing is added to it any more."""
+        self._begin(held.text)
+        self._playout.restore(held.speech)
+        self._playout.finish(held.speech.turn)
 
     def add_audio(self, turn: int, chunk: AudioChunk) -> None:
         """Queue speech unless its turn is over; raises `AudioError` if far too much is queued."""
@@ -137,13 +162,20 @@ class SpeechPlayer:
         self._listener.on_speech_flushed()
         ramp = self._playout.pull()
         if fades and ramp is not SILENCE:
-            self._send(reply.turn, ramp)
+            self._send(reply.turn, self._ducker.apply(ramp))
             self._send(reply.turn, SILENCE)
         return _played(reply, max(0, self._playout.played_samples - self._lag))
 
     def close(self) -> None:
         """Stop without a ramp, when the conversation ends."""
         self.stop(fades=False)
+
+    def _begin(self, reply: SpokenText) -> None:
+        self._reply = reply
+        self._lag = 0
+        self._is_finished = False
+        self._ducker.reset()
+        self._frame_clock.subscribe(self._tick)
 
     def _send(self, turn: int, pcm: bytes) -> None:
         # A frame of silence follows the speech: the encoder looks 6.5 ms ahead and still holds the end of it.
@@ -155,7 +187,7 @@ class SpeechPlayer:
                 return
             pcm = self._playout.pull()
             if pcm is not SILENCE:
-                self._send(self._reply.turn, pcm)
+                self._send(self._reply.turn, self._ducker.apply(pcm))
             elif self._playout.is_drained:
                 self._send(self._reply.turn, SILENCE)
                 self._frame_clock.unsubscribe(self._tick)

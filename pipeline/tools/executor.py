@@ -8,7 +8,7 @@ from typing import Protocol
 from loguru import logger
 
 from pipeline.engine import ToolCall
-from pipeline.events import Event, Guidance, Pointer
+from pipeline.events import Event, Fault, Guidance, Pointer
 from pipeline.tools.toolbox import Outcome, Tool, Toolbox, ToolContext, ToolError
 
 
@@ -75,7 +75,7 @@ class ToolExecutor:
             self._engine.send_tool_response(call, {"error": "The user has interrupted."}, is_silent=True)
             return
         match outcome:
-            case Guidance() | Pointer():
+            case Fault() | Guidance() | Pointer():
                 self._send_event(outcome)
                 self._engine.send_tool_response(call, {"result": "shown"}, is_silent=True)
             case ToolError():

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.events import Box, Guidance, Pointer, Step, StepState
+from pipeline.events import Box, Fault, Guidance, Pointer, Step, StepState
 
 Schema = Mapping[str, object]
 
@@ -18,7 +18,7 @@ class ToolContext:
     frame: int | None
 
 
-Outcome = Guidance | Pointer | Mapping[str, object]
+Outcome = Fault | Guidance | Pointer | Mapping[str, object]
 """The result of a call: an event for the user, or data for the model."""
 
 

@@ -20,5 +20,5 @@ def test_what_was_said_before_the_connection_is_heard(tmp_path: Path) -> None:
         page.evaluate("([url, token]) => enter(url, token, 2.5)", way)
         page.wait_for_function("() => finals.length === 2", timeout=40_000)
         question, answer = page.evaluate("finals")
-    assert question == "ada: what time is it"
+    assert question == "ada: What time is it?"
     assert answer.startswith("assistant: It is")

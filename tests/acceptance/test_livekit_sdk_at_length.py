@@ -52,7 +52,7 @@ async def test_ten_spoken_questions_are_answered(server: Server, is_dual: bool) 
             asked = await ada.say(synthetic("what time is it"))
             took.append(await ada.sound(asked) - asked)
             assert "It is" in await ada.answered(turn)
-        assert ada.notes.final("ada") == ["what time is it"] * 10
+        assert ada.notes.final("ada") == ["What time is it?"] * 10
     figures("end of a question to the first sound of its answer, of which 500 ms are the silence that ends it", took)
     assert max(took) < 5
 
@@ -122,7 +122,7 @@ async def test_who_joins_anew_finds_the_conversation(server: Server, is_dual: bo
         await ada.more_than(ready, "local_track_subscribed")
         assert ada.me.sid != before
         texts = [entry["text"] for entry in json.loads(await ada.call("get_history"))["entries"]]
-        assert texts == ["what time is it", answer]
+        assert texts == ["What time is it?", answer]
         await ada.say(synthetic("what time is it"))
         assert "It is" in await ada.answered(2)
 
@@ -152,8 +152,8 @@ async def test_a_server_that_is_killed_three_times_is_rejoined(tmp_path: Path, i
 async def _is_well(ada: Caller) -> None:
     """The screen is seen, and a spoken question about it is understood and answered."""
     await ada.more_than(0, "screen_seen")
-    await ada.say(synthetic("where is save"))
-    assert "Save is at the top left" in await ada.answered(1)
+    await ada.say(synthetic("what is on my screen"))
+    assert "Save" in await ada.answered(1)
 
 
 async def test_a_minute_of_4_percent_loss_is_survived(tmp_path: Path, is_dual: bool) -> None:

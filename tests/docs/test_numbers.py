@@ -126,7 +126,7 @@ PROMISES = {
         f"within {SOCKET_GRACE:g} seconds",
         f"at most {MAX_MESSAGE_BYTES >> 20} MiB",
         f"at most {MAX_BYTES >> 20} MiB and {MAX_PIXELS // 1_000_000} megapixels",
-        f"at most {MAX_DECODED_BYTES // 1_000_000} MB when it is decoded",
+        f"at most {MAX_DECODED_BYTES // 1_000_000} MB to decode",
     ),
 }
 

@@ -72,7 +72,7 @@ def test_a_spoken_command_is_understood_and_answered(server: Server, open_page: 
     microphone = quiet(4) + synthetic("what time is it") + quiet(60)
     page = open_page(server, write_wav(tmp_path / "mic.wav", microphone))
     start(page)
-    expect(page.get_by_test_id("transcript")).to_contain_text("what time is it", timeout=TIMEOUT)
+    expect(page.get_by_test_id("transcript")).to_contain_text("What time is it?", timeout=TIMEOUT)
     hear_the_assistant(page)
     expect(page.get_by_test_id("transcript")).to_contain_text(re.compile(r"It is \d", re.S), timeout=TIMEOUT)
 

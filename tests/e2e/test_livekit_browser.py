@@ -68,7 +68,7 @@ def test_a_spoken_question_is_answered_by_voice_and_in_writing(server: Server, v
     assert ada.answered(1).startswith("It is")
     ada.until("page.finals('assistant').length")
     (question,), (answer,) = ada.do("finals", "ada"), ada.do("finals", "assistant")
-    assert question == "what time is it"
+    assert question == "What time is it?"
     assert answer.startswith("It is")
     legacy = ada.page.evaluate("page.notes.legacy.filter(segment => segment.final)")
     assert [(each["who"], each["text"]) for each in legacy] == [("ada", question), ("assistant", answer)]
@@ -129,7 +129,7 @@ def test_a_muted_microphone_is_not_heard_until_it_is_unmuted(server: Server, vis
     ada.do("microphone", True)
     ada.say(synthetic("what time is it"))
     ada.until("page.finals('ada').length")
-    assert ada.do("finals", "ada") == ["what time is it"]
+    assert ada.do("finals", "ada") == ["What time is it?"]
 
 
 def publish_and_take_back(ada: Visitor) -> None:

@@ -28,7 +28,7 @@ def test_the_voice_assistant_hook_shows_its_state_and_all_that_is_said(server: S
         expect(ada.page.get_by_text("and can be heard")).to_be_visible(timeout=TIMEOUT)
 
         ada.say(synthetic("what time is it"))
-        expect(streams).to_contain_text("ada: what time is it", timeout=TIMEOUT)
+        expect(streams).to_contain_text("ada: What time is it?", timeout=TIMEOUT)
         expect(agent).to_contain_text(re.compile(r"It is \d"), timeout=TIMEOUT)
         expect(streams).to_contain_text(re.compile(r"assistant: It is \d"), timeout=TIMEOUT)
         expect(state).to_have_text("listening", timeout=TIMEOUT)

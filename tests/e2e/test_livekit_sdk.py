@@ -30,7 +30,7 @@ async def test_a_spoken_question_is_answered_by_voice_and_in_writing(ada: Caller
 
     (question,) = ada.notes.final("ada")
     (answer,) = ada.notes.final("assistant")
-    assert question == "what time is it"
+    assert question == "What time is it?"
     assert answer.startswith("It is")
     voice = next(iter(ada.room.remote_participants["assistant"].track_publications))
     spoken = {stream.who: stream for stream in ada.notes.texts}
@@ -98,7 +98,7 @@ async def test_a_muted_microphone_is_not_heard_until_it_is_unmuted(ada: Caller) 
     track.unmute()
     await ada.say(synthetic("what time is it"))
     await ada.until(lambda notes: notes.final("ada"))
-    assert ada.notes.final("ada") == ["what time is it"]
+    assert ada.notes.final("ada") == ["What time is it?"]
 
 
 async def publish_and_take_back(ada: Caller) -> None:
@@ -153,4 +153,4 @@ async def test_a_client_whose_server_is_killed_joins_another(tmp_path: Path) -> 
                 await ada.more_than(0, what, 40)
             assert ada.me.sid != before
             await ada.say(synthetic("what time is it"))
-            await ada.until(lambda notes: notes.final("ada") == ["what time is it"])
+            await ada.until(lambda notes: notes.final("ada") == ["What time is it?"])

@@ -28,6 +28,7 @@ from pipeline.events import (
     Playback,
     Pointer,
     Pong,
+    Resumed,
     Role,
     ScreenFrameSent,
     ScreenShareEnd,
@@ -140,9 +141,11 @@ def test_any_json_gives_a_command_that_can_be_said_again_or_a_protocol_error(
         (
             Transcript(3, Role.USER, "hi", final=True),
             "transcript",
-            {"turn": 3, "role": "user", "text": "hi", "final": True},
+            {"turn": 3, "role": "user", "text": "hi", "final": True, "confidence": None},
         ),
+        (Transcript(3, Role.USER, "hi", final=True, confidence=0.84), "transcript", {"text": "hi", "confidence": 0.84}),
         (TextResponse(3, "I see.", None), "text_response", {"turn": 3, "text": "I see.", "confidence": None}),
+        (Resumed(3, 1040), "resumed", {"from_ms": 1040}),
         (Interrupted(3, 1240, "I can"), "interrupted", {"heard_ms": 1240, "heard_text": "I can"}),
         (
             TurnEnded(3, 3100, {"speech_end_to_first_audio": 412}, Usage({"total": 9})),

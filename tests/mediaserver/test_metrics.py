@@ -12,6 +12,7 @@ from pipeline.events import (
     Fault,
     Interrupted,
     Pong,
+    Resumed,
     ScreenFrameSent,
     SeenReason,
     SessionEnded,
@@ -71,6 +72,11 @@ def test_an_interruption_is_timed_where_a_voice_cut_the_reply() -> None:
     assert value(metrics, "turns_total", outcome="interrupted") == 2
     assert value(metrics, "barge_in_to_silence_seconds_count") == 1
     assert value(metrics, "barge_in_to_silence_seconds_sum") == pytest.approx(0.22)
+
+
+def test_an_interruption_that_was_nothing_counts_as_both() -> None:
+    metrics = witnessed(Interrupted(1, 300, "I can"), Resumed(1, 100))
+    assert value(metrics, "turns_total", outcome="interrupted") == value(metrics, "turns_total", outcome="resumed") == 1
 
 
 def test_a_reconnect_counts_once_the_engine_is_back() -> None:

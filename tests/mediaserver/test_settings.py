@@ -89,10 +89,16 @@ def test_redis_is_said_to_have_no_use_wherever_it_is_named(monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     ("name", "missing"),
-    [("TLS_CERT", "TLS_KEY"), ("TLS_KEY", "TLS_CERT"), ("TURN_URLS", "TURN_SECRET")],
+    [
+        ("TLS_CERT", "TLS_KEY"),
+        ("TLS_KEY", "TLS_CERT"),
+        ("TURN_URLS", "TURN_SECRET"),
+        ("LOCAL_STT_URL", "LOCAL_STT_MODEL"),
+    ],
 )
 def test_half_a_pair_is_told_its_other_half(monkeypatch: pytest.MonkeyPatch, name: str, missing: str) -> None:
-    monkeypatch.setenv(name, __file__ if "TLS" in name else "turn:example.org")
+    values = {"TURN_URLS": "turn:example.org", "LOCAL_STT_URL": "http://localhost:8001/v1"}
+    monkeypatch.setenv(name, values.get(name, __file__))
     with pytest.raises(SettingsError, match=missing):
         load(None)
 
@@ -113,6 +119,19 @@ def test_the_address_of_a_speech_server_holds_no_secret(monkeypatch: pytest.Monk
     assert load(None).local_tts_url == "http://localhost:8880/v1"
 
 
+def test_a_language_model_needs_a_name_and_is_said_to_be_unused_beside_gemini(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_LLM_URL", "http://localhost:11434/v1/")
+    with pytest.raises(SettingsError, match="LOCAL_LLM_MODEL: accepts"):
+        load(None)
+    monkeypatch.setenv("LOCAL_LLM_MODEL", "qwen")
+    settings = load(None)
+    assert (settings.local_llm_url, settings.uses_language_model) == ("http://localhost:11434/v1", True)
+    assert "LOCAL_LLM_URL" not in warnings(settings, None)
+    monkeypatch.setenv("GEMINI_API_KEY", "k")
+    assert not load(None).uses_language_model
+    assert warnings(load(None), None)["LOCAL_LLM_URL"] == "is not used: Gemini answers"
+
+
 def test_a_file_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_VOICE_DIR", "/nowhere")
     with pytest.raises(SettingsError, match="LOCAL_VOICE_DIR: no such folder"):
@@ -120,6 +139,21 @@ def test_a_file_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("LOCAL_VOICE_DIR")
     monkeypatch.setenv("LOCAL_ENGINE_SCRIPT", "/nowhere.yaml")
     with pytest.raises(SettingsError, match="LOCAL_ENGINE_SCRIPT: no such file"):
+        load(None)
+
+
+def test_one_ear_is_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LOCAL_STT_DIR", str(tmp_path))
+    assert load(None).local_stt_dir == tmp_path
+    monkeypatch.setenv("LOCAL_STT_URL", "http://localhost:8001/v1")
+    monkeypatch.setenv("LOCAL_STT_MODEL", "whisper-1")
+    with pytest.raises(SettingsError, match=r"LOCAL_STT_URL: .*instead of LOCAL_STT_DIR"):
+        load(None)
+
+
+def test_a_folder_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOCAL_STT_DIR", "/nowhere")
+    with pytest.raises(SettingsError, match="LOCAL_STT_DIR: no such folder"):
         load(None)
 
 
@@ -143,6 +177,11 @@ def test_a_secret_is_made_once_and_kept_for_its_owner_only(monkeypatch: pytest.M
     [
         ("ICE_SERVERS", ["stun:", "http://evil", "stun:a:0", "stun:a:70000", "stun:a?transport=udp", "turn://a", "a"],
          ["stun:a.example", "stuns:a:5349", "turn:[2001:db8::1]:3478?transport=tcp", "stun:192.0.2.1, turn:b"]),
+        (
+            "LOCAL_LLM_URL",
+            ["localhost", "ftp://a/v1", "http://", "http://u:p@a/v1", "http://a/v1?x=1", "http://a:b/v1"],
+            ["http://localhost:11434/v1", "https://a.example/v1/"],
+        ),
         ("TURN_URLS", ["stun:a.example", "turn:", "turn:a b"], ["turn:a.example:3478", "turns:a?transport=tcp"]),
         ("CORS_ORIGINS", ["not a url", "app.example", "https://", "https://a/path", "https://a/", "ftp://a",
                           "https://user@a", "https://a:port", "null"],
@@ -158,6 +197,7 @@ def test_a_value_that_could_not_work_is_refused_at_start(
     monkeypatch: pytest.MonkeyPatch, name: str, refused: list[str], accepted: list[str]
 ) -> None:
     monkeypatch.setenv("TURN_SECRET", "s")
+    monkeypatch.setenv("LOCAL_LLM_MODEL", "qwen")
     for value in refused:
         monkeypatch.setenv(name, value)
         with pytest.raises(SettingsError, match=f"^{name}: accepts ") as caught:

@@ -9,8 +9,9 @@ from typing import cast
 
 import numpy as np
 
+from pipeline.audio.smart_turn import EndOfTurnModel, OnVerdict
 from pipeline.audio.vad import VadModel
-from pipeline.config import ConversationConfig
+from pipeline.config import ConversationConfig, TurnSettings
 from pipeline.conversation.conversation import Conversation
 from pipeline.engine import EngineListener, EngineReady, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, ToolCall
 from pipeline.events import EndReason, Event, Role, StateChanged, Usage
@@ -187,6 +188,20 @@ def vad_model() -> VadModel:
     return VAD[0]
 
 
+class FakeEndOfTurnModel(EndOfTurnModel):
+    """Records the pauses it is asked about; the test gives the verdicts."""
+
+    def __init__(self) -> None:
+        self.is_warm = False
+        self.pauses: list[tuple[bytes, OnVerdict]] = []
+
+    def warm(self) -> None:
+        self.is_warm = True
+
+    def judge(self, pcm: bytes, on_verdict: OnVerdict) -> None:
+        self.pauses.append((pcm, on_verdict))
+
+
 async def enter(
     *,
     vad: VadModel | None = None,
@@ -194,6 +209,8 @@ async def enter(
     longest: float = 3600.0,
     unused: float = 600.0,
     tools: Sequence[Tool] = (),
+    turns: TurnSettings | None = None,
+    end_of_turn: EndOfTurnModel | None = None,
 ) -> ConversationHarness:
     """Start a conversation with one client attached."""
     engines: list[FakeEngine] = []
@@ -204,10 +221,25 @@ async def enter(
 
     frame_clock, peer = ManualFrameClock(), FakePeer()
     config = ConversationConfig(
-        "id1", "label", "local", "local", None, "en", idle, longest, timed_transcript=True, unused_seconds=unused
+        "id1",
+        "label",
+        "local",
+        "local",
+        None,
+        "en",
+        idle,
+        longest,
+        timed_transcript=True,
+        turns=turns or TurnSettings(),
+        unused_seconds=unused,
     )
     conversation = Conversation(
-        config, vad=vad or vad_model(), frame_clock=frame_clock, toolbox=Toolbox(tools), make_bridge=make_bridge
+        config,
+        vad=vad or vad_model(),
+        frame_clock=frame_clock,
+        toolbox=Toolbox(tools),
+        make_bridge=make_bridge,
+        end_of_turn=end_of_turn,
     )
     harness = ConversationHarness(conversation, engines[0], frame_clock, peer)
     conversation.attach(peer)

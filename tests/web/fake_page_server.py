@@ -99,6 +99,7 @@ class FakeServer:
         app.router.add_routes(self.accounts_api.routes())
         app.router.add_get("/api/v1/engine", self._engine)
         app.router.add_get("/api/v1/sessions/{id}/frame", self._frame)
+        app.router.add_get("/api/v1/sessions/{id}/words", self._words)
         app.router.add_post("/whip", self._whip)
         app.router.add_delete("/whip/{id}", self._leave)
         return app
@@ -132,6 +133,13 @@ class FakeServer:
         number, jpeg = self.frame
         return web.Response(body=jpeg, content_type="image/jpeg", headers={"X-Frame": str(number)})
 
+    async def _words(self, request: web.Request) -> web.Response:
+        words = [
+            {"text": "Save", "box": [100, 200, 150, 300], "confidence": 0.9},
+            {"text": "Svae", "box": [500, 200, 550, 300], "confidence": 0.3},
+        ]
+        return web.json_response({"frame": 1, "words": words})
+
     async def _whip(self, request: web.Request) -> web.Response:
         offer = await request.text()
         self.offers.append(offer)
@@ -161,6 +169,7 @@ class FakeServer:
                 id=self.session_id,
                 engine=self.engine["engine"],
                 model=self.engine["model"],
+                language_model=self.engine.get("language_model"),
                 limits={},
             )
             self.send_event("state", state="idle")

@@ -131,6 +131,19 @@ async def test_an_interrupted_answer_ends_at_what_was_heard(visit: Visit) -> Non
     await expect(entry).to_have_attribute("data-interrupted", "")
 
 
+async def test_an_answer_that_goes_on_after_an_interruption_is_shown_whole(visit: Visit) -> None:
+    await visit.start()
+    visit.server.send_event("transcript", turn=3, role="assistant", text="I can see a page", final=False)
+    visit.server.send_event("interrupted", turn=3, heard_ms=900, heard_text="I can")
+    visit.server.send_event("text_response", turn=3, text="I can", confidence=None)
+    entry = visit.page.locator(".entry[data-turn='3']")
+    await expect(entry).to_have_attribute("data-interrupted", "")
+    visit.server.send_event("resumed", turn=3, from_ms=700)
+    visit.server.send_event("transcript", turn=3, role="assistant", text="I can see a page", final=True)
+    await expect(entry.locator(".said")).to_have_text("I can see a page")
+    await expect(entry).not_to_have_attribute("data-interrupted", "")
+
+
 async def test_an_answer_interrupted_at_once_says_that_nothing_was_heard(visit: Visit) -> None:
     await visit.start()
     visit.server.send_event("interrupted", turn=3, heard_ms=0, heard_text="")
@@ -161,6 +174,57 @@ async def test_the_assistant_is_audible_and_both_levels_move(visit: Visit) -> No
     await expect(visit.page.get_by_test_id("voice-level")).to_have_attribute("aria-valuenow", re.compile(r"[1-9]\d"))
     await expect(visit.page.get_by_test_id("mic-level")).to_have_attribute("aria-valuenow", re.compile(r"[1-9]\d"))
     assert await visit.page.evaluate("document.querySelector('audio').paused") is False
+
+
+async def test_with_push_to_talk_the_microphone_is_heard_only_while_space_is_held(visit: Visit) -> None:
+    await visit.page.add_init_script(
+        "const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);"
+        "navigator.mediaDevices.getUserMedia = async (wanted) => window.given = await ask(wanted);"
+    )
+    await visit.open()
+    await visit.page.get_by_test_id("push-to-talk").check()
+    await visit.start()
+    await expect(visit.page.get_by_test_id("push-to-talk")).to_be_checked()
+    await visit.expect_state("Ready – hold Space while you talk")
+    is_heard = "given.getAudioTracks()[0].enabled"
+    assert await visit.page.evaluate(is_heard) is False
+
+    await visit.page.get_by_test_id("end").focus()
+    await visit.page.keyboard.down(" ")
+    await visit.expect_state("Ready – just talk")
+    assert await visit.page.evaluate(is_heard) is True
+    await visit.page.keyboard.up(" ")
+    await visit.expect_state("Ready – hold Space while you talk")
+    assert await visit.page.evaluate(is_heard) is False
+    assert await visit.server.wait_for_command("audio_end") == {"action": "audio_end"}
+
+    await visit.page.get_by_test_id("text").fill("a b")
+    await visit.page.keyboard.press("Space")
+    await expect(visit.page.get_by_test_id("text")).to_have_value("a b ")
+
+
+async def test_a_model_of_the_operators_own_is_named_and_so_is_how_sure_the_hearing_was(visit: Visit) -> None:
+    own = {"model": "qwen", "host": "box:11434"}
+    visit.server.engine = {"engine": "local", "model": "local", "language_model": own, "can_be_asked": []}
+    await visit.start()
+    await expect(visit.page.get_by_test_id("engine")).to_have_text("Local engine, answers by qwen at box:11434")
+    visit.server.send_event("transcript", turn=1, role="user", text="hello", final=True, confidence=0.874)
+    await expect(visit.page.get_by_test_id("confidence")).to_have_text("heard with 87 % confidence")
+    visit.server.send_event("transcript", turn=2, role="user", text="hello", final=True, confidence=None)
+    await expect(visit.page.get_by_test_id("confidence")).to_have_count(1)
+
+
+async def test_the_words_the_engine_reads_are_boxes_on_the_preview_while_wanted(visit: Visit) -> None:
+    await visit.start()
+    await visit.share()
+    words = visit.page.get_by_test_id("word")
+    await expect(words).to_have_count(0)
+    await visit.page.get_by_test_id("words-on").check()
+    await expect(words).to_have_count(2)
+    assert await words.first.evaluate("box => [box.title, box.style.top, box.style.width]") == ["Save", "10%", "10%"]
+    assert await words.last.evaluate("box => box.hasAttribute('data-unsure')") is True
+    await visit.page.get_by_test_id("words-on").uncheck()
+    await expect(words).to_have_count(0)
 
 
 async def test_a_muted_microphone_sends_silence_and_says_so(visit: Visit) -> None:

@@ -7,12 +7,15 @@ import { AppError, errorName, toAppError } from "./errors.js";
 import { LevelMeter } from "./media/level-meter.js";
 import { Microphone } from "./media/microphone.js";
 import { ScreenShare } from "./media/screen-share.js";
+import { WordBoxes } from "./media/word-boxes.js";
 import { Conversation } from "./net/conversation.js";
 import { readJson, request } from "./net/http.js";
 import { controlsFor, isAnnounced, stateLabel } from "./ui/controls.js";
 import { engineLabel, privacyNote } from "./ui/engine-label.js";
+import { examplesNow } from "./ui/examples.js";
 import { showGuidance } from "./ui/guidance.js";
 import { Notices } from "./ui/notices.js";
+import { bindPushToTalk } from "./ui/push-to-talk.js";
 import { bindShortcuts } from "./ui/shortcuts.js";
 import { Transcript } from "./ui/transcript.js";
 import { UsagePanel } from "./ui/usage.js";
@@ -23,6 +26,8 @@ import { UsagePanel } from "./ui/usage.js";
 /** @import { Control, ControlName, PageState, View } from "./ui/controls.js" */
 
 const MICROPHONE_CODES = ["MIC_DENIED", "MIC_MISSING", "MIC_BUSY", "MIC_GONE", "INSECURE_CONTEXT"];
+
+const LAST_SOUND = 300; // ms until the last sound of a question has reached the server, whose end is then known
 
 const questionField = uiElement(document, "text", HTMLInputElement);
 const controls = {
@@ -53,6 +58,12 @@ const levelMeter = new LevelMeter(showLevel);
 const microphone = new Microphone(() => onMicrophoneFailed(new AppError("MIC_GONE")));
 const screenShare = new ScreenShare((path) => (conversation ?? auth.identity).fetch(path), stopSharing);
 
+const wordsOn = uiElement(document, "words-on", HTMLInputElement);
+const wordBoxes = new WordBoxes(uiElement(document, "words-overlay"), () => {
+  const path = `/api/v1/sessions/${encodeURIComponent(sessionId ?? "")}/words`;
+  return (conversation ?? auth.identity).fetch(path);
+});
+
 /** @type {View} */
 let view = "idle";
 let state = "idle";
@@ -61,6 +72,10 @@ let connected = false;
 let conversation = null;
 /** @type {string | null} */
 let sessionId = null; // the server's id of the session this page is or was in
+
+let releaseTimer = 0;
+/** @type {string[]} */
+let examples = []; // all that the engine understands
 
 /** @type {EventHandlers} */
 const eventHandlers = {
@@ -78,6 +93,7 @@ const eventHandlers = {
   transcript: (event) => transcript.setText(event),
   text_response: ({ turn, text }) => transcript.setText({ turn, text, role: "assistant", final: true }),
   interrupted: (event) => transcript.setInterrupted(event),
+  resumed: (event) => transcript.setResumed(event.turn),
   turn_complete(event) {
     const latency = event.latency_ms?.speech_end_to_first_audio;
     if (latency !== undefined && Number.isFinite(latency)) transcript.setLatency(event.turn, latency);
@@ -85,7 +101,10 @@ const eventHandlers = {
     usage.add(event.usage);
     notices.removeTransient();
   },
-  screen_seen: (event) => screenShare.showSeen(event),
+  screen_seen(event) {
+    screenShare.showSeen(event);
+    if (screenShare.track) wordBoxes.refresh();
+  },
   guidance: (event) => showGuidance(guidanceSection, event.steps.length > 0 ? event : null),
   pointer: (event) => screenShare.showPointer(event),
   error({ code, message = "", fatal, details }) {
@@ -157,7 +176,7 @@ function closeConversation() {
   conversation = null;
   connected = false;
   transcript.finalize();
-  screenShare.stop();
+  stopScreenPictures();
   showGuidance(guidanceSection, null);
   closeMicrophone();
   levelMeter.close();
@@ -206,6 +225,14 @@ async function retryMicrophone() {
   setState(view, state);
 }
 
+/** @param {boolean} isHeld */
+function holdToTalk(isHeld) {
+  microphone.hold(isHeld);
+  setState(view, state);
+  clearTimeout(releaseTimer);
+  if (!isHeld) releaseTimer = setTimeout(() => conversation?.send({ action: "audio_end" }), LAST_SOUND);
+}
+
 function toggleMute() {
   if (controls.mute.disabled) return;
   microphone.toggleMute();
@@ -225,8 +252,14 @@ async function toggleSharing() {
   setState(view, state);
 }
 
-async function stopSharing() {
+function stopScreenPictures() {
   screenShare.stop();
+  wordsOn.checked = false;
+  wordBoxes.show(false);
+}
+
+async function stopSharing() {
+  stopScreenPictures();
   setState(view, state);
   await conversation?.setScreen(null);
 }
@@ -267,6 +300,7 @@ function setState(nextView, nextState) {
   Object.assign(document.body.dataset, { view, state, microphone: microphone.state });
   document.body.toggleAttribute("data-sharing", sharing);
   showStateLabel(stateLabel(view, state, microphone.state));
+  showExamples();
   showControls({ view, state, connected, microphone: microphone.state, sharing, canShare: ScreenShare.isPossible });
 }
 
@@ -313,14 +347,17 @@ function showLevel(name, level, forScreenReaders) {
 /** @param {Engine} engine */
 function showEngine(engine) {
   uiElement(document, "engine").textContent = engineLabel(engine);
-  uiElement(document, "privacy").textContent = privacyNote(engine.engine);
-  if (engine.can_be_asked) showExamples(engine.can_be_asked);
+  uiElement(document, "privacy").textContent = privacyNote(engine);
+  uiElement(document, "words").hidden = engine.engine !== "local"; // Gemini sees the picture, not words
+  examples = engine.can_be_asked ?? examples;
+  showExamples();
 }
 
-/** @param {string[]} examples */
-function showExamples(examples) {
-  uiElement(document, "examples").hidden = examples.length === 0;
-  exampleList.replaceChildren(...examples.map(exampleItem));
+function showExamples() {
+  const shown = examplesNow(examples, { sharing: screenShare.track !== null, answered: transcript.hasAnswer });
+  uiElement(document, "examples").hidden = shown.length === 0;
+  const items = [...exampleList.querySelectorAll("button")].map((button) => button.textContent);
+  if (items.join("\n") !== shown.join("\n")) exampleList.replaceChildren(...shown.map(exampleItem));
 }
 
 /** @param {string} text put into the question field by its button */
@@ -342,6 +379,7 @@ async function loadEngine() {
   }
 }
 
+wordsOn.addEventListener("change", () => wordBoxes.show(wordsOn.checked));
 controls.start.addEventListener("click", start);
 controls.share.addEventListener("click", toggleSharing);
 controls.mute.addEventListener("click", toggleMute);
@@ -352,6 +390,15 @@ questionField.addEventListener("keydown", (event) => {
   if (event.key !== "Escape") return;
   event.preventDefault();
   questionField.blur();
+});
+bindPushToTalk({
+  toggle: uiElement(document, "push-to-talk", HTMLInputElement),
+  isTalking: () => conversation !== null && microphone.state !== "none",
+  onMode(isOn) {
+    microphone.setPushToTalk(isOn);
+    setState(view, state);
+  },
+  onHold: holdToTalk,
 });
 bindShortcuts(
   { m: toggleMute, s: toggleSharing, escape: interrupt, "/": () => questionField.focus() },

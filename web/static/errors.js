@@ -150,8 +150,23 @@ const SENTENCES = {
   HISTORY_UNAVAILABLE: ["What is said cannot be stored at the moment.", "The conversation goes on; only its record has gaps."],
   REDACTION_FAILED: ["A picture was held back because its private parts could not be hidden.", "Share again, or ask without it."],
   ENGINE_AWAY: ["The engine cannot be reached at the moment.", "What you say is kept, and asked as soon as it is back."],
+  UTTERANCE_TOO_LONG: [
+    "The assistant heard speech for so long without a pause that it ended the turn.",
+    "Pause for a moment, then speak; with a television or radio in the room, mute the microphone and type.",
+  ],
   ENGINE_CONFIG_REDUCED: ["The model cannot do everything that was asked for.", "The conversation goes on without it."],
   ENGINE_UNSUPPORTED_OP: ["The model cannot do that.", "Ask in another way."],
+  LLM_UNREACHABLE: ["The language model cannot be reached.", "The local engine answers what it can; the model is tried again."],
+  LLM_TIMEOUT: ["The language model takes too long to answer.", "The local engine answers what it can; the model is tried again."],
+  LLM_PROTOCOL: ["The language model sent something that is no answer.", "Whoever runs the server should check LOCAL_LLM_URL."],
+  LLM_CUT_OFF: ["The language model broke off in the middle of its answer.", "Ask again."],
+  LLM_RATE_LIMITED: ["The language model takes no more questions for now.", "The local engine answers what it can; wait a minute."],
+  LLM_TOOLS_REFUSED: ["The language model cannot call functions.", "It answers, but does not point at anything."],
+  LLM_IMAGES_REFUSED: ["The language model takes no pictures.", "It is given the words on your screen instead."],
+  LLM_AUTH_INVALID: ["The language model refused the server’s key.", "Whoever runs the server should check LOCAL_LLM_KEY."],
+  LLM_MODEL_UNAVAILABLE: ["The language model is not installed where the server looks for it.", "Whoever runs the server should check LOCAL_LLM_MODEL."],
+  LLM_REFUSED: ["The language model did not accept the question.", "Ask in another way."],
+  LLM_INTERNAL: ["The language model had a problem.", "The local engine answers what it can; the model is tried again."],
 
   // Faults that lose one answer
   AUDIO_PROCESSING_ERROR: ["The sound could not be processed, so that answer is lost.", "Say it again, or type it."],

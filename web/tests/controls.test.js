@@ -15,6 +15,7 @@ test("a ready assistant is addressed as the microphone allows", () => {
   assert.equal(stateLabel("live", "idle", "on"), "Ready – just talk");
   assert.equal(stateLabel("live", "idle", "muted"), "Ready – you are muted, so type or unmute");
   assert.equal(stateLabel("live", "idle", "none"), "Ready – type your question");
+  assert.equal(stateLabel("live", "idle", "waiting"), "Ready – hold Space while you talk");
 });
 
 test("a state of a newer server is shown as ready", () => {

@@ -9,8 +9,14 @@ test("known engines have a name, others keep theirs", () => {
   assert.equal(engineLabel({ engine: "other", model: "" }), "other");
 });
 
+test("a model that answers in the local engine is named with its host, and that it is sent questions and pictures", () => {
+  const own = { engine: "local", model: "local", language_model: { model: "qwen", host: "box:11434" } };
+  assert.equal(engineLabel(own), "Local engine, answers by qwen at box:11434");
+  assert.match(privacyNote(own), /go on to qwen at box:11434/);
+});
+
 test("the privacy note names Google unless the engine is local", () => {
-  assert.doesNotMatch(privacyNote("local"), /Google/);
-  assert.match(privacyNote("gemini"), /Google’s Gemini/);
-  assert.match(privacyNote("other"), /only if Gemini is the engine/);
+  assert.doesNotMatch(privacyNote({ engine: "local" }), /Google/);
+  assert.match(privacyNote({ engine: "gemini" }), /Google’s Gemini/);
+  assert.match(privacyNote({ engine: "other" }), /only if Gemini is the engine/);
 });

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from time import monotonic
 from typing import Protocol
 
@@ -115,10 +115,13 @@ class ParticipantPeer:
         assistant: TrackRef,
         *,
         name: str,
+        count_bad_message: Callable[[], bool],
     ):
+        """`count_bad_message` is false if the client's address has sent too many."""
         self._channel = channel
         self._conversation = conversation
         self._transcript_log = transcript_log
+        self._count_bad_message = count_bad_message
         self._label = ""
         self._transcripts = Transcripts(conversation.config.id, conversation.config.language, assistant)
         self._assembler = Assembler(
@@ -229,10 +232,10 @@ class ParticipantPeer:
             self._bad_messages = 0
 
     def reject_message(self, error: MediaError) -> None:
-        """Send the client an error for a bad message; disconnect it after too many in a row."""
+        """Send the client an error for a bad message; disconnect it after too many in a row, or of its address."""
         self.send_event(fault_from(error))
         self._bad_messages += 1
-        if self._bad_messages >= MAX_BAD_MESSAGES:
+        if not self._count_bad_message() or self._bad_messages >= MAX_BAD_MESSAGES:
             self._channel.on_abuse()
 
     def _handle_packet(self, packet: DataPacket) -> None:
@@ -325,7 +328,12 @@ class ParticipantPeer:
         if config.changes_turns:
             self._turns = config.applied(self._turns)
             self._conversation.update_turn_settings(self, self._turns)
-        vad = {"threshold": self._turns.threshold, "silence_ms": round(self._turns.silence * 1000)}
+        turns = self._turns
+        vad = {
+            "threshold": turns.threshold,
+            "silence_ms": round(turns.silence * 1000),
+            "turn_model": turns.model.value,
+        }
         return json.dumps({"vad": vad})
 
     def _get_history(self, payload: str) -> str:

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from mediaserver.bounded_json import JsonError, parse_json
 from mediaserver.livekit.protocol.rpc import RpcFailure
 from mediaserver.session_limits import MAX_SILENCE_MS, MIN_SILENCE_MS
-from pipeline.config import TurnSettings
+from pipeline.config import TurnModel, TurnSettings
 
 ACCEPTED = (
     'set_config takes {"audio": true or false, "vad": {"threshold": a number between 0 and 1, '
-    f'"silence_ms": {MIN_SILENCE_MS} to {MAX_SILENCE_MS}}}}}; each may be left out'
+    f'"silence_ms": {MIN_SILENCE_MS} to {MAX_SILENCE_MS}, "turn_model": "smart-turn" or "silence"}}}}; '
+    "each may be left out"
 )
 _FIXED = ("model", "language", "voice", "instructions")
 
@@ -22,20 +23,23 @@ class RuntimeConfig:
     """True: the client receives the assistant's voice."""
     threshold: float | None = None
     silence_ms: int | None = None
+    turn_model: TurnModel | None = None
 
     @property
     def changes_turns(self) -> bool:
         """Whether a setting of the voice activity or turn detection changes."""
-        return self.threshold is not None or self.silence_ms is not None
+        return any(value is not None for value in (self.threshold, self.silence_ms, self.turn_model))
 
     def applied(self, turns: TurnSettings) -> TurnSettings:
         """Return turn settings with these changes."""
+        model = turns.model if self.silence_ms is None else TurnModel.SILENCE
         threshold = turns.threshold if self.threshold is None else self.threshold
         return replace(
             turns,
             threshold=threshold,
             audible_threshold=max(turns.audible_threshold, threshold),
             silence=turns.silence if self.silence_ms is None else self.silence_ms / 1000,
+            model=self.turn_model or model,
         )
 
 
@@ -60,7 +64,17 @@ def parse_runtime_config(payload: str) -> RuntimeConfig:
         case (None | bool()) as audio, (None | int() | float()) as threshold, (None | int()) as silence_ms if (
             _is_within(threshold, 0, 1) and _is_within(silence_ms, MIN_SILENCE_MS - 1, MAX_SILENCE_MS + 1)
         ):
-            return RuntimeConfig(audio, threshold, silence_ms)
+            return RuntimeConfig(audio, threshold, silence_ms, _turn_model(vad.get("turn_model")))
+        case _:
+            raise RpcFailure(ACCEPTED)
+
+
+def _turn_model(value: object) -> TurnModel | None:
+    match value:
+        case None:
+            return None
+        case "smart-turn" | "silence":
+            return TurnModel(value)
         case _:
             raise RpcFailure(ACCEPTED)
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from pipeline.events import Event, Interrupted, Role, Transcript, TurnEnded
+from pipeline.events import Event, Interrupted, Resumed, Role, Transcript, TurnEnded
 from pipeline.peer import ConversationPort
 
 MAX_ENTRIES = 200
@@ -26,6 +26,8 @@ class TranscriptLog:
                 self._entry(turn, role)["text"] = text
             case Interrupted(turn, heard_ms, heard_text) if heard_ms or heard_text:
                 self._entry(turn, Role.ASSISTANT).update(text=heard_text, heard_ms=heard_ms, interrupted=True)
+            case Resumed(turn) if (found := self._find(turn, Role.ASSISTANT)) is not None:
+                found.update(heard_ms=None, interrupted=False)
             case TurnEnded(turn, heard_ms) if (found := self._find(turn, Role.ASSISTANT)) is not None:
                 found["heard_ms"] = heard_ms
 

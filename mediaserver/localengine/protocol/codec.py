@@ -11,6 +11,7 @@ import re
 from typing import Any
 
 from mediaserver.localengine.protocol.fields import FIELDS
+from mediaserver.localengine.protocol.json_schema import json_schema
 from mediaserver.localengine.protocol.messages import (
     ActivityEnd,
     ActivityStart,
@@ -22,6 +23,7 @@ from mediaserver.localengine.protocol.messages import (
     ContentTurn,
     ContextUpdate,
     Detection,
+    FunctionDeclaration,
     FunctionResponse,
     Functions,
     ImageInput,
@@ -171,8 +173,8 @@ def _setup(setup: _Object) -> Setup:
     proactivity = setup.child("proactivity")
     history = setup.child("historyConfig")
     realtime = setup.child("realtimeInputConfig") or _Object({}, "setup.realtimeInputConfig", None)
-    if (instruction := setup.child("systemInstruction")) is not None:
-        instruction.children("parts")
+    instruction = setup.child("systemInstruction")
+    texts = [part.text("text") or "" for part in instruction.children("parts")] if instruction else []
     if (compression := setup.child("contextWindowCompression")) is not None:
         compression.child("slidingWindow")
     return Setup(
@@ -185,6 +187,7 @@ def _setup(setup: _Object) -> Setup:
         affective=generation.flag("enableAffectiveDialog") or False,
         proactive=proactivity.flag("proactiveAudio") if proactivity else None,
         functions=_functions(setup.children("tools")),
+        instructions="\n".join(filter(None, texts)),
         transcribe_input=setup.child("inputAudioTranscription") is not None,
         transcribe_output=setup.child("outputAudioTranscription") is not None,
         detection=_detection(realtime.child("automaticActivityDetection")),
@@ -214,7 +217,15 @@ def _detection(config: _Object | None) -> Detection:
 
 def _functions(tools: list[_Object]) -> Functions:
     declarations = [declaration for tool in tools for declaration in tool.children("functionDeclarations")]
-    return {declaration.text("name") or "": _behavior(declaration) for declaration in declarations}
+    return {declaration.text("name") or "": _declaration(declaration) for declaration in declarations}
+
+
+def _declaration(declaration: _Object) -> FunctionDeclaration:
+    return FunctionDeclaration(
+        _behavior(declaration),
+        declaration.text("description") or "",
+        declaration.mapping("parametersJsonSchema") or json_schema(declaration.mapping("parameters")),
+    )
 
 
 def _behavior(declaration: _Object) -> Behavior:

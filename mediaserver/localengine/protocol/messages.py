@@ -13,7 +13,16 @@ class Behavior(StrEnum):
     NON_BLOCKING = "NON_BLOCKING"
 
 
-Functions = Mapping[str, Behavior]
+@dataclass(frozen=True, slots=True)
+class FunctionDeclaration:
+    """A function that the client offers; `parameters` is a JSON Schema, empty if it takes none."""
+
+    behavior: Behavior = Behavior.UNSPECIFIED
+    description: str = ""
+    parameters: Mapping[str, object] = field(default_factory=dict)
+
+
+Functions = Mapping[str, FunctionDeclaration]
 """Callable functions, by name."""
 
 
@@ -39,6 +48,8 @@ class Setup:
     affective: bool = False
     proactive: bool | None = None
     functions: Functions = field(default_factory=dict)
+    instructions: str = ""
+    """The system instruction."""
     transcribe_input: bool = False
     transcribe_output: bool = False
     detection: Detection = Detection()
@@ -156,9 +167,14 @@ class SpokenAudio:
 
 @dataclass(frozen=True, slots=True)
 class InputTranscription:
-    """The transcript of the user's speech."""
+    """The transcript of the user's speech, and its confidence (0 to 1, None without evidence).
+
+    `is_final`: no other piece follows.
+    """
 
     text: str
+    confidence: float | None = None
+    is_final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

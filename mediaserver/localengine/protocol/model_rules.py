@@ -58,7 +58,7 @@ def _full(model: str) -> str:
 
 
 def _check_extended(setup: Setup) -> None:
-    if Behavior.BLOCKING in setup.functions.values():
+    if any(function.behavior is Behavior.BLOCKING for function in setup.functions.values()):
         raise WireError(INVALID, f"{INVALID_ARGUMENT} Functions cannot be BLOCKING.")
     if (setup.thinking_level is None) != setup.has_thinking_budget:
         raise WireError(INVALID, f"{INVALID_ARGUMENT} Either thinkingLevel or thinkingBudget is required.")

@@ -49,8 +49,14 @@ def _server_message(message: ControlMessage) -> types.LiveServerMessage:
     match message:
         case SetupComplete(session_id):
             return types.LiveServerMessage(setup_complete=types.LiveServerSetupComplete(session_id=session_id))
-        case InputTranscription(text):
-            return _content(types.LiveServerContent(input_transcription=types.Transcription(text=text)))
+        case InputTranscription(text, confidence, is_final):
+            words = types.Transcription(text=text)
+            if is_final:
+                words.finished = True
+            content = types.LiveServerContent(input_transcription=words)
+            if confidence is not None:
+                content.grounding_metadata = _evidence(text, confidence)
+            return _content(content)
         case OutputTranscription(text):
             return _content(types.LiveServerContent(output_transcription=types.Transcription(text=text)))
         case Interrupted():
@@ -78,6 +84,13 @@ def _server_message(message: ControlMessage) -> types.LiveServerMessage:
 
 def _content(content: types.LiveServerContent) -> types.LiveServerMessage:
     return types.LiveServerMessage(server_content=content)
+
+
+def _evidence(text: str, confidence: float) -> types.GroundingMetadata:
+    # Google's Transcription has no confidence, and the SDK drops fields that it does not know. Of those it knows, this
+    # one says the same of a stretch of text: how sure the service is of it, from 0 to 1.
+    support = types.GroundingSupport(segment=types.Segment(text=text), confidence_scores=[confidence])
+    return types.GroundingMetadata(grounding_supports=[support])
 
 
 def _usage(usage: Usage) -> types.UsageMetadata:

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, assert_never
 
+from loguru import logger
+
+from mediaserver.localengine.responder.chat_model.chat_fault import ChatFault
 from mediaserver.localengine.responder.intents import Find, Intent, intent_of
-from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
+from mediaserver.localengine.responder.interface import Call, Memory, Question, Reader, Recognition, Speech
 from mediaserver.localengine.responder.screen_answers import ScreenAnswer, answer_about, describe
 from mediaserver.localengine.responder.screen_text import SURE, Match, find, near, place, quoted
-from mediaserver.localengine.responder.speech_to_text import SpeechToText
+from mediaserver.localengine.responder.speech_to_text import SpeechToText, WhisperSpeechToText
+from mediaserver.localengine.responder.transcript import SpeechToTextError, Transcript
 from mediaserver.localengine.responder.voice.pace import slow_down, speed_up
 from mediaserver.localengine.responder.voice.text_to_speech import TextToSpeech
 from pipeline.screen.layout import ScreenLayout
@@ -32,19 +36,21 @@ MAX_SILENT_READING = 0.15
 
 _LOOKING = "Let me look."
 _NO_SCREEN = "I see no screen. Please share your screen, then ask me again."
-_NOT_UNDERSTOOD = (
-    "I did not understand that. By voice I know only a few sentences, such as: where is save?",
-    "You can also type your question.",
-)
-_NOT_READ = (
+UNCLEAR = 0.4
+"""Confidence below which a sentence that asks nothing known counts as not understood."""
+
+_NOT_UNDERSTOOD = ("I did not understand that.", "Please say it again, or type it.")
+_ENGLISH_ONLY = ("I did not understand that.", "I understand spoken English only.")
+_TYPE_INSTEAD = "You can type your question."
+_NOT_KNOWN = (
     "I did not understand that. I am the small local engine.",
     "You can ask me where something is on your screen, what is on your screen, or what time it is.",
 )
 _HELP = (
-    "I am the small local engine of this server, and I work without the internet.",
+    "I am the small local engine of this server, and I need no account.",
     "Share your screen, and ask: what is on my screen? Or: where is the save button?",
     "You can also ask what time it is, or say: repeat, slower, faster, stop, or goodbye.",
-    "By voice I know only a fixed list of sentences. Typed, I can look for any words.",
+    "You can speak or type.",
 )
 _ANSWERS = {
     Intent.HELLO: ("Hello. I am the local engine.", "Share your screen and ask me where something is, or say help."),
@@ -63,12 +69,16 @@ Piece = str | Call
 """A sentence to say, or a call to make before the next one."""
 
 
-class Reader(Protocol):
-    """Reads the text on a frame, such as `pipeline.screen.ocr.Ocr`."""
+class Chat(Protocol):
+    """Answers by a language model, such as `chat_model.model.ChatModel`."""
 
-    async def read(self, jpeg: bytes, /) -> tuple[ReadText, ...]:
-        """Return the lines of text on a frame; raises `MediaError`."""
+    def answer(self, question: Question, text: str, memory: Memory) -> AsyncGenerator[Piece, None]:
+        """Yield the pieces of the answer to `text`; raises `ChatFault` or `MediaError`."""
         ...
+
+
+class LayoutReader(Reader, Protocol):
+    """Reads the layout of a frame too."""
 
     async def layout(self, jpeg: bytes, /) -> ScreenLayout:
         """Return the layout of a frame; raises `MediaError`."""
@@ -82,17 +92,36 @@ class LocalMemory(Memory):
     pieces: tuple[Piece, ...] = ()
     last_find: Find | None = None
     screen: bytes | None = None
+    was_unclear: bool = False
+    """Whether the user knows that the last words were not understood."""
+
+
+@dataclass(frozen=True, slots=True)
+class _ModelSentence:
+    """A sentence of the language model, in the user's language."""
+
+    text: str
 
 
 class LocalResponder:
-    """Answers a few kinds of questions by speech; heavy work runs in worker processes."""
+    """Answers a few kinds of questions by speech; heavy work runs in worker processes.
+
+    With a `chat` model, that answers instead, and the rules what they can when it fails.
+    """
 
     def __init__(
-        self, reader: Reader, *, voice: TextToSpeech | None = None, now: Callable[[], datetime] = datetime.now
+        self,
+        reader: LayoutReader,
+        *,
+        chat: Chat | None = None,
+        voice: TextToSpeech | None = None,
+        speech_to_text: SpeechToText | None = None,
+        now: Callable[[], datetime] = datetime.now,
     ):
         self._reader = reader
+        self._chat = chat
         self._now = now
-        self._speech_to_text = SpeechToText()
+        self._speech_to_text = speech_to_text or WhisperSpeechToText()
         self._text_to_speech = voice or TextToSpeech()
 
     async def start(self) -> None:
@@ -107,27 +136,50 @@ class LocalResponder:
         """Create the memory of a new session."""
         return LocalMemory()
 
+    def listen_ahead(self, audio: bytes, memory: Memory) -> Callable[[], None]:
+        """Begin to transcribe what may be a whole question; the function that is returned abandons it."""
+        return self._speech_to_text.anticipate(audio, memory.language)
+
     async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
-        """Answer piece by piece; raises `MediaError` if OCR, recognition or synthesis fails."""
+        """Answer piece by piece; raises `MediaError` if OCR or synthesis fails."""
         assert isinstance(memory, LocalMemory)
-        # What is said is English, whatever language the client asked for.
-        language = memory.language if memory.language.lower().startswith("en") else "en"
+        # What the rules say is English, whatever language the client asked for.
+        english = memory.language if memory.language.lower().startswith("en") else "en"
         async with aclosing(self._pieces(question, memory)) as pieces:
             async for piece in pieces:
-                if not isinstance(piece, str):
+                if not isinstance(piece, str | _ModelSentence):
                     yield piece
                     continue
-                async with aclosing(self._text_to_speech.stream(piece, language=language, speed=memory.speed)) as parts:
+                text, language = (piece, english) if isinstance(piece, str) else (piece.text, memory.language)
+                async with aclosing(self._text_to_speech.stream(text, language=language, speed=memory.speed)) as parts:
                     async for speech in parts:
                         yield speech
 
-    async def _pieces(self, question: Question, memory: LocalMemory) -> AsyncGenerator[Recognition | Piece, None]:
+    async def _pieces(
+        self, question: Question, memory: LocalMemory
+    ) -> AsyncGenerator[Recognition | Piece | _ModelSentence, None]:
         memory.turns += 1
         text = question.text
+        transcript: Transcript | None = None
         if text is None:
-            text = await self._speech_to_text.transcribe(question.audio)
-            yield Recognition(text or "")
+            try:
+                transcript = await self._speech_to_text.transcribe(
+                    question.audio[: question.speech_bytes], memory.language
+                )
+            except SpeechToTextError as error:
+                logger.warning("speech was not transcribed", code=error.code.value)
+                yield Recognition("", is_rejected=True)
+                for piece in recognition_failure(error):
+                    yield piece
+                return
+            text = transcript.text
+            yield Recognition(text, transcript.confidence, is_rejected=not text)
         intent = intent_of(text) if text else None
+        # A language model judges doubtful words by itself.
+        is_unclear = not text if self._chat is not None else intent is None and _is_unclear(transcript)
+        was_unclear_before, memory.was_unclear = memory.was_unclear, is_unclear
+        if was_unclear_before and memory.was_unclear:
+            return  # noise goes on, and need not be told twice
         if intent is Intent.STOP:
             return
         if intent is Intent.SLOWER or intent is Intent.FASTER:
@@ -143,6 +195,21 @@ class LocalResponder:
                     yield piece
                 return
             intent = memory.last_find  # a pointer on a screen that has changed would mislead
+        if self._chat is not None and text:
+            memory.pieces, memory.last_find = (), None
+            try:
+                async with aclosing(self._chat.answer(question, text, memory)) as answer:
+                    async for piece in answer:
+                        if isinstance(piece, str):
+                            memory.pieces = (*memory.pieces, piece)
+                        yield _ModelSentence(piece) if isinstance(piece, str) else piece
+                return
+            except ChatFault as error:
+                fault = error
+            for piece in told(fault, can_answer=intent is not None):
+                yield piece
+            if fault.is_answer_begun or intent is None:
+                return
         seen: tuple[ReadText, ...] | ScreenLayout | None = None
         if question.screen is not None and text and (intent in (None, Intent.DESCRIBE) or isinstance(intent, Find)):
             reading = asyncio.ensure_future(self._read(intent, question.screen))
@@ -154,7 +221,7 @@ class LocalResponder:
                 seen = await reading
             finally:
                 reading.cancel()
-        pieces = spaced(self._reply(intent, question, text or "", seen))
+        pieces = spaced(self._reply(intent, question, text or "", seen, memory))
         memory.last_find = intent if isinstance(intent, Find) else None
         memory.pieces, memory.screen = pieces, question.screen
         memory.last_answer = "".join(piece for piece in pieces if isinstance(piece, str))
@@ -170,12 +237,15 @@ class LocalResponder:
         question: Question,
         text: str,
         seen: tuple[ReadText, ...] | ScreenLayout | None,
+        memory: LocalMemory,
     ) -> Sequence[Piece]:
         if isinstance(seen, ScreenLayout) and (answer := answer_about(seen, text)) is not None:
             return answered(answer)
         match intent:
+            case None if memory.was_unclear:
+                return _NOT_UNDERSTOOD if self._speech_to_text.understands(memory.language) else _ENGLISH_ONLY
             case None:
-                return _NOT_UNDERSTOOD if question.text is None else _NOT_READ
+                return _NOT_KNOWN
             case Find(names):
                 return found(seen, names) if isinstance(seen, tuple) else (_NO_SCREEN,)
             case Intent.DESCRIBE:
@@ -190,6 +260,18 @@ class LocalResponder:
                 return ()
             case _:
                 assert_never(intent)
+
+
+def _is_unclear(transcript: Transcript | None) -> bool:
+    if transcript is None:
+        return False
+    return not transcript.text or (transcript.confidence is not None and transcript.confidence < UNCLEAR)
+
+
+def recognition_failure(error: SpeechToTextError) -> Sequence[Piece]:
+    """Tell why speech cannot be transcribed, to the client and to the user."""
+    report = Call("report_fault", {"code": error.code.value, "message": error.message})
+    return report, f"{error.message} ", _TYPE_INSTEAD
 
 
 def _last_answer(memory: Memory) -> str:
@@ -234,6 +316,13 @@ def answered(answer: ScreenAnswer) -> Sequence[Piece]:
     if answer.box is None:
         return answer.sentences
     return (Call("point_at", {"box_2d": list(answer.box), "label": answer.label}), *answer.sentences)
+
+
+def told(fault: ChatFault, *, can_answer: bool) -> Sequence[Piece]:
+    """Report the failure of the language model, unless it is known and the rules can answer."""
+    if fault.is_known:
+        return () if can_answer else (fault.message,)
+    return fault.report(), f"{fault.message} "
 
 
 def point_at(match: Match) -> Call:

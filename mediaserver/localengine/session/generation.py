@@ -13,9 +13,18 @@ from mediaserver.localengine.protocol.messages import (
     ToolCall,
     Usage,
 )
-from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Responder, Speech
+from mediaserver.localengine.responder.interface import (
+    Call,
+    CallResult,
+    Memory,
+    Question,
+    Recognition,
+    Responder,
+    Speech,
+)
 from mediaserver.localengine.session.pacing import Pacer, pieces
 from mediaserver.localengine.session.token_usage import audio_tokens, call_tokens, prompt_tokens
+from pipeline.engine import NOT_UNDERSTOOD
 from pipeline.media import SAMPLE_BYTES, SPEECH_SAMPLE_RATE
 
 
@@ -82,18 +91,25 @@ class Generation:
 
     async def _send_piece(self, piece: Recognition | Speech | Call) -> None:
         match piece:
-            case Recognition(text):
+            case Recognition(text, confidence, is_rejected):
                 assert self._memory is not None
                 self._memory.append("user", text)
-                if text and self._setup.transcribe_input:
-                    await self._send(InputTranscription(text))
+                shown = NOT_UNDERSTOOD if is_rejected else text
+                if shown and self._setup.transcribe_input:
+                    await self._send(InputTranscription(shown, confidence, is_final=is_rejected))
             case Speech():
                 await self._speak(piece)
             case Call():
-                if not self._is_interrupted and (call := self._call(piece)) is not None:
-                    self._call_tokens += call_tokens(piece)
-                    await self._send(call)
-                    await self._answered(call)
+                await self._make_call(piece)
+
+    async def _make_call(self, piece: Call) -> None:
+        call = None if self._is_interrupted else self._call(piece)
+        if call is not None:
+            self._call_tokens += call_tokens(piece)
+            await self._send(call)
+            await self._answered(call)
+        elif piece.result is not None and not piece.result.done():
+            piece.result.set_result(CallResult({"error": f"The client has no function {piece.name!r}."}))
 
     async def _speak(self, speech: Speech) -> None:
         if not self._setup.transcribe_output:

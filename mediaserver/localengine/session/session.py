@@ -5,7 +5,7 @@ import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, assert_never
 
 from websockets.exceptions import ConnectionClosed
 
@@ -28,12 +28,13 @@ from mediaserver.localengine.protocol.messages import (
 )
 from mediaserver.localengine.protocol.model_rules import is_blocking
 from mediaserver.localengine.protocol.rendering import render
-from mediaserver.localengine.responder.interface import Call, Question, Responder
+from mediaserver.localengine.responder.interface import Call, ListensAhead, Question, Responder
 from mediaserver.localengine.session.audio_input import Detector
 from mediaserver.localengine.session.connection_lifetime import DEFAULT_LIFETIME, Lifetime, expire
 from mediaserver.localengine.session.context import Context
 from mediaserver.localengine.session.generation import Generation
-from mediaserver.localengine.session.input_reducer import InputReducer, StopReply
+from mediaserver.localengine.session.input_reducer import InputReducer, SpeechPaused, SpeechResumed, StopReply
+from mediaserver.localengine.session.pause_detector import PauseDetector
 from mediaserver.localengine.session.resumption import SessionConnection
 from mediaserver.localengine.session.tool_calls import PendingToolCalls
 
@@ -64,6 +65,7 @@ class EngineSession:
         responder: Responder,
         detector: Detector | None,
         *,
+        pauses: PauseDetector | None = None,
         lifetime: Lifetime = DEFAULT_LIFETIME,
         context: Context | None = None,
         connection: SessionConnection | None = None,
@@ -76,7 +78,7 @@ class EngineSession:
         self._context = context or Context(responder.new_memory())
         self._memory = self._context.memory
         self._memory.language = setup.language or self._memory.language
-        self._input = InputReducer(setup, detector, self._context, is_resumed=context is not None)
+        self._input = InputReducer(setup, detector, self._context, pauses=pauses, is_resumed=context is not None)
         self._connection = connection
         self._reached = reached
         self._has_sent_audio = False
@@ -85,6 +87,7 @@ class EngineSession:
         self._generation: Generation | None = None
         self._task: asyncio.Task[None] | None = None
         self._waiting: deque[Question] = deque(maxlen=_MAX_WAITING)
+        self._abandon_listening: Callable[[], None] | None = None
         self._calls = PendingToolCalls(f"{self.id}-call")
 
     async def run(self) -> None:
@@ -98,6 +101,7 @@ class EngineSession:
                 async for frame in self._socket:
                     await self._handle(parse(frame), tasks)
             finally:
+                self._stop_listening_ahead()
                 # Before the running answer ends: the client's next connection need not wait for it.
                 if self._connection is not None:
                     self._connection.close()
@@ -112,10 +116,17 @@ class EngineSession:
         audible = self._generation is not None and self._generation.is_audible
         was_listening = self._input.is_listening
         for action in self._input.push(message, audible=audible):
-            if isinstance(action, StopReply):
-                await self._interrupt()
-            else:
-                self._start_generation(action, tasks)
+            match action:
+                case StopReply():
+                    await self._interrupt()
+                case SpeechPaused(audio):
+                    self._listen_ahead(audio)
+                case SpeechResumed():
+                    self._stop_listening_ahead()
+                case Question():
+                    self._start_generation(action, tasks)
+                case _:
+                    assert_never(action)
         if self._input.is_listening and not was_listening:
             await self._reached(FaultPoint.LISTENING)
 
@@ -124,6 +135,16 @@ class EngineSession:
         with suppress(ConnectionClosed, TimeoutError):
             async with asyncio.timeout(max_wait):
                 await self._send(GoAway(0))
+
+    def _listen_ahead(self, audio: bytes) -> None:
+        self._stop_listening_ahead()
+        if isinstance(self._responder, ListensAhead):
+            self._abandon_listening = self._responder.listen_ahead(audio, self._memory)
+
+    def _stop_listening_ahead(self) -> None:
+        if self._abandon_listening is not None:
+            self._abandon_listening()
+            self._abandon_listening = None
 
     def _start_generation(self, question: Question, tasks: asyncio.TaskGroup) -> None:
         if self._generation is not None:
@@ -164,12 +185,13 @@ class EngineSession:
         return self._calls.open(call) if call.name in self._input.functions else None
 
     async def _answered(self, call: ToolCall) -> None:
-        if is_blocking(self._setup.model, self._input.functions.get(call.name, Behavior.UNSPECIFIED)):
+        declared = self._input.functions.get(call.name)
+        if is_blocking(self._setup.model, declared.behavior if declared else Behavior.UNSPECIFIED):
             await self._calls.answered(call.id)
 
     async def _settle(self, message: ToolResponse) -> None:
-        # No answer follows a result: every function here displays something, and is scheduled SILENT.
-        if self._calls.settle(response.id for response in message.responses):
+        # A result begins no answer; one that waits for it goes on by itself.
+        if self._calls.settle(message.responses):
             await self._offer_handle()
 
     async def _offer_handle(self) -> None:

@@ -2,22 +2,23 @@
 
 import asyncio
 import base64
-import io
 import json
 from contextlib import suppress
-from fractions import Fraction
 
 import aiohttp
-import numpy as np
-from av import CodecContext, VideoCodecContext, VideoFrame
 
+from tests.acceptance.abuse.pictures import png
 from tests.acceptance.abuse.target import Target
 
 
 async def large_pictures(target: Target) -> None:
-    """Show pictures that decode to as much as is taken, and to more, over eight sockets of two guests each four."""
-    pictures = [base64.b64encode(_png(*size)).decode() for size in ((4000, 4000, "rgba"), (3840, 2160, "rgba64be"))]
-    pictures.append(base64.b64encode(_png(4000, 4000, "rgb48be")).decode())
+    """Show pictures that decode to as much as is taken, and to more, over eight sockets."""
+    files = (
+        png(4000, 4000, channels=4, depth=8),
+        png(3840, 2160, channels=4, depth=16),
+        png(4000, 4000, channels=3, depth=16),
+    )
+    pictures = [base64.b64encode(file).decode() for file in files]
     async with target.client() as http:
 
         async def show() -> None:
@@ -32,19 +33,6 @@ async def large_pictures(target: Target) -> None:
                 await answers
 
         await target.repeat(show)
-
-
-def _png(width: int, height: int, pixels: str) -> bytes:
-    channels = 4 if "a" in pixels else 3
-    source = np.zeros((height, width, channels), np.uint16 if pixels.endswith("be") else np.uint8)
-    frame = VideoFrame.from_ndarray(source, pixels.replace("be", "le"))
-    encoder = CodecContext.create("png", "w")
-    assert isinstance(encoder, VideoCodecContext)
-    encoder.width, encoder.height, encoder.pix_fmt, encoder.time_base = width, height, pixels, Fraction(1, 1)
-    file = io.BytesIO()
-    for packet in (*encoder.encode(frame.reformat(format=pixels)), *encoder.encode(None)):
-        file.write(bytes(packet))
-    return file.getvalue()
 
 
 async def deep_json(target: Target) -> None:
@@ -117,6 +105,7 @@ async def bad_messages(target: Target) -> None:
                         await ws.send_str('{"action":"nothing of the kind"}')
                         await ws.send_str('{"action":"ping"}')
                         target.counts["messages"] += 1
+                        await asyncio.sleep(0)
                 await answers
 
         await target.repeat(send)

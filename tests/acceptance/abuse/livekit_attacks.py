@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 
 import aiohttp
 from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
-from livekit.protocol.models import DataPacket, DataStream
+from livekit.protocol.models import ClientInfo, DataPacket, DataStream
 from livekit.protocol.rtc import JoinRequest, SessionDescription, SignalRequest, SignalResponse, WrappedJoinRequest
 
 from tests.acceptance.abuse.target import Target
@@ -50,7 +50,7 @@ async def abandoned_joins(target: Target) -> None:
                     kind = SignalResponse.FromString(answer.data).WhichOneof("message")
                     target.counts[str(kind)] += kind in ("join", "leave")
 
-        await target.repeat(join)
+        await target.repeat(join, 12)
 
 
 async def packed_streams(target: Target) -> None:
@@ -174,12 +174,11 @@ def _count_packet(target: Target, data: bytes) -> None:
 
 
 @asynccontextmanager
-async def _joined(
-    target: Target, http: aiohttp.ClientSession
-) -> AsyncIterator[aiohttp.ClientWebSocketResponse | None]:
+async def _joined(target: Target, http: aiohttp.ClientSession) -> AsyncIterator[aiohttp.ClientWebSocketResponse | None]:
     """The signalling socket of a new guest in a room of its own; None where the join is refused."""
     token = await _join_token(target, http)
-    text = _in_query(WrappedJoinRequest(join_request=JoinRequest().SerializeToString()))
+    request = JoinRequest(client_info=ClientInfo(sdk="PYTHON", protocol=16))
+    text = _in_query(WrappedJoinRequest(join_request=request.SerializeToString()))
     try:
         async with http.ws_connect(f"/rtc/v1?access_token={token}&join_request={text}", max_msg_size=0) as ws:
             target.counts["joined"] += 1

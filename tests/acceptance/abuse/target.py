@@ -23,22 +23,26 @@ class Target:
     """A server, and the counts of what was done to it."""
 
     server: str
-    until: float
+    seconds: float
+    """Time of the attack, from its first connection on."""
     counts: Counter[str] = field(default_factory=Counter)
+
+    _until: float | None = None
 
     @property
     def left(self) -> float:
         """Seconds until the attack ends."""
-        return max(self.until - time.monotonic(), 0.0)
+        return self.seconds if self._until is None else max(self._until - time.monotonic(), 0.0)
 
     @property
     def is_over(self) -> bool:
         """Whether the time of the attack has ended."""
-        return time.monotonic() >= self.until
+        return not self.left
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[aiohttp.ClientSession]:
         """An HTTP client at the attacker's address."""
+        self._until = self._until or time.monotonic() + self.seconds
         connector = aiohttp.TCPConnector(local_addr=(ADDRESS, 0), limit=0)
         timeout = aiohttp.ClientTimeout(total=10)
         async with aiohttp.ClientSession(self.server, connector=connector, timeout=timeout) as http:

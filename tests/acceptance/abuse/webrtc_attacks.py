@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from fractions import Fraction
 from typing import Any
 
-from aiortc import RTCConfiguration, RTCPeerConnection, rtcsctptransport
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription, rtcsctptransport
 from aiortc.mediastreams import MediaStreamTrack
 from av import CodecContext, Packet, VideoCodecContext, VideoFrame
 
@@ -116,6 +116,28 @@ async def bad_events(target: Target) -> None:
                     await asyncio.sleep(0.001)
 
         await target.repeat(send, 4)
+
+
+async def many_connections(target: Target) -> None:
+    """Connect again and again to one session, and stay."""
+    async with target.client() as http, AsyncExitStack() as stack:
+        headers = {"Authorization": f"Bearer {await target.guest(http)}", **SDP}
+
+        async def connect() -> None:
+            peer = _peer()
+            stack.push_async_callback(peer.close)
+            peer.createDataChannel("events")
+            await peer.setLocalDescription(await peer.createOffer())
+            sdp = peer.localDescription.sdp
+            async with http.post("/whip?session=crowd", data=sdp, headers=headers) as answer:
+                target.counts[f"offer {answer.status}"] += 1
+                if answer.status == 201:
+                    await peer.setRemoteDescription(RTCSessionDescription(await answer.text(), "answer"))
+                    await target.opened(peer)
+                else:
+                    await asyncio.sleep(0.5)
+
+        await target.repeat(connect, 4)
 
 
 async def abandoned_offers(target: Target) -> None:

@@ -11,8 +11,9 @@ from aiohttp.test_utils import TestClient
 from mediaserver.api.health import MAX_AGE, Health
 from mediaserver.app import _is_vad_healthy
 from mediaserver.http_route import add_routes
+from mediaserver.localengine.responder.chat_model.model import ChatModelStatus
 from pipeline.audio.vad import STATE_SHAPE, Floats, VadModel
-from pipeline.errors import AudioError
+from pipeline.errors import AudioError, FaultCode
 
 Client = TestClient[web.Request, web.Application]
 MakeClient = Callable[[web.Application], Awaitable[Client]]
@@ -111,3 +112,19 @@ async def test_voice_detection_is_asked_for_its_state_and_runs_only_to_see_wheth
     assert model.is_failing
     assert await _is_vad_healthy(model)  # by one window, which it can judge
     assert (windows, model.is_failing) == (2, False)
+
+
+async def test_a_failing_language_model_is_shown_and_leaves_the_server_well(aiohttp_client: MakeClient) -> None:
+    status = ChatModelStatus("qwen", "box:11434", "failing", FaultCode.LLM_TIMEOUT)
+    app = web.Application()
+    add_routes(app, Health("local", {"engine": well}, lambda: status).routes())
+    client = await aiohttp_client(app)
+    response = await client.get("/health")
+    body = await response.json()
+    assert response.status == 200
+    assert body["language_model"] == {
+        "model": "qwen",
+        "host": "box:11434",
+        "state": "failing",
+        "code": "LLM_TIMEOUT",
+    }

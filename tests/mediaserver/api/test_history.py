@@ -16,8 +16,10 @@ from mediaserver.http_route import add_routes
 from mediaserver.registry import Capacity, Registry
 from mediaserver.store.interface import Store
 from mediaserver.store.records import Entry, TurnUsage
+from pipeline.errors import FrameError
 from pipeline.events import EndReason
 from pipeline.media import EncodedFrame
+from pipeline.screen.read_text import ReadText
 from tests.support.conversation_harness import FakePeer
 from tests.support.memory_store import MemoryStore
 from tests.support.session_records import ADA, BOB, NOON, TOKENS, conversation, record, token_of
@@ -40,12 +42,18 @@ async def registry() -> AsyncIterator[Registry]:
     await registry.drain(1.0)
 
 
+async def read_words(jpeg: bytes) -> tuple[ReadText, ...]:
+    if jpeg == b"broken":
+        raise FrameError("no picture", where="ocr")
+    return (ReadText("Save", (1, 2, 3, 4), 0.9),)
+
+
 @pytest.fixture
 async def client(aiohttp_client: MakeClient, store: MemoryStore, registry: Registry) -> Client:
     app = web.Application(middlewares=[error_middleware])
     limiter = SlidingWindowRateLimiter(parse("1000/minute"))
     add_routes(app, HistoryRoutes(registry, cast(Store, store), TOKENS, limiter).routes())
-    add_routes(app, Sessions(registry, TOKENS, limiter).routes())
+    add_routes(app, Sessions(registry, TOKENS, limiter, read_words=read_words).routes())
     return await aiohttp_client(app)
 
 
@@ -199,3 +207,15 @@ async def test_the_frame_is_the_one_the_engine_saw_last(client: Client, registry
     response = await client.get("/api/v1/sessions/s6/frame", headers=token_of(ADA))
     assert (response.status, response.content_type, response.headers["X-Frame"]) == (200, "image/jpeg", "7")
     assert await response.read() == b"jpeg"
+
+
+async def test_the_words_are_those_on_that_frame(client: Client, registry: Registry) -> None:
+    live = conversation("s7", "s7")
+    registry.start(Caller(ADA.id, is_guest=False), live)
+    assert (await client.get("/api/v1/sessions/s7/words", headers=token_of(ADA))).status == 404
+    live._screen_share.latest_screenshot = EncodedFrame(b"jpeg", 2, 2, 7, 0.0)
+    response = await client.get("/api/v1/sessions/s7/words", headers=token_of(ADA))
+    word = {"text": "Save", "box": [1, 2, 3, 4], "confidence": 0.9}
+    assert await response.json() == {"frame": 7, "words": [word]}
+    live._screen_share.latest_screenshot = EncodedFrame(b"broken", 2, 2, 8, 0.0)
+    assert (await client.get("/api/v1/sessions/s7/words", headers=token_of(ADA))).status == 404

@@ -102,6 +102,7 @@ def test_start_session_with_nothing_in_it(config: object) -> None:
         ("output", {"output": "wav"}),
         ("threshold", {"vad": {"threshold": 1.5}}),
         ("silence_ms", {"vad": {"silence_ms": True}}),
+        ("turn_model", {"vad": {"turn_model": "clever"}}),
         ("audio", {"audio": "no"}),
     ],
 )

@@ -19,6 +19,7 @@ from pipeline.events import (
     Interrupted,
     Pointer,
     Pong,
+    Resumed,
     Role,
     ScreenFrameSent,
     SeenReason,
@@ -168,6 +169,19 @@ async def test_of_an_interrupted_reply_what_was_heard_is_kept(harness: RecorderH
     entry = (await harness.entries())[1]
     assert (entry.role, entry.text, entry.interrupted, entry.heard_ms) == ("assistant", "I can see", True, 700)
     assert await harness.said() == [(1, "user", "what is this"), (1, "assistant", "I can see"), (2, "user", "stop")]
+
+
+async def test_a_reply_that_is_taken_up_again_is_kept_whole(harness: RecorderHarness) -> None:
+    await harness.record(
+        user(1, "what is this"),
+        assistant(1, "I can see a page", final=False),
+        Interrupted(1, 700, "I can"),
+        Resumed(1, 500),
+        assistant(1, "I can see a page"),
+        TurnEnded(1, 1_900, {}, Usage()),
+    )
+    entry = (await harness.entries())[1]
+    assert (entry.text, entry.interrupted, entry.heard_ms) == ("I can see a page", False, 1_900)
 
 
 async def test_a_reply_that_was_cut_before_a_word_of_it_was_heard_is_kept_as_such(harness: RecorderHarness) -> None:

@@ -31,7 +31,7 @@ def heard(detector: TurnDetector, stream: list[Window], *, audible: bool = False
 
 
 def boundaries(out: list[TurnSignal]) -> list[SpeechStarted | SpeechEnded]:
-    return [item for item in out if not isinstance(item, AudioChunk)]
+    return [item for item in out if isinstance(item, SpeechStarted | SpeechEnded)]
 
 
 def audio(out: list[TurnSignal]) -> bytes:
@@ -172,6 +172,40 @@ def test_reset_forgets_an_open_utterance_and_a_pending_one() -> None:
     detector.reset()
     assert heard(detector, windows(SPEECH)) == []
     assert list(detector.close()) == []
+
+
+def test_an_utterance_without_a_pause_ends_after_its_longest_length() -> None:
+    detector = TurnDetector(TurnSettings(max_utterance=3.2))
+    out = heard(detector, windows(*[QUIET] * 10, *[SPEECH] * 300))
+    started, ended = boundaries(out)
+    assert isinstance(ended, SpeechEnded)
+    assert ended.is_too_long
+    assert ended.pts - started.pts == pytest.approx(3.2)
+
+
+def test_what_goes_on_after_the_longest_utterance_is_nothing_until_there_was_a_pause() -> None:
+    detector = TurnDetector(TurnSettings(max_utterance=3.2))
+    heard(detector, windows(*[SPEECH] * 300))
+    assert heard(detector, windows(*[QUIET] * 15, *[SPEECH] * 10, pts=9.6)) == []
+    again = heard(detector, windows(*[QUIET] * 16, *[SPEECH] * 10, pts=10.4))
+    assert isinstance(again[0], SpeechStarted)
+
+
+def test_the_client_cannot_begin_an_utterance_in_what_goes_on() -> None:
+    detector = TurnDetector(TurnSettings(max_utterance=3.2))
+    heard(detector, windows(*[SPEECH] * 300))
+    assert list(detector.close()) == []
+    assert heard(detector, windows(*[SPEECH] * 20, pts=9.6)) == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "awaits_pause", "is_new"), [(2, False, True), (2, True, False), (11, False, False)]
+)
+def test_what_goes_on_after_the_client_ended_an_utterance(seconds: int, awaits_pause: bool, is_new: bool) -> None:
+    detector = TurnDetector()
+    heard(detector, windows(*[SPEECH] * round(seconds / WINDOW_SECONDS)))
+    assert isinstance(next(iter(detector.close(awaits_pause=awaits_pause))), SpeechEnded)
+    assert bool(heard(detector, windows(*[SPEECH] * 10, pts=float(seconds)))) is is_new
 
 
 @given(

@@ -292,6 +292,20 @@ async def test_what_the_engine_understood_becomes_the_users_transcript() -> None
     await harness.leave()
 
 
+async def test_the_confidence_of_the_engine_is_told_with_the_words() -> None:
+    harness = await enter()
+    harness.say(speech())
+    await harness.until(lambda: "end" in harness.engine.up)
+    harness.engine.emit(UserText(1, "go forward", confidence=0.84))
+    harness.engine.reply(1)
+    said = [event for event in harness.peer.events if isinstance(event, Transcript) and event.role is Role.USER]
+    assert said == [
+        Transcript(1, Role.USER, "go forward", final=False, confidence=0.84),
+        Transcript(1, Role.USER, "go forward", final=True, confidence=0.84),
+    ]
+    await harness.leave()
+
+
 async def test_words_understood_after_the_answer_began_join_the_question() -> None:
     harness = await enter()
     harness.say(speech())

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.audio.vad import SileroVad
-from pipeline.engine import EngineReady, EngineUnavailable, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText
+from pipeline.engine import EngineReady, EngineUnavailable, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, UserText
 from pipeline.errors import AudioError, EngineError, FaultCode, MediaError, Severity
 from pipeline.events import EndReason, Event, Fault, Interrupt, SessionEnded, TextInput, TurnEnded, TurnStarted, Usage
 from pipeline.media import AudioChunk, SpeechFrame
@@ -56,12 +56,21 @@ async def listen(harness: ConversationHarness) -> None:
     harness.frame_clock.tick(7)
 
 
+async def interject(harness: ConversationHarness) -> None:
+    harness.say(speech()[48_000:72_000] + bytes(20_000))
+    await harness.settle()
+
+
+async def murmur(harness: ConversationHarness) -> None:
+    harness.engine.emit(UserText(harness.conversation._dialogue.turn, "mhm", is_final=True))
+
+
 async def interrupt(harness: ConversationHarness) -> None:
     harness.conversation.submit(harness.peer, Interrupt())
     await harness.settle()
 
 
-STEPS: list[Step] = [speak, finish_speaking, ask, share, begin_reply, end_reply, listen, interrupt]
+STEPS: list[Step] = [speak, finish_speaking, ask, share, begin_reply, end_reply, listen, interrupt, interject, murmur]
 TURN_CODES = [code for code in FaultCode if code.severity is Severity.TURN]
 FATAL_CODES = [code for code in FaultCode if code.severity is Severity.FATAL]
 REPORT_CODES = [code for code in FaultCode if code.severity is Severity.REPORT]
@@ -107,7 +116,9 @@ def test_a_turn_fault_at_any_step_is_silent_told_once_and_the_next_turn_is_heard
         else:
             harness.conversation.report_error(error)
         # What the engine still sends of the old turn, and what the user was still saying, must not be heard.
+        # Nor does it help that what cut the old reply was nothing.
         harness.engine.emit(ReplyAudio(harness.conversation._dialogue.turn, AudioChunk(SECOND_OF_TONE, 24_000, 0.0)))
+        await murmur(harness)
         harness.frame_clock.tick(60)
         await harness.settle()
         after = harness.peer.log[since:]
@@ -179,4 +190,16 @@ async def test_a_failing_vad_is_a_fault_and_not_no_speech(monkeypatch: pytest.Mo
     harness.frame_clock.tick(20)
     assert_silent(frames_before_the_next_turn(harness.peer.log[since:]))
     assert [fault.code for fault in faults_in(harness.peer.log[since:])] == [FaultCode.AUDIO_PROCESSING_ERROR]
+    await harness.leave()
+
+
+@pytest.mark.parametrize("code", TURN_CODES)
+async def test_a_reply_that_was_cut_is_not_taken_up_again_after_a_fault(code: FaultCode) -> None:
+    harness = await play([ask, begin_reply, listen, interject])
+    assert harness.conversation._dialogue._cut is not None
+    since = len(harness.peer.log)
+    harness.conversation.report_error(EngineError(code, "It broke.", where="test"))
+    await murmur(harness)
+    harness.frame_clock.tick(60)
+    assert_silent(frames_before_the_next_turn(harness.peer.log[since:]))
     await harness.leave()

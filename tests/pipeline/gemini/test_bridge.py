@@ -125,6 +125,29 @@ async def test_audio_keeps_every_sample_and_its_rate() -> None:
     assert base64_length == pytest.approx(3 * 1024 * 4 / 3, abs=8)
 
 
+@pytest.mark.parametrize(
+    ("model", "scores", "confidence"),
+    [
+        ("local", [0.84], 0.84),
+        ("local", [7.0], 1.0),
+        ("local", [], None),
+        ("local", None, None),
+        ("gemini-3.8-live", [0.84], None),
+    ],
+)
+async def test_the_confidence_of_a_transcript_is_the_local_engines_alone(
+    model: str, scores: list[float] | None, confidence: float | None
+) -> None:
+    async with fake_engine() as engine, bridged(engine, config=replace(CONFIG, model=model)) as (bridge, recorder):
+        session = await engine.session()
+        await recorder.next()
+        bridge.start_utterance(1)
+        bridge.end_utterance()
+        supports = [{"segment": {"text": "stop"}, "confidenceScores": scores}]
+        await session.content(inputTranscription={"text": "stop"}, groundingMetadata={"groundingSupports": supports})
+        assert await recorder.next() == UserText(1, "stop", is_restart=True, confidence=confidence)
+
+
 async def test_a_reply_is_told_in_order_with_its_turn() -> None:
     async with fake_engine() as engine, bridged(engine) as (bridge, recorder):
         session = await engine.session()

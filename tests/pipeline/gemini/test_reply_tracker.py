@@ -239,6 +239,8 @@ def test_what_the_user_said_belongs_to_the_turn_spoken_last() -> None:
     assert replies.on_user_text("where is") == [UserText(1, "where is", is_restart=True)]
     replies.user_started(3)
     assert replies.on_user_text("save") == [UserText(3, "save", is_restart=True)]
+    assert replies.on_user_text("") == []
+    assert replies.on_user_text("", is_final=True) == [UserText(3, "", is_final=True)]
 
 
 def test_each_turn_is_told_what_it_cost_interrupted_or_not() -> None:

@@ -10,6 +10,8 @@ export class Microphone {
   /** @type {MediaStreamTrack | null} */
   #track = null;
   #isMuted = false;
+  #isPushToTalk = false;
+  #isHeld = false;
   #onEnded;
 
   /** @param {() => void} onEnded called when the microphone is unplugged or its permission withdrawn */
@@ -22,10 +24,11 @@ export class Microphone {
     return this.#track;
   }
 
-  /** @returns {"on" | "muted" | "none"} */
+  /** @returns {"on" | "muted" | "waiting" | "none"} waiting for push to talk */
   get state() {
     if (!this.#track) return "none";
-    return this.#isMuted ? "muted" : "on";
+    if (this.#isMuted) return "muted";
+    return this.#isPushToTalk && !this.#isHeld ? "waiting" : "on";
   }
 
   /** Ask the person for the microphone and return its track; raises `AppError` when none can be opened. */
@@ -38,19 +41,37 @@ export class Microphone {
       throw microphoneError(error);
     }
     const [track] = stream.getAudioTracks();
-    track.enabled = !this.#isMuted;
     track.addEventListener("ended", () => {
       this.#track = null;
       this.#onEnded();
     });
     this.#track = track;
+    this.#apply();
     return track;
   }
 
   /** Mute or unmute: a muted track sends silence. */
   toggleMute() {
     this.#isMuted = !this.#isMuted;
-    if (this.#track) this.#track.enabled = !this.#isMuted;
+    this.#apply();
+  }
+
+  /**
+   * Switch between push to talk and hands-free.
+   * @param {boolean} isOn
+   */
+  setPushToTalk(isOn) {
+    this.#isPushToTalk = isOn;
+    this.#apply();
+  }
+
+  /**
+   * With push to talk, send sound only while held.
+   * @param {boolean} isHeld
+   */
+  hold(isHeld) {
+    this.#isHeld = isHeld;
+    this.#apply();
   }
 
   /** Close the device; the browser's recording indicator goes out. */
@@ -58,5 +79,9 @@ export class Microphone {
     this.#track?.stop();
     this.#track = null;
     this.#isMuted = false;
+  }
+
+  #apply() {
+    if (this.#track) this.#track.enabled = this.state === "on";
   }
 }

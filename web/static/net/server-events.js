@@ -2,13 +2,14 @@
 /** The server's events on the data channel: parsed, checked and dispatched by name. */
 
 /** @typedef {[ymin: number, xmin: number, ymax: number, xmax: number]} Box edges in thousandths of the picture */
-/** @typedef {{ engine: string, model: string, can_be_asked?: string[] }} Engine */
+/** @typedef {{ engine: string, model: string, language_model?: { model: string, host: string } | null, can_be_asked?: string[] }} Engine */
 /** @typedef {{ text: string, state: string }} GuidanceStep */
 
 /** @typedef {Engine & { action: "session_started", id: string, warnings?: string[] }} SessionStarted */
 /** @typedef {{ action: "state", state: string }} StateChanged */
-/** @typedef {{ action: "transcript", turn: number, role: "user" | "assistant", text: string, final: boolean }} TranscriptText */
+/** @typedef {{ action: "transcript", turn: number, role: "user" | "assistant", text: string, final: boolean, confidence?: number | null }} TranscriptText */
 /** @typedef {{ action: "interrupted", turn: number, heard_text: string }} Interrupted */
+/** @typedef {{ action: "resumed", turn: number }} Resumed */
 /** @typedef {{ action: "text_response", turn: number, text: string }} TextResponse */
 /**
  * @typedef {object} TurnComplete
@@ -25,7 +26,7 @@
 /** @typedef {{ action: "session_ended", reason: string }} SessionEnded */
 
 /**
- * @typedef {SessionStarted | StateChanged | TranscriptText | Interrupted | TextResponse | TurnComplete | ScreenSeen
+ * @typedef {SessionStarted | StateChanged | TranscriptText | Interrupted | Resumed | TextResponse | TurnComplete | ScreenSeen
  *   | Guidance | Pointer | ServerError | Pong | SessionEnded} ServerEvent
  */
 /** @typedef {{ [E in ServerEvent as E["action"]]?: (event: E) => void }} EventHandlers */
@@ -41,10 +42,12 @@ const isTurn = (event) => Number.isInteger(event.turn);
 
 /** @type {Record<ServerEvent["action"], (event: Record<string, any>) => boolean>} */
 const SHAPES = {
-  session_started: (event) => isText(event.id) && isText(event.engine) && isText(event.model) && areTexts(event.warnings ?? []),
+  session_started: (event) =>
+    isText(event.id) && isText(event.engine) && isText(event.model) && areTexts(event.warnings ?? []) && isOwnModel(event.language_model),
   state: (event) => isText(event.state),
   transcript: (event) => isTurn(event) && ["user", "assistant"].includes(event.role) && isText(event.text),
   interrupted: (event) => isTurn(event) && isText(event.heard_text),
+  resumed: (event) => isTurn(event),
   text_response: (event) => isTurn(event) && isText(event.text),
   turn_complete: (event) => isTurn(event),
   screen_seen: (event) => Number.isInteger(event.frame) && isCount(event.age_ms),
@@ -87,6 +90,11 @@ export function dispatch(event, handlers) {
 function isServerEvent(value) {
   if (!value || !Object.hasOwn(SHAPES, value.action)) return false;
   return SHAPES[/** @type {ServerEvent["action"]} */ (value.action)](value);
+}
+
+/** @param {any} model the operator's own, null or missing where none answers */
+function isOwnModel(model) {
+  return !model || (isText(model.model) && isText(model.host));
 }
 
 /** @param {unknown} box */

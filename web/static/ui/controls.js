@@ -2,7 +2,7 @@
 /** The pure view model: the state's label, and the controls a person can use in it. */
 
 /** @typedef {"idle" | "live" | "ended"} View */
-/** @typedef {"on" | "muted" | "none"} MicrophoneState */
+/** @typedef {"on" | "muted" | "waiting" | "none"} MicrophoneState */
 /** @typedef {"start" | "share" | "mute" | "interrupt" | "text" | "send" | "end"} ControlName */
 /** @typedef {{ hidden?: boolean, disabled?: boolean, label?: string, title?: string }} Control */
 
@@ -30,6 +30,7 @@ const STATE_LABELS = {
 const READY_LABELS = {
   on: "Ready – just talk",
   muted: "Ready – you are muted, so type or unmute",
+  waiting: "Ready – hold Space while you talk",
   none: "Ready – type your question",
 };
 

@@ -18,6 +18,7 @@ import { create } from "../dom.js";
  * @property {boolean} isFinal
  * @property {boolean} isInterrupted
  * @property {number | null} latency ms
+ * @property {number | null} confidence 0 to 1, of words that were heard
  */
 
 const SPEAKERS = { user: "You", assistant: "Assistant" };
@@ -44,6 +45,11 @@ export class Transcript {
     return this.#entries.length === 0;
   }
 
+  /** True once the assistant has said something in this conversation. */
+  get hasAnswer() {
+    return this.#entries.some(({ role, order, text }) => role === "assistant" && order[0] === this.#conversation && text !== "");
+  }
+
   /** Count turns from the start again; earlier entries stay. */
   startConversation() {
     this.#conversation += 1;
@@ -54,12 +60,13 @@ export class Transcript {
    * Set the whole text of a role in a turn.
    * @param {Omit<TranscriptText, "action">} transcript
    */
-  setText({ turn, role, text, final }) {
+  setText({ turn, role, text, final, confidence = null }) {
     const entry = this.#entryFor(turn, role);
     // Later text of an interrupted turn was never audible.
     if (entry.isInterrupted || (entry.isFinal && !final)) return;
     entry.text = text;
     entry.isFinal = final;
+    entry.confidence = confidence ?? entry.confidence;
     this.#render(entry, final);
   }
 
@@ -73,6 +80,17 @@ export class Transcript {
     entry.isFinal = true;
     entry.isInterrupted = true;
     this.#render(entry, true);
+  }
+
+  /**
+   * Let the assistant's text of a turn grow again: what interrupted it was nothing.
+   * @param {number} turn
+   */
+  setResumed(turn) {
+    const entry = this.#entryFor(turn, "assistant");
+    entry.isFinal = false;
+    entry.isInterrupted = false;
+    this.#render(entry, false);
   }
 
   /**
@@ -159,13 +177,21 @@ export function formatLatency(milliseconds) {
 }
 
 /**
+ * "heard with 87 % confidence".
+ * @param {number} confidence 0 to 1
+ */
+export function formatConfidence(confidence) {
+  return `heard with ${Math.round(Math.min(1, Math.max(0, confidence)) * 100)} % confidence`;
+}
+
+/**
  * @param {Order} order
  * @param {Role | null} role
  * @returns {Entry}
  */
 function newEntry(order, role) {
   const node = create("div");
-  return { order, node, turn: order[1], role, text: "", isFinal: false, isInterrupted: false, latency: null };
+  return { order, node, turn: order[1], role, text: "", isFinal: false, isInterrupted: false, latency: null, confidence: null };
 }
 
 /**
@@ -182,8 +208,9 @@ function entryNode(entry) {
   if (!entry.role) return create("div", { className: "note" }, entry.text);
   const node = create("div", { className: "entry" }, create("p", { className: "who" }, SPEAKERS[entry.role]), textNode(entry));
   Object.assign(node.dataset, { role: entry.role, turn: entry.turn, final: entry.isFinal });
-  if (entry.isInterrupted) node.dataset.interrupted = "";
+  node.toggleAttribute("data-interrupted", entry.isInterrupted);
   if (!entry.isFinal) node.ariaHidden = "true";
+  if (entry.confidence !== null) node.append(confidenceNode(entry.confidence));
   if (entry.latency !== null) node.append(latencyNode(entry.latency));
   return node;
 }
@@ -197,6 +224,13 @@ function textNode({ text, isFinal, isInterrupted }) {
     node.append(text ? " – " : "", create("em", { className: "cut" }, mark));
   }
   return node;
+}
+
+/** @param {number} confidence */
+function confidenceNode(confidence) {
+  const text = create("span", {}, formatConfidence(confidence));
+  text.dataset.testid = "confidence";
+  return create("p", { className: "meta", ariaLive: "off" }, text);
 }
 
 /** @param {number} milliseconds */

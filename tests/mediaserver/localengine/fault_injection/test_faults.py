@@ -25,7 +25,7 @@ from mediaserver.localengine.fault_injection.spec import (
 )
 from mediaserver.localengine.fault_points import FaultPoint
 from mediaserver.localengine.protocol.codec import SESSION_NOT_FOUND
-from mediaserver.localengine.protocol.messages import Behavior, Setup
+from mediaserver.localengine.protocol.messages import FunctionDeclaration, Setup
 from mediaserver.localengine.responder.interface import Responder
 from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
@@ -196,7 +196,7 @@ class Script:
 
 def test_each_point_stands_where_it_is_said_to_stand() -> None:
     client = Script()
-    wanted = Setup("models/local", functions={"f": Behavior.UNSPECIFIED}, transcribe_input=True)
+    wanted = Setup("models/local", functions={"f": FunctionDeclaration()}, transcribe_input=True)
     responder: Responder = SCRIPT
 
     async def converse() -> None:

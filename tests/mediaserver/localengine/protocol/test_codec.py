@@ -19,6 +19,7 @@ from mediaserver.localengine.protocol.messages import (
     ContentTurn,
     ContextUpdate,
     Detection,
+    FunctionDeclaration,
     FunctionResponse,
     GenerationComplete,
     ImageInput,
@@ -133,7 +134,7 @@ def test_answers_to_function_calls_are_read() -> None:
 
 def test_new_tools_in_mid_session_are_read() -> None:
     tools = {"tools": [{"functionDeclarations": [{"name": "f"}]}]}
-    assert parsed({"contextUpdate": {"tools": tools}}) == ContextUpdate({"f": Behavior.UNSPECIFIED})
+    assert parsed({"contextUpdate": {"tools": tools}}) == ContextUpdate({"f": FunctionDeclaration()})
     assert parsed({"contextUpdate": {"tools": {"tools": []}}}) == ContextUpdate({})
     assert parsed({"contextUpdate": {}}) == ContextUpdate(None)
 
@@ -170,7 +171,8 @@ def test_a_rich_setup_is_read_as_the_sdk_writes_it() -> None:
         has_thinking_budget=True,
         affective=True,
         proactive=True,
-        functions={"f": Behavior.NON_BLOCKING},
+        functions={"f": FunctionDeclaration(Behavior.NON_BLOCKING)},
+        instructions="...",
         transcribe_input=True,
         transcribe_output=True,
         detection=Detection(automatic=False, silence_ms=100, prefix_ms=20),

@@ -30,6 +30,7 @@ MESSAGES: dict[str, ServerMessage] = {
     "SetupComplete": SetupComplete("local-1"),
     "SpokenAudio": SpokenAudio(bytes([251, 255, 190, 3, 1])),
     "InputTranscription": InputTranscription("grüß dich"),
+    "InputTranscription, with a confidence": InputTranscription("stop", 0.84),
     "OutputTranscription": OutputTranscription("Hello "),
     "Interrupted": Interrupted(),
     "GenerationComplete": GenerationComplete(),

@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime
 
 import cv2
@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from mediaserver.localengine.responder.interface import Call, Question, Recognition, Speech
 from mediaserver.localengine.responder.local import EXAMPLE_QUESTIONS, LocalMemory, LocalResponder, clock
-from mediaserver.localengine.responder.speech_to_text import SpeechToText
+from mediaserver.localengine.responder.speech_to_text import do_nothing
+from mediaserver.localengine.responder.transcript import SpeechToTextError, Transcript
 from pipeline.errors import FaultCode, FrameError, MediaError
 from pipeline.screen.layout import ScreenLayout, layout_of
 from pipeline.screen.ocr import Ocr
@@ -58,12 +59,38 @@ class Page:
         return layout_of(lines, Surfaces((None,) * len(lines), (), None), aspect=1.6)
 
 
-Asked = Callable[..., Awaitable[Answer]]
+class ScriptedSpeechToText:
+    """Hears what a test says that it hears; it knows English alone."""
+
+    def __init__(self) -> None:
+        self.hears: list[Transcript] = []
+        self.asked: list[bytes] = []
+        self.languages: list[str] = []
+        self.fault: SpeechToTextError | None = None
+
+    async def start(self) -> None:
+        pass
+
+    def understands(self, language: str) -> bool:
+        return language.startswith("en")
+
+    async def transcribe(self, pcm: bytes, language: str) -> Transcript:
+        self.asked.append(pcm)
+        self.languages.append(language)
+        if self.fault is not None:
+            raise self.fault
+        return self.hears.pop(0)
+
+    def anticipate(self, pcm: bytes, language: str) -> Callable[[], None]:
+        return do_nothing
+
+    async def close(self) -> None:
+        pass
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def responder() -> AsyncIterator[LocalResponder]:
-    responder = LocalResponder(Page(), now=lambda: HALF_PAST_TWO)
+    responder = LocalResponder(Page(), speech_to_text=ScriptedSpeechToText(), now=lambda: HALF_PAST_TWO)
     await responder.start()
     yield responder
     await responder.close()
@@ -75,6 +102,12 @@ def page(responder: LocalResponder) -> Page:
     return page
 
 
+@pytest.fixture
+def speech_to_text(responder: LocalResponder) -> ScriptedSpeechToText:
+    responder._speech_to_text = speech_to_text = ScriptedSpeechToText()
+    return speech_to_text
+
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -83,6 +116,11 @@ async def ask(
 ) -> Answer:
     memory = memory or responder.new_memory()
     return [piece async for piece in responder.answer(Question(b"", text, screen), memory)]
+
+
+async def speak(responder: LocalResponder, memory: LocalMemory | None = None) -> Answer:
+    question = Question(b"\0" * 32_000, None, b"one")
+    return [piece async for piece in responder.answer(question, memory or responder.new_memory())]
 
 
 def said(answer: Answer) -> str:
@@ -266,25 +304,68 @@ async def test_what_the_page_offers_is_answered(responder: LocalResponder, page:
     assert "did not understand" not in said(await ask(responder, text))
 
 
-async def test_what_is_not_understood_by_voice_is_said_to_be_so_and_typing_is_offered(
-    responder: LocalResponder, page: Page
+async def test_noise_is_said_not_to_be_understood_once_and_then_passed_over(
+    responder: LocalResponder, page: Page, speech_to_text: ScriptedSpeechToText
 ) -> None:
-    noise = np.random.default_rng(1).normal(0, 2_000, 16_000).astype(np.int16).tobytes()
-    heard, *answer = [piece async for piece in responder.answer(Question(noise, None, b"one"), responder.new_memory())]
-    assert heard == Recognition("")
-    assert "I did not understand that." in said(answer)
-    assert "type" in said(answer)
+    memory = responder.new_memory()
+    speech_to_text.hears = [Transcript("", 0.01), Transcript("", 0.02), Transcript("Thank you for watching.", 0.2)]
+    first, *answer = await speak(responder, memory)
+    assert first == Recognition("", 0.01, is_rejected=True)
+    assert said(answer) == "I did not understand that. Please say it again, or type it."
+    assert await speak(responder, memory) == [Recognition("", 0.02, is_rejected=True)]
+    assert await speak(responder, memory) == [Recognition("Thank you for watching.", 0.2)]
+    speech_to_text.hears = [Transcript("Hello.", 0.9), Transcript("", 0.0)]
+    assert said(await speak(responder, memory)).startswith("Hello.")
+    assert "did not understand" in said(await speak(responder, memory))
+
+
+async def test_a_clear_sentence_without_an_answer_is_told_what_can_be_asked_each_time(
+    responder: LocalResponder, page: Page, speech_to_text: ScriptedSpeechToText
+) -> None:
+    memory = responder.new_memory()
+    speech_to_text.hears = [Transcript("Write a poem about the sea.", 0.8)] * 2
+    for _ in range(2):
+        assert "You can ask me where something is" in said(await speak(responder, memory))
+
+
+async def test_an_ear_for_english_alone_says_so_in_a_session_of_another_language(
+    responder: LocalResponder, page: Page, speech_to_text: ScriptedSpeechToText
+) -> None:
+    memory = responder.new_memory()
+    memory.language = "de-DE"
+    speech_to_text.hears = [Transcript("", 0.1)]
+    assert said(await speak(responder, memory)).endswith("I understand spoken English only.")
+    assert speech_to_text.languages == ["de-DE"]
 
 
 async def test_what_is_heard_is_told_first_and_answered(
-    responder: LocalResponder, page: Page, monkeypatch: pytest.MonkeyPatch
+    responder: LocalResponder, page: Page, speech_to_text: ScriptedSpeechToText
 ) -> None:
-    async def listen(_: SpeechToText, pcm: bytes) -> str:
-        return "where is the save button"
+    speech_to_text.hears = [Transcript("Where is the Save button?", 0.83)]
+    assert (await speak(responder))[:2] == [Recognition("Where is the Save button?", 0.83), SAVE]
 
-    monkeypatch.setattr(SpeechToText, "transcribe", listen)
-    answer = [piece async for piece in responder.answer(Question(b"\0" * 32_000, None, b"one"), responder.new_memory())]
-    assert answer[:2] == [Recognition("where is the save button"), SAVE]
+
+async def test_the_silence_after_the_words_is_not_transcribed(
+    responder: LocalResponder, page: Page, speech_to_text: ScriptedSpeechToText
+) -> None:
+    speech_to_text.hears = [Transcript("Stop.", 0.9)]
+    question = Question(b"\1\1\0\0", None, None, speech_bytes=2)
+    assert [piece async for piece in responder.answer(question, responder.new_memory())] == [Recognition("Stop.", 0.9)]
+    assert speech_to_text.asked == [b"\1\1"]
+
+
+async def test_an_ear_that_fails_is_told_and_typing_is_answered(
+    responder: LocalResponder, page: Page, speech_to_text: ScriptedSpeechToText
+) -> None:
+    speech_to_text.fault = SpeechToTextError(FaultCode.STT_UNREACHABLE)
+    heard, report, *answer = await speak(responder)
+    assert heard == Recognition("", is_rejected=True)
+    assert isinstance(report, Call)
+    assert report.args["code"] == "STT_UNREACHABLE"
+    assert said(answer) == (
+        "I cannot hear you, because I cannot reach my speech recognition service. You can type your question."
+    )
+    assert said(await ask(responder, "hello")).startswith("Hello.")
 
 
 async def test_the_voice_follows_the_english_that_was_asked_for(responder: LocalResponder, page: Page) -> None:

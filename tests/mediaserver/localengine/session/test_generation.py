@@ -75,6 +75,20 @@ async def answered(wire: Wire, *pieces: Recognition | Speech | Call | float, set
     return generation
 
 
+def test_what_was_rejected_is_shown_as_such_and_is_not_remembered() -> None:
+    wire = Wire()
+    generation = run_fast(answered(wire, Recognition("", 0.1, is_rejected=True)))
+    assert wire.messages == [InputTranscription("[not understood]", 0.1, is_final=True), GenerationComplete()]
+    assert generation._memory is not None
+    assert not generation._memory.history
+
+
+def test_a_transcript_takes_its_confidence_along() -> None:
+    wire = Wire()
+    run_fast(answered(wire, Recognition("stop", 0.84)))
+    assert wire.messages[0] == InputTranscription("stop", 0.84)
+
+
 def test_audio_leaves_at_least_twice_as_fast_as_it_plays() -> None:
     wire = Wire()
     run_fast(answered(wire, speech(10.0)))

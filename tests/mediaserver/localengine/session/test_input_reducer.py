@@ -16,6 +16,7 @@ from mediaserver.localengine.protocol.messages import (
     ContentTurn,
     ContextUpdate,
     Detection,
+    FunctionDeclaration,
     ImageInput,
     Input,
     RealtimeInput,
@@ -25,7 +26,15 @@ from mediaserver.localengine.protocol.messages import (
 from mediaserver.localengine.responder.interface import Memory, Question
 from mediaserver.localengine.session.audio_input import AudioInputStream, Detector
 from mediaserver.localengine.session.context import Context
-from mediaserver.localengine.session.input_reducer import LONGEST_WINDOW, InputReducer, StopReply
+from mediaserver.localengine.session.input_reducer import (
+    LONGEST_WINDOW,
+    Action,
+    InputReducer,
+    SpeechPaused,
+    SpeechResumed,
+    StopReply,
+)
+from mediaserver.localengine.session.pause_detector import PauseDetector
 from pipeline.audio.vad import VadModel
 from pipeline.gemini import send_queue
 
@@ -37,11 +46,11 @@ def manual(*, may_interrupt: bool = True) -> InputReducer:
     return InputReducer(Setup("models/local", may_interrupt=may_interrupt), None, Context(Memory()))
 
 
-def push(live: InputReducer, *items: Input) -> list[StopReply | Question]:
+def push(live: InputReducer, *items: Input) -> list[Action]:
     return list(live.push(RealtimeInput(items), audible=False))
 
 
-def questions(actions: Iterable[StopReply | Question]) -> list[Question]:
+def questions(actions: Iterable[Action]) -> list[Question]:
     return [action for action in actions if isinstance(action, Question)]
 
 
@@ -50,6 +59,60 @@ def test_a_window_is_the_audio_between_its_signals() -> None:
     push(live, Audio(b"\1\1", 16_000), ActivityStart(), Audio(b"\2\2", 16_000), Audio(b"\3\3", 16_000))
     actions = push(live, ActivityEnd(), Audio(b"\4\4", 16_000))
     assert questions(actions) == [Question(b"\2\2\3\3", None, None)]
+
+
+def listening_ahead() -> InputReducer:
+    return InputReducer(Setup("models/local"), None, Context(Memory()), pauses=PauseDetector(VadModel()))
+
+
+def spoken(pcm: bytes) -> list[Audio]:
+    """As the bridge sends it, in windows of 32 ms."""
+    return [Audio(pcm[start : start + 1024], 16_000) for start in range(0, len(pcm), 1024)]
+
+
+def test_a_pause_after_speech_is_told_with_what_was_said_and_ends_the_speech_of_the_question() -> None:
+    live = listening_ahead()
+    voice = speech()
+    actions = push(live, ActivityStart(), *spoken(voice + SECOND))
+    (paused,) = [action for action in actions if isinstance(action, SpeechPaused)]
+    assert paused.audio == (voice + SECOND)[: len(paused.audio)]
+    assert len(SECOND) * 2 < len(paused.audio) < len(voice + SECOND) - len(SECOND) // 2
+    (question,) = questions(push(live, ActivityEnd()))
+    assert question.audio == voice + SECOND
+    assert question.audio[: question.speech_bytes] == paused.audio
+
+
+def test_who_goes_on_after_a_pause_is_heard_to_the_end() -> None:
+    live = listening_ahead()
+    voice = speech()
+    actions = push(live, ActivityStart(), *spoken(voice + SECOND + voice))
+    kinds = [type(action) for action in actions if isinstance(action, SpeechPaused | SpeechResumed)]
+    assert kinds[:2] == [SpeechPaused, SpeechResumed]
+    (question,) = questions(push(live, *spoken(SECOND), ActivityEnd()))
+    assert question.speech_bytes is not None
+    assert question.speech_bytes > len(voice + SECOND + voice) - len(SECOND)
+
+
+def test_a_question_without_a_pause_is_all_speech() -> None:
+    live = listening_ahead()
+    push(live, ActivityStart(), *spoken(speech()[: 2 * len(SECOND)]))
+    (question,) = questions(push(live, ActivityEnd()))
+    assert question.speech_bytes is None
+
+
+def test_silence_without_speech_is_no_pause() -> None:
+    assert push(listening_ahead(), ActivityStart(), *spoken(SECOND)) == [StopReply()]
+
+
+def test_the_same_audio_pauses_at_the_same_place_however_it_is_cut_and_whatever_came_before() -> None:
+    live = listening_ahead()
+    pcm = speech() + SECOND
+    positions = []
+    for items in (spoken(pcm), [Audio(pcm, 16_000)], [Audio(pcm[:5_001], 16_000), Audio(pcm[5_001:], 16_000)]):
+        (question,) = questions(push(live, ActivityStart(), *items, ActivityEnd()))
+        positions.append(question.speech_bytes)
+    assert len(set(positions)) == 1
+    assert positions[0] is not None
 
 
 def test_the_beginning_of_a_window_interrupts() -> None:
@@ -129,11 +192,11 @@ def test_incomplete_content_only_stops_and_is_asked_about_later() -> None:
 
 
 def test_new_tools_replace_the_old_ones() -> None:
-    live = InputReducer(Setup("models/local", functions={"f": Behavior.UNSPECIFIED}), None, Context(Memory()))
+    live = InputReducer(Setup("models/local", functions={"f": FunctionDeclaration()}), None, Context(Memory()))
     list(live.push(ContextUpdate(None), audible=False))
     assert set(live.functions) == {"f"}
-    list(live.push(ContextUpdate({"g": Behavior.BLOCKING}), audible=False))
-    assert live.functions == {"g": Behavior.BLOCKING}
+    list(live.push(ContextUpdate({"g": FunctionDeclaration(Behavior.BLOCKING)}), audible=False))
+    assert live.functions == {"g": FunctionDeclaration(Behavior.BLOCKING)}
 
 
 def test_of_an_endless_window_the_newest_part_is_kept() -> None:

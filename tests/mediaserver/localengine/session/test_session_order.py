@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mediaserver.localengine.protocol.messages import Behavior, Setup
+from mediaserver.localengine.protocol.messages import FunctionDeclaration, Setup
 from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Responder, Speech
 from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.session.resumption import Handles, SessionConnection
@@ -70,7 +70,7 @@ async def converse(
 ) -> None:
     setup = Setup(
         "models/local",
-        functions={"f": Behavior.UNSPECIFIED},
+        functions={"f": FunctionDeclaration()},
         transcribe_input=True,
         transcribe_output=True,
         may_interrupt=may_interrupt,

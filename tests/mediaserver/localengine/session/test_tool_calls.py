@@ -7,7 +7,7 @@ import pytest
 from google.genai import types
 from google.genai.live import AsyncSession
 
-from mediaserver.localengine.protocol.messages import Behavior
+from mediaserver.localengine.protocol.messages import Behavior, FunctionResponse
 from mediaserver.localengine.protocol.model_rules import is_blocking
 from mediaserver.localengine.responder.interface import Call
 from mediaserver.localengine.responder.scripted import parse_script
@@ -183,5 +183,5 @@ async def test_whoever_waits_for_a_call_goes_on_when_it_is_taken_back() -> None:
     assert calls.cancel() == (call.id,)
     await waiting
     assert not calls.are_open
-    assert not calls.settle([call.id, None, "unknown"])
+    assert not calls.settle(FunctionResponse(name, {}, None) for name in (call.id, None, "unknown"))
     await calls.answered("unknown")
