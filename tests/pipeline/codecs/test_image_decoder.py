@@ -226,7 +226,7 @@ def test_a_png_with_a_transparent_colour_counts_with_alpha(reserved: list[int]) 
 @pytest.mark.parametrize(
     "data",
     [
-        encoded(".png", np.zeros((3_900, 4_100, 3), np.uint16)),
+        encoded(".png", np.zeros((4_200, 4_100, 3), np.uint16)),
         encoded(".jpg", np.zeros((3_900, 4_100, 3), np.uint8), *SHARP, cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
     ],
     ids=["16 bits", "progressive 4:4:4"],
