@@ -30,7 +30,7 @@ from pipeline.events import Role, Transcript
 from pipeline.media import INPUT_SAMPLE_RATE, AudioChunk, ScreenFrame
 from pipeline.playout.opus_encoder import OpusEncoder
 from pipeline.playout.playout_buffer import FRAME_BYTES, SILENCE, Playout
-from pipeline.screen.deduplicator import ChangeDetector
+from pipeline.screen.change_detector import ChangeDetector
 from pipeline.screen.jpeg_encoder import encode_jpeg
 
 Item = TypeVar("Item")

@@ -36,6 +36,7 @@ class ScreenFrame:
 
     `y` is (height, width) uint8; `u` and `v` are (ceil(height / 2), ceil(width / 2)) uint8. Rows may be strided.
     `full_range` distinguishes 0-255 (JPEG) from 16-235 (video) levels. `arrived` is the monotonic clock (s) at arrival.
+    `is_live`: of a video, which repeats a still screen; a single picture holds until the next one.
     """
 
     y: Plane
@@ -43,6 +44,7 @@ class ScreenFrame:
     v: Plane
     full_range: bool
     arrived: float
+    is_live: bool = False
 
     @property
     def width(self) -> int:

@@ -12,20 +12,25 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
+from pipeline.codecs.exif import orientation, turn_upright
+from pipeline.codecs.transparency import on_white
 from pipeline.errors import FaultCode, FrameError, ProtocolError
 from pipeline.media import Plane, ScreenFrame
 from pipeline.screen.jpeg_encoder import fit
 
 MAX_BYTES = 8 << 20
-MAX_PIXELS = 16_000_000
+MAX_PIXELS = 34_000_000
+"""7680x4320 and a little more; what is larger is no screen."""
 
-MAX_DECODED_BYTES = 72_000_000
+MAX_DECODED_BYTES = 100_000_000
 """Memory that a decoder may take for one picture, and for all that are decoded at the same time in the whole process.
 
-It is enough for 16 million pixels of 8 bits a channel, and for 3840x2160 of 16 bits with alpha."""
+It is enough for 6144x3456 of 8 bits a channel with alpha, and for 3840x2160 of 16 bits with alpha."""
 
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type; a palette stays one
-_WEBP_BYTES, _WEBP_ALPHA_BYTES, _WEBP_LOSSLESS_BYTES = 1.5, 5, 4  # a pixel; alpha is decoded as a lossless picture
+_MIXED_BYTES = 4  # a pixel of the copy of 8 bits a channel that is mixed with white, where the decoder made no such
+# A pixel; alpha is decoded as a lossless picture, and mixed.
+_WEBP_BYTES, _WEBP_ALPHA_BYTES, _WEBP_LOSSLESS_BYTES = 1.5, 5 + _MIXED_BYTES, 4
 
 MAX_SCANS = 100
 """Most scans of a progressive JPEG: encoders make about ten, and each passes over the whole picture."""
@@ -35,23 +40,27 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}  # coefficients of 16 bits are kept until the last scan
+_WEBP_HAS_ALPHA = 0x10
 _SOS, _EOI = b"\xff\xda", b"\xff\xd9"
 
 
 def decode_image(data: bytes, arrived: float, *, max_side: int) -> ScreenFrame:
-    """Decode one picture, alpha ignored, and make its long side at most `max_side` pixels.
+    """Decode one picture as it is seen on a white page, and make its long side at most `max_side` pixels.
 
-    Takes milliseconds, or waits for others: call it in a thread. The format is detected from the data. Raises
-    `FrameError` for data that is damaged, cut short, animated, has more than 16 million pixels or takes more than 64 MB
-    to decode, and `ProtocolError` for more than 8 MiB (PAYLOAD_TOO_LARGE) or another format.
+    It is turned as its EXIF data says; of an animation it is the first frame. Takes milliseconds, or waits for others:
+    call it in a thread. The format is detected from the data. Raises `FrameError` for data that is damaged, cut short,
+    has more than 34 million pixels or takes more than 100 MB to decode, and `ProtocolError` for more than 8 MiB
+    (PAYLOAD_TOO_LARGE) or another format.
     """
     if len(data) > MAX_BYTES:
         raise ProtocolError(f"A picture may have {MAX_BYTES} bytes.", code=FaultCode.PAYLOAD_TOO_LARGE)
+    turned = orientation(data)
     if data.startswith(_PNG):
         codec, (data, size) = "png", _checked_png(data)
     elif data.startswith(b"\xff\xd8\xff"):
         codec, size = "mjpeg", _check_jpeg(data)
     elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        data = _first_webp_frame(data)
         codec, size = "webp", _check_webp(data)
     else:
         raise ProtocolError("The picture is neither PNG nor JPEG nor WebP.", code=FaultCode.UNSUPPORTED_FORMAT)
@@ -59,7 +68,7 @@ def decode_image(data: bytes, arrived: float, *, max_side: int) -> ScreenFrame:
         message = f"The picture takes {size} bytes to decode; {MAX_DECODED_BYTES} are accepted. Use 8 bits a channel."
         raise FrameError(message, where="picture")
     with _budget.reserve(size):
-        return _screen(_decode(codec, data), arrived, max_side)
+        return _screen(on_white(_decode(codec, data)), arrived, max_side, turned)
 
 
 class MemoryBudget:
@@ -118,7 +127,10 @@ def _checked_png(data: bytes) -> tuple[bytes, int]:
     depth, colour_type = data[24:26]
     # Of one transparent colour (tRNS) the decoder makes alpha.
     channels = _PNG_CHANNELS.get(colour_type, 4) + (b"tRNS" in names)
-    return b"".join(kept), pixels * channels * (2 if depth > 8 else 1)
+    pixel_bytes = channels * (2 if depth > 8 else 1)
+    if channels in (2, 4) and pixel_bytes != _MIXED_BYTES:
+        pixel_bytes += _MIXED_BYTES
+    return b"".join(kept), pixels * pixel_bytes
 
 
 def _check_jpeg(data: bytes) -> int:
@@ -162,8 +174,6 @@ def _check_webp(data: bytes) -> int:
         head = data[start : min(end, start + 10)]
         match name:
             case b"VP8X" if len(head) == 10:
-                if head[0] & 2:
-                    raise FrameError("The picture is animated.", where="picture")
                 pixels = max(
                     pixels,
                     _check_size(int.from_bytes(head[4:7], "little") + 1, int.from_bytes(head[7:10], "little") + 1),
@@ -181,6 +191,18 @@ def _check_webp(data: bytes) -> int:
     if not pixels or not pixel_bytes:
         raise _damaged()
     return ceil(pixels * pixel_bytes)
+
+
+def _first_webp_frame(data: bytes) -> bytes:
+    """Return the first frame of an animation as a picture of its own, and any other picture as it is."""
+    for name, start, end in _riff_chunks(data):
+        if name == b"ANMF":  # RFC 9649 section 2.7.1.1: position, size, duration and flags, then a picture's chunks
+            canvas = (
+                b"VP8X" + (10).to_bytes(4, "little") + bytes([_WEBP_HAS_ALPHA, 0, 0, 0]) + data[start + 6 : start + 12]
+            )
+            chunks = canvas + data[start + 16 : end]
+            return b"RIFF" + (4 + len(chunks)).to_bytes(4, "little") + b"WEBP" + chunks
+    return data
 
 
 def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -208,7 +230,7 @@ def _decode(codec: str, data: bytes) -> VideoFrame:
     return frames[0]
 
 
-def _screen(frame: VideoFrame, arrived: float, max_side: int) -> ScreenFrame:
+def _screen(frame: VideoFrame, arrived: float, max_side: int, turned: int) -> ScreenFrame:
     is_full = frame.format.name.startswith("yuvj") or frame.format.is_rgb or frame.format.name in _GREY
     is_large = max(frame.width, frame.height) > max_side
     if is_large or frame.format.name not in ("yuv420p", "yuvj420p"):
@@ -230,9 +252,9 @@ def _screen(frame: VideoFrame, arrived: float, max_side: int) -> ScreenFrame:
         is_full = True
     half_width, half_height = (frame.width + 1) // 2, (frame.height + 1) // 2
     return ScreenFrame(
-        y=_plane(frame, 0, frame.width, frame.height),
-        u=_plane(frame, 1, half_width, half_height),
-        v=_plane(frame, 2, half_width, half_height),
+        y=turn_upright(_plane(frame, 0, frame.width, frame.height), turned),
+        u=turn_upright(_plane(frame, 1, half_width, half_height), turned),
+        v=turn_upright(_plane(frame, 2, half_width, half_height), turned),
         full_range=is_full,
         arrived=arrived,
     )

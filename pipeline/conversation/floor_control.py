@@ -251,11 +251,12 @@ class FloorControl:
             del self._speakers[next(iter(self._speakers))]
 
     def _add_notes(self, peer: Peer, activity: str) -> None:
-        """Tell the engine with the question who asks, if several could, and the plan."""
+        """Tell the engine who asks, if several could, the plan, and that the screen cannot be seen."""
         name = self._names.get(peer)
         is_one_of_several = name and len({name for name in self._names.values() if name}) > 1
         speaker = f"[{name} {activity}.]" if is_one_of_several else None
-        if notes := [note for note in (speaker, self._listener.plan_note) if note]:
+        blindness = self._screen_share.note_for_turn()
+        if notes := [note for note in (speaker, self._listener.plan_note, blindness) if note]:
             self._bridge.add_context_note("\n".join(notes))
 
 

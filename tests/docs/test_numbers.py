@@ -40,7 +40,7 @@ from mediaserver.store.database import READ_DEADLINE
 from mediaserver.store.known_networks import KNOWN_FOR
 from mediaserver.webrtc.peer import GRACE as WHIP_GRACE
 from pipeline.audio.vad import WINDOW_SECONDS
-from pipeline.codecs.image_decoder import MAX_BYTES, MAX_PIXELS
+from pipeline.codecs.image_decoder import MAX_BYTES, MAX_DECODED_BYTES, MAX_PIXELS
 from pipeline.config import TurnSettings
 from pipeline.gemini.pending_input import MAX_PENDING_SECONDS
 from pipeline.gemini.retry_policy import EngineTimeouts
@@ -126,6 +126,7 @@ PROMISES = {
         f"within {SOCKET_GRACE:g} seconds",
         f"at most {MAX_MESSAGE_BYTES >> 20} MiB",
         f"at most {MAX_BYTES >> 20} MiB and {MAX_PIXELS // 1_000_000} megapixels",
+        f"at most {MAX_DECODED_BYTES // 1_000_000} MB to decode",
     ),
 }
 

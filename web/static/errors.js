@@ -143,6 +143,10 @@ const SENTENCES = {
     "One picture of your screen could not be read.",
     "Nothing needs doing: the next one is tried by itself. If it stays so, share again.",
   ],
+  SCREEN_NOT_VISIBLE: [
+    "Your shared screen cannot be seen: it is black or paused.",
+    "Bring the shared window to the front, or share another one.",
+  ],
   HISTORY_UNAVAILABLE: ["What is said cannot be stored at the moment.", "The conversation goes on; only its record has gaps."],
   REDACTION_FAILED: ["A picture was held back because its private parts could not be hidden.", "Share again, or ask without it."],
   ENGINE_AWAY: ["The engine cannot be reached at the moment.", "What you say is kept, and asked as soon as it is back."],

@@ -24,6 +24,7 @@ def screen_frame(frame: VideoFrame, arrived: float) -> ScreenFrame:
         v=_plane(frame, 2, half_width, half_height),
         full_range=frame.format.name == "yuvj420p" or frame.color_range == _FULL_RANGE,
         arrived=arrived,
+        is_live=True,
     )
 
 

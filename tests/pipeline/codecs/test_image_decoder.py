@@ -30,7 +30,7 @@ def drawn(
     picture = np.zeros((height, width, 3), np.uint8)
     picture[: height // 3] = RED
     picture[height // 3 : 2 * height // 3] = WHITE
-    return np.dstack([picture, np.full((height, width), 250, np.uint8)]) if alpha else picture
+    return np.dstack([picture, np.full((height, width), 254, np.uint8)]) if alpha else picture
 
 
 def encoded(kind: str, picture: object = None, *options: int) -> bytes:
@@ -101,13 +101,13 @@ def patched(data: bytes, old: bytes, new: bytes) -> bytes:
     return data.replace(old, new)
 
 
-def vp8x(width: int, height: int, inner: bytes, flags: int = 0) -> bytes:
+def vp8x(width: int, height: int, inner: bytes) -> bytes:
     size = (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
-    body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes([flags, 0, 0, 0]) + size + inner
+    body = b"WEBPVP8X" + struct.pack("<I", 10) + bytes(4) + size + inner
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
-def test_sixteen_megapixels_are_measured_before_anything_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pixels_are_counted_before_anything_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.codecs.image_decoder._decode", None)
     png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0))
     jpeg = patched(PICTURES["jpeg"], struct.pack(">HH", 90, 121), struct.pack(">HH", 60_000, 60_000))
@@ -140,11 +140,6 @@ def test_a_jpeg_of_countless_scans_is_refused() -> None:
     assert code(data[:-2] + data[scan:-2] * MAX_SCANS + data[-2:]) is FaultCode.FRAME_PROCESSING_ERROR
 
 
-def test_an_animation_is_refused() -> None:
-    with pytest.raises(FrameError, match="animated"):
-        decode_image(vp8x(8, 8, b"", flags=2), 0.0, max_side=SIDE)
-
-
 @pytest.mark.parametrize(
     "data", [vp8x(8, 8, b""), b"\xff\xd8\xff\xff\xe0\0", b"\xff\xd8\xff\xe0\0\2\xff\xda", b"RIFF\4\0\0\0WEBP"]
 )
@@ -164,7 +159,7 @@ def test_damage_is_a_picture_or_a_named_error(name: str, damage: list[tuple[int,
         data[start : start + len(what)] = what
     with suppress(FrameError, ProtocolError):
         frame = decode_image(bytes(data[: end % len(data)] if end % 3 == 0 else data), 0.0, max_side=SIDE)
-        assert frame.width * frame.height <= 16_000_000
+        assert max(frame.width, frame.height) <= SIDE
 
 
 def test_pictures_decoded_at_once_take_no_more_memory_than_the_largest_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +207,7 @@ PIXEL_BYTES = {
     "jpeg progressive": 4.5,
     "webp": 1.5,
     "webp lossless": 4,
-    "webp with alpha": 6.5,
+    "webp with alpha": 10.5,  # with the copy that is mixed with white
 }
 
 
@@ -231,7 +226,7 @@ def test_a_png_with_a_transparent_colour_counts_with_alpha(reserved: list[int]) 
 @pytest.mark.parametrize(
     "data",
     [
-        encoded(".png", np.zeros((3_900, 4_100, 3), np.uint16)),
+        encoded(".png", np.zeros((4_200, 4_100, 3), np.uint16)),
         encoded(".jpg", np.zeros((3_900, 4_100, 3), np.uint8), *SHARP, cv2.IMWRITE_JPEG_PROGRESSIVE, 1),
     ],
     ids=["16 bits", "progressive 4:4:4"],
