@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from aiortc import RTCRtpReceiver
 
-from mediaserver.rtc.aiortc_patches.transceivers import restrict_codecs
+from mediaserver.rtc.aiortc_patches.transceivers import codec_name, restrict_codecs
 from mediaserver.rtc.inbound.audio_track import InboundAudioTrack
 from mediaserver.rtc.inbound.track_readers import Source
 from mediaserver.rtc.inbound.video_track import InboundVideoTrack, choose_screen
@@ -83,7 +83,7 @@ class MediaTracks:
 
     def _assign_direction(self, section: Section, speech: VoiceTrack, *, sends: bool, receives: bool) -> None:
         transceiver = self._connection.section(section.mid)
-        restrict_codecs(transceiver, ("opus",))  # our packets are Opus; others would carry them as noise
+        restrict_codecs(transceiver, (codec_name(transceiver).lower(),))
         if sends:
             transceiver.sender.replaceTrack(speech)
             transceiver.direction = "sendrecv" if receives else "sendonly"

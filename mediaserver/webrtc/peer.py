@@ -143,7 +143,7 @@ class RtcPeer:
         self._media.attach(self._speech, lull=self._config.lull)
         sdp = await self._connection.answer()
         self._media.choose_screen()
-        return sdp
+        return self._offer.finish(sdp)
 
     # Lifetime.
 
