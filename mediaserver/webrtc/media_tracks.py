@@ -9,8 +9,11 @@ from mediaserver.rtc.inbound.audio_track import InboundAudioTrack
 from mediaserver.rtc.inbound.track_readers import Source
 from mediaserver.rtc.inbound.video_track import InboundVideoTrack, choose_screen
 from mediaserver.rtc.peer_connection import PeerConnection
+from mediaserver.rtc.sdp.codecs import G711
 from mediaserver.rtc.sdp.offer import Section
+from mediaserver.rtc.telephone_voice import TelephoneVoice
 from mediaserver.rtc.voice_track import VoiceTrack
+from pipeline.codecs.g711 import Law
 from pipeline.media import AudioChunk, ScreenFrame
 from pipeline.peer import ConversationPort, Peer
 
@@ -27,6 +30,8 @@ class MediaTracks:
         self._sections = sections
         self._microphone: InboundAudioTrack | None = None
         self.videos: list[InboundVideoTrack] = []
+        self.telephone: TelephoneVoice | None = None
+        """Encodes the assistant's speech, where the client takes no Opus."""
         self._names: dict[str, str] = {}
 
     @property
@@ -44,7 +49,7 @@ class MediaTracks:
         for section in self._audio_sections:
             self._assign_direction(section, speech, sends=section is speaker, receives=section is microphone)
         if microphone is not None:
-            self._microphone = self._inbound_audio(self._receiver(microphone), lull)
+            self._microphone = self._inbound_audio(microphone, lull)
         self.videos = [
             self._inbound_video(section.mid, self._receiver(section))
             for section in self._sections
@@ -83,16 +88,24 @@ class MediaTracks:
 
     def _assign_direction(self, section: Section, speech: VoiceTrack, *, sends: bool, receives: bool) -> None:
         transceiver = self._connection.section(section.mid)
-        restrict_codecs(transceiver, (codec_name(transceiver).lower(),))
+        restrict_codecs(transceiver, (codec_name(transceiver).lower(),))  # one for both directions
         if sends:
+            codec = codec_name(transceiver).lower()
+            if codec in G711:
+                self.telephone = TelephoneVoice(Law(codec))
+                speech.silence = self.telephone.silence
             transceiver.sender.replaceTrack(speech)
             transceiver.direction = "sendrecv" if receives else "sendonly"
         else:
             transceiver.direction = "recvonly" if receives else "inactive"
 
-    def _inbound_audio(self, receiver: RTCRtpReceiver, lull: float) -> InboundAudioTrack:
+    def _inbound_audio(self, section: Section, lull: float) -> InboundAudioTrack:
         return InboundAudioTrack(
-            receiver, lull=lull, on_chunk=self._push_audio, on_fault=self._conversation.report_error
+            self._receiver(section),
+            codec=codec_name(self._connection.section(section.mid)).lower(),
+            lull=lull,
+            on_chunk=self._push_audio,
+            on_fault=self._conversation.report_error,
         )
 
     def _inbound_video(self, mid: str, receiver: RTCRtpReceiver) -> InboundVideoTrack:

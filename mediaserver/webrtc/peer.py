@@ -124,7 +124,8 @@ class RtcPeer:
 
     def send_audio(self, frame: SpeechFrame) -> None:
         """Send 20 ms of speech."""
-        self._speech.push(frame.opus)
+        telephone = self._media.telephone
+        self._speech.push(frame.opus if telephone is None else telephone.encode(frame.pcm))
 
     def flush_audio(self) -> None:
         """Drop the speech that is still queued."""
