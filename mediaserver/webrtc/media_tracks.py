@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from aiortc import RTCRtpReceiver
 
-from mediaserver.rtc.aiortc_patches.transceivers import codec_name, restrict_codecs
+from mediaserver.rtc.aiortc_patches.transceivers import allow_layers, codec_name, restrict_codecs
 from mediaserver.rtc.inbound.audio_track import InboundAudioTrack
 from mediaserver.rtc.inbound.track_readers import Source
 from mediaserver.rtc.inbound.video_track import InboundVideoTrack, choose_screen
@@ -51,9 +51,7 @@ class MediaTracks:
         if microphone is not None:
             self._microphone = self._inbound_audio(microphone, lull)
         self.videos = [
-            self._inbound_video(section.mid, self._receiver(section))
-            for section in self._sections
-            if section.kind == "video" and section.sends
+            self._inbound_video(section) for section in self._sections if section.kind == "video" and section.sends
         ]
 
     def choose_screen(self) -> str | None:
@@ -108,14 +106,17 @@ class MediaTracks:
             on_fault=self._conversation.report_error,
         )
 
-    def _inbound_video(self, mid: str, receiver: RTCRtpReceiver) -> InboundVideoTrack:
+    def _inbound_video(self, section: Section) -> InboundVideoTrack:
+        allow_layers(self._connection.section(section.mid), section.extensions)
         return InboundVideoTrack(
-            mid,
-            receiver,
+            section.mid,
+            self._receiver(section),
             on_frame=self._push_frame,
             on_pause=self._stop_screen_share,
             on_fault=self._conversation.report_error,
             estimate=self._connection.estimate,
+            parameter_sets=section.parameter_sets,
+            repairs=section.repairs,
         )
 
     def _push_audio(self, chunk: AudioChunk) -> None:

@@ -3,7 +3,8 @@
 import asyncio
 from typing import Any
 
-from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport
+from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport, SRTPProtectionProfile
+from OpenSSL import SSL
 
 CIPHERS = (
     "ECDHE-ECDSA-AES128-GCM-SHA256",
@@ -15,20 +16,21 @@ CIPHERS = (
     "ECDHE-RSA-AES128-SHA",
     "ECDHE-RSA-AES256-SHA",
 )
-"""aiortc's own, and the same for clients with an RSA certificate, such as GStreamer 1.22's (rtcdtlstransport.py:243)."""
+"""aiortc's own (rtcdtlstransport.py:230), and the same for clients with an RSA certificate, such as GStreamer 1.22."""
 
 REPETITIONS = (0.05, 0.1, 0.2, 0.4)
 """Seconds after which a datagram of the handshake is sent again while nothing comes back, each after the one before.
 
 OpenSSL waits 1 s. A client that waits for the server's first message throws it away when it comes before its own ICE
-has connected: ffmpeg connects in 1 s without this. libwebrtc begins with 50 ms too (RFC 6347 section 4.2.4.1 allows it).
+has connected: without this ffmpeg takes 1 s to connect. libwebrtc begins with 50 ms too, and RFC 6347 section 4.2.4.1
+allows it.
 """
 
 _create_ssl_context = RTCCertificate._create_ssl_context
 
 
-def _create_context(certificate: RTCCertificate, srtp_profiles: Any) -> Any:
-    context = _create_ssl_context(certificate, srtp_profiles)
+def _create_context(self: RTCCertificate, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context:
+    context = _create_ssl_context(self, srtp_profiles)
     context.set_cipher_list(":".join(CIPHERS).encode())
     return context
 

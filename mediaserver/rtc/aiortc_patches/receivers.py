@@ -1,6 +1,6 @@
 """Private parts of aiortc 1.16 and aioice 0.13, each with its reason, file and line.
 
-Only this file, `ice_checks.py`, `media.py` and `transceivers.py` use any.
+Only the files of this folder use any.
 """
 
 import asyncio

@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 
 from aiortc import RTCRtpReceiver
 from aiortc.mediastreams import MediaStreamError
 from av import VideoFrame
 
-from mediaserver.rtc.aiortc_patches.media import BandwidthEstimator, VideoTap
+from mediaserver.rtc.aiortc_patches.media import BandwidthEstimator
 from mediaserver.rtc.aiortc_patches.receivers import VideoReceiverHook
+from mediaserver.rtc.aiortc_patches.video_tap import VideoTap
 from mediaserver.rtc.inbound.video_frame import screen_frame
 from mediaserver.rtc.throttle import Throttle
 from pipeline.errors import FrameError
@@ -45,7 +47,10 @@ class InboundVideoTrack:
         on_fault: Callable[[FrameError], None],
         on_encoded: Callable[[str, bytes, int], None] = lambda *_: None,
         estimate: BandwidthEstimator,
+        parameter_sets: Mapping[int, bytes] = MappingProxyType({}),
+        repairs: Mapping[int, int] = MappingProxyType({}),
     ):
+        """`parameter_sets` and `repairs` as for `VideoTap`."""
         self.mid = mid
         self.is_shown = False
         self.is_forwarded = False
@@ -53,7 +58,7 @@ class InboundVideoTrack:
         self._intake = VideoReceiverHook(
             receiver, on_fault=self._on_undecodable, on_oversized=self._on_oversized, on_bye=self._on_bye
         )
-        self._tap = VideoTap(receiver, on_frame=on_encoded)
+        self._tap = VideoTap(receiver, on_frame=on_encoded, parameter_sets=parameter_sets, repairs=repairs)
         estimate.include(receiver)
         self._faults = Throttle(_FAULT_PERIOD)
         self._requests = Throttle(_STALL)

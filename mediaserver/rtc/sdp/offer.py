@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from aiortc.rtcrtpparameters import RTCRtpHeaderExtensionParameters
 from aiortc.sdp import SessionDescription
 
 from mediaserver.rtc.sdp.answer import AnsweredSection, AnswerPlan
@@ -31,7 +32,7 @@ class Section:
     """One media section that is answered; the directions are the client's.
 
     `h264` and `parameter_sets` are the `answers` and `parameter_sets` of `TakenCodecs`. `layers`: the simulcast layers
-    that the client sends.
+    that the client sends. `extensions`: its RTP header extensions. `repairs`: the SSRCs that its RTX SSRCs repair.
     """
 
     mid: str
@@ -41,6 +42,8 @@ class Section:
     h264: Mapping[str, str] = field(default_factory=dict)
     parameter_sets: Mapping[int, bytes] = field(default_factory=dict)
     layers: tuple[str, ...] = ()
+    extensions: tuple[RTCRtpHeaderExtensionParameters, ...] = ()
+    repairs: Mapping[int, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +130,28 @@ def _take(judged: JudgedSection, audio: Sequence[str], transport: Lines) -> tupl
         names = _preferred(judged.group, audio) if media.kind == "audio" else VIDEO
         codecs = take_codecs(judged.group, names, receives=receives)
         layers = simulcast_layers(judged.group) if section.sends and media.kind == "video" else ()
-        section = replace(section, h264=codecs.answers, parameter_sets=codecs.parameter_sets, layers=layers)
+        section = replace(
+            section,
+            h264=codecs.answers,
+            parameter_sets=codecs.parameter_sets,
+            layers=layers,
+            extensions=_extensions(judged.group),
+            repairs=_repairs(judged.group),
+        )
         group = codecs.lines
     kept = [line for line in group if not line.startswith((*TRANSPORT, "a=mid:", "a=candidate:", *_DIRECTIONS))]
     return section, [*kept, f"a=mid:{judged.mid}", f"a={judged.direction}", *transport]
+
+
+def _extensions(group: Lines) -> tuple[RTCRtpHeaderExtensionParameters, ...]:
+    found = (line.split(" ") for line in values(group, "extmap"))
+    return tuple(RTCRtpHeaderExtensionParameters(id=int(number), uri=uri) for number, uri in found)
+
+
+def _repairs(group: Lines) -> dict[int, int]:
+    # RFC 5888 and RFC 4588 section 8.8: the first is repaired by the second.
+    pairs = (line.split(" ")[1:] for line in values(group, "ssrc-group") if line.startswith("FID "))
+    return {int(pair[1]): int(pair[0]) for pair in pairs if len(pair) == 2}
 
 
 def _preferred(group: Lines, audio: Sequence[str]) -> Sequence[str]:

@@ -27,9 +27,7 @@ from mediaserver.rtc.aiortc_patches.media import (
     START_BITRATE,
     BandwidthEstimator,
     RidRouter,
-    VideoTap,
     _Control,
-    is_keyframe,
 )
 from mediaserver.rtc.aiortc_patches.transceivers import (
     MAX_PIECES,
@@ -38,6 +36,7 @@ from mediaserver.rtc.aiortc_patches.transceivers import (
     Reassembly,
     renew_sender,
 )
+from mediaserver.rtc.aiortc_patches.video_tap import VideoTap, is_keyframe
 from mediaserver.rtc.voice_track import VoiceTrack
 from tests.support.rtc_harness import until
 from tests.support.virtual_time import in_virtual_time
