@@ -26,6 +26,7 @@ from mediaserver.jsonws.read_gate import MASKED_HEADER_BYTES, ReadGate
 from mediaserver.jsonws.send_queue import SendQueue
 from mediaserver.jsonws.session import Session
 from mediaserver.messages.fields import MAX_BAD_MESSAGES, MAX_FIRST_MESSAGE_BYTES, MAX_MESSAGE_BYTES
+from mediaserver.web_socket import StrictWebSocket
 from pipeline.errors import AudioError, FaultCode, MediaError, ProtocolError, Severity
 from pipeline.events import EndReason, fault_from
 
@@ -97,7 +98,7 @@ class Connection:
         self._parser_slot = parser_slot
         self._count_bad_message = count_bad_message
         # No compression: a small frame could inflate to a huge one, and base64 of media hardly shrinks.
-        self._ws = web.WebSocketResponse(
+        self._ws = StrictWebSocket(
             timeout=2.0, autoping=False, compress=False, max_msg_size=_MAX_FRAME_BYTES, decode_text=False
         )
         self._send_queue = SendQueue()

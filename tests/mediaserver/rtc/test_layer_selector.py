@@ -18,7 +18,8 @@ class Layers:
 
     def send(self, *sources: int, are_keys: bool = False) -> None:
         for source in sources:
-            choice = self.selector.push(source, self.now, lambda source=source: SIZES[source] if are_keys else None)
+            size = SIZES[source] if are_keys else None
+            choice = self.selector.push(source, self.now, lambda size=size: size)  # type: ignore[misc]
             if choice is not Choice.DROP:
                 self.taken.append(source)
             if are_keys and source == self.selector.chosen:

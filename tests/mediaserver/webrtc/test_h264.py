@@ -19,7 +19,7 @@ def offering(parameters: str | None, name: str = "H264") -> Callable[[str], str]
     """Offer H.264 alone, with these parameters."""
 
     def edit(sdp: str) -> str:
-        kept = []
+        kept: list[str] = []
         for offered in sdp.splitlines():
             line = offered
             found = re.match(r"a=(?:rtpmap|fmtp|rtcp-fb):([0-9]+) ", line)

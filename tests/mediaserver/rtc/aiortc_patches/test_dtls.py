@@ -57,27 +57,23 @@ class Network:
 
 
 @pytest.mark.parametrize("lost", [0, 1, 3])
-def test_the_first_datagram_is_sent_again_soon_until_there_is_an_answer(lost: int) -> None:
-    async def shake_hands() -> list[float]:
-        network: Any = Network(lost)
-        HandshakeRepeater(network)
-        await network._do_handshake()
-        ended = asyncio.get_running_loop().time()
-        await asyncio.sleep(5)
-        return [at - network.sent[0] for at in network.sent] + [ended - network.sent[0]]
-
-    *sent, ended = in_virtual_time(shake_hands())
-    assert sent == pytest.approx([sum(REPETITIONS[:at]) for at in range(lost + 1)])
-    assert ended == pytest.approx(sum(REPETITIONS[:lost]))
+@in_virtual_time
+async def test_the_first_datagram_is_sent_again_soon_until_there_is_an_answer(lost: int) -> None:
+    network: Any = Network(lost)
+    HandshakeRepeater(network)
+    await network._do_handshake()
+    ended = asyncio.get_running_loop().time()
+    await asyncio.sleep(5)
+    begun = network.sent[0]
+    assert [at - begun for at in network.sent] == pytest.approx([sum(REPETITIONS[:at]) for at in range(lost + 1)])
+    assert ended - begun == pytest.approx(sum(REPETITIONS[:lost]))
 
 
-def test_a_far_end_that_never_answers_is_sent_few_datagrams() -> None:
-    async def wait() -> int:
-        network: Any = Network(lost=100)
-        HandshakeRepeater(network)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(10):
-                await network._do_handshake()
-        return len(network.sent)
-
-    assert in_virtual_time(wait()) == 1 + len(REPETITIONS)
+@in_virtual_time
+async def test_a_far_end_that_never_answers_is_sent_few_datagrams() -> None:
+    network: Any = Network(lost=100)
+    HandshakeRepeater(network)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(10):
+            await network._do_handshake()
+    assert len(network.sent) == 1 + len(REPETITIONS)
