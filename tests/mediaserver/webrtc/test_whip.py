@@ -296,6 +296,13 @@ async def test_options_tell_those_with_a_token_the_ice_servers(harness: WhipHarn
     assert (await harness.ask("OPTIONS", path, user="forged")).status == 401
 
 
+async def test_each_path_is_one_resource_with_its_own_options(harness: WhipHarness) -> None:
+    resources = {resource.canonical: resource for resource in harness.client.app.router.resources()}
+    assert len(resources) == len(harness.client.app.router.resources())
+    for path in ("/whip", "/whip/"):
+        assert {route.method for route in resources[path]} == {"POST", "OPTIONS"}
+
+
 async def test_a_slash_at_the_end_makes_no_difference(harness: WhipHarness, caller: RTCPeerConnection) -> None:
     response = await harness.post(caller.localDescription.sdp, "/whip/?session=s1")
     assert response.status == 201
