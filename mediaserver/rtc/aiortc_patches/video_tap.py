@@ -87,9 +87,12 @@ class VideoTap:
 
     async def request_keyframe(self) -> None:
         """Request a key frame (PLI)."""
-        # Also sent for RTX SSRCs: they cannot be told from media before the first loss, and senders ignore it.
+        # Until a layer is chosen also for RTX SSRCs: they cannot be told from media before the first loss, and senders
+        # ignore it.
         table = self._inside.transport._rtp_router.ssrc_table
-        for ssrc in [ssrc for ssrc, receiver in table.items() if receiver is self._inside]:
+        known = [ssrc for ssrc, receiver in table.items() if receiver is self._inside]
+        # Never for the other layers: the key frames of all at once are a burst that costs the one that is needed.
+        for ssrc in [self._layers.chosen] if self._layers.chosen in known else known:
             await self._send_pli(ssrc)
 
     async def run_nack(self) -> None:

@@ -112,7 +112,7 @@ class InboundVideoTrack:
         if self._packets == packets or not self.is_shown:
             self._decoded_at = now
         elif now - self._decoded_at > _STALL and self._requests.allow(now):
-            await self._intake.request_keyframe()
+            await self._tap.request_keyframe()
 
     def end(self) -> bool:
         """End `run` soon; False if it must be cancelled, because no video was ever received."""

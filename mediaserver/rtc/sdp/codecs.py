@@ -1,4 +1,4 @@
-"""The codecs of a media section: those that are taken, as aiortc is told of them and as the client is answered."""
+"""The codecs of a media section: those that are taken, as aiortc reads them and as the client is answered."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from mediaserver.rtc.sdp.grammar import Lines, MediaLine, by_type, media_line, v
 
 OPUS = ("opus",)
 G711 = ("pcmu", "pcma")
-"""What telephones and cameras speak, and RFC 7874 section 3 asks of everybody."""
+"""Spoken by telephones and cameras, and mandatory by RFC 7874 section 3."""
 
 VIDEO = ("vp8", "h264")
 
@@ -91,7 +91,7 @@ def take_codecs(group: Lines, names: Iterable[str], *, receives: bool) -> TakenC
 
 
 def answer_h264(group: Lines, answers: Mapping[str, str]) -> Lines:
-    """Put the client's own H.264 parameters in an answered section, in place of those that aiortc was told."""
+    """Put the client's own H.264 parameters in an answered section, in place of `h264.TAKEN_PARAMETERS`."""
     kept = [line for line in group if not (line.startswith("a=fmtp:") and line[7:].split(" ")[0] in answers)]
     return kept + [f"a=fmtp:{name} {text}" for name, text in answers.items() if text]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 TAKEN_PARAMETERS = "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42e01f"
-"""The parameters that aiortc is told of every H.264 that is taken: it knows two profiles (codecs/__init__.py:131)."""
+"""The parameters that aiortc reads for all H.264 that is taken: it knows two profiles (codecs/__init__.py:87)."""
 
 MAX_PARAMETER_SETS = 4_096
 """Bytes of parameter sets that a description may hold."""

@@ -1,4 +1,4 @@
-"""Which sections of an offer can be answered, over which transport, and why the others cannot."""
+"""Judges the sections of an offer: those that can be answered, over one transport, and why the others cannot."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class JudgedSection:
 def judge_sections(
     head: Lines, groups: Sequence[Lines], codecs: Mapping[str, Sequence[str]], *, takes_inactive: bool
 ) -> list[JudgedSection]:
-    """Judge each section by itself. Raises `OfferError` for sections that cannot be told apart."""
+    """Judge each section by itself. Raises `OfferError` for two sections with one `a=mid`."""
     sections = [
         JudgedSection(group, media_line(group), mid, _direction(group, head))
         for group, mid in zip(groups, _mids(groups), strict=True)
