@@ -157,7 +157,10 @@ class VideoTap:
         if codec is None:
             return False
         if is_rtx(codec):
-            return self._repaired.get(packet.ssrc) == self._layers.chosen
+            # libwebrtc probes the bandwidth with packets that came long ago. jitterbuffer.py:49 would take one that is
+            # 100 numbers old for a stream that starts afresh, and wait for its successors for ever.
+            number = int.from_bytes(packet.payload[:2])  # RFC 4588 section 4: of the original packet
+            return self._repaired.get(packet.ssrc) == self._layers.chosen and number in self._missing
         now = time.monotonic()
         match self._layers.push(packet.ssrc, now, lambda: _keyframe_pixels(codec, packet.payload)):
             case Choice.DROP:

@@ -24,6 +24,7 @@ RENEGOTIATION_LIMITS = Bounds(500_000, lines=16_000, sections=64)
 """Bounds for a client that renegotiates, and adds a section for each track it publishes."""
 
 _SESSION = ("v=0", "o=- 0 0 IN IP4 0.0.0.0", "s=-", "t=0 0")
+_DATA_LINES = ("a=sctp-port:", "a=sctpmap:", "a=max-message-size:")
 _DIRECTIONS = ("a=sendrecv", "a=sendonly", "a=recvonly", "a=inactive")
 
 
@@ -125,7 +126,8 @@ def _take(judged: JudgedSection, audio: Sequence[str], transport: Lines) -> tupl
     media, receives = judged.media, judged.direction in ("sendrecv", "recvonly")
     section = Section(judged.mid, media.kind, judged.direction in ("sendrecv", "sendonly"), receives)
     if media.kind == "application":
-        group = [MediaLine(media.kind, 9, media.profile, media.formats).render(), *judged.group[1:]]
+        first = MediaLine(media.kind, 9, media.profile, media.formats).render()
+        group = [first, *(line for line in judged.group if line.startswith(_DATA_LINES))]
     else:
         names = _preferred(judged.group, audio) if media.kind == "audio" else VIDEO
         codecs = take_codecs(judged.group, names, receives=receives)
