@@ -126,6 +126,14 @@ def tls_context(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
+def renew_certificate(context: ssl.SSLContext, settings: Settings) -> None:
+    """Use TLS_CERT and TLS_KEY as they are now for connections to come. Raises `OSError`; then the old ones stay."""
+    # Loaded for a trial first: a chain whose key does not fit would take the place of the old one all the same.
+    tls_context(settings)
+    assert settings.tls_cert is not None
+    context.load_cert_chain(settings.tls_cert, settings.tls_key)
+
+
 async def _start_services(settings: Settings, vad: VadModel, stack: AsyncExitStack) -> _Services:
     metrics = Metrics()
     await stack.enter_async_context(LoopLag(metrics))

@@ -43,6 +43,8 @@ class Route:
     """Descriptions of the path's parameters, by name."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Descriptions of a successful answer's headers, by name."""
+    aliases: tuple[str, ...] = ()
+    """Further paths that clients use, such as one with a slash at its end; they are not in OpenAPI."""
 
     @property
     def possible_errors(self) -> tuple[int, ...]:
@@ -59,11 +61,14 @@ class Route:
 
 def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
     """Register the routes; a GET route also answers HEAD."""
-    for route in routes:
+    known = list(routes)
+    # aiohttp joins neighbours of one path in one resource, and CORS goes by resource: aliases come after all paths.
+    paths = [(one, one.path) for one in known] + [(one, alias) for one in known for alias in one.aliases]
+    for route, path in paths:
         if route.method == "GET":
-            app.router.add_get(route.path, route.handler)
+            app.router.add_get(path, route.handler)
         else:
-            app.router.add_route(route.method, route.path, route.handler)
+            app.router.add_route(route.method, path, route.handler)
 
 
 async def read_bytes(request: web.Request, media_type: str, *, limit: int) -> bytes:

@@ -55,6 +55,7 @@ def configure(*, level: str, folder: Path | None) -> "FloodGate":
                 rotation=f"{ROTATION_MB} MB",
                 retention=KEPT_FILES,
                 opener=_open_private,
+                watch=True,  # logrotate and others move a file away; the next line makes it anew
                 backtrace=False,
                 diagnose=False,
             )

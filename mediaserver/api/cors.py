@@ -8,6 +8,7 @@ from aiohttp import hdrs, web
 
 _DAY = 24 * 3600
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_HEADERS = "Authorization, Content-Type, If-Match"
 _EXPOSED = ("X-Request-ID", "Retry-After", "X-Frame", "Location", "ETag", "Link")
 
 
@@ -43,7 +44,10 @@ def allow_origins(app: web.Application, origins: Sequence[str], *, open_to_all: 
         if request.method == hdrs.METH_OPTIONS:
             methods = {route.method for route in resource}
             response.headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = ", ".join(sorted(methods))
-            response.headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = "Authorization, Content-Type, If-Match"
+            # Whatever a client's library adds is allowed: without credentials there is nothing to protect here, and
+            # `*` would not stand for Authorization (Fetch standard, "CORS non-wildcard request-header name").
+            asked = request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_HEADERS)
+            response.headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = f"{_HEADERS}, {asked}" if asked else _HEADERS
             response.headers[hdrs.ACCESS_CONTROL_MAX_AGE] = str(_DAY)
 
     if own:

@@ -4,13 +4,14 @@ import argparse
 import asyncio
 import gc
 import signal
+import ssl
 import sys
 
 from loguru import logger
 
 from mediaserver import __version__, logs
 from mediaserver.allocator import return_large_blocks
-from mediaserver.app import running_application, tls_context
+from mediaserver.app import renew_certificate, running_application, tls_context
 from mediaserver.auth.passwords import Passwords
 from mediaserver.cli import users as users_cli
 from mediaserver.http_server import AcceptFailures, BoundedRunner, Listener, ListenError, raise_descriptor_limit
@@ -47,7 +48,12 @@ async def _run_users_command(settings: Settings, options: argparse.Namespace) ->
 
 
 def serve() -> int:
-    """Serve until SIGINT or SIGTERM; returns 0, 1 if it cannot listen, 2 if it cannot start."""
+    """Serve until SIGINT or SIGTERM; returns 0, 1 if it cannot listen, 2 if it cannot start.
+
+    SIGHUP reads the certificate again, and ends nothing.
+    """
+    if hasattr(signal, "SIGHUP"):  # not on Windows
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there is something to read again
     try:
         settings = load()
     except SettingsError as error:
@@ -91,7 +97,8 @@ async def _serve(settings: Settings) -> int:
     raise_descriptor_limit()
     try:
         # Before anything is loaded, so that a port that is taken is told at once.
-        listener = await Listener.bind(settings.host, settings.port, tls_context(settings))
+        tls = tls_context(settings)
+        listener = await Listener.bind(settings.host, settings.port, tls)
     except OSError as error:
         return _cannot_listen(settings, error)
     try:
@@ -100,7 +107,7 @@ async def _serve(settings: Settings) -> int:
             await runner.setup()
             try:
                 await listener.serve(runner)
-                await _until_stopped(settings, listener.port)
+                await _until_stopped(settings, listener.port, tls)
             finally:
                 listener.close()
                 await runner.cleanup()
@@ -119,16 +126,28 @@ def _cannot_listen(settings: Settings, error: OSError) -> int:
     return 1
 
 
-async def _until_stopped(settings: Settings, port: int) -> None:
+async def _until_stopped(settings: Settings, port: int, tls: ssl.SSLContext | None) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(AcceptFailures())
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(name, stop.set)
+    if hasattr(signal, "SIGHUP"):
+        loop.add_signal_handler(signal.SIGHUP, _read_again, settings, tls)
     freeze_gc()
     _print_banner(settings, port)
     await stop.wait()
     sys.stdout.write("Stopping: sessions are told and closed.\n")
+
+
+def _read_again(settings: Settings, tls: ssl.SSLContext | None) -> None:
+    if tls is not None:
+        try:
+            renew_certificate(tls, settings)
+        except OSError as error:
+            logger.error("TLS_CERT cannot be read again; the old certificate stays", reason=str(error))
+            return
+    logger.info("read again on SIGHUP", certificate=str(settings.tls_cert or "none"))
 
 
 def freeze_gc() -> None:

@@ -29,6 +29,7 @@ from mediaserver.jsonws.read_gate import ReadGate
 from mediaserver.jsonws.send_queue import SendQueue
 from mediaserver.jsonws.session import Session
 from mediaserver.messages.fields import MAX_BAD_MESSAGES, MAX_FIRST_MESSAGE_BYTES, MAX_MESSAGE_BYTES
+from mediaserver.web_socket import StrictWebSocket
 from pipeline.errors import AudioError, FaultCode, MediaError, ProtocolError, Severity
 from pipeline.events import EndReason, fault_from
 
@@ -109,7 +110,7 @@ class Connection:
         self._bounds = bounds
         self._account: Account | None = None
         # No compression: a small frame could inflate to a huge one, and base64 of media hardly shrinks.
-        self._ws = web.WebSocketResponse(
+        self._ws = StrictWebSocket(
             timeout=2.0, autoping=False, compress=False, max_msg_size=_MAX_FRAME_BYTES, decode_text=False
         )
         self._send_queue = SendQueue()

@@ -18,6 +18,7 @@ from aiortc.exceptions import InternalError, InvalidStateError, OperationError
 from aiortc.rtcdtlstransport import RTCDtlsTransport
 from loguru import logger
 
+from mediaserver.rtc.aiortc_patches.dtls import HandshakeRepeater
 from mediaserver.rtc.aiortc_patches.ice_checks import CheckLimiter
 from mediaserver.rtc.aiortc_patches.media import BandwidthEstimator, route_by_mid
 from mediaserver.rtc.aiortc_patches.receivers import ConnectTask, LivenessMonitor, end_consent
@@ -170,6 +171,7 @@ class PeerConnection:
             route_by_mid(self.transport)
             self._liveness = LivenessMonitor(self.transport.transport)
             CheckLimiter(self.transport.transport)
+            HandshakeRepeater(self.transport)
 
     def _on_state(self) -> None:
         state = self.raw.connectionState

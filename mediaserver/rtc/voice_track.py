@@ -1,4 +1,4 @@
-"""The outbound track of the assistant's speech: encoded Opus packets, and none during silence."""
+"""The outbound track of the assistant's speech: encoded packets, and none during silence."""
 
 import asyncio
 import time
@@ -61,15 +61,17 @@ class VoiceTrack(MediaStreamTrack):
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         super().__init__()
+        self.silence = SILENCE_PACKET
+        """20 ms of silence in the codec of the pushed frames: Opus, unless it is set."""
         self._clock = clock
         self._timeline = Timeline()
         self._frames: deque[bytes] = deque(maxlen=CAPACITY)
         self._arrival = asyncio.Event()
         self._tail = 0
 
-    def push(self, opus: bytes) -> None:
-        """Queue 20 ms of speech; the oldest frame is dropped when the queue is full."""
-        self._frames.append(opus)
+    def push(self, payload: bytes) -> None:
+        """Queue 20 ms of encoded speech; the oldest frame is dropped when the queue is full."""
+        self._frames.append(payload)
         self._arrival.set()
 
     def flush(self) -> None:
@@ -87,7 +89,7 @@ class VoiceTrack(MediaStreamTrack):
             await self._wait_for_frame()
             if self._tail and not self._frames:
                 self._tail -= 1
-                return self._packet(SILENCE_PACKET)
+                return self._packet(self.silence)
         raise MediaStreamError
 
     def stop(self) -> None:
@@ -107,8 +109,8 @@ class VoiceTrack(MediaStreamTrack):
         except TimeoutError:
             return
 
-    def _packet(self, opus: bytes) -> "Packet[Any]":
-        packet = Packet(opus)
+    def _packet(self, payload: bytes) -> "Packet[Any]":
+        packet = Packet(payload)
         packet.pts = self._timeline.stamp(self._clock())
         packet.time_base = _TIME_BASE
         return packet

@@ -4,13 +4,16 @@ from collections.abc import Mapping, Sequence
 
 from aiortc import RTCRtpReceiver
 
-from mediaserver.rtc.aiortc_patches.transceivers import restrict_codecs
+from mediaserver.rtc.aiortc_patches.transceivers import allow_layers, codec_name, restrict_codecs
 from mediaserver.rtc.inbound.audio_track import InboundAudioTrack
 from mediaserver.rtc.inbound.track_readers import Source
 from mediaserver.rtc.inbound.video_track import InboundVideoTrack, choose_screen
 from mediaserver.rtc.peer_connection import PeerConnection
+from mediaserver.rtc.sdp.codecs import G711
 from mediaserver.rtc.sdp.offer import Section
+from mediaserver.rtc.telephone_voice import TelephoneVoice
 from mediaserver.rtc.voice_track import VoiceTrack
+from pipeline.codecs.g711 import Law
 from pipeline.media import AudioChunk, ScreenFrame
 from pipeline.peer import ConversationPort, Peer
 
@@ -27,6 +30,8 @@ class MediaTracks:
         self._sections = sections
         self._microphone: InboundAudioTrack | None = None
         self.videos: list[InboundVideoTrack] = []
+        self.telephone: TelephoneVoice | None = None
+        """Encodes the assistant's speech, where the client takes no Opus."""
         self._names: dict[str, str] = {}
 
     @property
@@ -44,11 +49,9 @@ class MediaTracks:
         for section in self._audio_sections:
             self._assign_direction(section, speech, sends=section is speaker, receives=section is microphone)
         if microphone is not None:
-            self._microphone = self._inbound_audio(self._receiver(microphone), lull)
+            self._microphone = self._inbound_audio(microphone, lull)
         self.videos = [
-            self._inbound_video(section.mid, self._receiver(section))
-            for section in self._sections
-            if section.kind == "video" and section.sends
+            self._inbound_video(section) for section in self._sections if section.kind == "video" and section.sends
         ]
 
     def choose_screen(self) -> str | None:
@@ -83,26 +86,37 @@ class MediaTracks:
 
     def _assign_direction(self, section: Section, speech: VoiceTrack, *, sends: bool, receives: bool) -> None:
         transceiver = self._connection.section(section.mid)
-        restrict_codecs(transceiver, ("opus",))  # our packets are Opus; others would carry them as noise
+        restrict_codecs(transceiver, (codec_name(transceiver).lower(),))  # one for both directions
         if sends:
+            codec = codec_name(transceiver).lower()
+            if codec in G711:
+                self.telephone = TelephoneVoice(Law(codec))
+                speech.silence = self.telephone.silence
             transceiver.sender.replaceTrack(speech)
             transceiver.direction = "sendrecv" if receives else "sendonly"
         else:
             transceiver.direction = "recvonly" if receives else "inactive"
 
-    def _inbound_audio(self, receiver: RTCRtpReceiver, lull: float) -> InboundAudioTrack:
+    def _inbound_audio(self, section: Section, lull: float) -> InboundAudioTrack:
         return InboundAudioTrack(
-            receiver, lull=lull, on_chunk=self._push_audio, on_fault=self._conversation.report_error
+            self._receiver(section),
+            codec=codec_name(self._connection.section(section.mid)).lower(),
+            lull=lull,
+            on_chunk=self._push_audio,
+            on_fault=self._conversation.report_error,
         )
 
-    def _inbound_video(self, mid: str, receiver: RTCRtpReceiver) -> InboundVideoTrack:
+    def _inbound_video(self, section: Section) -> InboundVideoTrack:
+        allow_layers(self._connection.section(section.mid), section.extensions)
         return InboundVideoTrack(
-            mid,
-            receiver,
+            section.mid,
+            self._receiver(section),
             on_frame=self._push_frame,
             on_pause=self._stop_screen_share,
             on_fault=self._conversation.report_error,
             estimate=self._connection.estimate,
+            parameter_sets=section.parameter_sets,
+            repairs=section.repairs,
         )
 
     def _push_audio(self, chunk: AudioChunk) -> None:

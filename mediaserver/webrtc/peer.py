@@ -126,7 +126,8 @@ class RtcPeer:
 
     def send_audio(self, frame: SpeechFrame) -> None:
         """Send 20 ms of speech."""
-        self._speech.push(frame.opus)
+        telephone = self._media.telephone
+        self._speech.push(frame.opus if telephone is None else telephone.encode(frame.pcm))
 
     def flush_audio(self) -> None:
         """Drop the speech that is still queued."""
@@ -145,7 +146,7 @@ class RtcPeer:
         self._media.attach(self._speech, lull=self._config.lull)
         sdp = await self._connection.answer()
         self._media.choose_screen()
-        return sdp
+        return self._offer.finish(sdp)
 
     # Lifetime.
 

@@ -34,7 +34,12 @@ SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
 EXPOSED = {"Access-Control-Expose-Headers": "Location, ETag, Link"}
 
+MAX_LEFT = 1_000
+"""Connections whose end by DELETE is remembered, so that a DELETE sent again is answered like the first."""
+
 _TAGS = ("webrtc",)
+_SLASH = ("/whip/",)
+_LINK = {"Link": "ICE servers to use."}
 _ID = {"id": "what `Location` named"}
 _ETAG = {"ETag": "The ICE session, for `If-Match`."}
 
@@ -71,6 +76,7 @@ class Whip:
         self._bad_messages = bad_messages or BadMessageBudget()
         self._config = config or Config()
         self._resources: dict[str, _Resource] = {}
+        self._left: dict[str, str] = {}  # the owners of connections that ended by DELETE, by id
 
     def routes(self) -> tuple[Route, ...]:
         """The operations of WHIP, with their descriptions for OpenAPI."""
@@ -78,6 +84,7 @@ class Whip:
             Route(
                 method="POST",
                 path="/whip",
+                aliases=_SLASH,
                 handler=self.offer,
                 summary="Start or join a session: an SDP offer in, an SDP answer out",
                 tags=_TAGS,
@@ -86,16 +93,17 @@ class Whip:
                 needs_token=True,
                 answers={201: SDP},
                 errors=(400, 408, 413, 415, 429, 503),
-                headers={"Location": "The connection, for PATCH and DELETE.", **_ETAG, "Link": "ICE servers to use."},
+                headers={"Location": "The connection, for PATCH and DELETE.", **_ETAG, **_LINK},
             ),
             Route(
                 method="OPTIONS",
                 path="/whip",
+                aliases=_SLASH,
                 handler=self.options,
-                summary="What is accepted here",
+                summary="What is accepted here; with a token, the ICE servers too",
                 tags=_TAGS,
                 answers={204: None},
-                headers={"Accept-Post": SDP},
+                headers={"Accept-Post": SDP, **_LINK},
             ),
             Route(
                 method="PATCH",
@@ -125,11 +133,11 @@ class Whip:
                 method="OPTIONS",
                 path="/whip/{id}",
                 handler=self.options,
-                summary="What is accepted here",
+                summary="What is accepted here; with a token, the ICE servers too",
                 tags=_TAGS,
                 parameters=_ID,
                 answers={204: None},
-                headers={"Accept-Post": SDP, "Accept-Patch": FRAGMENT},
+                headers={"Accept-Post": SDP, "Accept-Patch": FRAGMENT, **_LINK},
             ),
         )
 
@@ -178,8 +186,7 @@ class Whip:
         response.headers["Location"] = f"/whip/{name}"
         response.headers["ETag"] = resource.etag
         response.headers["Accept-Patch"] = FRAGMENT
-        for link in ice_links(self._ice_servers(caller.user)):
-            response.headers.add("Link", link)
+        self._add_links(response, caller.user)
         return response
 
     async def trickle(self, request: web.Request) -> web.Response:
@@ -190,8 +197,7 @@ class Whip:
             fragment = parse_fragment(text)
         except ProtocolError as error:
             raise HttpError(400, "INVALID_CANDIDATE", error.message) from None
-        # RFC 9725 section 4.3.1: the tag says which ICE session is meant; `*` means any, as a restart does.
-        if request.headers.get("If-Match", resource.etag) not in (resource.etag, "*"):
+        if not _matches(request.headers.get("If-Match"), resource.etag):
             raise HttpError(412, "PRECONDITION_FAILED", "If-Match names another ICE session.")
         offer = resource.offer
         if fragment.ufrag not in (None, offer.ufrag) or fragment.pwd not in (None, offer.pwd):
@@ -203,14 +209,26 @@ class Whip:
         return web.Response(status=204, headers=EXPOSED | {"ETag": resource.etag})
 
     async def leave(self, request: web.Request) -> web.Response:
-        """Close the connection for good, without a grace period; 200."""
-        await self._resource(request).peer.close(is_final=True)
-        return web.Response()
+        """Close the connection for good, without a grace period; 200, also when it is repeated."""
+        name, user = request.match_info["id"], self._user(request)
+        if self._left.get(name) != user:
+            await self._resource(request).peer.close(is_final=True)
+            self._left[name] = user
+            if len(self._left) > MAX_LEFT:
+                del self._left[next(iter(self._left))]
+        return web.Response(headers=EXPOSED)
 
     async def options(self, request: web.Request) -> web.Response:
-        """Answer 204 with the accepted media types."""
+        """Answer 204 with the accepted media types, and with the ICE servers for a caller with a valid token."""
         accepted = {"Accept-Patch": FRAGMENT} if "id" in request.match_info else {}
-        return web.Response(status=204, headers={"Accept-Post": SDP, **accepted, **EXPOSED})
+        response = web.Response(status=204, headers={"Accept-Post": SDP, **accepted, **EXPOSED})
+        if "Authorization" in request.headers:  # a browser's preflight has none
+            self._add_links(response, self._user(request))
+        return response
+
+    def _add_links(self, response: web.Response, user: str) -> None:
+        for link in ice_links(self._ice_servers(user)):
+            response.headers.add("Link", link)
 
     def _caller(self, request: web.Request) -> Caller:
         """Authenticate and rate-limit the caller, without a valid token by its network."""
@@ -246,14 +264,17 @@ class Whip:
 
     def _resource(self, request: web.Request) -> _Resource:
         """Return the caller's own resource; another user's is 404 like an unknown one."""
-        try:
-            user = self._verifier.verify(bearer(request))
-        except AuthError as error:
-            raise HttpError(401, "UNAUTHORIZED", str(error)) from None
+        user = self._user(request)
         resource = self._resources.get(request.match_info["id"])
-        if resource is None or resource.owner != user.id or resource.peer.is_over:
+        if resource is None or resource.owner != user or resource.peer.is_over:
             raise _unknown()
         return resource
+
+    def _user(self, request: web.Request) -> str:
+        try:
+            return self._verifier.verify(bearer(request)).id
+        except AuthError as error:
+            raise HttpError(401, "UNAUTHORIZED", str(error)) from None
 
 
 def ice_links(servers: Sequence[IceServer]) -> list[str]:
@@ -266,6 +287,15 @@ def ice_links(servers: Sequence[IceServer]) -> list[str]:
             parameters += '; credential-type="password"'
         links += [f'<{url}>; rel="ice-server"{parameters}' for url in server.urls]
     return links
+
+
+def _matches(condition: str | None, etag: str) -> bool:
+    """Whether an If-Match header, if there is one, names the ICE session of `etag`.
+
+    RFC 9725 section 4.3.1: `*` means any, as a restart does. Proxies make strong tags weak (RFC 9110 section 8.8.1).
+    """
+    tags = [tag.strip().removeprefix("W/") for tag in (condition or "*").split(",")]
+    return any(tag in ("*", etag, etag.strip('"')) for tag in tags)
 
 
 def _unknown() -> HttpError:

@@ -7,12 +7,10 @@ from pipeline.errors import ProtocolError
 
 MAX_BYTES = 16_000
 
-_ATTRIBUTES = ("a=", "m=", "c=", "v=", "o=", "s=", "t=")
-
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
-    """Candidate lines, and the credentials they belong to if it names any."""
+    """Candidates, and the credentials they belong to if it names any."""
 
     candidates: tuple[str, ...]
     ufrag: str | None
@@ -20,19 +18,35 @@ class Fragment:
 
 
 def parse_fragment(text: str) -> Fragment:
-    """Read a fragment, or raise `ProtocolError` and nothing else. Other attributes are ignored."""
+    """Read a fragment, or raise `ProtocolError` and nothing else.
+
+    Clients write candidates with or without `a=`, with several spaces, and an empty one at the end. A malformed one is
+    passed over, as the others may connect; so are other attributes.
+    """
     candidates: dict[str, None] = {}
     ufrag = pwd = None
     for line in text.splitlines():
-        name, _, value = line.strip().partition(":")
-        match name:
-            case "a=candidate":
-                parse_candidate(value)
-                candidates[value] = None
-            case "a=ice-ufrag":
-                ufrag = value
-            case "a=ice-pwd":
-                pwd = value
-            case _ if name and not name.startswith(_ATTRIBUTES):
-                raise ProtocolError("A fragment has `a=ice-ufrag`, `a=ice-pwd`, `a=mid` and `a=candidate` lines.")
+        words = " ".join(line.split())
+        name, _, value = words.removeprefix("a=").partition(":")
+        match name.lower():
+            case "candidate":
+                if _is_candidate(value):
+                    candidates[value.strip()] = None
+            case "ice-ufrag":
+                ufrag = value.strip()
+            case "ice-pwd":
+                pwd = value.strip()
+            case _ if words and words[1:2] != "=" and name.lower() != "end-of-candidates":
+                raise ProtocolError(
+                    f"`{words[:100]}` is no line of a fragment, which has `a=ice-ufrag`, `a=ice-pwd`, `a=mid` and "
+                    "`a=candidate` lines."
+                )
     return Fragment(tuple(candidates), ufrag, pwd)
+
+
+def _is_candidate(text: str) -> bool:
+    try:
+        parse_candidate(text)
+    except ProtocolError:
+        return False
+    return True

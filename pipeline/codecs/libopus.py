@@ -81,19 +81,25 @@ class Encoder:
         return ctypes.string_at(self._at, size)
 
 
-class Decoder:
-    """Decodes Opus packets, mono or stereo, to mono audio of `rate` (8, 12, 16, 24 or 48 kHz)."""
+def is_stereo(packet: bytes) -> bool:
+    """Whether a packet has two channels (RFC 6716 section 3.1)."""
+    return bool(packet) and bool(packet[0] & 4)
 
-    def __init__(self, *, rate: int):
+
+class Decoder:
+    """Decodes Opus packets, mono or stereo, to audio of `rate` (8, 12, 16, 24 or 48 kHz) and 1 or 2 `channels`."""
+
+    def __init__(self, *, rate: int, channels: int = 1):
         self._max_samples = int(rate * MAX_SECONDS)
         self._grain = rate // 400  # Opus counts time in 2.5 ms
-        self._state = ctypes.create_string_buffer(_lib.opus_decoder_get_size(1))
-        self._pcm = ctypes.create_string_buffer(self._max_samples * SAMPLE_BYTES)
+        self._sample_bytes = SAMPLE_BYTES * channels
+        self._state = ctypes.create_string_buffer(_lib.opus_decoder_get_size(channels))
+        self._pcm = ctypes.create_string_buffer(self._max_samples * self._sample_bytes)
         self._at = ctypes.addressof(self._pcm)
-        _check(_lib.opus_decoder_init(self._state, rate, 1), "The decoder could not be made")
+        _check(_lib.opus_decoder_init(self._state, rate, channels), "The decoder could not be made")
 
     def decode(self, packet: bytes) -> bytes:
-        """Return a packet's 16-bit PCM (2.5 to 120 ms), or raise `AudioError`."""
+        """Return a packet's 16-bit PCM (2.5 to 120 ms, channels interleaved), or raise `AudioError`."""
         return self._decode(packet, self._max_samples, is_lost=False)
 
     def recover(self, packet: bytes, samples: int) -> bytes:
@@ -111,7 +117,7 @@ class Decoder:
             raise AudioError(f"An Opus packet has 1 to {MAX_PACKET} bytes, not {len(packet)}.", where="opus")
         count = _lib.opus_decode(self._state, packet, len(packet), self._pcm, samples, is_lost)
         _check(count, "The Opus packet could not be decoded")
-        return ctypes.string_at(self._at, count * SAMPLE_BYTES)
+        return ctypes.string_at(self._at, count * self._sample_bytes)
 
 
 def _check(code: int, what: str) -> None:

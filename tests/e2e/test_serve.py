@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -136,6 +137,40 @@ def test_with_a_certificate_it_speaks_https(tmp_path: Path) -> None:
         address = server.address.replace("localhost", "127.0.0.1")
         with urllib.request.urlopen(f"{address}/health", timeout=10, context=trusting) as response:
             assert response.status == 200
+
+
+def test_sighup_reads_the_certificate_again_and_ends_nothing(tmp_path: Path) -> None:
+    def issue() -> str:
+        key = ec.generate_private_key(ec.SECP256R1())
+        pem, private = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+        certificate = _sign(key, "127.0.0.1").public_bytes(pem).decode()
+        (tmp_path / "key.pem").write_bytes(key.private_bytes(pem, private, serialization.NoEncryption()))
+        (tmp_path / "cert.pem").write_text(certificate)
+        return certificate
+
+    def shown() -> str:
+        port = int(server.address.rpartition(":")[2])
+        return ssl.get_server_certificate(("127.0.0.1", port), timeout=10)
+
+    def hang_up(word: str) -> None:
+        before = log.read_text().count(word)
+        server.process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 10
+        while log.read_text().count(word) == before and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert server.process.poll() is None
+
+    log = tmp_path / "stderr.log"
+    first = issue()
+    paths = {"TLS_CERT": str(tmp_path / "cert.pem"), "TLS_KEY": str(tmp_path / "key.pem")}
+    with serving(tmp_path, **paths, **GEMINI) as server:
+        assert shown().split() == first.split()
+        second = issue()
+        hang_up("read again on SIGHUP")
+        assert shown().split() == second.split()
+        (tmp_path / "cert.pem").write_text(first)
+        hang_up("cannot be read again")
+        assert shown().split() == second.split()
 
 
 def test_what_stands_when_serving_begins_is_never_searched_for_garbage() -> None:

@@ -71,8 +71,8 @@ class RtcClient:
 
 
 @asynccontextmanager
-async def listening(server: str) -> AsyncIterator[RtcClient]:
-    """Connect as a guest, and hang up at the end."""
+async def listening(server: str, *, session: str = "") -> AsyncIterator[RtcClient]:
+    """Connect as a guest, to the session of that name if one is given, and hang up at the end."""
     peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     peer.addTransceiver("audio", direction="recvonly")
     async with aiohttp.ClientSession(server) as http, asyncio.TaskGroup() as tasks:
@@ -85,7 +85,8 @@ async def listening(server: str) -> AsyncIterator[RtcClient]:
         guest = await (await http.post("/api/v1/guests")).json()
         http.headers.update({"Authorization": f"Bearer {guest['access_token']}"})
         sdp = peer.localDescription.sdp
-        answer = await http.post("/whip", data=sdp, headers={"Content-Type": "application/sdp"})
+        query = {"session": session} if session else {}
+        answer = await http.post("/whip", data=sdp, params=query, headers={"Content-Type": "application/sdp"})
         assert answer.status == 201, await answer.text()
         await peer.setRemoteDescription(RTCSessionDescription(await answer.text(), "answer"))
         async with asyncio.timeout(WAIT):

@@ -75,6 +75,7 @@ async def connected_peer(
     limits: RtcLimits = RtcLimits(tick=0.05),  # noqa: B008
     lull: float = 0.5,
     edit: Callable[[str], str] = lambda sdp: sdp,
+    edit_answer: Callable[[str], str] = lambda sdp: sdp,
     is_connected: bool = True,
     configuration: RTCConfiguration | None = None,
     bad_messages: BadMessageBudget | None = None,
@@ -109,7 +110,7 @@ async def connected_peer(
     try:
         answer = await here.peer.answer()
         if is_connected:
-            await client.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+            await client.setRemoteDescription(RTCSessionDescription(edit_answer(answer), "answer"))
             await until(
                 lambda: client.connectionState == "connected" and (channel is None or channel.readyState == "open")
             )

@@ -11,7 +11,7 @@ from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 from av import Packet
 
-from mediaserver.rtc.aiortc_patches.media import is_keyframe
+from mediaserver.rtc.aiortc_patches.video_tap import is_keyframe
 from mediaserver.rtc.throttle import Throttle
 
 RATES = {"audio": 48_000, "video": 90_000}

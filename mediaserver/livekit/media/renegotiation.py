@@ -5,20 +5,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from mediaserver.livekit.media.types import OfferedSection
-from mediaserver.rtc.sdp.offer import (
-    RENEGOTIATION_LIMITS,
-    Offer,
-    OfferError,
-    is_answerable,
-    parse_offer,
-    parse_sdp,
-    sdp_lines,
-)
+from mediaserver.rtc.sdp.codecs import answer_h264
+from mediaserver.rtc.sdp.grammar import Lines, media_line, read_lines, split, value
+from mediaserver.rtc.sdp.offer import RENEGOTIATION_LIMITS, Offer, OfferError, has_supported_codec, parse_renegotiated
 
 MAX_MESSAGE = 65_536
 """Bytes of a data channel message, announced in the answer; clients send at most 64,000."""
 
-_MEDIA = re.compile(r"m=([a-z]+) ([0-9]{1,5}) ([A-Za-z/]+) (.+)")
 _TRANSPORT = ("a=ice-ufrag:", "a=ice-pwd:", "a=fingerprint:", "a=setup:")
 _PLACEHOLDER_CODECS = {"audio": "opus/48000/2", "video": "VP8/90000"}
 _PLACEHOLDER_TYPE = 96
@@ -28,8 +21,6 @@ _VP8 = re.compile(r"^a=rtpmap:([0-9]+) VP8/", re.MULTILINE)
 # a shared screen needs.
 _START = "x-google-start-bitrate=1500"
 _LAYERS = ("f", "h", "q")  # livekit-client's names: full, half and quarter size
-
-_Lines = list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +38,19 @@ class RenegotiationOffer:
 
     def finish(self, answer: str) -> str:
         """Turn aiortc's answer to `offer` into the answer to the client's offer."""
-        head, groups = _split(answer.splitlines())
+        head, groups = split(answer.splitlines())
         finished = [self._finish(section, group) for section, group in zip(self.sections, groups, strict=True)]
         mids = [section.mid for section, group in zip(self.sections, finished, strict=True) if not _is_zero(group)]
         head = [f"a=group:BUNDLE {' '.join(mids)}" if line.startswith("a=group:BUNDLE") else line for line in head]
         return "".join(f"{line}\r\n" for lines in (head, *finished) for line in lines)
 
-    def _finish(self, section: OfferedSection, group: _Lines) -> _Lines:
+    def _finish(self, section: OfferedSection, group: Lines) -> Lines:
         if section.mid in self.refused:
             return list(_refusal(self.refused[section.mid], group))
         if section.kind == "application":
             return [limit_message_size(line) for line in group]
+        described = next(one for one in self.offer.sections if one.mid == section.mid)
+        group = answer_h264(group, described.h264)
         if section.kind == "video" and section.sends:
             group = [*group, *(f"a=fmtp:{name} {_START}" for name in _VP8.findall("\n".join(group)))]
         if section.mid in self.layers:
@@ -74,12 +67,12 @@ def limit_message_size(line: str) -> str:
 
 def parse_renegotiable(text: str) -> RenegotiationOffer:
     """Parse an offer. Raises only `OfferError`."""
-    head, groups = _split(sdp_lines(text, RENEGOTIATION_LIMITS))
+    head, groups = split(read_lines(text, RENEGOTIATION_LIMITS))
     sections: list[OfferedSection] = []
     layers: dict[str, str] = {}
     refused: dict[str, tuple[str, ...]] = {}
     for group in groups:
-        section = _section(head, group)
+        section = _section(group)
         sections.append(section)
         layer = _top_layer(group)
         if section.is_refused:
@@ -95,30 +88,17 @@ def parse_renegotiable(text: str) -> RenegotiationOffer:
         for section, group in zip(sections, groups, strict=True)
     ]
     lines = [*_bundle_all(head, sections, groups), *(line for group in mended for line in group)]
-    return RenegotiationOffer(parse_offer("\r\n".join(lines), RENEGOTIATION_LIMITS), tuple(sections), layers, refused)
+    return RenegotiationOffer(parse_renegotiated("\r\n".join(lines)), tuple(sections), layers, refused)
 
 
-def _split(lines: _Lines) -> tuple[_Lines, list[_Lines]]:
-    head: _Lines = []
-    groups: list[_Lines] = []
-    for line in lines:
-        if line.startswith("m="):
-            groups.append([])
-        (groups[-1] if groups else head).append(line)
-    return head, groups
-
-
-def _section(head: _Lines, group: _Lines) -> OfferedSection:
-    media = _MEDIA.fullmatch(group[0].strip())
-    mid = _value(group, "a=mid:")
-    if media is None or mid is None:
-        raise OfferError("Every media section needs an `m=` line of four parts and an `a=mid` of its own.")
-    kind = media[1]
-    direction = next(
-        (line.strip() for line in group if line.strip() in ("a=sendonly", "a=recvonly", "a=inactive")), "a=sendrecv"
-    )
-    is_refused = kind in _PLACEHOLDER_CODECS and (_is_zero(group) or not _has_supported_codec(kind, head, group))
-    msid = (_value(group, "a=msid:") or "").split()
+def _section(group: Lines) -> OfferedSection:
+    mid = value(group, "mid")
+    if mid is None:
+        raise OfferError("Every media section needs an `a=mid` of its own.")
+    kind = media_line(group).kind
+    direction = next((line for line in group if line in ("a=sendonly", "a=recvonly", "a=inactive")), "a=sendrecv")
+    is_refused = kind in _PLACEHOLDER_CODECS and (_is_zero(group) or not has_supported_codec(kind, group))
+    msid = (value(group, "msid") or "").split()
     return OfferedSection(
         mid=mid,
         kind=kind,
@@ -129,26 +109,14 @@ def _section(head: _Lines, group: _Lines) -> OfferedSection:
     )
 
 
-def _value(group: _Lines, attribute: str) -> str | None:
-    return next((line[len(attribute) :].strip() for line in group if line.startswith(attribute)), None)
-
-
-def _is_zero(group: _Lines) -> bool:
+def _is_zero(group: Lines) -> bool:
     # RFC 8843 section 6: port 0 refuses a section, or says that it is there only because it is bundled.
-    return group[0].split(" ")[1] == "0" and "a=bundle-only" not in group
+    return media_line(group).port == 0 and "a=bundle-only" not in group
 
 
-def _has_supported_codec(kind: str, head: _Lines, group: _Lines) -> bool:
-    # aiortc's parser is slow: the offers of browsers are recognized without it.
-    wanted = _PLACEHOLDER_CODECS[kind].lower()
-    if any(line.startswith("a=rtpmap:") and line.lower().rstrip().endswith(f" {wanted}") for line in group):
-        return True
-    return is_answerable(parse_sdp("\r\n".join([*head, *group]) + "\r\n").media[0])
-
-
-def _top_layer(group: _Lines) -> str | None:
+def _top_layer(group: Lines) -> str | None:
     """Return the largest simulcast layer by LiveKit's names, preferably one that is not paused (`~`)."""
-    found = re.fullmatch(r"(?:.* )?send ([A-Za-z0-9_;,~-]{1,200})(?: .*)?", _value(group, "a=simulcast:") or "")
+    found = re.fullmatch(r"(?:.* )?send ([A-Za-z0-9_;,~-]{1,200})(?: .*)?", value(group, "simulcast") or "")
     names = [layer.split(",")[0] for layer in found[1].split(";")] if found else []
     known = {line[6:].split(" ")[0] for line in group if line.startswith("a=rid:")}
     names = [name for name in names if name.lstrip("~") in known]
@@ -156,7 +124,7 @@ def _top_layer(group: _Lines) -> str | None:
     return next((layer for layer in _LAYERS if layer in names), names[0] if names else None)
 
 
-def _placeholder_section(section: OfferedSection, transport: _Lines) -> _Lines:
+def _placeholder_section(section: OfferedSection, transport: Lines) -> Lines:
     """Render an inactive section that aiortc can answer, in place of a refused one."""
     return [
         f"m={section.kind} 9 UDP/TLS/RTP/SAVPF {_PLACEHOLDER_TYPE}",
@@ -169,7 +137,7 @@ def _placeholder_section(section: OfferedSection, transport: _Lines) -> _Lines:
     ]
 
 
-def _bundle_all(head: _Lines, sections: list[OfferedSection], groups: list[_Lines]) -> _Lines:
+def _bundle_all(head: Lines, sections: list[OfferedSection], groups: list[Lines]) -> Lines:
     """Add the refused sections, which port 0 has removed, to the one BUNDLE group."""
     there = {section.mid for section, group in zip(sections, groups, strict=True) if not _is_zero(group)}
     everyone = " ".join(section.mid for section in sections)
@@ -179,10 +147,8 @@ def _bundle_all(head: _Lines, sections: list[OfferedSection], groups: list[_Line
     return [f"a=group:BUNDLE {everyone}" if line == bundles[0] else line for line in head]
 
 
-def _refusal(offered: tuple[str, ...], answered: _Lines) -> Iterator[str]:
-    media = _MEDIA.fullmatch(offered[0].strip())
-    assert media is not None
-    kind, _, profile, types = media.groups()
+def _refusal(offered: tuple[str, ...], answered: Lines) -> Iterator[str]:
+    kind, _, profile, types = offered[0][2:].split(" ", 3)
     if _is_zero(list(offered)):
         yield f"m={kind} 0 {profile} {types}"
         yield "c=IN IP4 0.0.0.0"

@@ -6,11 +6,11 @@ from aiortc import RTCDataChannel
 
 from mediaserver.livekit.media.data_channels import DataChannels
 from mediaserver.livekit.media.outgoing_tracks import OutgoingTracks, prefer
-from mediaserver.livekit.media.renegotiation import limit_message_size
+from mediaserver.livekit.media.renegotiation import limit_message_size, parse_renegotiable
 from mediaserver.livekit.media.types import LocalOffer
 from mediaserver.rtc.config import Config
 from mediaserver.rtc.peer_connection import PeerConnection
-from mediaserver.rtc.sdp.offer import RENEGOTIATION_LIMITS, OfferError, parse_offer
+from mediaserver.rtc.sdp.offer import OfferError, parse_renegotiated
 
 
 class SubscriberConnection:
@@ -40,11 +40,12 @@ class SubscriberConnection:
 
     async def take_answer(self, sdp: str, outgoing: OutgoingTracks) -> None:
         """Apply the answer to the newest offer. Raises `OfferError`, or one of `REFUSALS`, which are fatal."""
-        answer = parse_offer(sdp, RENEGOTIATION_LIMITS)
+        # A section that the client refuses stays, inactive: one that it cannot show must not end the others.
+        answer = parse_renegotiable(sdp).offer
         offered = self.connection.raw.localDescription
         if self.connection.raw.signalingState != "have-local-offer" or offered is None:
             raise OfferError("No offer waits for an answer.")
-        mids = [section.mid for section in parse_offer(offered.sdp, RENEGOTIATION_LIMITS).sections]
+        mids = [section.mid for section in parse_renegotiated(offered.sdp).sections]
         if [section.mid for section in answer.sections] != mids:
             raise OfferError("The answer is not to the newest offer: its sections are others.")
         await self.connection.apply_remote(answer.sdp, "answer")

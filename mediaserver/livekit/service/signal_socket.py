@@ -16,6 +16,7 @@ from mediaserver.livekit.protocol.token_bucket import TokenBucket
 from mediaserver.livekit.room.limits import RoomLimits
 from mediaserver.livekit.room.room import leave_response
 from mediaserver.livekit.room.signal_requests import refuse
+from mediaserver.web_socket import StrictWebSocket
 from pipeline.errors import ProtocolError
 
 MAX_QUEUED, MAX_QUEUED_BYTES = 5_000, 16_000_000
@@ -43,7 +44,7 @@ class SignalSocket:
         """`count_bad_message` is false if the client's address has sent too many."""
         self._limits = limits
         self._count_bad_message = count_bad_message
-        self._ws = web.WebSocketResponse(timeout=2.0, compress=False, max_msg_size=MAX_MESSAGE)
+        self._ws = StrictWebSocket(timeout=2.0, compress=False, max_msg_size=MAX_MESSAGE)
         self._queue: deque[SignalResponse] = deque()
         self._queued_bytes = 0
         self._wakeup = asyncio.Event()

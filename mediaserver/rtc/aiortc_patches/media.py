@@ -1,24 +1,14 @@
 """Changes to how aiortc 1.16 routes, taps and repairs media, each with its reason and line."""
 
-import asyncio
-import time
 from collections.abc import Callable
 from typing import Any
 
 from aiortc import RTCRtpReceiver, RTCRtpSender
-from aiortc.jitterbuffer import JitterFrame
 from aiortc.rate import AimdRateControl, BandwidthUsage, RemoteBitrateEstimator
 from aiortc.rtcdtlstransport import RTCDtlsTransport, RtpReceiver
 from aiortc.rtp import RTCP_PSFB_APP, RtcpPsfbPacket, RtpPacket, pack_remb_fci
-from aiortc.utils import uint16_add, uint16_gt
 
 from mediaserver.rtc.aiortc_patches.receivers import MidRouter
-
-NACK_PERIOD = 0.1
-"""Seconds between NACKs for packets that are still missing."""
-
-MAX_NACK_WAIT = 0.8
-"""Seconds a frame may wait for a missing packet before a key frame is requested instead."""
 
 START_BITRATE = 2_000_000
 """Bandwidth (bit/s) assumed before any measurement; a 1080-line screen share needs about this much."""
@@ -28,9 +18,6 @@ MIN_BITRATE = 150_000
 DECREASE = 0.8
 DECREASE_PERIOD = 400
 """Factor on the estimate, applied once per DECREASE_PERIOD (ms) while delays grow."""
-
-KEYFRAME_PERIOD = 0.4
-"""Seconds between requests for a key frame, until it arrives."""
 
 
 class RidRouter(MidRouter):
@@ -143,160 +130,6 @@ class AudioTap:
             self._on_packet(packet.payload, packet.timestamp)
         if self.is_decoded:
             await self._handle(packet, arrival_time_ms=arrival_time_ms)
-
-
-class VideoTap:
-    """Taps a video decoder: passes on complete encoded frames whose reference frames were passed on too.
-
-    Missing packets are requested by NACK until it is too late; then frames are dropped until a key frame arrives.
-    """
-
-    def __init__(self, receiver: RTCRtpReceiver, *, on_frame: Callable[[str, bytes, int], None]):
-        inside: Any = receiver
-        self.is_decoded = True
-        self._is_on = True
-        self._on_frame = on_frame
-        self._inside = inside
-        self._buffer = inside._RTCRtpReceiver__jitter_buffer
-        self._codecs = inside._RTCRtpReceiver__codecs
-        self._handle = inside._handle_rtp_packet
-        inside._handle_rtp_packet = self._on_rtp
-        self._time = inside._RTCRtpReceiver__timestamp_mapper
-        self._nacks = inside._RTCRtpReceiver__nack_generator
-        self._missing: set[int] = self._nacks.missing
-        self._ssrc: int | None = None
-        self._wakeup = asyncio.Event()
-        self._awaits_keyframe = False  # a reference frame was lost
-        inbox = inside._RTCRtpReceiver__decoder_queue
-        self._decode = inbox.put
-        inbox.put = self._on_encoded
-        # rtcrtpreceiver.py:533 asks once, and again only when more is lost: if the request or the retransmission is
-        # lost, the picture stands still until then.
-        self._send_nack = inside._send_rtcp_nack
-        inside._send_rtcp_nack = self._on_missing
-        # rtcrtpreceiver.py:548: said when the buffer had to drop frames, or when one could not be decoded.
-        self._send_pli = inside._send_rtcp_pli
-        inside._send_rtcp_pli = self._on_frame_loss
-
-    def turn(self, is_on: bool) -> None:
-        """Turn the tap on or off; once it is on again, the first frame is a key frame."""
-        if is_on and not self._is_on:
-            self._buffer.remove(self._buffer.capacity if self._buffer._origin is not None else 0)
-            self._buffer._origin = self._nacks.max_seq = None
-            self._missing.clear()
-            self._awaits_keyframe = True
-            self._wakeup.set()
-        self._is_on = is_on
-
-    async def request_keyframe(self) -> None:
-        """Request a key frame (PLI)."""
-        # Also sent for RTX SSRCs: they cannot be told from media before the first loss, and senders ignore it.
-        table = self._inside.transport._rtp_router.ssrc_table
-        for ssrc in [ssrc for ssrc, receiver in table.items() if receiver is self._inside]:
-            await self._send_pli(ssrc)
-
-    async def run_nack(self) -> None:
-        """Repeat NACKs while packets are missing; ends only by cancellation."""
-        while True:
-            await self._wakeup.wait()
-            self._wakeup.clear()
-            hole, since, requested_at = self._buffer._origin, time.monotonic(), float("-inf")
-            while self._is_on and (self._find_missing() or self._awaits_keyframe):
-                now = time.monotonic()
-                if self._buffer._origin != hole or not self._missing:
-                    hole, since = self._buffer._origin, now
-                if now - since > MAX_NACK_WAIT:
-                    self._skip()
-                if self._awaits_keyframe and now - requested_at > KEYFRAME_PERIOD:
-                    requested_at = now
-                    await self.request_keyframe()
-                await asyncio.sleep(NACK_PERIOD)
-                if self._ssrc is not None and self._find_missing():
-                    await self._send_nack(self._ssrc, sorted(self._missing))
-
-    def _find_missing(self) -> bool:
-        """Whether the buffer still waits for a missing packet."""
-        origin = self._buffer._origin
-        if origin is not None:
-            self._missing -= {number for number in self._missing if uint16_gt(origin, number)}
-        return bool(self._missing)
-
-    def _skip(self) -> None:
-        """Give up the missing packets."""
-        # jitterbuffer.py:93 stops at the first hole, even before a complete key frame: the whole buffer must go. Late
-        # packets must not be taken for the start of a stream.
-        self._buffer.remove(self._buffer.capacity)
-        self._buffer._origin = uint16_add(self._nacks.max_seq, 1)
-        self._missing.clear()
-        self._awaits_keyframe = True
-
-    async def _on_missing(self, ssrc: int, lost: list[int]) -> None:
-        self._ssrc = ssrc
-        self._wakeup.set()
-        await self._send_nack(ssrc, lost)
-
-    async def _on_frame_loss(self, ssrc: int) -> None:
-        self._ssrc = ssrc
-        self._awaits_keyframe = True
-        self._wakeup.set()
-        await self._send_pli(ssrc)
-
-    async def _on_rtp(self, packet: RtpPacket, arrival_time_ms: int) -> None:
-        await self._handle(packet, arrival_time_ms=arrival_time_ms)
-        if self._inside._enabled:
-            self._drain()
-
-    def _on_encoded(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
-        if item is None:
-            self._decode(None, block, timeout)
-        else:
-            self._forward_frame(*item)
-
-    def _drain(self) -> None:
-        """Forward every complete frame in the buffer."""
-        # jitterbuffer.py:68 releases one frame per arriving packet, and only when the next frame begins: frames that
-        # waited behind a hole would stay late for good, and every frame of a still screen would be 1 s late.
-        while (packets := self._whole_frame()) and packets[0].payload_type in self._codecs:
-            self._buffer.remove(len(packets))
-            frame = JitterFrame(b"".join(packet._data for packet in packets), self._time.map(packets[0].timestamp))
-            self._forward_frame(self._codecs[packets[0].payload_type], frame)
-
-    def _whole_frame(self) -> list[Any]:
-        """Return the packets of the oldest frame if it is complete, up to its marker bit (RFC 7741 section 4.1)."""
-        buffer, packets = self._buffer, list[Any]()
-        if buffer._origin is None:
-            return packets
-        for number in range(buffer._origin, buffer._origin + buffer.capacity):
-            packet = buffer._packets[number % buffer.capacity]
-            if packet is None:
-                return []
-            if packets and packet.timestamp != packets[0].timestamp:
-                return packets
-            packets.append(packet)
-            if packet.marker:
-                return packets
-        return []
-
-    def _forward_frame(self, codec: Any, frame: Any) -> None:
-        if self._awaits_keyframe and not is_keyframe(codec.name, frame.data):
-            return
-        self._awaits_keyframe = False
-        if frame.data:
-            self._on_frame(codec.name, frame.data, frame.timestamp)
-        if self.is_decoded:
-            self._decode((codec, frame))
-
-
-def is_keyframe(codec: str, data: bytes) -> bool:
-    """Return whether a frame is a VP8 key frame (RFC 6386 section 9.1) or an H.264 IDR picture."""
-    match codec.upper():
-        case "VP8":
-            return len(data) > 5 and not data[0] & 1 and data[3:6] == b"\x9d\x01\x2a"
-        case "H264":
-            # Annex B, as aiortc puts it together: start codes of four bytes (codecs/h264.py). SPS is 7, IDR 5.
-            return any(unit and unit[0] & 31 in (5, 7) for unit in data.split(b"\x00\x00\x01")[1:])
-        case _:
-            return False
 
 
 def on_keyframe_wanted(sender: RTCRtpSender, request: Callable[[], None]) -> None:

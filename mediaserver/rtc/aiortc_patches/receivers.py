@@ -1,6 +1,6 @@
 """Private parts of aiortc 1.16 and aioice 0.13, each with its reason, file and line.
 
-Only this file, `ice_checks.py`, `media.py` and `transceivers.py` use any.
+Only the files of this folder use any.
 """
 
 import asyncio
@@ -12,16 +12,15 @@ from typing import Any
 
 import aiortc
 import aiortc.rtcrtpreceiver
+import aiortc.rtp
 from aiortc import RTCDataChannel, RTCPeerConnection, RTCRtpReceiver
-from aiortc.codecs import CODECS, is_rtx
+from aiortc.codecs import CODECS
 from aiortc.exceptions import InvalidStateError
 from aiortc.rtcdtlstransport import RtpReceiver, RtpRouter
 from aiortc.rtcicetransport import RTCIceTransport
-from aiortc.rtcpeerconnection import find_common_codecs
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
 from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtp import RtcpByePacket, RtpPacket
-from aiortc.sdp import MediaDescription
 
 from mediaserver.rtc.decoder_budget import MAX_PIXELS_PER_NETWORK
 from mediaserver.rtc.frame_size import MAX_PIXELS, FrameSizeError, frame_size
@@ -51,12 +50,9 @@ refuse_other_versions(aiortc.__version__)
 # repeats each frame in the next packet while packets are lost (RFC 7587 section 6.1).
 CODECS["audio"][0].parameters["useinbandfec"] = 1
 
-
-def has_common_codec(media: MediaDescription, names: set[str]) -> bool:
-    """Return whether aiortc and an offered section share a codec of these names, such as "opus"."""
-    # rtcpeerconnection.py:925 raises OperationError when nothing is shared, with half the connection built.
-    common = find_common_codecs(CODECS[media.kind], media.rtp.codecs)
-    return any(codec.name.lower() in names for codec in common if not is_rtx(codec))
+# rtcpeerconnection.py:102: below 96 an answer would name aiortc's own payload type, not the client's, though libwebrtc
+# gives out types from 35 on.
+aiortc.rtp.DYNAMIC_PAYLOAD_TYPES = range(128)
 
 
 class LivenessMonitor:

@@ -8,11 +8,15 @@ import numpy as np
 from aiortc import RTCRtpReceiver
 
 from mediaserver.rtc.aiortc_patches.receivers import AudioReceiverHook
-from mediaserver.rtc.inbound.opus_stream import DecodedAudio, OpusStream
+from mediaserver.rtc.inbound.decoded_audio import DecodedAudio
+from mediaserver.rtc.inbound.g711_stream import G711Stream
+from mediaserver.rtc.inbound.opus_stream import OpusStream
+from mediaserver.rtc.inbound.restart_detector import RestartDetector
 from mediaserver.rtc.throttle import Throttle
 from pipeline.audio.gap_filler import GapFiller
+from pipeline.codecs.g711 import Law
 from pipeline.errors import AudioError
-from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES, AudioChunk
+from pipeline.media import SAMPLE_BYTES, AudioChunk
 
 MAX_AHEAD = 2.0
 """Seconds of audio that may arrive faster than real time, as after a network stall; more is dropped."""
@@ -26,12 +30,16 @@ _DRIFT = 1.01  # a sender's clock may run this much faster than ours for ever
 
 
 class InboundAudioTrack:
-    """Decodes packets as they arrive into gapless 16 kHz chunks; reports a fault at most every 10 s."""
+    """Decodes packets as they arrive into gapless chunks; reports a fault at most every 10 s.
+
+    `codec` is opus, which is decoded at 16 kHz, or pcmu or pcma, which are of 8 kHz.
+    """
 
     def __init__(
         self,
         receiver: RTCRtpReceiver,
         *,
+        codec: str = "opus",
         lull: float,
         on_chunk: Callable[[AudioChunk], None],
         on_fault: Callable[[AudioError], None],
@@ -44,7 +52,9 @@ class InboundAudioTrack:
         self._on_chunk = on_chunk
         self._on_fault = on_fault
         self._clock = clock
-        self._stream = OpusStream()
+        self._codec = codec
+        self._stream = self._new_stream()
+        self._restarts = RestartDetector()
         self._ssrc: int | None = None
         self._last_packet = float("-inf")  # clock (s)
         self._ahead = 0.0  # seconds of audio that arrived faster than real time
@@ -82,8 +92,10 @@ class InboundAudioTrack:
         if ssrc != self._ssrc:
             if elapsed < HANDOVER:
                 return
-            self._ssrc, self._stream = ssrc, OpusStream()
-            self._gap_filler.restart()
+            self._ssrc, self._restarts = ssrc, RestartDetector()
+            self._restart()
+        if self._restarts.push(sequence, now):
+            self._restart()
         self._last_packet = now
         self._ahead = max(0.0, self._ahead - elapsed * _DRIFT)
         if self._ahead > MAX_AHEAD:
@@ -93,22 +105,28 @@ class InboundAudioTrack:
         else:
             self._push_audio(self._stream.push(sequence, timestamp, payload, now), now)
 
+    def _restart(self) -> None:
+        self._stream = self._new_stream()
+        self._gap_filler.restart()
+
+    def _new_stream(self) -> OpusStream | G711Stream:
+        return OpusStream() if self._codec == "opus" else G711Stream(Law(self._codec))
+
     def _on_due(self) -> None:
         self._timer = None
         now = self._clock()
         self._push_audio(self._stream.expire(now), now)
 
     def _push_audio(self, items: Iterable[DecodedAudio | AudioError], now: float) -> None:
+        rate = self._stream.rate
         try:
             for item in items:
                 if isinstance(item, AudioError):
                     if self._faults.allow(now):
                         self._on_fault(item)
                     continue
-                self._ahead += len(item.pcm) / (SAMPLE_BYTES * INPUT_SAMPLE_RATE)
-                for chunk in self._gap_filler.push(
-                    np.frombuffer(item.pcm, np.int16), INPUT_SAMPLE_RATE, item.stamp, now
-                ):
+                self._ahead += len(item.pcm) / (SAMPLE_BYTES * rate)
+                for chunk in self._gap_filler.push(np.frombuffer(item.pcm, np.int16), rate, item.stamp, now):
                     self._on_chunk(chunk)
         except Exception as error:  # `run` raises it, in the peer's task group, where everything is caught
             self._error = error

@@ -1,10 +1,11 @@
 """Opus packets of one RTP source: reordered, decoded, and losses concealed."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
+from mediaserver.rtc.inbound.decoded_audio import DecodedAudio, unwrap
 from mediaserver.rtc.inbound.reorder_buffer import Packet, ReorderBuffer
-from pipeline.codecs.libopus import MAX_SECONDS, Decoder
+from mediaserver.rtc.inbound.stereo_mixer import StereoMixer
+from pipeline.codecs.libopus import MAX_SECONDS, Decoder, is_stereo
 from pipeline.errors import AudioError
 from pipeline.media import INPUT_SAMPLE_RATE, SAMPLE_BYTES
 
@@ -12,20 +13,15 @@ _CLOCK = 48_000 // INPUT_SAMPLE_RATE  # RFC 7587 section 4.1: the RTP clock is 4
 _MAX_CONCEALED = int(MAX_SECONDS * INPUT_SAMPLE_RATE)
 
 
-@dataclass(frozen=True, slots=True)
-class DecodedAudio:
-    """16 kHz mono 16-bit PCM, and the RTP time of its first sample, counted in samples and never wrapped."""
-
-    pcm: bytes
-    stamp: int
-
-
 class OpusStream:
     """Decodes the packets of one SSRC (RFC 3550 section 3); yields an error for each undecodable packet."""
+
+    rate = INPUT_SAMPLE_RATE
 
     def __init__(self) -> None:
         self._reorder = ReorderBuffer()
         self._decoder = Decoder(rate=INPUT_SAMPLE_RATE)
+        self._mixer: StereoMixer | None = None  # once a packet was stereo
         self._clock = 0  # RTP time of the last packet, unwrapped
         self._expected: int | None = None  # stamp of the sample that should come next
         self._has_loss = False
@@ -54,11 +50,17 @@ class OpusStream:
                 yield AudioError("The microphone's audio cannot be decoded.", where="rtc")
 
     def _decode(self, packet: Packet) -> Iterator[DecodedAudio]:
-        self._clock += ((packet.timestamp - self._clock + 0x8000_0000) & 0xFFFF_FFFF) - 0x8000_0000
+        self._clock = unwrap(packet.timestamp, self._clock)
         stamp = self._clock // _CLOCK
+        if self._mixer is None and is_stereo(packet.payload):
+            self._mixer, self._decoder = StereoMixer(), Decoder(rate=INPUT_SAMPLE_RATE, channels=2)
         if self._has_loss and self._expected is not None and 0 < stamp - self._expected <= _MAX_CONCEALED:
-            yield DecodedAudio(self._decoder.recover(packet.payload, stamp - self._expected), self._expected)
+            recovered = self._decoder.recover(packet.payload, stamp - self._expected)
+            yield DecodedAudio(self._mix(recovered), self._expected)
         self._has_loss = False
-        pcm = self._decoder.decode(packet.payload)
+        pcm = self._mix(self._decoder.decode(packet.payload))
         self._expected = stamp + len(pcm) // SAMPLE_BYTES
         yield DecodedAudio(pcm, stamp)
+
+    def _mix(self, pcm: bytes) -> bytes:
+        return pcm if self._mixer is None else self._mixer.mix(pcm)

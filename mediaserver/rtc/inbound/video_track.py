@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 
 from aiortc import RTCRtpReceiver
 from aiortc.mediastreams import MediaStreamError
 from av import VideoFrame
 
 from mediaserver.caller import network_of
-from mediaserver.rtc.aiortc_patches.media import BandwidthEstimator, VideoTap
+from mediaserver.rtc.aiortc_patches.media import BandwidthEstimator
 from mediaserver.rtc.aiortc_patches.receivers import VideoReceiverHook
+from mediaserver.rtc.aiortc_patches.video_tap import VideoTap
 from mediaserver.rtc.decoder_budget import DECODERS
 from mediaserver.rtc.inbound.video_frame import screen_frame
 from mediaserver.rtc.throttle import Throttle
@@ -47,7 +49,10 @@ class InboundVideoTrack:
         on_fault: Callable[[FrameError], None],
         on_encoded: Callable[[str, bytes, int], None] = lambda *_: None,
         estimate: BandwidthEstimator,
+        parameter_sets: Mapping[int, bytes] = MappingProxyType({}),
+        repairs: Mapping[int, int] = MappingProxyType({}),
     ):
+        """`parameter_sets` and `repairs` as for `VideoTap`."""
         self.mid = mid
         self.is_shown = False
         self.is_forwarded = False
@@ -60,7 +65,7 @@ class InboundVideoTrack:
             claim=self._claim,
         )
         self._network = ""
-        self._tap = VideoTap(receiver, on_frame=on_encoded)
+        self._tap = VideoTap(receiver, on_frame=on_encoded, parameter_sets=parameter_sets, repairs=repairs)
         estimate.include(receiver)
         self._faults = Throttle(_FAULT_PERIOD)
         self._requests = Throttle(_STALL)
@@ -118,7 +123,7 @@ class InboundVideoTrack:
         if self._packets == packets or not self.is_shown:
             self._decoded_at = now
         elif now - self._decoded_at > _STALL and self._requests.allow(now):
-            await self._intake.request_keyframe()
+            await self._tap.request_keyframe()
 
     def end(self) -> bool:
         """End `run` soon; False if it must be cancelled, because no video was ever received."""

@@ -25,7 +25,7 @@ _MDNS = re.compile(r"[A-Za-z0-9-]{1,63}\.local", re.IGNORECASE)
 
 def parse_candidate(text: str) -> RTCIceCandidate | None:
     """Parse one candidate; None for a well-formed one that cannot be used. Raises `ProtocolError`."""
-    found = _CANDIDATE.fullmatch(text.strip())
+    found = _CANDIDATE.fullmatch(" ".join(text.split()))
     if found is None or int(found["port"]) > 0xFFFF:
         raise ProtocolError(
             "A candidate reads `candidate:<foundation> <component> <transport> <priority> <address> <port> typ <type>`."

@@ -94,6 +94,9 @@ async def test_whip_keeps_its_own_options_and_exposes_what_a_whip_client_reads(
     assert response.headers["Access-Control-Allow-Origin"] == FRIEND
     assert "POST" in response.headers["Access-Control-Allow-Methods"]
     assert "Authorization" in response.headers["Access-Control-Allow-Headers"]
+    asked = preflight(FRIEND, "POST") | {"Access-Control-Request-Headers": "x-client-version, traceparent"}
+    response = await client.options("/whip", headers=asked)
+    assert response.headers["Access-Control-Allow-Headers"].endswith("x-client-version, traceparent")
     response = await client.post("/whip", data=b"", headers={"Origin": FRIEND})
     assert {"Location", "ETag", "Link"} <= set(response.headers["Access-Control-Expose-Headers"].split(", "))
     response = await client.options("/whip", headers=preflight(STRANGER, "POST"))

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import re
 import socket
 import threading
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -53,6 +55,27 @@ async def test_a_tone_is_heard_at_its_pitch_whatever_rate_and_channels_it_was_se
         pcm = here.conversation.pcm()[-24_000:]
         assert abs(loudest(pcm, here.conversation.chunks[-1].rate) - TONE) < 10
         assert 4_000 < np.abs(pcm.astype(int)).max() < 12_000
+
+
+def telephone(codec: str) -> Callable[[str], str]:
+    """Offer one codec alone."""
+    types = {"PCMU": "0", "PCMA": "8"}
+    return lambda sdp: re.sub(r"SAVPF 96 9 0 8", f"SAVPF {types[codec]}", sdp)
+
+
+@pytest.mark.parametrize("codec", ["PCMU", "PCMA"])
+async def test_a_telephone_is_heard_and_hears_the_assistant(codec: str) -> None:
+    async with connected_peer(Microphone(), edit=telephone(codec)) as here:
+        recorder = AudioRecorder(here.client)
+        await until(lambda: len(here.conversation.chunks) >= 30)
+        pcm = here.conversation.pcm()
+        assert {chunk.rate for chunk in here.conversation.chunks} == {8_000}
+        assert abs(loudest(pcm[-3_200:], 8_000) - TONE) < 10
+        for frame in speech(0.6, OpusEncoder()):
+            here.peer.send_audio(frame)
+            await asyncio.sleep(0.02)
+        await until(lambda: len(recorder.heard) >= 20)
+        assert abs(loudest(np.concatenate(recorder.heard[5:20]), 8_000) - 500) < 20
 
 
 async def test_chunks_follow_one_another_without_a_gap() -> None:
@@ -206,7 +229,7 @@ class AudioRecorder:
                 assert isinstance(frame, AudioFrame)
                 assert frame.pts is not None
                 self.stamps.append(frame.pts)
-                self.heard.append(frame.to_ndarray().reshape(-1, 2)[:, 0])
+                self.heard.append(frame.to_ndarray().reshape(-1, len(frame.layout.channels))[:, 0])
         except MediaStreamError:
             return
 

@@ -27,9 +27,7 @@ from mediaserver.rtc.aiortc_patches.media import (
     START_BITRATE,
     BandwidthEstimator,
     RidRouter,
-    VideoTap,
     _Control,
-    is_keyframe,
 )
 from mediaserver.rtc.aiortc_patches.transceivers import (
     MAX_PIECES,
@@ -38,6 +36,7 @@ from mediaserver.rtc.aiortc_patches.transceivers import (
     Reassembly,
     renew_sender,
 )
+from mediaserver.rtc.aiortc_patches.video_tap import VideoTap, is_keyframe
 from mediaserver.rtc.voice_track import VoiceTrack
 from tests.support.rtc_harness import until
 from tests.support.virtual_time import in_virtual_time
@@ -118,7 +117,10 @@ class Viewer:
         """Give a packet that is a frame of its own, unless `stamp` says otherwise."""
         packet = RtpPacket(payload_type=97, sequence_number=number, timestamp=number if stamp is None else stamp)
         packet.ssrc, packet.payload, packet.marker = 7, b"\x10" + data, int(is_last)
-        await self._receiver._handle_rtp_packet(packet, arrival_time_ms=number)
+        await self.receive(packet)
+
+    async def receive(self, packet: RtpPacket) -> None:
+        await self._receiver._handle_rtp_packet(packet, arrival_time_ms=0)
 
 
 @asynccontextmanager
@@ -128,7 +130,7 @@ async def viewer() -> AsyncIterator[Viewer]:
     receiver._track = RemoteStreamTrack("video")
     receiver._set_rtcp_ssrc(1)
     here = Viewer(receiver, wire)
-    await receiver.receive(RTCRtpReceiveParameters(codecs=CODECS["video"][:1]))
+    await receiver.receive(RTCRtpReceiveParameters(codecs=CODECS["video"][:2]))
     mending = asyncio.create_task(here.tap.run_nack())
     try:
         yield here
@@ -153,6 +155,38 @@ async def test_what_is_missing_is_asked_for_until_it_comes_and_nothing_stays_lat
         assert len(here.wire.nacked()) <= count + 1
         assert not here.wire.plis()
         assert here.frames == [KEY, *[DELTA] * 6]
+
+
+@in_virtual_time
+async def test_retransmissions_of_packets_that_came_long_ago_stop_nothing() -> None:
+    async with viewer() as here:
+        here.tap._repaired[8] = 7
+        await here.feed(1_000, KEY)
+        for number in range(1_001, 1_200):
+            await here.feed(number, DELTA)
+        for old in (1_010, 1_199):  # as libwebrtc probes the bandwidth
+            padding = RtpPacket(payload_type=98, sequence_number=old, timestamp=old, marker=1)
+            padding.ssrc, padding.payload = 8, old.to_bytes(2) + b"\x10" + DELTA
+            await here.receive(padding)
+        await here.feed(1_200, DELTA)
+        assert len(here.frames) == 201
+        await here.feed(1_202, DELTA)
+        lost = RtpPacket(payload_type=98, sequence_number=1, timestamp=1_201, marker=1)
+        lost.ssrc, lost.payload = 8, (1_201).to_bytes(2) + b"\x10" + DELTA
+        await here.receive(lost)
+        assert len(here.frames) == 203
+
+
+@in_virtual_time
+async def test_packets_of_another_layer_are_not_mixed_in() -> None:
+    async with viewer() as here:
+        await here.feed(1, KEY)
+        other = RtpPacket(payload_type=97, sequence_number=2, timestamp=2, marker=1)
+        other.ssrc, other.payload = 9, b"\x10" + DELTA
+        await here.receive(other)
+        assert here.wire.plis() == 1, "it may be larger"
+        await here.feed(2, DELTA)
+        assert here.frames == [KEY, DELTA]
 
 
 @in_virtual_time

@@ -194,6 +194,16 @@ async def test_two_sources_at_once_are_not_mixed_up() -> None:
         assert here.seconds == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("start", [0, 960, 30_000, 50_000])
+async def test_a_sender_that_starts_its_numbers_afresh_is_heard_within_a_fifth_of_a_second(start: int) -> None:
+    async with booth() as here:
+        await here.stream(range(1_000, 1_050))
+        before = here.seconds
+        await here.stream(range(start, start + 50))
+        assert here.seconds - before > 0.8
+        assert not here.faults
+
+
 async def test_a_flood_is_dropped_and_told_and_does_not_last() -> None:
     async with booth() as here:
         for number in range(500):

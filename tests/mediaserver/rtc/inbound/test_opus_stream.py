@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mediaserver.rtc.inbound.opus_stream import DecodedAudio, OpusStream
+from mediaserver.rtc.inbound.decoded_audio import DecodedAudio
+from mediaserver.rtc.inbound.opus_stream import OpusStream
 from pipeline.errors import AudioError
 from pipeline.media import INPUT_SAMPLE_RATE
 from pipeline.playout.opus_encoder import SILENCE_PACKET
@@ -20,8 +21,10 @@ WRAP = 2**32
 GARBAGE = b"\xff\xff\xff"
 
 
-def packets(seconds: float, *, frame: int = 20, channels: int = 1) -> list[bytes]:
-    """A 400 Hz tone as browsers send it: SILK with in-band FEC."""
+def packets(
+    seconds: float, *, frame: int = 20, channels: int = 1, gains: tuple[float, ...] = (1.0, 1.0)
+) -> list[bytes]:
+    """A 400 Hz tone as browsers send it: SILK with in-band FEC; `gains` of the left and the right channel."""
     codec = CodecContext.create("libopus", "w")
     assert isinstance(codec, AudioCodecContext)
     codec.sample_rate, codec.layout, codec.format = 48_000, "mono" if channels == 1 else "stereo", "s16"
@@ -33,7 +36,7 @@ def packets(seconds: float, *, frame: int = 20, channels: int = 1) -> list[bytes
         pcm = (8_000 * np.sin(2 * np.pi * 400 * (np.arange(size) + at) / 48_000)).astype("<i2")
         audio = AudioFrame("s16", codec.layout.name, size)
         audio.sample_rate = 48_000
-        audio.planes[0].update(np.repeat(pcm, channels).tobytes())
+        audio.planes[0].update(np.outer(pcm, gains[:channels]).astype("<i2").tobytes())
         out += [bytes(packet) for packet in codec.encode(audio)]
     return out
 
@@ -156,3 +159,14 @@ def test_anything_may_come(steps: list[tuple[int, int, bytes]]) -> None:
         sent.append((sequence, timestamp, payload))
     for item in feed(source, sent):
         assert isinstance(item, AudioError) or len(item.pcm) <= 2 * 1_920
+
+
+@pytest.mark.parametrize(
+    ("gains", "loudness"),
+    [((1.0, 1.0), 5_650), ((1.0, -1.0), 5_650), ((-0.5, 0.5), 2_830), ((1.0, 0.0), 2_830), ((0.0, 1.0), 2_830)],
+)
+def test_both_channels_are_heard_also_where_one_is_inverted(gains: tuple[float, float], loudness: float) -> None:
+    sent = [(at, at * 960, data) for at, data in enumerate(packets(1.0, channels=2, gains=gains))]
+    heard = joined(feed(OpusStream(), sent))
+    # Opus itself takes some of a difference between the channels.
+    assert 0.6 * loudness < heard[8_000:].std() < 1.2 * loudness

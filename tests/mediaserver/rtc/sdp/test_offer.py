@@ -1,4 +1,4 @@
-"""Offers: those of browsers are taken, all others are refused in words."""
+"""Offers: what can be answered is, and what cannot is refused in words."""
 
 from collections.abc import Callable
 
@@ -6,9 +6,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mediaserver.rtc.sdp import h264
 from mediaserver.rtc.sdp.candidates import is_mdns, may_be_checked, parse_candidate
+from mediaserver.rtc.sdp.grammar import split
 from mediaserver.rtc.sdp.offer import MAX_BYTES, OfferError, parse_offer
 from pipeline.errors import ProtocolError
+from tests.support.client_offers import ODD_LINES, OFFERS, varied
 from tests.support.offers import CHROME, DATA_ONLY, mangled
 
 
@@ -47,6 +50,39 @@ def put(old: str, new: str) -> Callable[[str], str]:
     return lambda sdp: sdp.replace(old, new)
 
 
+SECTIONS = ("audio", "video", "application")
+
+
+def test_one_section_that_cannot_be_answered_costs_no_other() -> None:
+    offer = parse_offer(put(" VP8/", " AV1/")(put(" H264/", " VP9/")(CHROME)))
+    assert [section.kind for section in offer.sections] == ["audio", "application"]
+    assert "m=video" not in offer.sdp
+    assert "a=group:BUNDLE 0 2" in offer.sdp
+
+
+ONLY_AUDIO = ["audio", "application"]
+
+
+@pytest.mark.parametrize(
+    ("edit", "kinds"),
+    [
+        (put("opus/48000/2", "speex/16000"), [*SECTIONS]),  # PCMU and PCMA are left
+        (put("m=video 9", "m=video 0"), ONLY_AUDIO),
+        (put("a=sendonly", "a=inactive"), ONLY_AUDIO),
+        (put("m=video", "m=text"), ONLY_AUDIO),
+        (put("m=video", "m=application"), ["audio", "application"]),
+        (put("BUNDLE 0 1 2", "BUNDLE 0 2"), ONLY_AUDIO),
+        (put("BUNDLE 0 1 2", "BUNDLE 7 0 1 2"), [*SECTIONS]),
+        (put("BUNDLE 0 1 2", "BUNDLE 1 2"), ["audio"]),
+        (put("a=sctp-port:5000", "a=sctp-port:70000"), ["audio", "video"]),
+        (put("UDP/DTLS/SCTP webrtc-datachannel", "UDP/TCP webrtc-datachannel"), ["audio", "video"]),
+        (put("a=mid:1\r\n", "a=mid:1\r\na=ice-ufrag:other\r\n"), [*SECTIONS]),  # the first section's are used
+    ],
+)
+def test_only_the_sections_that_can_be_answered_are(edit: Callable[[str], str], kinds: list[str]) -> None:
+    assert [section.kind for section in parse_offer(edit(CHROME)).sections] == kinds
+
+
 @pytest.mark.parametrize(
     ("edit", "reason"),
     [
@@ -58,36 +94,149 @@ def put(old: str, new: str) -> Callable[[str], str]:
         (lambda _: "v=0\r\n", "no media"),
         (lambda sdp: sdp + "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\n" * 20, "sections"),
         (lambda sdp: sdp + "a=rtpmap:96 VP8/90000\r\n" * 200, "codecs"),
-        (without("a=mid"), "a=mid"),
-        (put("a=mid:1", "a=mid:0"), "a=mid"),
-        (without("a=group"), "BUNDLE"),
-        (put("BUNDLE 0 1 2", "BUNDLE 7 0 1 2"), "BUNDLE"),
-        (put("BUNDLE 0 1 2", "BUNDLE 0 1"), "BUNDLE"),
-        (without("a=ice-ufrag"), "ice-ufrag"),
+        (put("a=mid:1", "a=mid:0"), "`a=mid:0` stands in two"),
+        (without("a=ice-ufrag"), "The audio section 0 has no valid `a=ice-ufrag`"),
         (put("a=ice-pwd:0123456789abcdefghijklmn", "a=ice-pwd:short"), "ice-pwd"),
         (without("a=fingerprint"), "fingerprint"),
         (without("a=setup"), "setup"),
-        (without("a=rtcp-mux"), "rtcp-mux"),
-        (put("opus/48000/2", "speex/16000"), "opus"),
-        (put(" VP8/", " AV1/"), "vp8"),
-        (put("a=extmap:4 ", "a=extmap:0 "), "extmap"),
-        (without("a=sctp-port"), "sctp-port"),
-        (put("a=sctp-port:5000", "a=sctp-port:70000"), "sctp-port"),
-        (put("UDP/DTLS/SCTP webrtc-datachannel", "UDP/TCP webrtc-datachannel"), "profile"),
-        (put("m=video", "m=text"), "kind"),
-        (put("m=video", "m=application"), "data channel"),
-        (put("a=mid:1\r\n", "a=mid:1\r\na=ice-ufrag:other\r\n"), "share one"),
-        (put("m=audio 9", "m=audio nine"), "well-formed"),
-        (put("a=rtpmap:111 opus/48000/2", "a=rtpmap:111"), "well-formed"),
-        (put("a=setup:actpass", "a=setup:sideways"), "well-formed"),
-        (put("a=fmtp:111", "a=fmtp:112"), "well-formed"),
-        (put("packetization-mode=0", "packetization-mode"), "well-formed"),
-        (put(" udp 2113937151 ", " udp high "), "candidate"),
+        (put("a=setup:actpass", "a=setup:sideways"), "setup"),
+        (put("m=audio 9", "m=audio nine"), "`m=audio nine UDP/TLS/RTP/SAVPF 111 63"),
     ],
 )
 def test_an_offer_that_cannot_be_answered_is_refused_in_words(edit: Callable[[str], str], reason: str) -> None:
     with pytest.raises(ProtocolError, match=reason):
         parse_offer(edit(CHROME))
+
+
+@pytest.mark.parametrize(
+    ("kind", "edit", "reason"),
+    [
+        ("audio", put("a=rtcp-mux", "a=x"), "no `a=rtcp-mux`"),
+        ("audio", put("opus", "speex"), "it offers speex; accepted: Opus, PCMU, PCMA"),
+        ("video", put("VP8", "AV1"), "it offers AV1; accepted: VP8, H264 .profile baseline"),
+        ("video", put("m=video 9", "m=video 0"), "port 0"),
+        ("video", put("a=sendonly", "a=inactive"), "inactive"),
+        ("video", put("UDP/TLS/RTP/SAVPF", "TCP/MSRP"), "TCP/MSRP"),
+        ("application", without("a=sctp-port"), "sctp-port"),
+    ],
+)
+def test_an_offer_with_nothing_usable_says_what_was_offered_and_what_is_accepted(
+    kind: str, edit: Callable[[str], str], reason: str
+) -> None:
+    head, groups = split(CHROME.split("\r\n"))
+    codecs = ("a=rtpmap:111 ", "a=rtpmap:96 ")
+    group = [
+        line
+        for group in groups
+        if group[0].startswith(f"m={kind}")
+        for line in group
+        if not line.startswith("a=rtpmap:") or line.startswith(codecs)
+    ]
+    alone = "\r\n".join([*head, *group]).replace("111 63 9 0 8 13 110 126", "111")
+    assert parse_offer(alone)
+    with pytest.raises(OfferError, match=reason):
+        parse_offer(edit(alone))
+
+
+@pytest.mark.parametrize("name", OFFERS)
+def test_the_offers_of_clients_are_answered_in_every_section(name: str) -> None:
+    offer = parse_offer(OFFERS[name])
+    assert len(offer.sections) == OFFERS[name].count("m=")
+
+
+def test_lines_that_aiortc_does_not_take_are_passed_over() -> None:
+    lines = CHROME.split("\r\n")
+    for line in ODD_LINES:
+        for at in (4, 20, 50):
+            offer = parse_offer("\r\n".join([*lines[:at], line, *lines[at:]]))
+            assert len(offer.sections) == 3, line
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(varied())
+def test_every_variant_that_the_grammar_allows_is_answered_or_refused_by_the_name_of_a_line(text: str) -> None:
+    try:
+        reason = "" if parse_offer(text).sections else "nothing"
+    except OfferError as error:
+        reason = error.message
+    assert not reason or "`" in reason
+
+
+def test_without_bundle_one_section_is_answered() -> None:
+    assert [section.kind for section in parse_offer(without("a=group")(CHROME)).sections] == ["audio"]
+    assert [section.kind for section in parse_offer(without("a=mid", "a=group")(CHROME)).sections] == ["audio"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "answer"),
+    [
+        (None, None),
+        ("profile-level-id=42e01f; packetization-mode=1", "packetization-mode=1;profile-level-id=42e01f"),
+        ("packetization-mode=1;profile-level-id=64001f", "packetization-mode=1;profile-level-id=64001f"),
+        ("PROFILE-LEVEL-ID=4D0029;packetization-mode=0", "packetization-mode=0;profile-level-id=4D0029"),
+        ("profile-level-id=640c1f", "profile-level-id=640c1f"),
+        ("packetization-mode", None),
+        ("level-asymmetry-allowed=1", "level-asymmetry-allowed=1"),
+    ],
+)
+def test_h264_that_can_be_decoded_is_answered_in_the_clients_terms(parameters: str | None, answer: str | None) -> None:
+    text = put("VP8", "AV1")(CHROME).replace(
+        "a=fmtp:103 level-asymmetry-allowed=1;packetization-mode=0;profile-level-id=42001f",
+        "a=x" if parameters is None else f"a=fmtp:103 {parameters}",
+    )
+    offer = parse_offer(text.replace("H264", "h264"))
+    video = next(section for section in offer.sections if section.kind == "video")
+    assert video.h264 == {"103": answer or ""}
+    described = "m=video 1 UDP/TLS/RTP/SAVPF 103\r\na=mid:1\r\na=fmtp:103 packetization-mode=1\r\n"
+    finished = offer.finish("v=0\r\nm=audio 1 UDP/TLS/RTP/SAVPF 0\r\n" + described + "m=application 1 X y\r\n")
+    assert ("a=fmtp:103" in finished) == (answer is not None)
+    assert answer is None or f"a=fmtp:103 {answer}\r\n" in finished
+
+
+@pytest.mark.parametrize("parameters", ["packetization-mode=2", "profile-level-id=f4001f", "profile-level-id=6e0029"])
+def test_h264_that_cannot_be_decoded_is_refused(parameters: str) -> None:
+    text = put("VP8", "AV1")(CHROME).replace(
+        "level-asymmetry-allowed=1;packetization-mode=0;profile-level-id=42001f", parameters
+    )
+    assert [section.kind for section in parse_offer(text).sections] == ONLY_AUDIO
+
+
+def test_parameter_sets_are_taken_from_the_description() -> None:
+    (video,) = (section for section in parse_offer(OFFERS["GStreamer"]).sections if section.kind == "video")
+    sets = video.parameter_sets[96]
+    assert sets.startswith(b"\0\0\0\1\x67")
+    assert b"\0\0\0\1\x68" in sets
+
+
+@pytest.mark.parametrize("text", ["%%%", "A", ",", "AAAA," * 4_000])
+def test_parameter_sets_that_cannot_be_read_are_passed_over(text: str) -> None:
+    assert h264.parameter_sets({"sprop-parameter-sets": text}) == b""
+
+
+def test_a_section_that_is_refused_keeps_its_place_in_the_answer() -> None:
+    offer = parse_offer(put("m=video 9", "m=video 0")(CHROME))
+    answer = offer.finish(
+        "v=0\r\na=group:BUNDLE 0 2\r\nm=audio 4000 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n"
+        "m=application 4000 UDP/DTLS/SCTP webrtc-datachannel\r\na=mid:2\r\n"
+    )
+    assert [line for line in answer.split("\r\n") if line.startswith(("m=", "a=group"))] == [
+        "a=group:BUNDLE 0 2",
+        "m=audio 4000 UDP/TLS/RTP/SAVPF 111",
+        "m=video 0 UDP/TLS/RTP/SAVPF 96 97 103 104 45 46",
+        "m=application 4000 UDP/DTLS/SCTP webrtc-datachannel",
+    ]
+
+
+@pytest.mark.parametrize("layers", ["q;h;f", "f;h;q", "~q;h,x;f"])
+def test_simulcast_is_answered_with_all_layers(layers: str) -> None:
+    rids = "a=rid:q send\r\na=rid:h send pt=96\r\na=rid:f send\r\na=rid:x send\r\n"
+    offer = parse_offer(CHROME.replace("a=mid:1\r\n", f"a=mid:1\r\n{rids}a=simulcast:send {layers}\r\n"))
+    answer = offer.finish(
+        "v=0\r\nm=audio 1 A 0\r\nm=video 1 UDP/TLS/RTP/SAVPF 96\r\na=mid:1\r\nm=application 1 A b\r\n"
+    )
+    taken = layers.replace("~", "").replace(",x", "")
+    assert f"a=simulcast:recv {taken}\r\n" in answer
+    assert all(f"a=rid:{layer} recv\r\n" in answer for layer in taken.split(";"))
 
 
 # The first draw on a machine builds hypothesis' tables of characters, which is no sign of a slow test.
