@@ -1,6 +1,8 @@
 """The query of `/whip`: session options of the client."""
 
+import re
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
@@ -14,11 +16,15 @@ from mediaserver.session_limits import (
     Label,
     Language,
     Model,
+    TextRule,
     Voice,
     normalize_language,
 )
 
-_RULES = {"session": LABEL, "model": MODEL, "language": LANGUAGE, "voice": VOICE}
+_PRECONNECT = TextRule(
+    re.compile("^[01]$"), "1 if `POST /whip/{id}/audio` will follow with what was said before the connection, else 0"
+)
+_RULES = {"session": LABEL, "model": MODEL, "language": LANGUAGE, "voice": VOICE, "preconnect": _PRECONNECT}
 
 
 class WhipQuery(BaseModel):
@@ -28,6 +34,7 @@ class WhipQuery(BaseModel):
     model: Model | None = Field(None, description=MODEL.description)
     language: Language | None = Field(None, description=LANGUAGE.description)
     voice: Voice | None = Field(None, description=VOICE.description)
+    preconnect: Literal["0", "1"] | None = Field(None, description=_PRECONNECT.description)
 
 
 def parse_options(query: Mapping[str, str]) -> SessionOptions:
@@ -44,3 +51,8 @@ def parse_options(query: Mapping[str, str]) -> SessionOptions:
         language=normalize_language(given["language"]) if "language" in given else None,
         voice=given.get("voice"),
     )
+
+
+def announces_recording(query: Mapping[str, str]) -> bool:
+    """Whether a recording from before the connection will follow, in a query that `parse_options` accepts."""
+    return query.get("preconnect") == "1"
