@@ -10,13 +10,15 @@ export class FirstWords {
   /** @type {Blob[]} */
   #parts = [];
   /** @type {Promise<void>} */
-  #finished;
+  #stopped;
+  #isStarted = false;
+  #isFinished = false;
 
   /** @param {MediaRecorder} recorder */
   constructor(recorder) {
     this.#recorder = recorder;
     recorder.addEventListener("dataavailable", ({ data }) => this.#parts.push(data));
-    this.#finished = new Promise((resolve) => recorder.addEventListener("stop", () => resolve()));
+    this.#stopped = new Promise((resolve) => recorder.addEventListener("stop", () => resolve()));
   }
 
   /**
@@ -34,17 +36,22 @@ export class FirstWords {
    * @param {boolean} isHeard
    */
   setHeard(isHeard) {
-    if (isHeard && this.#recorder.state === "inactive") this.#recorder.start();
-    else if (isHeard && this.#recorder.state === "paused") this.#recorder.resume();
-    else if (!isHeard && this.#recorder.state === "recording") this.#recorder.pause();
+    if (this.#isFinished) return;
+    if (isHeard && !this.#isStarted) {
+      this.#isStarted = true;
+      this.#recorder.start();
+    } else if (isHeard && this.#recorder.state === "paused") {
+      this.#recorder.resume();
+    } else if (!isHeard && this.#recorder.state === "recording") {
+      this.#recorder.pause();
+    }
   }
 
   /** End the recording and return it; it is empty if the microphone was never heard. */
   async finish() {
-    if (this.#recorder.state !== "inactive") {
-      this.#recorder.stop();
-      await this.#finished;
-    }
+    this.#isFinished = true;
+    if (this.#recorder.state !== "inactive") this.#recorder.stop(); // it may have stopped with its track
+    if (this.#isStarted) await this.#stopped;
     return new Blob(this.#parts, { type: TYPE });
   }
 }
