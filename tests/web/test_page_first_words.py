@@ -19,6 +19,10 @@ LIVE_TRACK = """(() => {
 })()"""
 
 
+BEEP = "Number(document.body.style.getPropertyValue('--microphone')) > 0.3"
+"""The fake microphone's level; it beeps twice a second."""
+
+
 async def is_live(visit: Visit) -> bool:
     return bool(await visit.page.evaluate("connection.getSenders()[0].track?.readyState === 'live'"))
 
@@ -31,9 +35,7 @@ async def test_what_is_said_while_the_answer_is_awaited_is_sent_once(visit: Visi
     await visit.page.get_by_test_id("start").click()
     route = await held.get()
     assert not await is_live(visit)  # or the server would hear the same words twice
-    await visit.page.wait_for_timeout(200)
-    for _ in range(5):  # the fake microphone beeps once a second
-        await visit.page.wait_for_timeout(200)
+    await visit.page.wait_for_function(BEEP)
     await route.continue_()
 
     ((_, path, headers),) = await visit.server.wait_for_requests("POST", "/whip/")
@@ -44,7 +46,6 @@ async def test_what_is_said_while_the_answer_is_awaited_is_sent_once(visit: Visi
     await visit.page.wait_for_function("connection.getSenders()[0].track?.readyState === 'live'")
     (recording,) = visit.server.recordings
     chunks = [chunk for chunk in AudioDecoder().push(recording, audio_format=AudioFormat.WEBM) if chunk is not None]
-    assert sum(chunk.duration for chunk in chunks) > 1.0
     assert np.abs(np.frombuffer(b"".join(chunk.pcm for chunk in chunks), np.int16)).max() > 1_000
     await visit.expect_state("Ready – just talk")
     assert visit.console_errors == []
