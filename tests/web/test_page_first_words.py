@@ -19,7 +19,7 @@ LIVE_TRACK = """(() => {
 })()"""
 
 
-BEEP = "Number(document.body.style.getPropertyValue('--microphone')) > 0.3"
+BEEP = "() => Number(document.body.style.getPropertyValue('--microphone')) > 0.3"
 """The fake microphone's level; it beeps twice a second."""
 
 
@@ -43,7 +43,7 @@ async def test_what_is_said_while_the_answer_is_awaited_is_sent_once(visit: Visi
     assert path == "/whip/peer-1/audio"
     assert headers["Content-Type"].startswith("audio/webm")
     assert headers["Authorization"] == "Bearer guest-1"
-    await visit.page.wait_for_function("connection.getSenders()[0].track?.readyState === 'live'")
+    await visit.page.wait_for_function("() => connection.getSenders()[0].track?.readyState === 'live'")
     (recording,) = visit.server.recordings
     chunks = [chunk for chunk in AudioDecoder().push(recording, audio_format=AudioFormat.WEBM) if chunk is not None]
     assert np.abs(np.frombuffer(b"".join(chunk.pcm for chunk in chunks), np.int16)).max() > 1_000

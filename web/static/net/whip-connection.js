@@ -83,7 +83,8 @@ export class WhipConnection {
     await this.#acceptAnswer(await response.text());
     await channelOpen(this.#channel, this.#pc);
     this.#isOpen = true;
-    if (this.#firstWords) this.#switchToLive(tokens, this.#firstWords);
+    // Refused or lost, the first words are missing, and the conversation goes on all the same.
+    if (this.#firstWords) this.#switchToLive(tokens, this.#firstWords).catch(() => {});
     this.send({ action: "tracks", mids: { [String(this.#screen.mid)]: "screen" } });
     return iceServersFrom(response.headers.get("Link") ?? "");
   }
@@ -130,8 +131,7 @@ export class WhipConnection {
     this.#firstWords = null;
     const live = this.#microphone.sender.replaceTrack(this.#track);
     const [body] = await Promise.all([firstWords.finish(), live]);
-    // Refused or lost, the first words are missing, and the conversation goes on all the same.
-    await tokens.fetch(`${this.#location}/audio`, { method: "POST", body }).catch(() => {});
+    await tokens.fetch(`${this.#location}/audio`, { method: "POST", body });
   }
 
   /** @param {string} sdp */
