@@ -12,6 +12,7 @@ from aiohttp import web
 from mediaserver.api.cors import allow_origins, origin_is_allowed
 from mediaserver.api.docs import Docs
 from mediaserver.api.guests import Guests
+from mediaserver.api.guides import GuideRoutes
 from mediaserver.api.health import Health
 from mediaserver.api.livekit_token import LiveKitTokens
 from mediaserver.api.metrics import MetricsPage, measure
@@ -24,11 +25,14 @@ from mediaserver.auth.accounts import Accounts
 from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.revocations import RevocationReader
 from mediaserver.auth.tokens import Tokens
+from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.engines import RunningEngine, engine_tools, start_engine
-from mediaserver.half_open import HalfOpenConnections
+from mediaserver.guides import GuideShelf, load_server_guides
+from mediaserver.half_open import PER_SESSION, HalfOpenConnections
 from mediaserver.history_service import HistoryService
 from mediaserver.http_route import Route, add_routes
 from mediaserver.ice import ice_servers, stun_servers
+from mediaserver.jsonws.connection import SharedBounds
 from mediaserver.jsonws.routes import JsonSocket
 from mediaserver.livekit.agent.transcript_log import TranscriptLogs
 from mediaserver.livekit.media.media_link import MediaLink
@@ -39,7 +43,7 @@ from mediaserver.plugins import load_toolbox
 from mediaserver.registry import Capacity, Registry
 from mediaserver.rtc.config import Config
 from mediaserver.session_factory import ObserverFactory, ServerDefaults, SessionFactory
-from mediaserver.settings import Settings, livekit_keys, secret_from
+from mediaserver.settings import Settings, SettingsError, livekit_keys, secret_from
 from mediaserver.store.sql_store import open_store
 from mediaserver.webrtc.routes import Whip
 from pipeline.audio.smart_turn import SmartTurn
@@ -69,6 +73,8 @@ class _Services:
     vad: VadModel
     session_factory: SessionFactory
     half_open: HalfOpenConnections
+    bad_messages: BadMessageBudget
+    guides: GuideShelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,9 @@ async def _start_services(settings: Settings, vad: VadModel, stack: AsyncExitSta
     metrics = Metrics()
     await stack.enter_async_context(LoopLag(metrics))
     toolbox = load_toolbox(settings.tools, engine_tools(settings))
-    registry, half_open = Registry(_capacity(settings)), HalfOpenConnections()
+    guides = _guides(settings)
+    registry = Registry(_capacity(settings))
+    half_open = HalfOpenConnections(max_established=PER_SESSION * settings.max_sessions_per_address)
     history = await _history(settings, registry, stack)
     engine = await start_engine(settings, vad, stack)
     session_factory = SessionFactory(
@@ -138,8 +146,17 @@ async def _start_services(settings: Settings, vad: VadModel, stack: AsyncExitSta
         load_defaults=history.defaults,
         observer_factories=(*history.observer_factories, _metrics_observer(metrics)),
         half_open=half_open,
+        load_guides=guides.library,
+        screen_reader=engine.screen_reader,
     )
-    return _Services(metrics, registry, history, engine, vad, session_factory, half_open)
+    return _Services(metrics, registry, history, engine, vad, session_factory, half_open, BadMessageBudget(), guides)
+
+
+def _guides(settings: Settings) -> GuideShelf:
+    loaded = load_server_guides(settings.guides_dir)
+    if loaded.faults:
+        raise SettingsError([f"GUIDES_DIR: {fault}" for fault in loaded.faults])
+    return GuideShelf(loaded.guides, settings.data_dir / "guides")
 
 
 def _capacity(settings: Settings) -> Capacity:
@@ -187,6 +204,7 @@ def _server_defaults(settings: Settings) -> ServerDefaults:
         settings.session_max_seconds,
         settings.frame_max_side,
         turns,
+        remarks=settings.guide_remarks,
         unused_seconds=settings.session_unused_seconds,
     )
 
@@ -214,12 +232,14 @@ def _transports(settings: Settings, services: _Services, access: _Access) -> _Tr
         ice_servers=lambda user: ice_servers(settings, user),
         config=_rtc_config(settings),
         half_open=services.half_open,
+        bad_messages=services.bad_messages,
     )
     json_socket = JsonSocket(
         services.session_factory,
         access.tokens,
         access.offer_limiter,
         origin_is_allowed=lambda request: origin_is_allowed(request, settings.cors_origins),
+        bounds=SharedBounds(services.bad_messages),
     )
     return _Transports(whip, json_socket, _livekit(settings, services, access))
 
@@ -243,6 +263,7 @@ def _livekit(settings: Settings, services: _Services, access: _Access) -> LiveKi
         make_link=lambda events, is_dual, client: MediaLink(events, is_dual=is_dual, config=config, client=client),
         ice_servers=lambda user: ice_servers(settings, user),
         half_open=services.half_open,
+        bad_messages=services.bad_messages,
     )
 
 
@@ -319,13 +340,18 @@ def _user_routes(settings: Settings, services: _Services, access: _Access) -> tu
         are_allowed=not settings.is_production if allowed is None else allowed,
         loopback_only=allowed is None and settings.uses_gemini,
     )
+
+    async def after_delete(user: str) -> None:
+        await services.registry.end_sessions_of(user)
+        await services.guides.forget(user)
+
     users = Users(
         access.accounts,
         access.tokens,
         login_limiter=SlidingWindowRateLimiter(settings.limit(settings.rate_limit_login)),
         api_limiter=access.api_limiter,
         is_registration_open=_is_registration_open(settings),
-        after_delete=services.registry.end_sessions_of,
+        after_delete=after_delete,
     )
     return *guests.routes(), *users.routes()
 
@@ -340,6 +366,7 @@ def _session_routes(services: _Services, access: _Access, whip: Whip) -> tuple[R
     return (
         *HistoryRoutes(registry, history.store, tokens, limiter, flush=history.writer.flush).routes(),
         *Sessions(registry, tokens, limiter, read_words=services.engine.read_words).routes(),
+        *GuideRoutes(services.guides, tokens, limiter).routes(),
         *LiveKitTokens(tokens, limiter, issuer, access.accounts.take_back).routes(),
         *whip.routes(),
     )

@@ -25,6 +25,11 @@ class Caller:
         return (self.network or "unknown") if self.is_guest else self.user
 
 
+def address_of_request(request: web.Request) -> str:
+    """Return the IP address that sent a request, or "unknown"."""
+    return request.remote or "unknown"
+
+
 def network_of_request(request: web.Request) -> str:
     """Return the network of a request without a known user, or "unknown"."""
     return network_of(request.remote or "") or "unknown"

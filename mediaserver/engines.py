@@ -19,7 +19,7 @@ from pipeline.errors import FaultCode, MediaError
 from pipeline.events import Fault, LanguageModel
 from pipeline.gemini.bridge import make_client
 from pipeline.gemini.model_profiles import LOCAL
-from pipeline.screen.ocr import Ocr
+from pipeline.screen.ocr import Ocr, is_available
 from pipeline.screen.read_text import ReadText
 from pipeline.tools.toolbox import MAX_LABEL, Tool, ToolContext, ToolError
 
@@ -41,6 +41,8 @@ class RunningEngine:
     is_healthy: Callable[[], Coroutine[Any, Any, bool]]
     example_questions: tuple[str, ...] = ()
     """Questions the local engine can answer; empty where any question may be asked."""
+    screen_reader: Ocr | None = None
+    """The one OCR of this server, which reads frames for guides too; None without its packages."""
     read_words: Callable[[bytes], Awaitable[tuple[ReadText, ...]]] | None = None
     """Reads the text on a frame; None where the engine sees pictures."""
     language_model_status: "Callable[[], ChatModelStatus] | None" = None
@@ -49,10 +51,15 @@ class RunningEngine:
 
 async def start_engine(settings: Settings, vad: VadModel, stack: AsyncExitStack) -> RunningEngine:
     """Start the engine; `stack` stops it. Raises `SettingsError` for a script that cannot be used."""
-    return _gemini(settings) if settings.uses_gemini else await _local(settings, vad, stack)
+    reader = Ocr() if is_available() else None
+    if reader is not None:
+        stack.push_async_callback(reader.close)
+    if settings.uses_gemini:
+        return _gemini(settings, reader)
+    return await _local(settings, vad, stack, reader)
 
 
-def _gemini(settings: Settings) -> RunningEngine:
+def _gemini(settings: Settings, reader: Ocr | None) -> RunningEngine:
     trusted = ssl.create_default_context(cafile=settings.gemini_ca_file) if settings.gemini_ca_file else None
     sdk = make_client(api_key=settings.key, base_url=settings.gemini_base_url, ssl_context=trusted)
     client = EngineClient(
@@ -62,10 +69,10 @@ def _gemini(settings: Settings) -> RunningEngine:
     async def is_healthy() -> bool:
         return True  # the first session proves the key; a probe here would be billed
 
-    return RunningEngine(client, is_healthy)
+    return RunningEngine(client, is_healthy, screen_reader=reader)
 
 
-async def _local(settings: Settings, vad: VadModel, stack: AsyncExitStack) -> RunningEngine:
+async def _local(settings: Settings, vad: VadModel, stack: AsyncExitStack, reader: Ocr | None) -> RunningEngine:
     try:
         check_packages()
     except PackagesMissingError as error:
@@ -74,16 +81,14 @@ async def _local(settings: Settings, vad: VadModel, stack: AsyncExitStack) -> Ru
     from mediaserver.localengine.responder.local import EXAMPLE_QUESTIONS
     from mediaserver.localengine.server import LocalEngine
 
-    ocr: Ocr | None = None
     chat: ChatModel | None = None
     voice = _voice(settings)
+    assert reader is not None  # its packages are among those that the local engine requires
     if settings.local_engine_script is not None:
         responder: Responder = _scripted(settings.local_engine_script, voice, stack)
     else:
-        ocr = Ocr()
-        stack.push_async_callback(ocr.close)
-        chat = await _chat(settings, ocr, stack)
-        responder = _rules(settings, ocr, chat, voice, stack)
+        chat = await _chat(settings, reader, stack)
+        responder = _rules(settings, reader, chat, voice, stack)
     local = await stack.enter_async_context(LocalEngine(responder, vad=vad))
     sdk = make_client(api_key="local", base_url=local.base_url, ssl_context=local.client_ssl)
     client = EngineClient(
@@ -99,11 +104,17 @@ async def _local(settings: Settings, vad: VadModel, stack: AsyncExitStack) -> Ru
     async def is_healthy() -> bool:
         return local.is_serving()
 
-    read_words = None if ocr is None else ocr.read
+    read_words = None if settings.local_engine_script is not None else reader.read
     if chat is not None:
-        return RunningEngine(client, is_healthy, read_words=read_words, language_model_status=lambda: chat.status)
+        return RunningEngine(
+            client,
+            is_healthy,
+            screen_reader=reader,
+            read_words=read_words,
+            language_model_status=lambda: chat.status,
+        )
     examples = EXAMPLE_QUESTIONS if settings.local_engine_script is None else ()
-    return RunningEngine(client, is_healthy, examples, read_words)
+    return RunningEngine(client, is_healthy, examples, reader, read_words)
 
 
 def _scripted(script: Path, voice: "TextToSpeech", stack: AsyncExitStack) -> "ScriptedResponder":

@@ -6,6 +6,7 @@ from mediaserver.bounded_json import JsonError, parse_json
 from mediaserver.messages.commands import validate_command
 from mediaserver.messages.server import (
     ErrorMessage,
+    EvidenceBody,
     GuidanceMessage,
     InterruptedMessage,
     LanguageModelFields,
@@ -37,6 +38,7 @@ from pipeline.events import (
     SessionEnded,
     SessionStarted,
     StateChanged,
+    Step,
     TextResponse,
     Transcript,
     TurnEnded,
@@ -115,8 +117,9 @@ def _message(event: Event, label: str) -> ServerUnion | None:
         case ScreenFrameSent():
             return ScreenSeenMessage(sessionId=label, frame=event.frame, age_ms=event.age_ms, reason=event.reason)
         case Guidance():
-            steps = [StepBody(id=step.id, text=step.text, state=step.state) for step in event.steps]
-            return GuidanceMessage(sessionId=label, title=event.title, steps=steps)
+            return GuidanceMessage(
+                sessionId=label, title=event.title, guide=event.guide, steps=[_step(step) for step in event.steps]
+            )
         case Pointer():
             return PointerMessage(sessionId=label, frame=event.frame, box=list(event.box), label=event.label)
         case Fault():
@@ -135,6 +138,14 @@ def _message(event: Event, label: str) -> ServerUnion | None:
             return None
         case _:
             assert_never(event)
+
+
+def _step(step: Step) -> StepBody:
+    evidence = step.evidence
+    body = None
+    if evidence is not None:
+        body = EvidenceBody(source=evidence.source, words=evidence.words, frame=evidence.frame)
+    return StepBody(id=step.id, text=step.text, state=step.state, evidence=body)
 
 
 def _language_model(model: LanguageModel | None) -> LanguageModelFields | None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from mediaserver.settings import SettingsError
 from pipeline.gemini.model_profiles import check_declaration
+from pipeline.guidance.plan_tools import PLAN_TOOLS
 from pipeline.tools.toolbox import Tool, Toolbox
 
 # The likely errors of importing a module from elsewhere; any other is shown with its traceback.
@@ -18,7 +19,7 @@ def load_toolbox(names: Iterable[str], engine_tools: Sequence[Tool] = ()) -> Too
     """
     tools = list(engine_tools)
     faults: list[str] = []
-    taken = {tool.name for tool in Toolbox(tools).tools}
+    taken = {tool.name for tool in Toolbox([*PLAN_TOOLS, *tools]).tools}
     for name in names:
         try:
             tool = _load(name)
@@ -31,7 +32,7 @@ def load_toolbox(names: Iterable[str], engine_tools: Sequence[Tool] = ()) -> Too
         tools.append(tool)
     if faults:
         raise SettingsError(faults)
-    return Toolbox(tools)
+    return Toolbox([*PLAN_TOOLS, *tools])
 
 
 def _load(name: str) -> Tool:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from pipeline.guidance.guide import GUIDE_ID, ID_RULE
+
 MAX_INSTRUCTIONS = 8_000
 """Characters that a client may add to the assistant's instructions."""
 
@@ -35,6 +37,7 @@ LABEL = TextRule(re.compile(r"^[^\x00-\x1f\x7f]{1,128}$"), "1 to 128 printable c
 MODEL = TextRule(re.compile(r"^[A-Za-z0-9._/:-]{1,128}$"), "a model's name, such as gemini-3.8-live")
 LANGUAGE = TextRule(re.compile(r"^[A-Za-z]{2,8}([-_][A-Za-z0-9]{1,8}){0,4}$"), "a BCP 47 tag, such as en or pt-BR")
 VOICE = TextRule(re.compile(r"^[A-Za-z0-9 ._-]{1,64}$"), "a voice's name, such as Kore")
+GUIDE = TextRule(GUIDE_ID, f"a guide's id: {ID_RULE}")
 INSTRUCTIONS = f"a string of at most {MAX_INSTRUCTIONS} characters"
 
 
@@ -52,5 +55,6 @@ Language = Annotated[
 ]
 """A language tag; `_` becomes `-`."""
 
+GuideId = Annotated[str, Field(pattern=GUIDE.regex.pattern, description=GUIDE.description)]
 Voice = Annotated[str, Field(pattern=VOICE.regex.pattern, description=VOICE.description)]
 Instructions = Annotated[str, Field(max_length=MAX_INSTRUCTIONS, description=INSTRUCTIONS)]

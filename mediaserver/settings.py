@@ -182,6 +182,10 @@ class Settings(BaseSettings):
     local_stt_key: SecretStr | None = Field(None, description="the key for LOCAL_STT_URL, where it wants one")
     instructions: str = Field("", max_length=20_000, description="text added to the assistant's instructions")
     tools: Names = Field((), description="your own tools as module:attribute, separated by commas")
+    guides_dir: Path | None = Field(
+        None, description="a folder of guides in Markdown; unset: those of the server alone"
+    )
+    guide_remarks: bool = Field(True, description="true or false: whether the assistant speaks unasked during a guide")
     media_resolution: Literal["low", "medium", "high"] = Field("medium", description="low, medium or high")
     frame_max_side: int = Field(1280, ge=64, le=4096, description="pixels of a frame's long side, 64 to 4096")
 
@@ -344,6 +348,8 @@ def _missing(settings: Settings) -> list[str]:
         path = getattr(settings, name)
         if path is not None and not path.is_file():
             faults.append(f"{name.upper()}: no such file; accepts {Settings.model_fields[name].description}")
+    if settings.guides_dir is not None and not settings.guides_dir.is_dir():
+        faults.append(f"GUIDES_DIR: no such folder; accepts {Settings.model_fields['guides_dir'].description}")
     return faults
 
 

@@ -51,6 +51,30 @@ class StepState(StrEnum):
     AHEAD = "todo"
 
 
+class EvidenceSource(StrEnum):
+    """The sources of evidence that a step is done."""
+
+    SCREEN = "screen"  # read on the screen by the server
+    ASSISTANT = "assistant"  # seen by the model
+    USER = "user"
+
+
+class GuideAction(StrEnum):
+    """The ways in which a user moves the plan."""
+
+    NEXT = "next"
+    DONE = "done"
+    BACK = "back"
+    SKIP = "skip"
+    REPEAT = "repeat"
+    WHERE = "where"
+    HINT = "hint"
+    RESTART = "restart"
+    CLOSE = "close"
+    REMARKS_ON = "remarks_on"
+    REMARKS_OFF = "remarks_off"
+
+
 Box = tuple[int, int, int, int]
 """[ymin, xmin, ymax, xmax], integers 0 to 1000 of the shared frame."""
 
@@ -191,20 +215,32 @@ class ScreenFrameSent:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """The reason for which a step counts as done: `words` read on frame number `frame`, or said by `source`."""
+
+    source: EvidenceSource
+    words: str
+    frame: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
-    """One step of guidance."""
+    """One step of guidance; `evidence` for one that is done."""
 
     id: int
     text: str
     state: StepState
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Guidance:
-    """The task as steps, with the current one marked."""
+    """The task as steps, with the current one marked; without steps, the plan was closed."""
 
     title: str
     steps: tuple[Step, ...]
+    guide: str | None = None
+    """The id of the guide that it follows; None for a plan made on the fly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,4 +351,29 @@ class NameTracks:
     mids: Mapping[str, str]
 
 
-Command = TextInput | Interrupt | AudioEnd | ScreenShareEnd | Playback | Ping | EndSession | NameTracks
+@dataclass(frozen=True, slots=True)
+class StartGuide:
+    """Follow the guide with this id."""
+
+    guide: str
+
+
+@dataclass(frozen=True, slots=True)
+class GuideCommand:
+    """Move the plan."""
+
+    command: GuideAction
+
+
+Command = (
+    TextInput
+    | Interrupt
+    | AudioEnd
+    | ScreenShareEnd
+    | Playback
+    | Ping
+    | EndSession
+    | NameTracks
+    | StartGuide
+    | GuideCommand
+)

@@ -7,11 +7,11 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from mediaserver.api.json_http import json_response
-from mediaserver.api.rate_limit import SlidingWindowRateLimiter, address
+from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.api.user_schemas import LoginResponse
 from mediaserver.api.users import store_errors_as_http
 from mediaserver.auth.accounts import Grant
-from mediaserver.caller import network_of_request
+from mediaserver.caller import address_of_request, network_of_request
 from mediaserver.http_errors import HttpError
 from mediaserver.http_route import Route
 
@@ -70,7 +70,7 @@ class Guests:
 def _is_local(request: web.Request) -> bool:
     """Whether a request comes from this machine: by its address, its Host, and the absence of forwarding headers."""
     # A page of another site whose name was pointed at 127.0.0.1 (DNS rebinding) sends that name as the Host.
-    return _is_loopback(address(request)) and _names_loopback(request.host) and not _is_forwarded(request)
+    return _is_loopback(address_of_request(request)) and _names_loopback(request.host) and not _is_forwarded(request)
 
 
 def _is_forwarded(request: web.Request) -> bool:

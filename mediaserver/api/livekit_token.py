@@ -11,10 +11,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringCo
 
 from mediaserver.api.authentication import authenticate
 from mediaserver.api.json_http import json_response, read_body, read_query
-from mediaserver.api.rate_limit import SlidingWindowRateLimiter, address
+from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.api.users import store_errors_as_http
 from mediaserver.auth.users import User, Verifier
-from mediaserver.caller import network_of
+from mediaserver.caller import network_of_request
 from mediaserver.http_errors import HttpError
 from mediaserver.http_route import Route
 
@@ -188,7 +188,7 @@ class LiveKitTokens:
         if _TOKEN_ID.fullmatch(token_id) is None:
             raise HttpError(404, "NOT_FOUND", "A token's id has 32 hexadecimal digits.")
         # A guest costs nothing, so guests are counted by address: each revocation is kept for a day.
-        self._revocation_limiter.admit(network_of(address(request)) if user.is_guest else user.id)
+        self._revocation_limiter.admit(network_of_request(request) if user.is_guest else user.id)
         with store_errors_as_http():
             await self._revoke((issuer.revocation_id(user.id, token_id),))
         return web.Response(status=204)

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from loguru import logger
 
-from mediaserver.api.rate_limit import address
+from mediaserver.caller import address_of_request
 from mediaserver.http_errors import HttpError
 from mediaserver.http_server import SERVER_NAME
 
@@ -36,7 +36,7 @@ async def error_middleware(request: web.Request, handler: Handler) -> web.Stream
     offered = request.headers.get("X-Request-ID", "")
     request_id = offered if _ACCEPTABLE_ID.fullmatch(offered) else uuid.uuid4().hex
     began = time.perf_counter()
-    with logger.contextualize(request=request_id, address=address(request)):
+    with logger.contextualize(request=request_id, address=address_of_request(request)):
         response = await _answer(request, handler)
         took = round((time.perf_counter() - began) * 1000, 1)
         level = "DEBUG" if response.status < 400 else "INFO"

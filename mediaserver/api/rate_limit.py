@@ -2,7 +2,6 @@
 
 import time
 
-from aiohttp import web
 from limits import RateLimitItem
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
@@ -30,8 +29,3 @@ class SlidingWindowRateLimiter:
             f"Too many requests; no more than {rate}. Try again in {wait} s.",
             retry_after=wait,
         )
-
-
-def address(request: web.Request) -> str:
-    """Return the client's IP address, or "unknown"."""
-    return request.remote or "unknown"

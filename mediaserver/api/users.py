@@ -9,7 +9,7 @@ from pydantic import BaseModel, SecretStr
 
 from mediaserver.api.authentication import authenticate
 from mediaserver.api.json_http import json_response, read_body
-from mediaserver.api.rate_limit import SlidingWindowRateLimiter, address
+from mediaserver.api.rate_limit import SlidingWindowRateLimiter
 from mediaserver.api.user_schemas import (
     ChangedProfile,
     Credentials,
@@ -26,7 +26,7 @@ from mediaserver.auth.accounts import Accounts, NewPassword, PasswordRequiredErr
 from mediaserver.auth.lockout import CredentialsError, LockedOut, LoginClient, name_digest
 from mediaserver.auth.passwords import BusyError
 from mediaserver.auth.users import AuthError, User, Verifier
-from mediaserver.caller import network_of
+from mediaserver.caller import address_of_request, network_of, network_of_request
 from mediaserver.http_errors import HttpError, bearer
 from mediaserver.http_route import Route
 from mediaserver.store.database import read_in_time
@@ -171,7 +171,7 @@ class Users:
 
     async def register(self, request: web.Request) -> web.Response:
         """Create an account, 201; 409 for a taken name or email; 403 where registration is closed."""
-        self._login_limiter.admit(f"register {_network(request)}")
+        self._login_limiter.admit(f"register {network_of_request(request)}")
         if not self._is_registration_open:
             raise HttpError(403, "FORBIDDEN", "This server takes no registrations; ask its operator for an account.")
         body = await read_body(request, Registration)
@@ -189,7 +189,9 @@ class Users:
         """Issue tokens, 200; the same 401 for a wrong name and a wrong password."""
         body = await self._read(request, Credentials)
         with store_errors_as_http():
-            client = await self._accounts.login_client(body.username, address(request), _revealed(body.refresh_token))
+            client = await self._accounts.login_client(
+                body.username, address_of_request(request), _revealed(body.refresh_token)
+            )
             self._admit_login(body.username, client)
             grant = await self._accounts.login(
                 body.username,
@@ -272,7 +274,7 @@ class Users:
         try:
             return await read_body(request, model)
         except HttpError:
-            self._login_limiter.admit(f"invalid {_network(request)}")
+            self._login_limiter.admit(f"invalid {network_of_request(request)}")
             raise
 
     def _admit_login(self, name: str, client: LoginClient) -> None:
@@ -288,7 +290,7 @@ class Users:
     async def _admit_token(self, request: web.Request, body: RefreshBody, limiter: SlidingWindowRateLimiter) -> None:
         """Count a refresh token by its login, and an unknown one by address."""
         family = await self._accounts.family_of(body.refresh_token.get_secret_value())
-        limiter.admit(f"unknown {_network(request)}" if family is None else f"family {family}")
+        limiter.admit(f"unknown {network_of_request(request)}" if family is None else f"family {family}")
 
 
 @contextmanager
@@ -334,10 +336,6 @@ def _password_errors_as_http() -> Iterator[None]:
 
 def _revealed(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
-
-
-def _network(request: web.Request) -> str:
-    return network_of(address(request))
 
 
 def _guest_token(request: web.Request, field: SecretStr | None) -> str | None:

@@ -9,6 +9,7 @@ import sys
 from loguru import logger
 
 from mediaserver import __version__, logs
+from mediaserver.allocator import return_large_blocks
 from mediaserver.app import running_application, tls_context
 from mediaserver.auth.passwords import Passwords
 from mediaserver.cli import users as users_cli
@@ -62,6 +63,7 @@ def serve() -> int:
     for name, warning in warnings(settings).items():
         logger.warning(f"{name} {warning}")
     log_guest_policy(settings)
+    return_large_blocks()
     return asyncio.run(_serve(settings), debug=settings.debug)
 
 

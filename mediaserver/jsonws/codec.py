@@ -142,6 +142,7 @@ def _start_session(start: StartSessionMessage) -> StartSession:
         model=config.model,
         language=config.language,
         voice=config.voice,
+        guide=config.guide,
         instructions=(config.instructions or "").strip() or None,
         threshold=vad.threshold,
         silence_ms=None if vad.silence_ms is None else int(vad.silence_ms),

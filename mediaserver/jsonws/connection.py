@@ -4,13 +4,15 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 
 from aiohttp import WSMessage, WSMsgType, web
 from aiohttp.http_websocket import WSCloseCode
 from loguru import logger
 
 from mediaserver.auth.users import User
+from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.event_codec import render
 from mediaserver.jsonws.codec import (
     AudioInput,
@@ -22,7 +24,8 @@ from mediaserver.jsonws.codec import (
     parse,
 )
 from mediaserver.jsonws.media_input import MediaFeedback
-from mediaserver.jsonws.read_gate import MASKED_HEADER_BYTES, ReadGate
+from mediaserver.jsonws.message_budget import Account, MessageBudget
+from mediaserver.jsonws.read_gate import ReadGate
 from mediaserver.jsonws.send_queue import SendQueue
 from mediaserver.jsonws.session import Session
 from mediaserver.messages.fields import MAX_BAD_MESSAGES, MAX_FIRST_MESSAGE_BYTES, MAX_MESSAGE_BYTES
@@ -57,6 +60,16 @@ class SocketLimits:
     """Time for the queued messages to be sent before the close."""
 
 
+@dataclass(frozen=True, slots=True)
+class SharedBounds:
+    """The bounds that all sockets of the server share."""
+
+    bad_messages: BadMessageBudget = field(default_factory=BadMessageBudget)
+    long_messages: MessageBudget = field(default_factory=MessageBudget)
+    parser_slot: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
+    """Parsing holds the interpreter: more threads would only hold more messages in memory."""
+
+
 class _ConnectionClosed(Exception):
     """Leaves the connection's task group."""
 
@@ -83,8 +96,7 @@ class Connection:
         address: str,
         open_session: OpenSession,
         limits: SocketLimits,
-        parser_slot: asyncio.Semaphore,
-        count_bad_message: Callable[[], bool],
+        bounds: SharedBounds,
     ):
         self.user = user
         """The user of the handshake's token; None without one."""
@@ -94,8 +106,8 @@ class Connection:
         """Number of sessions started on this socket."""
         self._open_session = open_session
         self._limits = limits
-        self._parser_slot = parser_slot
-        self._count_bad_message = count_bad_message
+        self._bounds = bounds
+        self._account: Account | None = None
         # No compression: a small frame could inflate to a huge one, and base64 of media hardly shrinks.
         self._ws = web.WebSocketResponse(
             timeout=2.0, autoping=False, compress=False, max_msg_size=_MAX_FRAME_BYTES, decode_text=False
@@ -115,8 +127,9 @@ class Connection:
         await self._ws.prepare(request)
         _bound_kernel_buffer(request)
         if request.transport is not None:
-            limit = MAX_FIRST_MESSAGE_BYTES + MASKED_HEADER_BYTES
-            self._gate = ReadGate(request.transport, limit=limit, on_exceeded=self._refuse_long_message)
+            self._gate = ReadGate(
+                request.transport, limit=MAX_FIRST_MESSAGE_BYTES, on_exceeded=self._refuse_long_message
+            )
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
@@ -157,7 +170,7 @@ class Connection:
                 return
             try:
                 async with asyncio.timeout(timeout):
-                    message = await self._receive()
+                    message, charged = await self._receive()
             except TimeoutError:
                 if timeout == self._limits.silence:
                     self.close("the client was silent for too long", WSCloseCode.GOING_AWAY)
@@ -165,7 +178,7 @@ class Connection:
                 continue
             match message.type:
                 case WSMsgType.TEXT:
-                    await self._on_message(message.data)
+                    await self._on_message(message.data, charged)
                     await asyncio.sleep(0)  # a backlog of messages must not starve the other connections
                 case WSMsgType.PING:
                     await self._ws.pong(message.data)
@@ -176,14 +189,14 @@ class Connection:
                 case _:
                     self.close("the client left", WSCloseCode.OK)
                     return
+            del message  # it may have 12 MB, and the next one may be long in coming
 
-    async def _receive(self) -> WSMessage:
-        if self._gate is None or self.sessions:
-            return await self._ws.receive()
+    async def _receive(self) -> tuple[WSMessage, int]:
+        """Return the next message, and how many of its bytes the account holds."""
+        if self._gate is None:
+            return await self._ws.receive(), 0
         message = await self._gate.receive(self._ws.receive())
-        if isinstance(message.data, bytes):
-            self._gate.take(len(message.data))
-        return message
+        return message, self._gate.take(len(message.data)) if isinstance(message.data, bytes) else 0
 
     def _receive_timeout(self) -> float:
         """Seconds that the next frame of the client may take."""
@@ -191,27 +204,30 @@ class Connection:
             return self._limits.silence
         return min(self._limits.silence, self._idle_since + self._limits.start - time.monotonic())
 
-    async def _on_message(self, data: bytes) -> None:
+    async def _on_message(self, data: bytes, charged: int) -> None:
         if not self.sessions and len(data) > MAX_FIRST_MESSAGE_BYTES:
             self._refuse_long_message()
             return
-        try:
-            envelope = await self._parse(data)
-            await self._execute(envelope)
-        except BadMessage as error:
-            self._report_bad_message(error, error.session)
-        except SessionRefused as refusal:
-            self._report_bad_message(refusal.error, envelope.session)
-            if refusal.error.severity is Severity.FATAL:
-                self.close(refusal.error.code.value, refusal.close_code)
+        with ExitStack() as memory:
+            if self._account is not None:
+                memory.callback(self._account.give_back, charged)
+            try:
+                envelope = await self._parse(data)
+                await self._execute(envelope, memory)
+            except BadMessage as error:
+                self._report_bad_message(error, error.session)
+            except SessionRefused as refusal:
+                self._report_bad_message(refusal.error, envelope.session)
+                if refusal.error.severity is Severity.FATAL:
+                    self.close(refusal.error.code.value, refusal.close_code)
 
     async def _parse(self, data: bytes) -> Envelope:
         if len(data) < _MAX_INLINE_PARSE:
             return parse(data)
-        async with self._parser_slot:
+        async with self._bounds.parser_slot:
             return await asyncio.to_thread(parse, data)
 
-    async def _execute(self, envelope: Envelope) -> None:
+    async def _execute(self, envelope: Envelope, memory: ExitStack) -> None:
         session, message = self._session, envelope.message
         if isinstance(message, StartSession):
             if session is not None:
@@ -221,7 +237,10 @@ class Connection:
         elif session is not None and session.is_addressed_by(envelope.session):
             if not isinstance(message, AudioInput | ScreenFrameInput):  # media counts when it is decoded
                 self._record_good_message()
-            await session.on_message(message)
+            if isinstance(message, ScreenFrameInput):
+                session.show(message.data, memory.pop_all().close)
+            else:
+                await session.on_message(message)
         else:
             error = ProtocolError("There is no such session on this socket.", code=FaultCode.SESSION_NOT_FOUND)
             if (
@@ -236,8 +255,10 @@ class Connection:
     async def _start(self, message: StartSession) -> None:
         self._session = await self._open_session(self, message, self._send_queue, self._feedback)
         self.sessions += 1
-        if self._gate is not None:
-            self._gate.open()
+        if self._gate is not None and self._account is None:
+            budget = self._bounds.long_messages
+            self._account = budget.open_account(self._session.counted_as, self._gate.retry)
+            self._gate.open(self._account)
         self._record_good_message()
         self._tasks.create_task(self._session.run())
 
@@ -266,7 +287,7 @@ class Connection:
 
     def _report_bad_message(self, error: MediaError, label: str | None = None) -> None:
         self._bad_messages += 1
-        is_within_budget = self._count_bad_message()
+        is_within_budget = self._bounds.bad_messages.spend(self.address)
         if not isinstance(error, AudioError):  # the conversation reports those to every peer
             self._send_error(error, label)
         if self._bad_messages >= MAX_BAD_MESSAGES or not is_within_budget:
@@ -299,6 +320,8 @@ class Connection:
         transport = request.transport
         if self._gate is not None:
             self._gate.close()
+        if self._account is not None:
+            self._account.close()
         try:
             async with asyncio.timeout(self._limits.flush):
                 while (text := self._send_queue.pop()) is not None:

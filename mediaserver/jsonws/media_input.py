@@ -31,6 +31,12 @@ class MediaFeedback:
     on_bad: Callable[[MediaError], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Picture:
+    data: bytes
+    on_done: Callable[[], None]
+
+
 class LatestFrameInput:
     """Decodes one picture at a time in a thread, and keeps only the newest of those that wait."""
 
@@ -41,7 +47,7 @@ class LatestFrameInput:
         self._peer = peer
         self._feedback = feedback
         self._decoder_slots = decoder_slots
-        self._newest: bytes | None = None
+        self._newest: _Picture | None = None
         self._offered = 0
         self._processed = 0
         self._wakeup = asyncio.Event()
@@ -52,15 +58,16 @@ class LatestFrameInput:
         """Number of pictures so far, for `wait_until_processed`."""
         return self._offered
 
-    def offer(self, data: bytes) -> None:
-        """Queue a picture in place of the one that waits."""
-        self._newest = data
+    def offer(self, data: bytes, on_done: Callable[[], None]) -> None:
+        """Queue a picture in place of the one that waits; `on_done` is called when it is no longer in memory."""
+        self._discard()
+        self._newest = _Picture(data, on_done)
         self._offered += 1
         self._wakeup.set()
 
     def clear(self) -> None:
         """Discard every picture so far."""
-        self._newest = None
+        self._discard()
         self._mark_processed(self._offered)
 
     async def wait_until_processed(self, number: int) -> None:
@@ -71,23 +78,38 @@ class LatestFrameInput:
 
     async def run(self) -> None:
         """Decode until cancelled."""
-        while True:
-            data, self._newest = self._newest, None
-            if data is None:
-                self._wakeup.clear()
-                await self._wakeup.wait()
-                continue
-            number, arrived = self._offered, monotonic()
-            try:
-                async with self._decoder_slots:
-                    frame = await asyncio.to_thread(decode_image, data, arrived)
-            except MediaError as error:
-                self._feedback.on_bad(error)
-            else:
-                self._feedback.on_good()
-                if self._processed < number:  # else the share has ended since
-                    self._conversation.push_frame(self._peer, frame)
-            self._mark_processed(max(number, self._processed))
+        try:
+            while True:
+                picture, self._newest = self._newest, None
+                if picture is None:
+                    self._wakeup.clear()
+                    await self._wakeup.wait()
+                    continue
+                try:
+                    await self._decode(picture.data)
+                finally:
+                    picture.on_done()
+        finally:
+            self._discard()
+
+    async def _decode(self, data: bytes) -> None:
+        number, arrived = self._offered, monotonic()
+        max_side = self._conversation.config.frame_max_side
+        try:
+            async with self._decoder_slots:
+                frame = await asyncio.to_thread(decode_image, data, arrived, max_side=max_side)
+        except MediaError as error:
+            self._feedback.on_bad(error)
+        else:
+            self._feedback.on_good()
+            if self._processed < number:  # else the share has ended since
+                self._conversation.push_frame(self._peer, frame)
+        self._mark_processed(max(number, self._processed))
+
+    def _discard(self) -> None:
+        picture, self._newest = self._newest, None
+        if picture is not None:
+            picture.on_done()
 
     def _mark_processed(self, number: int) -> None:
         self._processed = number

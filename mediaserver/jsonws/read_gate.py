@@ -1,21 +1,21 @@
-"""Bounds what a socket reads before it has a session."""
+"""Bounds what a socket reads before its messages are taken."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-T = TypeVar("T")
+from mediaserver.jsonws.frame_lengths import FrameLengths
+from mediaserver.jsonws.message_budget import Account
 
-MASKED_HEADER_BYTES = 14
-"""Longest header of a client's frame (RFC 6455 section 5.2)."""
+T = TypeVar("T")
 
 
 class ReadGate(asyncio.Protocol):
-    """Stands before aiohttp's protocol, and passes on no more than `limit` bytes that the application has not taken.
+    """Stands before aiohttp's protocol, and passes on no more than `limit` bytes of payload that are not taken.
 
     aiohttp collects a message of any length up to its own limit, which must allow the longest message of a session;
-    the limit of its reader cannot change later. Until `open`, the rest waits in the kernel, but for one read of at
-    most 256 kB (CPython 3.11, asyncio/selector_events.py, max_size).
+    the limit of its reader cannot change later. The rest waits in the kernel, but for one read of at most 256 kB
+    (CPython 3.11, asyncio/selector_events.py, max_size). After `open`, as much more passes as the account may hold.
     """
 
     def __init__(self, transport: asyncio.Transport, *, limit: int, on_exceeded: Callable[[], None]):
@@ -25,7 +25,10 @@ class ReadGate(asyncio.Protocol):
         self._protocol = protocol
         self._limit = self._left = limit
         self._on_exceeded = on_exceeded
+        self._frames = FrameLengths()
         self._held = b""
+        self._account: Account | None = None
+        self._charged = 0
         self._is_awaited = False
         self._is_discarding = False
         self._is_reported = False
@@ -33,7 +36,7 @@ class ReadGate(asyncio.Protocol):
         transport.set_protocol(self)
 
     async def receive(self, message: Awaitable[T]) -> T:
-        """Await a message; one that is longer than the limit calls `on_exceeded` once."""
+        """Await a message; before `open`, one that is longer than the limit calls `on_exceeded` once."""
         self._is_awaited = True
         self._check_soon()
         try:
@@ -41,18 +44,25 @@ class ReadGate(asyncio.Protocol):
         finally:
             self._is_awaited = False
 
-    def take(self, payload_bytes: int) -> None:
-        """Count a message as taken, so that as much can follow."""
-        self._left = min(self._limit, self._left + payload_bytes + _header_bytes(payload_bytes))
-        self._pass_on()
+    def take(self, payload_bytes: int) -> int:
+        """Count a message as taken, so that as much can follow.
 
-    def open(self) -> None:
-        """Leave the connection: everything passes."""
-        if self._transport.get_protocol() is self:
-            self._transport.set_protocol(self._protocol)
-            self._transport.resume_reading()  # first: what is passed on may fill aiohttp's queue, which pauses again
-            self._left = len(self._held)
-            self._pass_on()
+        Returns how many of its bytes the account still holds, to be given back when the message is handled.
+        """
+        charged = min(self._charged, payload_bytes)
+        self._charged -= charged
+        self._left = min(self._limit, self._left + payload_bytes - charged)
+        self._pass_on()
+        return charged
+
+    def open(self, account: Account) -> None:
+        """Allow longer messages, whose bytes the account holds from now on."""
+        self._account = account
+        self._check_soon()
+
+    def retry(self) -> None:
+        """Ask the account again for what it has refused."""
+        self._check_soon()
 
     def close(self) -> None:
         """Drop what is held and what follows it, so that the client can read why its socket is closed."""
@@ -87,9 +97,9 @@ class ReadGate(asyncio.Protocol):
         self._protocol.connection_lost(exc)
 
     def _pass_on(self) -> None:
-        passed, self._held = self._held[: self._left], self._held[self._left :]
-        self._left -= len(passed)
-        if passed:
+        while self._held and self._left > 0:
+            passed, self._held = self._held[: self._left], self._held[self._left :]
+            self._left -= self._frames.payload_of(passed)
             self._protocol.data_received(passed)
         if self._held:
             self._transport.pause_reading()
@@ -101,14 +111,16 @@ class ReadGate(asyncio.Protocol):
         # Not at once, and anew whenever bytes have passed: a message that is complete must be taken first.
         if self._check is not None:
             self._check.cancel()
-        self._check = asyncio.get_running_loop().call_soon(self._report_if_full)
+        self._check = asyncio.get_running_loop().call_soon(self._on_full)
 
-    def _report_if_full(self) -> None:
-        if self._held and self._is_awaited and not self._is_reported:
+    def _on_full(self) -> None:
+        if not self._held or not self._is_awaited:
+            return
+        if self._account is not None:
+            if self._account.charge(len(self._held)):
+                self._charged += len(self._held)
+                self._left += len(self._held)
+                self._pass_on()
+        elif not self._is_reported:
             self._is_reported = True
             self._on_exceeded()
-
-
-def _header_bytes(payload_bytes: int) -> int:
-    """Length of the masked header of a frame (RFC 6455 section 5.2)."""
-    return 6 if payload_bytes < 126 else 8 if payload_bytes < 1 << 16 else MASKED_HEADER_BYTES

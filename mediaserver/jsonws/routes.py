@@ -2,17 +2,15 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 
 from aiohttp import web
 from aiohttp.http_websocket import WSCloseCode
 
 from mediaserver.auth.users import AuthError, User, Verifier
-from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.caller import Caller, network_of_request
 from mediaserver.http_errors import HttpError, bearer
 from mediaserver.jsonws.codec import StartSession
-from mediaserver.jsonws.connection import Connection, SessionRefused, SocketLimits
+from mediaserver.jsonws.connection import Connection, SessionRefused, SharedBounds, SocketLimits
 from mediaserver.jsonws.media_input import MediaFeedback
 from mediaserver.jsonws.send_queue import SendQueue
 from mediaserver.jsonws.session import Session
@@ -40,7 +38,7 @@ class JsonSocket:
         *,
         origin_is_allowed: Callable[[web.Request], bool],
         limits: SocketLimits | None = None,
-        bad_messages: BadMessageBudget | None = None,
+        bounds: SharedBounds | None = None,
     ):
         self._session_factory = session_factory
         self._verifier = verifier
@@ -48,9 +46,7 @@ class JsonSocket:
         self._origin_is_allowed = origin_is_allowed
         self._limits = limits or SocketLimits()
         self._decoder_slots = asyncio.Semaphore(MAX_DECODERS)
-        # Parsing holds the interpreter: more threads would only hold more messages in memory.
-        self._parser_slot = asyncio.Semaphore(1)
-        self._bad_messages = bad_messages or BadMessageBudget()
+        self._bounds = bounds or SharedBounds()
         self._connections: dict[Connection, asyncio.Event] = {}
         self._attached: dict[str, Session] = {}
 
@@ -76,15 +72,14 @@ class JsonSocket:
             raise HttpError(403, "FORBIDDEN", "Pages of this origin may not connect; see CORS_ORIGINS.")
         user = self._authenticate(request)
         address = request.remote or ""
-        if user is None and self._bad_messages.is_spent(address):
+        if user is None and self._bounds.bad_messages.is_spent(address):
             raise HttpError(429, "RATE_LIMITED", "Too many bad messages came from your address.", retry_after=60)
         connection = Connection(
             user,
             address,
             self._open_session,
             self._limits,
-            self._parser_slot,
-            partial(self._bad_messages.spend, address),
+            self._bounds,
         )
         closed = self._connections[connection] = asyncio.Event()
         try:
@@ -128,6 +123,7 @@ class JsonSocket:
             start.output,
             feedback,
             self._decoder_slots,
+            counted_as=caller.counted_as,
             on_slow_consumer=connection.on_slow_consumer,
             on_closed=on_closed,
         )

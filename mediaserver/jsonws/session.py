@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from mediaserver.jsonws.codec import AudioInput, Output, ScreenFrameInput
+from mediaserver.jsonws.codec import AudioInput, Output
 from mediaserver.jsonws.media_input import LatestFrameInput, MediaFeedback, PacedAudioInput
 from mediaserver.jsonws.peer import JsonPeer
 from mediaserver.jsonws.send_queue import SendQueue
@@ -31,10 +31,13 @@ class Session:
         feedback: MediaFeedback,
         decoder_slots: asyncio.Semaphore,
         *,
+        counted_as: str,
         on_slow_consumer: Callable[[], None],
         on_closed: Callable[["Session"], None],
     ):
         self.id = conversation.config.id
+        self.counted_as = counted_as
+        """The name under which the caller's messages are counted, see `Caller`."""
         self.end_reason: EndReason | None = None
         """The conversation's end reason; None while it is live."""
         self._conversation = conversation
@@ -50,13 +53,15 @@ class Session:
         """Whether a message with this `sessionId`, or without one, belongs to the session."""
         return name in (None, self.peer.label, self.id)
 
-    async def on_message(self, message: AudioInput | ScreenFrameInput | Command) -> None:
+    def show(self, picture: bytes, on_done: Callable[[], None]) -> None:
+        """Show a picture; `on_done` is called when it is decoded, replaced by a newer one or discarded."""
+        self._frame_input.offer(picture, on_done)
+
+    async def on_message(self, message: AudioInput | Command) -> None:
         """Pass a message on; waits while the client is too far ahead of real time."""
         match message:
             case AudioInput():
                 await self._audio_input.put_audio(message)
-            case ScreenFrameInput(data):
-                self._frame_input.offer(data)
             case AudioEnd() | TextInput():
                 await self._audio_input.put_command(message)
             case ScreenShareEnd():

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation, TypeAdapter, 
 
 from mediaserver.messages.fields import MAX_TEXT, QuestionText, Stamp, TrackNames
 from mediaserver.messages.refusals import Refusal, action_of, protocol_error
-from mediaserver.session_limits import Label
+from mediaserver.session_limits import GUIDE, GuideId, Label
 from pipeline import events
 
 
@@ -40,6 +40,8 @@ class CommandMessage(ClientMessage, ABC):
 _TEXT = Refusal(f"text_input takes `text`: a string of 1 to {MAX_TEXT} characters, not blank.")
 _PLAYBACK = Refusal("playback takes `turn` (integer) and `played_ms` (number from 0).")
 _PING = Refusal("ping takes `t`: a number or a string, or none.")
+_GUIDE = Refusal(f"start_guide takes `guide`: {GUIDE.description}.")
+_COMMAND = Refusal(f"guide_command takes `command`: {', '.join(events.GuideAction)}.")
 _TRACKS = Refusal('tracks takes `mids`: an object such as {"1": "screen", "2": "camera"}.')
 
 
@@ -148,6 +150,38 @@ class EndSessionMessage(CommandMessage):
         return events.EndSession()
 
 
+class StartGuideMessage(CommandMessage):
+    """Follow a guide; `GET /api/v1/guides` lists them."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"action": "start_guide", "sessionId": "session456", "guide": "demo-page"}]}
+    )
+
+    action: Literal["start_guide"]
+    guide: Annotated[GuideId, _GUIDE]
+
+    @property
+    def command(self) -> events.StartGuide:
+        """The start of the guide."""
+        return events.StartGuide(self.guide)
+
+
+class GuideCommandMessage(CommandMessage):
+    """Move the plan, or hear where it is."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"action": "guide_command", "sessionId": "session456", "command": "next"}]}
+    )
+
+    action: Literal["guide_command"]
+    command_name: Annotated[events.GuideAction, Field(alias="command", strict=False), _COMMAND]
+
+    @property
+    def command(self) -> events.GuideCommand:
+        """The move."""
+        return events.GuideCommand(self.command_name)
+
+
 class TracksMessage(CommandMessage):
     """Name the video tracks of a connection; unnamed, the first is the screen."""
 
@@ -172,6 +206,8 @@ SharedCommandUnion = (
     | PlaybackMessage
     | PingMessage
     | EndSessionMessage
+    | StartGuideMessage
+    | GuideCommandMessage
 )
 CommandUnion = SharedCommandUnion | TracksMessage
 COMMAND_MODELS: tuple[type[CommandMessage], ...] = get_args(CommandUnion)

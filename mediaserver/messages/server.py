@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
 from mediaserver.messages.refusals import action_of
 from pipeline.errors import FaultCode
-from pipeline.events import EndReason, Role, SeenReason, State, StepState
+from pipeline.events import EndReason, EvidenceSource, Role, SeenReason, State, StepState
 
 Text = SkipValidation[str]
 Turn = Annotated[int, Field(description="the turn's number; a user's utterance and its reply share it")]
@@ -247,6 +247,16 @@ class ScreenSeenMessage(ServerMessage):
     reason: SeenReason
 
 
+class EvidenceBody(BaseModel):
+    """The reason for which a step counts as done."""
+
+    model_config = ConfigDict(use_enum_values=True)
+
+    source: EvidenceSource = Field(description="screen: read by the server; assistant: seen by the model; user")
+    words: Text = Field(description="the words that show it; empty where the user said so, or where words are gone")
+    frame: int | None = Field(description="the number of the frame that shows it")
+
+
 class StepBody(BaseModel):
     """One step of the guidance."""
 
@@ -255,10 +265,11 @@ class StepBody(BaseModel):
     id: int
     text: Text
     state: StepState
+    evidence: EvidenceBody | None = Field(description="null for a step that is not done")
 
 
 class GuidanceMessage(ServerMessage):
-    """The task as steps, the current one marked."""
+    """The task as steps, the current one marked; an empty list when the plan was closed."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -267,9 +278,15 @@ class GuidanceMessage(ServerMessage):
                     "action": "guidance",
                     "sessionId": "session456",
                     "title": "Save the file",
+                    "guide": "save-a-file",
                     "steps": [
-                        {"id": 1, "text": "Open File", "state": "current"},
-                        {"id": 2, "text": "Click Save", "state": "todo"},
+                        {
+                            "id": 1,
+                            "text": "Open File",
+                            "state": "done",
+                            "evidence": {"source": "screen", "words": "Save as", "frame": 17},
+                        },
+                        {"id": 2, "text": "Click Save", "state": "current", "evidence": None},
                     ],
                 }
             ]
@@ -278,6 +295,7 @@ class GuidanceMessage(ServerMessage):
 
     action: Literal["guidance"] = "guidance"
     title: Text
+    guide: str | None = Field(description="the id of the guide that is followed; null for a plan made on the fly")
     steps: list[StepBody]
 
 

@@ -18,6 +18,7 @@ from mediaserver.messages.fields import (
 )
 from mediaserver.messages.refusals import Refusal, action_of, protocol_error
 from mediaserver.session_limits import (
+    GUIDE,
     INSTRUCTIONS,
     LABEL,
     LANGUAGE,
@@ -25,6 +26,7 @@ from mediaserver.session_limits import (
     MIN_SILENCE_MS,
     MODEL,
     VOICE,
+    GuideId,
     Instructions,
     Label,
     Language,
@@ -83,6 +85,7 @@ class StartConfig(BaseModel):
     model: Annotated[Model | None, Refusal(f"`model` takes {MODEL.description}.")] = None
     language: Annotated[Language | None, Refusal(f"`language` takes {LANGUAGE.description}.")] = None
     voice: Annotated[Voice | None, Refusal(f"`voice` takes {VOICE.description}.")] = None
+    guide: Annotated[GuideId | None, Refusal(f"`config.guide` takes {GUIDE.description}.")] = None
     instructions: Annotated[Instructions | None, Refusal(f"`config.instructions` takes {INSTRUCTIONS}.")] = Field(
         default=None, description="text added to the assistant's instructions"
     )

@@ -10,6 +10,8 @@ from mediaserver.store.writer import HistoryWriter
 from pipeline.events import (
     EndReason,
     Event,
+    Evidence,
+    EvidenceSource,
     Fault,
     Guidance,
     Interrupted,
@@ -21,6 +23,8 @@ from pipeline.events import (
     SessionEnded,
     SessionStarted,
     StateChanged,
+    Step,
+    StepState,
     TextResponse,
     Transcript,
     TurnEnded,
@@ -83,7 +87,10 @@ class Recorder:
                 self._write_usage(record, turn, usage)
             case Fault(code, message, fatal=True):
                 entry = self._entry(record, max(self._turns, default=0), SYSTEM)
-                self._write_entry(replace(entry, text=f"{code.value}: {message}"))
+                fault = f"{code.value}: {message}"
+                self._write_entry(replace(entry, text=f"{entry.text}\n{fault}" if entry.text else fault))
+            case Guidance():
+                self._write_plan(record, event)
             case SessionEnded(reason):
                 self._end(reason)
             case (
@@ -92,7 +99,6 @@ class Recorder:
                 | TurnStarted()
                 | TextResponse()
                 | ScreenFrameSent()
-                | Guidance()
                 | Pointer()
                 | Fault()
                 | Pong()
@@ -111,6 +117,11 @@ class Recorder:
             self._write_record(replace(self._record, turns=len(self._turns)))
         self._writer.record(entry)
 
+    def _write_plan(self, record: SessionRecord, plan: Guidance) -> None:
+        """Write the plan as a system entry of the newest turn, which holds the plan's last state in that turn."""
+        entry = self._entry(record, max(self._turns, default=0), SYSTEM)
+        self._write_entry(replace(entry, text=plan_as_text(plan)))
+
     def _write_record(self, record: SessionRecord) -> None:
         self._record = record
         self._writer.record(record)
@@ -125,3 +136,26 @@ class Recorder:
                 self._write_entry(replace(entry, interrupted=True))
         if self._record is not None:
             self._write_record(replace(self._record, ended_at=self._clock(), end_reason=reason.value))
+
+
+def plan_as_text(plan: Guidance) -> str:
+    """Render a plan as a Markdown list with the evidence of each step that is done."""
+    if not plan.steps:
+        return "The guide was closed."
+    return "\n".join((plan.title, *(_step_as_text(step) for step in plan.steps)))
+
+
+def _step_as_text(step: Step) -> str:
+    mark = "x" if step.state is StepState.DONE else " "
+    current = " (current)" if step.state is StepState.CURRENT else ""
+    return f"- [{mark}] {step.id}. {step.text}{current}{_evidence_as_text(step.evidence)}"
+
+
+def _evidence_as_text(evidence: Evidence | None) -> str:
+    if evidence is None:
+        return ""
+    if evidence.source is EvidenceSource.USER:
+        return " (the user said so)"
+    seen = f'"{evidence.words}"' if evidence.words else "the text is gone"
+    place = "" if evidence.frame is None else f" on frame {evidence.frame}"
+    return f" (seen{place}: {seen})"

@@ -46,16 +46,18 @@ class RtcPeer:
         config: Config,
         client: str = "",
         expects_recording: bool = False,
+        count_bad_message: Callable[[], bool] = lambda: True,
         on_connected: Callable[[], None] = lambda: None,
         on_closed: Callable[[], None],
     ):
-        """`client` is the address that sent the offer.
+        """`client` is the address that sent the offer; `count_bad_message` is false if it has sent too many.
 
         `expects_recording`: live audio is held back until `push_recording` or a timeout.
         """
         self._conversation = conversation
         self._offer = offer
         self._config = config
+        self._count_bad_message = count_bad_message
         self._on_connected = on_connected
         self._on_closed = on_closed
         self._speech = VoiceTrack()
@@ -263,7 +265,7 @@ class RtcPeer:
         except ProtocolError as error:
             self._bad_messages += 1
             self.send_event(fault_from(error))
-            if self._bad_messages >= MAX_BAD_MESSAGES:
+            if not self._count_bad_message() or self._bad_messages >= MAX_BAD_MESSAGES:
                 self._begin_close("too many bad messages", flush=True)
             return
         self._bad_messages = 0

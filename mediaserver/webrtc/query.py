@@ -9,10 +9,12 @@ from pydantic import BaseModel, Field
 from mediaserver.http_errors import HttpError
 from mediaserver.session_factory import SessionOptions
 from mediaserver.session_limits import (
+    GUIDE,
     LABEL,
     LANGUAGE,
     MODEL,
     VOICE,
+    GuideId,
     Label,
     Language,
     Model,
@@ -24,7 +26,14 @@ from mediaserver.session_limits import (
 _PRECONNECT = TextRule(
     re.compile("^[01]$"), "1 if `POST /whip/{id}/audio` will follow with what was said before the connection, else 0"
 )
-_RULES = {"session": LABEL, "model": MODEL, "language": LANGUAGE, "voice": VOICE, "preconnect": _PRECONNECT}
+_RULES = {
+    "session": LABEL,
+    "model": MODEL,
+    "language": LANGUAGE,
+    "voice": VOICE,
+    "guide": GUIDE,
+    "preconnect": _PRECONNECT,
+}
 
 
 class WhipQuery(BaseModel):
@@ -34,6 +43,7 @@ class WhipQuery(BaseModel):
     model: Model | None = Field(None, description=MODEL.description)
     language: Language | None = Field(None, description=LANGUAGE.description)
     voice: Voice | None = Field(None, description=VOICE.description)
+    guide: GuideId | None = Field(None, description=f"the guide to start with: {GUIDE.description}")
     preconnect: Literal["0", "1"] | None = Field(None, description=_PRECONNECT.description)
 
 
@@ -50,6 +60,7 @@ def parse_options(query: Mapping[str, str]) -> SessionOptions:
         model=given.get("model"),
         language=normalize_language(given["language"]) if "language" in given else None,
         voice=given.get("voice"),
+        guide=given.get("guide"),
     )
 
 

@@ -10,9 +10,10 @@ from functools import partial
 from aiohttp import web
 
 from mediaserver.auth.users import AuthError, Verifier
+from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.caller import Caller, network_of_request
 from mediaserver.half_open import RETRY_AFTER as RETRY_HALF_OPEN
-from mediaserver.half_open import HalfOpenConnection, HalfOpenConnections, TooManyHalfOpen
+from mediaserver.half_open import HalfOpenConnection, HalfOpenConnections, TooManyConnections
 from mediaserver.http_errors import HttpError, bearer
 from mediaserver.http_route import Route, read_bytes
 from mediaserver.rate_limiter import RateLimiter
@@ -64,12 +65,14 @@ class Whip:
         ice_servers: Callable[[str], Sequence[IceServer]] = lambda _: (),
         config: Config | None = None,
         half_open: HalfOpenConnections | None = None,
+        bad_messages: BadMessageBudget | None = None,
     ):
         self._session_factory = session_factory
         self._verifier = verifier
         self._limiter = limiter
         self._ice_servers = ice_servers  # by user, for each answer: TURN credentials name the user and expire
         self._half_open = HalfOpenConnections() if half_open is None else half_open
+        self._bad_messages = bad_messages or BadMessageBudget()
         self._config = config or Config()
         self._resources: dict[str, _Resource] = {}
 
@@ -177,7 +180,8 @@ class Whip:
                 config=self._config,
                 client=caller.address,
                 expects_recording=announces_recording(request.query),
-                on_connected=half_open.release,
+                count_bad_message=partial(self._bad_messages.spend, caller.address),
+                on_connected=half_open.establish,
                 on_closed=on_closed,
             )
             stack.pop_all()  # the peer releases it
@@ -255,7 +259,7 @@ class Whip:
     async def _admit(self, caller: Caller) -> HalfOpenConnection:
         try:
             return await self._half_open.admit(caller)
-        except TooManyHalfOpen as error:
+        except TooManyConnections as error:
             raise HttpError(429, "RATE_LIMITED", error.message, retry_after=RETRY_HALF_OPEN) from None
 
     async def _enter(self, caller: Caller, options: SessionOptions) -> ConversationPort:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import ceil
 
 import numpy as np
 from av.codec.context import CodecContext
@@ -13,13 +14,18 @@ from av.video.frame import VideoFrame
 
 from pipeline.errors import FaultCode, FrameError, ProtocolError
 from pipeline.media import Plane, ScreenFrame
+from pipeline.screen.jpeg_encoder import fit
 
 MAX_BYTES = 8 << 20
 MAX_PIXELS = 16_000_000
 
-MAX_PIXELS_IN_FLIGHT = MAX_PIXELS
-"""Pixels that are decoded at the same time in the whole process: each takes up to 10.5 bytes (a PNG of 16 bits with
-alpha 8, a progressive JPEG 9, its conversion 1.5)."""
+MAX_DECODED_BYTES = 72_000_000
+"""Memory that a decoder may take for one picture, and for all that are decoded at the same time in the whole process.
+
+It is enough for 16 million pixels of 8 bits a channel, and for 3840x2160 of 16 bits with alpha."""
+
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type; a palette stays one
+_WEBP_BYTES, _WEBP_ALPHA_BYTES, _WEBP_LOSSLESS_BYTES = 1.5, 5, 4  # a pixel; alpha is decoded as a lossless picture
 
 MAX_SCANS = 100
 """Most scans of a progressive JPEG: encoders make about ten, and each passes over the whole picture."""
@@ -28,31 +34,36 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 # Other chunks are not needed, and compressed text could inflate to gigabytes (libavcodec/pngdec.c, decode_zbuf).
 _PNG_CHUNKS = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _SOF = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}  # coefficients of 16 bits are kept until the last scan
 _SOS, _EOI = b"\xff\xda", b"\xff\xd9"
 
 
-def decode_image(data: bytes, arrived: float) -> ScreenFrame:
-    """Decode one picture, full range, alpha ignored; takes milliseconds, or waits for others: call it in a thread.
+def decode_image(data: bytes, arrived: float, *, max_side: int) -> ScreenFrame:
+    """Decode one picture, alpha ignored, and make its long side at most `max_side` pixels.
 
-    The format is detected from the data. Raises `FrameError` for data that is damaged, cut short, animated or has more
-    than 16 million pixels, and `ProtocolError` for more than 8 MiB (PAYLOAD_TOO_LARGE) or another format.
+    Takes milliseconds, or waits for others: call it in a thread. The format is detected from the data. Raises
+    `FrameError` for data that is damaged, cut short, animated, has more than 16 million pixels or takes more than 64 MB
+    to decode, and `ProtocolError` for more than 8 MiB (PAYLOAD_TOO_LARGE) or another format.
     """
     if len(data) > MAX_BYTES:
         raise ProtocolError(f"A picture may have {MAX_BYTES} bytes.", code=FaultCode.PAYLOAD_TOO_LARGE)
     if data.startswith(_PNG):
-        codec, (data, pixels) = "png", _checked_png(data)
+        codec, (data, size) = "png", _checked_png(data)
     elif data.startswith(b"\xff\xd8\xff"):
-        codec, pixels = "mjpeg", _check_jpeg(data)
+        codec, size = "mjpeg", _check_jpeg(data)
     elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        codec, pixels = "webp", _check_webp(data)
+        codec, size = "webp", _check_webp(data)
     else:
         raise ProtocolError("The picture is neither PNG nor JPEG nor WebP.", code=FaultCode.UNSUPPORTED_FORMAT)
-    with _budget.reserve(pixels):
-        return _screen(_decode(codec, data), arrived)
+    if size > MAX_DECODED_BYTES:
+        message = f"The picture takes {size} bytes to decode; {MAX_DECODED_BYTES} are accepted. Use 8 bits a channel."
+        raise FrameError(message, where="picture")
+    with _budget.reserve(size):
+        return _screen(_decode(codec, data), arrived, max_side)
 
 
-class PixelBudget:
-    """Lets threads work on no more than so many pixels at the same time, or on one larger picture alone."""
+class MemoryBudget:
+    """Lets threads use no more than so many bytes at the same time."""
 
     def __init__(self, limit: int):
         self._limit = limit
@@ -60,20 +71,20 @@ class PixelBudget:
         self._freed = threading.Condition()
 
     @contextmanager
-    def reserve(self, pixels: int) -> Iterator[None]:
-        """Wait until the pixels fit, and hold them in the block."""
+    def reserve(self, size: int) -> Iterator[None]:
+        """Wait until `size` bytes, at most the limit, are free, and hold them in the block."""
         with self._freed:
-            self._freed.wait_for(lambda: not self._used or self._used + pixels <= self._limit)
-            self._used += pixels
+            self._freed.wait_for(lambda: self._used + size <= self._limit)
+            self._used += size
         try:
             yield
         finally:
             with self._freed:
-                self._used -= pixels
+                self._used -= size
                 self._freed.notify_all()
 
 
-_budget = PixelBudget(MAX_PIXELS_IN_FLIGHT)
+_budget = MemoryBudget(MAX_DECODED_BYTES)
 
 
 def _check_size(width: int, height: int) -> int:
@@ -90,8 +101,8 @@ def _damaged() -> FrameError:
 
 
 def _checked_png(data: bytes) -> tuple[bytes, int]:
-    """Return only the chunks that make the picture, and its pixels."""
-    kept, at, name, pixels = [_PNG], len(_PNG), b"", 0
+    """Return only the chunks that make the picture, and the bytes it decodes to."""
+    kept, at, name, names, pixels = [_PNG], len(_PNG), b"", set[bytes](), 0
     while name != b"IEND":
         name, end = data[at + 4 : at + 8], at + 12 + int.from_bytes(data[at : at + 4])
         if end > len(data) or len(name) < 4:
@@ -102,12 +113,17 @@ def _checked_png(data: bytes) -> tuple[bytes, int]:
             pixels = _check_size(int.from_bytes(data[16:20]), int.from_bytes(data[20:24]))
         if name in _PNG_CHUNKS:
             kept.append(data[at:end])
+            names.add(name)
         at = end
-    return b"".join(kept), pixels
+    depth, colour_type = data[24:26]
+    # Of one transparent colour (tRNS) the decoder makes alpha.
+    channels = _PNG_CHANNELS.get(colour_type, 4) + (b"tRNS" in names)
+    return b"".join(kept), pixels * channels * (2 if depth > 8 else 1)
 
 
 def _check_jpeg(data: bytes) -> int:
-    at, pixels = 2, 0
+    """Return the bytes that the picture decodes to, with the coefficients of a progressive one."""
+    at, size = 2, 0
     while data[at : at + 2] != _SOS:
         marker, length = data[at + 1 : at + 2], int.from_bytes(data[at + 2 : at + 4])
         if data[at : at + 1] != b"\xff" or not marker or length < 2 or at + 2 + length > len(data):
@@ -116,18 +132,32 @@ def _check_jpeg(data: bytes) -> int:
             at += 1
             continue
         if marker[0] in _SOF:
-            size = _check_size(int.from_bytes(data[at + 7 : at + 9]), int.from_bytes(data[at + 5 : at + 7]))
-            pixels = max(pixels, size)
+            pixels = _check_size(int.from_bytes(data[at + 7 : at + 9]), int.from_bytes(data[at + 5 : at + 7]))
+            size = max(size, ceil(pixels * _jpeg_pixel_bytes(data[at + 1 : at + 2 + length])))
         at += 2 + length
-    if not pixels or data.find(_EOI, at) < 0 or data.count(_SOS, at) > MAX_SCANS:
+    if not size or data.find(_EOI, at) < 0 or data.count(_SOS, at) > MAX_SCANS:
         raise _damaged()
-    return pixels
+    return size
+
+
+def _jpeg_pixel_bytes(header: bytes) -> float:
+    """Bytes of a pixel by the frame header (ITU-T T.81 section B.2.2), which starts with its marker here."""
+    count = header[8]
+    factors = [header[10 + 3 * number] for number in range(count)] if len(header) >= 9 + 3 * count else []
+    areas = [(factor >> 4) * (factor & 15) for factor in factors]
+    if not areas or not all(areas):
+        raise _damaged()
+    # The decoder enlarges components to the first one's size where their factors have no format of their own.
+    samples = sum(areas) / areas[0] if areas[0] == max(areas) else float(count)
+    sample_bytes = 2 if header[3] > 8 else 1
+    return samples * (sample_bytes if header[0] not in _PROGRESSIVE else sample_bytes + 2)
 
 
 def _check_webp(data: bytes) -> int:
+    """Return the bytes that the picture decodes to."""
     if int.from_bytes(data[4:8], "little") + 8 > len(data) + 1:
         raise _damaged()
-    is_sized, pixels = False, 0
+    pixels, pixel_bytes = 0, 0.0
     for name, start, end in _riff_chunks(data):
         head = data[start : min(end, start + 10)]
         match name:
@@ -141,14 +171,16 @@ def _check_webp(data: bytes) -> int:
             case b"VP8 " if len(head) == 10:  # RFC 6386 section 9.1
                 sides = int.from_bytes(head[6:8], "little") & 0x3FFF, int.from_bytes(head[8:10], "little") & 0x3FFF
                 pixels = max(pixels, _check_size(*sides))
-                is_sized = True
+                pixel_bytes += _WEBP_BYTES
+            case b"ALPH":
+                pixel_bytes += _WEBP_ALPHA_BYTES
             case b"VP8L" if len(head) >= 5:  # RFC 9649 section 3.4
                 bits = int.from_bytes(head[1:5], "little")
                 pixels = max(pixels, _check_size((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1))
-                is_sized = True
-    if not is_sized:
+                pixel_bytes += _WEBP_LOSSLESS_BYTES
+    if not pixels or not pixel_bytes:
         raise _damaged()
-    return pixels
+    return ceil(pixels * pixel_bytes)
 
 
 def _riff_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -176,13 +208,22 @@ def _decode(codec: str, data: bytes) -> VideoFrame:
     return frames[0]
 
 
-def _screen(frame: VideoFrame, arrived: float) -> ScreenFrame:
+def _screen(frame: VideoFrame, arrived: float, max_side: int) -> ScreenFrame:
     is_full = frame.format.name.startswith("yuvj") or frame.format.is_rgb or frame.format.name in _GREY
-    if frame.format.name not in ("yuv420p", "yuvj420p"):
-        source = "JPEG" if is_full else "MPEG"
+    is_large = max(frame.width, frame.height) > max_side
+    if is_large or frame.format.name not in ("yuv420p", "yuvj420p"):
+        width, height = fit(frame.width, frame.height, max_side) if is_large else (frame.width, frame.height)
         try:
+            # In one pass, as the JPEG encoder makes frames smaller: a picture of the full size would take 24 MB more.
             frame = frame.reformat(
-                format="yuv420p", src_color_range=source, dst_color_range="JPEG", dst_colorspace="ITU601", threads=1
+                width,
+                height,
+                format="yuv420p",
+                src_color_range="JPEG" if is_full else "MPEG",
+                dst_color_range="JPEG",
+                dst_colorspace="ITU601",
+                interpolation="AREA" if is_large else None,
+                threads=1,
             )
         except (FFmpegError, ValueError) as error:
             raise FrameError("The picture's colours cannot be converted.", where="picture") from error

@@ -13,6 +13,7 @@ from pipeline.config import ConversationConfig, TurnSettings
 from pipeline.conversation.assistant_state import AssistantState
 from pipeline.conversation.dialogue import Dialogue
 from pipeline.conversation.floor_control import FloorControl
+from pipeline.conversation.guided_conversation import NO_GUIDANCE, GuidedConversation
 from pipeline.conversation.lifetime import SessionEnd, SessionLifetime
 from pipeline.conversation.peer_group import PeerGroup
 from pipeline.engine import (
@@ -38,6 +39,8 @@ from pipeline.events import (
     EndReason,
     EndSession,
     Event,
+    Guidance,
+    GuideCommand,
     Interrupt,
     Interrupted,
     NameTracks,
@@ -48,6 +51,7 @@ from pipeline.events import (
     ScreenFrameSent,
     ScreenShareEnd,
     SessionEnded,
+    StartGuide,
     StateChanged,
     TextInput,
     Transcript,
@@ -56,6 +60,7 @@ from pipeline.events import (
     fault_from,
 )
 from pipeline.gemini.bridge import GeminiBridge
+from pipeline.guidance.coach import GuidanceConfig
 from pipeline.mailbox import Mailbox
 from pipeline.media import AudioChunk, EncodedFrame, ScreenFrame
 from pipeline.peer import Observer, Peer
@@ -101,6 +106,7 @@ class Conversation:
         frame_clock: FrameClock,
         toolbox: Toolbox,
         make_bridge: MakeBridge,
+        guidance: GuidanceConfig = NO_GUIDANCE,
         end_of_turn: EndOfTurnModel | None = None,
     ):
         self.config = config
@@ -114,11 +120,19 @@ class Conversation:
         self._tasks: asyncio.TaskGroup | None = None  # while running
         self._dialogue = Dialogue(frame_clock, self._peers, self, timed_transcript=config.timed_transcript)
         self._bridge = make_bridge(self)
+        self._guided = GuidedConversation(
+            guidance,
+            screenshot=lambda: self.latest_screenshot,
+            submit_note=self._submit_note,
+            is_quiet=self._is_quiet,
+            send_event=self.send_event,
+        )
         self._tools = ToolExecutor(
             toolbox,
             self._bridge,
-            send_event=self.send_event,
+            send_event=self._show,
             was_interrupted=self._dialogue.was_interrupted,
+            change_plan=self._guided.change,
         )
         self._screen_share = ScreenShare(
             self._bridge, max_side=config.frame_max_side, send_event=self.send_event, on_error=self._fail
@@ -144,6 +158,8 @@ class Conversation:
         self._lifetime.on_peer_attached()
         peer.send_event(self.config.session_started_event(self._model))
         peer.send_event(StateChanged(self._state.state))
+        if (plan := self._guided.event) is not None:
+            peer.send_event(plan)
 
     def detach(self, peer: Peer, *, grace: float = 15.0) -> None:
         """Remove a peer; without peers, the conversation ends after `grace` seconds unless one attaches."""
@@ -261,6 +277,7 @@ class Conversation:
                 tasks.create_task(self._bridge.run())
                 tasks.create_task(self._run_deadlines())
                 tasks.create_task(self._lifetime.wait())
+                tasks.create_task(self._guided.run())
         except* SessionEnd as group:
             reason = next(leaf.reason for leaf in leaf_exceptions(group) if isinstance(leaf, SessionEnd))
         except* Exception as group:
@@ -302,6 +319,8 @@ class Conversation:
                     peer.send_event(Pong(t))
                 case EndSession():
                     self.end(EndReason.CLIENT)
+                case StartGuide() | GuideCommand():
+                    await self._guided.execute(command)
                 case NameTracks():
                     pass  # the transport has already applied it
                 case _:
@@ -360,13 +379,36 @@ class Conversation:
             context = ToolContext(self.latest_screenshot.number if self.latest_screenshot else None)
             self._tools.start(call, context, self._tasks)
 
+    def _show(self, shown: Event) -> None:
+        """Show the result of a tool; a list of steps becomes the plan."""
+        if isinstance(shown, Guidance):
+            self._guided.adopt(shown)
+        else:
+            self.send_event(shown)
+
+    async def _submit_note(self, note: str, is_wanted: Callable[[], bool]) -> bool:
+        return await self._floor_control.submit_note(note, is_wanted=is_wanted)
+
+    def _is_quiet(self) -> bool:
+        """Whether somebody listens, and neither the user nor the assistant speaks or is about to."""
+        dialogue = self._dialogue
+        is_busy = self._floor_control.has_speaker or dialogue.is_awaiting or dialogue.is_speaking or dialogue.is_audible
+        return self.peers > 0 and not is_busy
+
     # DialogueListener and FloorListener.
+
+    @property
+    def plan_note(self) -> str | None:
+        """The plan in words, for a model."""
+        return self._guided.note
 
     def send_event(self, event: Event) -> None:
         """Send an event to peers and observers, and its text to the bridge's transcript."""
         if isinstance(event, ScreenFrameSent | TurnEnded):
             self._lifetime.touch()
         match event:
+            case ScreenFrameSent():
+                self._guided.on_frame()
             case Transcript(turn, role, text, final=True):
                 self._bridge.add_transcript(turn, role, text)
             case Interrupted(turn, _, heard_text):

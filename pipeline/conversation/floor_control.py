@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Protocol, assert_never
 
 from loguru import logger
@@ -44,6 +44,11 @@ class FloorListener(Protocol):
 
     def report_error(self, error: MediaError) -> None:
         """Handle an error of a microphone."""
+        ...
+
+    @property
+    def plan_note(self) -> str | None:
+        """The plan in words, for a model, with each question while there is one."""
         ...
 
 
@@ -147,11 +152,28 @@ class FloorControl:
             # No await from here on: an error of the reply that ends here must not reach the new question.
             self._dialogue.interrupt()
             turn = self._dialogue.next_turn()
-            self._announce_speaker(peer, "writes")
+            self._add_notes(peer, "writes")
             self._dialogue.expect_reply(turn, time.monotonic())
             self._bridge.submit_text(turn, text)
             self._listener.send_event(Transcript(turn, Role.USER, text, final=True))
             self._listener.on_floor_changed()
+
+    async def submit_note(self, note: str, *, is_wanted: Callable[[], bool]) -> bool:
+        """Send a note of the server to which the engine replies, with the current screen, unless it is not wanted.
+
+        `is_wanted` is asked last, as a user may begin to speak while the frame is encoded. Returns whether it was sent.
+        """
+        async with self._send_order:
+            await self._screen_share.send_for_turn()
+            if not is_wanted():
+                return False
+            await self._close_utterance()
+            self._dialogue.interrupt()
+            turn = self._dialogue.next_turn()
+            self._dialogue.expect_reply(turn, time.monotonic())
+            self._bridge.submit_text(turn, note)
+            self._listener.on_floor_changed()
+            return True
 
     async def _process(self, peer: Peer, detector: UtteranceDetector, signals: Iterable[TurnSignal]) -> None:
         for signal in signals:
@@ -180,7 +202,7 @@ class FloorControl:
         turn = self._dialogue.start_utterance(since)  # the engine stops by itself when the user's activity starts
         self._utterance = peer, turn
         self._remember_speaker(peer, turn)
-        self._announce_speaker(peer, "is speaking")
+        self._add_notes(peer, "is speaking")
         self._bridge.start_utterance(turn)
         self._listener.on_floor_changed()
 
@@ -228,10 +250,13 @@ class FloorControl:
         while len(self._speakers) > MAX_KNOWN_SPEAKERS:
             del self._speakers[next(iter(self._speakers))]
 
-    def _announce_speaker(self, peer: Peer, activity: str) -> None:
+    def _add_notes(self, peer: Peer, activity: str) -> None:
+        """Tell the engine with the question who asks, if several could, and the plan."""
         name = self._names.get(peer)
-        if name and len({name for name in self._names.values() if name}) > 1:
-            self._bridge.add_context_note(f"[{name} {activity}.]")
+        is_one_of_several = name and len({name for name in self._names.values() if name}) > 1
+        speaker = f"[{name} {activity}.]" if is_one_of_several else None
+        if notes := [note for note in (speaker, self._listener.plan_note) if note]:
+            self._bridge.add_context_note("\n".join(notes))
 
 
 def _too_long() -> MediaError:

@@ -15,7 +15,7 @@ def encode_jpeg(frame: ScreenFrame, *, max_side: int, quality: int = 80) -> tupl
     milliseconds, so call it in a thread. Raises `FrameError` for planes that do not fit together.
     """
     _check(frame)
-    width, height = _fit(frame.width, frame.height, max_side)
+    width, height = fit(frame.width, frame.height, max_side)
     try:
         picture = av.VideoFrame(frame.width, frame.height, "yuv420p")
         for plane, pixels in zip(_planes(picture), (frame.y, frame.u, frame.v), strict=True):
@@ -35,6 +35,13 @@ def encode_jpeg(frame: ScreenFrame, *, max_side: int, quality: int = 80) -> tupl
     return bytes(jpeg), width, height
 
 
+def fit(width: int, height: int, max_side: int) -> tuple[int, int]:
+    """Return the size of a frame whose long side has at most `max_side` pixels, with even sides above one pixel."""
+    long_side = max(width, height)
+    scale = min(max_side - max_side % 2, long_side) / long_side
+    return _even(width, scale), _even(height, scale)
+
+
 def _check(frame: ScreenFrame) -> None:
     chroma = ((frame.height + 1) // 2, (frame.width + 1) // 2)
     planes = (frame.y, frame.u, frame.v)
@@ -44,12 +51,6 @@ def _check(frame: ScreenFrame) -> None:
         or {frame.u.shape, frame.v.shape} != {chroma}
     ):
         raise FrameError("The frame's planes do not fit together.", where="screen")
-
-
-def _fit(width: int, height: int, max_side: int) -> tuple[int, int]:
-    long_side = max(width, height)
-    scale = min(max_side - max_side % 2, long_side) / long_side
-    return _even(width, scale), _even(height, scale)
 
 
 def _even(side: int, scale: float) -> int:

@@ -9,7 +9,7 @@ from loguru import logger
 
 from pipeline.engine import ToolCall
 from pipeline.events import Event, Fault, Guidance, Pointer
-from pipeline.tools.toolbox import Outcome, Tool, Toolbox, ToolContext, ToolError
+from pipeline.tools.toolbox import Outcome, PlanAnswer, PlanRequest, Tool, Toolbox, ToolContext, ToolError
 
 
 class ToolResponder(Protocol):
@@ -18,6 +18,14 @@ class ToolResponder(Protocol):
     def send_tool_response(self, call: ToolCall, result: Mapping[str, object], *, is_silent: bool) -> None:
         """Send the result of a call and return at once; `is_silent`: the model need not speak about it."""
         ...
+
+
+ChangePlan = Callable[[PlanRequest], Awaitable[PlanAnswer]]
+"""Changes the conversation's plan; raises `ToolError` if that cannot be done."""
+
+
+async def _no_plan(_: PlanRequest) -> PlanAnswer:
+    raise ToolError("This conversation keeps no plan.")
 
 
 class ToolExecutor:
@@ -34,11 +42,13 @@ class ToolExecutor:
         *,
         send_event: Callable[[Event], None],
         was_interrupted: Callable[[int], bool],
+        change_plan: ChangePlan = _no_plan,
     ):
         self._toolbox = toolbox
         self._engine = engine
         self._send_event = send_event
         self._was_interrupted = was_interrupted
+        self._change_plan = change_plan
         self._running: dict[str, asyncio.Task[None]] = {}
 
     def start(self, call: ToolCall, context: ToolContext, tasks: asyncio.TaskGroup) -> None:
@@ -63,14 +73,22 @@ class ToolExecutor:
             tool = self._toolbox.get(call.name)
             async with asyncio.timeout(tool.seconds):
                 # A plug-in's tool may raise anything: every exception is an outcome.
-                (outcome,) = await asyncio.gather(_outcome(tool, call, context), return_exceptions=True)
+                (outcome,) = await asyncio.gather(self._outcome(tool, call, context), return_exceptions=True)
         except ToolError as error:
             outcome = error
         except TimeoutError:
             outcome = ToolError(f"{call.name} did not finish in {tool.seconds:g} seconds.")
         self._finish(call, outcome)
 
-    def _finish(self, call: ToolCall, outcome: Outcome | BaseException) -> None:
+    async def _outcome(self, tool: Tool, call: ToolCall, context: ToolContext) -> Outcome | PlanAnswer:
+        outcome = tool.run(call.args, context)
+        if isinstance(outcome, Awaitable):
+            outcome = await outcome
+        if isinstance(outcome, PlanRequest) and not self._was_interrupted(call.turn):
+            return await self._change_plan(outcome)
+        return outcome
+
+    def _finish(self, call: ToolCall, outcome: Outcome | PlanAnswer | BaseException) -> None:
         if self._was_interrupted(call.turn):
             self._engine.send_tool_response(call, {"error": "The user has interrupted."}, is_silent=True)
             return
@@ -78,21 +96,18 @@ class ToolExecutor:
             case Fault() | Guidance() | Pointer():
                 self._send_event(outcome)
                 self._engine.send_tool_response(call, {"result": "shown"}, is_silent=True)
+            case PlanAnswer(result, is_silent):
+                self._engine.send_tool_response(call, result, is_silent=is_silent)
             case ToolError():
                 self._engine.send_tool_response(call, {"error": str(outcome)}, is_silent=False)
             case BaseException():
                 logger.opt(exception=outcome).error("a tool failed", tool=call.name)
                 self._engine.send_tool_response(call, {"error": f"{call.name} failed."}, is_silent=False)
-            case _ if _is_json_object(outcome):
+            case Mapping() if _is_json_object(outcome):
                 self._engine.send_tool_response(call, outcome, is_silent=False)
             case _:
                 logger.error("a tool returned something that is no JSON object", tool=call.name)
                 self._engine.send_tool_response(call, {"error": f"{call.name} failed."}, is_silent=False)
-
-
-async def _outcome(tool: Tool, call: ToolCall, context: ToolContext) -> Outcome:
-    outcome = tool.run(call.args, context)
-    return await outcome if isinstance(outcome, Awaitable) else outcome
 
 
 def _is_json_object(value: object) -> bool:

@@ -18,8 +18,22 @@ class ToolContext:
     frame: int | None
 
 
-Outcome = Fault | Guidance | Pointer | Mapping[str, object]
-"""The result of a call: an event for the user, or data for the model."""
+class PlanRequest:
+    """A change of the conversation's plan; `pipeline/guidance/plan_tools.py` has its kinds."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PlanAnswer:
+    """The result of a `PlanRequest` for the model; `is_silent`: it need not speak about it."""
+
+    result: Mapping[str, object]
+    is_silent: bool
+
+
+Outcome = Fault | Guidance | Pointer | PlanRequest | Mapping[str, object]
+"""The result of a call: an event for the user, a change of the plan, or data for the model."""
 
 
 @dataclass(frozen=True, slots=True)

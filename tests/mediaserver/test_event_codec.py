@@ -156,7 +156,11 @@ def test_any_json_gives_a_command_that_can_be_said_again_or_a_protocol_error(
         (
             Guidance("Save", (Step(1, "Open File", StepState.CURRENT),)),
             "guidance",
-            {"title": "Save", "steps": [{"id": 1, "text": "Open File", "state": "current"}]},
+            {
+                "title": "Save",
+                "guide": None,
+                "steps": [{"id": 1, "text": "Open File", "state": "current", "evidence": None}],
+            },
         ),
         (
             Pointer(17, (120, 40, 160, 110), "Save"),

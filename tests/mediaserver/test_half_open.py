@@ -3,7 +3,7 @@
 import pytest
 
 from mediaserver.caller import Caller
-from mediaserver.half_open import HalfOpenConnection, HalfOpenConnections, TooManyHalfOpen
+from mediaserver.half_open import HalfOpenConnection, HalfOpenConnections, TooManyConnections, TooManyHalfOpen
 from pipeline.config import ConversationConfig
 from tests.support.fake_conversation import FakeConversation
 
@@ -66,6 +66,30 @@ async def test_only_an_unused_conversation_gives_its_session_away() -> None:
     assert await connections.close_unused("ada") == "abandoned"
     assert await connections.close_unused("ada") is None
     assert closed == ["abandoned"]
+
+
+async def test_established_connections_of_a_caller_are_bounded_until_they_are_closed() -> None:
+    connections = HalfOpenConnections(max_established=2)
+    entries = [await connections.admit(ADA) for _ in range(3)]
+    entries[2].release()
+    for entry in entries:
+        entry.establish()
+    assert len(connections) == 0
+    with pytest.raises(TooManyConnections):
+        await connections.admit(ADA)
+    await connections.admit(BOB)
+    await connections.admit(Caller("ada", is_guest=False, address="192.0.2.2"))
+    entries[0].release()
+    await connections.admit(ADA)
+
+
+async def test_established_connections_of_the_guests_of_one_network_count_together() -> None:
+    connections = HalfOpenConnections(max_established=2)
+    for number in range(2):
+        (await connections.admit(Caller(f"guest-{number}", is_guest=True, address=f"2001:db8::{number}"))).establish()
+    with pytest.raises(TooManyConnections):
+        await connections.admit(Caller("guest-3", is_guest=True, address="2001:db8::3"))
+    await connections.admit(Caller("guest-4", is_guest=True, address="2001:db8:1::4"))
 
 
 async def test_one_that_is_not_made_yet_cannot_be_closed() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from mediaserver.plugins import load_toolbox
 from mediaserver.settings import SettingsError
+from pipeline.guidance.plan_tools import PLAN_TOOLS
 
 MODULE = """
 from pipeline.tools import Tool
@@ -25,7 +26,8 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_named_tools_stand_beside_the_servers_own() -> None:
     toolbox = load_toolbox(["tools_of_a_test:WEATHER"])
-    assert [tool.name for tool in toolbox.tools] == ["point_at", "show_steps", "weather"]
+    names = [tool.name for tool in toolbox.tools]
+    assert names == ["point_at", "show_steps", *(tool.name for tool in PLAN_TOOLS), "weather"]
 
 
 def test_every_tool_that_cannot_be_loaded_is_named() -> None:

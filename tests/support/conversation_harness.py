@@ -13,9 +13,11 @@ from pipeline.audio.smart_turn import EndOfTurnModel, OnVerdict
 from pipeline.audio.vad import VadModel
 from pipeline.config import ConversationConfig, TurnSettings
 from pipeline.conversation.conversation import Conversation
+from pipeline.conversation.guided_conversation import NO_GUIDANCE
 from pipeline.engine import EngineListener, EngineReady, ReplyAudio, ReplyEnded, ReplyGenerated, ReplyText, ToolCall
 from pipeline.events import EndReason, Event, Role, StateChanged, Usage
 from pipeline.gemini.bridge import GeminiBridge
+from pipeline.guidance.coach import GuidanceConfig
 from pipeline.media import INPUT_SAMPLE_RATE, SPEECH_SAMPLE_RATE, AudioChunk, EncodedFrame, ScreenFrame, SpeechFrame
 from pipeline.playout.frame_clock import FrameClock
 from pipeline.tools.toolbox import Tool, Toolbox
@@ -209,6 +211,7 @@ async def enter(
     longest: float = 3600.0,
     unused: float = 600.0,
     tools: Sequence[Tool] = (),
+    guidance: GuidanceConfig = NO_GUIDANCE,
     turns: TurnSettings | None = None,
     end_of_turn: EndOfTurnModel | None = None,
 ) -> ConversationHarness:
@@ -239,6 +242,7 @@ async def enter(
         frame_clock=frame_clock,
         toolbox=Toolbox(tools),
         make_bridge=make_bridge,
+        guidance=guidance,
         end_of_turn=end_of_turn,
     )
     harness = ConversationHarness(conversation, engines[0], frame_clock, peer)

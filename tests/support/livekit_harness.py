@@ -24,6 +24,7 @@ from livekit.protocol.rtc import (
 )
 
 from mediaserver.api.middleware import error_middleware
+from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.caller import Caller
 from mediaserver.half_open import HalfOpenConnections
 from mediaserver.livekit.agent.transcript_log import TranscriptLogs
@@ -415,6 +416,7 @@ async def serving(
     make_link: MakeLink | None = None,
     are_rooms_shared: bool = True,
     half_open: HalfOpenConnections | None = None,
+    bad_messages: BadMessageBudget | None = None,
 ) -> AsyncIterator[Server]:
     """Serve until the end of the context, with fake media unless `make_link` is given."""
     transcript_logs, revoked, deleted = TranscriptLogs(), set[str](), set[str]()
@@ -439,6 +441,7 @@ async def serving(
         ice_servers=lambda user: (IceServer(("turn:turn.example",), f"1:{user}", "word"),),
         limits=limits,
         half_open=half_open,
+        bad_messages=bad_messages,
     )
     app = web.Application(middlewares=[error_middleware])
     livekit.add_routes(app)

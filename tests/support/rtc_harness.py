@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from aiortc import MediaStreamTrack, RTCConfiguration, RTCDataChannel, RTCPeerCo
 from aiortc.mediastreams import MediaStreamError
 from av import AudioFrame, Packet, VideoFrame
 
+from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.rtc.aiortc_patches.receivers import ConnectTask, end_consent
 from mediaserver.rtc.config import Config, RtcLimits
 from mediaserver.rtc.sdp.offer import parse_offer
@@ -75,6 +77,7 @@ async def connected_peer(
     edit: Callable[[str], str] = lambda sdp: sdp,
     is_connected: bool = True,
     configuration: RTCConfiguration | None = None,
+    bad_messages: BadMessageBudget | None = None,
 ) -> AsyncIterator[ConnectedPeer]:
     """Connect a client that sends `tracks` (a kind only receives); both ends are closed after it."""
     client = RTCPeerConnection(configuration or RTCConfiguration([]))
@@ -91,7 +94,13 @@ async def connected_peer(
     offer = parse_offer(edit(client.localDescription.sdp))
     here = ConnectedPeer(
         client,
-        RtcPeer(conversation, offer, config=Config(lull=lull, limits=limits), on_closed=on_closed),
+        RtcPeer(
+            conversation,
+            offer,
+            config=Config(lull=lull, limits=limits),
+            count_bad_message=partial((bad_messages or BadMessageBudget()).spend, "127.0.0.1"),
+            on_closed=on_closed,
+        ),
         conversation,
         channel,
     )

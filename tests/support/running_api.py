@@ -1,7 +1,11 @@
 """The HTTP interface as it is published: every described route on one app, with an outside in memory."""
 
+import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import gettempdir
 from typing import cast
+from uuid import uuid4
 
 from aiohttp import web
 from argon2 import PasswordHasher
@@ -10,6 +14,7 @@ from limits import parse
 from mediaserver import __version__
 from mediaserver.api.docs import Docs
 from mediaserver.api.guests import Guests
+from mediaserver.api.guides import GuideRoutes
 from mediaserver.api.health import Health
 from mediaserver.api.livekit_token import LiveKitTokens
 from mediaserver.api.metrics import MetricsPage, measure
@@ -25,6 +30,7 @@ from mediaserver.auth.passwords import Passwords
 from mediaserver.auth.tokens import Tokens
 from mediaserver.auth.users import User
 from mediaserver.caller import Caller
+from mediaserver.guides import GuideShelf, load_server_guides
 from mediaserver.http_route import add_routes
 from mediaserver.livekit.protocol.access_token import JoinTokenIssuer
 from mediaserver.metrics import Metrics
@@ -73,6 +79,8 @@ def published(store: Store | None = None) -> tuple[web.Application, Json]:
     """The app, and what is published about it; without a store nobody has said anything."""
     store = cast(Store, MemoryStore()) if store is None else store
     passwords = Passwords(HASHER)
+    folder = Path(gettempdir(), f"guides-{uuid4().hex}")  # made with the first guide
+    shelf = GuideShelf(load_server_guides(None).guides, folder)
     accounts = Accounts(store, TOKENS, passwords, lockout=Lockout(sleep=_without_delay))
     metrics, registry = Metrics(), Registry(Capacity(9, 9, 9, 9))
     limiter = SlidingWindowRateLimiter(parse("1000000/minute"))
@@ -85,6 +93,7 @@ def published(store: Store | None = None) -> tuple[web.Application, Json]:
         *Guests(accounts, limiter, are_allowed=True, loopback_only=False).routes(),
         *HistoryRoutes(registry, store, TOKENS, limiter).routes(),
         *Sessions(registry, TOKENS, limiter).routes(),
+        *GuideRoutes(shelf, TOKENS, limiter).routes(),
         *LiveKitTokens(TOKENS, limiter, JoinTokenIssuer("devkey", "s" * 32), accounts.take_back).routes(),
         *whip.routes(),
         *users.routes(),
@@ -92,6 +101,7 @@ def published(store: Store | None = None) -> tuple[web.Application, Json]:
 
     async def close(_: web.Application) -> None:
         passwords.close()
+        shutil.rmtree(folder, ignore_errors=True)
 
     app = web.Application(middlewares=[measure(metrics), error_middleware])
     app.on_response_prepare.append(set_security_headers)

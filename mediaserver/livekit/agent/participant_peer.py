@@ -1,7 +1,7 @@
 """A participant as a peer of the conversation: events become data packets, and data packets become commands."""
 
 import json
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from time import monotonic
 from typing import Protocol
 
@@ -112,10 +112,13 @@ class ParticipantPeer:
         assistant: TrackRef,
         *,
         name: str,
+        count_bad_message: Callable[[], bool],
     ):
+        """`count_bad_message` is false if the client's address has sent too many."""
         self._channel = channel
         self._conversation = conversation
         self._transcript_log = transcript_log
+        self._count_bad_message = count_bad_message
         self._label = ""
         self._transcripts = Transcripts(conversation.config.id, conversation.config.language, assistant)
         self._assembler = Assembler(
@@ -224,10 +227,10 @@ class ParticipantPeer:
             self._bad_messages = 0
 
     def reject_message(self, error: MediaError) -> None:
-        """Send the client an error for a bad message; disconnect it after too many in a row."""
+        """Send the client an error for a bad message; disconnect it after too many in a row, or of its address."""
         self.send_event(fault_from(error))
         self._bad_messages += 1
-        if self._bad_messages >= MAX_BAD_MESSAGES:
+        if not self._count_bad_message() or self._bad_messages >= MAX_BAD_MESSAGES:
             self._channel.on_abuse()
 
     def _handle_packet(self, packet: DataPacket) -> None:

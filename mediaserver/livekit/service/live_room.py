@@ -9,6 +9,7 @@ from livekit.protocol.models import ConnectionQuality, DataPacket, DisconnectRea
 from livekit.protocol.rtc import ConnectionQualityInfo, ICEServer, SignalResponse
 from loguru import logger
 
+from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.caller import Caller
 from mediaserver.half_open import HalfOpenConnection
 from mediaserver.livekit.agent.session_options import session_options
@@ -53,12 +54,14 @@ class RoomRuntime:
         *,
         transcript_logs: TranscriptLogs,
         ice_servers: Callable[[str], Sequence[IceServer]],
+        bad_messages: BadMessageBudget,
         limits: RoomLimits,
         is_shared: bool,
         user_exists: UserExists,
     ):
         self.room = Room(name, post=self._post, now_ms=_now_ms())
         self.limits = limits
+        self.bad_messages = bad_messages
         self._session_factory = session_factory
         self._keys = keys
         self._make_link = make_link

@@ -1,6 +1,7 @@
 """One participant's session, from the join to the leave, over any number of signalling sockets."""
 
 import asyncio
+from functools import partial
 from time import monotonic, time
 
 from livekit.protocol.models import DataPacket, DisconnectReason
@@ -234,7 +235,7 @@ class ParticipantSession:
         match state:
             case LinkState.CONNECTED:
                 self._has_connected = True
-                self._half_open.release()
+                self._half_open.establish()
                 self._room.activate(self.participant.sid)
                 self._context.reconcile()
             case LinkState.FAILED if self._socket.is_attached:
@@ -255,6 +256,7 @@ class ParticipantSession:
             self._context.transcript_log(conversation),
             TrackRef(ASSISTANT, self._room.assistant.track.sid),
             name=self.participant.name or self.participant.identity,
+            count_bad_message=partial(self._context.bad_messages.spend, self._half_open.caller.address),
         )
         self._media.set_peer(self._peer)
         self._data.peer = self._peer

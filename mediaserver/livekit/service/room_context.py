@@ -6,6 +6,7 @@ from typing import Protocol
 from livekit.protocol.models import DataPacket
 from livekit.protocol.rtc import ICEServer
 
+from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.livekit.agent.transcript_log import TranscriptLog
 from mediaserver.livekit.media.link_protocol import Link
 from mediaserver.livekit.protocol.access_token import AccessTokenClaims
@@ -20,6 +21,7 @@ class RoomContext(Protocol):
 
     room: Room
     limits: RoomLimits
+    bad_messages: BadMessageBudget
 
     def transcript_log(self, conversation: ConversationPort) -> TranscriptLog:
         """Return the transcript log of a conversation."""

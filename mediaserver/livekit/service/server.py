@@ -4,6 +4,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 
 from aiohttp import web
 
+from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.half_open import HalfOpenConnections
 from mediaserver.livekit.agent.transcript_log import TranscriptLogs
 from mediaserver.livekit.media.link_protocol import MakeLink
@@ -44,9 +45,11 @@ class LiveKit:
         user_exists: UserExists = is_anybody,
         ice_servers: Callable[[str], Sequence[IceServer]] = lambda _: (),
         half_open: HalfOpenConnections | None = None,
+        bad_messages: BadMessageBudget | None = None,
         limits: RoomLimits | None = None,
     ):
         limits, transcript_logs = limits or RoomLimits(), transcript_logs or TranscriptLogs()
+        bad_messages = bad_messages or BadMessageBudget()
         api_keys = ApiKeys(keys, revoked=revoked)
         self.rooms = RoomRegistry(
             lambda name: RoomRuntime(
@@ -56,6 +59,7 @@ class LiveKit:
                 make_link,
                 transcript_logs=transcript_logs,
                 ice_servers=ice_servers,
+                bad_messages=bad_messages,
                 limits=limits,
                 is_shared=are_rooms_shared,
                 user_exists=user_exists,
@@ -66,7 +70,8 @@ class LiveKit:
             api_keys,
             limiter,
             limits,
-            HalfOpenConnections() if half_open is None else half_open,
+            half_open=HalfOpenConnections() if half_open is None else half_open,
+            bad_messages=bad_messages,
             user_exists=user_exists,
         )
         self._service = RoomService(self.rooms, api_keys).service

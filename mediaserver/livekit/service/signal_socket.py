@@ -39,8 +39,10 @@ class _SocketClosed(Exception):
 class SignalSocket:
     """Reads requests and writes queued responses, from `prepare` to the end of `run`."""
 
-    def __init__(self, limits: RoomLimits):
+    def __init__(self, limits: RoomLimits, count_bad_message: Callable[[], bool]):
+        """`count_bad_message` is false if the client's address has sent too many."""
         self._limits = limits
+        self._count_bad_message = count_bad_message
         self._ws = web.WebSocketResponse(timeout=2.0, compress=False, max_msg_size=MAX_MESSAGE)
         self._queue: deque[SignalResponse] = deque()
         self._queued_bytes = 0
@@ -121,7 +123,7 @@ class SignalSocket:
         except ProtocolError as error:
             self.put(refuse("INVALID_REQUEST", error.message))
             self._bad_messages += 1
-            if self._bad_messages >= MAX_BAD_MESSAGES:
+            if not self._count_bad_message() or self._bad_messages >= MAX_BAD_MESSAGES:
                 self._disconnect_for_abuse("too many bad messages")
         else:
             self._bad_messages = 0

@@ -3,14 +3,16 @@
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from aiohttp import web
 from livekit.protocol.models import DisconnectReason
 
 from mediaserver.auth.users import is_guest
+from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.caller import Caller, network_of_request
 from mediaserver.half_open import RETRY_AFTER as RETRY_HALF_OPEN
-from mediaserver.half_open import HalfOpenConnection, HalfOpenConnections, TooManyHalfOpen
+from mediaserver.half_open import HalfOpenConnection, HalfOpenConnections, TooManyConnections
 from mediaserver.http_errors import HttpError, bearer
 from mediaserver.livekit.protocol.access_token import (
     AccessTokenClaims,
@@ -44,8 +46,9 @@ class Signalling:
         keys: ApiKeys,
         limiter: RateLimiter,
         limits: RoomLimits,
-        half_open: HalfOpenConnections,
         *,
+        half_open: HalfOpenConnections,
+        bad_messages: BadMessageBudget,
         user_exists: UserExists,
     ):
         self._rooms = rooms
@@ -53,6 +56,7 @@ class Signalling:
         self._limiter = limiter
         self._limits = limits
         self._half_open = half_open
+        self._bad_messages = bad_messages
         self._user_exists = user_exists
 
     def add_routes(self, app: web.Application) -> None:
@@ -86,7 +90,7 @@ class Signalling:
             target = None if join.is_reconnect else await self._target(grant, join, _caller(grant, request))
         except _Refused as refused:
             return refused.response
-        socket = SignalSocket(self._limits)
+        socket = SignalSocket(self._limits, partial(self._bad_messages.spend, request.remote or ""))
         sessions: list[ParticipantSession] = []
 
         async def begin() -> HandleRequest:
@@ -130,7 +134,7 @@ class Signalling:
             half_open = await self._half_open.admit(caller)
         except TooLong:
             raise _Refused(400, f"metadata and all attributes must have at most {MAX_METADATA} bytes each") from None
-        except TooManyHalfOpen as error:
+        except TooManyConnections as error:
             raise _Refused(429, error.message, {"Retry-After": str(RETRY_HALF_OPEN)}) from None
         with ExitStack() as stack:
             stack.callback(half_open.release)

@@ -10,6 +10,7 @@ from typing import Protocol, assert_never
 from loguru import logger
 
 from mediaserver.localengine.responder.chat_model.chat_fault import ChatFault
+from mediaserver.localengine.responder.guided_answers import guided_answer
 from mediaserver.localengine.responder.intents import Find, Intent, intent_of
 from mediaserver.localengine.responder.interface import Call, Memory, Question, Reader, Recognition, Speech
 from mediaserver.localengine.responder.screen_answers import ScreenAnswer, answer_about, describe
@@ -174,6 +175,17 @@ class LocalResponder:
                 return
             text = transcript.text
             yield Recognition(text, transcript.confidence, is_rejected=not text)
+        if text:
+            is_guided = False
+            # A language model is given the plan and moves it by itself.
+            async with aclosing(guided_answer(text, is_for_model=self._chat is not None)) as guided:
+                async for piece in guided:
+                    if isinstance(piece, str):
+                        memory.pieces, memory.last_find, memory.last_answer = (piece,), None, piece
+                        is_guided = True
+                    yield piece
+            if is_guided:
+                return
         intent = intent_of(text) if text else None
         # A language model judges doubtful words by itself.
         is_unclear = not text if self._chat is not None else intent is None and _is_unclear(transcript)

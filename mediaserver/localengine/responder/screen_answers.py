@@ -85,6 +85,9 @@ def _contents(blocks: Sequence[Block], skip: str) -> Iterator[str]:
     headings = [block.text for block in blocks if isinstance(block, Heading) and block.text != skip]
     if headings:
         yield f"the heading{'s' if len(headings) > 1 else ''} {_joined(headings[:4])}"
+    menus = [item for block in blocks if isinstance(block, Menu) for item in block.items if item.isalpha()]
+    if menus:
+        yield f"at the top {_joined(menus[:_MAX_ITEMS])}"
     buttons = [block.text for block in blocks if isinstance(block, Button)]
     if buttons:
         yield f"the button{'s' if len(buttons) > 1 else ''} {_joined(buttons[:_MAX_ITEMS])}"

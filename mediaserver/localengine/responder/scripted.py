@@ -29,6 +29,7 @@ import yaml
 
 from mediaserver.localengine.responder.interface import Call, Memory, Question, Recognition, Speech
 from mediaserver.localengine.responder.voice.text_to_speech import TextToSpeech
+from pipeline.guidance.notes import text_to_say
 from pipeline.media import SPEECH_SAMPLE_RATE
 
 _CONDITIONS = "text, spoken, typed, turn, screen, remembers"
@@ -113,6 +114,11 @@ class ScriptedResponder:
     async def answer(self, question: Question, memory: Memory) -> AsyncIterator[Recognition | Speech | Call]:
         """Play the rule's steps; raises `MediaError` if the voice fails."""
         memory.turns += 1
+        if question.text is not None and (text := text_to_say(question.text)) is not None:
+            async with aclosing(self._voice.stream(text, language=memory.language)) as speech:
+                async for piece in speech:
+                    yield piece
+            return
         rule = next((rule for rule in self._rules if rule.fits(question, memory)), None)
         if question.text is None:
             yield Recognition(rule.heard if rule else "")

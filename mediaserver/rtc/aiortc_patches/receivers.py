@@ -23,6 +23,7 @@ from aiortc.rtcrtpreceiver import StreamStatistics
 from aiortc.rtp import RtcpByePacket, RtpPacket
 from aiortc.sdp import MediaDescription
 
+from mediaserver.rtc.decoder_budget import MAX_PIXELS_PER_NETWORK
 from mediaserver.rtc.frame_size import MAX_PIXELS, FrameSizeError, frame_size
 
 VERSION = "1.16."
@@ -130,10 +131,19 @@ class ConnectTask:
 
 
 class _BoundedQueue(queue.Queue[Any]):
-    """Queues encoded frames for a decoder: few of them, never an empty one, and none of more than 16 megapixels."""
+    """Queues encoded frames for a decoder: few of them, never an empty one, and none of more than 16 megapixels.
 
-    def __init__(self, on_overrun: Callable[[], None], on_oversized: Callable[[str], None] = lambda _: None):
+    `claim` takes the pixels of each key frame, and returns whether they may be decoded beside the sender's others.
+    """
+
+    def __init__(
+        self,
+        on_overrun: Callable[[], None],
+        on_oversized: Callable[[str], None] = lambda _: None,
+        claim: Callable[[int], bool] = lambda _: True,
+    ):
         super().__init__()
+        self._claim = claim
         self._on_overrun = on_overrun
         self._on_oversized = on_oversized
         self._is_refused = False  # what comes refers to a key frame that was refused
@@ -161,9 +171,14 @@ class _BoundedQueue(queue.Queue[Any]):
             self._is_refused = True
         else:
             if size is not None:
-                self._is_refused = size[0] * size[1] > MAX_PIXELS
+                pixels = size[0] * size[1]
+                reason = f"{MAX_PIXELS} are accepted"
+                self._is_refused = pixels > MAX_PIXELS
+                if not self._is_refused and not self._claim(pixels):
+                    self._is_refused = True
+                    reason = f"the videos from your address have {MAX_PIXELS_PER_NETWORK} together at most"
                 if self._is_refused:
-                    self._on_oversized(f"{size[0]}x{size[1]} pixels; {MAX_PIXELS} are accepted")
+                    self._on_oversized(f"{size[0]}x{size[1]} pixels; {reason}")
         return self._is_refused
 
     def empty_out(self) -> None:
@@ -273,12 +288,13 @@ class VideoReceiverHook:
         on_fault: Callable[[], None],
         on_oversized: Callable[[str], None],
         on_bye: Callable[[], None],
+        claim: Callable[[int], bool] = lambda _: True,
     ):
         inside: Any = receiver
         self._inside = inside
         self._on_bye = on_bye
         self._alarm = _DecoderErrorFlag(on_fault)
-        self._inbox = _BoundedQueue(self._alarm.set, on_oversized)
+        self._inbox = _BoundedQueue(self._alarm.set, on_oversized, claim)
         self._handle_rtcp = inside._handle_rtcp_packet
         inside._RTCRtpReceiver__decoder_error = self._alarm
         inside._RTCRtpReceiver__decoder_queue = self._inbox
@@ -292,6 +308,13 @@ class VideoReceiverHook:
     def enable(self, is_wanted: bool) -> None:
         """Turn decoding on, or drop packets before any work is done (rtcrtpreceiver.py:478)."""
         self._inside._enabled = is_wanted
+
+    @property
+    def remote_address(self) -> str:
+        """The IP address that media comes from; "" while there is no path."""
+        # aioice/ice.py:449: the nominated pair of each component, of which RTP and RTCP share one.
+        pair = self._inside.transport.transport._connection._nominated.get(1)
+        return "" if pair is None else str(pair.remote_addr[0])
 
     @property
     def is_broken(self) -> bool:

@@ -7,8 +7,10 @@ from aiortc import RTCRtpReceiver
 from aiortc.mediastreams import MediaStreamError
 from av import VideoFrame
 
+from mediaserver.caller import network_of
 from mediaserver.rtc.aiortc_patches.media import BandwidthEstimator, VideoTap
 from mediaserver.rtc.aiortc_patches.receivers import VideoReceiverHook
+from mediaserver.rtc.decoder_budget import DECODERS
 from mediaserver.rtc.inbound.video_frame import screen_frame
 from mediaserver.rtc.throttle import Throttle
 from pipeline.errors import FrameError
@@ -51,8 +53,13 @@ class InboundVideoTrack:
         self.is_forwarded = False
         self._track = receiver.track
         self._intake = VideoReceiverHook(
-            receiver, on_fault=self._on_undecodable, on_oversized=self._on_oversized, on_bye=self._on_bye
+            receiver,
+            on_fault=self._on_undecodable,
+            on_oversized=self._on_oversized,
+            on_bye=self._on_bye,
+            claim=self._claim,
         )
+        self._network = ""
         self._tap = VideoTap(receiver, on_frame=on_encoded)
         estimate.include(receiver)
         self._faults = Throttle(_FAULT_PERIOD)
@@ -66,13 +73,15 @@ class InboundVideoTrack:
 
     async def run(self) -> None:
         """Read frames until the track ends; never blocks elsewhere, as aiortc's queue is unbounded."""
-        while True:
-            try:
+        try:
+            while True:
                 frame = await self._track.recv()
-            except MediaStreamError:
-                return
-            if self.is_shown and isinstance(frame, VideoFrame):
-                self._push_frame(frame)
+                if self.is_shown and isinstance(frame, VideoFrame):
+                    self._push_frame(frame)
+        except MediaStreamError:
+            return
+        finally:
+            self._release()
 
     async def run_nack(self) -> None:
         """Repeat NACKs for lost packets; ends only by cancellation."""
@@ -93,6 +102,8 @@ class InboundVideoTrack:
             self._faults.hold(time.monotonic() + _KEYFRAME_WAIT)
         self._was_hidden = not is_shown
         self.is_shown = is_shown
+        if not is_shown:
+            self._release()
         self._enable()
 
     async def check_health(self, now: float) -> None:
@@ -111,6 +122,7 @@ class InboundVideoTrack:
 
     def end(self) -> bool:
         """End `run` soon; False if it must be cancelled, because no video was ever received."""
+        self._release()
         return self._intake.end()
 
     def _enable(self) -> None:
@@ -127,6 +139,17 @@ class InboundVideoTrack:
             self._report_undecodable(error, self._decoded_at)
             return
         self._on_frame(screen)
+
+    def _claim(self, pixels: int) -> bool:
+        # By the address that media comes from: behind a reverse proxy all requests come from one.
+        network = network_of(self._intake.remote_address)
+        if network != self._network:
+            self._release()
+            self._network = network
+        return DECODERS.claim(network, self, pixels)
+
+    def _release(self) -> None:
+        DECODERS.release(self._network, self)
 
     def _on_bye(self) -> None:
         if self.is_shown:

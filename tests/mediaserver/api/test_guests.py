@@ -80,7 +80,7 @@ async def test_where_guests_are_not_allowed_they_are_told_to_log_in(
 async def test_guests_from_elsewhere_are_told_which_setting_lets_them_in(
     aiohttp_client: MakeClient, accounts: Accounts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mediaserver.api.guests.address", lambda _: "192.0.2.7")
+    monkeypatch.setattr("mediaserver.api.guests.address_of_request", lambda _: "192.0.2.7")
     client = await aiohttp_client(app_with(accounts, loopback_only=True))
     response = await client.post("/api/v1/guests")
     assert response.status == 403

@@ -8,6 +8,7 @@ import pytest
 from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.jsonws import connection
 from mediaserver.jsonws.codec import Envelope, parse
+from mediaserver.jsonws.connection import SharedBounds
 from tests.support.jsonws_harness import Server
 
 
@@ -22,7 +23,7 @@ def test_the_addresses_of_an_ipv6_network_share_a_budget() -> None:
 
 
 async def test_a_socket_that_mixes_bad_messages_with_good_ones_is_closed(server: Server) -> None:
-    server.socket._bad_messages = BadMessageBudget(30)
+    server.socket._bounds = SharedBounds(BadMessageBudget(30))
     client = await server.started()
     for _ in range(31):
         await client.send("dance")
@@ -32,7 +33,7 @@ async def test_a_socket_that_mixes_bad_messages_with_good_ones_is_closed(server:
 
 
 async def test_sockets_of_an_address_share_the_budget_and_one_without_a_token_is_refused(server: Server) -> None:
-    server.socket._bad_messages = BadMessageBudget(3)
+    server.socket._bounds = SharedBounds(BadMessageBudget(3))
     for count in (3, 1):
         client = await server.started(f"desk{count}")
         for _ in range(count):

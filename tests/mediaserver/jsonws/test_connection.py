@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mediaserver.jsonws import media_input, send_queue
 from mediaserver.jsonws.codec import SessionConfig, wav
-from mediaserver.jsonws.connection import SocketLimits
+from mediaserver.jsonws.connection import SharedBounds, SocketLimits
 from mediaserver.messages.fields import MAX_BAD_MESSAGES
 from mediaserver.registry import Draining, Full, SessionLimit
 from pipeline.codecs.image_decoder import decode_image
@@ -409,10 +409,10 @@ class Gate:
         self.entered = asyncio.Event()
         loop, real = asyncio.get_running_loop(), decode_image
 
-        def wait(data: bytes, arrived: float) -> ScreenFrame:
+        def wait(data: bytes, arrived: float, *, max_side: int) -> ScreenFrame:
             loop.call_soon_threadsafe(self.entered.set)
             assert self.open.wait(10)
-            return real(data, arrived)
+            return real(data, arrived, max_side=max_side)
 
         monkeypatch.setattr(media_input, "decode_image", wait)
 
@@ -449,6 +449,32 @@ async def test_a_picture_decoded_after_the_share_ended_is_not_seen(
     await client.send("text_input", text="now")
     await conversation.until(lambda: TextInput("now") in conversation.log)
     assert conversation.frames == []
+
+
+async def test_long_pictures_are_counted_until_they_are_decoded_replaced_or_discarded(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.socket._bounds = SharedBounds()
+    budget = server.socket._bounds.long_messages
+    client = await server.started()
+    gate = Gate(monkeypatch)
+    long = picture()[:-12] + bytes(1 << 20)  # no picture, but that is seen when it is decoded
+    for _ in range(3):
+        await client.show(long)
+    await gate.entered.wait()
+    await client.send("ping")
+    await client.until("pong")
+    ((account,),) = budget._holders.values()
+    assert 2 * len(long) < account.held < 3 * len(long)  # in base64: the one that is decoded, and the newest
+    await client.send("screen_share_end")
+    await client.send("ping")
+    await client.until("pong")
+    assert len(long) < account.held < 1.5 * len(long)
+    gate.open.set()
+    await client.until("error")
+    async with asyncio.timeout(10):
+        while len(budget):
+            await asyncio.sleep(0.005)
 
 
 async def test_a_bad_picture_is_reported(server: Server) -> None:

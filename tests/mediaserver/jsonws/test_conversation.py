@@ -19,6 +19,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from mediaserver.api.middleware import error_middleware
 from mediaserver.bad_messages import BadMessageBudget
+from mediaserver.jsonws.connection import SharedBounds
 from mediaserver.jsonws.routes import JsonSocket
 from mediaserver.localengine.responder.scripted import parse_script
 from mediaserver.localengine.server import LocalEngine
@@ -269,7 +270,7 @@ EXPECTED = {
     "messages", [600, pytest.param(10_000, marks=[pytest.mark.acceptance, pytest.mark.timeout(900)])]
 )
 async def test_whatever_is_sent_the_server_stands(setup: Setup, messages: int) -> None:
-    setup.socket._bad_messages = BadMessageBudget(1_000_000)  # else the address would soon be refused
+    setup.socket._bounds = SharedBounds(BadMessageBudget(1_000_000))  # else the address would soon be refused
     await bombard(setup, 200, seed=1)
     gc.collect()
     tasks, objects = len(asyncio.all_tasks()), len(gc.get_objects())

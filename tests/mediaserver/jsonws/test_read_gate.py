@@ -4,12 +4,15 @@ import asyncio
 import json
 from base64 import b64encode
 from contextlib import suppress
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mediaserver.jsonws import connection
+from mediaserver.jsonws.frame_lengths import FrameLengths
+from mediaserver.jsonws.message_budget import Account, MessageBudget
 from mediaserver.jsonws.read_gate import ReadGate
 from mediaserver.messages.fields import MAX_FIRST_MESSAGE_BYTES
 from tests.support.jsonws_harness import Server
@@ -27,7 +30,7 @@ class Reader(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.read += data
-        if self.message is not None:
+        if self.message is not None and not self.message.done():
             self.message.set_result("complete")
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -59,6 +62,16 @@ class Wire(asyncio.Transport):
         self._protocol.data_received(data)
 
 
+def frame(payload: bytes, *, first: int = 0x81) -> bytes:
+    """A masked frame whose mask changes nothing."""
+    size = len(payload)
+    if size < 126:
+        return bytes([first, 0x80 | size]) + bytes(4) + payload
+    if size < 1 << 16:
+        return bytes([first, 0x80 | 126]) + size.to_bytes(2) + bytes(4) + payload
+    return bytes([first, 0x80 | 127]) + size.to_bytes(8) + bytes(4) + payload
+
+
 class Gated:
     """A gate between a wire and a reader."""
 
@@ -71,6 +84,16 @@ class Gated:
     def on_exceeded(self) -> None:
         self.exceeded += 1
 
+    def open(self, budget: MessageBudget) -> Account:
+        account = budget.open_account("ada", self.gate.retry)
+        self.gate.open(account)
+        return account
+
+    @property
+    def payload(self) -> int:
+        """Bytes of payload that the reader has got."""
+        return FrameLengths().payload_of(bytes(self.reader.read))
+
     async def wait(self) -> None:
         """Await a message that does not come, long enough for the gate to report."""
         with suppress(TimeoutError):
@@ -78,24 +101,45 @@ class Gated:
                 await self.gate.receive(asyncio.Event().wait())
 
 
+@given(st.lists(st.tuples(st.integers(0, 70_000), st.booleans()), max_size=6), st.lists(st.integers(1, 99_999)))
+def test_the_payload_of_frames_is_told_however_they_are_cut(frames: list[tuple[int, bool]], cuts: list[int]) -> None:
+    stream = b"".join(frame(bytes(size), first=0x01 if is_open else 0x80) for size, is_open in frames)
+    lengths, total = FrameLengths(), 0
+    for cut in cuts:
+        total += lengths.payload_of(stream[:cut])
+        stream = stream[cut:]
+    assert total + lengths.payload_of(stream) == sum(size for size, _ in frames)
+
+
 async def test_a_message_without_an_end_is_read_up_to_the_limit_and_reported() -> None:
     gated = Gated()
-    gated.wire.deliver(bytes(10 * LIMIT))
-    assert (len(gated.reader.read), gated.wire.is_reading_now, gated.exceeded) == (LIMIT, False, 0)
+    gated.wire.deliver(frame(bytes(10 * LIMIT))[:-1])
+    assert (gated.payload, gated.wire.is_reading_now, gated.exceeded) == (LIMIT, False, 0)
     await gated.wait()
-    assert (len(gated.reader.read), gated.exceeded) == (LIMIT, 1)
+    assert (gated.payload, gated.exceeded) == (LIMIT, 1)
 
 
 async def test_what_is_taken_makes_room_for_as_much() -> None:
     gated = Gated()
-    gated.wire.deliver(bytes(range(200)))
-    gated.gate.take(44)  # and the 6 bytes of its header
-    assert gated.reader.read == bytes(range(150))
+    sent = frame(bytes(44)) + frame(bytes(56)) + frame(bytes(range(99)))
+    gated.wire.deliver(sent)
+    assert gated.payload == 100
     gated.gate.take(44)
-    assert bytes(gated.reader.read) == bytes(range(200))
+    assert gated.payload == 144
+    gated.gate.take(56)
+    assert bytes(gated.reader.read) == sent
     assert gated.wire.is_reading_now
     await gated.wait()
     assert gated.exceeded == 0
+
+
+async def test_the_headers_of_a_message_in_many_pieces_take_no_room() -> None:
+    gated = Gated()
+    for _ in range(50):
+        gated.wire.deliver(b"".join(frame(b"ab", first=0x01 if not piece else 0x00) for piece in range(50)))
+        gated.gate.take(100)
+    gated.wire.deliver(frame(bytes(LIMIT)))
+    assert (gated.payload, gated.wire.is_reading_now) == (51 * LIMIT, True)
 
 
 async def test_a_message_that_has_come_is_taken_before_the_gate_reports() -> None:
@@ -103,28 +147,80 @@ async def test_a_message_that_has_come_is_taken_before_the_gate_reports() -> Non
     gated.reader.message = asyncio.get_running_loop().create_future()
     waiting = asyncio.create_task(gated.gate.receive(gated.reader.message))
     await asyncio.sleep(0)
-    gated.wire.deliver(bytes(2 * LIMIT))
+    gated.wire.deliver(frame(bytes(2 * LIMIT)))
     assert await waiting == "complete"
     assert gated.exceeded == 0
 
 
-async def test_an_open_gate_is_gone() -> None:
-    gated = Gated()
-    gated.wire.deliver(bytes(3 * LIMIT))
-    gated.gate.open()
-    assert gated.wire.get_protocol() is gated.reader
-    assert (len(gated.reader.read), gated.wire.is_reading_now) == (3 * LIMIT, True)
-    gated.gate.open()
-    assert len(gated.reader.read) == 3 * LIMIT
+async def test_an_open_gate_passes_long_messages_and_has_them_counted() -> None:
+    gated, budget = Gated(), MessageBudget(1000)
+    account = gated.open(budget)
+    gated.wire.deliver(frame(bytes(600)))
+    assert gated.payload == LIMIT
+    await gated.wait()
+    assert (gated.payload, account.held) == (600, 500)
+    assert gated.gate.take(600) == 500
+    gated.wire.deliver(frame(bytes(LIMIT)))
+    assert (gated.payload, account.held) == (700, 500)
+    account.give_back(500)
+    assert (len(budget), account.held) == (0, 0)
+
+
+async def test_long_messages_of_one_caller_wait_for_one_another() -> None:
+    budget, first, second = MessageBudget(1000), Gated(), Gated()
+    accounts = [first.open(budget), second.open(budget)]
+    for gated in (first, second):
+        gated.wire.deliver(frame(bytes(800)))
+        await gated.wait()
+    assert (first.payload, second.payload, second.wire.is_reading_now) == (800, LIMIT, False)
+    waiting = asyncio.create_task(second.gate.receive(asyncio.Event().wait()))
+    accounts[0].give_back(first.gate.take(800))
+    await asyncio.sleep(0.01)
+    assert (second.payload, second.wire.is_reading_now) == (800, True)
+    waiting.cancel()
+    for account in accounts:
+        account.close()
+    assert len(budget) == 0
+
+
+async def test_the_oldest_message_can_always_be_read_to_its_end() -> None:
+    budget, first, second = MessageBudget(1000), Gated(), Gated()
+    for gated in (first, second):
+        gated.open(budget)
+        gated.wire.deliver(frame(bytes(900))[:550])
+        await gated.wait()
+    for gated in (second, first):
+        gated.wire.deliver(bytes(358))
+        await gated.wait()
+    assert (first.payload, second.payload) == (900, 542)
+
+
+async def test_callers_do_not_wait_for_one_another() -> None:
+    budget = MessageBudget(1000)
+    one = budget.open_account("ada", lambda: None)
+    assert one.charge(1000)
+    assert budget.open_account("bob", lambda: None).charge(1000)
+    assert not budget.open_account("ada", lambda: None).charge(1)
+
+
+async def test_a_closed_account_waits_no_more() -> None:
+    called: list[int] = []
+    budget = MessageBudget(1000)
+    one, other = (budget.open_account("ada", partial(called.append, number)) for number in range(2))
+    assert one.charge(1000)
+    assert not other.charge(1)
+    other.close()
+    one.close()
+    assert (called, len(budget)) == ([], 0)
 
 
 async def test_a_closed_gate_drops_what_follows() -> None:
     gated = Gated()
-    gated.wire.deliver(bytes(3 * LIMIT))
+    gated.wire.deliver(frame(bytes(3 * LIMIT)))
     gated.gate.close()
     gated.wire.deliver(bytes(3 * LIMIT))
     gated.gate.take(50)
-    assert (len(gated.reader.read), gated.wire.is_reading_now) == (LIMIT, True)
+    assert (gated.payload, gated.wire.is_reading_now) == (LIMIT, True)
 
 
 async def test_the_end_of_the_connection_passes() -> None:
@@ -139,16 +235,16 @@ def test_no_order_of_events_passes_more_or_loses_a_byte(steps: list[bytes | int]
         gated, sent, taken = Gated(), b"", 0
         for step in steps:
             if isinstance(step, bytes):
-                gated.wire.deliver(step)
-                sent += step
+                gated.wire.deliver(frame(step))
+                sent += frame(step)
             else:
-                size = min(step, len(gated.reader.read) - taken - 6)
-                if size >= 0:
-                    gated.gate.take(size)
-                    taken += size + (6 if size < 126 else 8)
-            assert len(gated.reader.read) - taken <= LIMIT
+                size = min(step, gated.payload - taken)
+                gated.gate.take(size)
+                taken += size
+            assert gated.payload - taken <= LIMIT
             assert sent.startswith(gated.reader.read)
-        gated.gate.open()
+        gated.open(MessageBudget(1 << 20))
+        await gated.wait()
         assert gated.reader.read == sent
 
     asyncio.run(play())

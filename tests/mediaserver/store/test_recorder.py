@@ -14,6 +14,8 @@ from pipeline.errors import EngineError, FaultCode
 from pipeline.events import (
     EndReason,
     Event,
+    Evidence,
+    EvidenceSource,
     Fault,
     Guidance,
     Interrupted,
@@ -27,6 +29,8 @@ from pipeline.events import (
     SessionStarted,
     State,
     StateChanged,
+    Step,
+    StepState,
     TextInput,
     TextResponse,
     Transcript,
@@ -249,12 +253,30 @@ async def test_the_end_is_kept_and_a_reply_it_broke_off_counts_as_interrupted(ha
 async def test_what_only_lives_on_the_screen_is_not_kept(harness: RecorderHarness) -> None:
     await harness.record(
         ScreenFrameSent(1, 80, SeenReason.FIRST),
-        Guidance("Save", ()),
         Pointer(1, (0, 0, 10, 10), "Save"),
         Pong(1),
         StateChanged(State.IDLE),
     )
     assert await harness.entries() == ()
+
+
+async def test_a_plan_is_kept_with_its_evidence(harness: RecorderHarness) -> None:
+    opened = Step(1, "Open File", StepState.DONE, Evidence(EvidenceSource.SCREEN, "Save as", 17))
+    asked = Step(2, "Choose a name", StepState.DONE, Evidence(EvidenceSource.USER, ""))
+    await harness.record(
+        *exchange(1, "help me save", "Open File."),
+        Guidance("Save", (Step(1, "Open File", StepState.CURRENT), Step(2, "Choose a name", StepState.AHEAD))),
+        Guidance("Save", (opened, asked, Step(3, "Press Save", StepState.CURRENT))),
+        Fault(FaultCode.INTERNAL_ERROR, "It broke.", fatal=True),
+    )
+    (kept,) = [entry.text for entry in await harness.entries() if entry.role == "system"]
+    assert kept.splitlines() == [
+        "Save",
+        '- [x] 1. Open File (seen on frame 17: "Save as")',
+        "- [x] 2. Choose a name (the user said so)",
+        "- [ ] 3. Press Save (current)",
+        "INTERNAL_ERROR: It broke.",
+    ]
 
 
 async def test_a_real_conversation_is_kept_as_it_was_heard(store: SqlStore) -> None:

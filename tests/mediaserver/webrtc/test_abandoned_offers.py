@@ -57,8 +57,8 @@ class Abandoned:
 async def serving(limits: RtcLimits, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Abandoned]:
     vars(aioice.ice._mdns).clear()  # holds a lock for the process, which belongs to the loop of an earlier test
 
-    def make_bridge(client: object, config: object, *, listener: EngineListener) -> FakeEngine:
-        del client, config
+    def make_bridge(client: object, config: object, *, listener: EngineListener, timeouts: object) -> FakeEngine:
+        del client, config, timeouts
         return FakeEngine(listener)
 
     monkeypatch.setattr("mediaserver.session_factory.GeminiBridge", make_bridge)

@@ -16,6 +16,7 @@ from aiortc.rtcsctptransport import SCTP_DATA_FIRST_FRAG, DataChunk
 from aiortc.rtp import RtcpByePacket
 from av import AudioFrame, Packet
 
+from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.rtc.aiortc_patches.transceivers import MAX_REASSEMBLY
 from mediaserver.rtc.config import RtcLimits
 from mediaserver.rtc.sdp.offer import OfferError, parse_offer
@@ -322,6 +323,17 @@ async def test_twenty_bad_messages_in_a_row_end_the_peer() -> None:
         here.channel.send("?")
         await until(lambda: "detach" in here.conversation.calls)
         await until(lambda: sum(event["action"] == "error" for event in said(here)) == 39)
+
+
+async def test_bad_messages_between_good_ones_end_the_peer_when_its_address_has_sent_too_many() -> None:
+    async with connected_peer(bad_messages=BadMessageBudget(3)) as here:
+        assert here.channel is not None
+        for _ in range(4):
+            assert not here.peer.is_over
+            here.channel.send("?")
+            here.channel.send('{"action": "interrupt"}')
+        await until(lambda: "detach" in here.conversation.calls)
+        await until(lambda: sum(event["action"] == "error" for event in said(here)) == 4)
 
 
 async def test_a_message_that_never_ends_takes_bounded_memory() -> None:

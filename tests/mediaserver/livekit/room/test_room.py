@@ -38,7 +38,7 @@ from mediaserver.livekit.protocol.join_request import Join
 from mediaserver.livekit.room.participant import Participant
 from mediaserver.livekit.room.publications import MAX_TRACKS
 from mediaserver.livekit.room.room import MAX_PARTICIPANTS, Room, RoomFull, leave_response
-from mediaserver.livekit.room.signal_requests import MAX_PERMISSIONS, apply_request
+from mediaserver.livekit.room.signal_requests import MAX_PERMISSIONS, MAX_SUBSCRIPTION, apply_request
 from pipeline.errors import ProtocolError
 
 GRANT = AccessTokenClaims("ada", "u-ada", "devkey", 0.0, room="r", room_join=True, can_update_own_metadata=True)
@@ -261,6 +261,14 @@ def test_features_are_told_once_each(room: Room) -> None:
     apply_request(room, ada, SignalRequest(update_audio_track=update))
 
     assert list(ada.publications.tracks[sid].info.audio_features) == [AudioTrackFeature.TF_STEREO]
+
+
+def test_a_subscription_beyond_a_bound_is_refused(room: Room) -> None:
+    ada = enter(room, "ada")
+    subscription = UpdateSubscription(track_sids=["TR_x" * 5] * 2_000, subscribe=True)
+
+    with pytest.raises(ProtocolError, match=str(MAX_SUBSCRIPTION)):
+        apply_request(room, ada, SignalRequest(subscription=subscription))
 
 
 def test_permissions_beyond_a_bound_are_refused(room: Room) -> None:

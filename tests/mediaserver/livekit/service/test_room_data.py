@@ -8,9 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from livekit.protocol.models import ChatMessage, DataPacket, DataStream, RpcRequest, TrackSource, UserPacket
+from livekit.protocol.models import (
+    ChatMessage,
+    DataPacket,
+    DataStream,
+    DisconnectReason,
+    RpcRequest,
+    TrackSource,
+    UserPacket,
+)
 from livekit.protocol.rtc import MuteTrackRequest
 
+from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.caller import Caller
 from mediaserver.livekit.agent.participant_peer import MAX_BAD_MESSAGES, ParticipantPeer
 from mediaserver.livekit.agent.track_selection import MAX_NAMES
@@ -37,7 +46,7 @@ from pipeline.events import (
     Usage,
 )
 from pipeline.media import AudioChunk, ScreenFrame, SpeechFrame
-from tests.support.livekit_harness import Client, Server, events, joined, offer, receiving, sending
+from tests.support.livekit_harness import Client, Server, events, joined, offer, receiving, sending, serving
 
 DATA = Path(__file__).parents[3] / "data"
 
@@ -285,6 +294,19 @@ async def test_nothing_but_malformed_messages_is_the_end(server: Server) -> None
     leave = await client.until("leave")
     assert leave.reason == 4
     assert await client.closed() == 1000
+
+
+async def test_bad_messages_between_good_ones_are_the_end_when_their_address_has_sent_too_many() -> None:
+    async with serving(bad_messages=BadMessageBudget(3)) as server:
+        client, other = await server.join(), await server.join("bob")
+        for sender, times in ((other, 3), (client, 1)):
+            for _ in range(times):
+                sender.link.say(event_packet(action="dance"))
+                sender.link.say(event_packet(action="ping"))
+
+        assert (await client.until("leave")).reason == DisconnectReason.PARTICIPANT_REMOVED
+        assert await client.closed() == 1000
+        assert not other.ws.closed
 
 
 async def test_a_flood_of_data_is_refused(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

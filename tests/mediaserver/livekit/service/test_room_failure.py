@@ -7,7 +7,7 @@ from livekit.protocol.models import ClientInfo, DisconnectReason
 from livekit.protocol.rtc import LeaveRequest, SignalResponse
 
 from mediaserver.caller import Caller
-from mediaserver.half_open import HalfOpenConnection
+from mediaserver.half_open import HalfOpenConnections
 from mediaserver.livekit.protocol.access_token import AccessTokenClaims
 from mediaserver.livekit.protocol.join_request import Join
 from mediaserver.livekit.service import signal_socket
@@ -74,7 +74,7 @@ async def test_a_room_that_was_closed_lets_nobody_in(server: Server) -> None:
     assert server.livekit.rooms.delete("r")
     assert not server.livekit.rooms.delete("r")
 
-    half_open = HalfOpenConnection(Caller("u", is_guest=False), lambda _: None)
+    half_open = await HalfOpenConnections().admit(Caller("u", is_guest=False))
     with pytest.raises(RoomClosed):
         room.admit(AccessTokenClaims("ada", "u", "devkey", 0.0), Join(is_dual=False, client=ClientInfo()), half_open)
 

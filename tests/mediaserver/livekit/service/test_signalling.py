@@ -1,5 +1,6 @@
 """The signalling socket: joining, negotiating, publishing, leaving, coming back."""
 
+import asyncio
 import json
 import time
 from typing import Any
@@ -15,6 +16,7 @@ from livekit.protocol.rtc import (
     Ping,
     RequestResponse,
     SessionDescription,
+    SignalRequest,
     SignalTarget,
     SimulateScenario,
     SyncState,
@@ -23,6 +25,7 @@ from livekit.protocol.rtc import (
     UpdateSubscription,
 )
 
+from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.livekit.media.types import LinkState, Target
 from mediaserver.livekit.protocol.access_token import ApiKeys
 from mediaserver.livekit.room import active_speakers as speakers
@@ -486,6 +489,42 @@ async def test_malformed_messages_are_told_and_twenty_in_a_row_are_the_end(serve
     assert client.ws.closed
     await other.send(ping=1)
     await other.until("pong")
+
+
+async def test_bad_messages_between_good_ones_are_the_end_when_their_address_has_sent_too_many() -> None:
+    async with serving(bad_messages=BadMessageBudget(3)) as server:
+        client = await server.join()
+        for _ in range(4):
+            await client.ws.send_str("[]")
+            await client.send(ping=1)
+
+        assert await client.closed() == 1008
+
+
+async def test_a_long_message_counts_as_many(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal_socket, "monotonic", lambda: 9.0)
+    client = await server.join()
+    long = SignalRequest(update_metadata=UpdateParticipantMetadata(metadata="x" * 200_000)).SerializeToString()
+    for _ in range(int(BURST * 1024) // len(long)):
+        await client.ws.send_bytes(long)
+    await client.send(ping_req=Ping(timestamp=1))
+    await client.until("pong_resp")
+    await client.ws.send_bytes(long)
+    refused = await client.until("request_response")
+
+    assert refused.reason == RequestResponse.LIMIT_EXCEEDED
+
+
+async def test_compressed_frames_are_refused(server: Server) -> None:
+    query = {"join_request": join_request(), "access_token": token()}
+    offer = {"Sec-WebSocket-Extensions": "permessage-deflate; client_max_window_bits"}
+    client = await server.http.ws_connect("/rtc/v1", params=query, headers=offer)
+    assert client.compress == 0
+    await client._writer.send_frame(b"{}" * 100, 1, compress=15)
+    async with asyncio.timeout(10):
+        while (await client.receive()).type not in (WSMsgType.CLOSE, WSMsgType.CLOSED):
+            pass
+    assert client.close_code == 1002
 
 
 async def test_a_flood_is_refused_and_harms_nobody_else(server: Server) -> None:

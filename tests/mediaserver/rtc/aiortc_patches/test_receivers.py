@@ -56,6 +56,23 @@ def test_empty_frames_never_reach_a_decoder() -> None:
     assert inbox.get_nowait() is None
 
 
+def test_a_key_frame_beyond_the_budget_of_its_sender_is_refused_with_all_that_refers_to_it() -> None:
+    reasons: list[str] = []
+    claims: list[int] = []
+
+    def claim(pixels: int) -> bool:
+        claims.append(pixels)
+        return pixels < 1_000_000
+
+    inbox = _BoundedQueue(lambda: None, reasons.append, claim)
+    small, large, interframe = vp8_keyframe(640, 480), vp8_keyframe(1920, 1080), b"\x01" + bytes(9)
+    for data in (small, interframe, large, interframe, small):
+        inbox.put(frame(data, "VP8"))
+    assert [inbox.get_nowait()[1].data for _ in range(inbox.qsize())] == [small, interframe, small]
+    assert claims == [307_200, 2_073_600, 307_200]
+    assert reasons == ["1920x1080 pixels; the videos from your address have 16000000 together at most"]
+
+
 def test_frames_too_large_for_a_decoder_are_refused_until_a_key_frame_that_is_not() -> None:
     reasons: list[str] = []
     inbox = _BoundedQueue(lambda: None, reasons.append)
