@@ -1,11 +1,13 @@
 """The media of one peer: the microphone, the videos and the direction of each audio section."""
 
+import time
 from collections.abc import Mapping, Sequence
 
 from aiortc import RTCRtpReceiver
 
 from mediaserver.rtc.aiortc_patches.transceivers import allow_layers, codec_name, restrict_codecs
 from mediaserver.rtc.inbound.audio_track import InboundAudioTrack
+from mediaserver.rtc.inbound.preconnect_audio import PreConnectAudio
 from mediaserver.rtc.inbound.track_readers import Source
 from mediaserver.rtc.inbound.video_track import InboundVideoTrack, choose_screen
 from mediaserver.rtc.peer_connection import PeerConnection
@@ -29,6 +31,9 @@ class MediaTracks:
         self._connection = connection
         self._sections = sections
         self._microphone: InboundAudioTrack | None = None
+        self.audio = PreConnectAudio(
+            on_chunk=lambda chunk: conversation.push_audio(peer, chunk), on_end=lambda: conversation.end_audio(peer)
+        )
         self.videos: list[InboundVideoTrack] = []
         self.telephone: TelephoneVoice | None = None
         """Encodes the assistant's speech, where the client takes no Opus."""
@@ -73,7 +78,7 @@ class MediaTracks:
     def on_ended(self, source: Source) -> None:
         """Report to the conversation that a track has ended."""
         if isinstance(source, InboundAudioTrack):
-            self._conversation.end_audio(self._peer)
+            self.audio.end()
         elif source.is_shown:
             self._stop_screen_share()
 
@@ -120,7 +125,7 @@ class MediaTracks:
         )
 
     def _push_audio(self, chunk: AudioChunk) -> None:
-        self._conversation.push_audio(self._peer, chunk)
+        self.audio.push(chunk, time.monotonic())
 
     def _push_frame(self, frame: ScreenFrame) -> None:
         self._conversation.push_frame(self._peer, frame)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
+from itertools import takewhile
 
 from loguru import logger
 
@@ -15,6 +16,7 @@ from mediaserver.rtc.sdp.offer import Offer, OfferError
 from mediaserver.rtc.voice_track import VoiceTrack
 from mediaserver.webrtc.events_channel import EventsChannel
 from mediaserver.webrtc.media_tracks import MediaTracks
+from pipeline.codecs.audio_decoder import AudioDecoder, AudioFormat
 from pipeline.errors import FaultCode, ProtocolError
 from pipeline.events import EndReason, Event, NameTracks, SessionEnded, SessionStarted, fault_from
 from pipeline.media import SpeechFrame
@@ -43,11 +45,15 @@ class RtcPeer:
         *,
         config: Config,
         client: str = "",
+        expects_recording: bool = False,
         count_bad_message: Callable[[], bool] = lambda: True,
         on_connected: Callable[[], None] = lambda: None,
         on_closed: Callable[[], None],
     ):
-        """`client` is the address that sent the offer; `count_bad_message` is false if it has sent too many."""
+        """`client` is the address that sent the offer; `count_bad_message` is false if it has sent too many.
+
+        `expects_recording`: live audio is held back until `push_recording` or a timeout.
+        """
         self._conversation = conversation
         self._offer = offer
         self._config = config
@@ -58,6 +64,8 @@ class RtcPeer:
         self._channel = EventsChannel(is_offered=offer.has_data, on_message=self._on_message)
         self._connection = PeerConnection(config, client=client, on_state=self._on_state, on_channel=self._channel.bind)
         self._media = MediaTracks(self, conversation, self._connection, offer.sections)
+        if expects_recording:
+            self._media.audio.expect_recording()
         self._label = ""
         self._bad_messages = 0
         self._closing = asyncio.Event()
@@ -97,6 +105,16 @@ class RtcPeer:
         """Add a trickled candidate. Raises `ProtocolError`."""
         if not self.is_over:
             self._connection.add_candidate(text)
+
+    @property
+    def awaits_recording(self) -> bool:
+        """Whether live audio waits for what the microphone recorded before the connection."""
+        return self._media.audio.is_waiting
+
+    async def push_recording(self, content: bytes) -> None:
+        """Take an awaited WebM recording ahead of all live audio; an empty one ends the wait. Raises `MediaError`."""
+        chunks = AudioDecoder().push(content, audio_format=AudioFormat.WEBM)
+        await self._media.audio.prepend(takewhile(lambda _: not self.is_over, chunks))
 
     async def close(self, *, is_final: bool = False) -> None:
         """Close the peer and wait until its tasks have ended; may be called any number of times.
@@ -182,6 +200,7 @@ class RtcPeer:
                 await readers.check_health()
 
     def _check(self, now: float) -> None:
+        self._media.audio.check_timeout(now)
         failure = self._connection.failure_reason(now)
         if failure is not None:
             self._begin_close(failure)

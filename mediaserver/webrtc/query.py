@@ -1,6 +1,8 @@
 """The query of `/whip`: session options of the client."""
 
+import re
 from collections.abc import Mapping
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
@@ -16,11 +18,22 @@ from mediaserver.session_limits import (
     Label,
     Language,
     Model,
+    TextRule,
     Voice,
     normalize_language,
 )
 
-_RULES = {"session": LABEL, "model": MODEL, "language": LANGUAGE, "voice": VOICE, "guide": GUIDE}
+_PRECONNECT = TextRule(
+    re.compile("^[01]$"), "1 if `POST /whip/{id}/audio` will follow with what was said before the connection, else 0"
+)
+_RULES = {
+    "session": LABEL,
+    "model": MODEL,
+    "language": LANGUAGE,
+    "voice": VOICE,
+    "guide": GUIDE,
+    "preconnect": _PRECONNECT,
+}
 
 
 class WhipQuery(BaseModel):
@@ -31,6 +44,7 @@ class WhipQuery(BaseModel):
     language: Language | None = Field(None, description=LANGUAGE.description)
     voice: Voice | None = Field(None, description=VOICE.description)
     guide: GuideId | None = Field(None, description=f"the guide to start with: {GUIDE.description}")
+    preconnect: Literal["0", "1"] | None = Field(None, description=_PRECONNECT.description)
 
 
 def parse_options(query: Mapping[str, str]) -> SessionOptions:
@@ -48,3 +62,8 @@ def parse_options(query: Mapping[str, str]) -> SessionOptions:
         voice=given.get("voice"),
         guide=given.get("guide"),
     )
+
+
+def announces_recording(query: Mapping[str, str]) -> bool:
+    """Whether a recording from before the connection will follow, in a query that `parse_options` accepts."""
+    return query.get("preconnect") == "1"

@@ -24,14 +24,18 @@ from mediaserver.rtc.sdp.offer import MAX_BYTES as MAX_OFFER
 from mediaserver.rtc.sdp.offer import Offer, OfferError, parse_offer
 from mediaserver.session_factory import SessionFactoryPort, SessionOptions
 from mediaserver.webrtc.peer import RtcPeer
-from mediaserver.webrtc.query import WhipQuery, parse_options
+from mediaserver.webrtc.query import WhipQuery, announces_recording, parse_options
 from mediaserver.webrtc.sdp_fragment import MAX_BYTES as MAX_FRAGMENT
 from mediaserver.webrtc.sdp_fragment import parse_fragment
-from pipeline.errors import ProtocolError
+from pipeline.errors import MediaError, ProtocolError
 from pipeline.peer import ConversationPort
 
 SDP = "application/sdp"
 FRAGMENT = "application/trickle-ice-sdpfrag"
+RECORDING = "audio/webm"
+MAX_RECORDING = 1_000_000
+"""Bytes of a recording from before the connection."""
+
 EXPOSED = {"Access-Control-Expose-Headers": "Location, ETag, Link"}
 
 MAX_LEFT = 1_000
@@ -119,6 +123,19 @@ class Whip:
                 headers=_ETAG,
             ),
             Route(
+                method="POST",
+                path="/whip/{id}/audio",
+                handler=self.recording,
+                summary="Send what the microphone recorded before the connection",
+                tags=_TAGS,
+                body=RECORDING,
+                is_body_optional=True,
+                parameters=_ID,
+                needs_token=True,
+                answers={204: None},
+                errors=(400, 404, 408, 409, 413, 415),
+            ),
+            Route(
                 method="DELETE",
                 path="/whip/{id}",
                 handler=self.leave,
@@ -170,6 +187,7 @@ class Whip:
                 offer,
                 config=self._config,
                 client=caller.address,
+                expects_recording=announces_recording(request.query),
                 count_bad_message=partial(self._bad_messages.spend, caller.address),
                 on_connected=half_open.establish,
                 on_closed=on_closed,
@@ -207,6 +225,18 @@ class Whip:
         for candidate in fragment.candidates:
             resource.peer.add_candidate(candidate)
         return web.Response(status=204, headers=EXPOSED | {"ETag": resource.etag})
+
+    async def recording(self, request: web.Request) -> web.Response:
+        """Take the recording that an offer announced, ahead of the connection's live audio; 204."""
+        peer = self._resource(request).peer
+        _check_awaited(peer)
+        content = await read_bytes(request, RECORDING, limit=MAX_RECORDING)
+        _check_awaited(peer)  # again: it may have been overdue by the time it was here
+        try:
+            await peer.push_recording(content)
+        except MediaError as error:
+            raise HttpError(400, "INVALID_RECORDING", error.message) from None
+        return web.Response(status=204, headers=EXPOSED)
 
     async def leave(self, request: web.Request) -> web.Response:
         """Close the connection for good, without a grace period; 200, also when it is repeated."""
@@ -300,6 +330,14 @@ def _matches(condition: str | None, etag: str) -> bool:
 
 def _unknown() -> HttpError:
     return HttpError(404, "NOT_FOUND", "There is no such session, or it has ended.")
+
+
+def _check_awaited(peer: RtcPeer) -> None:
+    if not peer.awaits_recording:
+        message = (
+            "No recording is awaited: none was announced by `preconnect=1`, or it has come already, or comes too late."
+        )
+        raise HttpError(409, "RECORDING_NOT_AWAITED", message)
 
 
 async def _read_text(request: web.Request, media_type: str, limit: int) -> str:

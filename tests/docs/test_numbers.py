@@ -35,10 +35,12 @@ from mediaserver.messages.fields import MAX_BAD_MESSAGES, MAX_FIRST_MESSAGE_BYTE
 from mediaserver.rtc.aiortc_patches.ice_checks import MAX_CHECKS, RETRANSMISSIONS
 from mediaserver.rtc.config import RtcLimits
 from mediaserver.rtc.frame_size import MAX_PIXELS as MAX_FRAME_PIXELS
+from mediaserver.rtc.inbound.preconnect_audio import MAX_SECONDS, MAX_WAIT
 from mediaserver.rtc.sdp.candidates import MAX_CANDIDATES
 from mediaserver.store.database import READ_DEADLINE
 from mediaserver.store.known_networks import KNOWN_FOR
 from mediaserver.webrtc.peer import GRACE as WHIP_GRACE
+from mediaserver.webrtc.routes import MAX_RECORDING
 from pipeline.audio.vad import WINDOW_SECONDS
 from pipeline.codecs.image_decoder import MAX_BYTES, MAX_DECODED_BYTES, MAX_PIXELS
 from pipeline.config import TurnSettings
@@ -114,6 +116,8 @@ PROMISES = {
         f"within {WHIP_GRACE:g} seconds",
         f"established within {RtcLimits().connect:g} seconds of the offer",
         f"Up to {MAX_PER_ADDRESS} connections of one address",
+        f"for at most {MAX_WAIT:g} seconds",
+        f"up to {MAX_RECORDING:,} bytes, and of that the first {MAX_SECONDS:g} seconds",
         f"takes {MAX_CANDIDATES} ICE candidates",
         f"at most {MAX_CHECKS} STUN checks ({RETRANSMISSIONS + 1} datagrams each",
     ),

@@ -84,6 +84,7 @@ class FakeServer:
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.commands: list[dict[str, Any]] = []
         self.offers: list[str] = []
+        self.recordings: list[bytes] = []
         self.frame: tuple[int, bytes] | None = (17, picture(640, 360))
         self._peers: dict[str, RTCPeerConnection] = {}
         self._channel: RTCDataChannel | None = None
@@ -101,6 +102,7 @@ class FakeServer:
         app.router.add_get("/api/v1/sessions/{id}/frame", self._frame)
         app.router.add_get("/api/v1/sessions/{id}/words", self._words)
         app.router.add_post("/whip", self._whip)
+        app.router.add_post("/whip/{id}/audio", self._recording)
         app.router.add_delete("/whip/{id}", self._leave)
         return app
 
@@ -156,6 +158,10 @@ class FakeServer:
         headers = {"Location": f"/whip/{name}", "ETag": '"1"', "Link": '<stun:127.0.0.1:9>; rel="ice-server"'}
         answer = peer.localDescription.sdp
         return web.Response(text=answer, status=201, content_type="application/sdp", headers=headers)
+
+    async def _recording(self, request: web.Request) -> web.Response:
+        self.recordings.append(await request.read())
+        return web.Response(status=204)
 
     async def _leave(self, request: web.Request) -> web.Response:
         return web.Response()

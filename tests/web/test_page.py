@@ -13,8 +13,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="session")]
 async def test_start_offers_microphone_screen_and_events_under_a_label_of_its_own(visit: Visit) -> None:
     await visit.start()
 
-    _, path, headers = (await visit.server.wait_for_requests("POST", "/whip"))[0]
-    assert re.fullmatch(r"/whip\?session=page-[0-9a-f]{16}", path)
+    _, path, headers = (await visit.server.wait_for_requests("POST", "/whip?"))[0]
+    assert re.fullmatch(r"/whip\?session=page-[0-9a-f]{16}&preconnect=1", path)
     assert headers["Content-Type"] == "application/sdp"
     assert headers["Authorization"] == "Bearer guest-1"
     assert re.findall(r"^m=(\w+)", visit.server.offers[0], re.M) == ["audio", "video", "application"]
@@ -66,7 +66,7 @@ async def test_the_guest_is_kept_between_visits(visit: Visit) -> None:
     await visit.start()
     await visit.start()
 
-    offers = await visit.server.wait_for_requests("POST", "/whip", times=2)
+    offers = await visit.server.wait_for_requests("POST", "/whip?", times=2)
     assert [headers["Authorization"] for _, _, headers in offers] == ["Bearer guest-1", "Bearer guest-1"]
 
 
@@ -75,7 +75,7 @@ async def test_a_refused_token_is_replaced_once(visit: Visit) -> None:
     visit.server.refusals["POST /whip"] = Refusal(401, "UNAUTHORIZED", times=1)
     await visit.start()
 
-    offers = await visit.server.wait_for_requests("POST", "/whip", times=3)
+    offers = await visit.server.wait_for_requests("POST", "/whip?", times=3)
     assert [headers["Authorization"] for _, _, headers in offers[1:]] == ["Bearer guest-1", "Bearer guest-2"]
     await visit.expect_state("Ready – just talk")
 
@@ -430,7 +430,7 @@ async def test_a_second_conversation_keeps_the_first_one_on_the_page(visit: Visi
     visit.server.send_event("transcript", turn=1, role="user", text="the second", final=True)
 
     await expect(visit.page.locator(".said")).to_have_text(["the first", "the second"])
-    labels = {path for _, path, _ in await visit.server.wait_for_requests("POST", "/whip", times=2)}
+    labels = {path for _, path, _ in await visit.server.wait_for_requests("POST", "/whip?", times=2)}
     assert len(labels) == 2
 
 

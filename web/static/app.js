@@ -153,7 +153,7 @@ async function start() {
     await openMicrophone();
     if (conversation !== started) return closeMicrophone(); // ended while the browser asked for permission
     setState("live", "connecting");
-    await started.start(microphone.track);
+    await started.start(microphone.track, microphone.record());
   } catch (error) {
     if (conversation === started) onStartFailed(toAppError(error));
   }

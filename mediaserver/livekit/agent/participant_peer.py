@@ -1,6 +1,5 @@
 """A participant as a peer of the conversation: events become data packets, and data packets become commands."""
 
-import asyncio
 import json
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from time import monotonic
@@ -10,13 +9,13 @@ from livekit.protocol.models import DataPacket
 
 from mediaserver.bounded_json import JsonError, parse_json
 from mediaserver.event_codec import command_from, parse_command, render
-from mediaserver.livekit.agent.preconnect_audio import PreConnectAudio
 from mediaserver.livekit.agent.runtime_config import parse_runtime_config
 from mediaserver.livekit.agent.transcript_log import TranscriptLog
 from mediaserver.livekit.protocol.data_packet import user_packet
 from mediaserver.livekit.protocol.data_streams import MAX_BYTES, Assembler, Received, text_stream
 from mediaserver.livekit.protocol.rpc import MAX_PAYLOAD, REQUEST_TOPIC, RpcFailure, RpcServer
 from mediaserver.livekit.protocol.transcription import TrackRef, Transcripts
+from mediaserver.rtc.inbound.preconnect_audio import PreConnectAudio
 from pipeline.codecs.audio_decoder import AudioDecoder, AudioFormat
 from pipeline.errors import FaultCode, MediaError, ProtocolError
 from pipeline.events import (
@@ -43,8 +42,6 @@ RECORDING = "lk.agent.pre-connect-audio-buffer"
 
 MAX_BAD_MESSAGES = 20
 MAX_COMMAND = 65_536
-MAX_RECORDING = 12.0
-"""Seconds of pre-connect audio that are used; the rest is dropped."""
 
 _LARGEST_PACKET = 15_000
 
@@ -130,9 +127,10 @@ class ParticipantPeer:
         self._rpc = RpcServer(
             {"interrupt": self._interrupt, "set_config": self._set_config, "get_history": self._get_history}
         )
-        self._microphone = PreConnectAudio()
+        self._microphone = PreConnectAudio(
+            on_chunk=lambda chunk: conversation.push_audio(self, chunk), on_end=lambda: conversation.end_audio(self)
+        )
         self._turns = conversation.config.turns
-        self._is_muted = True
         self._bad_messages = 0
         self._session_ended_sent = False
         self._has_left = False
@@ -191,22 +189,19 @@ class ParticipantPeer:
 
     def expect_recording(self) -> None:
         """Hold live audio back until the pre-connect recording arrives."""
-        self._microphone.expect_recording(monotonic())
+        self._microphone.expect_recording()
 
     def push_audio(self, chunk: AudioChunk) -> None:
         """Pass on live microphone audio."""
-        self._is_muted = False
-        self._push_audio(self._microphone.push(chunk, monotonic()))
+        self._microphone.push(chunk, monotonic())
 
     def end_audio(self) -> None:
         """End the microphone audio, as it was muted or unpublished."""
-        self._is_muted = True
-        self._conversation.end_audio(self)
+        self._microphone.end()
 
     def check_timeouts(self, now: float) -> None:
         """Stop to wait for a recording that is overdue at `now` (monotonic s)."""
-        if self._microphone.is_overdue(now):
-            self._release()
+        self._microphone.check_timeout(now)
 
     def push_frame(self, frame: ScreenFrame) -> None:
         """Pass on a frame of the screen share."""
@@ -293,27 +288,10 @@ class ParticipantPeer:
     async def _push_recording(self, stream: Received) -> None:
         if not self._microphone.is_waiting:
             return  # too late: live audio after it was already passed on
-        seconds = 0.0
         try:
-            for chunk in _decoded(stream):
-                if chunk is not None:
-                    seconds += chunk.duration
-                    self._push_audio(self._microphone.prepend_recording([chunk]))
-                if seconds > MAX_RECORDING:
-                    break
-                await asyncio.sleep(0)  # decoding takes long: let other tasks run
+            await self._microphone.prepend(_decoded(stream))
         except MediaError as error:
             self.send_event(fault_from(error))
-        self._release()
-
-    def _release(self) -> None:
-        self._push_audio(self._microphone.release())
-        if self._is_muted:
-            self._conversation.end_audio(self)  # again: the first call came before this audio
-
-    def _push_audio(self, chunks: Iterable[AudioChunk]) -> None:
-        for chunk in chunks:
-            self._conversation.push_audio(self, chunk)
 
     # RPC methods.
 

@@ -13,10 +13,10 @@ from schemathesis.specs.openapi.checks import negative_data_rejection, positive_
 
 from mediaserver.store.records import Account
 from mediaserver.store.sql_store import open_store
-from mediaserver.webrtc.routes import FRAGMENT, SDP
+from mediaserver.webrtc.routes import FRAGMENT, RECORDING, SDP
 from tests.support.running_api import ADA, FACTS, HASHER, NOON, TOKENS, published
 
-schemathesis.serializer.alias([SDP, FRAGMENT], "text/plain")
+schemathesis.serializer.alias([SDP, FRAGMENT, RECORDING], "text/plain")
 
 T = TypeVar("T")
 

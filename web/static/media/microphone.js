@@ -2,6 +2,7 @@
 /** The microphone: opened once, muted without closing it. */
 
 import { AppError, microphoneError } from "../errors.js";
+import { FirstWords } from "./first-words.js";
 
 const CONSTRAINTS = { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 };
 
@@ -12,6 +13,8 @@ export class Microphone {
   #isMuted = false;
   #isPushToTalk = false;
   #isHeld = false;
+  /** @type {FirstWords | null} */
+  #firstWords = null;
   #onEnded;
 
   /** @param {() => void} onEnded called when the microphone is unplugged or its permission withdrawn */
@@ -43,11 +46,19 @@ export class Microphone {
     const [track] = stream.getAudioTracks();
     track.addEventListener("ended", () => {
       this.#track = null;
+      this.#firstWords = null;
       this.#onEnded();
     });
     this.#track = track;
     this.#apply();
     return track;
+  }
+
+  /** Record what is said from now on; null without a microphone, or where the browser cannot. */
+  record() {
+    this.#firstWords = this.#track && FirstWords.of(this.#track);
+    this.#apply();
+    return this.#firstWords;
   }
 
   /** Mute or unmute: a muted track sends silence. */
@@ -78,10 +89,12 @@ export class Microphone {
   close() {
     this.#track?.stop();
     this.#track = null;
+    this.#firstWords = null;
     this.#isMuted = false;
   }
 
   #apply() {
     if (this.#track) this.#track.enabled = this.state === "on";
+    this.#firstWords?.setHeard(this.state === "on");
   }
 }

@@ -7,6 +7,7 @@ import { WhipConnection } from "./whip-connection.js";
 
 /** @import { Identity } from "../auth/identity.js" */
 /** @import { AuthTokens } from "../auth/tokens.js" */
+/** @import { FirstWords } from "../media/first-words.js" */
 /** @import { EventHandlers } from "./server-events.js" */
 /** @import { Tracks } from "./whip-connection.js" */
 
@@ -65,11 +66,12 @@ export class Conversation {
   /**
    * Join, or raise `AppError`.
    * @param {MediaStreamTrack | null} microphone
+   * @param {FirstWords | null} firstWords the microphone until it is connected
    */
-  async start(microphone) {
+  async start(microphone, firstWords) {
     this.#tracks.microphone = microphone;
     try {
-      await this.#join();
+      await this.#join(firstWords);
     } catch (error) {
       this.#isOver = true;
       await this.#release(this.#connection);
@@ -143,9 +145,11 @@ export class Conversation {
     return this.#tokens;
   }
 
-  async #join() {
+  /** @param {FirstWords | null} [firstWords] */
+  async #join(firstWords = null) {
     const connection = new WhipConnection({
       tracks: this.#tracks,
+      firstWords,
       iceServers: this.#iceServers,
       onMessage: (text) => this.#onMessage(text),
       onVoice: (stream) => this.#callbacks.onVoice(stream),

@@ -4,12 +4,14 @@
 import { AppError, whipError } from "../errors.js";
 
 /** @import { AuthTokens } from "../auth/tokens.js" */
+/** @import { FirstWords } from "../media/first-words.js" */
 
 /** @typedef {{ microphone: MediaStreamTrack | null, screen: MediaStreamTrack | null }} Tracks */
 
 /**
  * @typedef {object} WhipOptions
  * @property {Tracks} tracks
+ * @property {FirstWords | null} [firstWords] sent ahead of the live microphone
  * @property {RTCIceServer[]} [iceServers]
  * @property {(text: string) => void} onMessage
  * @property {(stream: MediaStream) => void} onVoice
@@ -29,6 +31,8 @@ export class WhipConnection {
   #channel;
   #microphone;
   #screen;
+  #track; // the microphone's
+  #firstWords; // null once live audio has taken over
   #disconnectTimer = 0;
   #isOpen = false; // until then open() raises the failure
   #isClosed = false;
@@ -38,11 +42,14 @@ export class WhipConnection {
   #onLost;
 
   /** @param {WhipOptions} options */
-  constructor({ tracks, iceServers = [], onMessage, onVoice, onLost }) {
+  constructor({ tracks, firstWords = null, iceServers = [], onMessage, onVoice, onLost }) {
     this.#onMessage = onMessage;
     this.#onLost = onLost;
     this.#pc = new RTCPeerConnection({ iceServers });
-    this.#microphone = this.#pc.addTransceiver(tracks.microphone ?? "audio", { direction: "sendrecv" });
+    this.#track = tracks.microphone;
+    this.#firstWords = firstWords;
+    // Live audio begins where the recording ends, so that no word comes twice.
+    this.#microphone = this.#pc.addTransceiver((firstWords ? null : tracks.microphone) ?? "audio", { direction: "sendrecv" });
     // WHIP has no renegotiation, so the screen's transceiver is offered now and filled by replaceTrack.
     this.#screen = this.#pc.addTransceiver(tracks.screen ?? "video", { direction: "sendonly", sendEncodings: [SCREEN_ENCODING] });
     this.#channel = this.#pc.createDataChannel("events", { ordered: true });
@@ -65,7 +72,8 @@ export class WhipConnection {
   async open(tokens, label) {
     await this.#pc.setLocalDescription();
     await gatheringDone(this.#pc);
-    const response = await tokens.fetch(`/whip?session=${encodeURIComponent(label)}`, {
+    const query = `session=${encodeURIComponent(label)}${this.#firstWords ? "&preconnect=1" : ""}`;
+    const response = await tokens.fetch(`/whip?${query}`, {
       method: "POST",
       headers: { "Content-Type": "application/sdp" },
       body: this.#pc.localDescription?.sdp,
@@ -75,6 +83,8 @@ export class WhipConnection {
     await this.#acceptAnswer(await response.text());
     await channelOpen(this.#channel, this.#pc);
     this.#isOpen = true;
+    // Refused or lost, the first words are missing, and the conversation goes on all the same.
+    if (this.#firstWords) this.#switchToLive(tokens, this.#firstWords).catch(() => {});
     this.send({ action: "tracks", mids: { [String(this.#screen.mid)]: "screen" } });
     return iceServersFrom(response.headers.get("Link") ?? "");
   }
@@ -93,8 +103,9 @@ export class WhipConnection {
    * Send this microphone track from now on; null sends none.
    * @param {MediaStreamTrack | null} track
    */
-  setMicrophone(track) {
-    return this.#microphone.sender.replaceTrack(track);
+  async setMicrophone(track) {
+    this.#track = track;
+    if (!this.#firstWords) await this.#microphone.sender.replaceTrack(track);
   }
 
   /**
@@ -110,6 +121,17 @@ export class WhipConnection {
     this.#isClosed = true;
     clearTimeout(this.#disconnectTimer);
     this.#pc.close();
+  }
+
+  /**
+   * @param {AuthTokens} tokens
+   * @param {FirstWords} firstWords
+   */
+  async #switchToLive(tokens, firstWords) {
+    this.#firstWords = null;
+    const live = this.#microphone.sender.replaceTrack(this.#track);
+    const [body] = await Promise.all([firstWords.finish(), live]);
+    await tokens.fetch(`${this.#location}/audio`, { method: "POST", body });
   }
 
   /** @param {string} sdp */

@@ -21,7 +21,6 @@ from livekit.protocol.rtc import MuteTrackRequest
 
 from mediaserver.bad_messages import BadMessageBudget
 from mediaserver.caller import Caller
-from mediaserver.livekit.agent import preconnect_audio as microphone
 from mediaserver.livekit.agent.participant_peer import MAX_BAD_MESSAGES, ParticipantPeer
 from mediaserver.livekit.agent.track_selection import MAX_NAMES
 from mediaserver.livekit.media import data_transport as delivery
@@ -30,6 +29,7 @@ from mediaserver.livekit.media.types import LOSSY
 from mediaserver.livekit.protocol.data_streams import Assembler, Received, text_stream
 from mediaserver.livekit.protocol.rpc import MAX_PAYLOAD
 from mediaserver.livekit.service.participant_session import ParticipantSession
+from mediaserver.rtc.inbound import preconnect_audio as microphone
 from mediaserver.session_factory import SessionOptions
 from pipeline.errors import AudioError
 from pipeline.events import (
