@@ -61,14 +61,17 @@ class Route:
 
 def add_routes(app: web.Application, routes: Iterable[Route]) -> None:
     """Register the routes; a GET route also answers HEAD."""
-    known = list(routes)
-    # aiohttp joins neighbours of one path in one resource, and CORS goes by resource: aliases come after all paths.
-    paths = [(one, one.path) for one in known] + [(one, alias) for one in known for alias in one.aliases]
-    for route, path in paths:
-        if route.method == "GET":
-            app.router.add_get(path, route.handler)
-        else:
-            app.router.add_route(route.method, path, route.handler)
+    by_path: dict[str, list[Route]] = {}
+    for route in routes:
+        for path in (route.path, *route.aliases):
+            by_path.setdefault(path, []).append(route)
+    # aiohttp joins neighbours of one path in one resource, and CORS goes by resource.
+    for path, neighbours in by_path.items():
+        for route in neighbours:
+            if route.method == "GET":
+                app.router.add_get(path, route.handler)
+            else:
+                app.router.add_route(route.method, path, route.handler)
 
 
 async def read_bytes(request: web.Request, media_type: str, *, limit: int) -> bytes:

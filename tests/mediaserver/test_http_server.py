@@ -32,6 +32,7 @@ async def echo(request: web.Request) -> web.Response:
 def lines() -> Iterator[list[str]]:
     """Everything that is logged, each line with level, fields and traceback."""
     found: list[str] = []
+    logger.configure(patcher=lambda _: None)  # an earlier test may have configured the server's logs
     sink = logger.add(lambda line: found.append(str(line)), format="{level} {message} {extra}{exception}", level="INFO")
     yield found
     logger.remove(sink)

@@ -135,7 +135,7 @@ def test_every_served_path_of_the_interface_is_documented() -> None:
     app, made = published()
     beside = ("/static", "/docs", "/openapi.json", "/asyncapi.json", "/favicon.ico")
     served = {
-        (described.resource.canonical, described.method.lower())
+        (described.resource.canonical.rstrip("/") or "/", described.method.lower())
         for described in app.router.routes()
         if described.resource is not None
         and described.method != "HEAD"

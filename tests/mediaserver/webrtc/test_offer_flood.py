@@ -36,4 +36,5 @@ async def test_offers_beyond_the_rate_are_told_to_wait_whoever_the_guest_says_it
             statuses[response.status] += 1
             if response.status == 429:
                 assert int(response.headers["Retry-After"]) >= 1
-    assert statuses == {400: 30, 429: 970}
+    assert statuses.total() == 1_000
+    assert 30 <= statuses[400] <= 33, "one more every two seconds, as the minute slides on"
