@@ -98,6 +98,7 @@ def test_a_simulcast_screen_of_1080_lines_is_seen_whole_and_asked_about(server: 
     assert seen.shape[:2] == (1080, 1920)
 
 
+@pytest.mark.acceptance  # test_livekit_sdk.py does the same with one of the SDKs
 def test_calls_interrupt_ask_for_history_and_tune(droning: Server, visit: Visit) -> None:
     ada = visit(droning.address)
     ada.do("ask", "sing")
@@ -151,6 +152,7 @@ def test_microphone_and_screen_can_be_published_again_and_again(droning: Server,
     assert not ada.complaints
 
 
+@pytest.mark.acceptance  # test_livekit_sdk.py does the same with one of the SDKs
 def test_the_voice_goes_on_while_a_lost_socket_is_resumed(droning: Server, visit: Visit) -> None:
     with proxied(droning.address) as proxy:
         ada = visit(proxy.address)

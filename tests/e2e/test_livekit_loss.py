@@ -7,7 +7,7 @@ import pytest
 from tests.support.livekit_browser import chromium, require_clients, served
 from tests.support.livekit_loss import losing, suffer
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.browser, pytest.mark.acceptance, pytest.mark.timeout(120)]
 
 
 def test_with_4_percent_loss_the_voice_goes_on_and_the_screen_recovers_within_3_seconds(tmp_path: Path) -> None:

@@ -153,4 +153,4 @@ async def test_a_client_whose_server_is_killed_joins_another(tmp_path: Path) -> 
                 await ada.more_than(0, what, 40)
             assert ada.me.sid != before
             await ada.say(synthetic("what time is it"))
-            await ada.until(lambda notes: notes.final("ada") == ["What time is it?"])
+            await ada.until(lambda notes: notes.final("ada") == ["what time is it"])
